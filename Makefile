@@ -1,0 +1,123 @@
+# pg_outreach: the extension by PGXS, the shim by its own Makefile.
+#
+#   make                      build both
+#   make install              into the PostgreSQL that pg_config names (DESTDIR works)
+#   make demo                 a private instance, real webhooks, what became of them
+#   make check                all tests in a private instance (SUITES=, TESTS=)
+#   make lint                 structure of the tree, both compilers
+#
+# PG_CONFIG= chooses the server, CC=clang the compiler, ASSERT=1 turns on Assert().
+
+EXTENSION = extension/pg_outreach
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
+MODULE_big = pg_outreach
+
+# Each folder is a floor: it uses those above it in this list, never those below.
+CORE_OBJS = $(patsubst %.c,%.o,$(wildcard extension/core/*.c))
+LEAD_OBJS = $(patsubst %.c,%.o,$(wildcard extension/lead/*.c))
+INBOUND_OBJS = $(patsubst %.c,%.o,$(wildcard extension/inbound/*.c))
+OBJS = $(CORE_OBJS) $(LEAD_OBJS) $(INBOUND_OBJS)
+
+# The install script is these files, in this order.
+SQL_MODULES = sql/00_header.sql \
+	$(sort $(wildcard sql/schema/*.sql)) \
+	$(sort $(wildcard sql/data/*.sql)) \
+	$(sort $(wildcard sql/code/*.sql))
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+
+PG_CPPFLAGS = -Iextension -MMD -MP -DPO_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS = -Wall -Wextra -Werror \
+	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+ifneq (,$(findstring clang,$(CC)))
+# pg_config hands on the options, and its headers the attributes, of the gcc that
+# built the server
+PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument \
+	-Wno-ignored-attributes
+endif
+ifdef ASSERT
+PG_CPPFLAGS += -DUSE_ASSERT_CHECKING
+endif
+SHLIB_LINK = -lcrypto
+EXTRA_CLEAN = $(OBJS:.o=.d) extension/pg_outreach--*.sql results regression.diffs \
+	regression.out output_iso tmp_check
+
+# No bitcode: nothing here gains from being inlined into a query by the JIT.
+override with_llvm := no
+
+# PGXS has a rule of its own for "check", so it is read only when none of these
+# is asked for; other goals of such a call get a make of their own.
+SCRIPTED = check lint demo bench fuzz torture indent help
+
+ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
+
+.NOTPARALLEL:
+.PHONY: $(MAKECMDGOALS)
+$(filter-out $(SCRIPTED),$(MAKECMDGOALS)):
+	$(MAKE) $@
+
+check:
+	test/support/install-packages test
+	ASSERT=1 test/support/private test/support/run-suites
+
+lint:
+	test/support/install-packages test
+	test/lint/run
+
+demo:
+	test/support/install-packages run
+	test/support/private test/demo/run
+
+# kill -9 at every point of a webhook's way, N times over
+torture:
+	test/support/install-packages test
+	ASSERT=1 SUITES=tap TESTS="$(or $(TESTS),$(wildcard test/t/*kill*.pl))" \
+		REPEAT=$(or $(N),10) test/support/private test/support/run-suites
+
+bench:
+	test/support/install-packages test
+	test/support/private test/bench/run
+
+fuzz:
+	test/support/install-packages test
+	test/support/private $(MAKE) -C test/fuzz run
+
+indent:
+	clang-format -i $$(find extension shim test -name '*.[ch]')
+
+help:
+	@sed -n 's/^#   make/make/p' Makefile
+
+else
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+all: shim
+install: shim-install
+clean: shim-clean
+
+# for test/lint
+print-script:
+	@echo $(DATA_built)
+print-sources:
+	@echo $(OBJS:.o=.c) $(SQL_MODULES)
+.PHONY: print-script print-sources shim shim-install shim-clean
+
+shim:
+	$(MAKE) -C shim
+
+shim-install:
+	$(MAKE) -C shim install
+
+shim-clean:
+	$(MAKE) -C shim clean
+
+$(DATA_built): $(SQL_MODULES) $(EXTENSION).control Makefile
+	for module in $(SQL_MODULES); do cat $$module && echo || exit 1; done >$@.tmp
+	mv $@.tmp $@
+
+$(OBJS): Makefile
+-include $(OBJS:.o=.d)
+
+endif

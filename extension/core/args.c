@@ -1,0 +1,71 @@
+/*
+ * args.c
+ *	  Arguments and results of SQL functions.
+ *
+ * No function of the API is STRICT: a null where a value is needed is an error
+ * that names the argument, not a null result.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "core/args.h"
+#include "core/compat.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+/*
+ * po_arg_text returns a text argument, palloc'd; NULL for null.
+ */
+char *
+po_arg_text(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+/*
+ * po_arg_required raises an error for null and for the empty string.
+ */
+char *
+po_arg_required(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	char	   *value = po_arg_text(fcinfo, n, name);
+
+	if (value == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+	if (value[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be empty", name)));
+	return value;
+}
+
+/*
+ * po_arg_id: ids are the app's, up to 64 characters, and mean nothing to us.
+ */
+char *
+po_arg_id(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	char	   *value = po_arg_required(fcinfo, n, name);
+
+	if (pg_mbstrlen(value) > PO_MAX_ID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is longer than %d characters", name, PO_MAX_ID)));
+	return value;
+}
+
+/*
+ * po_result_row makes the row that a function with OUT parameters returns.
+ */
+Datum
+po_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "function does not return a row");
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}

@@ -1,0 +1,17 @@
+/*
+ * args.h
+ *	  Arguments and results of SQL functions.
+ */
+#ifndef PO_ARGS_H
+#define PO_ARGS_H
+
+#include "fmgr.h"
+
+#define PO_MAX_ID 64
+
+extern char *po_arg_text(FunctionCallInfo fcinfo, int n, const char *name);
+extern char *po_arg_required(FunctionCallInfo fcinfo, int n, const char *name);
+extern char *po_arg_id(FunctionCallInfo fcinfo, int n, const char *name);
+extern Datum po_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * compat.h
+ *	  Differences between the supported PostgreSQL versions, 15 to 18.
+ *
+ * The only file that looks at PG_VERSION_NUM.
+ */
+#ifndef PO_COMPAT_H
+#define PO_COMPAT_H
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "pg_outreach supports PostgreSQL 15 to 18"
+#endif
+
+/* 16 split variable-length support out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 16 gave DecodeDateTime a place to put time zone errors. */
+#if PG_VERSION_NUM >= 160000
+#define po_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \
+	DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz, &(DateTimeErrorExtra) {0})
+#else
+#define po_decode_datetime DecodeDateTime
+#define guc_malloc(elevel, size) malloc(size)
+#endif
+
+#endif

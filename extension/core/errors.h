@@ -1,0 +1,46 @@
+/*
+ * errors.h
+ *	  The engine's own SQLSTATE values, class OR.
+ *
+ * One list makes the C names, outreach.error_codes() and thereby the regression
+ * test and the documentation that are checked against it.
+ */
+#ifndef PO_ERRORS_H
+#define PO_ERRORS_H
+
+#include "utils/elog.h"
+
+#define PO_ERROR_CODES(X) \
+	X(PO_ERRCODE_ILLEGAL_TRANSITION, '0', '0', '1', "illegal_transition", \
+	  "The change of state is not in outreach.lead_transitions.") \
+	X(PO_ERRCODE_UNKNOWN_LEAD, '0', '0', '2', "unknown_lead", \
+	  "The tenant has no lead with this id.") \
+	X(PO_ERRCODE_UNKNOWN_STATE, '0', '0', '3', "unknown_state", \
+	  "No lead state has this name.") \
+	X(PO_ERRCODE_INVALID_PHONE, '0', '0', '4', "invalid_phone", \
+	  "The text is not a phone number that can be brought to E.164 without guessing.") \
+	X(PO_ERRCODE_TENANT_NOT_ALLOWED, '1', '0', '1', "tenant_not_allowed", \
+	  "The session's role may not act for this tenant.") \
+	X(PO_ERRCODE_OTHER_TENANT, '1', '0', '2', "other_tenant", \
+	  "The transaction has entered another tenant.") \
+	X(PO_ERRCODE_INVALID_PROOF, '1', '0', '3', "invalid_proof", \
+	  "The proof is malformed, expired, or not signed with the tenant's key.") \
+	X(PO_ERRCODE_SECRET_KEY, '2', '0', '1', "secret_key_unavailable", \
+	  "outreach.secret_key_file cannot be used, or is not the key that a secret was sealed with.") \
+	X(PO_ERRCODE_APPEND_ONLY, '3', '0', '1', "append_only", \
+	  "The table only takes new rows.") \
+	X(PO_ERRCODE_SHIPPED_ROW, '3', '0', '2', "shipped_row", \
+	  "Rows of the tenant '*' belong to the extension.") \
+	X(PO_ERRCODE_UNKNOWN_EVENT_TYPE, '3', '0', '3', "unknown_event_type", \
+	  "The event type is not in outreach.event_types.")
+
+#define PO_ERROR_CODE_SQLSTATE(a, b, c) MAKE_SQLSTATE('O', 'R', a, b, c)
+
+enum
+{
+#define X(name, a, b, c, label, text) name = PO_ERROR_CODE_SQLSTATE(a, b, c),
+	PO_ERROR_CODES(X)
+#undef X
+};
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * ids.h
+ *	  Identifiers made in the server: UUIDv7, and prefixed ULIDs as the apps make.
+ */
+#ifndef PO_IDS_H
+#define PO_IDS_H
+
+#include "utils/uuid.h"
+
+#define PO_ULID_LEN 26
+
+extern void po_uuid_v7(pg_uuid_t *uuid);
+extern char *po_ulid(const char *prefix);
+
+#endif

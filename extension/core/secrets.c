@@ -1,0 +1,198 @@
+/*
+ * secrets.c
+ *	  Secrets that the database keeps sealed: rows of outreach.secrets.
+ *
+ * The key comes from outreach.secret_key_file each time it is needed, which is
+ * when a secret is stored and when a cache of endpoints is filled; it is wiped
+ * before the function returns.  Opened secrets are palloc'd for the caller, who
+ * wipes or keeps them.  No SQL function returns one.
+ */
+#include "postgres.h"
+
+#include <openssl/crypto.h>
+
+#include "catalog/pg_type.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "core/ids.h"
+#include "core/seal.h"
+#include "core/secrets.h"
+#include "core/settings.h"
+#include "core/spi_plan.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define AAD_BYTES 256
+
+/* enter_tenant() runs with its caller's search_path, hence the OPERATOR(). */
+static PoPlan select_secrets = {
+	.name = "secrets.select",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT secret_id, sealed FROM outreach.secrets"
+	" WHERE tenant_id OPERATOR(pg_catalog.=) $1 AND purpose OPERATOR(pg_catalog.=) $2"
+	" AND name OPERATOR(pg_catalog.=) $3"
+	" AND (expires_at IS NULL OR expires_at OPERATOR(pg_catalog.>) $4)"
+	" ORDER BY created_at DESC LIMIT 2",
+	.nargs = 4,
+	.argtype = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+static PoPlan insert_secret = {
+	.name = "secrets.insert",
+	.expect = SPI_OK_INSERT,
+	.sql = "INSERT INTO outreach.secrets (tenant_id, purpose, name, secret_id, sealed)"
+	" VALUES ($1, $2, $3, $4, $5)",
+	.nargs = 5,
+	.argtype = {TEXTOID, TEXTOID, TEXTOID, UUIDOID, BYTEAOID}
+};
+
+PG_FUNCTION_INFO_V1(po_store_secret);
+
+static const char *
+read_key(uint8 key[PO_SEAL_KEY_LEN])
+{
+	if (po_setting_secret_key_file[0] == '\0')
+		return "outreach.secret_key_file is not set";
+	return po_read_key_file(po_setting_secret_key_file, key);
+}
+
+/*
+ * po_secrets_unavailable raises the error for a problem that was reported.
+ */
+void
+po_secrets_unavailable(const char *problem)
+{
+	ereport(ERROR,
+			(errcode(PO_ERRCODE_SECRET_KEY),
+			 errmsg("secrets cannot be sealed or opened"),
+			 errdetail("%s", problem),
+			 errhint("Make a key with \"openssl rand -out FILE 32\", owned by the server's user with mode 0600, name it as outreach.secret_key_file in postgresql.conf and reload.")));
+}
+
+/* A sealed secret is bound to the row it was made for. */
+static int
+secret_aad(char aad[AAD_BYTES], const char *tenant_id, const char *purpose,
+		   const pg_uuid_t *secret_id)
+{
+	int			len = snprintf(aad, AAD_BYTES - UUID_LEN, "%s/%s/", tenant_id, purpose);
+
+	len = Min(len, AAD_BYTES - UUID_LEN - 1);
+	memcpy(aad + len, secret_id->data, UUID_LEN);
+	return len + UUID_LEN;
+}
+
+/*
+ * po_secrets_open returns the live secrets of a purpose and name, at most two,
+ * newest first, palloc'd.  Where one cannot be opened there are none, and
+ * problem is a fixed phrase; else it is NULL.  Runs as the engine's owner.
+ */
+PoSecret *
+po_secrets_open(const char *tenant_id, const char *purpose, const char *name,
+				int *nsecrets, const char **problem)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	PoSecret   *secret;
+	Datum		args[4];
+	uint8		key[PO_SEAL_KEY_LEN];
+	int			n;
+
+	SPI_connect();
+	args[0] = CStringGetTextDatum(tenant_id);
+	args[1] = CStringGetTextDatum(purpose);
+	args[2] = CStringGetTextDatum(name);
+	args[3] = TimestampTzGetDatum(po_now());
+	n = po_exec(&select_secrets, args, NULL);
+	secret = MemoryContextAllocZero(caller, Max(n, 1) * sizeof(PoSecret));
+	*problem = n > 0 ? read_key(key) : NULL;
+	for (int i = 0; i < n && *problem == NULL; i++)
+	{
+		pg_uuid_t	secret_id;
+		bytea	   *sealed = po_column_bytea(i, 2);
+		char		aad[AAD_BYTES];
+		uint8	   *plain;
+		PoUnsealResult result;
+
+		(void) po_column_uuid(i, 1, &secret_id);
+		result = po_unseal(key, aad, secret_aad(aad, tenant_id, purpose, &secret_id),
+						   (uint8 *) VARDATA_ANY(sealed), VARSIZE_ANY_EXHDR(sealed),
+						   &plain, &secret[i].len);
+		if (result == PO_UNSEAL_OK)
+		{
+			secret[i].data = MemoryContextAlloc(caller, secret[i].len + 1);
+			memcpy(secret[i].data, plain, secret[i].len);
+			OPENSSL_cleanse(plain, secret[i].len);
+		}
+		else
+			*problem = result == PO_UNSEAL_WRONG_KEY
+				? "a secret was sealed with another key than the one in outreach.secret_key_file"
+				: "a sealed secret was changed";
+	}
+	OPENSSL_cleanse(key, sizeof(key));
+	SPI_finish();
+	*nsecrets = *problem == NULL ? n : 0;
+	return secret;
+}
+
+/*
+ * po_secret_wipe overwrites and frees the bytes of a secret.
+ */
+void
+po_secret_wipe(PoSecret *secret)
+{
+	if (secret->data != NULL)
+	{
+		OPENSSL_cleanse(secret->data, secret->len);
+		pfree(secret->data);
+		secret->data = NULL;
+	}
+}
+
+/*
+ * store_secret(tenant_id, purpose, name, secret): seals and stores; for the
+ * engine's own functions.
+ */
+Datum
+po_store_secret(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *purpose = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	text	   *plain = PG_GETARG_TEXT_PP(3);
+	uint8		key[PO_SEAL_KEY_LEN];
+	const char *problem;
+	char		aad[AAD_BYTES];
+	pg_uuid_t  *secret_id = palloc(sizeof(pg_uuid_t));
+	uint8	   *sealed;
+	int			sealed_len;
+	bytea	   *value;
+	Datum		args[5];
+	bool		done;
+
+	po_uuid_v7(secret_id);
+	problem = read_key(key);
+	if (problem != NULL)
+		po_secrets_unavailable(problem);
+	done = po_seal(key, aad, secret_aad(aad, tenant_id, purpose, secret_id),
+				   (uint8 *) VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain),
+				   &sealed, &sealed_len);
+	OPENSSL_cleanse(key, sizeof(key));
+	if (!done)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not seal the secret")));
+	value = palloc(VARHDRSZ + sealed_len);
+	SET_VARSIZE(value, VARHDRSZ + sealed_len);
+	memcpy(VARDATA(value), sealed, sealed_len);
+
+	SPI_connect();
+	args[0] = PG_GETARG_DATUM(0);
+	args[1] = PG_GETARG_DATUM(1);
+	args[2] = PG_GETARG_DATUM(2);
+	args[3] = UUIDPGetDatum(secret_id);
+	args[4] = PointerGetDatum(value);
+	po_exec(&insert_secret, args, NULL);
+	SPI_finish();
+	PG_RETURN_UUID_P(secret_id);
+}

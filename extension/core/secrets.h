@@ -1,0 +1,19 @@
+/*
+ * secrets.h
+ *	  Secrets that the database keeps sealed.
+ */
+#ifndef PO_SECRETS_H
+#define PO_SECRETS_H
+
+typedef struct PoSecret
+{
+	char	   *data;
+	int			len;
+} PoSecret;
+
+extern PoSecret *po_secrets_open(const char *tenant_id, const char *purpose,
+								 const char *name, int *nsecrets, const char **problem);
+extern void po_secrets_unavailable(const char *problem) pg_attribute_noreturn();
+extern void po_secret_wipe(PoSecret *secret);
+
+#endif

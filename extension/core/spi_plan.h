@@ -1,0 +1,57 @@
+/*
+ * spi_plan.h
+ *	  Saved statements: named, fully qualified, parameters only.
+ *
+ * A PoPlan is a static variable beside the code that uses it.  It is prepared
+ * at its first use in a backend and kept for the backend's life; PostgreSQL
+ * plans it again by itself when the tables change.
+ */
+#ifndef PO_SPI_PLAN_H
+#define PO_SPI_PLAN_H
+
+#include "datatype/timestamp.h"
+#include "executor/spi.h"
+#include "utils/uuid.h"
+
+#define PO_PLAN_MAX_ARGS 14
+
+typedef struct PoPlan
+{
+	const char *name;
+	int			expect;			/* the SPI_OK_* code it must end with */
+	const char *sql;
+	int			nargs;
+	Oid			argtype[PO_PLAN_MAX_ARGS];
+	SPIPlanPtr	plan;
+} PoPlan;
+
+/* An argument array under construction, for statements over unnest(). */
+typedef struct PoArray
+{
+	Oid			element;
+	int			n;
+	int			size;
+	Datum	   *value;
+	bool	   *isnull;
+} PoArray;
+
+extern uint64 po_exec(PoPlan *plan, Datum *args, const char *nulls);
+
+extern char *po_column_text(uint64 row, int column);
+extern bool po_column_bool(uint64 row, int column);
+extern int	po_column_int(uint64 row, int column);
+extern int64 po_column_int64(uint64 row, int column);
+extern TimestampTz po_column_time(uint64 row, int column);
+extern bool po_column_uuid(uint64 row, int column, pg_uuid_t *uuid);
+extern bytea *po_column_bytea(uint64 row, int column);
+extern Datum po_column(uint64 row, int column, bool *isnull);
+
+extern void po_array_init(PoArray *array, Oid element, int size);
+extern void po_array_add(PoArray *array, Datum value);
+extern void po_array_add_null(PoArray *array);
+extern void po_array_add_text(PoArray *array, const char *text);
+extern void po_array_add_text_len(PoArray *array, const char *text, int len);
+extern void po_array_add_uuid(PoArray *array, const pg_uuid_t *uuid);
+extern Datum po_array_datum(const PoArray *array);
+
+#endif

@@ -1,0 +1,176 @@
+/*
+ * decide.c
+ *	  What a webhook changes: decided from what is locked, in memory.
+ *
+ * po_decide reads the webhook, the locked leads and phones and nothing else,
+ * and leaves its decision in the change set; several messages of one lead are
+ * decided in their order, each on what the one before left.
+ */
+#include "postgres.h"
+
+#include "core/compat.h"
+#include "inbound/webhook.h"
+
+/* Messages whose effect depends on, or changes, the consent of the phone. */
+static bool
+touches_consent(const PoWebhook *webhook)
+{
+	return webhook->consent == PO_CONSENT_OPT_OUT || webhook->consent == PO_CONSENT_OPT_IN ||
+		webhook->consent == PO_CONSENT_HOLD || webhook->yes;
+}
+
+/*
+ * po_lock_subjects locks what the fresh messages among the webhooks are about:
+ * phones first, then leads.  Needs SPI.
+ */
+void
+po_lock_subjects(PoChangeSet *set, PoWebhook **webhook, int n)
+{
+	PoPhoneKey *all = palloc(n * sizeof(PoPhoneKey));
+	PoPhoneKey *locked = palloc(2 * n * sizeof(PoPhoneKey));
+	bool	   *has_lead;
+	int			nall = 0;
+	int			nlocked = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		PoWebhook  *w = webhook[i];
+
+		if (!w->fresh || !w->is_message)
+			continue;
+		all[nall].tenant_id = w->endpoint->tenant_id;
+		all[nall++].phone = w->phone;
+		if (touches_consent(w))
+			locked[nlocked++] = all[nall - 1];
+	}
+	if (nall == 0)
+		return;
+	nall = po_phone_keys_sort(all, nall);
+	has_lead = palloc(nall * sizeof(bool));
+	po_find_phones_with_leads(all, nall, has_lead);
+	for (int i = 0; i < nall; i++)
+		if (!has_lead[i])
+			locked[nlocked++] = all[i];
+	nlocked = po_phone_keys_sort(locked, nlocked);
+	po_lock_phones(set, locked, nlocked);
+	po_lock_leads_of_phones(set, all, nall);
+}
+
+/* What came in, by its field names, and what was made of it. */
+static Jsonb *
+received_payload(const PoWebhook *webhook)
+{
+	const PoProviderMap *map = webhook->endpoint->map;
+	PoObject   *object = po_object_begin();
+
+	for (int f = 0; f < map->nfields; f++)
+		po_object_text(object, map->field[f].name, webhook->value[f].data,
+					   webhook->value[f].len);
+	po_object_string(object, "kind", webhook->event_type);
+	if (webhook->rule != NULL)
+	{
+		po_object_string(object, "rule", webhook->rule->rule);
+		if (webhook->rule->extract_email)
+			po_object_string(object, "email", webhook->text.email);
+	}
+	po_object_string(object, "word", webhook->word);
+	return po_object_end(object);
+}
+
+/* How far a reply takes the lead, by its rule or else as a mere reply. */
+static void
+advance(PoChangeSet *set, PoLead *subject, const PoWebhook *webhook, const PoCause *cause)
+{
+	PoState		to = PO_STATE_RESPONDED;
+
+	if (webhook->rule != NULL && webhook->rule->to_state != NULL)
+		to = po_state_from_name(webhook->rule->to_state);
+	if (po_change_state(set, subject, to, cause) == 0 && to != PO_STATE_RESPONDED)
+		(void) po_change_state(set, subject, PO_STATE_RESPONDED, cause);
+	if (webhook->rule != NULL && webhook->rule->extract_email &&
+		webhook->text.email != NULL && !subject->has_email)
+	{
+		subject->email = webhook->text.email;
+		subject->has_email = true;
+	}
+}
+
+static void
+decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
+{
+	const char *tenant_id = webhook->endpoint->tenant_id;
+	PoPhone    *phone = po_find_phone(set, tenant_id, webhook->phone);
+	PoLead	   *subject = po_find_subject(set, tenant_id, webhook->phone);
+
+	if (subject == NULL)
+	{
+		PoCause		inbound = *cause;
+
+		inbound.source = "inbound";
+		subject = po_create_lead(set, tenant_id, NULL, webhook->phone, &inbound);
+	}
+	subject->replied = true;
+	po_lead_event(set, subject, "webhook.inbound.received", cause)->payload =
+		received_payload(webhook);
+
+	switch (webhook->consent)
+	{
+		case PO_CONSENT_OPT_OUT:
+			(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
+			break;
+		case PO_CONSENT_HOLD:
+			(void) po_change_consent(set, phone, PO_CONSENT_HELD, cause);
+			(void) po_change_state(set, subject, PO_STATE_RESPONDED, cause);
+			break;
+		case PO_CONSENT_OPT_IN:
+			(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);
+			break;
+		case PO_CONSENT_HELP:
+			break;
+		case PO_CONSENT_NONE:
+		case PO_CONSENT_COURTESY:
+			if (webhook->yes && phone->consent == PO_CONSENT_OPTED_OUT)
+			{
+				cause->reason = "yes";
+				(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);
+			}
+			advance(set, subject, webhook, cause);
+			break;
+	}
+}
+
+/*
+ * po_decide adds to the set what the webhook changes.
+ */
+void
+po_decide(PoChangeSet *set, PoWebhook *webhook)
+{
+	PoCause		cause = {
+		.source = webhook->endpoint->provider,
+		.reason = webhook->word != NULL ? webhook->word
+		: webhook->rule != NULL ? webhook->rule->rule : NULL,
+		.receipt_id = &webhook->receipt_id,
+		.correlation_id = &webhook->correlation_id
+	};
+	PoEvent    *event;
+
+	if (webhook->is_message)
+	{
+		decide_message(set, webhook, &cause);
+		return;
+	}
+	event = po_event_list_add(&set->events, webhook->endpoint->tenant_id,
+							  webhook->problem != NULL ? "webhook.inbound.failed"
+							  : "webhook.inbound.received", cause.source);
+	event->receipt_id = cause.receipt_id;
+	event->correlation_id = cause.correlation_id;
+	if (webhook->problem == NULL)
+		event->payload = received_payload(webhook);
+	else
+	{
+		PoObject   *object = po_object_begin();
+
+		po_object_string(object, "error", webhook->problem);
+		event->payload = po_object_end(object);
+	}
+}

@@ -1,0 +1,161 @@
+/*
+ * envelope.c
+ *	  A request as the shim, or anybody else, packs it into one JSON object.
+ *
+ * Nothing here is trusted, and nothing raises: an envelope that cannot be used
+ * is a refused webhook, and its neighbours in the batch do not notice.
+ */
+#include "postgres.h"
+
+#include "core/base64.h"
+#include "core/compat.h"
+#include "core/ids.h"
+#include "inbound/webhook.h"
+#include "utils/builtins.h"
+#include "utils/uuid.h"
+
+#define MAX_BODY		262144
+#define MAX_HEADERS		128
+
+static bool
+get_string(JsonbContainer *container, const char *key, PoBytes *bytes)
+{
+	JsonbValue	value;
+
+	if (!JsonContainerIsObject(container) ||
+		getKeyJsonValueFromContainer(container, key, strlen(key), &value) == NULL ||
+		value.type != jbvString)
+		return false;
+	bytes->data = value.val.string.val;
+	bytes->len = value.val.string.len;
+	return true;
+}
+
+static void
+add_header(PoWebhook *webhook, PoBytes name, const JsonbValue *value)
+{
+	PoHeader   *header;
+	char	   *lower;
+
+	if (value->type != jbvString || webhook->nheaders == MAX_HEADERS)
+		return;
+	if (webhook->header == NULL)
+		webhook->header = palloc(MAX_HEADERS * sizeof(PoHeader));
+	header = &webhook->header[webhook->nheaders++];
+	lower = palloc(Max(name.len, 1));
+	for (int i = 0; i < name.len; i++)
+		lower[i] = pg_ascii_tolower((unsigned char) name.data[i]);
+	header->name.data = lower;
+	header->name.len = name.len;
+	header->value.data = value->val.string.val;
+	header->value.len = value->val.string.len;
+}
+
+static void
+read_headers(PoWebhook *webhook, JsonbContainer *container)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(container);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	PoBytes		name = {0};
+	int			depth = 0;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_BEGIN_OBJECT || token == WJB_BEGIN_ARRAY)
+			depth++;
+		else if (token == WJB_END_OBJECT || token == WJB_END_ARRAY)
+			depth--;
+		else if (token == WJB_KEY && depth == 1)
+		{
+			name.data = value.val.string.val;
+			name.len = value.val.string.len;
+		}
+		else if ((token == WJB_VALUE && depth == 1) || (token == WJB_ELEM && depth == 2))
+			add_header(webhook, name, &value);
+	}
+}
+
+static bool
+read_uuid(PoBytes text, pg_uuid_t *uuid)
+{
+	char		digits[UUID_LEN * 2];
+	int			n = 0;
+
+	for (int i = 0; i < text.len; i++)
+	{
+		if (text.data[i] == '-')
+			continue;
+		if (n == sizeof(digits))
+			return false;
+		digits[n++] = text.data[i];
+	}
+	return n == sizeof(digits) && po_hex_decode(digits, n, uuid->data, UUID_LEN);
+}
+
+static void
+refuse(PoWebhook *webhook, int http_status, const char *problem)
+{
+	webhook->outcome = PO_OUTCOME_REJECTED;
+	webhook->http_status = http_status;
+	webhook->problem = problem;
+}
+
+/*
+ * po_read_envelope fills in the request of a zeroed webhook, which points into
+ * the envelope from then on; sets problem and http_status when it cannot.
+ */
+void
+po_read_envelope(PoWebhook *webhook, Jsonb *envelope)
+{
+	JsonbContainer *root;
+	JsonbValue	headers;
+	PoBytes		text;
+
+	po_uuid_v7(&webhook->correlation_id);
+	if (envelope == NULL || !JB_ROOT_IS_OBJECT(envelope))
+	{
+		refuse(webhook, 400, "the envelope is not an object");
+		return;
+	}
+	root = &envelope->root;
+	if (get_string(root, "correlation_id", &text) || get_string(root, "correlationId", &text))
+		(void) read_uuid(text, &webhook->correlation_id);
+	if (!get_string(root, "path", &webhook->path) || webhook->path.len == 0)
+	{
+		refuse(webhook, 400, "the envelope has no path");
+		return;
+	}
+	if (get_string(root, "method", &text) &&
+		(text.len != 4 || pg_strncasecmp(text.data, "POST", 4) != 0))
+	{
+		refuse(webhook, 405, "the method is not POST");
+		return;
+	}
+	(void) get_string(root, "query", &webhook->query);
+	if (getKeyJsonValueFromContainer(root, "headers", 7, &headers) != NULL &&
+		headers.type == jbvBinary && JsonContainerIsObject(headers.val.binary.data))
+		read_headers(webhook, headers.val.binary.data);
+
+	if (get_string(root, "body_base64", &text) || get_string(root, "bodyBase64", &text))
+	{
+		int			size = text.len / 4 * 3;
+		uint8	   *bytes = palloc(Max(size, 1));
+		int			len = size <= MAX_BODY + 3 ? po_base64_decode(text.data, text.len, bytes, size) : 0;
+
+		if (len < 0)
+		{
+			refuse(webhook, 400, "body_base64 is not base64");
+			return;
+		}
+		webhook->body.data = (char *) bytes;
+		webhook->body.len = size <= MAX_BODY + 3 ? len : size;
+	}
+	else if (!get_string(root, "body", &webhook->body))
+	{
+		webhook->body.data = "";
+		webhook->body.len = 0;
+	}
+	if (webhook->body.len > MAX_BODY)
+		refuse(webhook, 413, "the body is longer than 262144 bytes");
+}

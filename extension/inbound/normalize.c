@@ -1,0 +1,320 @@
+/*
+ * normalize.c
+ *	  From the bytes of a request to named fields, a kind and a key.
+ *
+ * Which key of which payload carries which field, what makes a payload a kind,
+ * and what its idempotency key is made of are rows (provider_map.c); this file
+ * only follows them.  No locks, no statements, nothing raises but lack of memory.
+ */
+#include "postgres.h"
+
+#include "common/base64.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "inbound/signature.h"
+#include "inbound/webhook.h"
+#include "utils/timestamp.h"
+
+#define MAX_KEY_LEN 255
+
+static const char *
+header_value(const PoWebhook *webhook, const char *name, int *len)
+{
+	int			name_len = strlen(name);
+
+	for (int i = 0; i < webhook->nheaders; i++)
+	{
+		if (webhook->header[i].name.len == name_len &&
+			memcmp(webhook->header[i].name.data, name, name_len) == 0)
+		{
+			*len = webhook->header[i].value.len;
+			return webhook->header[i].value.data;
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Senders declare JSON and send forms, and the reverse: the first byte decides,
+ * and the declaration, or else the provider's habit, only where it cannot.
+ */
+static bool
+looks_form_encoded(const PoWebhook *webhook)
+{
+	static const char form[] = "application/x-www-form-urlencoded";
+	const char *type;
+	int			len;
+	int			i = 0;
+
+	if (webhook->body.len >= 3 && memcmp(webhook->body.data, "\xEF\xBB\xBF", 3) == 0)
+		i = 3;
+	while (i < webhook->body.len && strchr(" \t\r\n", webhook->body.data[i]) != NULL &&
+		   webhook->body.data[i] != '\0')
+		i++;
+	if (i < webhook->body.len && (webhook->body.data[i] == '{' || webhook->body.data[i] == '['))
+		return false;
+	type = header_value(webhook, "content-type", &len);
+	if (type == NULL)
+		return webhook->endpoint->form_encoded;
+	return webhook->endpoint->form_encoded ||
+		(len >= sizeof(form) - 1 && pg_strncasecmp(type, form, sizeof(form) - 1) == 0);
+}
+
+/*
+ * po_read_document parses the body once; a body that is already read stays.
+ */
+void
+po_read_document(PoWebhook *webhook)
+{
+	if (webhook->document_read)
+		return;
+	webhook->form_encoded = webhook->stored ? webhook->form_encoded : looks_form_encoded(webhook);
+	if (webhook->form_encoded)
+		(void) po_document_parse_form(&webhook->document, webhook->body.data,
+									  webhook->body.len, &po_document_limits);
+	else
+		(void) po_document_parse_json(&webhook->document, webhook->body.data,
+									  webhook->body.len, &po_document_limits);
+	webhook->document_read = true;
+}
+
+/* The decoded pairs of a form, as Twilio signs them. */
+static int
+form_pairs(const PoDocument *document, PoFormPair **pairs)
+{
+	int			n = 0;
+
+	*pairs = palloc(Max(document->nnodes, 1) * sizeof(PoFormPair));
+	for (int m = document->node[0].child; m >= 0; m = document->node[m].next)
+	{
+		const PoNode *member = &document->node[m];
+		const PoNode *value = member->type == PO_NODE_ARRAY
+			? &document->node[member->child] : member;
+
+		for (;; value = &document->node[value->next])
+		{
+			PoFormPair *pair = &(*pairs)[n++];
+
+			pair->key.data = member->key;
+			pair->key.len = member->key_len;
+			pair->value.data = value->text;
+			pair->value.len = value->text_len;
+			if (member->type != PO_NODE_ARRAY || value->next < 0)
+				break;
+		}
+	}
+	return n;
+}
+
+/*
+ * po_authenticate_webhook decides whether the request is its endpoint's; sets
+ * the outcome where it is not.  The body is only parsed before that where the
+ * scheme signs the fields of a form.
+ */
+void
+po_authenticate_webhook(PoWebhook *webhook)
+{
+	PoSignedRequest request = {0};
+	PoFormPair *pairs;
+
+	request.body = webhook->body;
+	request.query = webhook->query;
+	request.header = webhook->header;
+	request.nheaders = webhook->nheaders;
+	request.now_ms = (po_now() + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+	if (webhook->endpoint->credential.scheme == PO_SCHEME_TWILIO && looks_form_encoded(webhook))
+	{
+		po_read_document(webhook);
+		if (webhook->document.error == NULL)
+		{
+			request.nform = form_pairs(&webhook->document, &pairs);
+			request.form = pairs;
+		}
+	}
+	if (!po_authenticate(&webhook->endpoint->credential, &request))
+		webhook->outcome = PO_OUTCOME_REJECTED;
+}
+
+static bool
+field_matches(const PoBytes *value, const char *wanted)
+{
+	int			len = strlen(wanted);
+
+	if (value->data == NULL)
+		return false;
+	if (len > 0 && wanted[len - 1] == '*')
+		return value->len >= len - 1 && memcmp(value->data, wanted, len - 1) == 0;
+	return value->len == len && memcmp(value->data, wanted, len) == 0;
+}
+
+static bool
+kind_matches(const PoKind *kind, const PoBytes *value)
+{
+	for (int c = 0; c < kind->nconditions; c++)
+	{
+		const PoCondition *condition = &kind->condition[c];
+		bool		met = false;
+
+		for (int v = 0; v < condition->nvalues && !met; v++)
+			met = field_matches(&value[condition->field], condition->value[v]);
+		if (!met)
+			return false;
+	}
+	return true;
+}
+
+static char *
+digest_key(const uint8 digest[PO_SHA256_LEN])
+{
+	char	   *key = palloc(7 + 2 * PO_SHA256_LEN + 1);
+
+	memcpy(key, "sha256:", 7);
+	for (int i = 0; i < PO_SHA256_LEN; i++)
+		snprintf(key + 7 + 2 * i, 3, "%02x", digest[i]);
+	return key;
+}
+
+static char *
+make_key(const PoKeyForm *form, const PoBytes *value)
+{
+	int			len = 0;
+	char	   *key;
+	char	   *end;
+
+	for (int i = 0; i < form->nfields; i++)
+	{
+		const PoBytes *v = &value[form->field[i]];
+
+		if (v->data == NULL && !form->optional[i])
+			return NULL;
+		len += v->data != NULL ? v->len + 1 : 0;
+	}
+	if (len == 0)
+		return NULL;
+	key = end = palloc(len);
+	for (int i = 0; i < form->nfields; i++)
+	{
+		const PoBytes *v = &value[form->field[i]];
+
+		if (v->data == NULL)
+			continue;
+		if (end > key)
+			*end++ = ':';
+		memcpy(end, v->data, v->len);
+		end += v->len;
+	}
+	*end = '\0';
+	/* An index cannot hold a key of any length. */
+	if (end - key > MAX_KEY_LEN)
+	{
+		uint8		digest[PO_SHA256_LEN];
+		PoBytes		bytes = {key, end - key};
+
+		if (!po_sha256(bytes, digest))
+			elog(ERROR, "could not compute a digest");
+		return digest_key(digest);
+	}
+	return key;
+}
+
+/*
+ * po_normalize fills in fields, kind and key.  A body that cannot be parsed is
+ * of unknown kind, its key the digest of its bytes, its problem the parser's.
+ */
+void
+po_normalize(PoWebhook *webhook)
+{
+	const PoProviderMap *map = webhook->endpoint->map;
+	uint8		digest[PO_SHA256_LEN];
+
+	if (!po_sha256(webhook->body, digest))
+		elog(ERROR, "could not compute a digest");
+	memcpy(&webhook->body_hash, digest, sizeof(int64));
+	webhook->event_type = "unknown";
+	po_read_document(webhook);
+	webhook->value = palloc0(Max(map->nfields, 1) * sizeof(PoBytes));
+	if (webhook->document.error != NULL)
+	{
+		webhook->problem = webhook->document.error;
+		webhook->key = digest_key(digest);
+		return;
+	}
+	for (int f = 0; f < map->nfields; f++)
+	{
+		for (int p = 0; p < map->field[f].npaths; p++)
+		{
+			const PoPath *path = &map->field[f].path[p];
+			int			node = po_document_path(&webhook->document, path->key, path->nkeys);
+
+			if (node >= 0 && po_document_scalar(&webhook->document, node,
+												&webhook->value[f].data, &webhook->value[f].len))
+				break;
+		}
+	}
+	for (int k = 0; k < map->nkinds && webhook->kind == NULL; k++)
+		if (kind_matches(&map->kind[k], webhook->value))
+			webhook->kind = &map->kind[k];
+	if (webhook->kind != NULL)
+	{
+		webhook->event_type = webhook->kind->event_type;
+		for (int k = 0; k < webhook->kind->nkeys && webhook->key == NULL; k++)
+			webhook->key = make_key(&webhook->kind->key[k], webhook->value);
+	}
+	if (webhook->key == NULL)
+	{
+		po_document_digest(&webhook->document, digest);
+		webhook->key = digest_key(digest);
+	}
+}
+
+static bool
+value_is(const PoBytes *value, const char *wanted)
+{
+	return value->data != NULL && value->len == strlen(wanted) &&
+		pg_strncasecmp(value->data, wanted, value->len) == 0;
+}
+
+/*
+ * po_read_message reads what a message says: the sender's phone, and what the
+ * tenant's words and rules make of the text.  What the provider itself says of
+ * consent counts for more than the text.
+ */
+void
+po_read_message(PoWebhook *webhook)
+{
+	const PoBytes *from = &webhook->value[PO_FIELD_FROM];
+	const PoBytes *body = &webhook->value[PO_FIELD_BODY];
+	const PoBytes *said = &webhook->value[PO_FIELD_OPT_OUT_TYPE];
+	const PoTenantRules *rules;
+
+	if (webhook->kind == NULL || webhook->kind->effect == PO_EFFECT_LOG)
+		return;
+	if (from->data == NULL || !po_phone_e164(from->data, from->len, webhook->phone))
+	{
+		webhook->status = PO_PAYLOAD_UNRESOLVED;
+		return;
+	}
+	webhook->is_message = true;
+	rules = po_tenant_rules(webhook->endpoint->tenant_id);
+	po_text_read(&webhook->text, body->data ? body->data : "", body->len);
+	if (webhook->kind->effect == PO_EFFECT_OPT_OUT || value_is(said, "STOP"))
+	{
+		webhook->consent = PO_CONSENT_OPT_OUT;
+		webhook->word = webhook->event_type;
+	}
+	else if (webhook->kind->effect == PO_EFFECT_HELP || value_is(said, "HELP"))
+		webhook->consent = PO_CONSENT_HELP;
+	else if (value_is(said, "START"))
+	{
+		webhook->consent = PO_CONSENT_OPT_IN;
+		webhook->word = webhook->event_type;
+	}
+	else
+		webhook->consent = po_match_consent(&rules->words, &webhook->text, &webhook->word);
+	if (webhook->consent == PO_CONSENT_NONE)
+	{
+		webhook->rule = po_classify(rules->rules, rules->nrules, &webhook->text);
+		webhook->yes = rules->yes_opts_in && webhook->text.len == 3 &&
+			memcmp(webhook->text.folded, "yes", 3) == 0;
+	}
+}

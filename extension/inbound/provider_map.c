@@ -1,0 +1,440 @@
+/*
+ * provider_map.c
+ *	  Doors and what is behind them, remembered in the backend.
+ *
+ * An endpoint is read at its first request, with its secrets opened, and its
+ * provider's rows are compiled once: names become indexes, so that a payload is
+ * read in one pass.  Paths that lead nowhere are not remembered; anybody can
+ * make them up.  All of it is dropped when a configuration table changes.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/cache.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/secrets.h"
+#include "core/spi_plan.h"
+#include "inbound/provider_map.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define MAX_PATH_LEN	255
+#define MAP_KEY_SIZE	160
+
+typedef struct EndpointEntry
+{
+	char		path[MAX_PATH_LEN + 1];
+	PoEndpoint	endpoint;
+} EndpointEntry;
+
+typedef struct MapEntry
+{
+	char		key[MAP_KEY_SIZE];
+	PoProviderMap map;
+} MapEntry;
+
+static PoCache door_cache = {.name = "outreach endpoints"};
+static HTAB *endpoint_by_path;
+static HTAB *map_by_owner;
+
+static const char *const engine_field[PO_NFIELDS] = {
+	[PO_FIELD_FROM] = "from",[PO_FIELD_BODY] = "body",[PO_FIELD_OPT_OUT_TYPE] = "opt_out_type"
+};
+
+static PoPlan select_endpoint = {
+	.name = "doors.endpoint",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT e.tenant_id, e.provider, e.scheme, e.public_url, e.signature_header,"
+	" e.mode = 'deferred', p.form_encoded,"
+	" (SELECT min(s.expires_at) FROM outreach.secrets s WHERE s.tenant_id = e.tenant_id"
+	" AND s.purpose = 'endpoint' AND s.name = e.path AND s.expires_at > $2),"
+	" EXISTS (SELECT FROM outreach.payload_maps m WHERE m.tenant_id = e.tenant_id)"
+	" OR EXISTS (SELECT FROM outreach.webhook_kinds k WHERE k.tenant_id = e.tenant_id)"
+	" OR EXISTS (SELECT FROM outreach.answer_policies a WHERE a.tenant_id = e.tenant_id)"
+	" FROM outreach.endpoints e JOIN outreach.providers p ON p.provider = e.provider"
+	" WHERE e.path = $1",
+	.nargs = 2,
+	.argtype = {TEXTOID, TIMESTAMPTZOID}
+};
+
+static PoPlan select_fields = {
+	.name = "doors.fields",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT field, path FROM outreach.payload_maps"
+	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
+	" ORDER BY field, (tenant_id = '*'), position",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
+
+static PoPlan select_kinds = {
+	.name = "doors.kinds",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT event_type, conditions, keys, effect FROM outreach.webhook_kinds"
+	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
+	" ORDER BY (tenant_id = '*'), position",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
+
+static PoPlan select_answers = {
+	.name = "doors.answers",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT event_type, outcome,"
+	" CASE WHEN tenant_id = '*' THEN 0 ELSE 8 END + CASE WHEN provider = '*' THEN 0 ELSE 4 END,"
+	" http_status, content_type, body FROM outreach.answer_policies"
+	" WHERE (tenant_id = '*' OR tenant_id = $1) AND (provider = '*' OR provider = $2)",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
+
+PG_FUNCTION_INFO_V1(po_check_secret_form);
+
+static const char **
+text_array(Datum array, int *n)
+{
+	Datum	   *element;
+	const char **strings;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &element, NULL, n);
+	strings = palloc(Max(*n, 1) * sizeof(char *));
+	for (int i = 0; i < *n; i++)
+		strings[i] = TextDatumGetCString(element[i]);
+	return strings;
+}
+
+/* Index of a field, added without a path where the map does not have it. */
+static int
+field_index(PoProviderMap *map, const char *name, int len)
+{
+	for (int i = 0; i < map->nfields; i++)
+		if (strncmp(map->field[i].name, name, len) == 0 && map->field[i].name[len] == '\0')
+			return i;
+	map->field = repalloc(map->field, (map->nfields + 1) * sizeof(PoFieldMap));
+	memset(&map->field[map->nfields], 0, sizeof(PoFieldMap));
+	map->field[map->nfields].name = pnstrdup(name, len);
+	return map->nfields++;
+}
+
+static void
+read_fields(PoProviderMap *map, Datum *args)
+{
+	uint64		n = po_exec(&select_fields, args, NULL);
+
+	map->field = palloc0(PO_NFIELDS * sizeof(PoFieldMap));
+	map->nfields = PO_NFIELDS;
+	for (int i = 0; i < PO_NFIELDS; i++)
+		map->field[i].name = engine_field[i];
+	for (uint64 i = 0; i < n; i++)
+	{
+		char	   *name = po_column_text(i, 1);
+		int			index = field_index(map, name, strlen(name));
+		PoFieldMap *field = &map->field[index];
+		bool		isnull;
+		PoPath		path;
+
+		path.key = text_array(po_column(i, 2, &isnull), &path.nkeys);
+		field->path = field->path == NULL ? palloc(sizeof(PoPath))
+			: repalloc(field->path, (field->npaths + 1) * sizeof(PoPath));
+		field->path[field->npaths++] = path;
+	}
+}
+
+static void
+read_conditions(PoProviderMap *map, PoKind *kind, Jsonb *conditions)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&conditions->root);
+	PoCondition *condition = NULL;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			kind->condition = kind->condition == NULL ? palloc(sizeof(PoCondition))
+				: repalloc(kind->condition, (kind->nconditions + 1) * sizeof(PoCondition));
+			condition = &kind->condition[kind->nconditions++];
+			memset(condition, 0, sizeof(PoCondition));
+			condition->field = field_index(map, value.val.string.val, value.val.string.len);
+		}
+		else if ((token == WJB_ELEM || token == WJB_VALUE) && condition != NULL &&
+				 value.type == jbvString)
+		{
+			condition->value = condition->value == NULL ? palloc(sizeof(char *))
+				: repalloc(condition->value, (condition->nvalues + 1) * sizeof(char *));
+			condition->value[condition->nvalues++] = pnstrdup(value.val.string.val,
+															  value.val.string.len);
+		}
+	}
+}
+
+static void
+read_key_form(PoProviderMap *map, PoKeyForm *form, const char *text)
+{
+	int			size = 1;
+
+	for (const char *c = text; *c != '\0'; c++)
+		size += (*c == ':');
+	form->field = palloc(size * sizeof(int));
+	form->optional = palloc(size * sizeof(bool));
+	form->nfields = 0;
+	while (*text != '\0')
+	{
+		int			len = strcspn(text, ":");
+		bool		optional = len > 0 && text[len - 1] == '?';
+
+		form->field[form->nfields] = field_index(map, text, len - optional);
+		form->optional[form->nfields++] = optional;
+		text += len + (text[len] == ':');
+	}
+}
+
+static void
+read_kinds(PoProviderMap *map, Datum *args)
+{
+	uint64		n = po_exec(&select_kinds, args, NULL);
+
+	map->kind = palloc0(Max(n, 1) * sizeof(PoKind));
+	map->nkinds = n;
+	for (uint64 i = 0; i < n; i++)
+	{
+		PoKind	   *kind = &map->kind[i];
+		char	   *effect = po_column_text(i, 4);
+		bool		isnull;
+		const char **key;
+
+		kind->event_type = po_column_text(i, 1);
+		read_conditions(map, kind, DatumGetJsonbP(po_column(i, 2, &isnull)));
+		key = text_array(po_column(i, 3, &isnull), &kind->nkeys);
+		kind->key = palloc(Max(kind->nkeys, 1) * sizeof(PoKeyForm));
+		for (int k = 0; k < kind->nkeys; k++)
+			read_key_form(map, &kind->key[k], key[k]);
+		kind->effect = strcmp(effect, "message") == 0 ? PO_EFFECT_MESSAGE
+			: strcmp(effect, "opt_out") == 0 ? PO_EFFECT_OPT_OUT
+			: strcmp(effect, "help") == 0 ? PO_EFFECT_HELP : PO_EFFECT_LOG;
+	}
+}
+
+static void
+read_answers(PoProviderMap *map, Datum *args)
+{
+	uint64		n = po_exec(&select_answers, args, NULL);
+
+	map->answer = palloc(Max(n, 1) * sizeof(PoAnswer));
+	map->nanswers = n;
+	for (uint64 i = 0; i < n; i++)
+	{
+		PoAnswer   *answer = &map->answer[i];
+
+		answer->event_type = po_column_text(i, 1);
+		answer->outcome = po_column_text(i, 2);
+		answer->score = po_column_int(i, 3);
+		answer->http_status = po_column_int(i, 4);
+		answer->content_type = po_column_text(i, 5);
+		answer->body = po_column_text(i, 6);
+	}
+}
+
+/* Needs SPI; what it makes lives as long as the cache. */
+static const PoProviderMap *
+find_map(const char *tenant_id, const char *provider)
+{
+	char		key[MAP_KEY_SIZE] = {0};
+	MapEntry   *entry;
+	PoProviderMap map = {0};
+	MemoryContext old;
+	Datum		args[2];
+
+	snprintf(key, sizeof(key), "%s/%s", provider, tenant_id);
+	entry = hash_search(map_by_owner, key, HASH_FIND, NULL);
+	if (entry != NULL)
+		return &entry->map;
+
+	old = MemoryContextSwitchTo(door_cache.context);
+	args[0] = CStringGetTextDatum(tenant_id);
+	args[1] = CStringGetTextDatum(provider);
+	read_fields(&map, args);
+	read_kinds(&map, args);
+	read_answers(&map, args);
+	MemoryContextSwitchTo(old);
+	entry = hash_search(map_by_owner, key, HASH_ENTER, NULL);
+	entry->map = map;
+	return &entry->map;
+}
+
+static const PoEndpoint *
+load_endpoint(const char *path)
+{
+	MemoryContext old = CurrentMemoryContext;
+	Datum		args[2] = {CStringGetTextDatum(path), TimestampTzGetDatum(po_now())};
+	PoEndpoint	endpoint = {0};
+	EndpointEntry *entry;
+	PoSecret   *secret;
+	bool		own_map;
+	bool		isnull;
+	char	   *value;
+
+	SPI_connect();
+	if (po_exec(&select_endpoint, args, NULL) == 0)
+	{
+		SPI_finish();
+		return NULL;
+	}
+	MemoryContextSwitchTo(door_cache.context);
+	endpoint.tenant_id = po_column_text(0, 1);
+	endpoint.path = pstrdup(path);
+	endpoint.provider = po_column_text(0, 2);
+	if (!po_scheme_from_name(po_column_text(0, 3), &endpoint.credential.scheme))
+		elog(ERROR, "endpoint has an unknown scheme");
+	value = po_column_text(0, 4);
+	endpoint.credential.url.data = value;
+	endpoint.credential.url.len = value ? strlen(value) : 0;
+	value = po_column_text(0, 5);
+	endpoint.credential.header_name.data = value;
+	endpoint.credential.header_name.len = value ? strlen(value) : 0;
+	endpoint.deferred = po_column_bool(0, 6);
+	endpoint.form_encoded = po_column_bool(0, 7);
+	(void) po_column(0, 8, &isnull);
+	endpoint.stale_at = isnull ? DT_NOEND : po_column_time(0, 8);
+	own_map = po_column_bool(0, 9);
+
+	secret = po_secrets_open(endpoint.tenant_id, "endpoint", path,
+							 &endpoint.credential.nsecrets, &endpoint.problem);
+	/* Look again at the next request: the key may be there by then. */
+	if (endpoint.problem != NULL)
+		endpoint.stale_at = DT_NOBEGIN;
+	for (int i = 0; i < endpoint.credential.nsecrets; i++)
+	{
+		endpoint.credential.secret[i].data = secret[i].data;
+		endpoint.credential.secret[i].len = secret[i].len;
+	}
+	endpoint.map = find_map(own_map ? endpoint.tenant_id : "*", endpoint.provider);
+	SPI_finish();
+	MemoryContextSwitchTo(old);
+	entry = hash_search(endpoint_by_path, path, HASH_ENTER, NULL);
+	entry->endpoint = endpoint;
+	return &entry->endpoint;
+}
+
+/*
+ * po_endpoints_begin makes sure that what is remembered is fresh; to be called
+ * once at the start of a call, as the engine's owner.
+ */
+void
+po_endpoints_begin(void)
+{
+	HASHCTL		control = {0};
+
+	if (po_cache_fresh(&door_cache))
+		return;
+	control.hcxt = po_cache_reset(&door_cache);
+	control.keysize = MAX_PATH_LEN + 1;
+	control.entrysize = sizeof(EndpointEntry);
+	endpoint_by_path = hash_create("outreach endpoints", 16, &control,
+								   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	control.keysize = MAP_KEY_SIZE;
+	control.entrysize = sizeof(MapEntry);
+	map_by_owner = hash_create("outreach provider maps", 16, &control,
+							   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	po_cache_filled(&door_cache);
+}
+
+/*
+ * po_find_endpoint returns the endpoint of a path, NULL when there is none;
+ * valid until the transaction ends.
+ */
+const PoEndpoint *
+po_find_endpoint(const char *path, int len)
+{
+	char		key[MAX_PATH_LEN + 1] = {0};
+	EndpointEntry *entry;
+
+	if (len > MAX_PATH_LEN)
+		return NULL;
+	memcpy(key, path, len);
+	entry = hash_search(endpoint_by_path, key, HASH_FIND, NULL);
+	if (entry != NULL && entry->endpoint.stale_at > po_now())
+		return &entry->endpoint;
+	return load_endpoint(key);
+}
+
+/*
+ * po_shipped_map returns a map for answers to requests that have no endpoint.
+ */
+const PoProviderMap *
+po_shipped_map(void)
+{
+	const PoProviderMap *map;
+
+	SPI_connect();
+	map = find_map("*", "*");
+	SPI_finish();
+	return map;
+}
+
+/*
+ * po_find_answer returns the most exact answer: tenant, then provider, then
+ * event type, then outcome.  There always is one, because '*' ships.
+ */
+const PoAnswer *
+po_find_answer(const PoProviderMap *map, const char *event_type, PoOutcome outcome)
+{
+	const PoAnswer *best = NULL;
+	int			best_score = -1;
+
+	for (int i = 0; i < map->nanswers; i++)
+	{
+		const PoAnswer *answer = &map->answer[i];
+		int			score = answer->score;
+
+		if (strcmp(answer->event_type, event_type) == 0)
+			score += 2;
+		else if (strcmp(answer->event_type, "*") != 0)
+			continue;
+		if (strcmp(answer->outcome, po_outcome_name[outcome]) == 0)
+			score += 1;
+		else if (strcmp(answer->outcome, "*") != 0)
+			continue;
+		if (score > best_score)
+		{
+			best = answer;
+			best_score = score;
+		}
+	}
+	if (best == NULL)
+		elog(ERROR, "no row of outreach.answer_policies applies");
+	return best;
+}
+
+/*
+ * check_secret(scheme, secret): null when the secret is of the scheme's form.
+ */
+Datum
+po_check_secret_form(PG_FUNCTION_ARGS)
+{
+	PoBytes		secret = {0};
+	PoScheme	scheme;
+	const char *problem;
+
+	if (PG_ARGISNULL(0) || !po_scheme_from_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), &scheme))
+		PG_RETURN_TEXT_P(cstring_to_text("scheme must be none, token, secret_header, hmac_sha256, twilio, signalhouse, ghl or standard_webhooks"));
+	if (!PG_ARGISNULL(1))
+	{
+		text	   *value = PG_GETARG_TEXT_PP(1);
+
+		secret.data = VARDATA_ANY(value);
+		secret.len = VARSIZE_ANY_EXHDR(value);
+	}
+	problem = po_check_secret(scheme, secret);
+	if (problem == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
+}

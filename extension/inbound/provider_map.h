@@ -1,0 +1,109 @@
+/*
+ * provider_map.h
+ *	  Doors and what is behind them: endpoints, payload maps, kinds of webhook,
+ *	  answers; remembered in the backend.
+ */
+#ifndef PO_INBOUND_PROVIDER_MAP_H
+#define PO_INBOUND_PROVIDER_MAP_H
+
+#include "core/counters.h"
+#include "datatype/timestamp.h"
+#include "inbound/authenticate.h"
+
+/* Fields that the engine itself reads; a map may name any others besides. */
+typedef enum PoField
+{
+	PO_FIELD_FROM,
+	PO_FIELD_BODY,
+	PO_FIELD_OPT_OUT_TYPE,
+	PO_NFIELDS
+} PoField;
+
+typedef struct PoPath
+{
+	const char **key;
+	int			nkeys;
+} PoPath;
+
+typedef struct PoFieldMap
+{
+	const char *name;
+	PoPath	   *path;			/* best first */
+	int			npaths;
+} PoFieldMap;
+
+/* A field must have one of the values; a value may end in '*'. */
+typedef struct PoCondition
+{
+	int			field;
+	const char **value;
+	int			nvalues;
+} PoCondition;
+
+/* One way to make an idempotency key. */
+typedef struct PoKeyForm
+{
+	int		   *field;
+	bool	   *optional;
+	int			nfields;
+} PoKeyForm;
+
+typedef enum PoEffect
+{
+	PO_EFFECT_LOG,
+	PO_EFFECT_MESSAGE,
+	PO_EFFECT_OPT_OUT,
+	PO_EFFECT_HELP
+} PoEffect;
+
+typedef struct PoKind
+{
+	const char *event_type;
+	PoCondition *condition;
+	int			nconditions;
+	PoKeyForm  *key;
+	int			nkeys;
+	PoEffect	effect;
+} PoKind;
+
+typedef struct PoAnswer
+{
+	const char *event_type;		/* '*' for any */
+	const char *outcome;
+	int			score;			/* how exact tenant and provider are */
+	int			http_status;
+	const char *content_type;
+	const char *body;
+} PoAnswer;
+
+/* What a provider's payloads mean to a tenant. */
+typedef struct PoProviderMap
+{
+	PoFieldMap *field;			/* the first PO_NFIELDS are those of PoField */
+	int			nfields;
+	PoKind	   *kind;			/* in the order they are tried */
+	int			nkinds;
+	PoAnswer   *answer;
+	int			nanswers;
+} PoProviderMap;
+
+typedef struct PoEndpoint
+{
+	const char *tenant_id;
+	const char *path;
+	const char *provider;
+	bool		form_encoded;
+	bool		deferred;
+	PoCredential credential;
+	const char *problem;		/* why its secrets cannot be opened, or NULL */
+	TimestampTz stale_at;		/* when a secret ends */
+	const PoProviderMap *map;
+} PoEndpoint;
+
+extern void po_endpoints_begin(void);
+extern const PoEndpoint *po_find_endpoint(const char *path, int len);
+extern const PoAnswer *po_find_answer(const PoProviderMap *map, const char *event_type,
+									  PoOutcome outcome);
+extern const PoProviderMap *po_shipped_map(void);
+
+#endif

@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ * signature.h
+ *	  What the schemes of authenticate.c are made of.
+ *
+ * Private to the files that implement them.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PO_SIGNATURE_H
+#define PO_SIGNATURE_H
+
+#include "inbound/authenticate.h"
+
+#define PO_SHA1_LEN			20
+#define PO_SHA256_LEN		32
+#define PO_ED25519_KEY_LEN	32
+#define PO_ED25519_LEN		64
+
+extern bool po_hmac_sha1(PoBytes key, const PoBytes *part, int nparts, uint8 mac[PO_SHA1_LEN]);
+extern bool po_hmac_sha256(PoBytes key, const PoBytes *part, int nparts,
+						   uint8 mac[PO_SHA256_LEN]);
+extern bool po_sha256(PoBytes bytes, uint8 digest[PO_SHA256_LEN]);
+extern bool po_ed25519_verify(const uint8 key[PO_ED25519_KEY_LEN],
+							  const uint8 signature[PO_ED25519_LEN], PoBytes message);
+
+/* The schemes that have files of their own. */
+extern bool po_check_twilio(const PoCredential *credential, const PoSignedRequest *request,
+							PoBytes signature);
+extern bool po_is_standard_webhooks_secret(PoBytes secret);
+extern bool po_check_standard_webhooks(const PoCredential *credential, PoBytes id,
+									   PoBytes timestamp, PoBytes body, PoBytes list);
+
+static inline PoBytes
+po_bytes(const char *text)
+{
+	return (PoBytes) {text, (int) strlen(text)};
+}
+
+/* Strips a prefix; false, and nothing changed, if the text has another. */
+static inline bool
+po_strip_prefix(PoBytes *text, const char *prefix)
+{
+	int			len = strlen(prefix);
+
+	if (text->len < len || memcmp(text->data, prefix, len) != 0)
+		return false;
+	text->data += len;
+	text->len -= len;
+	return true;
+}
+
+#endif							/* PO_SIGNATURE_H */

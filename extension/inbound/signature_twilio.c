@@ -1,0 +1,270 @@
+/*-------------------------------------------------------------------------
+ * signature_twilio.c
+ *	  Twilio's signature: HMAC-SHA1 over the URL called and the form sent.
+ *
+ * The signed text is the URL, then each key of the form in byte order, followed
+ * by its value; a key with several values comes once for each different one,
+ * in byte order.  A body that is no form is covered by the parameter bodySHA256
+ * of the URL, which is then signed alone.
+ *
+ * The text has no separators, so a signature also fits a request whose bytes
+ * were moved between the query and the form, or between fields.  That is why
+ * the endpoint's own query, where it has one, may not be replaced, and why a
+ * body that nothing covers is refused, however right the signature of its URL.
+ *
+ * No locks, no state, scratch on the stack.  See authenticate.h.
+ *-------------------------------------------------------------------------
+ */
+#ifndef FRONTEND
+#include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
+
+#include <openssl/crypto.h>
+
+#include "core/base64.h"
+#include "inbound/signature.h"
+
+#define BODY_HASH	"bodySHA256="
+
+/* A URL cut around the port, so that the port can be exchanged. */
+typedef struct SplitUrl
+{
+	PoBytes		origin;			/* scheme, user and host */
+	PoBytes		port;			/* with its colon; may be empty */
+	PoBytes		path;
+	PoBytes		query;			/* without the '?' */
+	bool		has_query;
+	PoBytes		standard_port;
+} SplitUrl;
+
+static bool
+equals(PoBytes a, PoBytes b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+static PoBytes
+slice(PoBytes text, int from, int to)
+{
+	return (PoBytes) {text.data + from, to - from};
+}
+
+/* The offset of the first of some characters, or the text's length. */
+static int
+find_any(PoBytes text, int from, const char *characters)
+{
+	int			i = from;
+
+	while (i < text.len && (text.data[i] == '\0' || strchr(characters, text.data[i]) == NULL))
+		i++;
+	return i;
+}
+
+/*
+ * Splits an http or https URL.  A fragment, where Twilio takes settings for the
+ * connection, is not part of what it calls and is dropped.
+ */
+static bool
+split_url(PoBytes url, SplitUrl *split)
+{
+	int			host;
+	int			host_end;
+	int			port;
+	int			path_end;
+	PoBytes		rest = url;
+
+	if (po_strip_prefix(&rest, "https://"))
+		split->standard_port = po_bytes(":443");
+	else if (po_strip_prefix(&rest, "http://"))
+		split->standard_port = po_bytes(":80");
+	else
+		return false;
+
+	url.len = find_any(url, 0, "#");
+	host = rest.data - url.data;
+	host_end = find_any(url, host, "/?");
+	path_end = find_any(url, host_end, "?");
+
+	for (int i = host; i < host_end; i++)
+	{
+		if (url.data[i] == '@')
+			host = i + 1;
+	}
+	if (host == host_end)
+		return false;
+
+	port = host_end;
+	while (port > host && url.data[port - 1] >= '0' && url.data[port - 1] <= '9')
+		port--;
+	if (port > host && port < host_end && url.data[port - 1] == ':')
+		port--;
+	else
+		port = host_end;
+
+	split->origin = slice(url, 0, port);
+	split->port = slice(url, port, host_end);
+	split->path = slice(url, host_end, path_end);
+	split->has_query = path_end < url.len;
+	split->query = split->has_query ? slice(url, path_end + 1, url.len) : po_bytes("");
+	return true;
+}
+
+/*
+ * Whether the request's query may stand at the end of the endpoint's URL: it is
+ * the URL's own, to which Twilio may have added the hash of the body; if the
+ * URL has none, any.
+ */
+static bool
+is_query_allowed(const SplitUrl *url, PoBytes query)
+{
+	PoBytes		added;
+
+	if (!url->has_query || equals(query, url->query))
+		return true;
+	if (query.len <= url->query.len ||
+		!equals(slice(query, 0, url->query.len), url->query))
+		return false;
+	added = slice(query, url->query.len, query.len);
+	return po_strip_prefix(&added, url->query.len > 0 ? "&" BODY_HASH : BODY_HASH) &&
+		added.len == 2 * PO_SHA256_LEN;
+}
+
+/*
+ * Looks for the body's hash in the query.  Returns how often it is there; the
+ * last value is left in *hash.
+ */
+static int
+find_body_hash(PoBytes query, PoBytes *hash)
+{
+	int			found = 0;
+
+	for (int from = 0; from < query.len;)
+	{
+		int			to = find_any(query, from, "&");
+		PoBytes		parameter = slice(query, from, to);
+
+		if (po_strip_prefix(&parameter, BODY_HASH))
+		{
+			*hash = parameter;
+			found++;
+		}
+		from = to + 1;
+	}
+	return found;
+}
+
+static bool
+is_body_hash(PoBytes hash, PoBytes body)
+{
+	uint8		offered[PO_SHA256_LEN];
+	uint8		expected[PO_SHA256_LEN];
+
+	return po_hex_decode(hash.data, hash.len, offered, sizeof(offered)) &&
+		po_sha256(body, expected) &&
+		CRYPTO_memcmp(offered, expected, sizeof(expected)) == 0;
+}
+
+static int
+compare_bytes(PoBytes a, PoBytes b)
+{
+	int			common = Min(a.len, b.len);
+	int			order = common > 0 ? memcmp(a.data, b.data, common) : 0;
+
+	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static int
+compare_pairs(const void *a, const void *b)
+{
+	const PoFormPair *left = *(const PoFormPair *const *) a;
+	const PoFormPair *right = *(const PoFormPair *const *) b;
+	int			order = compare_bytes(left->key, right->key);
+
+	return order != 0 ? order : compare_bytes(left->value, right->value);
+}
+
+/*
+ * Appends the form's keys and values to the signed parts, in their order,
+ * equal pairs once.  Returns how many parts that makes.
+ */
+static int
+add_form(const PoSignedRequest *request, PoBytes *part)
+{
+	const PoFormPair *pair[PO_MAX_SIGNED_PAIRS];
+	int			nparts = 0;
+
+	for (int i = 0; i < request->nform; i++)
+		pair[i] = &request->form[i];
+	qsort(pair, request->nform, sizeof(pair[0]), compare_pairs);
+
+	for (int i = 0; i < request->nform; i++)
+	{
+		if (i > 0 && compare_pairs(&pair[i - 1], &pair[i]) == 0)
+			continue;
+		part[nparts++] = pair[i]->key;
+		part[nparts++] = pair[i]->value;
+	}
+	return nparts;
+}
+
+/*
+ * Whether the signature is Twilio's for this request under one of the
+ * credential's secrets.  Twilio is not consistent about the port in what it
+ * signs, so it is tried as given, left out, and as the standard one.
+ */
+bool
+po_check_twilio(const PoCredential *credential, const PoSignedRequest *request,
+				PoBytes signature)
+{
+	PoBytes		part[5 + 2 * PO_MAX_SIGNED_PAIRS];
+	int			nparts = 0;
+	SplitUrl	url;
+	PoBytes		hash;
+	int			nhashes;
+	uint8		offered[PO_SHA1_LEN];
+	uint8		expected[PO_SHA1_LEN];
+	bool		matched = false;
+
+	if (po_base64_decode(signature.data, signature.len, offered, sizeof(offered)) !=
+		sizeof(offered))
+		return false;
+	if (!split_url(credential->url, &url) || !is_query_allowed(&url, request->query))
+		return false;
+
+	nhashes = find_body_hash(request->query, &hash);
+	if (nhashes > 0)
+	{
+		if (nhashes > 1 || !is_body_hash(hash, request->body))
+			return false;
+	}
+	else if (request->nform > PO_MAX_SIGNED_PAIRS ||
+			 (request->nform == 0 && request->body.len > 0))
+		return false;
+
+	part[nparts++] = url.origin;
+	part[nparts++] = url.port;
+	part[nparts++] = url.path;
+	part[nparts++] = url.has_query || request->query.len > 0 ? po_bytes("?") : po_bytes("");
+	part[nparts++] = request->query;
+	if (nhashes == 0)
+		nparts += add_form(request, part + nparts);
+
+	for (int i = 0; i < credential->nsecrets; i++)
+	{
+		const PoBytes port[] = {url.port, po_bytes(""), url.standard_port};
+
+		for (int j = 0; j < (int) lengthof(port); j++)
+		{
+			/* the port that was given may be one of the others */
+			if (j > 0 && equals(port[j], url.port))
+				continue;
+			part[1] = port[j];
+			matched |= po_hmac_sha1(credential->secret[i], part, nparts, expected) &&
+				CRYPTO_memcmp(offered, expected, sizeof(expected)) == 0;
+		}
+	}
+	OPENSSL_cleanse(expected, sizeof(expected));
+	return matched;
+}

@@ -1,0 +1,89 @@
+/*
+ * webhook.h
+ *	  One webhook on its way through the inbound path.
+ */
+#ifndef PO_INBOUND_WEBHOOK_H
+#define PO_INBOUND_WEBHOOK_H
+
+#include "core/counters.h"
+#include "inbound/document.h"
+#include "inbound/provider_map.h"
+#include "lead/change_set.h"
+#include "lead/rules.h"
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+/* As in the type outreach.payload_status. */
+typedef enum PoPayloadStatus
+{
+	PO_PAYLOAD_PENDING,
+	PO_PAYLOAD_DONE,
+	PO_PAYLOAD_UNRESOLVED,
+	PO_PAYLOAD_ERROR,
+	PO_PAYLOAD_DEAD,
+	PO_PAYLOAD_CONFLICT
+} PoPayloadStatus;
+
+typedef struct PoWebhook
+{
+	/* the request; everything points into the envelope */
+	PoBytes		path;
+	PoBytes		query;
+	PoBytes		body;
+	PoHeader   *header;
+	int			nheaders;
+	const char *problem;		/* why it cannot be read: a fixed phrase, or NULL */
+	int			http_status;	/* for a request refused before its answer is looked up */
+	pg_uuid_t	correlation_id;
+
+	/* what it is */
+	const PoEndpoint *endpoint;
+	bool		form_encoded;
+	bool		document_read;
+	PoDocument	document;
+	PoBytes    *value;			/* one a field of the provider's map; data NULL for none */
+	const PoKind *kind;			/* NULL: unknown */
+	const char *event_type;
+	const char *key;
+	int64		body_hash;
+
+	/* what it says, when it is a message */
+	bool		is_message;
+	char		phone[PO_E164_SIZE];
+	PoText		text;
+	PoConsentAction consent;
+	bool		yes;			/* a bare YES, where the tenant counts it as consent */
+	const char *word;
+	const PoRule *rule;
+
+	/* what becomes of it */
+	bool		stored;			/* was received before, processed only now */
+	int			attempts;
+	bool		fresh;
+	pg_uuid_t	receipt_id;
+	PoOutcome	outcome;
+	PoPayloadStatus status;
+	const char *last_error;
+} PoWebhook;
+
+/* envelope.c */
+extern void po_read_envelope(PoWebhook *webhook, Jsonb *envelope);
+
+/* normalize.c */
+extern void po_authenticate_webhook(PoWebhook *webhook);
+extern void po_read_document(PoWebhook *webhook);
+extern void po_normalize(PoWebhook *webhook);
+extern void po_read_message(PoWebhook *webhook);
+
+/* receipt.c */
+extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);
+extern void po_write_payloads(PoWebhook **webhook, int n);
+
+/* decide.c */
+extern void po_lock_subjects(PoChangeSet *set, PoWebhook **webhook, int n);
+extern void po_decide(PoChangeSet *set, PoWebhook *webhook);
+
+/* ingest.c */
+extern void po_process_webhooks(PoWebhook **webhook, int n);
+
+#endif

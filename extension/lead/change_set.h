@@ -1,0 +1,106 @@
+/*
+ * change_set.h
+ *	  Changes of leads and of consent, decided in memory and written together.
+ */
+#ifndef PO_LEAD_CHANGE_SET_H
+#define PO_LEAD_CHANGE_SET_H
+
+#include "lead/event_log.h"
+#include "lead/phone.h"
+#include "lead/states.h"
+
+/* In the order of the type outreach.consent_status. */
+typedef enum PoConsent
+{
+	PO_CONSENT_UNKNOWN,
+	PO_CONSENT_OPTED_IN,
+	PO_CONSENT_HELD,
+	PO_CONSENT_OPTED_OUT
+} PoConsent;
+
+/* A lead whose row is locked. */
+typedef struct PoLead
+{
+	const char *tenant_id;
+	const char *lead_id;
+	const char *phone;
+	PoState		state;
+	int			version;
+	TimestampTz last_activity_at;
+	bool		has_email;
+	/* what is to be written */
+	bool		created;
+	bool		changed;
+	bool		replied;
+	const char *email;
+	const char *source;			/* of a created lead */
+} PoLead;
+
+/* A phone whose row is locked. */
+typedef struct PoPhone
+{
+	const char *tenant_id;
+	const char *phone;
+	PoConsent	consent;
+	bool		changed;
+} PoPhone;
+
+/* One change of consent; a phone may change more than once in a set. */
+typedef struct PoConsentChange
+{
+	int			phone;			/* in the set's phones */
+	int			event;			/* in the set's events */
+	PoConsent	consent;
+	const char *source;
+	const char *reason;
+} PoConsentChange;
+
+/* Where a change comes from; all of it ends up in the events. */
+typedef struct PoCause
+{
+	const char *source;
+	const char *reason;
+	const pg_uuid_t *receipt_id;
+	const pg_uuid_t *correlation_id;
+} PoCause;
+
+typedef struct PoChangeSet
+{
+	PoEventList events;
+	PoLead	   *lead;			/* by tenant_id, lead_id; created ones at the end */
+	int			nleads;
+	int			max_leads;
+	PoPhone    *phone;			/* by tenant_id, phone */
+	int			nphones;
+	PoConsentChange *consent;
+	int			nconsents;
+	int			max_consents;
+} PoChangeSet;
+
+/* A (tenant, phone) pair; arrays of them are sorted and without repetitions. */
+typedef struct PoPhoneKey
+{
+	const char *tenant_id;
+	const char *phone;
+} PoPhoneKey;
+
+extern int	po_phone_keys_sort(PoPhoneKey *key, int n);
+extern void po_find_phones_with_leads(const PoPhoneKey *key, int n, bool *found);
+extern void po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
+extern void po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
+extern PoLead *po_lock_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id);
+
+extern PoPhone *po_find_phone(PoChangeSet *set, const char *tenant_id, const char *phone);
+extern PoLead *po_find_subject(PoChangeSet *set, const char *tenant_id, const char *phone);
+extern PoLead *po_create_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id,
+							  const char *phone, const PoCause *cause);
+extern PoEvent *po_lead_event(PoChangeSet *set, PoLead *lead, const char *event_type,
+							  const PoCause *cause);
+extern int	po_change_state(PoChangeSet *set, PoLead *lead, PoState to, const PoCause *cause);
+extern bool po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent,
+							  const PoCause *cause);
+extern void po_write_changes(PoChangeSet *set);
+
+extern const char *po_consent_name(PoConsent consent);
+
+#endif

@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ *
+ * classify.h
+ *	  What a message says: consent keywords, and the rules of a client
+ *
+ * Words and rules are rows.  Whoever reads the rows fills these structs, with
+ * memory that lives as long as they do, and the functions here decide from
+ * them and a PoText alone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PO_CLASSIFY_H
+#define PO_CLASSIFY_H
+
+#include "lead/text.h"
+
+typedef enum PoMatch
+{
+	PO_MATCH_WHOLE,    /* the message is the term, courtesy aside */
+	PO_MATCH_WORD,     /* the term anywhere, at word boundaries */
+	PO_MATCH_LEADING,  /* the first clause is the term, courtesy aside */
+	PO_MATCH_EMAIL,    /* there is an e-mail address */
+	PO_MATCH_QUESTION, /* there is a question mark */
+	PO_MATCH_PREFIX,   /* the unfolded text begins so, as in "[CALL]" */
+	PO_MATCH_ANY
+} PoMatch;
+
+typedef enum PoConsentAction
+{
+	PO_CONSENT_NONE,
+	PO_CONSENT_OPT_OUT,
+	PO_CONSENT_OPT_IN,
+	PO_CONSENT_HOLD, /* stop sending, ask a person */
+	PO_CONSENT_HELP,
+	PO_CONSENT_COURTESY /* in rows only: words that may surround a keyword */
+} PoConsentAction;
+
+/* A word or phrase, folded (for PO_MATCH_PREFIX: as it is). */
+typedef struct PoTerm
+{
+	uint64 words; /* signature: no match unless the text has all */
+	const char *text;
+	int len;
+} PoTerm;
+
+typedef struct PoWord
+{
+	PoTerm term;
+	PoMatch match; /* whole, word or leading */
+	PoConsentAction action;
+	const char *word; /* as in the row */
+} PoWord;
+
+typedef struct PoWordSet
+{
+	const PoWord *words;
+	int nwords;
+} PoWordSet;
+
+typedef struct PoRule
+{
+	const char *rule;
+	int priority;
+	PoMatch match;
+	const PoTerm *terms;
+	int nterms;
+	const PoTerm *except; /* any of these words vetoes the rule */
+	int nexcept;
+	const char *to_state; /* NULL: no change of state */
+	bool extract_email;
+} PoRule;
+
+extern bool po_match_parse(const char *name, PoMatch *match);
+extern bool po_consent_action_parse(const char *name, PoConsentAction *action);
+extern void po_term_init(PoTerm *term, PoMatch match, const char *text, int len);
+extern PoConsentAction po_match_consent(const PoWordSet *set, const PoText *text,
+										const char **word);
+extern const PoRule *po_classify(const PoRule *rules, int nrules, const PoText *text);
+
+#endif /* PO_CLASSIFY_H */

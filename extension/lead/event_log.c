@@ -1,0 +1,191 @@
+/*
+ * event_log.c
+ *	  The append-only log of what happened.
+ *
+ * Events are written in lists, one statement a list.  The order of a lead's
+ * events is their lead_version, which the writer takes under the lead's row
+ * lock; it never depends on a clock.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/ids.h"
+#include "core/spi_plan.h"
+#include "lead/event_log.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+struct PoObject
+{
+	JsonbParseState *state;
+};
+
+static PoPlan insert_events = {
+	.name = "events.insert",
+	.expect = SPI_OK_INSERT,
+	.sql = "INSERT INTO outreach.events (tenant_id, event_id, occurred_at, event_type, source,"
+	" lead_id, lead_version, previous_state, new_state, receipt_id, correlation_id,"
+	" dedupe_key, payload)"
+	" SELECT u.tenant_id, u.event_id, $1, u.event_type, u.source, u.lead_id, u.lead_version,"
+	" u.previous_state::outreach.lead_state, u.new_state::outreach.lead_state,"
+	" u.receipt_id, u.correlation_id, u.dedupe_key, u.payload"
+	" FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+	" AS u(tenant_id, event_id, event_type, source, lead_id, lead_version, previous_state,"
+	" new_state, receipt_id, correlation_id, dedupe_key, payload)",
+	.nargs = 13,
+	.argtype = {TIMESTAMPTZOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, UUIDARRAYOID, UUIDARRAYOID,
+	TEXTARRAYOID, JSONBARRAYOID}
+};
+
+/*
+ * po_event_list_add appends a zeroed event with its names set; the pointer is
+ * good until the next call.  Start from a zeroed list.
+ */
+PoEvent *
+po_event_list_add(PoEventList *list, const char *tenant_id, const char *event_type,
+				  const char *source)
+{
+	PoEvent    *event;
+
+	if (list->n == list->size)
+	{
+		list->size = Max(list->size * 2, 16);
+		list->event = list->event == NULL
+			? palloc(list->size * sizeof(PoEvent))
+			: repalloc(list->event, list->size * sizeof(PoEvent));
+	}
+	event = &list->event[list->n++];
+	memset(event, 0, sizeof(PoEvent));
+	event->tenant_id = tenant_id;
+	event->event_type = event_type;
+	event->source = source;
+	return event;
+}
+
+/*
+ * po_events_append writes the events and fills in their ids.  Needs SPI, the
+ * engine's owner as user, and for events of a lead the lead's row lock.
+ */
+void
+po_events_append(PoEvent *events, int n)
+{
+	Datum		args[13];
+	PoArray		column[12];
+	static const Oid element[12] = {TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT4OID,
+	TEXTOID, TEXTOID, UUIDOID, UUIDOID, TEXTOID, JSONBOID};
+
+	if (n == 0)
+		return;
+	for (int c = 0; c < 12; c++)
+		po_array_init(&column[c], element[c], n);
+	for (int i = 0; i < n; i++)
+	{
+		PoEvent    *event = &events[i];
+		bool		changed = event->lead_version > 0 &&
+			event->previous_state != event->new_state;
+
+		if (event->event_id.data[6] == 0)	/* no version: not made yet */
+			po_uuid_v7(&event->event_id);
+		po_array_add_text(&column[0], event->tenant_id);
+		po_array_add_uuid(&column[1], &event->event_id);
+		po_array_add_text(&column[2], event->event_type);
+		po_array_add_text(&column[3], event->source);
+		po_array_add_text(&column[4], event->lead_id);
+		if (event->lead_version > 0)
+			po_array_add(&column[5], Int32GetDatum(event->lead_version));
+		else
+			po_array_add_null(&column[5]);
+		po_array_add_text(&column[6], changed && event->previous_state != PO_STATE_NONE
+						  ? po_state_name(event->previous_state) : NULL);
+		po_array_add_text(&column[7], changed ? po_state_name(event->new_state) : NULL);
+		po_array_add_uuid(&column[8], event->receipt_id);
+		po_array_add_uuid(&column[9], event->correlation_id);
+		po_array_add_text(&column[10], event->dedupe_key);
+		if (event->payload != NULL)
+			po_array_add(&column[11], JsonbPGetDatum(event->payload));
+		else
+			po_array_add_null(&column[11]);
+	}
+	args[0] = TimestampTzGetDatum(po_now());
+	for (int c = 0; c < 12; c++)
+		args[c + 1] = po_array_datum(&column[c]);
+	po_exec(&insert_events, args, NULL);
+}
+
+/*
+ * po_object_begin starts a jsonb object, palloc'd.
+ */
+PoObject *
+po_object_begin(void)
+{
+	PoObject   *object = palloc0(sizeof(PoObject));
+
+	pushJsonbValue(&object->state, WJB_BEGIN_OBJECT, NULL);
+	return object;
+}
+
+static void
+push_key(PoObject *object, const char *key)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, key);
+	value.val.string.len = strlen(key);
+	pushJsonbValue(&object->state, WJB_KEY, &value);
+}
+
+/*
+ * po_object_text adds a counted string; what it points to must outlive the
+ * object.  NULL adds nothing.
+ */
+void
+po_object_text(PoObject *object, const char *key, const char *text, int len)
+{
+	JsonbValue	value;
+
+	if (text == NULL)
+		return;
+	push_key(object, key);
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = len;
+	pushJsonbValue(&object->state, WJB_VALUE, &value);
+}
+
+/*
+ * po_object_string is the same for a C string.
+ */
+void
+po_object_string(PoObject *object, const char *key, const char *text)
+{
+	if (text != NULL)
+		po_object_text(object, key, text, strlen(text));
+}
+
+/*
+ * po_object_bool adds a boolean.
+ */
+void
+po_object_bool(PoObject *object, const char *key, bool boolean)
+{
+	JsonbValue	value;
+
+	push_key(object, key);
+	value.type = jbvBool;
+	value.val.boolean = boolean;
+	pushJsonbValue(&object->state, WJB_VALUE, &value);
+}
+
+/*
+ * po_object_end returns the finished object, palloc'd.
+ */
+Jsonb *
+po_object_end(PoObject *object)
+{
+	return JsonbValueToJsonb(pushJsonbValue(&object->state, WJB_END_OBJECT, NULL));
+}

@@ -1,0 +1,50 @@
+/*
+ * event_log.h
+ *	  The append-only log of what happened.
+ */
+#ifndef PO_LEAD_EVENT_LOG_H
+#define PO_LEAD_EVENT_LOG_H
+
+#include "datatype/timestamp.h"
+#include "lead/states.h"
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+/* A zeroed struct is an event without lead, states and references. */
+typedef struct PoEvent
+{
+	const char *tenant_id;
+	const char *event_type;
+	const char *source;
+	const char *lead_id;		/* NULL, or with lead_version */
+	int			lead_version;
+	PoState		previous_state; /* used only when lead_version > 0 and they differ */
+	PoState		new_state;
+	const pg_uuid_t *receipt_id;
+	const pg_uuid_t *correlation_id;
+	const char *dedupe_key;
+	Jsonb	   *payload;
+	pg_uuid_t	event_id;		/* filled in by po_events_append */
+} PoEvent;
+
+/* A growing list of events, to be appended by one statement. */
+typedef struct PoEventList
+{
+	PoEvent    *event;
+	int			n;
+	int			size;
+} PoEventList;
+
+extern PoEvent *po_event_list_add(PoEventList *list, const char *tenant_id,
+								  const char *event_type, const char *source);
+extern void po_events_append(PoEvent *events, int n);
+
+/* A jsonb object under construction. */
+typedef struct PoObject PoObject;
+extern PoObject *po_object_begin(void);
+extern void po_object_text(PoObject *object, const char *key, const char *value, int len);
+extern void po_object_string(PoObject *object, const char *key, const char *value);
+extern void po_object_bool(PoObject *object, const char *key, bool value);
+extern Jsonb *po_object_end(PoObject *object);
+
+#endif

@@ -1,0 +1,374 @@
+/*
+ * lead_api.c
+ *	  The SQL functions about leads, consent and events.
+ *
+ * Each is one statement for its caller and runs as the engine's owner; each
+ * asks first whether the session may act for the tenant.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/args.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "core/ids.h"
+#include "core/spi_plan.h"
+#include "core/tenant.h"
+#include "fmgr.h"
+#include "lead/change_set.h"
+#include "lead/rules.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+static PoPlan insert_lead = {
+	.name = "lead_api.insert",
+	.expect = SPI_OK_INSERT,
+	.sql = "INSERT INTO outreach.leads (tenant_id, lead_id, phone, first_name, last_name, email,"
+	" company, source, attributes, last_activity_at, created_at, updated_at)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 'api'), coalesce($9, '{}'), $10, $10, $10)"
+	" ON CONFLICT (tenant_id, lead_id) DO NOTHING",
+	.nargs = 10,
+	.argtype = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
+	TIMESTAMPTZOID}
+};
+
+/* Only what is given is set; attributes are merged key by key. */
+static PoPlan update_lead = {
+	.name = "lead_api.update",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.leads SET phone = coalesce($3, phone),"
+	" first_name = coalesce($4, first_name), last_name = coalesce($5, last_name),"
+	" email = coalesce($6, email), company = coalesce($7, company),"
+	" attributes = attributes || coalesce($9, '{}'), version = version + 1, updated_at = $10"
+	" WHERE tenant_id = $1 AND lead_id = $2"
+	" AND (phone, first_name, last_name, email, company, attributes) IS DISTINCT FROM"
+	" (coalesce($3, phone), coalesce($4, first_name), coalesce($5, last_name),"
+	" coalesce($6, email), coalesce($7, company), attributes || coalesce($9, '{}'))",
+	.nargs = 10,
+	.argtype = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
+	TIMESTAMPTZOID}
+};
+
+static PoPlan select_event_type = {
+	.name = "lead_api.event_type",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT 1 FROM outreach.event_types WHERE event_type = $1",
+	.nargs = 1,
+	.argtype = {TEXTOID}
+};
+
+static PoPlan insert_event_key = {
+	.name = "lead_api.event_key",
+	.expect = SPI_OK_INSERT,
+	.sql = "INSERT INTO outreach.event_keys (tenant_id, dedupe_key, event_id)"
+	" VALUES ($1, $2, $3) ON CONFLICT (tenant_id, dedupe_key) DO NOTHING",
+	.nargs = 3,
+	.argtype = {TEXTOID, TEXTOID, UUIDOID}
+};
+
+static PoPlan select_event_key = {
+	.name = "lead_api.first_event",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT event_id FROM outreach.event_keys WHERE tenant_id = $1 AND dedupe_key = $2",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
+
+PG_FUNCTION_INFO_V1(po_api_create_lead);
+PG_FUNCTION_INFO_V1(po_api_transition_lead);
+PG_FUNCTION_INFO_V1(po_api_set_consent);
+PG_FUNCTION_INFO_V1(po_api_record_event);
+PG_FUNCTION_INFO_V1(po_api_classify_message);
+PG_FUNCTION_INFO_V1(po_api_normalize_phone);
+
+static char *
+require_phone(const char *text)
+{
+	char	   *phone = palloc(PO_E164_SIZE);
+
+	/* The number itself stays out of the message: messages go to the log. */
+	if (!po_phone_e164(text, strlen(text), phone))
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_INVALID_PHONE),
+				 errmsg("the phone number cannot be brought to E.164"),
+				 errdetail("It has %zu bytes.", strlen(text)),
+				 errhint("Give it as + and country code, or as a 10-digit number of the United States or Canada.")));
+	return phone;
+}
+
+static PoLead *
+require_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id)
+{
+	PoLead	   *lead = po_lock_lead(set, tenant_id, lead_id);
+
+	if (lead == NULL)
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_UNKNOWN_LEAD),
+				 errmsg("tenant \"%s\" has no lead \"%s\"", tenant_id, lead_id),
+				 errhint("Make it with outreach.create_lead().")));
+	return lead;
+}
+
+/*
+ * create_lead(tenant_id, lead_id, phone, first_name, last_name, email, company,
+ * source, attributes): inserts, or sets what is given.
+ */
+Datum
+po_api_create_lead(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
+	char	   *phone = po_arg_text(fcinfo, 2, "phone");
+	PoCause		cause = {.source = "sql"};
+	PoChangeSet set = {0};
+	PoLead		inserted = {0};
+	PoLead	   *lead;
+	Datum		args[10];
+	char		nulls[11];
+	Datum		values[3];
+	bool		isnull[3] = {false};
+	bool		created;
+
+	po_require_tenant(tenant_id);
+	if (phone != NULL && phone[0] != '\0')
+		phone = require_phone(phone);
+	else
+		phone = NULL;
+	for (int i = 0; i < 9; i++)
+	{
+		args[i] = PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+	}
+	args[2] = phone ? CStringGetTextDatum(phone) : (Datum) 0;
+	nulls[2] = phone ? ' ' : 'n';
+	args[9] = TimestampTzGetDatum(po_now());
+	nulls[9] = ' ';
+	nulls[10] = '\0';
+
+	SPI_connect();
+	if (phone != NULL)
+	{
+		PoPhoneKey	key = {tenant_id, phone};
+
+		po_lock_phones(&set, &key, 1);
+	}
+	created = po_exec(&insert_lead, args, nulls) > 0;
+	if (created)
+	{
+		PoEvent    *event;
+
+		inserted.tenant_id = tenant_id;
+		inserted.lead_id = lead_id;
+		lead = &inserted;
+		event = po_lead_event(&set, lead, "lead.created", &cause);
+		event->previous_state = PO_STATE_NONE;
+		event->new_state = PO_STATE_NEW;
+	}
+	else
+	{
+		lead = require_lead(&set, tenant_id, lead_id);
+		if (po_exec(&update_lead, args, nulls) > 0)
+			(void) po_lead_event(&set, lead, "lead.updated", &cause);
+	}
+	po_events_append(set.events.event, set.events.n);
+	SPI_finish();
+
+	values[0] = CStringGetTextDatum(lead_id);
+	values[1] = CStringGetTextDatum(po_state_name(lead->state));
+	values[2] = BoolGetDatum(created);
+	return po_result_row(fcinfo, values, isnull);
+}
+
+/*
+ * transition_lead(tenant_id, lead_id, to_state, reason)
+ */
+Datum
+po_api_transition_lead(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
+	PoState		to = po_state_require(po_arg_required(fcinfo, 2, "to_state"));
+	PoCause		cause = {.source = "sql", .reason = po_arg_text(fcinfo, 3, "reason")};
+	PoChangeSet set = {0};
+	PoLead	   *lead;
+	PoState		from;
+	Datum		values[5];
+	bool		isnull[5] = {false};
+
+	po_require_tenant(tenant_id);
+	SPI_connect();
+	lead = require_lead(&set, tenant_id, lead_id);
+	from = lead->state;
+	if (from != to && po_change_state(&set, lead, to, &cause) == 0)
+		po_illegal_transition(po_transitions(tenant_id), from, to);
+	po_write_changes(&set);
+	values[4] = Int32GetDatum(lead->version);
+	SPI_finish();
+
+	values[0] = CStringGetTextDatum(lead_id);
+	values[1] = CStringGetTextDatum(po_state_name(from));
+	values[2] = CStringGetTextDatum(po_state_name(to));
+	values[3] = BoolGetDatum(from != to);
+	return po_result_row(fcinfo, values, isnull);
+}
+
+/*
+ * opt_out and opt_in: (tenant_id, phone, source, reason, consent), the last one
+ * set by the SQL declaration.
+ */
+Datum
+po_api_set_consent(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	char	   *phone = require_phone(po_arg_required(fcinfo, 1, "phone"));
+	PoCause		cause = {
+		.source = po_arg_required(fcinfo, 2, "source"),
+		.reason = po_arg_text(fcinfo, 3, "reason")
+	};
+	bool		opt_out = PG_GETARG_BOOL(4);
+	PoChangeSet set = {0};
+	PoPhoneKey	key = {tenant_id, phone};
+	Datum		values[4];
+	bool		isnull[4] = {false};
+	int			suppressed = 0;
+	bool		changed;
+
+	po_require_tenant(tenant_id);
+	SPI_connect();
+	po_lock_phones(&set, &key, 1);
+	po_lock_leads_of_phones(&set, &key, 1);
+	changed = po_change_consent(&set, &set.phone[0],
+								opt_out ? PO_CONSENT_OPTED_OUT : PO_CONSENT_OPTED_IN, &cause);
+	for (int i = 0; i < set.nleads; i++)
+		suppressed += set.lead[i].changed;
+	po_write_changes(&set);
+	SPI_finish();
+
+	values[0] = CStringGetTextDatum(phone);
+	values[1] = CStringGetTextDatum(po_consent_name(opt_out ? PO_CONSENT_OPTED_OUT
+													: PO_CONSENT_OPTED_IN));
+	values[2] = BoolGetDatum(changed);
+	values[3] = Int32GetDatum(suppressed);
+	return po_result_row(fcinfo, values, isnull);
+}
+
+/*
+ * record_event(tenant_id, lead_id, event_type, payload, dedupe_key)
+ */
+Datum
+po_api_record_event(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	char	   *lead_id = PG_ARGISNULL(1) ? NULL : po_arg_id(fcinfo, 1, "lead_id");
+	char	   *event_type = po_arg_required(fcinfo, 2, "event_type");
+	char	   *dedupe_key = PG_ARGISNULL(4) ? NULL : po_arg_required(fcinfo, 4, "dedupe_key");
+	PoCause		cause = {.source = "sql"};
+	PoChangeSet set = {0};
+	PoEvent    *event;
+	pg_uuid_t  *event_id = palloc(sizeof(pg_uuid_t));
+	Datum		args[3];
+	Datum		values[2];
+	bool		isnull[2] = {false};
+	bool		duplicate = false;
+
+	po_require_tenant(tenant_id);
+	if (dedupe_key != NULL && strlen(dedupe_key) > 512)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("dedupe_key is longer than 512 bytes")));
+	po_uuid_v7(event_id);
+	SPI_connect();
+	args[0] = CStringGetTextDatum(event_type);
+	if (po_exec(&select_event_type, args, NULL) == 0)
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_UNKNOWN_EVENT_TYPE),
+				 errmsg("\"%s\" is not an event type", event_type),
+				 errhint("An administrator can add it to outreach.event_types.")));
+	if (dedupe_key != NULL)
+	{
+		args[0] = CStringGetTextDatum(tenant_id);
+		args[1] = CStringGetTextDatum(dedupe_key);
+		args[2] = UUIDPGetDatum(event_id);
+		duplicate = po_exec(&insert_event_key, args, NULL) == 0;
+		if (duplicate && po_exec(&select_event_key, args, NULL) > 0)
+			(void) po_column_uuid(0, 1, event_id);
+	}
+	if (!duplicate)
+	{
+		if (lead_id != NULL)
+			event = po_lead_event(&set, require_lead(&set, tenant_id, lead_id), event_type, &cause);
+		else
+			event = po_event_list_add(&set.events, tenant_id, event_type, cause.source);
+		event->event_id = *event_id;
+		event->dedupe_key = dedupe_key;
+		event->payload = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
+		po_write_changes(&set);
+	}
+	SPI_finish();
+
+	values[0] = UUIDPGetDatum(event_id);
+	values[1] = BoolGetDatum(duplicate);
+	return po_result_row(fcinfo, values, isnull);
+}
+
+/*
+ * classify_message(tenant_id, body): what a message would be taken for.
+ */
+Datum
+po_api_classify_message(PG_FUNCTION_ARGS)
+{
+	static const char *const action_name[] = {
+		[PO_CONSENT_NONE] = NULL,[PO_CONSENT_OPT_OUT] = "opt_out",
+		[PO_CONSENT_OPT_IN] = "opt_in",[PO_CONSENT_HOLD] = "hold",
+		[PO_CONSENT_HELP] = "help",[PO_CONSENT_COURTESY] = NULL
+	};
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	char	   *body = po_arg_text(fcinfo, 1, "body");
+	const PoTenantRules *rules;
+	const PoRule *rule;
+	const char *word = NULL;
+	const char *action;
+	PoText		text;
+	Datum		values[5] = {0};
+	bool		isnull[5];
+
+	po_require_tenant(tenant_id);
+	rules = po_tenant_rules(tenant_id);
+	po_text_read(&text, body ? body : "", body ? strlen(body) : 0);
+	action = action_name[po_match_consent(&rules->words, &text, &word)];
+	rule = action == NULL ? po_classify(rules->rules, rules->nrules, &text) : NULL;
+
+	isnull[0] = (action == NULL);
+	isnull[1] = (action == NULL);
+	isnull[2] = (rule == NULL);
+	isnull[3] = (rule == NULL || rule->to_state == NULL);
+	isnull[4] = (rule == NULL || !rule->extract_email || text.email == NULL);
+	if (!isnull[0])
+	{
+		values[0] = CStringGetTextDatum(action);
+		values[1] = CStringGetTextDatum(word);
+	}
+	if (!isnull[2])
+		values[2] = CStringGetTextDatum(rule->rule);
+	if (!isnull[3])
+		values[3] = CStringGetTextDatum(rule->to_state);
+	if (!isnull[4])
+		values[4] = CStringGetTextDatum(text.email);
+	return po_result_row(fcinfo, values, isnull);
+}
+
+/*
+ * normalize_phone(phone): null for what is not surely a phone number.
+ */
+Datum
+po_api_normalize_phone(PG_FUNCTION_ARGS)
+{
+	text	   *phone = PG_GETARG_TEXT_PP(0);
+	char		e164[PO_E164_SIZE];
+
+	if (!po_phone_e164(VARDATA_ANY(phone), VARSIZE_ANY_EXHDR(phone), e164))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(e164));
+}

@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * phone.h
+ *	  E.164 from the ways phone numbers are written
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PO_PHONE_H
+#define PO_PHONE_H
+
+#define PO_E164_SIZE 17 /* '+', 15 digits, NUL */
+
+extern bool po_phone_e164(const char *text, int len, char out[PO_E164_SIZE]);
+
+#endif /* PO_PHONE_H */

@@ -1,0 +1,208 @@
+/*
+ * rules.c
+ *	  A tenant's configuration for reading messages: its opt-out words and its
+ *	  classification rules, over the shipped ones.
+ *
+ * Read from the tables at first use, kept until a configuration table changes.
+ * Tenants that have no rows of their own share the shipped set.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/cache.h"
+#include "core/compat.h"
+#include "core/spi_plan.h"
+#include "lead/rules.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#define TENANT_KEY_SIZE 65
+
+typedef struct RulesEntry
+{
+	char		tenant_id[TENANT_KEY_SIZE];
+	PoTenantRules rules;
+} RulesEntry;
+
+static PoCache rules_cache = {.name = "outreach message rules"};
+static HTAB *rules_by_tenant;
+
+static PoPlan select_tenant = {
+	.name = "rules.tenant",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT t.client, t.yes_opts_in, t.client <> '*'"
+	" OR EXISTS (SELECT FROM outreach.opt_out_words w WHERE w.tenant_id = t.tenant_id)"
+	" OR EXISTS (SELECT FROM outreach.classification_rules r WHERE r.tenant_id = t.tenant_id)"
+	" FROM outreach.tenants t WHERE t.tenant_id = $1",
+	.nargs = 1,
+	.argtype = {TEXTOID}
+};
+
+static PoPlan select_words = {
+	.name = "rules.words",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT word, action, match FROM outreach.opt_out_words"
+	" WHERE tenant_id = '*' OR tenant_id = $1"
+	" ORDER BY (tenant_id = '*'), action, match, word",
+	.nargs = 1,
+	.argtype = {TEXTOID}
+};
+
+static PoPlan select_rules = {
+	.name = "rules.rules",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT rule, priority, match, terms, except_terms, to_state::text, extract"
+	" FROM outreach.classification_rules"
+	" WHERE (tenant_id = '*' OR tenant_id = $1) AND (client = '*' OR client = $2)"
+	" ORDER BY priority DESC, (tenant_id = '*'), (client = '*'), rule, match",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
+
+static void
+init_term(MemoryContext context, PoTerm *term, PoMatch match, const char *word)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	po_term_init(term, match, pstrdup(word), strlen(word));
+	MemoryContextSwitchTo(old);
+}
+
+static const PoTerm *
+read_terms(MemoryContext context, PoMatch match, uint64 row, int column, int *nterms)
+{
+	bool		isnull;
+	Datum		value = po_column(row, column, &isnull);
+	Datum	   *element;
+	PoTerm	   *term;
+
+	*nterms = 0;
+	if (isnull)
+		return NULL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &element, NULL, nterms);
+	term = MemoryContextAllocZero(context, Max(*nterms, 1) * sizeof(PoTerm));
+	for (int i = 0; i < *nterms; i++)
+		init_term(context, &term[i], match, TextDatumGetCString(element[i]));
+	return term;
+}
+
+static void
+read_words(MemoryContext context, const char *tenant_id, PoWordSet *set)
+{
+	Datum		args[1] = {CStringGetTextDatum(tenant_id)};
+	uint64		n = po_exec(&select_words, args, NULL);
+	PoWord	   *word = MemoryContextAllocZero(context, Max(n, 1) * sizeof(PoWord));
+
+	set->words = word;
+	set->nwords = 0;
+	for (uint64 i = 0; i < n; i++)
+	{
+		PoWord	   *w = &word[set->nwords];
+
+		/* A row with a value nobody knows has no effect; it is visible. */
+		if (!po_consent_action_parse(po_column_text(i, 2), &w->action) ||
+			!po_match_parse(po_column_text(i, 3), &w->match))
+			continue;
+		w->word = MemoryContextStrdup(context, po_column_text(i, 1));
+		init_term(context, &w->term, w->match, w->word);
+		set->nwords++;
+	}
+}
+
+static void
+read_rules(MemoryContext context, const char *tenant_id, const char *client,
+		   PoTenantRules *rules)
+{
+	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(client)};
+	uint64		n = po_exec(&select_rules, args, NULL);
+	PoRule	   *rule = MemoryContextAllocZero(context, Max(n, 1) * sizeof(PoRule));
+
+	rules->rules = rule;
+	rules->nrules = 0;
+	for (uint64 i = 0; i < n; i++)
+	{
+		PoRule	   *r = &rule[rules->nrules];
+		char	   *to_state = po_column_text(i, 6);
+		char	   *extract = po_column_text(i, 7);
+
+		if (!po_match_parse(po_column_text(i, 3), &r->match))
+			continue;
+		r->rule = MemoryContextStrdup(context, po_column_text(i, 1));
+		r->priority = po_column_int(i, 2);
+		r->terms = read_terms(context, r->match, i, 4, &r->nterms);
+		r->except = read_terms(context, PO_MATCH_WORD, i, 5, &r->nexcept);
+		r->to_state = to_state ? po_state_name(po_state_require(to_state)) : NULL;
+		r->extract_email = extract != NULL && strcmp(extract, "email") == 0;
+		rules->nrules++;
+	}
+}
+
+static PoTenantRules *
+find_or_load(const char *tenant_id)
+{
+	char		key[TENANT_KEY_SIZE] = {0};
+	RulesEntry *entry;
+	PoTenantRules loaded = {0};
+	bool		shipped = (strcmp(tenant_id, "*") == 0);
+	char	   *client = "*";
+	bool		own = shipped;
+
+	strlcpy(key, tenant_id, sizeof(key));
+	entry = hash_search(rules_by_tenant, key, HASH_FIND, NULL);
+	if (entry != NULL)
+		return &entry->rules;
+
+	SPI_connect();
+	if (!shipped)
+	{
+		Datum		args[1] = {CStringGetTextDatum(tenant_id)};
+
+		if (po_exec(&select_tenant, args, NULL) > 0)
+		{
+			client = po_column_text(0, 1);
+			loaded.yes_opts_in = po_column_bool(0, 2);
+			own = po_column_bool(0, 3);
+		}
+	}
+	if (own)
+	{
+		read_words(rules_cache.context, tenant_id, &loaded.words);
+		read_rules(rules_cache.context, tenant_id, client, &loaded);
+	}
+	SPI_finish();
+	if (!own)
+	{
+		bool		yes_opts_in = loaded.yes_opts_in;
+
+		loaded = *find_or_load("*");
+		loaded.yes_opts_in = yes_opts_in;
+	}
+	entry = hash_search(rules_by_tenant, key, HASH_ENTER, NULL);
+	entry->rules = loaded;
+	return &entry->rules;
+}
+
+/*
+ * po_tenant_rules returns a tenant's words and rules, valid until the
+ * transaction ends.  Runs as the engine's owner.
+ */
+const PoTenantRules *
+po_tenant_rules(const char *tenant_id)
+{
+	if (!po_cache_fresh(&rules_cache))
+	{
+		HASHCTL		control = {
+			.keysize = TENANT_KEY_SIZE,
+			.entrysize = sizeof(RulesEntry),
+			.hcxt = po_cache_reset(&rules_cache)
+		};
+
+		rules_by_tenant = hash_create("outreach message rules", 16, &control,
+									  HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+		po_cache_filled(&rules_cache);
+	}
+	return find_or_load(tenant_id);
+}

@@ -1,0 +1,309 @@
+/*
+ * states.c
+ *	  The states of a lead, and which change is legal.
+ *
+ * The rows of outreach.lead_transitions, remembered in the backend.  The engine
+ * itself decides with them before it writes; the trigger on outreach.leads holds
+ * everybody else to the same rows, and leaves the event that a direct UPDATE
+ * would otherwise not leave.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "core/cache.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "core/spi_plan.h"
+#include "fmgr.h"
+#include "lead/event_log.h"
+#include "lead/states.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+/* What lead_transitions says of a pair. */
+#define NOT_ALLOWED		(-2)
+#define ONE_STEP		(-1)
+/* otherwise: the state it passes through */
+
+struct PoTransitions
+{
+	const char *tenant_id;
+	int			change[PO_NSTATES][PO_NSTATES];
+};
+
+static const char *const state_name[PO_NSTATES] = {
+	"new", "touched", "retargeting", "responded", "soft_interest", "email_captured",
+	"content_nurture", "high_intent", "appointment_booked", "in_call_queue", "closed",
+	"suppressed"
+};
+
+static PoCache transition_cache = {.name = "outreach lead transitions"};
+static PoTransitions *transitions_of;	/* [0] is the default */
+static int	ntransitions;
+
+/* Set while the engine writes changes that it has checked and recorded. */
+static bool changes_recorded = false;
+
+static PoPlan select_transitions = {
+	.name = "states.transitions",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT tenant_id, from_state::text, to_state::text, through::text, allowed"
+	" FROM outreach.lead_transitions ORDER BY (tenant_id <> '*'), tenant_id"
+};
+
+PG_FUNCTION_INFO_V1(po_is_valid_transition);
+PG_FUNCTION_INFO_V1(po_lead_state_changed);
+PG_FUNCTION_INFO_V1(po_lead_states);
+
+/*
+ * po_state_name returns the name of a state.
+ */
+const char *
+po_state_name(PoState state)
+{
+	Assert(state >= 0 && state < PO_NSTATES);
+	return state_name[state];
+}
+
+/*
+ * po_state_from_name returns PO_STATE_NONE for NULL or an unknown name.
+ */
+PoState
+po_state_from_name(const char *name)
+{
+	for (int i = 0; name != NULL && i < PO_NSTATES; i++)
+		if (strcmp(name, state_name[i]) == 0)
+			return i;
+	return PO_STATE_NONE;
+}
+
+/*
+ * po_state_require raises an error for an unknown name.
+ */
+PoState
+po_state_require(const char *name)
+{
+	PoState		state = po_state_from_name(name);
+
+	if (state == PO_STATE_NONE)
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_UNKNOWN_STATE),
+				 errmsg("\"%s\" is not a lead state", name),
+				 errhint("The states are the values of the type outreach.lead_state.")));
+	return state;
+}
+
+static void
+load_transitions(void)
+{
+	MemoryContext context = po_cache_reset(&transition_cache);
+	PoTransitions *current = NULL;
+	uint64		n;
+
+	SPI_connect();
+	n = po_exec(&select_transitions, NULL, NULL);
+	/* At most one tenant a row, and the default. */
+	transitions_of = MemoryContextAlloc(context, (n + 1) * sizeof(PoTransitions));
+	current = &transitions_of[0];
+	current->tenant_id = "*";
+	for (int from = 0; from < PO_NSTATES; from++)
+		for (int to = 0; to < PO_NSTATES; to++)
+			current->change[from][to] = NOT_ALLOWED;
+	ntransitions = 1;
+	for (uint64 i = 0; i < n; i++)
+	{
+		char	   *tenant_id = po_column_text(i, 1);
+		PoState		from = po_state_require(po_column_text(i, 2));
+		PoState		to = po_state_require(po_column_text(i, 3));
+		char	   *through = po_column_text(i, 4);
+
+		if (strcmp(tenant_id, current->tenant_id) != 0)
+		{
+			current = &transitions_of[ntransitions++];
+			*current = transitions_of[0];
+			current->tenant_id = MemoryContextStrdup(context, tenant_id);
+		}
+		current->change[from][to] = !po_column_bool(i, 5) ? NOT_ALLOWED
+			: through == NULL ? ONE_STEP : (int) po_state_require(through);
+	}
+	SPI_finish();
+	po_cache_filled(&transition_cache);
+}
+
+/*
+ * po_transitions returns a tenant's transitions: its own rows over the default.
+ * Runs as the engine's owner; the first call after a change reads the table.
+ */
+const PoTransitions *
+po_transitions(const char *tenant_id)
+{
+	if (!po_cache_fresh(&transition_cache))
+		load_transitions();
+	for (int i = 1; i < ntransitions; i++)
+		if (strcmp(transitions_of[i].tenant_id, tenant_id) == 0)
+			return &transitions_of[i];
+	return &transitions_of[0];
+}
+
+/*
+ * po_transition_step tells whether a change is legal as one step.
+ */
+bool
+po_transition_step(const PoTransitions *transitions, PoState from, PoState to)
+{
+	return transitions->change[from][to] == ONE_STEP;
+}
+
+/*
+ * po_transition_path fills in the steps that lead from one state to another and
+ * returns how many there are: 1, 2, or 0 when there is no legal way.
+ */
+int
+po_transition_path(const PoTransitions *transitions, PoState from, PoState to,
+				   PoState path[2])
+{
+	int			change = transitions->change[from][to];
+
+	if (change == NOT_ALLOWED)
+		return 0;
+	if (change == ONE_STEP)
+	{
+		path[0] = to;
+		return 1;
+	}
+	if (!po_transition_step(transitions, from, change) ||
+		!po_transition_step(transitions, change, to))
+		return 0;
+	path[0] = change;
+	path[1] = to;
+	return 2;
+}
+
+/*
+ * po_illegal_transition raises the error that names from, to and what is allowed.
+ */
+void
+po_illegal_transition(const PoTransitions *transitions, PoState from, PoState to)
+{
+	StringInfoData allowed;
+
+	initStringInfo(&allowed);
+	for (int state = 0; state < PO_NSTATES; state++)
+		if (po_transition_step(transitions, from, state))
+			appendStringInfo(&allowed, "%s%s", allowed.len > 0 ? ", " : "", state_name[state]);
+	ereport(ERROR,
+			(errcode(PO_ERRCODE_ILLEGAL_TRANSITION),
+			 errmsg("a lead cannot go from \"%s\" to \"%s\"", state_name[from], state_name[to]),
+			 allowed.len > 0 ? errdetail("From \"%s\" it can go to: %s.", state_name[from], allowed.data)
+			 : errdetail("From \"%s\" it can go nowhere.", state_name[from]),
+			 transitions->change[from][to] >= 0
+			 ? errhint("outreach.transition_lead() records the step through \"%s\".",
+					   state_name[transitions->change[from][to]])
+			 : errhint("The legal changes are in outreach.lead_transitions.")));
+}
+
+/*
+ * po_begin_recorded_changes makes the trigger let changes of state pass: the
+ * caller has checked each step and writes its events itself.  The caller must
+ * reach po_end_recorded_changes also when an error is raised.
+ */
+void
+po_begin_recorded_changes(void)
+{
+	changes_recorded = true;
+}
+
+/*
+ * po_end_recorded_changes ends that.
+ */
+void
+po_end_recorded_changes(void)
+{
+	changes_recorded = false;
+}
+
+/*
+ * is_valid_transition(from_state, to_state): one step, by the rows of the
+ * entered tenant or else the default.
+ */
+Datum
+po_is_valid_transition(PG_FUNCTION_ARGS)
+{
+	PoState		from = po_state_require(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PoState		to = po_state_require(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	char	   *tenant_id = PG_ARGISNULL(2) ? "*" : text_to_cstring(PG_GETARG_TEXT_PP(2));
+
+	PG_RETURN_BOOL(po_transition_step(po_transitions(tenant_id), from, to));
+}
+
+/*
+ * lead_states(): the names the C code knows, for the test that compares them
+ * with the type.
+ */
+Datum
+po_lead_states(PG_FUNCTION_ARGS)
+{
+	Datum		names[PO_NSTATES];
+
+	for (int i = 0; i < PO_NSTATES; i++)
+		names[i] = CStringGetTextDatum(state_name[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, PO_NSTATES, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static char *
+tuple_text(HeapTuple tuple, TupleDesc desc, const char *column)
+{
+	return SPI_getvalue(tuple, desc, SPI_fnumber(desc, column));
+}
+
+/*
+ * lead_state_changed(): BEFORE UPDATE trigger of outreach.leads, for rows whose
+ * state changes.
+ */
+Datum
+po_lead_state_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	HeapTuple	row;
+	const PoTransitions *transitions;
+	PoState		from;
+	PoState		to;
+	PoEvent		event = {0};
+	int			column[1];
+	Datum		value[1];
+	bool		isnull[1] = {false};
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("not called by trigger manager")));
+	if (changes_recorded)
+		return PointerGetDatum(trigger->tg_newtuple);
+
+	desc = trigger->tg_relation->rd_att;
+	row = trigger->tg_newtuple;
+	event.tenant_id = tuple_text(row, desc, "tenant_id");
+	event.lead_id = tuple_text(row, desc, "lead_id");
+	from = po_state_require(tuple_text(trigger->tg_trigtuple, desc, "state"));
+	to = po_state_require(tuple_text(row, desc, "state"));
+	transitions = po_transitions(event.tenant_id);
+	if (!po_transition_step(transitions, from, to))
+		po_illegal_transition(transitions, from, to);
+
+	column[0] = SPI_fnumber(desc, "version");
+	event.lead_version = atoi(tuple_text(trigger->tg_trigtuple, desc, "version")) + 1;
+	event.event_type = "lead.state.changed";
+	event.source = "sql";
+	event.previous_state = from;
+	event.new_state = to;
+	SPI_connect();
+	po_events_append(&event, 1);
+	SPI_finish();
+
+	value[0] = Int32GetDatum(event.lead_version);
+	return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 1, column, value, isnull));
+}

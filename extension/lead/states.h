@@ -1,0 +1,43 @@
+/*
+ * states.h
+ *	  The states of a lead, and which change is legal.
+ */
+#ifndef PO_LEAD_STATES_H
+#define PO_LEAD_STATES_H
+
+/* In the order of the type outreach.lead_state. */
+typedef enum PoState
+{
+	PO_STATE_NONE = -1,
+	PO_STATE_NEW,
+	PO_STATE_TOUCHED,
+	PO_STATE_RETARGETING,
+	PO_STATE_RESPONDED,
+	PO_STATE_SOFT_INTEREST,
+	PO_STATE_EMAIL_CAPTURED,
+	PO_STATE_CONTENT_NURTURE,
+	PO_STATE_HIGH_INTENT,
+	PO_STATE_APPOINTMENT_BOOKED,
+	PO_STATE_IN_CALL_QUEUE,
+	PO_STATE_CLOSED,
+	PO_STATE_SUPPRESSED,
+	PO_NSTATES
+} PoState;
+
+/* What of a tenant's transitions a decision needs; valid until the transaction ends. */
+typedef struct PoTransitions PoTransitions;
+
+extern const char *po_state_name(PoState state);
+extern PoState po_state_from_name(const char *name);
+extern PoState po_state_require(const char *name);
+
+extern const PoTransitions *po_transitions(const char *tenant_id);
+extern bool po_transition_step(const PoTransitions *transitions, PoState from, PoState to);
+extern int	po_transition_path(const PoTransitions *transitions, PoState from, PoState to,
+							   PoState path[2]);
+extern void po_illegal_transition(const PoTransitions *transitions, PoState from, PoState to);
+
+extern void po_begin_recorded_changes(void);
+extern void po_end_recorded_changes(void);
+
+#endif

@@ -1,0 +1,547 @@
+/*
+ * text.c
+ *	  Reading a short message: folding, clauses, e-mail address.
+ *
+ * One pass over the bytes writes the folded text.  ASCII, which is most of what
+ * comes, is read where it lies; anything else is first brought to NFKC in a
+ * buffer of its own.  Every step is linear in the length of the text.
+ *
+ * Results are palloc'd in the current memory context.  No errors but out of
+ * memory: bytes that are not UTF-8 count as separators.
+ */
+#ifndef FRONTEND
+#include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
+
+#include "lead/text.h"
+#include "lead/unicode.h"
+
+#define LOCAL_PART_MAX 64
+#define DOMAIN_MAX 253
+#define PHONE_DIGITS_MIN 7
+#define PHONE_DIGITS_MAX 15
+
+static inline bool
+is_alnum(unsigned char c)
+{
+	return (unsigned) ((c | 0x20) - 'a') < 26 || (unsigned) (c - '0') < 10;
+}
+
+static inline bool
+is_blank(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool
+is_ascii(const char *s, int len)
+{
+	uint64 seen = 0;
+	int i = 0;
+
+	for (; i + 8 <= len; i += 8)
+	{
+		uint64 eight;
+
+		memcpy(&eight, s + i, 8);
+		seen |= eight;
+	}
+	for (; i < len; i++)
+		seen |= (unsigned char) s[i];
+	return (seen & UINT64CONST(0x8080808080808080)) == 0;
+}
+
+static bool
+begins_with(const char *p, const char *end, const char *prefix)
+{
+	for (; *prefix != '\0'; p++, prefix++)
+	{
+		if (p == end || (is_alnum(*p) ? *p | 0x20 : *p) != *prefix)
+			return false;
+	}
+	return true;
+}
+
+static const char *
+line_end(const char *p, const char *end)
+{
+	while (p < end && *p != '\n' && *p != '\r')
+		p++;
+	return p;
+}
+
+static bool
+ends_with_wrote(const char *line, const char *eol)
+{
+	while (eol > line && is_blank(eol[-1]))
+		eol--;
+	return eol - line >= 6 && begins_with(eol - 6, eol, "wrote:");
+}
+
+/*
+ * Where the line ends that a mail or messaging program put there: a quoted
+ * line, the introduction of a quote, a signature.  NULL when a person wrote it.
+ * *introduces says that what follows is the quote.
+ */
+static const char *
+inserted_line(const char *line, const char *end, bool *introduces)
+{
+	static const char *const signatures[] = { "sent from my iphone",  "sent from my ipad",
+											  "sent from my galaxy",  "sent from my samsung",
+											  "sent from my verizon", "sent from my android",
+											  "get outlook for " };
+	const char *eol;
+
+	*introduces = false;
+	while (line < end && (*line == ' ' || *line == '\t'))
+		line++;
+	if (line == end)
+		return NULL;
+	switch (*line | 0x20)
+	{
+		case '>':
+			return line_end(line, end);
+		case 's':
+		case 'g':
+			for (int i = 0; i < (int) lengthof(signatures); i++)
+			{
+				if (begins_with(line, end, signatures[i]))
+					return line_end(line, end);
+			}
+			return NULL;
+		case '-':
+			*introduces = begins_with(line, end, "-----original message");
+			return *introduces ? line_end(line, end) : NULL;
+		case 'o':
+			if (!begins_with(line, end, "on "))
+				return NULL;
+			eol = line_end(line, end);
+			*introduces = ends_with_wrote(line, eol);
+			if (!*introduces && eol < end)
+			{
+				/* long introductions are wrapped once */
+				eol = line_end(eol + 1, end);
+				*introduces = ends_with_wrote(line, eol);
+			}
+			return *introduces ? eol : NULL;
+	}
+	return NULL;
+}
+
+/*
+ * Phones without reactions send them as text, our own words in quotes:
+ *     Loved "Hi Pat, this is Gianna. Reply STOP to opt out."
+ * Returns where the quote begins, the end when the text is no such thing.
+ */
+static const char *
+reaction_end(const char *p, const char *end)
+{
+	static const char *const verbs[] = { "liked ",      "loved ",      "disliked ", "laughed at ",
+										 "emphasized ", "questioned ", "reacted ",  "removed " };
+	const char *last = end;
+	const char *quote;
+
+	while (last > p && is_blank(last[-1]))
+		last--;
+	if (last == p || last[-1] != '"')
+		return end;
+	quote = memchr(p, '"', last - 1 - p);
+	if (quote == NULL || quote - p > 40)
+		return end;
+	for (int i = 0; i < (int) lengthof(verbs); i++)
+	{
+		if (begins_with(p, end, verbs[i]))
+			return quote;
+	}
+	return end;
+}
+
+/* One e-mail-like run of characters around an '@'. */
+typedef struct Address
+{
+	const char *start;
+	const char *at;
+	const char *end;
+} Address;
+
+static bool
+is_local_char(char c)
+{
+	return is_alnum(c) || c == '.' || c == '_' || c == '%' || c == '+' || c == '-';
+}
+
+static void
+next_address(const char *p, const char *end, Address *address)
+{
+	const char *at = p;
+
+	while ((at = memchr(at, '@', end - at)) != NULL)
+	{
+		const char *start = at;
+		const char *stop = at + 1;
+
+		while (start > p && is_local_char(start[-1]))
+			start--;
+		while (start < at && !is_alnum(*start) && *start != '_')
+			start++;
+		while (stop < end && (is_alnum(*stop) || *stop == '.' || *stop == '-'))
+			stop++;
+		while (stop > at + 1 && !is_alnum(stop[-1]))
+			stop--;
+		if (start < at && stop > at + 1)
+		{
+			*address = (Address){ start, at, stop };
+			return;
+		}
+		p = at = at + 1;
+	}
+	*address = (Address){ end, end, end };
+}
+
+/*
+ * A palloc'd copy of the address, its domain in lower case; NULL when it is not
+ * one that mail could be sent to.
+ */
+static char *
+sane_address(const Address *a)
+{
+	int local_len = a->at - a->start;
+	int len = a->end - a->start;
+	const char *label = a->at + 1;
+	char *email;
+
+	if (local_len > LOCAL_PART_MAX || len - local_len - 1 > DOMAIN_MAX || a->at[-1] == '.')
+		return NULL;
+	for (const char *p = a->start; p < a->end; p++)
+	{
+		if (p[0] == '.' && p[1] == '.')
+			return NULL;
+	}
+	for (const char *p = label; p < a->end; p++)
+	{
+		if (*p == '.')
+		{
+			if (*label == '-' || p[-1] == '-')
+				return NULL;
+			label = p + 1;
+		}
+	}
+	if (label == a->at + 1 || a->end - label < 2)
+		return NULL;
+	for (const char *p = label; p < a->end; p++)
+	{
+		if (!is_alnum(*p) || *p <= '9')
+			return NULL;
+	}
+
+	email = palloc(len + 1);
+	memcpy(email, a->start, len);
+	email[len] = '\0';
+	for (char *p = email + local_len; *p != '\0'; p++)
+	{
+		if (is_alnum(*p))
+			*p |= 0x20;
+	}
+	return email;
+}
+
+/*
+ * Where a phone number ends that begins at p, or NULL.  Bounded: more digits
+ * than a phone number has end the search.
+ */
+static const char *
+phone_end(const char *p, const char *end)
+{
+	const char *last = NULL;
+	int digits = 0;
+	int gap = 0;
+
+	for (; p < end && gap < 3; p++)
+	{
+		if (*p >= '0' && *p <= '9')
+		{
+			if (++digits > PHONE_DIGITS_MAX)
+				return NULL;
+			last = p + 1;
+			gap = 0;
+		}
+		else if (strchr(" ()+.-", *p) != NULL)
+			gap++;
+		else
+			break;
+	}
+	if (digits < PHONE_DIGITS_MIN || (last < end && is_alnum(*last)))
+		return NULL;
+	return last;
+}
+
+/*
+ * Fold [p, end) into out, which has room for as many bytes and a NUL.  With a
+ * PoText also mark clauses, leave out e-mail addresses, URLs and phone numbers,
+ * and note what it wants to know.  Returns the length.
+ */
+static int
+fold(const char *p, const char *end, char *out, PoText *text)
+{
+	char *o = out;
+	char *before_word = out; /* where the current word's separator is */
+	char gap = '\0';         /* separator owed before the next word */
+	bool in_word = false;
+	bool line_start = true;
+	Address address = { end, end, end };
+
+	if (text != NULL)
+		next_address(p, end, &address);
+	while (p < end)
+	{
+		unsigned char c = *p;
+		char clause = '\0';
+
+		if (line_start)
+		{
+			bool introduces;
+			const char *eol = inserted_line(p, end, &introduces);
+
+			line_start = false;
+			if (eol != NULL)
+			{
+				/* below an introduction comes the quote, unless the reply does */
+				if (introduces && o > out)
+					break;
+				p = eol;
+				continue;
+			}
+		}
+
+		if (text != NULL && p >= address.start)
+		{
+			if (p == address.start)
+			{
+				if (text->email == NULL)
+					text->email = sane_address(&address);
+				p = address.end;
+				in_word = false;
+				gap = '\n';
+				next_address(p, end, &address);
+				continue;
+			}
+			/* an address inside a URL */
+			next_address(p, end, &address);
+		}
+
+		if (!in_word && text != NULL && c < 0x80)
+		{
+			const char *stop = NULL;
+
+			if ((c >= '0' && c <= '9') || c == '+' || c == '(')
+				stop = phone_end(p, end);
+			else if ((c | 0x20) == 'w' && begins_with(p, end, "www."))
+			{
+				for (stop = p; stop < end && !is_blank(*stop);)
+					stop++;
+			}
+			if (stop != NULL)
+			{
+				p = stop;
+				continue;
+			}
+		}
+
+		if (is_alnum(c))
+		{
+			if (!in_word)
+			{
+				before_word = o;
+				if (o > out)
+					*o++ = gap;
+				gap = '\0';
+				in_word = true;
+			}
+			*o++ = c | 0x20;
+			p++;
+			continue;
+		}
+
+		if (c >= 0x80)
+		{
+			uint32 ch;
+			int len = po_utf8_decode(p, end, &ch);
+
+			p += len;
+			if (!po_char_is_separator(ch))
+			{
+				if (!in_word)
+				{
+					before_word = o;
+					if (o > out)
+						*o++ = gap;
+					gap = '\0';
+					in_word = true;
+				}
+				o += po_utf8_encode(po_char_lower(ch), o);
+				continue;
+			}
+			if (ch == 0x2013 || ch == 0x2014 || ch == 0x3001 || ch == 0x3002)
+				clause = '\n';
+			if (ch == 0x61F && text != NULL)
+				text->has_question = true;
+		}
+		else
+		{
+			p++;
+			switch (c)
+			{
+				case '\'':
+				case '`':
+					if (in_word && p < end && (is_alnum(*p) || (unsigned char) *p >= 0x80))
+						continue;
+					break;
+				case ':':
+					if (text != NULL && in_word && begins_with(p, end, "//"))
+					{
+						/* the scheme of a URL: take it back, and skip the rest */
+						gap = before_word > out ? *before_word : '\0';
+						o = before_word;
+						in_word = false;
+						while (p < end && !is_blank(*p))
+							p++;
+					}
+					clause = '\n';
+					break;
+				case '\n':
+				case '\r':
+					line_start = true;
+					clause = '\n';
+					break;
+				case '?':
+					if (text != NULL)
+						text->has_question = true;
+					clause = '\n';
+					break;
+				case '.':
+				case ',':
+				case ';':
+				case '!':
+				case '"':
+				case '(':
+				case ')':
+					clause = '\n';
+					break;
+				case '-':
+					if (!in_word || p == end || !is_alnum(*p))
+						clause = '\n';
+					break;
+			}
+		}
+		in_word = false;
+		if (gap != '\n')
+			gap = clause == '\n' && text != NULL ? '\n' : ' ';
+	}
+	*o = '\0';
+	return o - out;
+}
+
+static int
+text_limit(const char *text, int len)
+{
+	if (len <= PO_TEXT_LIMIT)
+		return len;
+	len = PO_TEXT_LIMIT;
+	while (len > 0 && ((unsigned char) text[len] & 0xC0) == 0x80)
+		len--;
+	return len;
+}
+
+/*
+ * po_text_read makes a message ready for matching.  text->start may point into
+ * raw, which must then outlive it; the rest is palloc'd, see po_text_free.
+ */
+void
+po_text_read(PoText *text, const char *raw, int len)
+{
+	const char *end;
+
+	memset(text, 0, sizeof(*text));
+	len = text_limit(raw, len);
+	if (!is_ascii(raw, len))
+		raw = text->normal = po_text_nfkc(raw, len, &len);
+	end = raw + len;
+	while (raw < end && is_blank(*raw))
+		raw++;
+	text->start = raw;
+	text->start_len = end - raw;
+	text->folded = palloc(text->start_len + 1);
+	text->len = fold(raw, reaction_end(raw, end), text->folded, text);
+	text->words = po_text_words(text->folded, text->len);
+}
+
+/*
+ * po_text_free gives back what po_text_read took.  A caller whose memory
+ * context ends with its work need not.
+ */
+void
+po_text_free(PoText *text)
+{
+	pfree(text->folded);
+	if (text->normal != NULL)
+		pfree(text->normal);
+	if (text->email != NULL)
+		pfree(text->email);
+}
+
+/*
+ * po_text_fold returns the folded text, words apart by one space,
+ * NUL-terminated.  The caller frees it.
+ */
+char *
+po_text_fold(const char *text, int len, int *folded_len)
+{
+	char *normal = NULL;
+	char *folded;
+
+	len = text_limit(text, len);
+	if (!is_ascii(text, len))
+		text = normal = po_text_nfkc(text, len, &len);
+	folded = palloc(len + 1);
+	*folded_len = fold(text, text + len, folded, NULL);
+	if (normal != NULL)
+		pfree(normal);
+	return folded;
+}
+
+/* The bits of a word that has this hash. */
+static inline uint64
+word_bits(uint32 hash)
+{
+	hash *= 0x9E3779B1u;
+	return UINT64CONST(1) << (hash >> 26) | UINT64CONST(1) << (hash >> 20 & 63);
+}
+
+/*
+ * po_text_words returns a signature of a folded text: each word sets two of 64
+ * bits.  A phrase can be in a text only if the text has all of its bits.
+ */
+uint64
+po_text_words(const char *folded, int len)
+{
+	uint64 words = 0;
+	uint32 hash = 0;
+
+	if (len == 0)
+		return 0;
+	for (int i = 0; i < len; i++)
+	{
+		unsigned char c = folded[i];
+
+		if (c > ' ')
+			hash = hash * 31 + c;
+		else
+		{
+			words |= word_bits(hash);
+			hash = 0;
+		}
+	}
+	return words | word_bits(hash);
+}

@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * text.h
+ *	  Reading a short message: folding, clauses, e-mail address
+ *
+ * Folding makes texts that a person reads as the same compare as the same:
+ * NFKC, no invisible characters, lower case, apostrophes inside words dropped
+ * ("don't" is "dont"), everything that is neither letter nor digit one space.
+ * What is quoted from an earlier message is not part of the text.
+ *
+ * Nothing here depends on a locale, a catalog or the time.  Input is UTF-8;
+ * only the first PO_TEXT_LIMIT bytes of it are looked at, cut at a character.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PO_TEXT_H
+#define PO_TEXT_H
+
+#define PO_TEXT_LIMIT 4096
+
+/*
+ * A message made ready for matching.  E-mail addresses, URLs and phone numbers
+ * are left out of "folded", so that "stop, pat@example.com" is a bare "stop".
+ */
+typedef struct PoText
+{
+	char *folded;      /* words apart by ' ', clauses by '\n' */
+	int len;           /* bytes in folded, without its NUL */
+	uint64 words;      /* signature of the words, see po_text_words */
+	const char *start; /* first character that is no blank, unfolded */
+	int start_len;     /* may point into the caller's text */
+	char *normal;      /* NFKC form, NULL when the text is ASCII */
+	char *email;       /* first address, domain in lower case, or NULL */
+	bool has_question;
+} PoText;
+
+extern void po_text_read(PoText *text, const char *raw, int len);
+extern void po_text_free(PoText *text);
+extern char *po_text_fold(const char *text, int len, int *folded_len);
+extern uint64 po_text_words(const char *folded, int len);
+
+#endif /* PO_TEXT_H */

@@ -1,0 +1,303 @@
+-- Functions of the API.  All run as the engine's owner, which row security lets
+-- see every tenant: each asks whether its caller may act for the tenant it was
+-- given.  What is not plain reading is in C.
+--
+-- The settings beside search_path keep the plans of the saved statements, which
+-- are made once, from depending on how full a table was at that moment.
+
+CREATE FUNCTION outreach.lead_states() RETURNS text[]
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_lead_states';
+COMMENT ON FUNCTION outreach.lead_states() IS 'Names of the lead states, in the order of the type outreach.lead_state.';
+
+CREATE FUNCTION outreach.error_codes(OUT sqlstate text, OUT name text, OUT description text) RETURNS SETOF record
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_error_codes';
+COMMENT ON FUNCTION outreach.error_codes() IS 'The engine''s own SQLSTATE values.';
+
+CREATE FUNCTION outreach.ingest_counters(OUT outcome text, OUT webhooks bigint) RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'po_ingest_counters';
+COMMENT ON FUNCTION outreach.ingest_counters() IS 'Webhooks by outcome since the server started; of this session alone when the library is not preloaded.';
+
+CREATE FUNCTION outreach.current_tenant() RETURNS text
+	LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_current_tenant';
+COMMENT ON FUNCTION outreach.current_tenant() IS 'Tenant that the transaction has entered, null when none.';
+
+CREATE FUNCTION outreach.enter_tenant(tenant_id text, proof text DEFAULT NULL) RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER AS 'MODULE_PATHNAME', 'po_enter_tenant';
+COMMENT ON FUNCTION outreach.enter_tenant(text, text) IS 'Enters a tenant for the rest of the transaction; the role must be bound to it, or bring a proof.';
+
+CREATE FUNCTION outreach.normalize_phone(phone text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_api_normalize_phone';
+COMMENT ON FUNCTION outreach.normalize_phone(text) IS 'A phone number in E.164; null where that would be a guess.';
+
+CREATE FUNCTION outreach.is_valid_transition(from_state text, to_state text, tenant_id text DEFAULT NULL) RETURNS boolean
+	LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'po_is_valid_transition';
+COMMENT ON FUNCTION outreach.is_valid_transition(text, text, text) IS 'Whether a lead may go from one state to the other in one step, by the default rows or a tenant''s.';
+
+CREATE FUNCTION outreach.classify_message(tenant_id text, body text,
+	OUT consent text, OUT word text, OUT rule text, OUT to_state text, OUT email text)
+	LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'po_api_classify_message';
+COMMENT ON FUNCTION outreach.classify_message(text, text) IS 'What the tenant''s words and rules make of a message, without any effect.';
+
+CREATE FUNCTION outreach.create_lead(tenant_id text, lead_id text, phone text DEFAULT NULL,
+	first_name text DEFAULT NULL, last_name text DEFAULT NULL, email text DEFAULT NULL,
+	company text DEFAULT NULL, source text DEFAULT NULL, attributes jsonb DEFAULT NULL,
+	OUT lead_id text, OUT state text, OUT created boolean)
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'po_api_create_lead';
+COMMENT ON FUNCTION outreach.create_lead(text, text, text, text, text, text, text, text, jsonb) IS 'Makes a lead, or sets what is given of one that exists.';
+
+CREATE FUNCTION outreach.transition_lead(tenant_id text, lead_id text, to_state text, reason text DEFAULT NULL,
+	OUT lead_id text, OUT previous_state text, OUT new_state text, OUT changed boolean, OUT version int)
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'po_api_transition_lead';
+COMMENT ON FUNCTION outreach.transition_lead(text, text, text, text) IS 'Takes a lead to a state by the legal steps, each with its event.';
+
+CREATE FUNCTION outreach.set_consent(tenant_id text, phone text, source text, reason text, opt_out boolean,
+	OUT phone text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'po_api_set_consent';
+COMMENT ON FUNCTION outreach.set_consent(text, text, text, text, boolean) IS 'What opt_out() and opt_in() are made of; not for callers.';
+
+CREATE FUNCTION outreach.opt_out(tenant_id text, phone text, source text DEFAULT 'manual', reason text DEFAULT NULL,
+	OUT phone text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'SELECT * FROM outreach.set_consent($1, $2, $3, $4, true)';
+COMMENT ON FUNCTION outreach.opt_out(text, text, text, text) IS 'Opts a phone out and suppresses every lead of the tenant that has it.';
+
+CREATE FUNCTION outreach.opt_in(tenant_id text, phone text, source text DEFAULT 'manual', reason text DEFAULT NULL,
+	OUT phone text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'SELECT * FROM outreach.set_consent($1, $2, $3, $4, false)';
+COMMENT ON FUNCTION outreach.opt_in(text, text, text, text) IS 'Lifts the opt-out or the hold of a phone; its suppressed leads stay suppressed.';
+
+CREATE FUNCTION outreach.record_event(tenant_id text, lead_id text, event_type text,
+	payload jsonb DEFAULT NULL, dedupe_key text DEFAULT NULL, OUT event_id uuid, OUT duplicate boolean)
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'po_api_record_event';
+COMMENT ON FUNCTION outreach.record_event(text, text, text, jsonb, text) IS 'Appends an event, once for each dedupe_key.';
+
+CREATE FUNCTION outreach.ingest_webhook(envelope jsonb,
+	OUT outcome text, OUT receipt_id uuid, OUT http_status int, OUT content_type text, OUT body text)
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	AS 'MODULE_PATHNAME', 'po_ingest_webhook';
+COMMENT ON FUNCTION outreach.ingest_webhook(jsonb) IS 'Takes one webhook in, exactly once, and returns what to answer.';
+
+CREATE FUNCTION outreach.ingest_webhooks(envelopes jsonb[],
+	OUT item int, OUT outcome text, OUT receipt_id uuid, OUT http_status int, OUT content_type text, OUT body text)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	AS 'MODULE_PATHNAME', 'po_ingest_webhooks';
+COMMENT ON FUNCTION outreach.ingest_webhooks(jsonb[]) IS 'Takes many webhooks in in one transaction; a row for each, in order.';
+
+CREATE FUNCTION outreach.process_payloads(batch int DEFAULT 100) RETURNS int
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	AS 'MODULE_PATHNAME', 'po_process_payloads';
+COMMENT ON FUNCTION outreach.process_payloads(int) IS 'Processes payloads that are due: deferred ones, and those whose processing failed.';
+
+CREATE FUNCTION outreach.store_secret(tenant_id text, purpose text, name text, secret text) RETURNS uuid
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_store_secret';
+COMMENT ON FUNCTION outreach.store_secret(text, text, text, text) IS 'Seals a secret and stores it; not for callers.';
+
+CREATE FUNCTION outreach.check_secret(scheme text, secret text) RETURNS text
+	LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'po_check_secret_form';
+COMMENT ON FUNCTION outreach.check_secret(text, text) IS 'What is wrong with the form of a secret for a scheme; null when nothing; not for callers.';
+
+CREATE FUNCTION outreach.require_admin() RETURNS void
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_require_admin_sql';
+COMMENT ON FUNCTION outreach.require_admin() IS 'Raises an error unless the session''s role administers the engine; not for callers.';
+
+CREATE FUNCTION outreach.make_partitions(months_ahead int DEFAULT 12) RETURNS int
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	first timestamptz := date_trunc('month', now(), 'UTC');
+	low timestamptz;
+	high timestamptz;
+	name text;
+	made int := 0;
+BEGIN
+	IF months_ahead IS NULL OR months_ahead NOT BETWEEN 0 AND 120 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'months_ahead must be between 0 and 120';
+	END IF;
+	FOR i IN 0 .. months_ahead LOOP
+		low := (first AT TIME ZONE 'UTC' + make_interval(months => i)) AT TIME ZONE 'UTC';
+		high := (first AT TIME ZONE 'UTC' + make_interval(months => i + 1)) AT TIME ZONE 'UTC';
+		name := 'events_' || to_char(low AT TIME ZONE 'UTC', 'YYYY_MM');
+		CONTINUE WHEN to_regclass('outreach.' || name) IS NOT NULL;
+		-- The events of a month that began without its partition stay where they are.
+		CONTINUE WHEN EXISTS (SELECT FROM outreach.events_default e
+							   WHERE e.occurred_at >= low AND e.occurred_at < high);
+		EXECUTE format('CREATE TABLE outreach.%I PARTITION OF outreach.events FOR VALUES FROM (%L) TO (%L)',
+					   name, low, high);
+		EXECUTE format('ALTER TABLE outreach.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
+		EXECUTE format('CREATE POLICY engine ON outreach.%I TO outreach_owner USING (true)', name);
+		EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.%I'
+					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change()', name);
+		made := made + 1;
+	END LOOP;
+	RETURN made;
+END $$;
+COMMENT ON FUNCTION outreach.make_partitions(int) IS 'Makes the monthly partitions of outreach.events from this month on; returns how many were missing.';
+
+CREATE FUNCTION outreach.create_tenant(tenant_id text, name text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM outreach.require_admin();
+	IF tenant_id IS NULL OR tenant_id = '' OR tenant_id = '*' OR length(tenant_id) > 64 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'tenant_id must have 1 to 64 characters and not be *';
+	END IF;
+	INSERT INTO outreach.tenants (tenant_id, name) VALUES (create_tenant.tenant_id, coalesce(create_tenant.name, create_tenant.tenant_id))
+	ON CONFLICT ON CONSTRAINT tenants_pkey DO UPDATE SET name = EXCLUDED.name;
+	PERFORM outreach.make_partitions();
+	RETURN create_tenant.tenant_id;
+END $$;
+COMMENT ON FUNCTION outreach.create_tenant(text, text) IS 'Makes a tenant, or renames it.';
+
+CREATE FUNCTION outreach.require_tenant(tenant_id text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM outreach.tenants t WHERE t.tenant_id = require_tenant.tenant_id) THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('there is no tenant "%s"', tenant_id),
+			HINT = 'Make it with outreach.create_tenant().';
+	END IF;
+END $$;
+COMMENT ON FUNCTION outreach.require_tenant(text) IS 'Raises an error unless the tenant exists; not for callers.';
+
+CREATE FUNCTION outreach.create_endpoint(tenant_id text, path text, provider text, scheme text,
+	secret text DEFAULT NULL, public_url text DEFAULT NULL, signature_header text DEFAULT NULL,
+	mode text DEFAULT 'immediate') RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	problem text;
+BEGIN
+	PERFORM outreach.require_admin();
+	PERFORM outreach.require_tenant(tenant_id);
+	problem := CASE
+		WHEN path IS NULL OR path !~ '^/[A-Za-z0-9._~/-]{1,254}$' THEN
+			'path must begin with / and have letters, digits and . _ ~ / - after it, 255 at most'
+		WHEN NOT EXISTS (SELECT FROM outreach.providers p WHERE p.provider = create_endpoint.provider) THEN
+			format('there is no provider "%s"', provider)
+		WHEN scheme = 'twilio' AND public_url IS NULL THEN
+			'scheme twilio needs public_url: it is what Twilio signs'
+		WHEN mode IS NULL OR (mode <> 'immediate' AND mode <> 'deferred') THEN
+			'mode must be immediate or deferred'
+		ELSE outreach.check_secret(scheme, secret) END;
+	IF problem IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem;
+	END IF;
+	INSERT INTO outreach.endpoints (tenant_id, path, provider, scheme, public_url, signature_header, mode)
+	VALUES (tenant_id, path, provider, scheme, public_url, lower(signature_header), mode);
+	IF secret IS NOT NULL THEN
+		PERFORM outreach.store_secret(tenant_id, 'endpoint', path, secret);
+	END IF;
+	RETURN path;
+EXCEPTION WHEN unique_violation THEN
+	RAISE EXCEPTION USING ERRCODE = 'unique_violation',
+		MESSAGE = format('the path "%s" is in use', path),
+		HINT = 'Paths are unique over all tenants.';
+END $$;
+COMMENT ON FUNCTION outreach.create_endpoint(text, text, text, text, text, text, text, text) IS 'Makes an inbound address of a tenant.';
+
+CREATE FUNCTION outreach.rotate_secret(tenant_id text, path text, secret text, grace interval DEFAULT '24 hours') RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	problem text;
+BEGIN
+	PERFORM outreach.require_admin();
+	SELECT outreach.check_secret(e.scheme, rotate_secret.secret) INTO problem FROM outreach.endpoints e
+	 WHERE e.tenant_id = rotate_secret.tenant_id AND e.path = rotate_secret.path;
+	IF NOT FOUND THEN
+		problem := format('tenant "%s" has no endpoint "%s"', tenant_id, path);
+	END IF;
+	IF problem IS NULL AND secret IS NULL THEN
+		problem := 'secret must not be null';
+	END IF;
+	IF problem IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem;
+	END IF;
+	UPDATE outreach.secrets s SET expires_at = least(s.expires_at, now() + coalesce(grace, '0'))
+	 WHERE s.tenant_id = rotate_secret.tenant_id AND s.purpose = 'endpoint' AND s.name = rotate_secret.path;
+	PERFORM outreach.store_secret(tenant_id, 'endpoint', path, secret);
+	RETURN path;
+END $$;
+COMMENT ON FUNCTION outreach.rotate_secret(text, text, text, interval) IS 'Gives an endpoint a new secret; the old one is good for the time of grace.';
+
+CREATE FUNCTION outreach.set_proof_key(tenant_id text, key text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM outreach.require_admin();
+	PERFORM outreach.require_tenant(tenant_id);
+	IF key IS NULL OR length(key) < 32 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'a proof key must have at least 32 characters';
+	END IF;
+	UPDATE outreach.secrets s SET expires_at = least(s.expires_at, now() + interval '24 hours')
+	 WHERE s.tenant_id = set_proof_key.tenant_id AND s.purpose = 'proof';
+	PERFORM outreach.store_secret(tenant_id, 'proof', '', key);
+	RETURN tenant_id;
+END $$;
+COMMENT ON FUNCTION outreach.set_proof_key(text, text) IS 'Sets the key that proofs for enter_tenant() are signed with; the one before is good for another day.';
+
+CREATE FUNCTION outreach.grant_tenant(tenant_id text, role_name text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM outreach.require_admin();
+	IF tenant_id IS DISTINCT FROM '*' THEN
+		PERFORM outreach.require_tenant(tenant_id);
+	END IF;
+	IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role_name) THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('role "%s" does not exist', role_name);
+	END IF;
+	INSERT INTO outreach.tenant_roles (tenant_id, role_name) VALUES (grant_tenant.tenant_id, grant_tenant.role_name)
+	ON CONFLICT ON CONSTRAINT tenant_roles_pkey DO NOTHING;
+	RETURN grant_tenant.tenant_id;
+END $$;
+COMMENT ON FUNCTION outreach.grant_tenant(text, text) IS 'Allows a role to act for a tenant, or with * for every tenant.';
+
+CREATE FUNCTION outreach.revoke_tenant(tenant_id text, role_name text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM outreach.require_admin();
+	DELETE FROM outreach.tenant_roles r
+	 WHERE r.tenant_id = revoke_tenant.tenant_id AND r.role_name = revoke_tenant.role_name;
+	RETURN revoke_tenant.tenant_id;
+END $$;
+COMMENT ON FUNCTION outreach.revoke_tenant(text, text) IS 'Takes back what grant_tenant() allowed.';
+
+CREATE FUNCTION outreach.verify(OUT tenant_id text, OUT lead_id text, OUT problem text) RETURNS SETOF record
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	WITH step AS (
+		SELECT e.tenant_id, e.lead_id, e.lead_version, e.previous_state, e.new_state,
+			   lag(e.new_state) OVER history AS before
+		  FROM outreach.events e
+		 WHERE e.lead_id IS NOT NULL AND e.new_state IS NOT NULL
+		WINDOW history AS (PARTITION BY e.tenant_id, e.lead_id ORDER BY e.lead_version)
+	), last AS (
+		SELECT DISTINCT ON (s.tenant_id, s.lead_id) s.tenant_id, s.lead_id, s.new_state
+		  FROM step s ORDER BY s.tenant_id, s.lead_id, s.lead_version DESC
+	), counted AS (
+		SELECT e.tenant_id, e.lead_id, count(*) AS events, count(DISTINCT e.lead_version) AS versions,
+			   max(e.lead_version) AS last_version
+		  FROM outreach.events e WHERE e.lead_id IS NOT NULL GROUP BY e.tenant_id, e.lead_id
+	)
+	SELECT l.tenant_id, l.lead_id, 'its state is not the one its events lead to'
+	  FROM outreach.leads l LEFT JOIN last USING (tenant_id, lead_id)
+	 WHERE last.new_state IS DISTINCT FROM l.state
+	UNION ALL
+	SELECT s.tenant_id, s.lead_id, 'an event does not begin where the one before ended'
+	  FROM step s WHERE s.previous_state IS DISTINCT FROM s.before
+	UNION ALL
+	SELECT l.tenant_id, l.lead_id, 'the numbers of its events have a gap or a repetition'
+	  FROM outreach.leads l LEFT JOIN counted c USING (tenant_id, lead_id)
+	 WHERE c.events IS DISTINCT FROM l.version OR c.versions IS DISTINCT FROM l.version
+		OR c.last_version IS DISTINCT FROM l.version
+$$;
+COMMENT ON FUNCTION outreach.verify() IS 'Leads of the entered tenant whose state does not follow from their events: no row when all is well. Needs all partitions of outreach.events.';

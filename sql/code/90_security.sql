@@ -1,0 +1,102 @@
+-- Every right in the product.  Tables belong to outreach_owner and are forced
+-- under row security: the engine's own functions run as that role and see every
+-- tenant, each of them asking first; everybody else sees the tenant that the
+-- transaction has entered.
+
+GRANT USAGE ON SCHEMA outreach TO outreach_owner, outreach_app, outreach_ingress, outreach_admin, outreach_worker;
+-- For the partitions of outreach.events.
+GRANT CREATE ON SCHEMA outreach TO outreach_owner;
+
+DO $$
+DECLARE
+	name text;
+	shared text[] := ARRAY['event_types', 'providers'];
+	shipped text[] := ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
+							'opt_out_words', 'payload_maps', 'webhook_kinds'];
+	secret text[] := ARRAY['secrets', 'tenant_roles'];
+	rows text;
+BEGIN
+	FOR name IN SELECT c.relname::text FROM pg_class c
+				 WHERE c.relnamespace OPERATOR(pg_catalog.=) 'outreach'::regnamespace
+				   AND (c.relkind OPERATOR(pg_catalog.=) 'r' OR c.relkind OPERATOR(pg_catalog.=) 'p')
+				 ORDER BY c.relname LOOP
+		EXECUTE format('ALTER TABLE outreach.%I OWNER TO outreach_owner', name);
+		EXECUTE format('ALTER TABLE outreach.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
+		EXECUTE format('CREATE POLICY engine ON outreach.%I TO outreach_owner USING (true)', name);
+		CONTINUE WHEN name OPERATOR(pg_catalog.=) ANY (secret)
+					OR name OPERATOR(pg_catalog.=) 'events_default';
+		rows := CASE WHEN name OPERATOR(pg_catalog.=) ANY (shared) THEN 'true'
+					 WHEN name OPERATOR(pg_catalog.=) ANY (shipped)
+					 THEN 'tenant_id OPERATOR(pg_catalog.=) ''*'' OR tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant()'
+					 ELSE 'tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant()' END;
+		EXECUTE format('CREATE POLICY tenant ON outreach.%I FOR SELECT TO outreach_app, outreach_admin USING (%s)', name, rows);
+		EXECUTE format('GRANT SELECT ON outreach.%I TO outreach_app, outreach_admin', name);
+		IF name OPERATOR(pg_catalog.=) ANY (shipped) THEN
+			EXECUTE format('CREATE POLICY configure ON outreach.%I TO outreach_admin'
+						   ' USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant())', name);
+			EXECUTE format('GRANT INSERT, UPDATE, DELETE ON outreach.%I TO outreach_admin', name);
+		END IF;
+	END LOOP;
+	FOR name IN SELECT c.relname::text FROM pg_class c
+				 WHERE c.relnamespace OPERATOR(pg_catalog.=) 'outreach'::regnamespace
+				   AND c.relkind OPERATOR(pg_catalog.=) 'v' LOOP
+		EXECUTE format('ALTER VIEW outreach.%I OWNER TO outreach_owner', name);
+		EXECUTE format('GRANT SELECT ON outreach.%I TO outreach_app, outreach_admin', name);
+	END LOOP;
+	FOR name IN SELECT p.oid::regprocedure::text FROM pg_proc p
+				 WHERE p.pronamespace OPERATOR(pg_catalog.=) 'outreach'::regnamespace LOOP
+		EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', name);
+		EXECUTE format('ALTER FUNCTION %s OWNER TO outreach_owner', name);
+	END LOOP;
+END $$;
+
+CREATE POLICY configure ON outreach.tenants FOR UPDATE TO outreach_admin
+	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
+GRANT UPDATE (name, time_zone, client, yes_opts_in) ON outreach.tenants TO outreach_admin;
+CREATE POLICY configure ON outreach.endpoints FOR DELETE TO outreach_admin
+	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
+GRANT DELETE ON outreach.endpoints TO outreach_admin;
+CREATE POLICY configure ON outreach.event_types TO outreach_admin USING (NOT shipped);
+GRANT INSERT, DELETE ON outreach.event_types TO outreach_admin;
+
+GRANT EXECUTE ON FUNCTION
+	outreach.lead_states(), outreach.error_codes(), outreach.current_tenant(),
+	outreach.enter_tenant(text, text), outreach.normalize_phone(text),
+	outreach.is_valid_transition(text, text, text), outreach.classify_message(text, text),
+	outreach.create_lead(text, text, text, text, text, text, text, text, jsonb),
+	outreach.transition_lead(text, text, text, text),
+	outreach.opt_out(text, text, text, text), outreach.opt_in(text, text, text, text),
+	outreach.record_event(text, text, text, jsonb, text), outreach.verify()
+	TO outreach_app, outreach_admin;
+
+GRANT EXECUTE ON FUNCTION
+	outreach.ingest_webhook(jsonb), outreach.ingest_webhooks(jsonb[])
+	TO outreach_ingress, outreach_admin;
+
+GRANT EXECUTE ON FUNCTION
+	outreach.ingest_counters(), outreach.process_payloads(int), outreach.make_partitions(int)
+	TO outreach_worker, outreach_admin;
+
+GRANT EXECUTE ON FUNCTION
+	outreach.create_tenant(text, text),
+	outreach.create_endpoint(text, text, text, text, text, text, text, text),
+	outreach.rotate_secret(text, text, text, interval), outreach.set_proof_key(text, text),
+	outreach.grant_tenant(text, text), outreach.revoke_tenant(text, text)
+	TO outreach_admin;
+
+-- A dump carries the rows; the shipped ones come with the extension.
+DO $$
+DECLARE
+	name text;
+BEGIN
+	FOREACH name IN ARRAY ARRAY['tenants', 'tenant_roles', 'secrets', 'endpoints', 'webhook_receipts',
+								'inbound_payloads', 'events_default', 'event_keys', 'leads', 'phones',
+								'consent_history'] LOOP
+		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');
+	END LOOP;
+	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
+								'opt_out_words', 'payload_maps', 'webhook_kinds'] LOOP
+		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, 'WHERE tenant_id <> ''*''');
+	END LOOP;
+	PERFORM pg_extension_config_dump('outreach.event_types', 'WHERE NOT shipped');
+END $$;

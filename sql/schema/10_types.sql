@@ -1,0 +1,19 @@
+-- The same twelve names, in the same order, as in extension/lead/states.c;
+-- a regression test compares them.
+CREATE TYPE outreach.lead_state AS ENUM (
+	'new', 'touched', 'retargeting', 'responded', 'soft_interest', 'email_captured',
+	'content_nurture', 'high_intent', 'appointment_booked', 'in_call_queue', 'closed', 'suppressed');
+
+CREATE TYPE outreach.consent_status AS ENUM ('unknown', 'opted_in', 'held', 'opted_out');
+
+CREATE TYPE outreach.payload_status AS ENUM (
+	'pending',		-- received, to be processed in the background
+	'done',
+	'unresolved',	-- processed, but no lead could be named by it
+	'error',		-- processing failed, tried again at next_attempt_at
+	'dead',			-- will not be tried again
+	'conflict');	-- a known idempotency key came back with another body
+
+COMMENT ON TYPE outreach.lead_state IS 'States of a lead; which change is legal is in outreach.lead_transitions.';
+COMMENT ON TYPE outreach.consent_status IS 'What a phone has said about being written to: held blocks as opted_out does, until a person decides.';
+COMMENT ON TYPE outreach.payload_status IS 'Where the processing of an inbound payload stands.';

@@ -1,0 +1,36 @@
+CREATE TABLE outreach.tenants (
+	tenant_id text COLLATE "C" NOT NULL,
+	name text NOT NULL,
+	time_zone text NOT NULL DEFAULT 'America/New_York',
+	client text NOT NULL DEFAULT '*',
+	yes_opts_in boolean NOT NULL DEFAULT false,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id),
+	CHECK (tenant_id OPERATOR(pg_catalog.<>) '*' AND length(tenant_id) BETWEEN 1 AND 64)
+);
+COMMENT ON TABLE outreach.tenants IS 'Teams, with their configuration.';
+COMMENT ON COLUMN outreach.tenants.time_zone IS 'Where the tenant''s days begin, as an IANA name.';
+COMMENT ON COLUMN outreach.tenants.client IS 'Which set of outreach.classification_rules applies; ''*'' is the general one.';
+COMMENT ON COLUMN outreach.tenants.yes_opts_in IS 'Whether a bare YES from an opted-out phone is a new consent.';
+
+CREATE TABLE outreach.tenant_roles (
+	tenant_id text COLLATE "C" NOT NULL,
+	role_name name NOT NULL,
+	PRIMARY KEY (tenant_id, role_name)
+);
+COMMENT ON TABLE outreach.tenant_roles IS 'Which database role may act for which tenant; ''*'' is every tenant.';
+
+-- One row a secret: a door's key, or the key a tenant's proofs are signed with.
+CREATE TABLE outreach.secrets (
+	tenant_id text COLLATE "C" NOT NULL,
+	purpose text COLLATE "C" NOT NULL,		-- 'endpoint' or 'proof'
+	name text COLLATE "C" NOT NULL,			-- the endpoint's path; '' for a proof key
+	secret_id uuid NOT NULL,
+	sealed bytea NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	expires_at timestamptz,
+	PRIMARY KEY (tenant_id, purpose, name, secret_id),
+	FOREIGN KEY (tenant_id) REFERENCES outreach.tenants,
+	CHECK (purpose OPERATOR(pg_catalog.=) 'endpoint' OR purpose OPERATOR(pg_catalog.=) 'proof')
+);
+COMMENT ON TABLE outreach.secrets IS 'Secrets sealed with AES-256-GCM by the key in outreach.secret_key_file; no SQL function returns one.';

@@ -1,0 +1,103 @@
+CREATE TABLE outreach.providers (
+	provider text COLLATE "C" NOT NULL,
+	description text NOT NULL,
+	form_encoded boolean NOT NULL DEFAULT false,
+	PRIMARY KEY (provider)
+);
+COMMENT ON TABLE outreach.providers IS 'The systems that webhooks come from.';
+COMMENT ON COLUMN outreach.providers.form_encoded IS 'Bodies without a declared type are read as form fields rather than JSON.';
+
+-- A request is led to its tenant by its path alone, so the path is unique over
+-- all tenants: the one key here that does not begin with tenant_id.
+CREATE TABLE outreach.endpoints (
+	tenant_id text COLLATE "C" NOT NULL,
+	path text COLLATE "C" NOT NULL,
+	provider text COLLATE "C" NOT NULL,
+	scheme text COLLATE "C" NOT NULL,
+	public_url text,
+	signature_header text,
+	mode text COLLATE "C" NOT NULL DEFAULT 'immediate',
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (path),
+	FOREIGN KEY (tenant_id) REFERENCES outreach.tenants,
+	FOREIGN KEY (provider) REFERENCES outreach.providers,
+	CHECK (mode OPERATOR(pg_catalog.=) 'immediate' OR mode OPERATOR(pg_catalog.=) 'deferred')
+);
+COMMENT ON TABLE outreach.endpoints IS 'Inbound addresses: which tenant and provider a path belongs to and how its requests are signed.';
+COMMENT ON COLUMN outreach.endpoints.public_url IS 'The URL the provider was given: what Twilio signs. Never rebuilt from a request.';
+COMMENT ON COLUMN outreach.endpoints.signature_header IS 'Lower-case name of the header that carries the signature or secret, where it is not the scheme''s own.';
+COMMENT ON COLUMN outreach.endpoints.mode IS 'immediate: processed in the receiving transaction; deferred: kept and processed later.';
+
+CREATE TABLE outreach.payload_maps (
+	tenant_id text COLLATE "C" NOT NULL,
+	provider text COLLATE "C" NOT NULL,
+	field text COLLATE "C" NOT NULL,
+	position int NOT NULL,
+	path text[] NOT NULL,
+	PRIMARY KEY (tenant_id, provider, field, position),
+	FOREIGN KEY (provider) REFERENCES outreach.providers
+);
+COMMENT ON TABLE outreach.payload_maps IS 'Which key of which provider''s payload carries which field: the lowest position that holds a value wins; a tenant''s rows come before those of ''*''.';
+
+CREATE TABLE outreach.webhook_kinds (
+	tenant_id text COLLATE "C" NOT NULL,
+	provider text COLLATE "C" NOT NULL,
+	position int NOT NULL,
+	event_type text COLLATE "C" NOT NULL,
+	conditions jsonb NOT NULL,
+	keys text[] NOT NULL,
+	effect text COLLATE "C" NOT NULL DEFAULT 'log',
+	PRIMARY KEY (tenant_id, provider, position),
+	FOREIGN KEY (provider) REFERENCES outreach.providers,
+	CHECK (effect OPERATOR(pg_catalog.=) 'log' OR effect OPERATOR(pg_catalog.=) 'message'
+		   OR effect OPERATOR(pg_catalog.=) 'opt_out' OR effect OPERATOR(pg_catalog.=) 'help')
+);
+COMMENT ON TABLE outreach.webhook_kinds IS 'What a payload is: the first row whose conditions hold (a tenant''s before those of ''*'', by position) names its event_type, its idempotency key and its effect.';
+COMMENT ON COLUMN outreach.webhook_kinds.conditions IS 'Object of field: list of values, one of which the field must have; a value that ends in * matches a prefix.';
+COMMENT ON COLUMN outreach.webhook_kinds.keys IS 'Ways to make the idempotency key, best first: fields joined by a colon, all of which must be present except one that ends in ?; the last resort is always the SHA-256 of the canonical body.';
+
+CREATE TABLE outreach.answer_policies (
+	tenant_id text COLLATE "C" NOT NULL,
+	provider text COLLATE "C" NOT NULL,
+	event_type text COLLATE "C" NOT NULL,
+	outcome text COLLATE "C" NOT NULL,
+	http_status int NOT NULL,
+	content_type text NOT NULL,
+	body text NOT NULL,
+	PRIMARY KEY (tenant_id, provider, event_type, outcome),
+	CHECK (http_status BETWEEN 200 AND 599)
+);
+COMMENT ON TABLE outreach.answer_policies IS 'What a provider is answered. The most exact row wins: tenant before ''*'', then provider, then event_type, then outcome.';
+
+CREATE TABLE outreach.webhook_receipts (
+	tenant_id text COLLATE "C" NOT NULL,
+	provider text COLLATE "C" NOT NULL,
+	idempotency_key text COLLATE "C" NOT NULL,
+	receipt_id uuid NOT NULL,
+	event_type text COLLATE "C" NOT NULL,
+	body_hash bigint NOT NULL,
+	created_at timestamptz NOT NULL,
+	PRIMARY KEY (tenant_id, provider, idempotency_key)
+);
+COMMENT ON TABLE outreach.webhook_receipts IS 'Every webhook ever received, once: the primary key is what makes its effects happen once. Never expires.';
+COMMENT ON COLUMN outreach.webhook_receipts.body_hash IS 'First 64 bits of the SHA-256 of the body, to tell a repetition from another body under a used key.';
+
+CREATE TABLE outreach.inbound_payloads (
+	tenant_id text COLLATE "C" NOT NULL,
+	receipt_id uuid NOT NULL,
+	status outreach.payload_status NOT NULL,
+	path text COLLATE "C" NOT NULL,
+	form_encoded boolean NOT NULL,
+	body bytea NOT NULL,
+	received_at timestamptz NOT NULL,
+	correlation_id uuid NOT NULL,
+	attempts int NOT NULL DEFAULT 0,
+	next_attempt_at timestamptz,
+	last_error text,
+	PRIMARY KEY (tenant_id, receipt_id)
+);
+-- What waits, in the order in which it is taken.
+CREATE INDEX inbound_payloads_due ON outreach.inbound_payloads (next_attempt_at)
+	WHERE next_attempt_at IS NOT NULL;
+COMMENT ON TABLE outreach.inbound_payloads IS 'The raw body of each receipt and where its processing stands.';
+COMMENT ON COLUMN outreach.inbound_payloads.last_error IS 'SQLSTATE and fixed text: never a part of the payload.';

@@ -1,0 +1,90 @@
+CREATE TABLE outreach.leads (
+	tenant_id text COLLATE "C" NOT NULL,
+	lead_id text COLLATE "C" NOT NULL,
+	phone text COLLATE "C",
+	state outreach.lead_state NOT NULL DEFAULT 'new',
+	version int NOT NULL DEFAULT 1,
+	first_name text,
+	last_name text,
+	email text,
+	company text,
+	source text COLLATE "C" NOT NULL,
+	attributes jsonb NOT NULL DEFAULT '{}',
+	last_inbound_at timestamptz,
+	last_activity_at timestamptz NOT NULL,
+	created_at timestamptz NOT NULL,
+	updated_at timestamptz NOT NULL,
+	PRIMARY KEY (tenant_id, lead_id),
+	FOREIGN KEY (tenant_id) REFERENCES outreach.tenants
+) WITH (fillfactor = 80);
+-- A reply changes no indexed column, so that it stays a HOT update.
+CREATE INDEX leads_phone ON outreach.leads (tenant_id, phone) WHERE phone IS NOT NULL;
+COMMENT ON TABLE outreach.leads IS 'People worked by campaigns. lead_id is the app''s own id; the app keeps its own table beside this one.';
+COMMENT ON COLUMN outreach.leads.phone IS 'E.164. Several leads of a tenant may have one phone.';
+COMMENT ON COLUMN outreach.leads.version IS 'Number of the lead''s newest event.';
+COMMENT ON COLUMN outreach.leads.last_activity_at IS 'When the lead was last touched, by us or by itself: of several leads with one phone, a reply belongs to the newest.';
+
+CREATE TABLE outreach.lead_transitions (
+	tenant_id text COLLATE "C" NOT NULL,
+	from_state outreach.lead_state NOT NULL,
+	to_state outreach.lead_state NOT NULL,
+	through outreach.lead_state,
+	allowed boolean NOT NULL DEFAULT true,
+	source text NOT NULL,
+	PRIMARY KEY (tenant_id, from_state, to_state),
+	CHECK (from_state OPERATOR(pg_catalog.<>) to_state),
+	CHECK (from_state OPERATOR(pg_catalog.<>) 'suppressed'::outreach.lead_state OR NOT allowed)
+);
+COMMENT ON TABLE outreach.lead_transitions IS 'Which change of state is legal. A tenant''s row replaces the row of ''*'' for the same pair.';
+COMMENT ON COLUMN outreach.lead_transitions.through IS 'The change passes through this state, and both steps are recorded.';
+COMMENT ON COLUMN outreach.lead_transitions.allowed IS 'false in a tenant''s row takes the default''s permission away.';
+
+CREATE TABLE outreach.phones (
+	tenant_id text COLLATE "C" NOT NULL,
+	phone text COLLATE "C" NOT NULL,
+	consent outreach.consent_status NOT NULL DEFAULT 'unknown',
+	consent_source text,
+	consent_reason text,
+	consent_at timestamptz,
+	carrier text,
+	line_type text,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, phone)
+) WITH (fillfactor = 90);
+COMMENT ON TABLE outreach.phones IS 'One row a phone of a tenant: the registry of consent, and the row that an opt-out and a send both lock.';
+
+CREATE TABLE outreach.consent_history (
+	tenant_id text COLLATE "C" NOT NULL,
+	phone text COLLATE "C" NOT NULL,
+	event_id uuid NOT NULL,
+	changed_at timestamptz NOT NULL,
+	consent outreach.consent_status NOT NULL,
+	source text NOT NULL,
+	reason text,
+	PRIMARY KEY (tenant_id, phone, event_id)
+);
+COMMENT ON TABLE outreach.consent_history IS 'Every change of consent, with its source and reason. Append-only.';
+
+CREATE TABLE outreach.opt_out_words (
+	tenant_id text COLLATE "C" NOT NULL,
+	word text NOT NULL,
+	action text COLLATE "C" NOT NULL,
+	match text COLLATE "C" NOT NULL,
+	source text NOT NULL,
+	PRIMARY KEY (tenant_id, word, match)
+);
+COMMENT ON TABLE outreach.opt_out_words IS 'Keywords and phrases about consent: what opts out, opts in, asks for help, or holds a phone until a person decides.';
+
+CREATE TABLE outreach.classification_rules (
+	tenant_id text COLLATE "C" NOT NULL,
+	client text COLLATE "C" NOT NULL,
+	rule text COLLATE "C" NOT NULL,
+	priority int NOT NULL,
+	match text COLLATE "C" NOT NULL,
+	terms text[] NOT NULL DEFAULT '{}',
+	except_terms text[] NOT NULL DEFAULT '{}',
+	to_state outreach.lead_state,
+	extract text COLLATE "C",
+	PRIMARY KEY (tenant_id, client, rule, match)
+);
+COMMENT ON TABLE outreach.classification_rules IS 'What a message means: the highest priority that matches. Rows of the tenant''s client come with those of ''*''.';

@@ -1,0 +1,142 @@
+/*-------------------------------------------------------------------------
+ * fuzz_authenticate.c
+ *	  libFuzzer target: what an unauthenticated sender can put into a request,
+ *	  and the strict decoders behind it.
+ *
+ * The first byte of the input chooses the scheme, the second the shape of the
+ * request.  The rest is fields, each ended by a newline: URL, query, secret,
+ * three header values; what remains is the body, which is also cut into the
+ * pairs of a form.
+ *
+ * Besides memory errors it looks for acceptance without knowledge of the
+ * secret, for a base64 text that is accepted but is not what encoding its bytes
+ * gives, and for a sealed value that opens.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres_fe.h"
+
+#include <openssl/evp.h>
+
+#include "core/base64.h"
+#include "core/seal.h"
+#include "inbound/authenticate.h"
+
+#define MAX_PAIRS	(PO_MAX_SIGNED_PAIRS + 2)
+
+/* The bits of the second byte. */
+#define OWN_SECRET	0x01		/* the secret is the input's */
+#define TWO_SECRETS 0x02
+#define NAMES_HEADER 0x04
+#define IS_FORM		0x08
+#define REPEATED	0x10		/* the first header comes twice */
+
+extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct
+{
+	const char *secret;			/* unknown to the input, of the scheme's form */
+	const char *header[3];
+} schemes[] = {
+	[PO_SCHEME_NONE] = {"", {"a", "b", "c"}},
+	[PO_SCHEME_TOKEN] = {"f3a9c7d15e8b4260", {"authorization", "x-webhook-token", "c"}},
+	[PO_SCHEME_SECRET_HEADER] = {"f3a9c7d15e8b4260", {"x-texting-secret", "b", "c"}},
+	[PO_SCHEME_HMAC_SHA256] = {"f3a9c7d15e8b4260", {"x-hub-signature-256", "x-signature", "c"}},
+	[PO_SCHEME_TWILIO] = {"f3a9c7d15e8b4260", {"x-twilio-signature", "b", "c"}},
+	[PO_SCHEME_SIGNALHOUSE] = {"f3a9c7d15e8b4260",
+	{"x-signalhouse-signature", "x-signalhouse-timestamp", "c"}},
+	[PO_SCHEME_GHL] = {"MCowBQYDK2VwAyEAi2HR1srL4o18O8BRa7gVJY7G7bupbN3H9AwJrHCDiOg=",
+	{"x-ghl-signature", "b", "c"}},
+	[PO_SCHEME_STANDARD_WEBHOOKS] = {"whsec_86nH0V6LQmDzqcfRXotCYPOpx9Fei0Jg",
+	{"webhook-signature", "webhook-timestamp", "webhook-id"}},
+};
+
+static PoBytes
+str(const char *text)
+{
+	return (PoBytes) {text, strlen(text)};
+}
+
+static PoBytes
+next_field(PoBytes *input, char delimiter)
+{
+	const char *end = input->len > 0 ? memchr(input->data, delimiter, input->len) : NULL;
+	PoBytes		field = {input->data, end != NULL ? end - input->data : input->len};
+
+	input->data += field.len + (end != NULL);
+	input->len -= field.len + (end != NULL);
+	return field;
+}
+
+static void
+check_decoders(PoBytes text)
+{
+	uint8		bytes[256];
+	unsigned char again[400];
+	const uint8 key[PO_SEAL_KEY_LEN] = {1};
+	uint8	   *plain;
+	int			plain_len;
+	int			len = po_base64_decode(text.data, text.len, bytes, sizeof(bytes));
+
+	if (len >= 0 && (EVP_EncodeBlock(again, bytes, len) != text.len ||
+					 memcmp(again, text.data, text.len) != 0))
+		abort();
+	if (po_unseal(key, "a", 1, (const uint8 *) text.data, text.len, &plain, &plain_len) ==
+		PO_UNSEAL_OK)
+		abort();
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static PoFormPair pair[MAX_PAIRS];
+	PoHeader	header[4];
+	PoCredential credential = {0};
+	PoSignedRequest request = {0};
+	PoBytes		input;
+	PoBytes		secret;
+	PoScheme	scheme;
+	uint8		shape;
+
+	if (size < 2)
+		return 0;
+	scheme = (PoScheme) (data[0] % lengthof(schemes));
+	shape = data[1];
+	input = (PoBytes) {(const char *) data + 2, size - 2};
+
+	credential.scheme = scheme;
+	credential.url = next_field(&input, '\n');
+	request.query = next_field(&input, '\n');
+	secret = next_field(&input, '\n');
+	credential.secret[0] = shape & OWN_SECRET ? secret : str(schemes[scheme].secret);
+	credential.secret[1] = str(schemes[scheme].secret);
+	credential.nsecrets = shape & TWO_SECRETS ? 2 : 1;
+	if (shape & NAMES_HEADER)
+		credential.header_name = str("C");
+
+	for (int i = 0; i < 3; i++)
+		header[i] = (PoHeader) {str(schemes[scheme].header[i]), next_field(&input, '\n')};
+	header[3] = header[0];
+	request.header = header;
+	request.nheaders = shape & REPEATED ? 4 : 3;
+	request.body = input;
+	request.now_ms = INT64CONST(1725000000000);
+	if (shape & IS_FORM)
+	{
+		request.form = pair;
+		while (input.len > 0 && request.nform < MAX_PAIRS)
+		{
+			PoBytes		value = next_field(&input, '&');
+
+			pair[request.nform].key = next_field(&value, '=');
+			pair[request.nform++].value = value;
+		}
+	}
+
+	if (po_authenticate(&credential, &request) &&
+		scheme != PO_SCHEME_NONE && !(shape & OWN_SECRET))
+		abort();
+	(void) po_check_secret(scheme, secret);
+	for (int i = 0; i < 3; i++)
+		check_decoders(header[i].value);
+	return 0;
+}

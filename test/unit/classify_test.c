@@ -1,0 +1,829 @@
+/*
+ * classify_test.c
+ *	  Unit test of folding, phone numbers, consent keywords and rules.
+ *
+ * The words and rules are the shipped ones, read from the install script's
+ * data files.  Prints TAP.  With the argument "time" it also reports what
+ * usual and worst texts cost.
+ */
+#include "postgres_fe.h"
+
+#include <time.h>
+
+#include "lead/classify.h"
+#include "lead/phone.h"
+#include "lead/text.h"
+
+#define DATA_DIR "../../sql/data/"
+#define MAX_ROWS 1024
+
+static int ntests = 0;
+static int nfailed = 0;
+
+static PoWord words[MAX_ROWS];
+static PoWordSet word_set = { words, 0 };
+static PoRule rules[64];
+static int nrules = 0;
+
+static void
+ok(bool passed, const char *what, const char *about)
+{
+	ntests++;
+	nfailed += !passed;
+	printf("%sok %d - %s: ", passed ? "" : "not ", ntests, what);
+	for (; *about != '\0'; about++)
+		putchar(*about == '\n' ? '|' : *about == '#' ? '.' : *about);
+	putchar('\n');
+}
+
+/* ---- the shipped rows ---- */
+
+/*
+ * The next value of a row: 'text', number or NULL.  Returns where it ends.
+ */
+static char *
+next_value(char *p, char **value)
+{
+	char *out;
+
+	while (*p == ' ' || *p == ',' || *p == '(')
+		p++;
+	if (*p != '\'')
+	{
+		*value = p;
+		p += strcspn(p, ",)");
+		*p = '\0';
+		if (strcmp(*value, "NULL") == 0)
+			*value = NULL;
+		return p + 1;
+	}
+	*value = out = ++p;
+	while (*p != '\'' || p[1] == '\'')
+	{
+		if (*p == '\'')
+			p++;
+		*out++ = *p++;
+	}
+	*out = '\0';
+	return p + 1;
+}
+
+static const PoTerm *
+array_terms(char *array, PoMatch match, int *nterms)
+{
+	PoTerm *terms = palloc0(sizeof(PoTerm) * 64);
+
+	array[strlen(array) - 1] = '\0';
+	*nterms = 0;
+	for (char *p = strtok(array + 1, ","); p != NULL; p = strtok(NULL, ","))
+		po_term_init(&terms[(*nterms)++], match, p, strlen(p));
+	return terms;
+}
+
+static void
+read_rows(const char *name, void (*add)(char *line))
+{
+	char line[2048];
+	FILE *file = fopen(name, "r");
+
+	if (file == NULL)
+	{
+		printf("Bail out! cannot open %s\n", name);
+		exit(1);
+	}
+	while (fgets(line, sizeof(line), file) != NULL)
+	{
+		if (strncmp(line, "\t('", 3) == 0)
+			add(line + 1);
+	}
+	fclose(file);
+}
+
+static void
+add_word(char *p)
+{
+	char *value[5];
+	PoWord *word = &words[word_set.nwords++];
+
+	for (int i = 0; i < 5; i++)
+		p = next_value(p, &value[i]);
+	word->word = pstrdup(value[1]);
+	ok(po_consent_action_parse(value[2], &word->action) && po_match_parse(value[3], &word->match) &&
+		   word->match <= PO_MATCH_LEADING,
+	   "row of opt_out_words", word->word);
+	po_term_init(&word->term, word->match, value[1], strlen(value[1]));
+}
+
+static void
+add_rule(char *p)
+{
+	char *value[9];
+	PoRule *rule = &rules[nrules++];
+
+	for (int i = 0; i < 9; i++)
+		p = next_value(p, &value[i]);
+	rule->rule = pstrdup(value[2]);
+	rule->priority = atoi(value[3]);
+	ok(po_match_parse(value[4], &rule->match) &&
+		   (nrules == 1 || rule[-1].priority >= rule->priority),
+	   "row of classification_rules", value[2]);
+	rule->terms = array_terms(value[5], rule->match, &rule->nterms);
+	rule->except = array_terms(value[6], PO_MATCH_WORD, &rule->nexcept);
+	rule->to_state = value[7] ? pstrdup(value[7]) : NULL;
+	rule->extract_email = value[8] != NULL;
+}
+
+/* ---- checks ---- */
+
+static void
+folds(const char *text, const char *expected)
+{
+	int len;
+	char *folded = po_text_fold(text, strlen(text), &len);
+
+	ok(strcmp(folded, expected) == 0 && len == (int) strlen(expected), "folded", text);
+	if (strcmp(folded, expected) != 0)
+		printf("# got \"%s\"\n", folded);
+	pfree(folded);
+}
+
+static void
+reads(const char *raw, const char *folded, const char *email, bool question)
+{
+	PoText text;
+
+	po_text_read(&text, raw, strlen(raw));
+	ok(strcmp(text.folded, folded) == 0 && text.has_question == question &&
+		   (email == NULL ? text.email == NULL
+						  : text.email != NULL && strcmp(text.email, email) == 0),
+	   "read", raw);
+	if (strcmp(text.folded, folded) != 0)
+		printf("# got \"%s\"\n", text.folded);
+	po_text_free(&text);
+}
+
+static void
+phone(const char *text, const char *expected)
+{
+	char out[PO_E164_SIZE];
+	bool made = po_phone_e164(text, strlen(text), out);
+
+	ok(made == (expected != NULL) && (!made || strcmp(out, expected) == 0), "phone", text);
+}
+
+static PoConsentAction
+consent_of(const char *raw, const char **word)
+{
+	PoText text;
+	PoConsentAction action;
+
+	po_text_read(&text, raw, strlen(raw));
+	action = po_match_consent(&word_set, &text, word);
+	po_text_free(&text);
+	return action;
+}
+
+static void
+consent(PoConsentAction expected, const char *raw)
+{
+	static const char *const names[] = { "none", "opt_out", "opt_in", "hold", "help" };
+	const char *word;
+	PoConsentAction action = consent_of(raw, &word);
+
+	ok(action == expected && (word != NULL) == (action != PO_CONSENT_NONE), names[expected], raw);
+	if (action != expected)
+		printf("# got %s by \"%s\"\n", names[action], word ? word : "");
+}
+
+static void
+rule(const char *expected, const char *raw)
+{
+	PoText text;
+	const PoRule *found;
+
+	po_text_read(&text, raw, strlen(raw));
+	found = po_classify(rules, nrules, &text);
+	ok(found != NULL && strcmp(found->rule, expected) == 0, expected, raw);
+	if (found != NULL && strcmp(found->rule, expected) != 0)
+		printf("# got %s\n", found->rule);
+	po_text_free(&text);
+}
+
+static void
+test_fold(void)
+{
+	folds("", "");
+	folds(" \t\n.!", "");
+	folds("  Hello,   World! ", "hello world");
+	folds("don't", "dont");
+	folds("DON\xE2\x80\x99T", "dont");
+	folds("don\xC2\xB4t", "dont");
+	folds("'quoted' rock 'n' roll", "quoted rock n roll");
+	folds("opt-out", "opt out");
+	folds("24/7 at 5pm", "24 7 at 5pm");
+	folds("\xEF\xBC\xB3\xEF\xBC\xB4\xEF\xBC\xAF\xEF\xBC\xB0", "stop");
+	folds("S\xE2\x80\x8BT\xC2\xADO\xEF\xBB\xBFP", "stop");
+	folds("\xE2\x80\xAA\xE2\x80\x8Estop\xE2\x80\xAC", "stop");
+	folds("\xF0\x9D\x90\x92\xF0\x9D\x90\x93\xF0\x9D\x90\x8E\xF0\x9D\x90\x8F", "stop");
+	folds("stop\xF0\x9F\x9B\x91now", "stop now");
+	folds("stop\xC2\xA0now", "stop now");
+	folds("ARR\xC3\x8AT", "arr\xC3\xAAt");
+	folds("ARRE\xCC\x82T", "arr\xC3\xAAt");
+	folds("\xC5\x81\xC3\x93\xC5\xB9 \xC5\xB8", "\xC5\x82\xC3\xB3\xC5\xBA \xC3\xBF");
+	folds("\xCE\xA3\xCE\x91\xCE\xA3 \xCE\x86", "\xCF\x83\xCE\xB1\xCF\x83 \xCE\xAC");
+	folds("\xD0\xA1\xD0\xA2\xD0\x9E\xD0\x9F \xD0\x81", "\xD1\x81\xD1\x82\xD0\xBE\xD0\xBF \xD1\x91");
+	folds("\xC4\xB0STANBUL \xE1\xBA\x9E", "istanbul \xC3\x9F");
+	folds("\xE2\x80\x8B\xE2\x80\x8F", "");
+	folds("\xCC\x81\xCC\x81", "\xCC\x81\xCC\x81");
+	folds("bad \xC3( \xFF\xE2\x80", "bad");
+	folds("STOP\n> Hi Pat, this is Gianna", "stop");
+	folds("> Hi Pat\r\n  > more\r\nYes", "yes");
+	folds("Yes\nOn Mon, Nov 3 Gianna <g@x.example> wrote:\nReply STOP to opt out", "yes");
+	folds("Yes\nOn Mon, Nov 3, 2025 at 9:00 AM Gianna\n<g@x.example> wrote:\nReply STOP", "yes");
+	folds("On Mon, Nov 3 Gianna wrote:\n> Hi Pat\nStop", "stop");
+	folds("On Monday\nyes", "on monday yes");
+	folds("STOP\nSent from my iPhone", "stop");
+	folds("no\n-----Original Message-----\nSTOP", "no");
+}
+
+static void
+test_read(void)
+{
+	char big[3 * PO_TEXT_LIMIT];
+	PoText text;
+	int len;
+	bool idempotent = true;
+
+	reads("", "", NULL, false);
+	reads("Stop. I sold the house", "stop\ni sold the house", NULL, false);
+	reads("Stop.I sold", "stop\ni sold", NULL, false);
+	reads("a b, c - d e-f \xE2\x80\x94 g (h) \"i\"\nj", "a b\nc\nd e f\ng\nh\ni\nj", NULL, false);
+	reads("who?", "who", NULL, true);
+	reads("who\xEF\xBC\x9F", "who", NULL, true);
+	reads("see http://x.example/?q=1", "see", NULL, false);
+	reads("stop, a@b.c", "stop", NULL, false);
+	reads("STOP,pat@Example.COM", "stop", "pat@example.com", false);
+	reads("My email is Pat.Lee+x@Mail.Example.com.", "my email is", "Pat.Lee+x@mail.example.com",
+		  false);
+	reads("<pat@example.com>, thanks", "thanks", "pat@example.com", false);
+	reads("mailto:pat@example.com?", "mailto", "pat@example.com", true);
+	reads("a@b, c@d.co", "", "c@d.co", false);
+	reads("pat..lee@example.com", "", NULL, false);
+	reads("pat.@example.com", "", NULL, false);
+	reads("pat@-example.com", "", NULL, false);
+	reads("pat@exa-.mple.com", "", NULL, false);
+	reads("pat@example.c0m", "", NULL, false);
+	reads("pat@localhost", "", NULL, false);
+	reads("@pat meet @ 5pm", "pat meet 5pm", NULL, false);
+	reads("https://me:pw@host.example.com/a stop", "stop", NULL, false);
+	reads("go to https://pat@host.example.com or p@q.example", "go to\nor", "p@q.example", false);
+	reads("www.example.com/stop yes", "yes", NULL, false);
+	reads("stop 212-555-0123", "stop", NULL, false);
+	reads("call (212) 555-0123 at 5", "call at 5", NULL, false);
+	reads("+1.212.555.0123", "", NULL, false);
+	reads("1234567890123456", "1234567890123456", NULL, false);
+	reads("\xEF\xBC\xB0\xEF\xBC\xA0x.example yes", "yes", "P@x.example", false);
+	reads("Loved \xE2\x80\x9CHi Pat. Reply STOP to opt out.\xE2\x80\x9D", "loved", NULL, false);
+	reads("Laughed at \"Interested?\"", "laughed at", NULL, false);
+	reads("I said \"stop\"", "i said\nstop", NULL, false);
+
+	memset(big, 'a', 65);
+	strcpy(big + 65, "@example.com");
+	reads(big, "", NULL, false);
+	reads(big + 1, "", big + 1, false);
+
+	memset(big, 'x', sizeof(big));
+	po_text_read(&text, big, sizeof(big));
+	ok(text.len == PO_TEXT_LIMIT, "only the first bytes are read", "letters");
+	po_text_free(&text);
+	memcpy(big + PO_TEXT_LIMIT - 1, "\xC3\xA9", 2);
+	po_text_read(&text, big, sizeof(big));
+	ok(text.len == PO_TEXT_LIMIT - 1, "the cut is at a character", "e acute");
+	po_text_free(&text);
+
+	/*
+	 * Folding what is folded changes nothing.  Combining marks are left out: one
+	 * behind an apostrophe meets its letter only when the apostrophe has gone.
+	 */
+	srandom(7);
+	for (int round = 0; round < 20000; round++)
+	{
+		static const uint32 first[] = { 0x20,   0x20,   0x20,   0xA0,   0x370,  0x400,  0x5D0,
+										0x1E00, 0x2000, 0x2100, 0xAC00, 0xFB00, 0xFF00, 0x1D400 };
+		char *once;
+		char *twice;
+		int twice_len;
+		int n = 0;
+
+		while (n < 60)
+		{
+			uint32 c = first[random() % (int) lengthof(first)] + random() % 96;
+
+			if (c < 0x80)
+				big[n++] = c;
+			else if (c < 0x800)
+			{
+				big[n++] = 0xC0 | c >> 6;
+				big[n++] = 0x80 | (c & 0x3F);
+			}
+			else if (c < 0x10000)
+			{
+				big[n++] = 0xE0 | c >> 12;
+				big[n++] = 0x80 | (c >> 6 & 0x3F);
+				big[n++] = 0x80 | (c & 0x3F);
+			}
+			else
+			{
+				big[n++] = 0xF0 | c >> 18;
+				big[n++] = 0x80 | (c >> 12 & 0x3F);
+				big[n++] = 0x80 | (c >> 6 & 0x3F);
+				big[n++] = 0x80 | (c & 0x3F);
+			}
+		}
+		once = po_text_fold(big, n, &len);
+		twice = po_text_fold(once, len, &twice_len);
+		if (idempotent && strcmp(once, twice) != 0)
+		{
+			idempotent = false;
+			printf("# once \"%s\"\n# twice \"%s\"\n", once, twice);
+		}
+		pfree(once);
+		pfree(twice);
+		po_text_read(&text, big, n);
+		po_text_free(&text);
+
+		/* and no byte string makes it misbehave */
+		for (int i = 0; i < 60; i++)
+			big[i] = random() % 3 ? " @.:/(1+\"'>\nOa\xC3\xE2"[random() % 17] : random();
+		once = palloc(60);
+		memcpy(once, big, 60);
+		po_text_read(&text, once, 60);
+		po_text_free(&text);
+		pfree(once);
+	}
+	ok(idempotent, "folding is idempotent", "random characters");
+}
+
+static void
+test_phone(void)
+{
+	static const char *const same[] = {
+		"12025550123",
+		"2025550123",
+		"+12025550123",
+		"1-202-555-0123",
+		"(202) 555-0123",
+		"+1 (202) 555-0123",
+		"202.555.0123",
+		" 202 555 0123 ",
+		"whatsapp:+12025550123",
+		"WhatsApp:+12025550123",
+		"tel:+1-202-555-0123",
+		"sms:2025550123",
+		"(+1) 202 555 0123",
+		"\xE2\x80\xAA+1 202\xE2\x80\x91"
+		"555\xE2\x80\x93"
+		"0123\xE2\x80\xAC",
+		"202\xC2\xA0"
+		"555\xC2\xA0"
+		"0123",
+		"\xE2\x80\x8F"
+		"2025550123",
+		"\xEF\xBC\x8B\xEF\xBC\x91\xEF\xBC\x92\xEF\xBC\x90\xEF\xBC\x92\xEF\xBC\x95\xEF\xBC\x95\xEF"
+		"\xBC\x95"
+		"\xEF\xBC\x90\xEF\xBC\x91\xEF\xBC\x92\xEF\xBC\x93"
+	};
+	static const char *const refused[] = {
+		"",
+		" ",
+		"+",
+		"client:Anonymous",
+		"anonymous",
+		"Restricted",
+		"1",
+		"123",
+		"12345",
+		"123456",
+		"5550123",
+		"555-0123",
+		"202-555-0123 x12",
+		"202-555-0123 ext. 5",
+		"202-555-0123;ext=5",
+		"202-555-0123#5",
+		"1-800-FLOWERS",
+		"0025550123",
+		"1025550123",
+		"1125550123",
+		"2115550123",
+		"9115550123",
+		"2021550123",
+		"2020550123",
+		"+11125550123",
+		"+1202555012",
+		"+120255501234",
+		"+1202555",
+		"22025550123",
+		"447700900123",
+		"00447700900123",
+		"0447700900123",
+		"01144770090012",
+		"+44 (0)7700 900123",
+		"+0447700900123",
+		"+1234567890123456",
+		"1234567890123456",
+		"12345678901234567890123456789012345678901234567890",
+		"++12025550123",
+		"1+2025550123",
+		"2025550123+",
+		"2025550123 2025550124",
+		"2025550123/2025550124",
+		"2025550123,",
+		"+4412345",
+		"whatsapp:",
+		"mailto:2025550123",
+		"202_555_0123",
+		"                                                                2025550123"
+	};
+	for (int i = 0; i < (int) lengthof(same); i++)
+		phone(same[i], "+12025550123");
+	for (int i = 0; i < (int) lengthof(refused); i++)
+		phone(refused[i], NULL);
+	phone("+447700900123", "+447700900123");
+	phone("+44 7700 900123", "+447700900123");
+	phone("+49 30 123456", "+4930123456");
+	phone("+4712345678", "+4712345678");
+	phone("+123456789012345", NULL);
+	phone("+223456789012345", "+223456789012345");
+	phone("3055550142", "+13055550142");
+	phone("+18005550199", "+18005550199");
+}
+
+static void
+test_consent(void)
+{
+	static const char *const opt_out[] = { "STOP",
+										   "stop",
+										   "STOPALL",
+										   "STOP ALL",
+										   "UNSUBSCRIBE",
+										   "CANCEL",
+										   "END",
+										   "QUIT",
+										   "OPTOUT",
+										   "OPT OUT",
+										   "OPT-OUT",
+										   "opt out",
+										   "REVOKE",
+										   "REMOVE",
+										   " Stop. ",
+										   "Please stop texting me",
+										   "\xEF\xBC\xB3\xEF\xBC\xB4\xEF\xBC\xAF\xEF\xBC\xB0",
+										   "stop!!!",
+										   "S\xE2\x80\x8BTOP",
+										   "stop, a@b.c",
+										   "STOP\n> Hi Pat, this is Gianna",
+										   "Stop. Thank you",
+										   "stop sms",
+										   "stop all texts",
+										   "please stop",
+										   "Stop now please!",
+										   "stop stop stop",
+										   "STOP UNSUBSCRIBE",
+										   "\"STOP\"",
+										   "(stop)",
+										   "stop \xF0\x9F\x9B\x91",
+										   "Stop texting me",
+										   "stop sending me messages",
+										   "STOP2QUIT",
+										   "stop=quit",
+										   "Not interested. Stop",
+										   "No thanks, stop.",
+										   "Wrong number stop",
+										   "Stop. Texting. Me.",
+										   "S.T.O.P",
+										   "STOP 212-555-0123",
+										   "STOP https://x.example/y",
+										   "Remove me please",
+										   "No. Stop.",
+										   "stop\nSent from my iPhone",
+										   "On Mon, Gianna wrote:\n> Hi\nSTOP",
+										   "Cancel",
+										   "ARR\xC3\x8AT",
+										   "Stop?",
+										   "\nstop\n",
+										   "stop\xC2\xA0",
+										   "Stop \xE2\x80\x94 thanks",
+										   "s'top" };
+	static const char *const hold[] = { "stopp",
+										"stopp texting",
+										"Please take me off your list",
+										"don't text me again",
+										"dont text me again",
+										"don\xE2\x80\x99t text me again",
+										"I opt out of this",
+										"Stop. I sold the house",
+										"Stop! I sold the house",
+										"Stop, I sold it",
+										"STOP - wrong person here",
+										"I sold the house. Stop",
+										"Who is this? Stop!",
+										"please stop. I sold it",
+										"Ok, stop. I sold it",
+										"stop contacting my mother",
+										"stop calling this number",
+										"remove me from this list",
+										"do not contact me",
+										"Do. Not. Text. Me.",
+										"leave me alone",
+										"lose my number",
+										"delete my number",
+										"I want to unsubscribe",
+										"no more texts",
+										"quit texting people",
+										"stpo",
+										"unsuscribe",
+										"I told you to stop",
+										"cease and desist",
+										"Cancel. I changed my mind",
+										"STOP START",
+										"start stop",
+										"no me llames",
+										"Can you please stop?",
+										"Go away! Who are you",
+										"I revoke my consent" };
+	static const char *const none[] = {
+		"",
+		" ",
+		"...",
+		"Have a great weekend",
+		"send it to me",
+		"send it",
+		"End of the week works",
+		"my friend",
+		"nonstop",
+		"I'll cancel my other meeting",
+		"Stop by tomorrow",
+		"Count me in! We have got to STOP this bill",
+		"Not interested",
+		"not interested.",
+		"who is this",
+		"Who is this?",
+		"yesterday",
+		"thirty",
+		"can you help me cancel my insurance with them?",
+		"in the end yes",
+		"I need to quit smoking lol",
+		"the end",
+		"yes",
+		"YES",
+		"ok thanks",
+		"please",
+		"stop@example.com",
+		"remove.me@example.com",
+		"https://x.example/stop",
+		"Loved \xE2\x80\x9CHi Pat. Reply STOP to opt out.\xE2\x80\x9D",
+		"unstoppable",
+		"Can't stop, won't quit",
+		"bus stop, 5pm",
+		"restart",
+		"more info please",
+		"helpful",
+		"No worries",
+		"class",
+		"hello",
+		"yes!\n> Reply STOP to opt out",
+		"friend. weekend. sending.",
+		"No thanks",
+		"Wrong number",
+		"I could not stop by yesterday",
+		"the weekend",
+		"who's calling",
+		"please call me",
+		"no"
+	};
+	static const char *const opt_in[] = { "START", "start.", "Unstop", "subscribe",
+										  "please start" };
+	static const char *const help[] = { "HELP", "help!", "INFO", "Info?", "help please" };
+	const char *word;
+	PoWord yes = { .match = PO_MATCH_WHOLE, .action = PO_CONSENT_OPT_IN, .word = "YES" };
+	PoWord gone = { .match = PO_MATCH_LEADING, .action = PO_CONSENT_OPT_OUT, .word = "Begone!" };
+
+	for (int i = 0; i < (int) lengthof(opt_out); i++)
+		consent(PO_CONSENT_OPT_OUT, opt_out[i]);
+	for (int i = 0; i < (int) lengthof(hold); i++)
+		consent(PO_CONSENT_HOLD, hold[i]);
+	for (int i = 0; i < (int) lengthof(none); i++)
+		consent(PO_CONSENT_NONE, none[i]);
+	for (int i = 0; i < (int) lengthof(opt_in); i++)
+		consent(PO_CONSENT_OPT_IN, opt_in[i]);
+	for (int i = 0; i < (int) lengthof(help); i++)
+		consent(PO_CONSENT_HELP, help[i]);
+
+	ok(consent_of("please STOP ALL", &word) == PO_CONSENT_OPT_OUT && strcmp(word, "stop all") == 0,
+	   "the row's word", "please STOP ALL");
+
+	/* what a tenant may add */
+	po_term_init(&yes.term, yes.match, "YES", 3);
+	po_term_init(&gone.term, gone.match, gone.word, strlen(gone.word));
+	words[word_set.nwords++] = yes;
+	words[word_set.nwords++] = gone;
+	consent(PO_CONSENT_OPT_IN, "Yes please");
+	consent(PO_CONSENT_NONE, "yes I am interested");
+	consent(PO_CONSENT_HOLD, "yes, stop");
+	consent(PO_CONSENT_OPT_OUT, "Please begone! I sold it");
+	consent(PO_CONSENT_NONE, "I sold it. Begone!");
+	word_set.nwords -= 2;
+
+	/* and what not: a row of its own does not weaken a keyword */
+	po_term_init(&words[0].term, PO_MATCH_WHOLE, "cancel", 6);
+	words[0].action = PO_CONSENT_HELP;
+	words[1].action = PO_CONSENT_COURTESY;
+	consent(PO_CONSENT_OPT_OUT, "cancel");
+}
+
+static void
+test_rules(void)
+{
+	static const char *const interested[] = { "YES",
+											  "Yes!",
+											  "yes please",
+											  "I'm interested",
+											  "Interested",
+											  "call me",
+											  "Please call me tomorrow",
+											  "Send me more info",
+											  "INFO",
+											  "details?",
+											  "tell me more",
+											  "Tell me about it",
+											  "count me in",
+											  "thanks, I am interested",
+											  "Yes? Call me" };
+	static const char *const not_interested[] = { "Not interested",
+												  "NOT INTERESTED!",
+												  "No thanks",
+												  "no",
+												  "No, not interested",
+												  "yes but not now",
+												  "I'll pass",
+												  "decline",
+												  "wrong number",
+												  "No. Don't call me",
+												  "I'm not really interested",
+												  "not now, call me never",
+												  "Nope",
+												  "I don't want any more info" };
+	static const char *const question[] = { "who is this?", "How much?", "why\xEF\xBC\x9F",
+											"What do you know?" };
+	static const char *const other[] = { "",
+										 "yesterday",
+										 "thirty",
+										 "knowledge",
+										 "class",
+										 "hello",
+										 "Stop by tomorrow",
+										 "now",
+										 "information overload is never good",
+										 "no problem",
+										 "who is this",
+										 "eyes",
+										 "recall me maybe" };
+	rule("email-capture", "Yes interested, email me at pat@example.com");
+	rule("email-capture", "not interested pat@example.com");
+	rule("called-phone-line", "[CALL] from +12125550123");
+	rule("called-phone-line", "  [inbound] voicemail");
+	rule("called-phone-line", "Inbound call 5 min");
+	rule("called-phone-line", "She called back");
+	rule("called-phone-line", "CALL FROM Pat");
+	rule("not-interested", "Got a call from you. Not interested");
+	for (int i = 0; i < (int) lengthof(interested); i++)
+		rule("interested", interested[i]);
+	for (int i = 0; i < (int) lengthof(not_interested); i++)
+		rule("not-interested", not_interested[i]);
+	rule("thank-you", "thank you");
+	rule("thank-you", "TY");
+	rule("thank-you", "thanks?");
+	for (int i = 0; i < (int) lengthof(question); i++)
+		rule("question", question[i]);
+	for (int i = 0; i < (int) lengthof(other); i++)
+		rule("other", other[i]);
+
+	for (int i = 0; i < nrules; i++)
+	{
+		if (strcmp(rules[i].rule, "email-capture") == 0)
+			ok(rules[i].extract_email && strcmp(rules[i].to_state, "email_captured") == 0,
+			   "extracts and moves", rules[i].rule);
+	}
+	{
+		PoTerm term;
+		PoRule whole = { .rule = "w", .match = PO_MATCH_WHOLE, .terms = &term, .nterms = 1 };
+		PoText text;
+
+		po_term_init(&term, PO_MATCH_WHOLE, "Call me", 7);
+		po_text_read(&text, "call me!", 8);
+		ok(po_classify(&whole, 1, &text) == &whole, "whole", "call me!");
+		whole.match = PO_MATCH_LEADING;
+		ok(po_classify(&whole, 1, &text) == &whole, "leading", "call me!");
+		po_text_free(&text);
+		po_text_read(&text, "call me, now", 12);
+		ok(po_classify(&whole, 1, &text) == &whole, "leading", "call me, now");
+		whole.match = PO_MATCH_WHOLE;
+		ok(po_classify(&whole, 1, &text) == NULL, "not whole", "call me, now");
+		po_text_free(&text);
+		po_text_read(&text, "", 0);
+		po_term_init(&term, PO_MATCH_WORD, "!!!", 3);
+		whole.match = PO_MATCH_WORD;
+		ok(po_classify(&whole, 1, &text) == NULL, "an empty term", "matches nothing");
+		po_text_free(&text);
+	}
+}
+
+/* ---- timing ---- */
+
+static double
+now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1e9 + t.tv_nsec;
+}
+
+static void
+time_text(const char *name, const char *raw, int len, int rounds)
+{
+	double spent[3] = { 0 };
+	PoText text;
+	const char *word;
+
+	for (int i = 0; i < rounds; i++)
+		po_text_read(&text, raw, len), po_text_free(&text);
+	for (int pass = 0; pass < 3; pass++)
+	{
+		double start;
+
+		po_text_read(&text, raw, len);
+		start = now_ns();
+		for (int i = 0; i < rounds; i++)
+		{
+			PoText again;
+
+			if (pass == 0)
+				po_text_read(&again, raw, len), po_text_free(&again);
+			else if (pass == 1)
+				po_match_consent(&word_set, &text, &word);
+			else
+				po_classify(rules, nrules, &text);
+		}
+		spent[pass] = (now_ns() - start) / rounds;
+		po_text_free(&text);
+	}
+	printf("# %-36s %5d bytes: read %8.0f ns, consent %8.0f ns, rules %8.0f ns\n", name, len,
+		   spent[0], spent[1], spent[2]);
+}
+
+static void
+time_texts(void)
+{
+	static const char *const texts[] = {
+		"STOP", "Yes interested, email me at pat@example.com",
+		"Hi this is Pat I sold that house last spring and moved to MI",
+		"Please don\xE2\x80\x99t worry, I\xE2\x80\x99m fine with Thursday \xF0\x9F\x91\x8D",
+		"\xEF\xBC\xB3\xEF\xBC\xB4\xEF\xBC\xAF\xEF\xBC\xB0 sending me these"
+	};
+	static const char *const worst[] = {
+		"stop ", "please ", "a@",  "a@b.c ",           "1 ",           "+(",       "x://",
+		"\n>",   "\"",      "s\n", "\xCC\x81\xCC\xA3", "\xEF\xB7\xBA", "no more ", "\n"
+	};
+	char big[PO_TEXT_LIMIT];
+	char name[32];
+
+	for (int i = 0; i < (int) lengthof(texts); i++)
+		time_text(texts[i], texts[i], strlen(texts[i]), 200000);
+	for (int i = 0; i < (int) lengthof(worst); i++)
+	{
+		int len = strlen(worst[i]);
+		int n = 0;
+
+		for (; n + len <= PO_TEXT_LIMIT; n += len)
+			memcpy(big + n, worst[i], len);
+		snprintf(name, sizeof(name), "worst case %d", i);
+		time_text(name, big, n, 100);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	read_rows(DATA_DIR "opt_out_words.sql", add_word);
+	read_rows(DATA_DIR "classification_rules.sql", add_rule);
+	test_fold();
+	test_read();
+	test_phone();
+	test_consent();
+	test_rules();
+	if (argc > 1 && strcmp(argv[1], "time") == 0)
+		time_texts();
+	printf("1..%d\n", ntests);
+	return nfailed > 0;
+}
