@@ -122,7 +122,7 @@ po_secrets_open(const char *tenant_id, const char *purpose, const char *name,
 		if (result == PO_UNSEAL_OK)
 		{
 			secret[i].data = MemoryContextAlloc(caller, secret[i].len + 1);
-			memcpy(secret[i].data, plain, secret[i].len);
+			memcpy(secret[i].data, plain, secret[i].len + 1);
 			OPENSSL_cleanse(plain, secret[i].len);
 		}
 		else

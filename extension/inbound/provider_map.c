@@ -270,57 +270,86 @@ find_map(const char *tenant_id, const char *provider)
 	return &entry->map;
 }
 
+static PoBytes
+keep_bytes(const char *data, int len)
+{
+	PoBytes		bytes = {NULL, len};
+
+	if (data != NULL)
+	{
+		bytes.data = MemoryContextAlloc(door_cache.context, len + 1);
+		memcpy(unconstify(char *, bytes.data), data, len + 1);
+	}
+	return bytes;
+}
+
+static PoBytes
+keep_string(const char *string)
+{
+	return keep_bytes(string, string != NULL ? strlen(string) : 0);
+}
+
+/*
+ * An endpoint whose secrets cannot be opened is not remembered: the key may be
+ * there at the next request.
+ */
 static const PoEndpoint *
 load_endpoint(const char *path)
 {
-	MemoryContext old = CurrentMemoryContext;
+	MemoryContext caller = CurrentMemoryContext;
 	Datum		args[2] = {CStringGetTextDatum(path), TimestampTzGetDatum(po_now())};
-	PoEndpoint	endpoint = {0};
-	EndpointEntry *entry;
+	PoEndpoint *endpoint = palloc0(sizeof(PoEndpoint));
+	PoCredential *credential = &endpoint->credential;
+	char	   *tenant_id;
+	char	   *provider;
+	char	   *url;
+	char	   *header_name;
 	PoSecret   *secret;
+	EndpointEntry *entry;
 	bool		own_map;
 	bool		isnull;
-	char	   *value;
 
 	SPI_connect();
+	MemoryContextSwitchTo(caller);
 	if (po_exec(&select_endpoint, args, NULL) == 0)
 	{
 		SPI_finish();
 		return NULL;
 	}
-	MemoryContextSwitchTo(door_cache.context);
-	endpoint.tenant_id = po_column_text(0, 1);
-	endpoint.path = pstrdup(path);
-	endpoint.provider = po_column_text(0, 2);
-	if (!po_scheme_from_name(po_column_text(0, 3), &endpoint.credential.scheme))
+	tenant_id = po_column_text(0, 1);
+	provider = po_column_text(0, 2);
+	if (!po_scheme_from_name(po_column_text(0, 3), &credential->scheme))
 		elog(ERROR, "endpoint has an unknown scheme");
-	value = po_column_text(0, 4);
-	endpoint.credential.url.data = value;
-	endpoint.credential.url.len = value ? strlen(value) : 0;
-	value = po_column_text(0, 5);
-	endpoint.credential.header_name.data = value;
-	endpoint.credential.header_name.len = value ? strlen(value) : 0;
-	endpoint.deferred = po_column_bool(0, 6);
-	endpoint.form_encoded = po_column_bool(0, 7);
+	url = po_column_text(0, 4);
+	header_name = po_column_text(0, 5);
+	endpoint->deferred = po_column_bool(0, 6);
+	endpoint->form_encoded = po_column_bool(0, 7);
 	(void) po_column(0, 8, &isnull);
-	endpoint.stale_at = isnull ? DT_NOEND : po_column_time(0, 8);
+	endpoint->stale_at = isnull ? DT_NOEND : po_column_time(0, 8);
 	own_map = po_column_bool(0, 9);
 
-	secret = po_secrets_open(endpoint.tenant_id, "endpoint", path,
-							 &endpoint.credential.nsecrets, &endpoint.problem);
-	/* Look again at the next request: the key may be there by then. */
-	if (endpoint.problem != NULL)
-		endpoint.stale_at = DT_NOBEGIN;
-	for (int i = 0; i < endpoint.credential.nsecrets; i++)
-	{
-		endpoint.credential.secret[i].data = secret[i].data;
-		endpoint.credential.secret[i].len = secret[i].len;
-	}
-	endpoint.map = find_map(own_map ? endpoint.tenant_id : "*", endpoint.provider);
+	secret = po_secrets_open(tenant_id, "endpoint", path, &credential->nsecrets,
+							 &endpoint->problem);
+	endpoint->map = find_map(own_map ? tenant_id : "*", provider);
 	SPI_finish();
-	MemoryContextSwitchTo(old);
+	endpoint->tenant_id = tenant_id;
+	endpoint->path = path;
+	endpoint->provider = provider;
+	if (endpoint->problem != NULL)
+		return endpoint;
+
+	endpoint->tenant_id = keep_string(tenant_id).data;
+	endpoint->path = keep_string(path).data;
+	endpoint->provider = keep_string(provider).data;
+	credential->url = keep_string(url);
+	credential->header_name = keep_string(header_name);
+	for (int i = 0; i < credential->nsecrets; i++)
+	{
+		credential->secret[i] = keep_bytes(secret[i].data, secret[i].len);
+		po_secret_wipe(&secret[i]);
+	}
 	entry = hash_search(endpoint_by_path, path, HASH_ENTER, NULL);
-	entry->endpoint = endpoint;
+	entry->endpoint = *endpoint;
 	return &entry->endpoint;
 }
 
@@ -363,7 +392,7 @@ po_find_endpoint(const char *path, int len)
 	entry = hash_search(endpoint_by_path, key, HASH_FIND, NULL);
 	if (entry != NULL && entry->endpoint.stale_at > po_now())
 		return &entry->endpoint;
-	return load_endpoint(key);
+	return load_endpoint(pstrdup(key));
 }
 
 /*

@@ -45,18 +45,21 @@ CREATE FUNCTION outreach.create_lead(tenant_id text, lead_id text, phone text DE
 	company text DEFAULT NULL, source text DEFAULT NULL, attributes jsonb DEFAULT NULL,
 	OUT lead_id text, OUT state text, OUT created boolean)
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 	AS 'MODULE_PATHNAME', 'po_api_create_lead';
 COMMENT ON FUNCTION outreach.create_lead(text, text, text, text, text, text, text, text, jsonb) IS 'Makes a lead, or sets what is given of one that exists.';
 
 CREATE FUNCTION outreach.transition_lead(tenant_id text, lead_id text, to_state text, reason text DEFAULT NULL,
 	OUT lead_id text, OUT previous_state text, OUT new_state text, OUT changed boolean, OUT version int)
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 	AS 'MODULE_PATHNAME', 'po_api_transition_lead';
 COMMENT ON FUNCTION outreach.transition_lead(text, text, text, text) IS 'Takes a lead to a state by the legal steps, each with its event.';
 
 CREATE FUNCTION outreach.set_consent(tenant_id text, phone text, source text, reason text, opt_out boolean,
 	OUT phone text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 	AS 'MODULE_PATHNAME', 'po_api_set_consent';
 COMMENT ON FUNCTION outreach.set_consent(text, text, text, text, boolean) IS 'What opt_out() and opt_in() are made of; not for callers.';
 
@@ -75,6 +78,7 @@ COMMENT ON FUNCTION outreach.opt_in(text, text, text, text) IS 'Lifts the opt-ou
 CREATE FUNCTION outreach.record_event(tenant_id text, lead_id text, event_type text,
 	payload jsonb DEFAULT NULL, dedupe_key text DEFAULT NULL, OUT event_id uuid, OUT duplicate boolean)
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 	AS 'MODULE_PATHNAME', 'po_api_record_event';
 COMMENT ON FUNCTION outreach.record_event(text, text, text, jsonb, text) IS 'Appends an event, once for each dedupe_key.';
 
