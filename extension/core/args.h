@@ -8,6 +8,8 @@
 #include "fmgr.h"
 
 #define PO_MAX_ID 64
+/* the same in UTF-8 */
+#define PO_MAX_ID_BYTES (4 * PO_MAX_ID)
 
 extern char *po_arg_text(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *po_arg_required(FunctionCallInfo fcinfo, int n, const char *name);

@@ -9,6 +9,10 @@
  * A cache is only ever rebuilt at the start of a call.  What it held before
  * stays allocated until the transaction ends, because an outer call of the same
  * transaction may still be reading it.
+ *
+ * A transaction that keeps one snapshot may fill a cache with rows that were
+ * replaced before it did, and whose invalidation has already come: where that
+ * can have happened, the caches are stale when it ends.
  */
 #include "postgres.h"
 
@@ -36,6 +40,8 @@ static const char *const config_tables[] = {
 static Oid	config_relid[lengthof(config_tables)];
 static bool relids_known = false;
 static uint64 generation = 1;
+static uint64 generation_before = 1;	/* when the last transaction ended */
+static bool one_snapshot = false;	/* caches used by such a transaction */
 
 PG_FUNCTION_INFO_V1(po_config_changed);
 PG_FUNCTION_INFO_V1(po_protect_shipped);
@@ -54,6 +60,17 @@ relation_changed(Datum arg, Oid relid)
 	}
 }
 
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	if (one_snapshot && generation != generation_before)
+		generation++;
+	one_snapshot = false;
+	generation_before = generation;
+}
+
 /*
  * po_cache_fresh tells whether the cache may be used as it is.
  */
@@ -65,8 +82,12 @@ po_cache_fresh(PoCache *cache)
 	if (!registered)
 	{
 		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		RegisterXactCallback(transaction_ended, NULL);
 		registered = true;
+		/* Whatever changed before nobody listened counts as a change. */
+		generation++;
 	}
+	one_snapshot |= IsolationUsesXactSnapshot();
 	if (!relids_known)
 	{
 		Oid			namespace = get_namespace_oid("outreach", false);

@@ -12,6 +12,7 @@
 #include <openssl/crypto.h>
 
 #include "catalog/pg_type.h"
+#include "core/args.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
@@ -25,7 +26,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define AAD_BYTES 256
+#define AAD_BYTES (PO_MAX_ID_BYTES + 64)
 
 /* enter_tenant() runs with its caller's search_path, hence the OPERATOR(). */
 static PoPlan select_secrets = {
@@ -35,7 +36,7 @@ static PoPlan select_secrets = {
 	" WHERE tenant_id OPERATOR(pg_catalog.=) $1 AND purpose OPERATOR(pg_catalog.=) $2"
 	" AND name OPERATOR(pg_catalog.=) $3"
 	" AND (expires_at IS NULL OR expires_at OPERATOR(pg_catalog.>) $4)"
-	" ORDER BY created_at DESC LIMIT 2",
+	" ORDER BY created_at DESC, secret_id DESC LIMIT 2",
 	.nargs = 4,
 	.argtype = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 };

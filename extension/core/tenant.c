@@ -17,6 +17,8 @@
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
 
+#include "catalog/pg_type.h"
+#include "core/args.h"
 #include "core/cache.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -49,6 +51,14 @@ static PoPlan select_roles = {
 	.name = "tenant.roles",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT tenant_id, role_name::pg_catalog.text FROM outreach.tenant_roles"
+};
+
+static PoPlan select_tenant = {
+	.name = "tenant.known",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT 1 FROM outreach.tenants WHERE tenant_id OPERATOR(pg_catalog.=) $1",
+	.nargs = 1,
+	.argtype = {TEXTOID}
 };
 
 PG_FUNCTION_INFO_V1(po_enter_tenant);
@@ -119,9 +129,26 @@ refuse_other(const char *tenant_id)
 			 errhint("Use one transaction a tenant.")));
 }
 
+/* Roles that may act for every tenant may also mistype one. */
+static void
+require_known(const char *tenant_id)
+{
+	Datum		args[1] = {CStringGetTextDatum(tenant_id)};
+	uint64		n;
+
+	SPI_connect();
+	n = po_exec(&select_tenant, args, NULL);
+	SPI_finish();
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is no tenant \"%s\"", tenant_id),
+				 errhint("Make it with outreach.create_tenant().")));
+}
+
 /*
- * po_require_tenant raises an error unless the session may act for the tenant.
- * Call it in a function that runs as the engine's owner.
+ * po_require_tenant raises an error unless the session may act for the tenant
+ * and it exists.  Call it in a function that runs as the engine's owner.
  */
 void
 po_require_tenant(const char *tenant_id)
@@ -134,6 +161,7 @@ po_require_tenant(const char *tenant_id)
 	}
 	if (!role_is_bound(GetOuterUserId(), tenant_id))
 		refuse_role(tenant_id);
+	require_known(tenant_id);
 }
 
 /*
@@ -158,7 +186,7 @@ po_require_admin(void)
 static bool
 proof_is_valid(const char *tenant_id, const char *proof)
 {
-	char		message[128];
+	char		message[PO_MAX_ID_BYTES + 32];
 	char		hex[PROOF_MAC_HEX + 1];
 	const char *mac;
 	char	   *end;
@@ -174,7 +202,7 @@ proof_is_valid(const char *tenant_id, const char *proof)
 	if (end - proof > 3 + 12 || *end != '.')
 		return false;
 	mac = end + 1;
-	if (strlen(mac) != PROOF_MAC_HEX || strlen(tenant_id) > 64)
+	if (strlen(mac) != PROOF_MAC_HEX || strlen(tenant_id) > PO_MAX_ID_BYTES)
 		return false;
 	snprintf(message, sizeof(message), "v1." INT64_FORMAT ".%s", expiry, tenant_id);
 
@@ -205,14 +233,9 @@ proof_is_valid(const char *tenant_id, const char *proof)
 Datum
 po_enter_tenant(PG_FUNCTION_ARGS)
 {
-	char	   *tenant_id;
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("tenant_id must not be null")));
-	tenant_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (tenant_id[0] == '\0' || strcmp(tenant_id, "*") == 0)
+	if (strcmp(tenant_id, "*") == 0)
 		refuse_role(tenant_id);
 	if (po_setting_tenant_id[0] != '\0' && strcmp(po_setting_tenant_id, tenant_id) != 0)
 		refuse_other(tenant_id);
@@ -227,6 +250,7 @@ po_enter_tenant(PG_FUNCTION_ARGS)
 	}
 	else if (!role_is_bound(GetOuterUserId(), tenant_id))
 		refuse_role(tenant_id);
+	require_known(tenant_id);
 
 	(void) set_config_option("outreach.tenant_id", tenant_id, PGC_SUSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);

@@ -106,6 +106,11 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 	{
 		PoCause		inbound = *cause;
 
+		/* Without the lock of the phone, two sessions would make a lead each. */
+		if (phone == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("the lead that a message belongs to was given another phone meanwhile")));
 		inbound.source = "inbound";
 		subject = po_create_lead(set, tenant_id, NULL, webhook->phone, &inbound);
 	}

@@ -163,10 +163,13 @@ try_process(PoWebhook **webhook, int n)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (is_servers_fault(error->sqlerrcode))
-			PG_RE_THROW();
 		FlushErrorState();
+		/* Also before raising it again: a caller that catches it ends its own. */
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (is_servers_fault(error->sqlerrcode))
+			ReThrowError(error);
 		sqlstate = error->sqlerrcode;
 		if (n == 1)
 			ereport(LOG,

@@ -264,6 +264,8 @@ po_normalize(PoWebhook *webhook)
 	{
 		po_document_digest(&webhook->document, digest);
 		webhook->key = digest_key(digest);
+		/* Under such a key two bodies say the same, in whatever bytes. */
+		memcpy(&webhook->body_hash, digest, sizeof(int64));
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "core/args.h"
 #include "core/cache.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -25,7 +26,7 @@
 #include "utils/timestamp.h"
 
 #define MAX_PATH_LEN	255
-#define MAP_KEY_SIZE	160
+#define MAP_KEY_SIZE	(PO_MAX_ID_BYTES + 65)
 
 typedef struct EndpointEntry
 {

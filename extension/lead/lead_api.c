@@ -132,6 +132,10 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	bool		created;
 
 	po_require_tenant(tenant_id);
+	if (!PG_ARGISNULL(8) && !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(8)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("attributes must be a JSON object")));
 	if (phone != NULL && phone[0] != '\0')
 		phone = require_phone(phone);
 	else
@@ -189,7 +193,7 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
-	PoState		to = po_state_require(po_arg_required(fcinfo, 2, "to_state"));
+	PoState		to = po_state_require(po_arg_id(fcinfo, 2, "to_state"));
 	PoCause		cause = {.source = "sql", .reason = po_arg_text(fcinfo, 3, "reason")};
 	PoChangeSet set = {0};
 	PoLead	   *lead;
@@ -262,7 +266,7 @@ po_api_record_event(PG_FUNCTION_ARGS)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	char	   *lead_id = PG_ARGISNULL(1) ? NULL : po_arg_id(fcinfo, 1, "lead_id");
-	char	   *event_type = po_arg_required(fcinfo, 2, "event_type");
+	char	   *event_type = po_arg_id(fcinfo, 2, "event_type");
 	char	   *dedupe_key = PG_ARGISNULL(4) ? NULL : po_arg_required(fcinfo, 4, "dedupe_key");
 	PoCause		cause = {.source = "sql"};
 	PoChangeSet set = {0};

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "core/args.h"
 #include "core/cache.h"
 #include "core/compat.h"
 #include "core/spi_plan.h"
@@ -18,7 +19,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-#define TENANT_KEY_SIZE 65
+#define TENANT_KEY_SIZE (PO_MAX_ID_BYTES + 1)
 
 typedef struct RulesEntry
 {

@@ -11,10 +11,12 @@
 
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "core/args.h"
 #include "core/cache.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/spi_plan.h"
+#include "core/tenant.h"
 #include "fmgr.h"
 #include "lead/event_log.h"
 #include "lead/states.h"
@@ -226,16 +228,18 @@ po_end_recorded_changes(void)
 }
 
 /*
- * is_valid_transition(from_state, to_state): one step, by the rows of the
- * entered tenant or else the default.
+ * is_valid_transition(from_state, to_state, tenant_id): one step, by the
+ * tenant's rows, or the default where none is given.
  */
 Datum
 po_is_valid_transition(PG_FUNCTION_ARGS)
 {
-	PoState		from = po_state_require(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	PoState		to = po_state_require(text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	char	   *tenant_id = PG_ARGISNULL(2) ? "*" : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	PoState		from = po_state_require(po_arg_id(fcinfo, 0, "from_state"));
+	PoState		to = po_state_require(po_arg_id(fcinfo, 1, "to_state"));
+	char	   *tenant_id = PG_ARGISNULL(2) ? "*" : po_arg_id(fcinfo, 2, "tenant_id");
 
+	if (strcmp(tenant_id, "*") != 0)
+		po_require_tenant(tenant_id);
 	PG_RETURN_BOOL(po_transition_step(po_transitions(tenant_id), from, to));
 }
 

@@ -116,7 +116,8 @@ CREATE FUNCTION outreach.require_admin() RETURNS void
 COMMENT ON FUNCTION outreach.require_admin() IS 'Raises an error unless the session''s role administers the engine; not for callers.';
 
 CREATE FUNCTION outreach.make_partitions(months_ahead int DEFAULT 12) RETURNS int
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
 DECLARE
 	first timestamptz := date_trunc('month', now(), 'UTC');
 	low timestamptz;
@@ -132,6 +133,9 @@ BEGIN
 		low := (first AT TIME ZONE 'UTC' + make_interval(months => i)) AT TIME ZONE 'UTC';
 		high := (first AT TIME ZONE 'UTC' + make_interval(months => i + 1)) AT TIME ZONE 'UTC';
 		name := 'events_' || to_char(low AT TIME ZONE 'UTC', 'YYYY_MM');
+		CONTINUE WHEN to_regclass('outreach.' || name) IS NOT NULL;
+		-- Another session may be making it.
+		LOCK TABLE outreach.events IN SHARE UPDATE EXCLUSIVE MODE;
 		CONTINUE WHEN to_regclass('outreach.' || name) IS NOT NULL;
 		-- The events of a month that began without its partition stay where they are.
 		CONTINUE WHEN EXISTS (SELECT FROM outreach.events_default e

@@ -35,7 +35,8 @@ CREATE TABLE outreach.payload_maps (
 	position int NOT NULL,
 	path text[] NOT NULL,
 	PRIMARY KEY (tenant_id, provider, field, position),
-	FOREIGN KEY (provider) REFERENCES outreach.providers
+	FOREIGN KEY (provider) REFERENCES outreach.providers,
+	CHECK (cardinality(path) OPERATOR(pg_catalog.>) 0 AND array_position(path, NULL) IS NULL)
 );
 COMMENT ON TABLE outreach.payload_maps IS 'Which key of which provider''s payload carries which field: the lowest position that holds a value wins; a tenant''s rows come before those of ''*''.';
 
@@ -50,7 +51,9 @@ CREATE TABLE outreach.webhook_kinds (
 	PRIMARY KEY (tenant_id, provider, position),
 	FOREIGN KEY (provider) REFERENCES outreach.providers,
 	CHECK (effect OPERATOR(pg_catalog.=) 'log' OR effect OPERATOR(pg_catalog.=) 'message'
-		   OR effect OPERATOR(pg_catalog.=) 'opt_out' OR effect OPERATOR(pg_catalog.=) 'help')
+		   OR effect OPERATOR(pg_catalog.=) 'opt_out' OR effect OPERATOR(pg_catalog.=) 'help'),
+	CHECK (jsonb_typeof(conditions) OPERATOR(pg_catalog.=) 'object'),
+	CHECK (array_position(keys, NULL) IS NULL)
 );
 COMMENT ON TABLE outreach.webhook_kinds IS 'What a payload is: the first row whose conditions hold (a tenant''s before those of ''*'', by position) names its event_type, its idempotency key and its effect.';
 COMMENT ON COLUMN outreach.webhook_kinds.conditions IS 'Object of field: list of values, one of which the field must have; a value that ends in * matches a prefix.';
@@ -80,7 +83,7 @@ CREATE TABLE outreach.webhook_receipts (
 	PRIMARY KEY (tenant_id, provider, idempotency_key)
 );
 COMMENT ON TABLE outreach.webhook_receipts IS 'Every webhook ever received, once: the primary key is what makes its effects happen once. Never expires.';
-COMMENT ON COLUMN outreach.webhook_receipts.body_hash IS 'First 64 bits of the SHA-256 of the body, to tell a repetition from another body under a used key.';
+COMMENT ON COLUMN outreach.webhook_receipts.body_hash IS 'First 64 bits of the SHA-256 of the body, or of its canonical form where that is the key, to tell a repetition from another body under a used key.';
 
 CREATE TABLE outreach.inbound_payloads (
 	tenant_id text COLLATE "C" NOT NULL,

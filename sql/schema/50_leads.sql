@@ -33,7 +33,9 @@ CREATE TABLE outreach.lead_transitions (
 	source text NOT NULL,
 	PRIMARY KEY (tenant_id, from_state, to_state),
 	CHECK (from_state OPERATOR(pg_catalog.<>) to_state),
-	CHECK (from_state OPERATOR(pg_catalog.<>) 'suppressed'::outreach.lead_state OR NOT allowed)
+	-- No way out of suppressed, and from everywhere a way in.
+	CHECK (from_state OPERATOR(pg_catalog.<>) 'suppressed'::outreach.lead_state OR NOT allowed),
+	CHECK (to_state OPERATOR(pg_catalog.<>) 'suppressed'::outreach.lead_state OR (allowed AND through IS NULL))
 );
 COMMENT ON TABLE outreach.lead_transitions IS 'Which change of state is legal. A tenant''s row replaces the row of ''*'' for the same pair.';
 COMMENT ON COLUMN outreach.lead_transitions.through IS 'The change passes through this state, and both steps are recorded.';
@@ -85,6 +87,7 @@ CREATE TABLE outreach.classification_rules (
 	except_terms text[] NOT NULL DEFAULT '{}',
 	to_state outreach.lead_state,
 	extract text COLLATE "C",
-	PRIMARY KEY (tenant_id, client, rule, match)
+	PRIMARY KEY (tenant_id, client, rule, match),
+	CHECK (array_position(terms, NULL) IS NULL AND array_position(except_terms, NULL) IS NULL)
 );
 COMMENT ON TABLE outreach.classification_rules IS 'What a message means: the highest priority that matches. Rows of the tenant''s client come with those of ''*''.';
