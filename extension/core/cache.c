@@ -151,10 +151,21 @@ po_config_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+static void
+refuse_shipped(Relation relation)
+{
+	ereport(ERROR,
+			(errcode(PO_ERRCODE_SHIPPED_ROW),
+			 errmsg("rows of tenant \"*\" in \"%s\" cannot be changed",
+					RelationGetRelationName(relation)),
+			 errdetail("They are the extension's defaults, and an upgrade replaces them."),
+			 errhint("Insert a row of the tenant's own: it comes before the default.")));
+}
+
 /*
- * po_protect_shipped is the row trigger of tables whose tenant '*' holds the
- * shipped defaults: those rows are the extension's, which is why a dump leaves
- * them out.
+ * po_protect_shipped is the trigger, for each row and for TRUNCATE, of tables
+ * whose tenant '*' holds the shipped defaults: those rows are the extension's,
+ * which is why a dump leaves them out.
  */
 Datum
 po_protect_shipped(PG_FUNCTION_ARGS)
@@ -166,6 +177,12 @@ po_protect_shipped(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("not called by trigger manager")));
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+	{
+		if (!creating_extension)
+			refuse_shipped(trigger->tg_relation);
+		return PointerGetDatum(NULL);
+	}
 	tuples[0] = trigger->tg_trigtuple;
 	tuples[1] = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : NULL;
 	for (int i = 0; i < 2 && tuples[i] != NULL && !creating_extension; i++)
@@ -176,12 +193,7 @@ po_protect_shipped(PG_FUNCTION_ARGS)
 										 trigger->tg_relation->rd_att, &isnull);
 
 		if (!isnull && strcmp(TextDatumGetCString(value), "*") == 0)
-			ereport(ERROR,
-					(errcode(PO_ERRCODE_SHIPPED_ROW),
-					 errmsg("rows of tenant \"*\" in \"%s\" cannot be changed",
-							RelationGetRelationName(trigger->tg_relation)),
-					 errdetail("They are the extension's defaults, and an upgrade replaces them."),
-					 errhint("Insert a row of the tenant's own: it comes before the default.")));
+			refuse_shipped(trigger->tg_relation);
 	}
 	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)
 						   ? trigger->tg_newtuple : trigger->tg_trigtuple);

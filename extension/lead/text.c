@@ -448,6 +448,9 @@ text_limit(const char *text, int len)
 {
 	if (len <= PO_TEXT_LIMIT)
 		return len;
+	for (int blank = PO_TEXT_LIMIT; blank > 0; blank--)
+		if (is_blank(text[blank]))
+			return blank;
 	len = PO_TEXT_LIMIT;
 	while (len > 0 && ((unsigned char) text[len] & 0xC0) == 0x80)
 		len--;

@@ -9,7 +9,7 @@
  * What is quoted from an earlier message is not part of the text.
  *
  * Nothing here depends on a locale, a catalog or the time.  Input is UTF-8;
- * only the first PO_TEXT_LIMIT bytes of it are looked at, cut at a character.
+ * only the first PO_TEXT_LIMIT bytes of it are looked at, cut between words.
  *
  *-------------------------------------------------------------------------
  */

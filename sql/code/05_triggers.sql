@@ -49,5 +49,7 @@ BEGIN
 								'opt_out_words', 'payload_maps', 'webhook_kinds'] LOOP
 		EXECUTE format('CREATE TRIGGER protect_shipped BEFORE INSERT OR UPDATE OR DELETE ON outreach.%I'
 					   ' FOR EACH ROW EXECUTE FUNCTION outreach.protect_shipped()', name);
+		EXECUTE format('CREATE TRIGGER protect_shipped_truncate BEFORE TRUNCATE ON outreach.%I'
+					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.protect_shipped()', name);
 	END LOOP;
 END $$;
