@@ -148,14 +148,27 @@ po_call_answer(const PGresult *result, PoWebhook **webhooks, int count, bool bat
 	return left;
 }
 
-/* See PoCallRetry.  An ERROR result means that nothing of the call is left. */
+/*
+ * What an ERROR result asks for.  It means that nothing of the call is left, so
+ * that trying again cannot double anything.
+ */
 PoCallRetry
-po_call_retry(const char *sqlstate)
+po_call_retry(const PGresult *error)
 {
+	const char *sqlstate = PQresultErrorField(error, PG_DIAG_SQLSTATE);
+	const char *source = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
+
+	if (sqlstate == NULL)
+		return PO_RETRY_NEVER;
 	if (strncmp(sqlstate, "40", 2) == 0)
 		return PO_RETRY_SAME;
-	if (strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "0A000") == 0)
+	if (strcmp(sqlstate, "26000") == 0)
 		return PO_RETRY_UNPREPARED;
+	/* A read-only server was the primary once; a stale plan is prepared anew. */
+	if (strcmp(sqlstate, "25006") == 0 ||
+		(strcmp(sqlstate, "0A000") == 0 && source != NULL &&
+		 strcmp(source, "RevalidateCachedQuery") == 0))
+		return PO_RETRY_RECONNECT;
 	if (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0 ||
 		strncmp(sqlstate, "P0", 2) == 0 || strncmp(sqlstate, "XX", 2) == 0)
 		return PO_RETRY_ALONE;

@@ -32,9 +32,10 @@ typedef enum PoCallRetry
 	PO_RETRY_NEVER,
 	PO_RETRY_SAME,				/* the same call may well succeed */
 	PO_RETRY_ALONE,				/* one webhook may be to blame: each by itself */
-	PO_RETRY_UNPREPARED			/* the prepared statement is not there */
+	PO_RETRY_UNPREPARED,		/* prepared statements do not work here */
+	PO_RETRY_RECONNECT			/* on a connection that is made anew */
 } PoCallRetry;
 
-extern PoCallRetry po_call_retry(const char *sqlstate);
+extern PoCallRetry po_call_retry(const PGresult *error);
 
 #endif							/* PO_SHIM_CALL_H */

@@ -32,7 +32,7 @@
 #include "pool.h"
 #include "route.h"
 
-#define PO_READ_WATERMARK	32768
+#define PO_READ_WATERMARK	8192
 #define PO_LINGER_MS		1000
 #define PO_LINGER_BYTES		1048576
 
@@ -345,14 +345,6 @@ read_piece(Connection *conn, struct evbuffer *input)
 	verdict = po_http_read(&conn->reader, data, len, &consumed);
 	evbuffer_drain(input, consumed);
 	po_memory_account(&conn->memory, po_http_reader_memory(&conn->reader));
-	if (verdict != PO_HTTP_REFUSED && po_memory_exhausted())
-	{
-		PoAnswer	answer;
-
-		po_answer_retry(&answer, "memory_limit");
-		refuse(conn, &answer);
-		return;
-	}
 	switch (verdict)
 	{
 		case PO_HTTP_MORE:
@@ -365,6 +357,15 @@ read_piece(Connection *conn, struct evbuffer *input)
 			break;
 		case PO_HTTP_REFUSED:
 			refuse_status(conn, conn->reader.refusal.status, conn->reader.refusal.reason);
+	}
+	/* Heads are small and bounded by the number of connections; bodies are not. */
+	if (conn->state == CONN_READING && conn->route != NULL && conn->route->answer == NULL &&
+		po_memory_exhausted())
+	{
+		PoAnswer	answer;
+
+		po_answer_retry(&answer, "memory_limit");
+		refuse(conn, &answer);
 	}
 }
 

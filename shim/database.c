@@ -20,26 +20,13 @@
 #include "cancel.h"
 #include "config.h"
 #include "database.h"
+#include "fitness.h"
 #include "log.h"
 
 #define PO_RETRY_FIRST_MS	100
 #define PO_RETRY_DOUBLINGS	10
 #define PO_RECHECK_MS		1000	/* while the functions are missing */
 #define PO_CANCEL_GRACE_MS	2000
-
-/* Is the server fit for a call: durable, writable, functions there and ours to use? */
-static const char check_sql[] =
-"SELECT pg_catalog.current_setting('synchronous_commit'),"
-" pg_catalog.current_setting('transaction_read_only'),"
-" (SELECT pg_catalog.count(*) FROM pg_catalog.pg_proc p"
-" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace"
-" WHERE n.nspname OPERATOR(pg_catalog.=) 'outreach'"
-" AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
-" AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')"
-" AND ((p.proname OPERATOR(pg_catalog.=) 'ingest_webhook'"
-" AND p.proargtypes OPERATOR(pg_catalog.=) '3802'::pg_catalog.oidvector)"
-" OR (p.proname OPERATOR(pg_catalog.=) 'ingest_webhooks'"
-" AND p.proargtypes OPERATOR(pg_catalog.=) '3807'::pg_catalog.oidvector)))";
 
 struct PoDatabase
 {
@@ -192,16 +179,7 @@ fail_call(PoDatabase *db, const char *reason)
 	int			count = db->count;
 
 	db->count = 0;
-	for (int i = 0; i < count; i++)
-	{
-		PoAnswer	answer;
-
-		if (db->webhooks[i] == NULL)
-			continue;
-		po_answer_retry(&answer, reason);
-		answer.batch = count;
-		po_webhook_answer(db->webhooks[i], &answer);
-	}
+	po_webhooks_fail(db->webhooks, count, reason);
 }
 
 /*
@@ -248,28 +226,10 @@ ignore_notice(void *arg, const PGresult *result)
 	(void) result;
 }
 
-/* The options of the connection string, with a durable commit added. */
-static char *
-durable_options(void)
-{
-	PQconninfoOption *options = PQconninfoParse(po_config.database, NULL);
-	const char *given = getenv("PGOPTIONS");
-	char	   *result;
-
-	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
-	{
-		if (strcmp(o->keyword, "options") == 0 && o->val != NULL)
-			given = o->val;
-	}
-	result = psprintf("%s -c synchronous_commit=on", given != NULL ? given : "");
-	PQconninfoFree(options);
-	return result;
-}
-
 static void
 connect_start(PoDatabase *db)
 {
-	char	   *options = force_durable ? durable_options() : NULL;
+	char	   *options = force_durable ? po_fitness_durable_options(po_config.database) : NULL;
 	const char *keywords[] = {"dbname", "fallback_application_name", "client_encoding",
 	options ? "options" : NULL, NULL};
 	const char *values[] = {po_config.database, "outreach-shim", "UTF8", options, NULL};
@@ -314,7 +274,7 @@ start_check(PoDatabase *db)
 	db->was_up = db->state == PO_DATABASE_IDLE;
 	set_timer(db, po_config.database_connect_timeout);
 	db->state = PO_DATABASE_CHECKING;
-	if (!PQsendQueryParams(db->pg, check_sql, 0, NULL, NULL, NULL, NULL, 0) || !flush(db))
+	if (!PQsendQueryParams(db->pg, po_fitness_sql, 0, NULL, NULL, NULL, NULL, 0) || !flush(db))
 		lost(db, !db->was_up);
 }
 
@@ -366,37 +326,37 @@ log_statement_error(PoDatabase *db, const char *what)
 static void
 check_done(PoDatabase *db)
 {
-	const PGresult *result = db->result;
+	PoFitness	fitness = po_fitness_read(db->result);
 
-	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
-	{
+	if (fitness == PO_UNFIT_ERROR)
 		log_statement_error(db, "check");
-		go_down(db, true);
-	}
-	else if (strcmp(PQgetvalue(result, 0, 0), "off") == 0)
+	else if (fitness != PO_FIT)
+		po_log(PO_LOG_WARNING, "database", "connection %d: %s", db->number, po_fitness_text(fitness));
+	switch (fitness)
 	{
-		bool		tried = force_durable;
+		case PO_FIT:
+			prepare_next(db);
+			return;
+		case PO_UNFIT_FUNCTIONS:
+			set_timer(db, Min(PO_RECHECK_MS, po_config.database_check_interval));
+			set_state(db, PO_DATABASE_UNUSABLE);
+			return;
+		case PO_UNFIT_NOT_DURABLE:
+			/* Connect again, asking for it; after that it is a failure. */
+			go_down(db, force_durable);
+			force_durable = true;
+			return;
+		default:
+			go_down(db, true);
+	}
+}
 
-		po_log(tried ? PO_LOG_ERROR : PO_LOG_INFO, "database",
-			   tried ? "connection %d: synchronous_commit is off and cannot be switched on" :
-			   "connection %d: synchronous_commit is off, connecting again with it on", db->number);
-		force_durable = true;
-		go_down(db, tried);
-	}
-	else if (strcmp(PQgetvalue(result, 0, 1), "off") != 0)
-	{
-		po_log(PO_LOG_WARNING, "database", "connection %d: the server is read-only", db->number);
-		go_down(db, true);
-	}
-	else if (strcmp(PQgetvalue(result, 0, 2), "2") != 0)
-	{
-		po_log(PO_LOG_WARNING, "database",
-			   "connection %d: outreach.ingest_webhook(s) missing or not executable", db->number);
-		set_timer(db, Min(PO_RECHECK_MS, po_config.database_check_interval));
-		set_state(db, PO_DATABASE_UNUSABLE);
-	}
-	else
-		prepare_next(db);
+/* A pooler gives us server connections that others have used, or will. */
+static void
+stop_preparing(void)
+{
+	po_log(PO_LOG_WARNING, "database", "prepared statements do not work here, going without");
+	prepare_works = false;
 }
 
 static void
@@ -405,11 +365,7 @@ prepare_done(PoDatabase *db)
 	if (PQresultStatus(db->result) == PGRES_COMMAND_OK)
 		db->prepared++;
 	else if (strcmp(sqlstate_of(db->result), "42P05") == 0)
-	{
-		/* A pooler gave us a server connection of somebody else's. */
-		po_log(PO_LOG_WARNING, "database", "prepared statements do not work here, going without");
-		prepare_works = false;
-	}
+		stop_preparing();
 	else
 	{
 		log_statement_error(db, "prepare");
@@ -419,54 +375,21 @@ prepare_done(PoDatabase *db)
 	prepare_next(db);
 }
 
-/* Put the webhooks of a call that left nothing behind back into the queue. */
-static bool
-requeue(PoDatabase *db, bool alone)
-{
-	int			count = db->count;
-
-	for (int i = 0; i < count; i++)
-	{
-		if (db->webhooks[i]->retried && (!alone || db->webhooks[i]->alone))
-			return false;
-	}
-	for (int i = 0; i < count; i++)
-	{
-		db->webhooks[i]->retried = true;
-		db->webhooks[i]->alone |= alone;
-	}
-	db->count = 0;
-	po_queue_push_front(db->webhooks, count);
-	return true;
-}
-
+/* The server has rolled the call back: once more where that may help, else 503. */
 static void
 call_failed(PoDatabase *db)
 {
-	PoCallRetry retry = po_call_retry(sqlstate_of(db->result));
-	bool		again = false;
+	PoCallRetry retry = po_call_retry(db->result);
 
 	log_statement_error(db, "call");
-	switch (retry)
-	{
-		case PO_RETRY_SAME:
-			again = requeue(db, false);
-			break;
-		case PO_RETRY_UNPREPARED:
-			again = requeue(db, false);
-			if (strcmp(sqlstate_of(db->result), "26000") == 0)
-				prepare_works = false;
-			break;
-		case PO_RETRY_ALONE:
-			again = db->count > 1 && requeue(db, true);
-			break;
-		case PO_RETRY_NEVER:
-			break;
-	}
-	if (!again)
-		fail_call(db, "database_error");
-	/* A new connection prepares anew, or finds the primary. */
-	if (retry == PO_RETRY_UNPREPARED || strcmp(sqlstate_of(db->result), "25006") == 0)
+	if (retry != PO_RETRY_NEVER && (retry != PO_RETRY_ALONE || db->count > 1) &&
+		po_queue_retry(db->webhooks, db->count, retry == PO_RETRY_ALONE))
+		db->count = 0;
+	fail_call(db, "database_error");
+
+	if (retry == PO_RETRY_UNPREPARED)
+		stop_preparing();
+	if (retry == PO_RETRY_UNPREPARED || retry == PO_RETRY_RECONNECT)
 		go_down(db, false);
 	else
 		become_idle(db);

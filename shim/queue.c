@@ -35,6 +35,22 @@ po_webhook_answer(PoWebhook *webhook, const PoAnswer *answer)
 	free_webhook(webhook);
 }
 
+/* Answer 503 to the webhooks of a call; those that are NULL have their answer. */
+void
+po_webhooks_fail(PoWebhook **webhooks, int count, const char *reason)
+{
+	for (int i = 0; i < count; i++)
+	{
+		PoAnswer	answer;
+
+		if (webhooks[i] == NULL)
+			continue;
+		po_answer_retry(&answer, reason);
+		answer.batch = count;
+		po_webhook_answer(webhooks[i], &answer);
+	}
+}
+
 /* The client has gone; the owner (queue or database) frees the webhook. */
 void
 po_webhook_abandon(PoWebhook *webhook)
@@ -71,6 +87,28 @@ po_queue_push_front(PoWebhook **webhooks, int count)
 			tail = head;
 		length++;
 	}
+}
+
+/*
+ * Put back the webhooks of a call that has left nothing behind, for one more
+ * attempt; alone means each in a call of its own.  False, and nothing put back,
+ * when one of them has had its attempt.
+ */
+bool
+po_queue_retry(PoWebhook **webhooks, int count, bool alone)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (webhooks[i]->retried && (!alone || webhooks[i]->alone))
+			return false;
+	}
+	for (int i = 0; i < count; i++)
+	{
+		webhooks[i]->retried = true;
+		webhooks[i]->alone |= alone;
+	}
+	po_queue_push_front(webhooks, count);
+	return true;
 }
 
 static PoWebhook *

@@ -34,10 +34,12 @@ struct PoWebhook
 };
 
 extern void po_webhook_answer(PoWebhook *webhook, const PoAnswer *answer);
+extern void po_webhooks_fail(PoWebhook **webhooks, int count, const char *reason);
 extern void po_webhook_abandon(PoWebhook *webhook);
 
 extern bool po_queue_push(PoWebhook *webhook);
 extern void po_queue_push_front(PoWebhook **webhooks, int count);
+extern bool po_queue_retry(PoWebhook **webhooks, int count, bool alone);
 extern int	po_queue_take(PoWebhook **out, int limit);
 extern int	po_queue_length(void);
 extern void po_queue_expire(int64 now);

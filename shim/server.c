@@ -26,6 +26,7 @@
 #include "tls.h"
 
 #define PO_ACCEPT_PAUSE_MS	250
+#define PO_LOG_PAUSE_MS		1000
 
 typedef struct Listener
 {
@@ -94,6 +95,19 @@ admit(const PoPeer *peer, bool is_trusted)
 	return po_peer_count_add(peer, is_trusted ? INT_MAX : po_config.connections_per_address);
 }
 
+/* At the limit connections come and go; that is said once in a while only. */
+static void
+log_limit(void)
+{
+	static int64 last = 0;
+	int64		now = po_monotonic_micros();
+
+	if (last != 0 && now - last < PO_LOG_PAUSE_MS * INT64CONST(1000))
+		return;
+	last = now;
+	po_log(PO_LOG_WARNING, "server", "connection_limit reached, accepting pauses");
+}
+
 static void
 on_accept(struct evconnlistener *socket, evutil_socket_t fd, struct sockaddr *addr, int len, void *arg)
 {
@@ -127,7 +141,7 @@ on_accept(struct evconnlistener *socket, evutil_socket_t fd, struct sockaddr *ad
 	}
 	if (po_connections_count() >= po_config.connection_limit)
 	{
-		po_log(PO_LOG_WARNING, "server", "connection_limit reached, accepting pauses");
+		log_limit();
 		enable_listeners(false);
 	}
 }

@@ -44,8 +44,8 @@ po_random_below(uint32 limit)
 }
 
 /*
- * Write a version 7 UUID as text.  Sixty-four bits of time, down to fractions
- * of a millisecond (method 3 of RFC 9562 section 6.2), then 62 random bits.
+ * Write a version 7 UUID as text: milliseconds, twelve bits of a fraction of one
+ * (method 3 of RFC 9562 section 6.2), then 62 random bits.
  */
 void
 po_uuid_v7(int64 wall_micros, char out[PO_UUID_LEN + 1])
