@@ -146,7 +146,7 @@ CONF
 load_documents() {
 	local db=$1 kind=$2
 	note "preparing $DOCUMENTS documents ($kind)"
-	q -d "$db" -c 'CREATE SCHEMA bench' -c 'CREATE EXTENSION pg_prewarm' \
+	q -d "$db" -c 'CREATE SCHEMA bench' \
 		-c 'CREATE UNLOGGED TABLE bench.document (id int PRIMARY KEY, doc jsonb NOT NULL) WITH (autovacuum_enabled = off)' \
 		-c 'GRANT USAGE ON SCHEMA bench TO bench_ingress' \
 		-c 'GRANT SELECT ON bench.document TO bench_ingress'
@@ -160,11 +160,13 @@ make_template() {
 	case $1 in
 		peers)
 			q -c 'CREATE DATABASE peers'
+			q -d peers -c 'CREATE EXTENSION pg_prewarm'
 			q -d peers -v leads="$LEADS" -f "$BENCH/peers/schema.sql"
 			q -d peers -c 'VACUUM ANALYZE' ;;
 		outreach)
 			note "making $LEADS leads"
 			q -c 'CREATE DATABASE outreach'
+			q -d outreach -c 'CREATE EXTENSION pg_prewarm'
 			q -d outreach -v leads="$LEADS" -f "$BENCH/outreach.sql" >/dev/null
 			q -d outreach -c 'VACUUM ANALYZE' ;;
 		peers_sql)
@@ -176,12 +178,11 @@ make_template() {
 	esac
 }
 
-# Database "bench" anew from a template, just after a checkpoint.
+# Database "bench" anew from a template, in memory, just after a checkpoint.
 fresh_database() {
-	q -c 'SET client_min_messages = warning' -c 'DROP DATABASE IF EXISTS bench' -c "CREATE DATABASE bench TEMPLATE $1 STRATEGY file_copy" -c CHECKPOINT
-	case $1 in
-		*_sql) q -d bench -c "SELECT pg_prewarm('bench.document'), pg_prewarm('bench.document_pkey')" >/dev/null ;;
-	esac
+	q -c 'SET client_min_messages = warning' -c 'DROP DATABASE IF EXISTS bench' \
+		-c "CREATE DATABASE bench TEMPLATE $1 STRATEGY file_copy" -c CHECKPOINT
+	q -d bench -c "SELECT sum(pg_prewarm(oid::regclass)) FROM pg_class WHERE relkind IN ('r', 'i') AND oid >= 16384" >/dev/null
 }
 
 # ---- Redis, fronts -----------------------------------------------------------

@@ -121,7 +121,7 @@ sub new_cluster
 {
 	my (%opt) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($opt{name} // 'main');
-	my $key = $node->basedir . '/secret.key';
+	my $key = abs_path($node->basedir) . '/secret.key';
 
 	_write_key($key);
 	$node->init(extra => [ '-E', 'UTF8', '--locale=C.UTF-8' ],

@@ -1,0 +1,171 @@
+-- A role of tenant a, with rows of tenant b in every table: it sees, changes and
+-- learns nothing of b's.  Driven by the catalogue: a new relation must get a row
+-- of b here, a new function arguments it can be called with.
+BEGIN;
+\ir rules.inc
+SELECT no_plan();
+
+-- The SQLSTATE and message of a refusal, else the number of rows
+CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	n bigint;
+	message text;
+	detail text;
+BEGIN
+	EXECUTE statement;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+	RETURN concat_ws(' ', SQLSTATE, message, nullif(detail, ''));
+END $$;
+CREATE FUNCTION pg_temp.envelope(path text, body jsonb) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_object('path', path, 'body', body::text)
+$$;
+GRANT SELECT ON relation, function TO PUBLIC;
+
+SELECT FROM outreach.create_tenant('tap_a', 'Visible') AS a, outreach.create_tenant('tap_b', 'Hidden') AS b;
+CREATE ROLE tap_app IN ROLE outreach_app;
+CREATE ROLE tap_admin IN ROLE outreach_admin;
+GRANT pg_read_server_files, pg_write_server_files TO tap_app;
+SELECT FROM outreach.grant_tenant('tap_a', 'tap_app');
+
+-- The same in both tenants
+SELECT outreach.create_endpoint(t, '/' || t, 'generic', 'token', 'secret-of-' || t || '-door'),
+	   outreach.set_proof_key(t, 'proof key of the tenant ' || t || ' for tests'),
+	   outreach.create_lead(t, 'lead_of_' || t, '+12125550190', 'Hidden'),
+	   outreach.record_event(t, NULL, 'contact.updated', '{"word": "Hidden"}', 'same key'),
+	   outreach.opt_out(t, '+12125550191', 'manual', 'Hidden'),
+	   outreach.ingest_webhook(jsonb_build_object('path', '/' || t, 'query', 'token=secret-of-' || t || '-door',
+			'body', '{"event": "message.received", "id": 1, "from": "+12125550192", "body": "Hidden"}')),
+	   outreach.ingest_webhook(jsonb_build_object('path', '/' || t, 'query', 'token=secret-of-' || t || '-door',
+			'body', '{"event": "message.received", "id": 2, "from": "nobody", "body": "Hidden"}'))
+  FROM unnest('{tap_a,tap_b}'::text[]) AS t \g /dev/null
+SET outreach.clock = '2001-01-01 00:00:00+00';
+SELECT outreach.record_event(t, NULL, 'contact.updated') FROM unnest('{tap_a,tap_b}'::text[]) AS t \g /dev/null
+RESET outreach.clock;
+INSERT INTO outreach.tenant_roles VALUES ('tap_b', 'outreach_worker');
+DO $$
+DECLARE
+	name text;
+BEGIN
+	FOR name IN SELECT r.name FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid AND t.tgname = 'protect_shipped' LOOP
+		EXECUTE format('INSERT INTO outreach.%1$I SELECT n.* FROM unnest(''{tap_a,tap_b}''::text[]) AS t,'
+			' LATERAL (SELECT (jsonb_populate_record(r, jsonb_build_object(''tenant_id'', t))).* FROM outreach.%1$I r'
+			' WHERE r.tenant_id = ''*'' LIMIT 1) AS n', name);
+	END LOOP;
+END $$;
+CREATE FUNCTION pg_temp.rows_of(relation text, tenants text[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	n bigint;
+BEGIN
+	EXECUTE format('SELECT count(*) FROM outreach.%I WHERE tenant_id = ANY ($1)', relation) INTO n USING tenants;
+	RETURN n;
+END $$;
+-- the months to come have no rows yet
+SELECT cmp_ok(pg_temp.rows_of(name, '{tap_b}'), '>', 0::bigint, name || ' has a row of b')
+  FROM relation WHERE of_tenant AND name !~ '^events_\d' ORDER BY name;
+
+-- Reading, without a tenant and with one
+CREATE FUNCTION pg_temp.reads(relation text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	own bigint;
+	others bigint;
+BEGIN
+	EXECUTE format('SELECT count(*) FILTER (WHERE tenant_id = outreach.current_tenant()),'
+		' count(*) FILTER (WHERE tenant_id IS DISTINCT FROM outreach.current_tenant() AND tenant_id <> ''*'')'
+		' FROM outreach.%I', relation) INTO own, others;
+	RETURN CASE WHEN others > 0 THEN 'sees another tenant''s' WHEN own > 0 THEN 'own rows' ELSE 'no rows' END;
+EXCEPTION WHEN insufficient_privilege THEN
+	RETURN 'refused';
+END $$;
+-- Calls of functions: arguments by name, or else by type
+CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text LANGUAGE sql AS $$
+	SELECT format('SELECT outreach.%I(%s)', p.proname, string_agg(format('%I => %L::%s', a.name,
+			CASE a.name WHEN 'tenant_id' THEN tenant WHEN 'lead_id' THEN lead WHEN 'phone' THEN '+12125550191'
+				WHEN 'to_state' THEN 'touched' WHEN 'from_state' THEN 'new' WHEN 'event_type' THEN 'contact.updated'
+				WHEN 'dedupe_key' THEN 'same key'
+				ELSE CASE format_type(a.type, NULL) WHEN 'jsonb' THEN '{}' WHEN 'integer' THEN '1' WHEN 'boolean' THEN 'true'
+					WHEN 'interval' THEN '1 hour' ELSE 'Given' END END,
+			format_type(a.type, NULL)), ', ' ORDER BY a.n))
+	  FROM pg_proc p, unnest(p.proargnames[1:p.pronargs], p.proargtypes::oid[]) WITH ORDINALITY AS a(name, type, n)
+	 WHERE p.oid = function AND NOT (p.proname = 'enter_tenant' AND a.name = 'proof') GROUP BY p.proname
+$$;
+CREATE TEMP VIEW of_app AS SELECT oid, name FROM function WHERE takes_tenant AND has_function_privilege('outreach_app', oid, 'EXECUTE');
+GRANT SELECT ON of_app TO PUBLIC;
+ALTER VIEW of_app OWNER TO CURRENT_USER;
+SET ROLE tap_app;
+SELECT isnt(pg_temp.reads(name), 'sees another tenant''s', 'app without a tenant: ' || name) FROM relation WHERE of_tenant ORDER BY name;
+SELECT isnt(pg_temp.reads(name), 'own rows', 'app without a tenant: no row of ' || name) FROM relation WHERE of_tenant ORDER BY name;
+SAVEPOINT entered;
+SELECT is(outreach.enter_tenant('tap_a'), 'tap_a', 'app enters a');
+SELECT is(pg_temp.reads(name),
+	CASE WHEN relispartition OR name IN ('secrets', 'tenant_roles') THEN 'refused' ELSE 'own rows' END, 'app in a: ' || name)
+  FROM relation WHERE of_tenant ORDER BY name;
+SELECT ok(pg_temp.try(format('COPY outreach.%I TO ''/dev/null''', name)) IN
+	((SELECT pg_temp.try(format('SELECT FROM outreach.%I', name))), '42501 permission denied for table ' || name), 'app in a copies out what it reads: ' || name)
+  FROM relation WHERE relkind = 'r' ORDER BY name;
+
+-- Writing
+SELECT matches(pg_temp.try(format(s, name)), '^42501 permission denied', format(s, name))
+  FROM relation, unnest(ARRAY[
+	'INSERT INTO outreach.%1$I SELECT * FROM outreach.%1$I', 'UPDATE outreach.%I SET tenant_id = ''tap_b''',
+	'DELETE FROM outreach.%I', 'TRUNCATE outreach.%I', 'COPY outreach.%I FROM ''/dev/null''',
+	'MERGE INTO outreach.%I m USING (VALUES (1)) AS v ON m.tenant_id = ''tap_b'' WHEN MATCHED THEN DELETE',
+	'SELECT FROM outreach.%I FOR UPDATE', 'LOCK TABLE outreach.%I']) AS s
+ WHERE of_tenant AND relkind <> 'v' ORDER BY name, s;
+SELECT matches(pg_temp.try(format(s, name)), '^(42501|55000|42809|0A000) ', format(s, name))
+  FROM relation, unnest(ARRAY['INSERT INTO outreach.%I DEFAULT VALUES', 'UPDATE outreach.%I SET tenant_id = ''tap_b''', 'DELETE FROM outreach.%I']) AS s
+ WHERE relkind = 'v' ORDER BY name, s;
+
+-- Functions
+SELECT cmp_ok((SELECT count(*) FROM of_app), '>', 6::bigint, 'there are functions to call');
+SELECT is(pg_temp.try(pg_temp.call(oid, 'tap_b', 'lead_of_tap_b')),
+	'OR102 the transaction has entered another tenant than "tap_b"', 'app in a: ' || name || '() for b') FROM of_app ORDER BY name;
+SAVEPOINT own;
+SELECT is(pg_temp.try(pg_temp.call(oid, 'tap_a', 'lead_of_tap_a')), '1', 'app in a: ' || name || '() for a') FROM of_app
+ ORDER BY name = 'opt_out', name;
+ROLLBACK TO own;
+ROLLBACK TO entered;
+SELECT is(pg_temp.try(pg_temp.call(oid, 'tap_b', lead)), 'OR101 role "tap_app" may not act for tenant "tap_b"',
+	format('app without a tenant: %s() for b, %s', name, lead)) FROM of_app, unnest('{lead_of_tap_b,lead_of_nobody}'::text[]) AS lead ORDER BY name;
+SELECT is(pg_temp.try(pg_temp.call(oid, 'tap_nobody', 'lead')), 'OR101 role "tap_app" may not act for tenant "tap_nobody"',
+	'app without a tenant: ' || name || '() for nobody') FROM of_app ORDER BY name;
+
+-- What a could learn by asking for its own: the names that b has used are free.
+SELECT is((SELECT created FROM outreach.create_lead('tap_a', 'lead_of_tap_b', '+12125550193')), true, 'an id of b is free in a');
+SELECT is((SELECT duplicate FROM outreach.record_event('tap_a', NULL, 'contact.updated', NULL, 'only in a')), false, 'a key is new in a');
+SELECT is(pg_temp.try($$SELECT outreach.transition_lead('tap_a', 'lead_of_nobody', 'touched')$$),
+	'OR002 tenant "tap_a" has no lead "lead_of_nobody"', 'a lead that nobody has');
+RESET ROLE;
+SELECT is((SELECT duplicate FROM outreach.record_event('tap_b', NULL, 'contact.updated', NULL, 'only in a')), false, 'and is new in b');
+SELECT is((SELECT leads_suppressed FROM outreach.opt_out('tap_a', '+12125550190')), 1, 'an opt-out in a suppresses a''s lead');
+SELECT is((SELECT state::text FROM outreach.leads WHERE tenant_id = 'tap_b' AND lead_id = 'lead_of_tap_b'), 'new', 'and not that of b');
+SELECT is((SELECT count(*) FROM outreach.phones WHERE tenant_id = 'tap_b' AND phone = '+12125550190' AND consent = 'opted_out'), 0::bigint, 'nor b''s phone');
+
+-- An administrator who has entered a
+SET ROLE tap_admin;
+SAVEPOINT entered;
+SELECT is(outreach.enter_tenant('tap_a'), 'tap_a', 'admin enters a');
+SELECT isnt(pg_temp.reads(name), 'sees another tenant''s', 'admin in a: ' || name) FROM relation WHERE of_tenant ORDER BY name;
+SELECT matches(pg_temp.try(format(s, name)), '^(0$|42501 )', 'admin in a: ' || format(s, name))
+  FROM relation, unnest(ARRAY['UPDATE outreach.%I SET tenant_id = tenant_id WHERE tenant_id = ''tap_b''', 'DELETE FROM outreach.%I WHERE tenant_id = ''tap_b''', 'TRUNCATE outreach.%I']) AS s
+ WHERE of_tenant AND relkind <> 'v' ORDER BY name, s;
+SELECT matches(pg_temp.try(format('INSERT INTO outreach.%1$I SELECT (jsonb_populate_record(r, ''{"tenant_id": "tap_b"}'')).* FROM outreach.%1$I r', name)), '^42501 ',
+	'admin in a: cannot insert rows of b into ' || name)
+  FROM relation WHERE of_tenant AND relkind <> 'v' ORDER BY name;
+SELECT is(pg_temp.try(pg_temp.call(oid, 'tap_b', 'lead_of_tap_b')),
+	'OR102 the transaction has entered another tenant than "tap_b"', 'admin in a: ' || name || '() for b') FROM of_app ORDER BY name;
+ROLLBACK TO entered;
+RESET ROLE;
+
+-- The doors and the workers read nothing, whatever they call.
+CREATE ROLE tap_ingress IN ROLE outreach_ingress, outreach_worker;
+SET ROLE tap_ingress;
+SELECT is(pg_temp.reads(name), 'refused', 'ingress and worker: ' || name) FROM relation WHERE of_tenant ORDER BY name;
+SELECT matches(pg_temp.try(pg_temp.call(oid, 'tap_b', 'lead_of_tap_b')), '^42501 permission denied for function', 'ingress and worker: ' || name || '()') FROM of_app ORDER BY name;
+RESET ROLE;
+
+SELECT is((SELECT count(*) FROM outreach.verify()), 0::bigint, 'all is well in the end');
+SELECT * FROM finish();
+ROLLBACK;

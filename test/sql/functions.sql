@@ -1,0 +1,13 @@
+-- Every function: what it takes and returns, how it runs.
+SELECT p.proname || '(' || pg_get_function_arguments(p.oid) || ')' AS function,
+	   pg_get_function_result(p.oid) AS result
+  FROM pg_proc p WHERE p.pronamespace = 'outreach'::regnamespace ORDER BY p.proname;
+SELECT p.proname, l.lanname,
+	   CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END AS volatility,
+	   CASE p.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END AS parallel,
+	   p.prosecdef AS definer, p.proisstrict AS strict, p.proleakproof AS leakproof, p.proconfig AS settings
+  FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+ WHERE p.pronamespace = 'outreach'::regnamespace ORDER BY p.proname;
+
+-- A name has one function: a parameter of unknown type leaves no choice.
+SELECT proname FROM pg_proc WHERE pronamespace = 'outreach'::regnamespace GROUP BY 1 HAVING count(*) > 1;

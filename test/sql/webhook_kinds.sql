@@ -1,0 +1,10 @@
+-- What makes a payload a kind, its idempotency key and its effect.
+SELECT provider, position, event_type, effect, conditions, keys FROM outreach.webhook_kinds
+ WHERE tenant_id = '*' ORDER BY provider, position;
+
+-- A field that no row of the map fills can never be there.
+SELECT k.provider, k.position, field AS without_a_path
+  FROM outreach.webhook_kinds k,
+	   LATERAL (SELECT jsonb_object_keys(k.conditions)
+				UNION SELECT rtrim(f, '?') FROM unnest(k.keys) AS key, regexp_split_to_table(key, ':') AS f) AS u(field)
+ WHERE NOT EXISTS (SELECT FROM outreach.payload_maps m WHERE m.provider = k.provider AND m.field = u.field);

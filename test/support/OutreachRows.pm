@@ -1,0 +1,222 @@
+package OutreachRows;
+
+# What webhooks leave in the tables, and ways to send many of them.
+#
+# stage($node, $db, \@hooks)
+#	puts the envelopes of the webhooks (or JSON texts, taken as envelopes) into the table public.hooks (n from 0, as
+#	a caller with bound parameters would have them: no statement shows a payload)
+# play($node, $db, $door, [ \@order, … ])
+#	sends the staged webhooks of each order in a session of its own, all sessions
+#	at once, through 'single' (one call and transaction each) or 'many' (a list
+#	of 1 to 40 in a call); returns {n, outcome, http_status, content_type, body} for each.
+#	Dies when a session was told of an error, or of anything else.
+# in_parallel(\@jobs)		runs each code reference in a process of its own; dies
+#	when one of them does
+# rows($node, $db)			every row of receipts, payloads, leads, events, phones and
+#	consent as text, without ids and times that the engine makes, and without
+#	the events of refused duplicates; leads with a made id are named by their phone
+# totals($node, $db)		{table => number of rows} of all tables of the schema
+# writes_nothing($node, $hook, $db)
+#	sends one webhook in a transaction and tells whether it is still without a
+#	transaction id at its end: (row, true or false)
+# counter($node, $outcome, $db)	how many webhooks had that outcome
+# no_canary($node, $db, $canary, $name)
+#	tests that the text is in no line of the server's log, and in no session's
+#	activity, and in no failure that is kept
+# alive($node, $name)		tests that the server has run without a crash since it started
+
+use strict;
+use warnings;
+
+use Carp;
+use Exporter 'import';
+use IPC::Run ();
+use JSON::PP ();
+use OutreachTest;
+use POSIX ();
+use PostgreSQL::Test::Utils ();
+use Test::More ();
+
+our @EXPORT = qw(stage play in_parallel rows totals writes_nothing counter no_canary alive);
+
+my $json = JSON::PP->new;
+
+sub stage
+{
+	my ($node, $db, $hooks) = @_;
+	my $n = 0;
+	my $script = "DROP TABLE IF EXISTS public.hooks;\n"
+	  . "CREATE TABLE public.hooks (n int PRIMARY KEY, envelope jsonb NOT NULL);\n"
+	  . "GRANT SELECT ON public.hooks TO test_shim;\n"
+	  . "COPY public.hooks FROM STDIN;\n";
+
+	for my $hook (@$hooks)
+	{
+		my $line = ref $hook ? envelope($hook) : $hook;
+		$line =~ s/\\/\\\\/g;
+		$script .= $n++ . "\t$line\n";
+	}
+	sql($node, "$script\\.\nVACUUM ANALYZE public.hooks", db => $db);
+}
+
+my $row = "SELECT jsonb_build_object('n', %s, 'outcome', r.outcome, 'receipt_id', r.receipt_id,"
+  . " 'http_status', r.http_status, 'content_type', r.content_type, 'body', r.body) FROM";
+
+sub _statements
+{
+	my ($door, @order) = @_;
+	return map {
+		sprintf("$row outreach.ingest_webhook((SELECT envelope FROM public.hooks WHERE n = %d)) r;\n", $_, $_)
+	} @order
+	  if $door eq 'single';
+	my @statements;
+	while (@order)
+	{
+		my $list = join ',', splice(@order, 0, 1 + int(rand(40)));
+		push @statements,
+		  sprintf("$row unnest('{$list}'::int[]) WITH ORDINALITY u(n, item) JOIN outreach.ingest_webhooks(ARRAY("
+			  . "SELECT h.envelope FROM unnest('{$list}'::int[]) WITH ORDINALITY u(n, item)"
+			  . " JOIN public.hooks h USING (n) ORDER BY u.item)) r USING (item) ORDER BY item;\n", 'u.n');
+	}
+	return @statements;
+}
+
+sub play
+{
+	my ($node, $db, $door, $orders) = @_;
+	my @sessions;
+
+	for my $order (@$orders)
+	{
+		my $session = { in => join('', _statements($door, @$order)), out => '', err => '' };
+		$session->{run} = IPC::Run::start(
+			[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-f', '-', '-d', connstr($node, $db, 'test_shim') ],
+			'<' => \$session->{in}, '>' => \$session->{out}, '2>' => \$session->{err});
+		push @sessions, $session;
+	}
+	for my $session (@sessions)
+	{
+		$session->{run}->finish;
+		croak "a session failed: $session->{err}" if $? != 0 || $session->{err} ne '';
+	}
+	return map { $json->decode($_) } map { split /\n/, $_->{out} } @sessions;
+}
+
+sub in_parallel
+{
+	my ($jobs) = @_;
+	my %running;
+	for my $job (@$jobs)
+	{
+		my $pid = fork() // die "fork: $!";
+		if ($pid == 0)
+		{
+			my $done = eval { $job->(); 1 };
+			print STDERR $@ unless $done;
+			# no END blocks: they are the parent's
+			POSIX::_exit($done ? 0 : 1);
+		}
+		$running{$pid} = 1;
+	}
+	my $failed = 0;
+	for my $pid (keys %running)
+	{
+		waitpid($pid, 0);
+		$failed++ if $? != 0;
+	}
+	croak "$failed of the processes failed" if $failed;
+}
+
+sub rows
+{
+	my ($node, $db) = @_;
+	return sql($node, <<'SQL', db => $db);
+WITH key AS (
+	SELECT tenant_id, receipt_id, provider || ' ' || idempotency_key AS key FROM outreach.webhook_receipts
+), lead AS (
+	SELECT *, CASE WHEN source = 'inbound' THEN phone ELSE lead_id END AS name FROM outreach.leads
+), line AS (
+	SELECT 'receipt', row_to_json(r)::jsonb - '{receipt_id,created_at}'::text[] AS content
+	  FROM outreach.webhook_receipts r
+	UNION ALL
+	SELECT 'payload', row_to_json(p)::jsonb - '{receipt_id,received_at,correlation_id,next_attempt_at}'::text[]
+		   || jsonb_build_object('key', k.key)
+	  FROM outreach.inbound_payloads p LEFT JOIN key k USING (tenant_id, receipt_id)
+	UNION ALL
+	SELECT 'lead', row_to_json(l)::jsonb
+		   - '{lead_id,last_inbound_at,last_activity_at,created_at,updated_at}'::text[]
+		   || jsonb_build_object('replied', l.last_inbound_at IS NOT NULL)
+	  FROM lead l
+	UNION ALL
+	SELECT 'event', row_to_json(e)::jsonb - '{event_id,occurred_at,receipt_id,correlation_id,lead_id}'::text[]
+		   || jsonb_build_object('key', k.key, 'lead', l.name)
+	  FROM outreach.events e LEFT JOIN key k USING (tenant_id, receipt_id)
+	  LEFT JOIN lead l USING (tenant_id, lead_id)
+	 WHERE e.event_type <> 'webhook.inbound.duplicate_rejected'
+	UNION ALL
+	SELECT 'phone', row_to_json(p)::jsonb - '{consent_at,created_at}'::text[] FROM outreach.phones p
+	UNION ALL
+	SELECT 'consent', row_to_json(c)::jsonb - '{event_id,changed_at}'::text[] FROM outreach.consent_history c
+)
+SELECT line FROM line ORDER BY line::text COLLATE "C"
+SQL
+}
+
+sub totals
+{
+	my ($node, $db) = @_;
+	return { map { split /\|/ } split /\n/, sql($node, <<'SQL', db => $db) };
+SELECT c.relname, (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM ONLY outreach.%I', c.relname),
+	false, true, '')))[1]
+  FROM pg_class c
+ WHERE c.relnamespace = 'outreach'::regnamespace AND c.relkind = 'r'
+SQL
+}
+
+sub writes_nothing
+{
+	my ($node, $hook, $db) = @_;
+	my $text = envelope($hook);
+	$text =~ s/'/''/g;
+	$text =~ s/\\/\\\\/g;
+	my ($row, $clean) = split /\n/, sql($node, <<"SQL", db => $db, user => 'test_shim');
+BEGIN;
+SELECT row_to_json(r) FROM outreach.ingest_webhook(E'$text'::jsonb) r;
+SELECT pg_current_xact_id_if_assigned() IS NULL;
+COMMIT;
+SQL
+	return ($json->decode($row), $clean eq 't');
+}
+
+sub counter
+{
+	my ($node, $outcome, $db) = @_;
+	return sql($node, "SELECT webhooks FROM outreach.ingest_counters() WHERE outcome = '$outcome'",
+		db => $db, user => 'test_admin');
+}
+
+sub no_canary
+{
+	my ($node, $db, $canary, $name) = @_;
+	my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
+	my @lines = grep { index($_, $canary) >= 0 } split /\n/, $log;
+	Test::More::is(scalar(@lines), 0, "$name: not in the server's log")
+	  or Test::More::diag(join "\n", map { substr($_, 0, 200) } @lines[ 0 .. ($#lines > 4 ? 4 : $#lines) ]);
+	Test::More::is(sql($node, <<"SQL", db => $db), '0|0|0', "$name: not in an activity or a failure that is kept");
+SELECT (SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND strpos(query, '$canary') > 0),
+	   (SELECT count(*) FROM outreach.inbound_payloads WHERE strpos(last_error, '$canary') > 0),
+	   (SELECT count(*) FROM outreach.events
+		 WHERE event_type IN ('webhook.inbound.failed', 'webhook.inbound.duplicate_rejected')
+		   AND strpos(row_to_json(events)::text, '$canary') > 0)
+SQL
+}
+
+sub alive
+{
+	my ($node, $name) = @_;
+	my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
+	Test::More::unlike($log, qr/was terminated by signal|PANIC:|TRAP:|server process .* exited with exit code/,
+		"$name: no process of the server crashed");
+}
+
+1;

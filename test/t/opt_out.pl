@@ -1,0 +1,214 @@
+# Consent, from the text of a message to the registry: which texts opt out, hold,
+# opt in, ask for help or do nothing of it, and whom that reaches.
+
+use strict;
+use warnings;
+use utf8;
+use lib 'test/support';
+use OutreachTest;
+use OutreachRows;
+use Encode qw(encode_utf8);
+use JSON::PP;
+use Test::More;
+
+my $node = new_cluster();
+create_extension($node);
+$node->safe_psql('postgres', q{
+	SELECT outreach.create_tenant(t, t) FROM unnest('{team_a,team_b,team_yes}'::text[]) t;
+	SELECT outreach.create_endpoint('team_a', '/w/twilio', 'twilio', 'none');
+	SELECT outreach.create_endpoint('team_a', '/w/texting', 'texting', 'none');
+	SELECT outreach.create_endpoint('team_b', '/w/b', 'texting', 'none');
+	SELECT outreach.create_endpoint('team_yes', '/w/yes', 'texting', 'none');
+	UPDATE outreach.tenants SET yes_opts_in = true WHERE tenant_id = 'team_yes';
+});
+
+my $serial = 0;
+
+sub new_phone { return sprintf '+1212555%04d', ++$serial; }
+
+# A text from a phone; returns the row of the answer.
+sub text
+{
+	my ($path, $phone, $body, %more) = @_;
+	return ingest($node, signed('none', path => $path, type => 'application/json', body => encode_json({
+		type => 'message.received',
+		message => { id => 'm' . ++$serial, from => $phone, to => '+13055550142', body => $body }, %more })));
+}
+
+# what is known of a phone: consent, states of its leads, e-mails, rows of history
+sub phone
+{
+	my ($phone, $tenant) = @_;
+	$tenant //= 'team_a';
+	return sql($node, <<"SQL");
+SELECT concat_ws(' ', coalesce((SELECT consent::text FROM outreach.phones WHERE tenant_id = '$tenant' AND phone = '$phone'), 'no row'),
+	   (SELECT string_agg(state::text || coalesce(' ' || email, ''), ',' ORDER BY lead_id) FROM outreach.leads
+		 WHERE tenant_id = '$tenant' AND phone = '$phone'))
+SQL
+}
+
+# ------------------------------------------------------------- texts
+
+my %texts = (
+	'opted_out suppressed' => [
+		'STOP', 'stop', ' Stop. ', 'Stop!!!', '"STOP"', "stop\n", 'STOPALL', 'STOP ALL', 'stop  all', 'UNSUBSCRIBE', 'CANCEL', 'END', 'end.',
+		'QUIT', 'OPTOUT', 'OPT OUT', 'OPT-OUT', 'opt‑out', 'REVOKE', 'REMOVE', 'ＳＴＯＰ', 'ｓｔｏｐ．', "\x{200B}STOP\x{FEFF}", "ST\x{AD}OP",
+		'S.T.O.P', 'Please stop', 'Stop please', 'stop thanks', 'Stop. Thank you', 'STOP now', 'please stop texting me', 'Please stop texting me',
+		'Stop texting me please', 'stop sms', 'STOP STOP STOP', 'unsubscribe please', '🛑 STOP', 'Stop 🙏',
+	],
+	'held responded' => [
+		'Stopp', 'Take me off your list', 'please remove me from your list', 'I want to opt out of this', 'lose my number',
+		"don't text me", 'don’t text me again', 'do not contact me', 'leave me alone', 'I sold the house. Stop', "Who is this?\nSTOP",
+		'how do I unsubscribe from this?', 'Do. Not. Text. Me.',
+	],
+	# neither: an ordinary reply
+	'unknown responded' => [
+		'Have a great weekend', 'send it', 'send it over whenever', 'my friend has a house', 'nonstop flights', 'I\'ll cancel my other meeting', 'Stop by tomorrow',
+		'End of the week works', 'not quite', 'the end is near', 'who is this', 'Not interested', 'wrong number', 'yesterday was fine, the weekend too',
+		'thirty days', 'I will remove the tree', 'the bus stop', 'can we cancel the inspection next Tuesday', 'Unstoppable!', 'endless', 'I quit smoking in March',
+	],
+	'unknown high_intent' => [ 'yes', 'Yes please', 'I am interested', 'send it to me with more info' ],
+	'opted_in new' => [ 'START', ' start ', 'Start.', 'UNSTOP', 'unstop please' ],
+	'unknown new' => [ 'HELP', 'help?', 'INFO', ' Info. ' ],
+);
+for my $wanted (sort keys %texts)
+{
+	for my $body (@{ $texts{$wanted} })
+	{
+		my $phone = new_phone();
+		is(text('/w/texting', $phone, $body)->{outcome}, 'accepted', encode_utf8("taken: $body"));
+		is(phone($phone), $wanted, encode_utf8("$wanted: $body"));
+	}
+}
+
+# ------------------------------------------------------------- whom it reaches
+
+{
+	my $phone = '+12125559001';
+	$node->safe_psql('postgres', qq{
+		SELECT outreach.create_lead('team_a', 'lead_1', '(212) 555-9001');
+		SELECT outreach.create_lead('team_a', 'lead_2', '2125559001');
+		SELECT outreach.create_lead('team_a', 'lead_3', '+1 212 555 9001');
+		SELECT outreach.create_lead('team_a', 'lead_closed', '$phone');
+		SELECT outreach.transition_lead('team_a', 'lead_closed', s) FROM unnest('{touched,responded,high_intent,closed}'::text[]) s;
+		SELECT outreach.create_lead('team_a', 'lead_other', '+442125559001');
+		SELECT outreach.create_lead('team_a', 'lead_none', NULL);
+		SELECT outreach.create_lead('team_b', 'lead_1', '$phone');
+		SELECT outreach.create_lead('team_b', 'lead_2', '$phone');
+	});
+	text('/w/texting', $phone, 'STOP');
+	is(phone($phone), 'opted_out suppressed,suppressed,suppressed,suppressed', 'every lead of the phone is suppressed, the closed one too');
+	is(phone($phone, 'team_b'), 'unknown new,new', 'none of another tenant');
+	is(phone('+442125559001'), 'unknown new', 'none whose phone ends alike');
+	is(sql($node, "SELECT string_agg(state::text, ' ') FROM outreach.leads WHERE lead_id = 'lead_none'"), 'new', 'none without a phone');
+	is(sql($node, "SELECT phone, consent, source, reason FROM outreach.opt_out_registry WHERE tenant_id = 'team_a' AND phone = '$phone'"),
+		"$phone|opted_out|texting|stop", 'the registry says why');
+	is(sql($node, <<"SQL"), '4|4', 'each suppression has its event, of the same receipt as the opt-out');
+SELECT count(*), count(*) FILTER (WHERE e.receipt_id = o.receipt_id)
+  FROM outreach.events e, outreach.events o
+ WHERE e.tenant_id = 'team_a' AND e.new_state = 'suppressed' AND e.lead_id IN ('lead_1', 'lead_2', 'lead_3', 'lead_closed')
+   AND o.event_type = 'consent.opted_out' AND o.payload->>'phone' = '$phone'
+SQL
+	text('/w/texting', $phone, 'stop');
+	is(sql($node, "SELECT count(*) FROM outreach.consent_history WHERE phone = '$phone'"), 1, 'a second STOP changes nothing');
+	text('/w/texting', $phone, 'take me off your list');
+	is(phone($phone), 'opted_out suppressed,suppressed,suppressed,suppressed', 'a phrase does not weaken a STOP');
+
+	# the way back is for the phone, not for its leads
+	text('/w/texting', $phone, 'yes');
+	is(phone($phone), 'opted_out suppressed,suppressed,suppressed,suppressed', 'a bare YES lifts nothing');
+	text('/w/texting', $phone, 'START');
+	is(phone($phone), 'opted_in suppressed,suppressed,suppressed,suppressed', 'START lifts the opt-out; suppressed leads stay so');
+	is(sql($node, "SELECT string_agg(consent || ' ' || reason, ', ' ORDER BY changed_at) FROM outreach.consent_history WHERE phone = '$phone'"),
+		'opted_out stop, opted_in start', 'the history has both');
+	text('/w/texting', $phone, 'unsubscribe');
+	text('/w/texting', $phone, 'UNSTOP');
+	is(phone($phone), 'opted_in suppressed,suppressed,suppressed,suppressed', 'and so does UNSTOP');
+	$node->safe_psql('postgres', "SELECT outreach.create_lead('team_a', 'lead_4', '$phone')");
+	text('/w/texting', $phone, 'I am interested');
+	is(sql($node, "SELECT state FROM outreach.leads WHERE tenant_id = 'team_a' AND lead_id = 'lead_4'"), 'high_intent', 'coming back is a new lead');
+}
+
+# ------------------------------------------------------------- what the provider says
+
+sub twilio
+{
+	my ($phone, $body, $type) = @_;
+	my %form = (MessageSid => 'SM' . ++$serial, SmsStatus => 'received', From => $phone, To => '+13055550142', Body => $body);
+	$form{OptOutType} = $type if defined $type;
+	return ingest($node, signed('none', path => '/w/twilio', body => join '&', map {
+		my $v = $form{$_}; $v =~ s/([^A-Za-z0-9])/sprintf('%%%02X', ord $1)/ge; "$_=$v" } sort keys %form));
+}
+for my $case (
+	[ 'a word of its own', 'Schluss', 'STOP', 'opted_out suppressed' ],
+	[ 'STOP over a text that is none', 'interested', 'STOP', 'opted_out suppressed' ],
+	[ 'HELP', 'HELP', 'HELP', 'unknown new' ],
+	[ 'START', 'YES', 'START', 'opted_in new' ],
+	[ 'nothing', 'STOP', undef, 'opted_out suppressed' ],
+	[ 'an unknown type', 'STOP', 'OTHER', 'opted_out suppressed' ])
+{
+	my ($name, $body, $type, $wanted) = @$case;
+	my $phone = new_phone();
+	twilio($phone, $body, $type);
+	is(phone($phone), $wanted, "OptOutType: $name");
+}
+{
+	my $phone = new_phone();
+	twilio($phone, 'STOP', 'STOP');
+	twilio($phone, 'YES', 'START');
+	is(phone($phone), 'opted_in suppressed', 'OptOutType START lifts an opt-out, whatever the text');
+
+	$phone = new_phone();
+	ingest($node, signed('none', path => '/w/texting', body => encode_json(
+				{ type => 'optout.stop', data => { id => 'o' . ++$serial, from => $phone, body => 'hello' } })));
+	is(phone($phone), 'opted_out suppressed', 'optout.stop opts out, whatever the text');
+	$phone = new_phone();
+	ingest($node, signed('none', path => '/w/texting', body => encode_json(
+				{ type => 'optout.help', data => { id => 'o' . ++$serial, from => $phone, body => 'STOP' } })));
+	is(phone($phone), 'unknown new', 'optout.help asks for help');
+}
+
+# ------------------------------------------------------------- hold, yes_opts_in
+
+{
+	my $phone = new_phone();
+	text('/w/texting', $phone, 'please take me off the list');
+	is(sql($node, "SELECT consent FROM outreach.opt_out_registry WHERE phone = '$phone'"), 'held', 'a held phone is in the registry');
+	text('/w/texting', $phone, 'thanks');
+	is(phone($phone), 'held responded', 'and is not released by the next message');
+	text('/w/texting', $phone, 'STOP');
+	is(phone($phone), 'opted_out suppressed', 'but opted out by STOP');
+
+	$phone = new_phone();
+	text('/w/texting', $phone, 'please take me off the list');
+	sql($node, "SELECT outreach.opt_in('team_a', '$phone', 'review', 'meant another list')");
+	is(phone($phone), 'opted_in responded', 'a person may lift a hold');
+
+	$phone = new_phone();
+	text('/w/yes', $phone, 'STOP');
+	text('/w/yes', $phone, 'yes please call me');
+	is(phone($phone, 'team_yes'), 'opted_out suppressed', 'yes_opts_in: a longer text is no YES');
+	text('/w/yes', $phone, ' Yes! ');
+	is(phone($phone, 'team_yes'), 'opted_in suppressed', 'yes_opts_in: a bare YES lifts the opt-out');
+	$phone = new_phone();
+	text('/w/yes', $phone, 'yes');
+	is(phone($phone, 'team_yes'), 'unknown high_intent', 'yes_opts_in: elsewhere a YES is a reply');
+}
+
+# ------------------------------------------------------------- the functions
+
+{
+	$node->safe_psql('postgres', "SELECT outreach.create_lead('team_a', 'lead_f', '212-555-9100')");
+	is(sql($node, "SELECT * FROM outreach.opt_out('team_a', '(212) 555 9100', 'agent', 'said so on the phone')"),
+		'+12125559100|opted_out|t|1', 'opt_out() by another spelling');
+	is(sql($node, "SELECT * FROM outreach.opt_out('team_a', '2125559100')"), '+12125559100|opted_out|f|0', 'again');
+	is(sql($node, "SELECT * FROM outreach.opt_in('team_a', '1-212-555-9100', 'agent', 'asked for it')"),
+		'+12125559100|opted_in|t|0', 'opt_in()');
+	is(phone('+12125559100'), 'opted_in suppressed', 'the lead stays suppressed');
+	is(sql_error($node, "SELECT outreach.opt_out('team_a', 'call me maybe')"), 'OR004', 'what is no phone is an error, not an opt-out of nobody');
+}
+
+is(sql($node, 'SELECT * FROM outreach.verify()'), '', 'states follow from events');
+alive($node, 'at the end');
+
+done_testing();
