@@ -16,6 +16,10 @@ package OutreachRows;
 #	consent as text, without ids and times that the engine makes, and without
 #	the events of refused duplicates; leads with a made id are named by their phone
 # totals($node, $db)		{table => number of rows} of all tables of the schema
+# contents($node, $db)		{table => its rows as text, sorted} of the same
+# catalogue($node, $db)		what the catalogue says of the schema, a line an item: relations,
+#	columns, constraints, indexes, triggers, policies, functions, types, owners and
+#	rights, and what the extension has a dump carry
 # writes_nothing($node, $hook, $db)
 #	sends one webhook in a transaction and tells whether it is still without a
 #	transaction id at its end: (row, true or false)
@@ -37,7 +41,7 @@ use POSIX ();
 use PostgreSQL::Test::Utils ();
 use Test::More ();
 
-our @EXPORT = qw(stage play in_parallel rows totals writes_nothing counter no_canary alive);
+our @EXPORT = qw(stage play in_parallel rows totals contents catalogue writes_nothing counter no_canary alive);
 
 my $json = JSON::PP->new;
 
@@ -170,6 +174,73 @@ SELECT c.relname, (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) A
 	false, true, '')))[1]
   FROM pg_class c
  WHERE c.relnamespace = 'outreach'::regnamespace AND c.relkind = 'r'
+SQL
+}
+
+sub contents
+{
+	my ($node, $db) = @_;
+	return { map { $_ => sql($node, qq{SELECT t FROM ONLY outreach."$_" t ORDER BY t::text COLLATE "C"}, db => $db) }
+		  keys %{ totals($node, $db) } };
+}
+
+sub catalogue
+{
+	my ($node, $db) = @_;
+	return sql($node, <<'SQL', db => $db);
+SET search_path = pg_catalog;
+WITH relation AS (
+	SELECT * FROM pg_class WHERE relnamespace = 'outreach'::regnamespace AND relkind <> ALL ('{i,I,t,c}')
+), line(item) AS (
+	SELECT concat_ws(' ', 'relation', oid::regclass, relkind, relowner::regrole, relpersistence, relrowsecurity, relforcerowsecurity,
+		   reloptions, pg_get_expr(relpartbound, oid), CASE relkind WHEN 'v' THEN md5(pg_get_viewdef(oid)) END)
+	  FROM relation
+	UNION ALL
+	SELECT concat_ws(' ', 'right on', oid::regclass, grantee::regrole, privilege_type, is_grantable)
+	  FROM relation, aclexplode(coalesce(relacl, acldefault('r', relowner)))
+	UNION ALL
+	SELECT concat_ws(' ', 'column', attrelid::regclass, attnum, attname, format_type(atttypid, atttypmod), attnotnull, attcollation::regcollation, attacl,
+		   (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum))
+	  FROM pg_attribute WHERE attrelid IN (SELECT oid FROM relation) AND attnum > 0 AND NOT attisdropped
+	UNION ALL
+	SELECT concat_ws(' ', 'constraint', conrelid::regclass, conname, convalidated, pg_get_constraintdef(oid))
+	  FROM pg_constraint WHERE connamespace = 'outreach'::regnamespace
+	UNION ALL
+	SELECT concat_ws(' ', 'index', indisvalid, pg_get_indexdef(indexrelid),
+		   (SELECT inhparent::regclass FROM pg_inherits WHERE inhrelid = indexrelid))
+	  FROM pg_index WHERE indrelid IN (SELECT oid FROM relation)
+	UNION ALL
+	SELECT concat_ws(' ', 'trigger', tgenabled, pg_get_triggerdef(oid), (tgparentid <> 0))
+	  FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM relation) AND NOT tgisinternal
+	UNION ALL
+	SELECT concat_ws(' ', 'policy', polrelid::regclass, polname, polcmd, polpermissive,
+		   (SELECT string_agg(r::regrole::text, ',' ORDER BY r::regrole::text) FROM unnest(polroles) r),
+		   pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
+	  FROM pg_policy WHERE polrelid IN (SELECT oid FROM relation)
+	UNION ALL
+	SELECT concat_ws(' ', 'function', oid::regprocedure, proowner::regrole, prosecdef, provolatile, proparallel, proleakproof, proisstrict,
+		   proconfig, probin, md5(prosrc), pg_get_function_arguments(oid), pg_get_function_result(oid))
+	  FROM pg_proc WHERE pronamespace = 'outreach'::regnamespace
+	UNION ALL
+	SELECT concat_ws(' ', 'right on', p.oid::regprocedure, grantee::regrole, privilege_type, is_grantable)
+	  FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE pronamespace = 'outreach'::regnamespace
+	UNION ALL
+	SELECT concat_ws(' ', 'type', t.oid::regtype, typowner::regrole, typtype, (SELECT array_agg(enumlabel ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid))
+	  FROM pg_type t WHERE typnamespace = 'outreach'::regnamespace AND typtype <> ALL ('{c,b}')
+	UNION ALL
+	SELECT concat_ws(' ', 'right on schema', grantee::regrole, privilege_type, is_grantable)
+	  FROM pg_namespace, aclexplode(nspacl) WHERE nspname = 'outreach'
+	UNION ALL
+	SELECT concat_ws(' ', 'comment', pg_describe_object(classoid, objoid, objsubid), description)
+	  FROM pg_description WHERE objoid IN (SELECT oid FROM relation UNION ALL SELECT oid FROM pg_proc WHERE pronamespace = 'outreach'::regnamespace)
+	UNION ALL
+	SELECT concat_ws(' ', 'member', pg_describe_object(classid, objid, objsubid))
+	  FROM pg_depend WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_outreach')
+	UNION ALL
+	SELECT concat_ws(' ', 'dumped', extversion, t::regclass, c)
+	  FROM pg_extension, unnest(extconfig, extcondition) AS u(t, c) WHERE extname = 'pg_outreach'
+)
+SELECT replace(item, E'\n', ' ') FROM line ORDER BY item COLLATE "C"
 SQL
 }
 

@@ -1,7 +1,8 @@
 # The documents against the product: docs/reference.md has every function, setting,
 # error code and configuration key as the catalogue and the shim have them, its SQL
-# examples run from top to bottom, those of the other documents too, and every file
-# of the tree that a document names is there.
+# examples run from top to bottom, those of the other documents too, every file of
+# the tree that a document names is there, and every source file and statement of
+# the inbound path that docs/ARCHITECTURE.md should name.
 
 use strict;
 use warnings;
@@ -26,6 +27,8 @@ check_settings();
 check_errors();
 check_kinds();
 check_shim();
+check_monitoring();
+check_code_map();
 check_names($_) for sort keys %text;
 done_testing();
 
@@ -241,6 +244,35 @@ sub check_shim
 	}
 	cmp_ok($n, '>', 10, 'the shim shows its settings');
 	is_deeply([ sort keys %documented ], [], 'the reference has no shim setting that is not there');
+}
+
+# the queries of the table in docs/operations.md
+sub check_monitoring
+{
+	my $n = 0;
+	while ($text{'docs/operations.md'} =~ /^\|.*\| `(SELECT .*?)` \|/mg)
+	{
+		is(sql_error($node, $1, db => 'reference'), '', "docs/operations.md: $1");
+		$n++;
+	}
+	cmp_ok($n, '>', 3, 'docs/operations.md has queries to watch');
+}
+
+sub check_code_map
+{
+	my $map = $text{'docs/ARCHITECTURE.md'};
+	my @missing = grep { my ($name) = m{([^/]+)$}; $map !~ /`\Q$name\E`/ }
+	  glob('extension/*/*.c'), glob('shim/*.c');
+	is_deeply(\@missing, [], 'the code map has every source file');
+
+	my %statement;
+	for my $file (glob('extension/*/*.c'))
+	{
+		$statement{$_} = 1 for slurp($file) =~ /\.name = "([\w.]+)"/g;
+	}
+	my @named = map { /`(\w+\.\w+)`/g } $map =~ /^\| \d \| (`\w+\.\w+`.*?) \|/mg;
+	cmp_ok(scalar(@named), '>', 5, 'the statements are named');
+	is_deeply([ grep { !$statement{$_} } @named ], [], 'and are there');
 }
 
 # files of the tree, links and headings

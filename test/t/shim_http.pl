@@ -17,6 +17,7 @@ create_extension($node);
 $node->safe_psql('postgres', q{
 	SELECT outreach.create_tenant('team_a', 'A');
 	SELECT outreach.create_endpoint('team_a', '/w/open', 'generic', 'none');
+	SELECT outreach.create_endpoint('team_a', '/w/proof', 'generic', 'secret_header', 'a-secret-of-some-length', NULL, 'X-Own-Proof');
 });
 
 # Deadlines long enough not to fire by themselves on a slow machine.
@@ -133,7 +134,8 @@ my @refused = (
 	[ 'Host with two names', 400, "POST /w/open HTTP/1.1\r\nHost: a b\r\nContent-Length: 0\r\n\r\n" ],
 	(map { [ "two of $_", 400, post([ "$_: a", "\U$_\E: a", 'Content-Length: 0' ]) ] }
 		qw(Host X-Twilio-Signature X-Hub-Signature-256 Webhook-Id Webhook-Timestamp Webhook-Signature
-		Svix-Id Content-Type Authorization X-Webhook-Secret X-Webhook-Token)),
+		Svix-Id Content-Type Authorization X-Webhook-Secret X-Webhook-Token X-SignalHouse-Signature X-SignalHouse-Timestamp
+		X-Ghl-Signature X-Texting-Signature X-Texting-Secret)),
 	[ 'Expect', 417, post([ 'Expect: 100-continue', 'Content-Length: 2' ], '{}') ],
 	[ 'Upgrade', 400, post([ 'Connection: Upgrade', 'Upgrade: h2c', 'Content-Length: 2' ], '{}') ],
 	[ 'Upgrade alone', 400, post([ 'Upgrade: websocket', 'Content-Length: 2' ], '{}') ],
@@ -240,6 +242,14 @@ for my $row (@taken)
 		'the correlation id is a UUID version 7');
 }
 
+# a header that only the endpoint knows to carry a proof
+{
+	my $proof = 'X-Own-Proof: a-secret-of-some-length';
+	my @answers = map { statuses(http_raw($shim, sized([ @$_, 'Connection: close' ], fresh(), '/w/proof')))->[0] }
+	  [$proof], [ $proof, $proof ], [ $proof, 'x-own-proof: another' ], [];
+	is_deeply(\@answers, [ 200, 401, 401, 401 ], 'a proof is taken once, not twice');
+}
+
 # ------------------------------------------------------------- health
 
 for my $path (qw(/healthz /readyz))
@@ -317,6 +327,10 @@ sub dribble
 	is_deeply([ statuses($answer), $took >= 0.39 ], [ [408], 1 ], 'dribbled headers are cut off');
 	($answer, $took) = dribble($quick, post(['Content-Length: 1000'], ''), 'x');
 	is_deeply([ statuses($answer), $took >= 0.79 ], [ [408], 1 ], 'a dribbled body is cut off');
+	($answer, $took) = dribble($quick, post([$chunked], '00'), '');
+	is_deeply([ statuses($answer), $took >= 0.79 ], [ [408], 1 ], 'a chunk size that does not end is cut off');
+	($answer, $took) = dribble($quick, post([$chunked], "ffff\r\n"), 'x');
+	is_deeply([ statuses($answer), $took >= 0.79 ], [ [408], 1 ], 'a dribbled chunk is cut off');
 	($answer, $took) = dribble($quick, post([$chunked], "2\r\n{}\r\n0\r\nA: "), 'x');
 	is_deeply([ statuses($answer), $took >= 0.79 ], [ [408], 1 ], 'a dribbled trailer is cut off');
 	($answer, $took) = dribble($quick, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n", '');
