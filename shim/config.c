@@ -270,9 +270,9 @@ po_config_load(const char *file, PoConfig *config)
 
 /*
  * Read everything again and take over what may change while running; warn about
- * the rest.  A configuration with an error changes nothing.
+ * the rest.  False for a configuration with an error, which changes nothing.
  */
-void
+bool
 po_config_reload(const char *file)
 {
 	PoConfig	fresh = {0};
@@ -281,7 +281,7 @@ po_config_reload(const char *file)
 	{
 		po_log(PO_LOG_ERROR, "config", "configuration not reloaded");
 		po_config_free(&fresh);
-		return;
+		return false;
 	}
 	for (size_t i = 0; i < lengthof(items); i++)
 	{
@@ -308,6 +308,7 @@ po_config_reload(const char *file)
 		po_log(PO_LOG_INFO, "config", "%s changed", item->name);
 	}
 	po_config_free(&fresh);
+	return true;
 }
 
 /* Print po_config as a file that can be read again, passwords left out. */

@@ -85,7 +85,8 @@ on_reload_signal(evutil_socket_t signal_number, short what, void *arg)
 	(void) arg;
 	if (stopping)
 		return;
-	po_config_reload(config_file);
+	if (!po_config_reload(config_file))
+		return;
 	po_log_set_level(po_config.log_level);
 	po_server_reload();
 	po_log(PO_LOG_INFO, "main", "reloaded");

@@ -91,10 +91,12 @@ po_reply_append(struct evbuffer *out, const PoAnswer *answer, const char *correl
 {
 	bool		bodiless = answer->status == 204 || answer->status == 304;
 	char		head[1024];
+	char		date[64];
 	int			len;
 
-	len = snprintf(head, sizeof(head), "HTTP/1.1 %d %s\r\nX-Correlation-Id: %s\r\n",
-				   answer->status, reason_text(answer->status), correlation_id);
+	(void) evutil_date_rfc1123(date, sizeof(date), NULL);
+	len = snprintf(head, sizeof(head), "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Correlation-Id: %s\r\n",
+				   answer->status, reason_text(answer->status), date, correlation_id);
 	if (!bodiless)
 		len += snprintf(head + len, sizeof(head) - len, "Content-Length: %zu\r\n", answer->body_len);
 	if (answer->content_type != NULL && !bodiless)

@@ -237,7 +237,8 @@ for my $row (@taken)
 {
 	my $r = http($shim, path => '/w/open', headers => [ [ 'Content-Type', 'application/json' ] ], body => fresh());
 	is($r->{status}, 200, 'a webhook is accepted');
-	unlike($r->{raw}, qr/^(?:Server|Date):/mi, 'no word about the program');
+	unlike($r->{raw}, qr/^(?:Server|X-Powered-By|Via):/mi, 'no word about the program');
+	like($r->{headers}{date}, qr/^\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT$/, 'the date');
 	like($r->{headers}{'x-correlation-id'}, qr/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
 		'the correlation id is a UUID version 7');
 }
