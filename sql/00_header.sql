@@ -42,7 +42,7 @@ BEGIN
 		SELECT * INTO existing FROM pg_roles WHERE rolname OPERATOR(pg_catalog.=) role_name;
 		IF NOT FOUND THEN
 			EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS', role_name);
-		ELSIF existing.rolcanlogin OR existing.rolsuper OR existing.rolbypassrls OR existing.rolcreaterole THEN
+		ELSIF existing.rolcanlogin AND role_name OPERATOR(pg_catalog.<>) 'outreach_worker' OR existing.rolsuper OR existing.rolbypassrls OR existing.rolcreaterole THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'invalid_role_specification',
 				MESSAGE = format('role "%s" exists and has rights the engine''s role must not have', role_name),
@@ -50,4 +50,8 @@ BEGIN
 				HINT = format('ALTER ROLE %I NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE, or rename it.', role_name);
 		END IF;
 	END LOOP;
+	-- Background workers connect as it; it has no password, and pg_hba.conf need not admit it.
+	IF NOT (SELECT r.rolcanlogin FROM pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) 'outreach_worker') THEN
+		ALTER ROLE outreach_worker LOGIN PASSWORD NULL;
+	END IF;
 END $$;

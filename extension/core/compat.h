@@ -25,4 +25,15 @@
 #define guc_malloc(elevel, size) malloc(size)
 #endif
 
+/* 16 replaced the per-catalog privilege checks. */
+#if PG_VERSION_NUM >= 160000
+#define po_function_aclcheck(function, role) \
+	object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)
+#define po_owns_database(database, role) \
+	object_ownercheck(DatabaseRelationId, database, role)
+#else
+#define po_function_aclcheck(function, role) pg_proc_aclcheck(function, role, ACL_EXECUTE)
+#define po_owns_database(database, role) pg_database_ownercheck(database, role)
+#endif
+
 #endif

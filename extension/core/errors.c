@@ -8,6 +8,8 @@
 #include "core/errors.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "utils/builtins.h"
 
 static const struct
@@ -22,6 +24,41 @@ static const struct
 };
 
 PG_FUNCTION_INFO_V1(po_error_codes);
+
+/*
+ * po_is_servers_fault tells failures that would have hit any item (no memory, no
+ * disk, a deadlock, a cancel, a shutdown) from those of one item.
+ */
+bool
+po_is_servers_fault(int sqlstate)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case ERRCODE_INVALID_TRANSACTION_STATE:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+			return true;
+		default:
+			return sqlstate == ERRCODE_DATA_CORRUPTED || sqlstate == ERRCODE_INDEX_CORRUPTED;
+	}
+}
+
+/*
+ * po_is_everybodys_fault is the narrower test for what a function of somebody
+ * else's raised: a state of its transaction, a lock or a remote server of its own
+ * is its own affair.
+ */
+bool
+po_is_everybodys_fault(int sqlstate)
+{
+	/* In a worker it is that function that was cancelled, unless the worker is to stop. */
+	return (sqlstate == ERRCODE_QUERY_CANCELED && (!IsBackgroundWorker || ShutdownRequestPending)) ||
+		sqlstate == ERRCODE_OUT_OF_MEMORY ||
+		sqlstate == ERRCODE_DISK_FULL || ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_SYSTEM_ERROR;
+}
 
 /*
  * error_codes(): one row a code.

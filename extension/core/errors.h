@@ -43,4 +43,7 @@ enum
 #undef X
 };
 
+extern bool po_is_servers_fault(int sqlstate);
+extern bool po_is_everybodys_fault(int sqlstate);
+
 #endif

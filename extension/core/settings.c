@@ -2,17 +2,20 @@
  * settings.c
  *	  Every setting of the extension, in alphabetical order.
  *
- * All of them can be defined when the library is loaded into a running
- * session, so that the extension works without being preloaded.
+ * Those that size shared memory and the pool of workers exist only when the
+ * library is preloaded, because only then are there any.
  */
 #include "postgres.h"
 
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/settings.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 char	   *po_setting_clock = NULL;
+int			po_setting_max_databases = 1024;
+int			po_setting_max_workers = 4;
 char	   *po_setting_secret_key_file = NULL;
 char	   *po_setting_tenant_id = NULL;
 
@@ -28,6 +31,23 @@ po_define_settings(void)
 							   &po_setting_clock, "",
 							   PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							   po_clock_check, po_clock_assign, NULL);
+
+	if (process_shared_preload_libraries_in_progress)
+	{
+		DefineCustomIntVariable("outreach.max_databases",
+								"Number of databases that workers can know of.",
+								NULL,
+								&po_setting_max_databases, 1024, 1, 65536,
+								PGC_POSTMASTER, 0,
+								NULL, NULL, NULL);
+
+		DefineCustomIntVariable("outreach.max_workers",
+								"Number of background workers for all databases together.",
+								"They count towards max_worker_processes; 0 starts none.",
+								&po_setting_max_workers, 4, 0, 64,
+								PGC_POSTMASTER, 0,
+								NULL, NULL, NULL);
+	}
 
 	DefineCustomStringVariable("outreach.secret_key_file",
 							   "File with the key that seals secrets in the database.",

@@ -6,6 +6,8 @@
 #define PO_SETTINGS_H
 
 extern char *po_setting_clock;
+extern int	po_setting_max_databases;
+extern int	po_setting_max_workers;
 extern char *po_setting_secret_key_file;
 extern char *po_setting_tenant_id;
 

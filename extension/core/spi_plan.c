@@ -14,6 +14,8 @@
 #include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 /*
@@ -57,6 +59,74 @@ po_exec(PoPlan *plan, Datum *args, const char *nulls)
 						SPI_result_code_string(rc),
 						SPI_result_code_string(plan->expect))));
 	return SPI_processed;
+}
+
+/* The text of a variant; lives as long as the process, as its plan does. */
+static void
+write_sql(const PoRowsPlan *rows, PoPlan *plan, bool one)
+{
+	StringInfoData sql;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "%s %s", rows->before, one ? "(VALUES (" : "unnest(");
+	for (int c = 0; c < rows->ncolumns; c++)
+	{
+		appendStringInfo(&sql, "%s$%d", c > 0 ? ", " : "", rows->nfixed + c + 1);
+		plan->argtype[rows->nfixed + c] = one ? rows->element[c]
+			: get_array_type(rows->element[c]);
+	}
+	appendStringInfo(&sql, "%s AS u(%s%s) %s",
+					 !rows->numbered ? (one ? "))" : ")")
+					 : one ? ", 1::pg_catalog.int8))" : ") WITH ORDINALITY",
+					 rows->columns, rows->numbered ? ", n" : "", rows->after);
+	plan->sql = sql.data;
+	MemoryContextSwitchTo(old);
+	plan->name = rows->name;
+	plan->expect = rows->expect;
+	plan->nargs = rows->nfixed + rows->ncolumns;
+	for (int f = 0; f < rows->nfixed; f++)
+		plan->argtype[f] = rows->fixed[f];
+}
+
+/*
+ * po_rows_init makes the empty columns of a statement's rows.
+ */
+void
+po_rows_init(const PoRowsPlan *plan, PoArray *column, int size)
+{
+	for (int c = 0; c < plan->ncolumns; c++)
+		po_array_init(&column[c], plan->element[c], size);
+}
+
+/*
+ * po_exec_rows runs a statement over rows and returns the number of rows it
+ * gives; without rows it does nothing.
+ */
+uint64
+po_exec_rows(PoRowsPlan *rows, const Datum *fixed, const PoArray *column)
+{
+	bool		one = column[0].n == 1;
+	PoPlan	   *plan = &rows->plan[one];
+	Datum		args[PO_PLAN_MAX_ARGS];
+	char		nulls[PO_PLAN_MAX_ARGS];
+
+	if (column[0].n == 0)
+		return 0;
+	if (plan->sql == NULL)
+		write_sql(rows, plan, one);
+	for (int f = 0; f < rows->nfixed; f++)
+	{
+		args[f] = fixed[f];
+		nulls[f] = ' ';
+	}
+	for (int c = 0; c < rows->ncolumns; c++)
+	{
+		Assert(column[c].n == column[0].n);
+		args[rows->nfixed + c] = one ? column[c].value[0] : po_array_datum(&column[c]);
+		nulls[rows->nfixed + c] = one && column[c].isnull[0] ? 'n' : ' ';
+	}
+	return po_exec(plan, args, nulls);
 }
 
 /*

@@ -13,7 +13,7 @@
 #include "executor/spi.h"
 #include "utils/uuid.h"
 
-#define PO_PLAN_MAX_ARGS 14
+#define PO_PLAN_MAX_ARGS 15
 
 typedef struct PoPlan
 {
@@ -25,7 +25,7 @@ typedef struct PoPlan
 	SPIPlanPtr	plan;
 } PoPlan;
 
-/* An argument array under construction, for statements over unnest(). */
+/* A column of rows under construction. */
 typedef struct PoArray
 {
 	Oid			element;
@@ -35,7 +35,35 @@ typedef struct PoArray
 	bool	   *isnull;
 } PoArray;
 
+#define PO_ROWS_MAX_COLUMNS 13
+
+/*
+ * A statement over rows that are its parameters.  Its text is
+ *
+ *		before ROWS AS u(columns) after
+ *
+ * where ROWS is unnest() over arrays, or VALUES with scalars when there is one
+ * row: a plan without function scans, which is what makes a batch of one cheap.
+ * $1 and on are the fixed parameters.  Where numbered, u has a column n besides.
+ */
+typedef struct PoRowsPlan
+{
+	const char *name;
+	int			expect;
+	const char *before;
+	const char *columns;
+	const char *after;
+	int			nfixed;
+	Oid			fixed[2];
+	int			ncolumns;
+	Oid			element[PO_ROWS_MAX_COLUMNS];
+	bool		numbered;
+	PoPlan		plan[2];		/* for many rows, for one */
+} PoRowsPlan;
+
 extern uint64 po_exec(PoPlan *plan, Datum *args, const char *nulls);
+extern void po_rows_init(const PoRowsPlan *plan, PoArray *column, int size);
+extern uint64 po_exec_rows(PoRowsPlan *plan, const Datum *fixed, const PoArray *column);
 
 extern char *po_column_text(uint64 row, int column);
 extern bool po_column_bool(uint64 row, int column);

@@ -20,40 +20,52 @@ touches_consent(const PoWebhook *webhook)
 }
 
 /*
- * po_lock_subjects locks what the fresh messages among the webhooks are about:
- * phones first, then leads.  Needs SPI.
+ * po_lock_subjects locks what the messages among the webhooks are about: phones
+ * first, then leads.  Which phones have no lead yet is known only when the leads
+ * are locked; it has then marked those messages, and starts again.  Where that
+ * would be against the order of locks it returns false, and is to be called
+ * again when those it holds are gone.  Needs SPI.
  */
-void
+bool
 po_lock_subjects(PoChangeSet *set, PoWebhook **webhook, int n)
 {
 	PoPhoneKey *all = palloc(n * sizeof(PoPhoneKey));
-	PoPhoneKey *locked = palloc(2 * n * sizeof(PoPhoneKey));
-	bool	   *has_lead;
+	PoPhoneKey *locked = palloc(n * sizeof(PoPhoneKey));
 	int			nall = 0;
 	int			nlocked = 0;
+	bool		complete = true;
 
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
 
-		if (!w->fresh || !w->is_message)
+		if (!w->is_message)
 			continue;
 		all[nall].tenant_id = w->endpoint->tenant_id;
 		all[nall++].phone = w->phone;
-		if (touches_consent(w))
+		if (touches_consent(w) || w->from_stranger)
 			locked[nlocked++] = all[nall - 1];
 	}
 	if (nall == 0)
-		return;
+		return true;
 	nall = po_phone_keys_sort(all, nall);
-	has_lead = palloc(nall * sizeof(bool));
-	po_find_phones_with_leads(all, nall, has_lead);
-	for (int i = 0; i < nall; i++)
-		if (!has_lead[i])
-			locked[nlocked++] = all[i];
 	nlocked = po_phone_keys_sort(locked, nlocked);
 	po_lock_phones(set, locked, nlocked);
 	po_lock_leads_of_phones(set, all, nall);
+	for (int i = 0; i < n; i++)
+	{
+		PoWebhook  *w = webhook[i];
+
+		if (w->is_message && po_find_phone(set, w->endpoint->tenant_id, w->phone) == NULL &&
+			po_find_subject(set, w->endpoint->tenant_id, w->phone) == NULL)
+		{
+			w->from_stranger = true;
+			complete = false;
+		}
+	}
+	if (!complete && set->nphones == 0 && set->nleads == 0)
+		return po_lock_subjects(set, webhook, n);
+	return complete;
 }
 
 /* What came in, by its field names, and what was made of it. */
@@ -106,15 +118,12 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 	{
 		PoCause		inbound = *cause;
 
-		/* Without the lock of the phone, two sessions would make a lead each. */
-		if (phone == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("the lead that a message belongs to was given another phone meanwhile")));
+		/* Its lock keeps two sessions from making a lead each. */
+		Assert(phone != NULL);
 		inbound.source = "inbound";
 		subject = po_create_lead(set, tenant_id, NULL, webhook->phone, &inbound);
 	}
-	subject->replied = true;
+	po_lead_replied(set, subject);
 	po_lead_event(set, subject, "webhook.inbound.received", cause)->payload =
 		received_payload(webhook);
 

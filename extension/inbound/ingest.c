@@ -4,39 +4,54 @@
  *
  * A batch goes through each step together: authenticate and normalise, receipts,
  * lock the subjects, decide, write.  A batch of one is the same code.  The steps
- * that write run in a subtransaction; when they fail, the members are done again
- * one by one, and one that fails alone is kept with status error.  Failures that
+ * after the receipts run in a subtransaction; when they fail, the members are done
+ * again one by one, and one that fails alone is kept with status error.  Failures that
  * are the server's rather than the webhook's (no memory, no disk, a deadlock, a
  * cancel, a shutdown) are raised: the caller has not received the webhook, and
  * the provider will send it again.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "core/args.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/errors.h"
 #include "core/spi_plan.h"
+#include "core/subtransaction.h"
+#include "core/turns.h"
 #include "funcapi.h"
 #include "inbound/webhook.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #define MAX_ATTEMPTS 10
 
+#define PAYLOAD_COLUMNS \
+	"p.path, p.receipt_id, p.form_encoded, p.body, p.correlation_id, p.attempts, p.tenant_id"
+
 static PoPlan select_due = {
 	.name = "payloads.due",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT path, receipt_id, form_encoded, body, correlation_id, attempts, tenant_id"
-	" FROM outreach.inbound_payloads WHERE next_attempt_at <= $1"
-	" ORDER BY next_attempt_at LIMIT $2 FOR UPDATE SKIP LOCKED",
-	.nargs = 2,
-	.argtype = {TIMESTAMPTZOID, INT4OID}
+	.sql = "SELECT " PAYLOAD_COLUMNS " FROM outreach.inbound_payloads p"
+	" WHERE p.next_attempt_at >= $1 AND p.next_attempt_at <= $2 AND p.next_attempt_at < 'infinity'"
+	" ORDER BY p.next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED",
+	.nargs = 3,
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+};
+
+static PoPlan select_fairly = {
+	.name = "payloads.fairly",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT d.* FROM outreach.tenants n CROSS JOIN LATERAL"
+	" (SELECT " PAYLOAD_COLUMNS " FROM outreach.inbound_payloads p"
+	" WHERE p.tenant_id = n.tenant_id AND p.next_attempt_at >= $1 AND p.next_attempt_at <= $2"
+	" ORDER BY p.next_attempt_at LIMIT $5 FOR UPDATE SKIP LOCKED) d"
+	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3",
+	.nargs = 5,
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID}
 };
 
 /* The door is gone: what came through it can no longer be read. */
@@ -49,64 +64,60 @@ static PoPlan bury = {
 	.argtype = {TEXTOID, UUIDOID}
 };
 
+static PoTurns turns;
+
 PG_FUNCTION_INFO_V1(po_ingest_webhook);
 PG_FUNCTION_INFO_V1(po_ingest_webhooks);
 PG_FUNCTION_INFO_V1(po_process_payloads);
 
-static bool
-is_servers_fault(int sqlstate)
+typedef struct Batch
 {
-	switch (ERRCODE_TO_CATEGORY(sqlstate))
-	{
-		case ERRCODE_INVALID_TRANSACTION_STATE:
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
-			return true;
-		default:
-			return sqlstate == ERRCODE_DATA_CORRUPTED || sqlstate == ERRCODE_INDEX_CORRUPTED;
-	}
-}
+	PoWebhook **webhook;
+	int			n;
+	bool		strangers;		/* discovered too late to be locked */
+} Batch;
 
+/* The steps that may fail, on webhooks whose receipts are written. */
 static void
-process(PoWebhook **webhook, int n)
+process(void *arg)
 {
+	Batch	   *batch = arg;
 	PoChangeSet set = {0};
-	PoWebhook **received = palloc(n * sizeof(PoWebhook *));
-	int			nreceived = 0;
 
-	for (int i = 0; i < n; i++)
-	{
-		PoWebhook  *w = webhook[i];
-
-		w->fresh = w->stored;
-		w->outcome = w->problem != NULL ? PO_OUTCOME_ERROR
-			: w->endpoint->deferred && !w->stored ? PO_OUTCOME_DEFERRED : PO_OUTCOME_ACCEPTED;
-		/* What was tried and could not be read will not become readable. */
-		w->status = w->problem != NULL ? PO_PAYLOAD_DEAD
-			: w->outcome == PO_OUTCOME_DEFERRED ? PO_PAYLOAD_PENDING
-			: w->status == PO_PAYLOAD_UNRESOLVED ? PO_PAYLOAD_UNRESOLVED : PO_PAYLOAD_DONE;
-		w->last_error = w->problem;
-		if (!w->stored)
-			received[nreceived++] = w;
-	}
-	if (nreceived > 0)
-		po_write_receipts(received, nreceived, &set.events);
-	/* Deferred ones wait with their payload; everything else is decided now. */
-	nreceived = 0;
-	for (int i = 0; i < n; i++)
-		if (webhook[i]->fresh && webhook[i]->status != PO_PAYLOAD_PENDING)
-			received[nreceived++] = webhook[i];
-	po_lock_subjects(&set, received, nreceived);
-	for (int i = 0; i < nreceived; i++)
-		po_decide(&set, received[i]);
-	po_write_payloads(webhook, n);
+	batch->strangers = !po_lock_subjects(&set, batch->webhook, batch->n);
+	if (batch->strangers)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("leads are locked before the phones of strangers")));
+	for (int i = 0; i < batch->n; i++)
+		po_decide(&set, batch->webhook[i]);
+	po_write_payloads(batch->webhook, batch->n);
 	po_write_changes(&set);
 }
 
-/* Keeps a webhook whose processing failed: its receipt, its bytes, its next try. */
+/* Returns 0, or the SQLSTATE it failed with and left nothing of. */
+static int
+try_process(PoWebhook **webhook, int n)
+{
+	Batch		batch = {webhook, n, false};
+	int			sqlstate;
+
+	/* A phone that lost its last lead meanwhile is one more stranger. */
+	do
+	{
+		sqlstate = po_try(process, &batch, NULL);
+	} while (batch.strangers);
+	if (sqlstate != 0 && n == 1)
+		ereport(LOG,
+				(errmsg("processing of a webhook failed with SQLSTATE %s",
+						unpack_sql_state(sqlstate)),
+				 errdetail("Provider %s, path %s; the webhook is kept.",
+						   webhook[0]->endpoint->provider, webhook[0]->endpoint->path),
+				 errhidestmt(true), errhidecontext(true)));
+	return sqlstate;
+}
+
+/* Keeps a webhook whose processing failed: its bytes, its next try. */
 static void
 keep_failed(PoWebhook *webhook, int sqlstate)
 {
@@ -115,7 +126,6 @@ keep_failed(PoWebhook *webhook, int sqlstate)
 	PoObject   *object = po_object_begin();
 	bool		last;
 
-	webhook->fresh = webhook->stored;
 	webhook->outcome = PO_OUTCOME_ERROR;
 	webhook->attempts++;
 	last = webhook->attempts >= MAX_ATTEMPTS;
@@ -123,76 +133,20 @@ keep_failed(PoWebhook *webhook, int sqlstate)
 	/* Not the message: it may quote the payload. */
 	webhook->last_error = psprintf("processing failed with SQLSTATE %s",
 								   unpack_sql_state(sqlstate));
-	if (!webhook->stored)
-		po_write_receipts(&webhook, 1, &set.events);
-	if (webhook->fresh)
-	{
-		event = po_event_list_add(&set.events, webhook->endpoint->tenant_id,
-								  "webhook.inbound.failed", webhook->endpoint->provider);
-		event->receipt_id = &webhook->receipt_id;
-		event->correlation_id = &webhook->correlation_id;
-		po_object_string(object, "error", webhook->last_error);
-		po_object_bool(object, "dead", last);
-		event->payload = po_object_end(object);
-	}
+	event = po_event_list_add(&set.events, webhook->endpoint->tenant_id,
+							  "webhook.inbound.failed", webhook->endpoint->provider);
+	event->receipt_id = &webhook->receipt_id;
+	event->correlation_id = &webhook->correlation_id;
+	po_object_string(object, "error", webhook->last_error);
+	po_object_bool(object, "dead", last);
+	event->payload = po_object_end(object);
 	po_write_payloads(&webhook, 1);
 	po_write_changes(&set);
 }
 
-/*
- * Runs process() in a subtransaction.  Returns 0, or the SQLSTATE it failed
- * with, in which case nothing of it is left.
- */
-static int
-try_process(PoWebhook **webhook, int n)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile int sqlstate = 0;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		process(webhook, n);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		/* Also before raising it again: a caller that catches it ends its own. */
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (is_servers_fault(error->sqlerrcode))
-			ReThrowError(error);
-		sqlstate = error->sqlerrcode;
-		if (n == 1)
-			ereport(LOG,
-					(errmsg("processing of a webhook failed with SQLSTATE %s",
-							unpack_sql_state(error->sqlerrcode)),
-					 errdetail("Provider %s, path %s; the webhook is kept.",
-							   webhook[0]->endpoint->provider, webhook[0]->endpoint->path),
-					 errhidestmt(true), errhidecontext(true)));
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return sqlstate;
-}
-
-/*
- * po_process_webhooks takes authenticated, normalised webhooks through the
- * steps that write, and leaves each one's outcome.  Needs SPI; memory stays in
- * the current context.
- */
-void
-po_process_webhooks(PoWebhook **webhook, int n)
+/* Webhooks whose receipts are written, together or else one by one. */
+static void
+process_fresh(PoWebhook **webhook, int n)
 {
 	if (n == 0 || try_process(webhook, n) == 0)
 		return;
@@ -203,6 +157,61 @@ po_process_webhooks(PoWebhook **webhook, int n)
 		if (sqlstate != 0)
 			keep_failed(webhook[i], sqlstate);
 	}
+}
+
+static void
+set_outcome(PoWebhook *webhook)
+{
+	bool		deferred = webhook->endpoint->deferred && !webhook->stored;
+
+	webhook->last_error = webhook->problem;
+	if (webhook->problem != NULL)
+	{
+		/* What was tried and could not be read will not become readable. */
+		webhook->outcome = PO_OUTCOME_ERROR;
+		webhook->status = PO_PAYLOAD_DEAD;
+	}
+	else if (deferred)
+	{
+		webhook->outcome = PO_OUTCOME_DEFERRED;
+		webhook->status = PO_PAYLOAD_PENDING;
+	}
+	else
+	{
+		webhook->outcome = PO_OUTCOME_ACCEPTED;
+		if (webhook->status != PO_PAYLOAD_UNRESOLVED)
+			webhook->status = PO_PAYLOAD_DONE;
+	}
+}
+
+/*
+ * Webhooks just received: their receipts first, for duplicates end there; then
+ * the fresh ones are processed, unless they are deferred.
+ */
+static void
+process_received(PoWebhook **webhook, int n)
+{
+	PoEventList duplicates = {0};
+	PoWebhook **fresh = palloc(n * sizeof(PoWebhook *));
+	PoWebhook **kept = palloc(n * sizeof(PoWebhook *));
+	int			nfresh = 0;
+	int			nkept = 0;
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+		set_outcome(webhook[i]);
+	po_write_receipts(webhook, n, &duplicates);
+	for (int i = 0; i < n; i++)
+	{
+		if (webhook[i]->fresh && webhook[i]->status != PO_PAYLOAD_PENDING)
+			fresh[nfresh++] = webhook[i];
+		else if (webhook[i]->fresh || webhook[i]->status == PO_PAYLOAD_CONFLICT)
+			kept[nkept++] = webhook[i];
+	}
+	process_fresh(fresh, nfresh);
+	po_write_payloads(kept, nkept);
+	po_events_append(duplicates.event, duplicates.n);
 }
 
 /* Everything up to the first write; true when there is something to process. */
@@ -282,7 +291,7 @@ ingest(Datum *envelope, bool *isnull, int n)
 			admitted[nadmitted++] = &webhook[i];
 	SPI_connect();
 	MemoryContextSwitchTo(context);
-	po_process_webhooks(admitted, nadmitted);
+	process_received(admitted, nadmitted);
 	SPI_finish();
 	MemoryContextSwitchTo(context);
 	return webhook;
@@ -334,15 +343,15 @@ po_ingest_webhooks(PG_FUNCTION_ARGS)
 }
 
 /*
- * process_payloads(batch): takes up to that many payloads that are due, deferred
- * or failed ones, and returns how many it took.  Those that another session is
+ * process_payloads(batch, since): takes up to that many payloads that are due,
+ * from the time since on, deferred or failed ones, and returns how many it took.  Those that another session is
  * at are left to it.
  */
 Datum
 po_process_payloads(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Datum		args[2];
+	Datum		args[5];
 	PoWebhook  *webhook;
 	PoWebhook **readable;
 	int			nreadable = 0;
@@ -355,9 +364,15 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	po_endpoints_begin();
 	SPI_connect();
 	MemoryContextSwitchTo(context);
-	args[0] = TimestampTzGetDatum(po_now());
-	args[1] = PG_GETARG_DATUM(0);
-	n = po_exec(&select_due, args, NULL);
+	args[0] = TimestampTzGetDatum(PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1));
+	args[1] = TimestampTzGetDatum(po_now());
+	args[2] = PG_GETARG_DATUM(0);
+	do
+	{
+		args[3] = CStringGetTextDatum(turns.last_tenant);
+		args[4] = Int32GetDatum(po_turns_share(&turns, PG_GETARG_INT32(0)));
+		n = po_exec(turns.backlog ? &select_fairly : &select_due, args, NULL);
+	} while (po_turns_again(&turns, n, PG_GETARG_INT32(0), n > 0 ? po_column_text(n - 1, 7) : ""));
 	webhook = palloc0(Max(n, 1) * sizeof(PoWebhook));
 	readable = palloc(Max(n, 1) * sizeof(PoWebhook *));
 	for (int i = 0; i < n; i++)
@@ -391,9 +406,10 @@ po_process_payloads(PG_FUNCTION_ARGS)
 		po_normalize(w);
 		if (w->problem == NULL)
 			po_read_message(w);
+		set_outcome(w);
 		readable[nreadable++] = w;
 	}
-	po_process_webhooks(readable, nreadable);
+	process_fresh(readable, nreadable);
 	SPI_finish();
 	PG_RETURN_INT32(n);
 }

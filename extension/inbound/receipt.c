@@ -13,6 +13,7 @@
 #include "core/compat.h"
 #include "core/ids.h"
 #include "core/spi_plan.h"
+#include "core/wakeup.h"
 #include "inbound/webhook.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -21,56 +22,59 @@ static const char *const status_name[] = {
 	"pending", "done", "unresolved", "error", "dead", "conflict"
 };
 
-static PoPlan insert_receipts = {
+static PoRowsPlan insert_receipts = {
 	.name = "receipts.insert",
 	.expect = SPI_OK_INSERT_RETURNING,
-	.sql = "INSERT INTO outreach.webhook_receipts AS r (tenant_id, provider, idempotency_key,"
-	" receipt_id, event_type, body_hash, created_at)"
-	" SELECT u.*, $7 FROM unnest($1, $2, $3, $4, $5, $6) AS u"
-	" ON CONFLICT (tenant_id, provider, idempotency_key) DO NOTHING RETURNING r.receipt_id",
-	.nargs = 7,
-	.argtype = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID,
-	INT8ARRAYOID, TIMESTAMPTZOID}
+	.before = "INSERT INTO outreach.webhook_receipts AS r (tenant_id, provider, idempotency_key,"
+	" receipt_id, event_type, body_hash, created_at) SELECT u.*, $1 FROM",
+	.columns = "tenant_id, provider, idempotency_key, receipt_id, event_type, body_hash",
+	.after = "ON CONFLICT (tenant_id, provider, idempotency_key) DO NOTHING RETURNING r.receipt_id",
+	.nfixed = 1,
+	.fixed = {TIMESTAMPTZOID},
+	.ncolumns = 6,
+	.element = {TEXTOID, TEXTOID, TEXTOID, UUIDOID, TEXTOID, INT8OID}
 };
 
-static PoPlan select_receipts = {
+static PoRowsPlan select_receipts = {
 	.name = "receipts.first",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT u.n::int, r.receipt_id, r.body_hash"
-	" FROM unnest($1, $2, $3) WITH ORDINALITY AS u(tenant_id, provider, idempotency_key, n)"
-	" JOIN outreach.webhook_receipts r ON r.tenant_id = u.tenant_id"
+	.before = "SELECT u.n::int, r.receipt_id, r.body_hash FROM",
+	.columns = "tenant_id, provider, idempotency_key",
+	.after = "JOIN outreach.webhook_receipts r ON r.tenant_id = u.tenant_id"
 	" AND r.provider = u.provider AND r.idempotency_key = u.idempotency_key",
-	.nargs = 3,
-	.argtype = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+	.ncolumns = 3,
+	.element = {TEXTOID, TEXTOID, TEXTOID},
+	.numbered = true
 };
 
-static PoPlan insert_payloads = {
+static PoRowsPlan insert_payloads = {
 	.name = "payloads.insert",
 	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path,"
+	.before = "INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path,"
 	" form_encoded, body, received_at, correlation_id, attempts, next_attempt_at, last_error)"
 	" SELECT u.tenant_id, u.receipt_id, u.status::outreach.payload_status, u.path,"
 	" u.form_encoded, u.body, $1, u.correlation_id, u.attempts, u.next_attempt_at, u.last_error"
-	" FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-	" AS u(tenant_id, receipt_id, status, path, form_encoded, body, correlation_id, attempts,"
-	" next_attempt_at, last_error)",
-	.nargs = 11,
-	.argtype = {TIMESTAMPTZOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		BOOLARRAYOID, BYTEAARRAYOID, UUIDARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
-	TEXTARRAYOID}
+	" FROM",
+	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error, path,"
+	" form_encoded, body, correlation_id",
+	.after = "",
+	.nfixed = 1,
+	.fixed = {TIMESTAMPTZOID},
+	.ncolumns = 10,
+	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, BOOLOID,
+	BYTEAOID, UUIDOID}
 };
 
-static PoPlan update_payloads = {
+/* The first columns of insert_payloads. */
+static PoRowsPlan update_payloads = {
 	.name = "payloads.update",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.inbound_payloads p SET status = u.status::outreach.payload_status,"
-	" attempts = u.attempts, next_attempt_at = u.next_attempt_at, last_error = u.last_error"
-	" FROM unnest($1, $2, $3, $4, $5, $6)"
-	" AS u(tenant_id, receipt_id, status, attempts, next_attempt_at, last_error)"
-	" WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id",
-	.nargs = 6,
-	.argtype = {TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
-	TEXTARRAYOID}
+	.before = "UPDATE outreach.inbound_payloads p SET status = u.status::outreach.payload_status,"
+	" attempts = u.attempts, next_attempt_at = u.next_attempt_at, last_error = u.last_error FROM",
+	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error",
+	.after = "WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id",
+	.ncolumns = 6,
+	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID}
 };
 
 static int
@@ -141,16 +145,12 @@ static void
 reject_known(PoWebhook **known, int n, PoEventList *events)
 {
 	PoArray		array[3];
-	Datum		args[3];
 	uint64		rows;
 
-	for (int c = 0; c < 3; c++)
-		po_array_init(&array[c], TEXTOID, n);
+	po_rows_init(&select_receipts, array, n);
 	for (int i = 0; i < n; i++)
 		add_key(array, known[i]);
-	for (int c = 0; c < 3; c++)
-		args[c] = po_array_datum(&array[c]);
-	rows = po_exec(&select_receipts, args, NULL);
+	rows = po_exec_rows(&select_receipts, NULL, array);
 	if (rows != n)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -175,15 +175,13 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 	Position   *sorted = palloc(n * sizeof(Position));
 	PoWebhook **known = palloc(n * sizeof(PoWebhook *));
 	PoArray		array[6];
-	static const Oid element[6] = {TEXTOID, TEXTOID, TEXTOID, UUIDOID, TEXTOID, INT8OID};
-	Datum		args[7];
+	Datum		now = TimestampTzGetDatum(po_now());
 	uint64		inserted;
 	uint64		row = 0;
 	int			nknown = 0;
 	PoWebhook  *first = NULL;
 
-	for (int c = 0; c < 6; c++)
-		po_array_init(&array[c], element[c], n);
+	po_rows_init(&insert_receipts, array, n);
 	for (int i = 0; i < n; i++)
 	{
 		sorted[i].webhook = webhook[i];
@@ -202,10 +200,7 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 		po_array_add_text(&array[4], w->event_type);
 		po_array_add(&array[5], Int64GetDatum(w->body_hash));
 	}
-	for (int c = 0; c < 6; c++)
-		args[c] = po_array_datum(&array[c]);
-	args[6] = TimestampTzGetDatum(po_now());
-	inserted = po_exec(&insert_receipts, args, NULL);
+	inserted = po_exec_rows(&insert_receipts, &now, array);
 
 	/* The new ones come back in the order they went in. */
 	for (int i = 0; i < n; i++)
@@ -264,60 +259,43 @@ next_attempt(const PoWebhook *webhook)
 }
 
 /*
- * po_write_payloads keeps the body of each fresh webhook, and of those whose
- * key was used before, with where their processing stands; for stored ones it
- * only writes that down.  Needs SPI.
+ * po_write_payloads keeps the body of each webhook with where its processing
+ * stands; of stored ones it only writes down the latter.  Needs SPI.
  */
 void
 po_write_payloads(PoWebhook **webhook, int n)
 {
-	static const Oid element[10] = {TEXTOID, UUIDOID, TEXTOID, TEXTOID, BOOLOID, BYTEAOID,
-	UUIDOID, INT4OID, TIMESTAMPTZOID, TEXTOID};
-	static const int updated[6] = {0, 1, 2, 7, 8, 9};
+	Datum		now = TimestampTzGetDatum(po_now());
 	PoArray		array[2][10];
-	Datum		args[11];
 
-	for (int c = 0; c < 10; c++)
-	{
-		po_array_init(&array[false][c], element[c], n);
-		po_array_init(&array[true][c], element[c], 1);
-	}
+	po_rows_init(&insert_payloads, array[false], n);
+	po_rows_init(&update_payloads, array[true], 1);
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
 		PoArray    *a = array[w->stored];
 
-		if (!w->fresh && w->status != PO_PAYLOAD_CONFLICT)
-			continue;
 		po_array_add_text(&a[0], w->endpoint->tenant_id);
 		po_array_add_uuid(&a[1], &w->receipt_id);
 		po_array_add_text(&a[2], status_name[w->status]);
-		po_array_add(&a[7], Int32GetDatum(w->attempts));
-		if (w->status == PO_PAYLOAD_PENDING)
-			po_array_add(&a[8], TimestampTzGetDatum(po_now()));
-		else if (w->status == PO_PAYLOAD_ERROR)
-			po_array_add(&a[8], TimestampTzGetDatum(next_attempt(w)));
+		po_array_add(&a[3], Int32GetDatum(w->attempts));
+		if (w->status == PO_PAYLOAD_PENDING || w->status == PO_PAYLOAD_ERROR)
+		{
+			TimestampTz due = w->status == PO_PAYLOAD_PENDING ? po_now() : next_attempt(w);
+
+			po_array_add(&a[4], TimestampTzGetDatum(due));
+			po_wake_at(due);
+		}
 		else
-			po_array_add_null(&a[8]);
-		po_array_add_text(&a[9], w->last_error);
+			po_array_add_null(&a[4]);
+		po_array_add_text(&a[5], w->last_error);
 		if (w->stored)
 			continue;
-		po_array_add_text(&a[3], w->endpoint->path);
-		po_array_add(&a[4], BoolGetDatum(w->form_encoded));
-		po_array_add(&a[5], body_datum(w));
-		po_array_add_uuid(&a[6], &w->correlation_id);
+		po_array_add_text(&a[6], w->endpoint->path);
+		po_array_add(&a[7], BoolGetDatum(w->form_encoded));
+		po_array_add(&a[8], body_datum(w));
+		po_array_add_uuid(&a[9], &w->correlation_id);
 	}
-	if (array[false][0].n > 0)
-	{
-		args[0] = TimestampTzGetDatum(po_now());
-		for (int c = 0; c < 10; c++)
-			args[c + 1] = po_array_datum(&array[false][c]);
-		po_exec(&insert_payloads, args, NULL);
-	}
-	if (array[true][0].n > 0)
-	{
-		for (int c = 0; c < 6; c++)
-			args[c] = po_array_datum(&array[true][updated[c]]);
-		po_exec(&update_payloads, args, NULL);
-	}
+	(void) po_exec_rows(&insert_payloads, &now, array[false]);
+	(void) po_exec_rows(&update_payloads, NULL, array[true]);
 }

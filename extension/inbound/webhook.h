@@ -55,11 +55,12 @@ typedef struct PoWebhook
 	bool		yes;			/* a bare YES, where the tenant counts it as consent */
 	const char *word;
 	const PoRule *rule;
+	bool		from_stranger;	/* no lead has the phone */
 
 	/* what becomes of it */
 	bool		stored;			/* was received before, processed only now */
 	int			attempts;
-	bool		fresh;
+	bool		fresh;			/* first of its key */
 	pg_uuid_t	receipt_id;
 	PoOutcome	outcome;
 	PoPayloadStatus status;
@@ -80,10 +81,7 @@ extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);
 extern void po_write_payloads(PoWebhook **webhook, int n);
 
 /* decide.c */
-extern void po_lock_subjects(PoChangeSet *set, PoWebhook **webhook, int n);
+extern bool po_lock_subjects(PoChangeSet *set, PoWebhook **webhook, int n);
 extern void po_decide(PoChangeSet *set, PoWebhook *webhook);
-
-/* ingest.c */
-extern void po_process_webhooks(PoWebhook **webhook, int n);
 
 #endif

@@ -1,119 +1,16 @@
 /*
  * change_set.c
- *	  Changes of leads and of consent, decided in memory and written together.
- *
- * Locks are taken in one order by everybody, so that they cannot deadlock:
- * first the phones, by (tenant, phone), then the leads, by (tenant, lead id).
- * A phone that has no lead yet is locked before one is made for it, so that two
- * first messages make one lead; and an opt-out locks the phone before it looks
- * for the leads it has to suppress.
- *
- * Functions need SPI and the engine's owner as user.  Everything is palloc'd in
- * the current context, which must live until po_write_changes is done.
+ *	  Changes of leads and of consent, decided in memory; lead_rows.c reads and
+ *	  writes them.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/ids.h"
-#include "core/spi_plan.h"
 #include "lead/change_set.h"
-#include "utils/builtins.h"
-#include "utils/timestamp.h"
 
 static const char *const consent_name[] = {"unknown", "opted_in", "held", "opted_out"};
-
-static PoPlan select_known_phones = {
-	.name = "leads.known_phones",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT u.n::int FROM unnest($1, $2) WITH ORDINALITY AS u(tenant_id, phone, n)"
-	" WHERE EXISTS (SELECT FROM outreach.leads l"
-	" WHERE l.tenant_id = u.tenant_id AND l.phone = u.phone)",
-	.nargs = 2,
-	.argtype = {TEXTARRAYOID, TEXTARRAYOID}
-};
-
-static PoPlan lock_phones = {
-	.name = "phones.lock",
-	.expect = SPI_OK_INSERT_RETURNING,
-	.sql = "INSERT INTO outreach.phones AS p (tenant_id, phone)"
-	" SELECT u.tenant_id, u.phone FROM unnest($1, $2) AS u(tenant_id, phone)"
-	" ON CONFLICT (tenant_id, phone) DO UPDATE SET phone = EXCLUDED.phone"
-	" RETURNING p.tenant_id, p.phone, p.consent::text",
-	.nargs = 2,
-	.argtype = {TEXTARRAYOID, TEXTARRAYOID}
-};
-
-#define LEAD_COLUMNS \
-	"l.tenant_id, l.lead_id, l.phone, l.state::text, l.version, l.last_activity_at," \
-	" l.email IS NOT NULL"
-
-static PoPlan lock_leads = {
-	.name = "leads.lock",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT " LEAD_COLUMNS " FROM unnest($1, $2) AS u(tenant_id, phone)"
-	" JOIN outreach.leads l ON l.tenant_id = u.tenant_id AND l.phone = u.phone"
-	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l",
-	.nargs = 2,
-	.argtype = {TEXTARRAYOID, TEXTARRAYOID}
-};
-
-static PoPlan lock_lead = {
-	.name = "leads.lock_one",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT " LEAD_COLUMNS " FROM outreach.leads l"
-	" WHERE l.tenant_id = $1 AND l.lead_id = $2 FOR NO KEY UPDATE",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
-};
-
-static PoPlan insert_leads = {
-	.name = "leads.insert",
-	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.leads (tenant_id, lead_id, phone, state, version, email, source,"
-	" last_inbound_at, last_activity_at, created_at, updated_at)"
-	" SELECT u.tenant_id, u.lead_id, u.phone, u.state::outreach.lead_state, u.version, u.email,"
-	" u.source, CASE WHEN u.replied THEN $1 END, $1, $1, $1"
-	" FROM unnest($2, $3, $4, $5, $6, $7, $8, $9)"
-	" AS u(tenant_id, lead_id, phone, state, version, email, source, replied)",
-	.nargs = 9,
-	.argtype = {TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID}
-};
-
-static PoPlan update_leads = {
-	.name = "leads.update",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.leads l SET state = u.state::outreach.lead_state, version = u.version,"
-	" email = coalesce(l.email, u.email),"
-	" last_inbound_at = CASE WHEN u.replied THEN $1 ELSE l.last_inbound_at END,"
-	" last_activity_at = CASE WHEN u.replied THEN $1 ELSE l.last_activity_at END, updated_at = $1"
-	" FROM unnest($2, $3, $4, $5, $6, $7)"
-	" AS u(tenant_id, lead_id, state, version, email, replied)"
-	" WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
-	.nargs = 7,
-	.argtype = {TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-	TEXTARRAYOID, BOOLARRAYOID}
-};
-
-/* The registry takes the last of a phone's changes, the history all of them. */
-static PoPlan write_consent = {
-	.name = "consent.write",
-	.expect = SPI_OK_INSERT,
-	.sql = "WITH change AS (SELECT * FROM unnest($2, $3, $4, $5, $6, $7) WITH ORDINALITY"
-	" AS u(tenant_id, phone, event_id, consent, source, reason, n)),"
-	" registry AS (UPDATE outreach.phones p SET consent = u.consent::outreach.consent_status,"
-	" consent_source = u.source, consent_reason = u.reason, consent_at = $1"
-	" FROM (SELECT DISTINCT ON (tenant_id, phone) * FROM change ORDER BY tenant_id, phone, n DESC) u"
-	" WHERE p.tenant_id = u.tenant_id AND p.phone = u.phone)"
-	" INSERT INTO outreach.consent_history (tenant_id, phone, event_id, changed_at, consent,"
-	" source, reason) SELECT tenant_id, phone, event_id, $1, consent::outreach.consent_status,"
-	" source, reason FROM change",
-	.nargs = 7,
-	.argtype = {TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID, TEXTARRAYOID}
-};
 
 static int
 phone_key_compare(const void *a, const void *b)
@@ -141,115 +38,31 @@ po_phone_keys_sort(PoPhoneKey *key, int n)
 	return kept;
 }
 
-static void
-phone_key_args(const PoPhoneKey *key, int n, Datum args[2])
-{
-	PoArray		tenant_id;
-	PoArray		phone;
-
-	po_array_init(&tenant_id, TEXTOID, n);
-	po_array_init(&phone, TEXTOID, n);
-	for (int i = 0; i < n; i++)
-	{
-		po_array_add_text(&tenant_id, key[i].tenant_id);
-		po_array_add_text(&phone, key[i].phone);
-	}
-	args[0] = po_array_datum(&tenant_id);
-	args[1] = po_array_datum(&phone);
-}
-
 /*
- * po_find_phones_with_leads tells for each pair whether a lead has the phone,
- * without a lock.
- */
-void
-po_find_phones_with_leads(const PoPhoneKey *key, int n, bool *found)
-{
-	Datum		args[2];
-	uint64		rows;
-
-	memset(found, 0, n * sizeof(bool));
-	if (n == 0)
-		return;
-	phone_key_args(key, n, args);
-	rows = po_exec(&select_known_phones, args, NULL);
-	for (uint64 i = 0; i < rows; i++)
-		found[po_column_int(i, 1) - 1] = true;
-}
-
-/*
- * po_lock_phones locks the rows of the phones, making those that are missing.
- * To be called at most once a set, before any lead is locked, with sorted keys.
- */
-void
-po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
-{
-	Datum		args[2];
-
-	Assert(set->nphones == 0 && set->nleads == 0);
-	if (n == 0)
-		return;
-	phone_key_args(key, n, args);
-	set->nphones = po_exec(&lock_phones, args, NULL);
-	set->phone = palloc0(n * sizeof(PoPhone));
-	/* Rows come back in the order they went in. */
-	for (int i = 0; i < set->nphones; i++)
-	{
-		char	   *consent = po_column_text(i, 3);
-
-		set->phone[i].tenant_id = po_column_text(i, 1);
-		set->phone[i].phone = po_column_text(i, 2);
-		for (int c = 0; c < lengthof(consent_name); c++)
-			if (strcmp(consent, consent_name[c]) == 0)
-				set->phone[i].consent = c;
-	}
-}
-
-static void
-read_leads(PoChangeSet *set, uint64 n)
-{
-	set->max_leads = Max(n, 1);
-	set->lead = palloc0(set->max_leads * sizeof(PoLead));
-	set->nleads = n;
-	for (uint64 i = 0; i < n; i++)
-	{
-		PoLead	   *lead = &set->lead[i];
-
-		lead->tenant_id = po_column_text(i, 1);
-		lead->lead_id = po_column_text(i, 2);
-		lead->phone = po_column_text(i, 3);
-		lead->state = po_state_require(po_column_text(i, 4));
-		lead->version = po_column_int(i, 5);
-		lead->last_activity_at = po_column_time(i, 6);
-		lead->has_email = po_column_bool(i, 7);
-	}
-}
-
-/*
- * po_lock_leads_of_phones locks all leads that have one of the phones and reads
- * them as they are once locked.
- */
-void
-po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
-{
-	Datum		args[2];
-
-	Assert(set->nleads == 0);
-	phone_key_args(key, n, args);
-	read_leads(set, po_exec(&lock_leads, args, NULL));
-}
-
-/*
- * po_lock_lead locks one lead by its id; NULL when there is none.
+ * po_find_lead returns the locked lead, or NULL.
  */
 PoLead *
-po_lock_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id)
+po_find_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id)
 {
-	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(lead_id)};
+	int			low = 0;
+	int			high = set->nlocked;
 
-	Assert(set->nleads == 0);
-	read_leads(set, po_exec(&lock_lead, args, NULL));
-	return set->nleads > 0 ? &set->lead[0] : NULL;
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		PoLead	   *lead = &set->lead[middle];
+		int			c = strcmp(tenant_id, lead->tenant_id);
+
+		if (c == 0)
+			c = strcmp(lead_id, lead->lead_id);
+		if (c == 0)
+			return lead;
+		if (c < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
 }
 
 /*
@@ -348,6 +161,88 @@ po_lead_event(PoChangeSet *set, PoLead *lead, const char *event_type, const PoCa
 	return event;
 }
 
+/* Room for one more in an array that grows. */
+static void *
+grow(void *array, int n, int *max, size_t size)
+{
+	if (n < *max)
+		return array;
+	*max = Max(*max * 2, 8);
+	return array == NULL ? palloc(*max * size) : repalloc(array, *max * size);
+}
+
+static void
+cancel_timers(PoChangeSet *set, PoLead *lead, bool on_reply, const char *reason)
+{
+	PoTimerCancel *cancel;
+	int			kept = 0;
+
+	set->cancel = grow(set->cancel, set->ncancels, &set->max_cancels, sizeof(PoTimerCancel));
+	cancel = &set->cancel[set->ncancels++];
+	cancel->tenant_id = lead->tenant_id;
+	cancel->lead_id = lead->lead_id;
+	cancel->timer_type = NULL;
+	cancel->on_reply = on_reply;
+	cancel->reason = reason;
+	if (!on_reply)
+		lead->has_timers = false;
+	/* Those that this set itself was about to set. */
+	for (int i = 0; i < set->ntimers; i++)
+		if (strcmp(set->timer[i].lead_id, lead->lead_id) != 0 ||
+			strcmp(set->timer[i].tenant_id, lead->tenant_id) != 0 ||
+			(on_reply && !set->timer[i].cancel_on_reply))
+			set->timer[kept++] = set->timer[i];
+	set->ntimers = kept;
+}
+
+static void
+arm(PoChangeSet *set, PoLead *lead, const PoTimerType *type)
+{
+	PoNewTimer *timer = NULL;
+
+	for (int i = 0; i < set->ntimers && timer == NULL; i++)
+		if (strcmp(set->timer[i].lead_id, lead->lead_id) == 0 &&
+			strcmp(set->timer[i].tenant_id, lead->tenant_id) == 0 &&
+			strcmp(set->timer[i].timer_type, type->timer_type) == 0)
+			timer = &set->timer[i];
+	if (timer == NULL)
+	{
+		set->timer = grow(set->timer, set->ntimers, &set->max_timers, sizeof(PoNewTimer));
+		timer = &set->timer[set->ntimers++];
+	}
+	timer->tenant_id = lead->tenant_id;
+	timer->lead_id = lead->lead_id;
+	timer->timer_type = type->timer_type;
+	timer->trigger_at = po_timer_after(type->delay);
+	timer->action = type->action;
+	timer->action_payload = type->action_payload;
+	timer->cancel_on_reply = type->cancel_on_reply;
+	timer->max_attempts = type->max_attempts;
+	lead->has_timers = true;
+	lead->changed = true;
+}
+
+/*
+ * po_timers_of_state notes what entering a state does to a lead's timers.
+ */
+void
+po_timers_of_state(PoChangeSet *set, PoLead *lead, PoState from, PoState state)
+{
+	const PoTimerType *type;
+	int			n;
+
+	if ((state == PO_STATE_CLOSED || state == PO_STATE_SUPPRESSED) && lead->has_timers)
+		cancel_timers(set, lead, false, po_state_name(state));
+	/* Not silent any more, whoever noticed it. */
+	else if (from < PO_STATE_RESPONDED && state >= PO_STATE_RESPONDED && lead->has_timers &&
+			 !lead->replied)
+		cancel_timers(set, lead, true, po_state_name(state));
+	type = po_timer_types(lead->tenant_id, &n);
+	for (int i = 0; i < n; i++)
+		if (type[i].set_on == state && type[i].delay != NULL)
+			arm(set, lead, &type[i]);
+}
+
 static Jsonb *
 reason_payload(const PoCause *cause, const char *phone)
 {
@@ -356,6 +251,53 @@ reason_payload(const PoCause *cause, const char *phone)
 	po_object_string(object, "phone", phone);
 	po_object_string(object, "reason", cause->reason);
 	return po_object_end(object);
+}
+
+/*
+ * po_lead_replied notes that the lead wrote: what was planned for its silence
+ * is cancelled.
+ */
+void
+po_lead_replied(PoChangeSet *set, PoLead *lead)
+{
+	lead->replied = true;
+	lead->changed = true;
+	if (lead->has_timers)
+		cancel_timers(set, lead, true, "replied");
+}
+
+/*
+ * po_arm_timer sets a timer of one of the tenant's kinds at that kind's delay.
+ */
+void
+po_arm_timer(PoChangeSet *set, PoLead *lead, const char *timer_type)
+{
+	const PoTimerType *type = po_timer_type(lead->tenant_id, timer_type);
+
+	if (type == NULL || type->delay == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("tenant \"%s\" has no timer type \"%s\" with a delay", lead->tenant_id,
+						timer_type)));
+	arm(set, lead, type);
+}
+
+/*
+ * po_assign_agent hands the lead to an agent, with its event.
+ */
+void
+po_assign_agent(PoChangeSet *set, PoLead *lead, const char *agent, const PoCause *cause)
+{
+	PoObject   *object;
+
+	if (lead->agent != NULL && strcmp(lead->agent, agent) == 0)
+		return;
+	object = po_object_begin();
+	po_object_string(object, "agent", agent);
+	po_object_string(object, "previous_agent", lead->agent);
+	po_object_string(object, "reason", cause->reason);
+	po_lead_event(set, lead, "lead.agent.assigned", cause)->payload = po_object_end(object);
+	lead->agent = agent;
 }
 
 /*
@@ -376,6 +318,7 @@ po_change_state(PoChangeSet *set, PoLead *lead, PoState to, const PoCause *cause
 		event->previous_state = lead->state;
 		event->new_state = lead->state = path[i];
 		event->payload = reason_payload(cause, NULL);
+		po_timers_of_state(set, lead, event->previous_state, path[i]);
 	}
 	return steps;
 }
@@ -439,134 +382,6 @@ po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoC
 	return changed;
 }
 
-static void
-exec_recorded(PoPlan *plan, Datum *args)
-{
-	po_begin_recorded_changes();
-	PG_TRY();
-	{
-		po_exec(plan, args, NULL);
-	}
-	PG_FINALLY();
-	{
-		po_end_recorded_changes();
-	}
-	PG_END_TRY();
-}
-
-static void
-write_leads(PoChangeSet *set, bool created)
-{
-	PoArray		tenant_id,
-				lead_id,
-				phone,
-				state,
-				version,
-				email,
-				source,
-				replied;
-	Datum		args[9];
-
-	po_array_init(&tenant_id, TEXTOID, set->nleads);
-	po_array_init(&lead_id, TEXTOID, set->nleads);
-	po_array_init(&phone, TEXTOID, set->nleads);
-	po_array_init(&state, TEXTOID, set->nleads);
-	po_array_init(&version, INT4OID, set->nleads);
-	po_array_init(&email, TEXTOID, set->nleads);
-	po_array_init(&source, TEXTOID, set->nleads);
-	po_array_init(&replied, BOOLOID, set->nleads);
-	for (int i = 0; i < set->nleads; i++)
-	{
-		PoLead	   *lead = &set->lead[i];
-
-		if (!lead->changed || lead->created != created)
-			continue;
-		po_array_add_text(&tenant_id, lead->tenant_id);
-		po_array_add_text(&lead_id, lead->lead_id);
-		po_array_add_text(&phone, lead->phone);
-		po_array_add_text(&state, po_state_name(lead->state));
-		po_array_add(&version, Int32GetDatum(lead->version));
-		po_array_add_text(&email, lead->email);
-		po_array_add_text(&source, lead->source);
-		po_array_add(&replied, BoolGetDatum(lead->replied));
-	}
-	if (tenant_id.n == 0)
-		return;
-	args[0] = TimestampTzGetDatum(po_now());
-	args[1] = po_array_datum(&tenant_id);
-	args[2] = po_array_datum(&lead_id);
-	if (created)
-	{
-		args[3] = po_array_datum(&phone);
-		args[4] = po_array_datum(&state);
-		args[5] = po_array_datum(&version);
-		args[6] = po_array_datum(&email);
-		args[7] = po_array_datum(&source);
-		args[8] = po_array_datum(&replied);
-		po_exec(&insert_leads, args, NULL);
-	}
-	else
-	{
-		args[3] = po_array_datum(&state);
-		args[4] = po_array_datum(&version);
-		args[5] = po_array_datum(&email);
-		args[6] = po_array_datum(&replied);
-		exec_recorded(&update_leads, args);
-	}
-}
-
-static void
-write_consents(PoChangeSet *set)
-{
-	PoArray		tenant_id,
-				phone,
-				event_id,
-				consent,
-				source,
-				reason;
-	Datum		args[7];
-
-	if (set->nconsents == 0)
-		return;
-	po_array_init(&tenant_id, TEXTOID, set->nconsents);
-	po_array_init(&phone, TEXTOID, set->nconsents);
-	po_array_init(&event_id, UUIDOID, set->nconsents);
-	po_array_init(&consent, TEXTOID, set->nconsents);
-	po_array_init(&source, TEXTOID, set->nconsents);
-	po_array_init(&reason, TEXTOID, set->nconsents);
-	for (int i = 0; i < set->nconsents; i++)
-	{
-		PoConsentChange *change = &set->consent[i];
-
-		po_array_add_text(&tenant_id, set->phone[change->phone].tenant_id);
-		po_array_add_text(&phone, set->phone[change->phone].phone);
-		po_array_add_uuid(&event_id, &set->events.event[change->event].event_id);
-		po_array_add_text(&consent, consent_name[change->consent]);
-		po_array_add_text(&source, change->source);
-		po_array_add_text(&reason, change->reason);
-	}
-	args[0] = TimestampTzGetDatum(po_now());
-	args[1] = po_array_datum(&tenant_id);
-	args[2] = po_array_datum(&phone);
-	args[3] = po_array_datum(&event_id);
-	args[4] = po_array_datum(&consent);
-	args[5] = po_array_datum(&source);
-	args[6] = po_array_datum(&reason);
-	po_exec(&write_consent, args, NULL);
-}
-
-/*
- * po_write_changes writes all that was decided: leads, events, phones.
- */
-void
-po_write_changes(PoChangeSet *set)
-{
-	write_leads(set, true);
-	write_leads(set, false);
-	po_events_append(set->events.event, set->events.n);
-	write_consents(set);
-}
-
 /*
  * po_consent_name returns the name of a consent.
  */
@@ -574,4 +389,16 @@ const char *
 po_consent_name(PoConsent consent)
 {
 	return consent_name[consent];
+}
+
+/*
+ * po_consent_from_name is the reverse; an unknown name is an unknown consent.
+ */
+PoConsent
+po_consent_from_name(const char *name)
+{
+	for (int c = 0; c < lengthof(consent_name); c++)
+		if (strcmp(name, consent_name[c]) == 0)
+			return c;
+	return PO_CONSENT_UNKNOWN;
 }

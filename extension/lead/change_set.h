@@ -8,6 +8,7 @@
 #include "lead/event_log.h"
 #include "lead/phone.h"
 #include "lead/states.h"
+#include "lead/timer.h"
 
 /* In the order of the type outreach.consent_status. */
 typedef enum PoConsent
@@ -28,6 +29,8 @@ typedef struct PoLead
 	int			version;
 	TimestampTz last_activity_at;
 	bool		has_email;
+	bool		has_timers;
+	const char *agent;
 	/* what is to be written */
 	bool		created;
 	bool		changed;
@@ -68,6 +71,7 @@ typedef struct PoChangeSet
 {
 	PoEventList events;
 	PoLead	   *lead;			/* by tenant_id, lead_id; created ones at the end */
+	int			nlocked;		/* so many are sorted */
 	int			nleads;
 	int			max_leads;
 	PoPhone    *phone;			/* by tenant_id, phone */
@@ -75,7 +79,18 @@ typedef struct PoChangeSet
 	PoConsentChange *consent;
 	int			nconsents;
 	int			max_consents;
+	PoTimerCancel *cancel;		/* done before timers are set */
+	int			ncancels;
+	int			max_cancels;
+	PoNewTimer *timer;
+	int			ntimers;
+	int			max_timers;
 } PoChangeSet;
+
+/* What a statement that locks leads has to select from outreach.leads l. */
+#define PO_LEAD_COLUMNS \
+	"l.tenant_id, l.lead_id, l.phone, l.state::text, l.version, l.last_activity_at," \
+	" l.email IS NOT NULL, l.has_timers, l.assigned_agent"
 
 /* A (tenant, phone) pair; arrays of them are sorted and without repetitions. */
 typedef struct PoPhoneKey
@@ -85,22 +100,29 @@ typedef struct PoPhoneKey
 } PoPhoneKey;
 
 extern int	po_phone_keys_sort(PoPhoneKey *key, int n);
-extern void po_find_phones_with_leads(const PoPhoneKey *key, int n, bool *found);
 extern void po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
-extern PoLead *po_lock_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id);
+extern void po_read_leads(PoChangeSet *set, uint64 n);
+extern PoLead *po_require_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id);
 
+extern PoLead *po_find_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id);
 extern PoPhone *po_find_phone(PoChangeSet *set, const char *tenant_id, const char *phone);
 extern PoLead *po_find_subject(PoChangeSet *set, const char *tenant_id, const char *phone);
 extern PoLead *po_create_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id,
 							  const char *phone, const PoCause *cause);
 extern PoEvent *po_lead_event(PoChangeSet *set, PoLead *lead, const char *event_type,
 							  const PoCause *cause);
+extern void po_lead_replied(PoChangeSet *set, PoLead *lead);
+extern void po_timers_of_state(PoChangeSet *set, PoLead *lead, PoState from, PoState state);
+extern void po_arm_timer(PoChangeSet *set, PoLead *lead, const char *timer_type);
+extern void po_assign_agent(PoChangeSet *set, PoLead *lead, const char *agent,
+							const PoCause *cause);
 extern int	po_change_state(PoChangeSet *set, PoLead *lead, PoState to, const PoCause *cause);
 extern bool po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent,
 							  const PoCause *cause);
 extern void po_write_changes(PoChangeSet *set);
 
 extern const char *po_consent_name(PoConsent consent);
+extern PoConsent po_consent_from_name(const char *name);
 
 #endif

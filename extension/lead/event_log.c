@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/errors.h"
 #include "core/ids.h"
 #include "core/spi_plan.h"
 #include "lead/event_log.h"
@@ -23,22 +24,23 @@ struct PoObject
 	JsonbParseState *state;
 };
 
-static PoPlan insert_events = {
+static PoRowsPlan insert_events = {
 	.name = "events.insert",
 	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.events (tenant_id, event_id, occurred_at, event_type, source,"
+	.before = "INSERT INTO outreach.events (tenant_id, event_id, occurred_at, event_type, source,"
 	" lead_id, lead_version, previous_state, new_state, receipt_id, correlation_id,"
 	" dedupe_key, payload)"
 	" SELECT u.tenant_id, u.event_id, $1, u.event_type, u.source, u.lead_id, u.lead_version,"
 	" u.previous_state::outreach.lead_state, u.new_state::outreach.lead_state,"
-	" u.receipt_id, u.correlation_id, u.dedupe_key, u.payload"
-	" FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-	" AS u(tenant_id, event_id, event_type, source, lead_id, lead_version, previous_state,"
-	" new_state, receipt_id, correlation_id, dedupe_key, payload)",
-	.nargs = 13,
-	.argtype = {TIMESTAMPTZOID, TEXTARRAYOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, UUIDARRAYOID, UUIDARRAYOID,
-	TEXTARRAYOID, JSONBARRAYOID}
+	" u.receipt_id, u.correlation_id, u.dedupe_key, u.payload FROM",
+	.columns = "tenant_id, event_id, event_type, source, lead_id, lead_version, previous_state,"
+	" new_state, receipt_id, correlation_id, dedupe_key, payload",
+	.after = "",
+	.nfixed = 1,
+	.fixed = {TIMESTAMPTZOID},
+	.ncolumns = 12,
+	.element = {TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, UUIDOID,
+	UUIDOID, TEXTOID, JSONBOID}
 };
 
 /*
@@ -66,6 +68,30 @@ po_event_list_add(PoEventList *list, const char *tenant_id, const char *event_ty
 	return event;
 }
 
+static PoPlan select_event_type = {
+	.name = "events.type",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT 1 FROM outreach.event_types WHERE event_type = $1",
+	.nargs = 1,
+	.argtype = {TEXTOID}
+};
+
+/*
+ * po_require_event_type raises an error for a name that is not in
+ * outreach.event_types.  Needs SPI.
+ */
+void
+po_require_event_type(const char *event_type)
+{
+	Datum		args[1] = {CStringGetTextDatum(event_type)};
+
+	if (po_exec(&select_event_type, args, NULL) == 0)
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_UNKNOWN_EVENT_TYPE),
+				 errmsg("\"%s\" is not an event type", event_type),
+				 errhint("An administrator can add it to outreach.event_types.")));
+}
+
 /*
  * po_events_append writes the events and fills in their ids.  Needs SPI, the
  * engine's owner as user, and for events of a lead the lead's row lock.
@@ -73,15 +99,10 @@ po_event_list_add(PoEventList *list, const char *tenant_id, const char *event_ty
 void
 po_events_append(PoEvent *events, int n)
 {
-	Datum		args[13];
+	Datum		now = TimestampTzGetDatum(po_now());
 	PoArray		column[12];
-	static const Oid element[12] = {TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT4OID,
-	TEXTOID, TEXTOID, UUIDOID, UUIDOID, TEXTOID, JSONBOID};
 
-	if (n == 0)
-		return;
-	for (int c = 0; c < 12; c++)
-		po_array_init(&column[c], element[c], n);
+	po_rows_init(&insert_events, column, n);
 	for (int i = 0; i < n; i++)
 	{
 		PoEvent    *event = &events[i];
@@ -110,10 +131,7 @@ po_events_append(PoEvent *events, int n)
 		else
 			po_array_add_null(&column[11]);
 	}
-	args[0] = TimestampTzGetDatum(po_now());
-	for (int c = 0; c < 12; c++)
-		args[c + 1] = po_array_datum(&column[c]);
-	po_exec(&insert_events, args, NULL);
+	(void) po_exec_rows(&insert_events, &now, column);
 }
 
 /*

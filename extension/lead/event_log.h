@@ -37,6 +37,7 @@ typedef struct PoEventList
 
 extern PoEvent *po_event_list_add(PoEventList *list, const char *tenant_id,
 								  const char *event_type, const char *source);
+extern void po_require_event_type(const char *event_type);
 extern void po_events_append(PoEvent *events, int n);
 
 /* A jsonb object under construction. */

@@ -51,14 +51,6 @@ static PoPlan update_lead = {
 	TIMESTAMPTZOID}
 };
 
-static PoPlan select_event_type = {
-	.name = "lead_api.event_type",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT 1 FROM outreach.event_types WHERE event_type = $1",
-	.nargs = 1,
-	.argtype = {TEXTOID}
-};
-
 static PoPlan insert_event_key = {
 	.name = "lead_api.event_key",
 	.expect = SPI_OK_INSERT,
@@ -96,19 +88,6 @@ require_phone(const char *text)
 				 errdetail("It has %zu bytes.", strlen(text)),
 				 errhint("Give it as + and country code, or as a 10-digit number of the United States or Canada.")));
 	return phone;
-}
-
-static PoLead *
-require_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id)
-{
-	PoLead	   *lead = po_lock_lead(set, tenant_id, lead_id);
-
-	if (lead == NULL)
-		ereport(ERROR,
-				(errcode(PO_ERRCODE_UNKNOWN_LEAD),
-				 errmsg("tenant \"%s\" has no lead \"%s\"", tenant_id, lead_id),
-				 errhint("Make it with outreach.create_lead().")));
-	return lead;
 }
 
 /*
@@ -172,7 +151,7 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		lead = require_lead(&set, tenant_id, lead_id);
+		lead = po_require_lead(&set, tenant_id, lead_id);
 		if (po_exec(&update_lead, args, nulls) > 0)
 			(void) po_lead_event(&set, lead, "lead.updated", &cause);
 	}
@@ -203,7 +182,7 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 
 	po_require_tenant(tenant_id);
 	SPI_connect();
-	lead = require_lead(&set, tenant_id, lead_id);
+	lead = po_require_lead(&set, tenant_id, lead_id);
 	from = lead->state;
 	if (from != to && po_change_state(&set, lead, to, &cause) == 0)
 		po_illegal_transition(po_transitions(tenant_id), from, to);
@@ -284,12 +263,7 @@ po_api_record_event(PG_FUNCTION_ARGS)
 				 errmsg("dedupe_key is longer than 512 bytes")));
 	po_uuid_v7(event_id);
 	SPI_connect();
-	args[0] = CStringGetTextDatum(event_type);
-	if (po_exec(&select_event_type, args, NULL) == 0)
-		ereport(ERROR,
-				(errcode(PO_ERRCODE_UNKNOWN_EVENT_TYPE),
-				 errmsg("\"%s\" is not an event type", event_type),
-				 errhint("An administrator can add it to outreach.event_types.")));
+	po_require_event_type(event_type);
 	if (dedupe_key != NULL)
 	{
 		args[0] = CStringGetTextDatum(tenant_id);
@@ -302,7 +276,7 @@ po_api_record_event(PG_FUNCTION_ARGS)
 	if (!duplicate)
 	{
 		if (lead_id != NULL)
-			event = po_lead_event(&set, require_lead(&set, tenant_id, lead_id), event_type, &cause);
+			event = po_lead_event(&set, po_require_lead(&set, tenant_id, lead_id), event_type, &cause);
 		else
 			event = po_event_list_add(&set.events, tenant_id, event_type, cause.source);
 		event->event_id = *event_id;

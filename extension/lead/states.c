@@ -18,6 +18,7 @@
 #include "core/spi_plan.h"
 #include "core/tenant.h"
 #include "fmgr.h"
+#include "lead/change_set.h"
 #include "lead/event_log.h"
 #include "lead/states.h"
 #include "lib/stringinfo.h"
@@ -277,9 +278,11 @@ po_lead_state_changed(PG_FUNCTION_ARGS)
 	PoState		from;
 	PoState		to;
 	PoEvent		event = {0};
-	int			column[1];
-	Datum		value[1];
-	bool		isnull[1] = {false};
+	PoChangeSet set = {0};
+	PoLead		lead = {0};
+	int			column[2];
+	Datum		value[2];
+	bool		isnull[2] = {false, false};
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
@@ -306,8 +309,17 @@ po_lead_state_changed(PG_FUNCTION_ARGS)
 	event.new_state = to;
 	SPI_connect();
 	po_events_append(&event, 1);
+	/* It is a change like the engine's own, also for the timers. */
+	lead.tenant_id = event.tenant_id;
+	lead.lead_id = event.lead_id;
+	lead.has_timers = tuple_text(row, desc, "has_timers")[0] == 't';
+	po_timers_of_state(&set, &lead, from, to);
+	(void) po_cancel_timers(set.cancel, set.ncancels);
+	po_set_timers(set.timer, set.ntimers);
 	SPI_finish();
 
+	column[1] = SPI_fnumber(desc, "has_timers");
+	value[1] = BoolGetDatum(lead.has_timers);
 	value[0] = Int32GetDatum(event.lead_version);
-	return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 1, column, value, isnull));
+	return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 2, column, value, isnull));
 }

@@ -16,6 +16,15 @@ CREATE FUNCTION outreach.protect_shipped() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'po_protect_shipped';
 COMMENT ON FUNCTION outreach.protect_shipped() IS 'Trigger of tables with shipped rows: those of tenant * are the extension''s.';
 
+CREATE FUNCTION outreach.rows_to_do() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'po_rows_to_do';
+COMMENT ON FUNCTION outreach.rows_to_do() IS 'Trigger of tables that workers take their work from, for rows that do not come from the engine.';
+
+CREATE TRIGGER rows_to_do AFTER INSERT OR UPDATE ON outreach.lead_timers
+	FOR EACH STATEMENT EXECUTE FUNCTION outreach.rows_to_do();
+CREATE TRIGGER rows_to_do AFTER INSERT OR UPDATE ON outreach.inbound_payloads
+	FOR EACH STATEMENT EXECUTE FUNCTION outreach.rows_to_do();
+
 CREATE FUNCTION outreach.lead_state_changed() RETURNS trigger
 	LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'po_lead_state_changed';
@@ -24,6 +33,44 @@ COMMENT ON FUNCTION outreach.lead_state_changed() IS 'Trigger of outreach.leads:
 CREATE TRIGGER state_changed BEFORE UPDATE ON outreach.leads
 	FOR EACH ROW WHEN (OLD.state OPERATOR(pg_catalog.<>) NEW.state)
 	EXECUTE FUNCTION outreach.lead_state_changed();
+
+CREATE FUNCTION outreach.lead_gone() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM outreach.lead_timers t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION outreach.lead_gone() IS 'Trigger of leads: their timers go with them, so that none fires for a new lead of the same id.';
+
+CREATE TRIGGER lead_gone AFTER DELETE ON outreach.leads
+	FOR EACH ROW EXECUTE FUNCTION outreach.lead_gone();
+
+CREATE FUNCTION outreach.endpoint_gone() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM outreach.secrets s
+	 WHERE s.tenant_id = OLD.tenant_id AND s.purpose = 'endpoint' AND s.name = OLD.path;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION outreach.endpoint_gone() IS 'Trigger of endpoints: their secrets go with them, so that none opens a new endpoint of the same path.';
+
+CREATE TRIGGER endpoint_gone AFTER DELETE OR UPDATE OF tenant_id, path ON outreach.endpoints
+	FOR EACH ROW EXECUTE FUNCTION outreach.endpoint_gone();
+
+CREATE FUNCTION outreach.refuse_used_tenant() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF EXISTS (SELECT FROM outreach.endpoints e WHERE e.tenant_id = OLD.tenant_id)
+	   OR EXISTS (SELECT FROM outreach.leads l WHERE l.tenant_id = OLD.tenant_id) THEN
+		RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
+			MESSAGE = format('tenant "%s" has endpoints or leads', OLD.tenant_id);
+	END IF;
+	RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+END $$;
+COMMENT ON FUNCTION outreach.refuse_used_tenant() IS 'Trigger of tenants: one that has endpoints or leads stays.';
+
+CREATE TRIGGER refuse_used_tenant BEFORE DELETE OR UPDATE OF tenant_id ON outreach.tenants
+	FOR EACH ROW EXECUTE FUNCTION outreach.refuse_used_tenant();
 
 DO $$
 DECLARE
@@ -40,13 +87,13 @@ BEGIN
 
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'endpoints', 'event_types',
 								'lead_transitions', 'opt_out_words', 'payload_maps', 'providers', 'secrets',
-								'tenant_roles', 'tenants', 'webhook_kinds'] LOOP
+								'tenant_roles', 'tenants', 'timer_functions', 'timer_types', 'webhook_kinds'] LOOP
 		EXECUTE format('CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outreach.%I'
 					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.config_changed()', name);
 	END LOOP;
 
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
-								'opt_out_words', 'payload_maps', 'webhook_kinds'] LOOP
+								'opt_out_words', 'payload_maps', 'timer_types', 'webhook_kinds'] LOOP
 		EXECUTE format('CREATE TRIGGER protect_shipped BEFORE INSERT OR UPDATE OR DELETE ON outreach.%I'
 					   ' FOR EACH ROW EXECUTE FUNCTION outreach.protect_shipped()', name);
 		EXECUTE format('CREATE TRIGGER protect_shipped_truncate BEFORE TRUNCATE ON outreach.%I'

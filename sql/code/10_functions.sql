@@ -97,11 +97,11 @@ CREATE FUNCTION outreach.ingest_webhooks(envelopes jsonb[],
 	AS 'MODULE_PATHNAME', 'po_ingest_webhooks';
 COMMENT ON FUNCTION outreach.ingest_webhooks(jsonb[]) IS 'Takes many webhooks in in one transaction; a row for each, in order.';
 
-CREATE FUNCTION outreach.process_payloads(batch int DEFAULT 100) RETURNS int
+CREATE FUNCTION outreach.process_payloads(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS int
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 	AS 'MODULE_PATHNAME', 'po_process_payloads';
-COMMENT ON FUNCTION outreach.process_payloads(int) IS 'Processes payloads that are due: deferred ones, and those whose processing failed.';
+COMMENT ON FUNCTION outreach.process_payloads(int, timestamptz) IS 'Processes payloads that are due: deferred ones, and those whose processing failed.';
 
 CREATE FUNCTION outreach.store_secret(tenant_id text, purpose text, name text, secret text) RETURNS uuid
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_store_secret';
@@ -114,6 +114,79 @@ COMMENT ON FUNCTION outreach.check_secret(text, text) IS 'What is wrong with the
 CREATE FUNCTION outreach.require_admin() RETURNS void
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_require_admin_sql';
 COMMENT ON FUNCTION outreach.require_admin() IS 'Raises an error unless the session''s role administers the engine; not for callers.';
+
+CREATE FUNCTION outreach.set_timer(tenant_id text, lead_id text, timer_type text, trigger_at timestamptz DEFAULT NULL,
+	action text DEFAULT NULL, action_payload jsonb DEFAULT NULL,
+	OUT lead_id text, OUT timer_type text, OUT trigger_at timestamptz)
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	AS 'MODULE_PATHNAME', 'po_api_set_timer';
+COMMENT ON FUNCTION outreach.set_timer(text, text, text, timestamptz, text, jsonb) IS 'Sets a timer of a lead, or moves the one of its kind that is alive.';
+
+CREATE FUNCTION outreach.cancel_timer(tenant_id text, lead_id text, timer_type text DEFAULT NULL, reason text DEFAULT NULL) RETURNS int
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	AS 'MODULE_PATHNAME', 'po_api_cancel_timer';
+COMMENT ON FUNCTION outreach.cancel_timer(text, text, text, text) IS 'Cancels a lead''s living timer of a kind, or all of them; returns how many there were.';
+
+CREATE FUNCTION outreach.fire_timers(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS bigint[]
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	AS 'MODULE_PATHNAME', 'po_fire_timers';
+COMMENT ON FUNCTION outreach.fire_timers(int, timestamptz) IS 'Fires timers that are due; returns how many milliseconds each was late.';
+
+CREATE FUNCTION outreach.next_due(since timestamptz DEFAULT '-infinity') RETURNS timestamptz
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+	SELECT least((SELECT min(t.due_at) FROM outreach.lead_timers t WHERE t.due_at >= $1 AND t.due_at < 'infinity'),
+				 (SELECT min(p.next_attempt_at) FROM outreach.inbound_payloads p WHERE p.next_attempt_at >= $1 AND p.next_attempt_at < 'infinity'))
+$$;
+COMMENT ON FUNCTION outreach.next_due(timestamptz) IS 'When the next timer or payload of this database is due; null when there is none.';
+
+CREATE FUNCTION outreach.run_once(batch int DEFAULT 100, OUT timers int, OUT payloads int)
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT cardinality(outreach.fire_timers($1)), outreach.process_payloads($1)
+$$;
+COMMENT ON FUNCTION outreach.run_once(int) IS 'Does in this session what a worker would do in one cycle.';
+
+CREATE FUNCTION outreach.is_armed() RETURNS boolean
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT EXISTS (SELECT FROM outreach.arming a
+					WHERE a.armed AND a.system_identifier = (SELECT c.system_identifier FROM pg_control_system() c)
+					  AND a.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+$$;
+COMMENT ON FUNCTION outreach.is_armed() IS 'Whether background workers may work in this database.';
+
+CREATE FUNCTION outreach.arm() RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM outreach.require_admin();
+	INSERT INTO outreach.arming (armed, system_identifier, database)
+	SELECT true, c.system_identifier, d.oid FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()
+	ON CONFLICT ON CONSTRAINT arming_pkey DO UPDATE SET armed = true, system_identifier = EXCLUDED.system_identifier,
+		database = EXCLUDED.database, reason = NULL, changed_at = now();
+	PERFORM outreach.wake_workers();
+END $$;
+COMMENT ON FUNCTION outreach.arm() IS 'Lets background workers work in this database; needed once after a restore, a copy or pg_upgrade.';
+
+CREATE FUNCTION outreach.disarm(reason text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM outreach.require_admin();
+	INSERT INTO outreach.arming (armed, system_identifier, database, reason) VALUES (false, 0, 0, disarm.reason)
+	ON CONFLICT ON CONSTRAINT arming_pkey DO UPDATE SET armed = false, reason = EXCLUDED.reason, changed_at = now();
+	PERFORM outreach.wake_workers();
+END $$;
+COMMENT ON FUNCTION outreach.disarm(text) IS 'Makes background workers leave this database alone until arm(); a batch under way is finished.';
+
+CREATE FUNCTION outreach.wake_workers() RETURNS void
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_wake_workers';
+COMMENT ON FUNCTION outreach.wake_workers() IS 'Makes a background worker look at this database when the transaction commits.';
+
+CREATE FUNCTION outreach.worker_slots(OUT database oid, OUT state text, OUT worker_pid int, OUT next_due timestamptz,
+	OUT last_started timestamptz, OUT last_failed timestamptz, OUT last_sqlstate text, OUT failures int,
+	OUT timers_fired bigint, OUT payloads_processed bigint, OUT lateness bigint[]) RETURNS SETOF record
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_worker_slots';
+COMMENT ON FUNCTION outreach.worker_slots() IS 'What the launcher knows of each database.';
 
 CREATE FUNCTION outreach.make_partitions(months_ahead int DEFAULT 12) RETURNS int
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -142,6 +215,9 @@ BEGIN
 							   WHERE e.occurred_at >= low AND e.occurred_at < high);
 		EXECUTE format('CREATE TABLE outreach.%I PARTITION OF outreach.events FOR VALUES FROM (%L) TO (%L)',
 					   name, low, high);
+		EXECUTE format('CREATE INDEX %I ON outreach.%I (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL',
+					   name || '_lead', name);
+		EXECUTE format('CREATE INDEX %I ON outreach.%I USING brin (occurred_at)', name || '_time', name);
 		EXECUTE format('ALTER TABLE outreach.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
 		EXECUTE format('CREATE POLICY engine ON outreach.%I TO outreach_owner USING (true)', name);
 		EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.%I'
@@ -162,6 +238,10 @@ BEGIN
 	END IF;
 	INSERT INTO outreach.tenants (tenant_id, name) VALUES (create_tenant.tenant_id, coalesce(create_tenant.name, create_tenant.tenant_id))
 	ON CONFLICT ON CONSTRAINT tenants_pkey DO UPDATE SET name = EXCLUDED.name;
+	-- The first one arms the database, if it has not been restored or copied.
+	IF NOT EXISTS (SELECT FROM outreach.arming) THEN
+		PERFORM outreach.arm();
+	END IF;
 	PERFORM outreach.make_partitions();
 	RETURN create_tenant.tenant_id;
 END $$;
@@ -190,6 +270,8 @@ BEGIN
 	problem := CASE
 		WHEN path IS NULL OR path !~ '^/[A-Za-z0-9._~/-]{1,254}$' THEN
 			'path must begin with / and have letters, digits and . _ ~ / - after it, 255 at most'
+		WHEN path = '/healthz' OR path = '/readyz' OR path ~ '//|/\.\.?(/|$)' THEN
+			'path must not be one that outreach-shim answers itself or refuses: /healthz, /readyz, //, /./, /../'
 		WHEN NOT EXISTS (SELECT FROM outreach.providers p WHERE p.provider = create_endpoint.provider) THEN
 			format('there is no provider "%s"', provider)
 		WHEN scheme = 'twilio' AND public_url IS NULL THEN
@@ -279,6 +361,37 @@ BEGIN
 	RETURN revoke_tenant.tenant_id;
 END $$;
 COMMENT ON FUNCTION outreach.revoke_tenant(text, text) IS 'Takes back what grant_tenant() allowed.';
+
+CREATE FUNCTION outreach.register_timer_function(name text, function regprocedure) RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	arguments oidvector;
+BEGIN
+	PERFORM outreach.require_admin();
+	SELECT p.proargtypes INTO arguments FROM pg_proc p WHERE p.oid = function AND p.prokind = 'f' AND NOT p.proretset;
+	IF arguments IS DISTINCT FROM '25 25 3802'::oidvector OR name IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_function_definition',
+			MESSAGE = 'a timer function has a name and takes (tenant_id text, lead_id text, payload jsonb)';
+	END IF;
+	IF NOT has_function_privilege('outreach_worker', function, 'EXECUTE') THEN
+		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+			MESSAGE = format('outreach_worker may not execute %s', function),
+			HINT = format('GRANT EXECUTE ON FUNCTION %s TO outreach_worker', function);
+	END IF;
+	INSERT INTO outreach.timer_functions AS t (name, function) VALUES (register_timer_function.name, function::text)
+	ON CONFLICT ON CONSTRAINT timer_functions_pkey DO UPDATE SET function = EXCLUDED.function;
+	RETURN function;
+END $$;
+COMMENT ON FUNCTION outreach.register_timer_function(text, regprocedure) IS 'Allows timers to call a function, by a name; it runs as outreach_worker with the timer''s tenant entered.';
+
+CREATE FUNCTION outreach.drop_timer_function(name text) RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM outreach.require_admin();
+	DELETE FROM outreach.timer_functions t WHERE t.name = drop_timer_function.name;
+	RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION outreach.drop_timer_function(text) IS 'Takes back what register_timer_function() allowed.';
 
 CREATE FUNCTION outreach.verify(OUT tenant_id text, OUT lead_id text, OUT problem text) RETURNS SETOF record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

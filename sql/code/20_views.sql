@@ -20,3 +20,21 @@ CREATE VIEW outreach.webhooks_unfinished WITH (security_invoker = true, security
 	  FROM outreach.inbound_payloads p
 	 WHERE p.status OPERATOR(pg_catalog.<>) 'done'::outreach.payload_status;
 COMMENT ON VIEW outreach.webhooks_unfinished IS 'Webhooks that wait, failed, are given up, name no lead, or came with a used key and another body.';
+
+CREATE VIEW outreach.timers_ahead WITH (security_invoker = true, security_barrier = true) AS
+	SELECT t.tenant_id, t.lead_id, t.timer_type, t.trigger_at, t.due_at, t.action, t.action_payload, t.attempts, t.last_error
+	  FROM outreach.lead_timers t
+	 WHERE t.due_at IS NOT NULL;
+COMMENT ON VIEW outreach.timers_ahead IS 'Timers that have yet to fire.';
+
+CREATE VIEW outreach.timers_failed WITH (security_invoker = true, security_barrier = true) AS
+	SELECT t.tenant_id, t.lead_id, t.timer_type, t.trigger_at, t.action, t.action_payload, t.attempts, t.last_error, t.updated_at
+	  FROM outreach.lead_timers t
+	 WHERE t.due_at IS NULL AND t.executed_at IS NULL AND t.cancelled_at IS NULL;
+COMMENT ON VIEW outreach.timers_failed IS 'Timers that gave up after their last attempt.';
+
+CREATE VIEW outreach.worker_status WITH (security_invoker = true) AS
+	SELECT d.datname AS database, s.state, s.worker_pid, s.next_due, s.last_started, s.last_failed, s.last_sqlstate,
+		   s.failures, s.timers_fired, s.payloads_processed, s.lateness
+	  FROM outreach.worker_slots() s JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) s.database;
+COMMENT ON VIEW outreach.worker_status IS 'One row a database the launcher knows; lateness counts firings that were less than 1, 2, 4 … 1024 ms late, and later.';

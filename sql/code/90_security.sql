@@ -10,10 +10,10 @@ GRANT CREATE ON SCHEMA outreach TO outreach_owner;
 DO $$
 DECLARE
 	name text;
-	shared text[] := ARRAY['event_types', 'providers'];
+	shared text[] := ARRAY['arming', 'event_types', 'providers'];
 	shipped text[] := ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
-							'opt_out_words', 'payload_maps', 'webhook_kinds'];
-	secret text[] := ARRAY['secrets', 'tenant_roles'];
+							'opt_out_words', 'payload_maps', 'timer_types', 'webhook_kinds'];
+	secret text[] := ARRAY['secrets', 'tenant_roles', 'timer_functions'];
 	rows text;
 BEGIN
 	FOR name IN SELECT c.relname::text FROM pg_class c
@@ -66,23 +66,35 @@ GRANT EXECUTE ON FUNCTION
 	outreach.create_lead(text, text, text, text, text, text, text, text, jsonb),
 	outreach.transition_lead(text, text, text, text),
 	outreach.opt_out(text, text, text, text), outreach.opt_in(text, text, text, text),
-	outreach.record_event(text, text, text, jsonb, text), outreach.verify()
+	outreach.record_event(text, text, text, jsonb, text), outreach.verify(),
+	outreach.set_timer(text, text, text, timestamptz, text, jsonb),
+	outreach.cancel_timer(text, text, text, text)
 	TO outreach_app, outreach_admin;
+
+-- For row policies of the application's own tables, in functions that timers call.
+GRANT EXECUTE ON FUNCTION outreach.current_tenant() TO outreach_worker;
 
 GRANT EXECUTE ON FUNCTION
 	outreach.ingest_webhook(jsonb), outreach.ingest_webhooks(jsonb[])
 	TO outreach_ingress, outreach_admin;
 
 GRANT EXECUTE ON FUNCTION
-	outreach.ingest_counters(), outreach.process_payloads(int), outreach.make_partitions(int)
+	outreach.ingest_counters(), outreach.process_payloads(int, timestamptz), outreach.make_partitions(int),
+	outreach.fire_timers(int, timestamptz), outreach.run_once(int), outreach.next_due(timestamptz),
+	outreach.wake_workers(), outreach.worker_slots(), outreach.is_armed()
 	TO outreach_worker, outreach_admin;
 
 GRANT EXECUTE ON FUNCTION
 	outreach.create_tenant(text, text),
 	outreach.create_endpoint(text, text, text, text, text, text, text, text),
 	outreach.rotate_secret(text, text, text, interval), outreach.set_proof_key(text, text),
-	outreach.grant_tenant(text, text), outreach.revoke_tenant(text, text)
+	outreach.grant_tenant(text, text), outreach.revoke_tenant(text, text),
+	outreach.register_timer_function(text, regprocedure), outreach.drop_timer_function(text),
+	outreach.arm(), outreach.disarm(text)
 	TO outreach_admin;
+
+-- It tells of other databases.
+REVOKE SELECT ON outreach.worker_status FROM outreach_app;
 
 -- A dump carries the rows; the shipped ones come with the extension.
 DO $$
@@ -91,12 +103,15 @@ DECLARE
 BEGIN
 	FOREACH name IN ARRAY ARRAY['tenants', 'tenant_roles', 'secrets', 'endpoints', 'webhook_receipts',
 								'inbound_payloads', 'events_default', 'event_keys', 'leads', 'phones',
-								'consent_history'] LOOP
+								'consent_history', 'lead_timers', 'timer_functions', 'arming'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');
 	END LOOP;
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
-								'opt_out_words', 'payload_maps', 'webhook_kinds'] LOOP
+								'opt_out_words', 'payload_maps', 'timer_types', 'webhook_kinds'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, 'WHERE tenant_id <> ''*''');
 	END LOOP;
 	PERFORM pg_extension_config_dump('outreach.event_types', 'WHERE NOT shipped');
 END $$;
+
+-- A worker looks at the database once this transaction has committed.
+SELECT outreach.wake_workers();

@@ -6,6 +6,8 @@ INSERT INTO outreach.event_types (event_type, description, shipped) VALUES
 	('consent.opted_out', 'A phone opted out.', true),
 	('contact.updated', 'A contact behind leads changed.', true),
 	('inbox.sla.breached', 'An inbox item was not answered in time.', true),
+	('lead.agent.assigned', 'A lead was handed to an agent.', true),
+	('lead.archived', 'Nothing came of a lead for long enough.', true),
 	('lead.created', 'A lead was made.', true),
 	('lead.state.changed', 'A lead changed its state.', true),
 	('lead.updated', 'Fields of a lead changed.', true),
@@ -14,6 +16,8 @@ INSERT INTO outreach.event_types (event_type, description, shipped) VALUES
 	('message.outbound.retry_attempted', 'A message was tried again.', true),
 	('message.outbound.sent', 'A provider accepted a message.', true),
 	('routing.unmapped_pool', 'A message to a pool number belonged to no active thread.', true),
+	('timer.failed', 'A timer gave up after its last attempt.', true),
+	('timer.fired', 'A timer fired; its actions are in the events beside.', true),
 	('webhook.inbound.duplicate_rejected', 'A webhook came again and had no effect.', true),
 	('webhook.inbound.failed', 'A webhook was kept, but its processing failed.', true),
 	('webhook.inbound.received', 'A webhook was received; the payload holds what it carried and how it was classified.', true);

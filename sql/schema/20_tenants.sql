@@ -6,8 +6,12 @@ CREATE TABLE outreach.tenants (
 	yes_opts_in boolean NOT NULL DEFAULT false,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (tenant_id),
-	CHECK (tenant_id OPERATOR(pg_catalog.<>) '*' AND length(tenant_id) BETWEEN 1 AND 64)
+	CHECK (tenant_id OPERATOR(pg_catalog.<>) '*' AND length(tenant_id) BETWEEN 1 AND 64),
+	-- an error for a name that is no time zone
+	CHECK (pg_catalog.timezone(time_zone, '2000-01-01 00:00:00+00'::timestamptz) IS NOT NULL)
 );
+-- No table has a foreign key to another that a dump carries: pg_restore --jobs does
+-- not keep the order of an extension's tables.
 COMMENT ON TABLE outreach.tenants IS 'Teams, with their configuration.';
 COMMENT ON COLUMN outreach.tenants.time_zone IS 'Where the tenant''s days begin, as an IANA name.';
 COMMENT ON COLUMN outreach.tenants.client IS 'Which set of outreach.classification_rules applies; ''*'' is the general one.';
@@ -30,7 +34,6 @@ CREATE TABLE outreach.secrets (
 	created_at timestamptz NOT NULL DEFAULT now(),
 	expires_at timestamptz,
 	PRIMARY KEY (tenant_id, purpose, name, secret_id),
-	FOREIGN KEY (tenant_id) REFERENCES outreach.tenants,
 	CHECK (purpose OPERATOR(pg_catalog.=) 'endpoint' OR purpose OPERATOR(pg_catalog.=) 'proof')
 );
 COMMENT ON TABLE outreach.secrets IS 'Secrets sealed with AES-256-GCM by the key in outreach.secret_key_file; no SQL function returns one.';

@@ -19,7 +19,6 @@ CREATE TABLE outreach.endpoints (
 	mode text COLLATE "C" NOT NULL DEFAULT 'immediate',
 	created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (path),
-	FOREIGN KEY (tenant_id) REFERENCES outreach.tenants,
 	FOREIGN KEY (provider) REFERENCES outreach.providers,
 	CHECK (mode OPERATOR(pg_catalog.=) 'immediate' OR mode OPERATOR(pg_catalog.=) 'deferred')
 );
@@ -101,6 +100,9 @@ CREATE TABLE outreach.inbound_payloads (
 );
 -- What waits, in the order in which it is taken.
 CREATE INDEX inbound_payloads_due ON outreach.inbound_payloads (next_attempt_at)
+	WHERE next_attempt_at < 'infinity';
+-- For a backlog, in which the tenants take turns.
+CREATE INDEX inbound_payloads_due_of_tenant ON outreach.inbound_payloads (tenant_id, next_attempt_at)
 	WHERE next_attempt_at IS NOT NULL;
 COMMENT ON TABLE outreach.inbound_payloads IS 'The raw body of each receipt and where its processing stands.';
 COMMENT ON COLUMN outreach.inbound_payloads.last_error IS 'SQLSTATE and fixed text: never a part of the payload.';

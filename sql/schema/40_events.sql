@@ -22,13 +22,15 @@ CREATE TABLE outreach.events (
 	dedupe_key text COLLATE "C",
 	payload jsonb
 ) PARTITION BY RANGE (occurred_at);
-CREATE INDEX events_lead ON outreach.events (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL;
-CREATE INDEX events_time ON outreach.events USING brin (occurred_at);
 COMMENT ON TABLE outreach.events IS 'What happened: append-only for everyone; retention drops whole partitions.';
 COMMENT ON COLUMN outreach.events.lead_version IS 'Counts the events of a lead without gaps: their order, whatever the clock did.';
 
 -- Rows land here when no partition was made for their time: late, never lost.
 CREATE TABLE outreach.events_default PARTITION OF outreach.events DEFAULT;
+-- Each partition has these two of its own: one on outreach.events would make them
+-- when a restored dump attaches a partition, and again as the dump says.
+CREATE INDEX events_default_lead ON outreach.events_default (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL;
+CREATE INDEX events_default_time ON outreach.events_default USING brin (occurred_at);
 COMMENT ON TABLE outreach.events_default IS 'Events of times for which outreach.make_partitions() has made no partition.';
 
 CREATE TABLE outreach.event_keys (

@@ -10,17 +10,19 @@ CREATE TABLE outreach.leads (
 	company text,
 	source text COLLATE "C" NOT NULL,
 	attributes jsonb NOT NULL DEFAULT '{}',
+	assigned_agent text COLLATE "C",
+	has_timers boolean NOT NULL DEFAULT false,
 	last_inbound_at timestamptz,
 	last_activity_at timestamptz NOT NULL,
 	created_at timestamptz NOT NULL,
 	updated_at timestamptz NOT NULL,
-	PRIMARY KEY (tenant_id, lead_id),
-	FOREIGN KEY (tenant_id) REFERENCES outreach.tenants
+	PRIMARY KEY (tenant_id, lead_id)
 ) WITH (fillfactor = 80);
 -- A reply changes no indexed column, so that it stays a HOT update.
 CREATE INDEX leads_phone ON outreach.leads (tenant_id, phone) WHERE phone IS NOT NULL;
 COMMENT ON TABLE outreach.leads IS 'People worked by campaigns. lead_id is the app''s own id; the app keeps its own table beside this one.';
 COMMENT ON COLUMN outreach.leads.phone IS 'E.164. Several leads of a tenant may have one phone.';
+COMMENT ON COLUMN outreach.leads.has_timers IS 'Whether a timer may be alive: where not, a reply need not look for any.';
 COMMENT ON COLUMN outreach.leads.version IS 'Number of the lead''s newest event.';
 COMMENT ON COLUMN outreach.leads.last_activity_at IS 'When the lead was last touched, by us or by itself: of several leads with one phone, a reply belongs to the newest.';
 

@@ -24,7 +24,7 @@ CREATE FUNCTION outreach.new_function(lead_id int) RETURNS text LANGUAGE sql AS 
 GRANT ALL ON outreach.new_table TO PUBLIC, outreach_app;
 CREATE POLICY everybody ON outreach.leads USING (true);
 GRANT USAGE ON SCHEMA outreach TO PUBLIC;
-ALTER ROLE outreach_app LOGIN;
+ALTER ROLE outreach_app LOGIN PASSWORD 'known' CREATEDB;
 
 SELECT ok(EXISTS (SELECT FROM unexcused u WHERE u.rule = r.rule AND u.object LIKE r.object), 'found: ' || r.rule)
   FROM (VALUES
@@ -42,6 +42,7 @@ SELECT ok(EXISTS (SELECT FROM unexcused u WHERE u.rule = r.rule AND u.object LIK
 	('functions grant PUBLIC nothing', 'new_function'), ('functions belong to the engine', 'new_function'),
 	('functions are the extension''s', 'new_function'), ('functions have a name of their own', 'new_function'),
 	('functions of the app take a tenant', 'new_function'), ('owners are no superusers', 'outreach_app'),
+	('roles do not log in', 'outreach_app'), ('roles have no password', 'outreach_app'),
 	('the schema grants PUBLIC nothing', 'outreach')) AS r(rule, object);
 
 SELECT * FROM finish();

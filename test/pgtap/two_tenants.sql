@@ -43,6 +43,12 @@ SELECT outreach.create_endpoint(t, '/' || t, 'generic', 'token', 'secret-of-' ||
   FROM unnest('{tap_a,tap_b}'::text[]) AS t \g /dev/null
 SET outreach.clock = '2001-01-01 00:00:00+00';
 SELECT outreach.record_event(t, NULL, 'contact.updated') FROM unnest('{tap_a,tap_b}'::text[]) AS t \g /dev/null
+-- a timer to come, and one that gave up
+SELECT outreach.set_timer(t, 'lead_of_' || t, 'FOLLOW_UP', '2040-01-01', 'Hidden'),
+	   outreach.set_timer(t, 'lead_of_' || t, 'CALLBACK', '2001-01-01 00:00:00+00', 'Hidden', '{"to_state": "Hidden"}')
+  FROM unnest('{tap_a,tap_b}'::text[]) AS t \g /dev/null
+SELECT set_config('outreach.clock', clock, false), outreach.fire_timers()
+  FROM unnest('{2001-01-01 00:00:00+00,2001-01-01 01:00:00+00,2001-01-01 02:00:00+00}'::text[]) AS clock \g /dev/null
 RESET outreach.clock;
 INSERT INTO outreach.tenant_roles VALUES ('tap_b', 'outreach_worker');
 DO $$
@@ -84,7 +90,7 @@ CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text 
 	SELECT format('SELECT outreach.%I(%s)', p.proname, string_agg(format('%I => %L::%s', a.name,
 			CASE a.name WHEN 'tenant_id' THEN tenant WHEN 'lead_id' THEN lead WHEN 'phone' THEN '+12125550191'
 				WHEN 'to_state' THEN 'touched' WHEN 'from_state' THEN 'new' WHEN 'event_type' THEN 'contact.updated'
-				WHEN 'dedupe_key' THEN 'same key'
+				WHEN 'dedupe_key' THEN 'same key' WHEN 'trigger_at' THEN '2040-01-01'
 				ELSE CASE format_type(a.type, NULL) WHEN 'jsonb' THEN '{}' WHEN 'integer' THEN '1' WHEN 'boolean' THEN 'true'
 					WHEN 'interval' THEN '1 hour' ELSE 'Given' END END,
 			format_type(a.type, NULL)), ', ' ORDER BY a.n))
@@ -116,7 +122,8 @@ SELECT matches(pg_temp.try(format(s, name)), '^42501 permission denied', format(
  WHERE of_tenant AND relkind <> 'v' ORDER BY name, s;
 SELECT matches(pg_temp.try(format(s, name)), '^(42501|55000|42809|0A000) ', format(s, name))
   FROM relation, unnest(ARRAY['INSERT INTO outreach.%I DEFAULT VALUES', 'UPDATE outreach.%I SET tenant_id = ''tap_b''', 'DELETE FROM outreach.%I']) AS s
- WHERE relkind = 'v' ORDER BY name, s;
+ WHERE of_tenant AND relkind = 'v' ORDER BY name, s;
+SELECT is(pg_temp.try('SELECT FROM outreach.worker_status'), '42501 permission denied for view worker_status', 'app in a: nothing of other databases');
 
 -- Functions
 SELECT cmp_ok((SELECT count(*) FROM of_app), '>', 6::bigint, 'there are functions to call');

@@ -45,3 +45,20 @@ SELECT pg_temp.error($$SELECT outreach.create_endpoint('team_endpoint', '/w/x', 
 SELECT pg_temp.error($$SHOW outreach.secret_key_file$$);
 RESET ROLE;
 DROP ROLE regress_endpoint_app;
+
+-- What the shim answers itself, or refuses
+SELECT path, pg_temp.error(format($$SELECT outreach.create_endpoint('team_endpoint', %L, 'generic', 'none')$$, path)) AS refused
+  FROM unnest('{/healthz,/readyz,//w/x,/w//x,/w/./x,/w/../x,/..}'::text[]) AS path;
+SELECT outreach.create_endpoint('team_endpoint', '/w/..x.', 'generic', 'none');
+
+-- A secret goes with its endpoint, and opens no later one of the same path.
+CREATE FUNCTION pg_temp.knock(token text) RETURNS text LANGUAGE sql AS $$
+	SELECT outcome FROM outreach.ingest_webhook(pg_catalog.jsonb_build_object('path', '/w/again', 'query', 'token=' || $1,
+		'body', pg_catalog.jsonb_build_object('event', 'x', 'id', $1)::text))
+$$;
+SELECT outreach.create_endpoint('team_endpoint', '/w/again', 'generic', 'token', 'the-first-secret-there');
+SELECT pg_temp.knock('the-first-secret-there');
+DELETE FROM outreach.endpoints WHERE path = '/w/again';
+SELECT count(*) FROM outreach.secrets WHERE name = '/w/again';
+SELECT outreach.create_endpoint('team_endpoint', '/w/again', 'generic', 'token', 'the-second-secret-there');
+SELECT pg_temp.knock('the-first-secret-there') AS first, pg_temp.knock('the-second-secret-there') AS second;

@@ -47,3 +47,8 @@ SELECT pg_temp.error($$SELECT outreach.create_lead('team_nobody', 'lead_1')$$);
 RESET ROLE;
 SELECT outreach.revoke_tenant('*', 'regress_tenants_app');
 DROP ROLE regress_tenants_app, regress_tenants_admin, regress_tenants_member;
+-- A tenant in use stays, under its name and in a time zone.
+SELECT pg_temp.error($$DELETE FROM outreach.tenants WHERE tenant_id = 'team_tenants_2'$$);
+SELECT pg_temp.error($$UPDATE outreach.tenants SET tenant_id = 'team_tenants_3' WHERE tenant_id = 'team_tenants_2'$$);
+SELECT pg_temp.error($$UPDATE outreach.tenants SET time_zone = 'Nowhere/Land' WHERE tenant_id = 'team_tenants_2'$$);
+UPDATE outreach.tenants SET time_zone = 'America/Denver' WHERE tenant_id = 'team_tenants_2';

@@ -16,7 +16,7 @@ use IPC::Run ();
 use JSON::PP;
 use Test::More;
 
-my $node = new_cluster(conf => "timezone = 'UTC'\n");
+my $node = new_cluster(conf => "timezone = 'UTC'\noutreach.max_workers = 0\n");
 my $dir = PostgreSQL::Test::Utils::tempdir();
 $node->safe_psql('postgres', 'CREATE DATABASE plain');
 create_extension($node, 'plain');

@@ -3,14 +3,18 @@
  *	  What happens when the library is loaded: registration, and nothing else.
  *
  * Everything works in a session that loads the library on first use; only the
- * shared counters need shared_preload_libraries.
+ * shared counters and the background workers need shared_preload_libraries.
  */
 #include "postgres.h"
 
 #include "core/compat.h"
 #include "core/counters.h"
 #include "core/settings.h"
+#include "core/shared.h"
+#include "core/wakeup.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "worker/launcher.h"
 
 PG_MODULE_MAGIC;
 
@@ -21,4 +25,9 @@ _PG_init(void)
 {
 	po_define_settings();
 	po_counters_init();
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	po_shared_init();
+	po_wakeup_init();
+	po_launcher_init();
 }

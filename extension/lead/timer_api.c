@@ -1,0 +1,145 @@
+/*
+ * timer_api.c
+ *	  The SQL functions about timers.
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "core/args.h"
+#include "core/compat.h"
+#include "core/spi_plan.h"
+#include "core/tenant.h"
+#include "core/wakeup.h"
+#include "fmgr.h"
+#include "lead/change_set.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(po_api_set_timer);
+PG_FUNCTION_INFO_V1(po_api_cancel_timer);
+PG_FUNCTION_INFO_V1(po_rows_to_do);
+PG_FUNCTION_INFO_V1(po_wake_workers);
+
+/*
+ * set_timer(tenant_id, lead_id, timer_type, trigger_at, action, action_payload)
+ */
+Datum
+po_api_set_timer(PG_FUNCTION_ARGS)
+{
+	PoNewTimer	timer = {
+		.tenant_id = po_arg_id(fcinfo, 0, "tenant_id"),
+		.lead_id = po_arg_id(fcinfo, 1, "lead_id"),
+		.timer_type = po_arg_id(fcinfo, 2, "timer_type"),
+		.action = po_arg_text(fcinfo, 4, "action"),
+		.action_payload = PG_ARGISNULL(5) ? NULL : PG_GETARG_JSONB_P(5)
+	};
+	PoChangeSet set = {0};
+	const PoTimerType *type;
+	const char *problem;
+	PoLead	   *lead;
+	Datum		values[3];
+	bool		isnull[3] = {false};
+
+	po_require_tenant(timer.tenant_id);
+	type = po_timer_type(timer.tenant_id, timer.timer_type);
+	if (type == NULL && timer.action_payload == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("tenant \"%s\" has no timer type \"%s\"", timer.tenant_id, timer.timer_type),
+				 errhint("Give action_payload, or insert the type into outreach.timer_types.")));
+	if (!PG_ARGISNULL(3))
+		timer.trigger_at = PG_GETARG_TIMESTAMPTZ(3);
+	else if (type != NULL && type->delay != NULL)
+		timer.trigger_at = po_timer_after(type->delay);
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("timer type \"%s\" has no delay, so that trigger_at is needed", timer.timer_type),
+				 errhint("Give trigger_at, or a delay in outreach.timer_types.")));
+	if (TIMESTAMP_NOT_FINITE(timer.trigger_at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("trigger_at must be finite")));
+	if (timer.action == NULL)
+		timer.action = type != NULL ? type->action : "event";
+	if (timer.action_payload == NULL)
+		timer.action_payload = type->action_payload;
+	problem = po_check_action_payload(timer.action_payload);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s", problem)));
+	timer.cancel_on_reply = type == NULL || type->cancel_on_reply;
+	timer.max_attempts = type != NULL ? type->max_attempts : 3;
+
+	SPI_connect();
+	lead = po_require_lead(&set, timer.tenant_id, timer.lead_id);
+	po_set_timers(&timer, 1);
+	if (!lead->has_timers)
+	{
+		lead->has_timers = true;
+		lead->changed = true;
+		po_write_changes(&set);
+	}
+	SPI_finish();
+
+	values[0] = CStringGetTextDatum(timer.lead_id);
+	values[1] = CStringGetTextDatum(timer.timer_type);
+	values[2] = TimestampTzGetDatum(timer.trigger_at);
+	return po_result_row(fcinfo, values, isnull);
+}
+
+/*
+ * cancel_timer(tenant_id, lead_id, timer_type, reason): timer_type null for all.
+ */
+Datum
+po_api_cancel_timer(PG_FUNCTION_ARGS)
+{
+	PoTimerCancel cancel = {
+		.tenant_id = po_arg_id(fcinfo, 0, "tenant_id"),
+		.lead_id = po_arg_id(fcinfo, 1, "lead_id"),
+		.timer_type = PG_ARGISNULL(2) ? NULL : po_arg_id(fcinfo, 2, "timer_type"),
+		.reason = po_arg_text(fcinfo, 3, "reason")
+	};
+	PoChangeSet set = {0};
+	int			n;
+
+	po_require_tenant(cancel.tenant_id);
+	SPI_connect();
+	(void) po_require_lead(&set, cancel.tenant_id, cancel.lead_id);
+	n = po_cancel_timers(&cancel, 1);
+	SPI_finish();
+	PG_RETURN_INT32(n);
+}
+
+/*
+ * wake_workers(): makes a worker look at this database when the transaction
+ * commits.
+ */
+Datum
+po_wake_workers(PG_FUNCTION_ARGS)
+{
+	po_wake_at(DT_NOBEGIN);
+	PG_RETURN_VOID();
+}
+
+/*
+ * po_rows_to_do is the statement trigger of the tables that workers take their
+ * work from.  The engine, the owner, wakes them for exactly what it writes; of
+ * what an administrator writes nothing is known.
+ */
+Datum
+po_rows_to_do(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("not called by trigger manager")));
+	if (trigger->tg_relation->rd_rel->relowner != GetUserId())
+		po_wake_at(DT_NOBEGIN);
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,332 @@
+/*
+ * worker.c
+ *	  A worker: one process in one database, for as long as there is work.
+ *
+ * It connects as outreach_worker and has no rights but to call the engine's
+ * functions.  One loop, one wait: a bounded batch of each activity in a
+ * transaction of its own, then sleep until the next is due or somebody commits
+ * something earlier.  An error of an item is the activity's business; anything
+ * else ends the process, and the launcher starts another after a pause.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "core/compat.h"
+#include "core/shared.h"
+#include "core/spi_plan.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "worker/launcher.h"
+
+#define BATCH			500
+#define LINGER_MS		5000	/* stay that long with nothing to do */
+#define TURN_MS			2000	/* leave after that where others wait */
+#define BUSY_WAIT_MS	20		/* what is due is held by somebody else */
+#define LONGEST_WAIT_MS	1000	/* so that a jump of the clock hurts no longer */
+
+static const char *const session_setting[][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"statement_timeout", "0"},
+	{"lock_timeout", "0"},
+	{"idle_in_transaction_session_timeout", "0"},
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_read_only", "off"},
+	{"synchronous_commit", "on"}
+};
+
+static int	my_slot = -1;
+static bool ended_well = false;
+static int	last_sqlstate = 0;
+
+static PoPlan fire_timers = {
+	.name = "worker.timers",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT outreach.fire_timers($1, $2)",
+	.nargs = 2,
+	.argtype = {INT4OID, TIMESTAMPTZOID}
+};
+
+static PoPlan process_payloads = {
+	.name = "worker.payloads",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT outreach.process_payloads($1, $2)",
+	.nargs = 2,
+	.argtype = {INT4OID, TIMESTAMPTZOID}
+};
+
+static PoPlan next_due = {
+	.name = "worker.next",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT outreach.next_due($1), outreach.is_armed()",
+	.nargs = 1,
+	.argtype = {TIMESTAMPTZOID}
+};
+
+static void
+detach(int code, Datum arg)
+{
+	po_shared_detach_worker(my_slot, ended_well, ShutdownRequestPending, last_sqlstate);
+}
+
+static void
+leave(PoDatabaseState state)
+{
+	po_shared_found(my_slot, state);
+	ended_well = true;
+	proc_exit(0);
+}
+
+/*
+ * What the database has: nothing, or the extension and of which version.  Keeps
+ * it from being dropped until the transaction ends.
+ */
+static PoDatabaseState
+look_at_extension(void)
+{
+	PoDatabaseState state = PO_DATABASE_ABSENT;
+	Oid			extension = get_extension_oid("pg_outreach", true);
+	Relation	relation;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!OidIsValid(extension))
+		return state;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	relation = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+	scan = systable_beginscan(relation, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion,
+										   RelationGetDescr(relation), &isnull);
+
+		state = strcmp(TextDatumGetCString(version), PO_VERSION) == 0
+			? PO_DATABASE_PRESENT : PO_DATABASE_OTHER_VERSION;
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return state;
+}
+
+/*
+ * Begins a transaction of an activity; ends the process where the extension is
+ * gone, or not of the library's version.
+ */
+static void
+begin(const char *activity)
+{
+	PoDatabaseState state;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	state = look_at_extension();
+	if (state == PO_DATABASE_OTHER_VERSION)
+		ereport(LOG,
+				(errmsg("extension pg_outreach of this database is not of the library's version %s",
+						PO_VERSION),
+				 errhint("Run ALTER EXTENSION pg_outreach UPDATE.")));
+	if (state != PO_DATABASE_PRESENT)
+		leave(state);
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+static void
+finish(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* A batch of timers; returns whether there may be more. */
+static int
+do_timers(TimestampTz since)
+{
+	Datum		args[2] = {Int32GetDatum(BATCH), TimestampTzGetDatum(since)};
+	bool		isnull;
+	Datum	   *element;
+	int64	   *late;
+	int			n;
+
+	begin("firing timers");
+	(void) po_exec(&fire_timers, args, NULL);
+	deconstruct_array(DatumGetArrayTypeP(po_column(0, 1, &isnull)), INT8OID, 8, FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &element, NULL, &n);
+	late = palloc(Max(n, 1) * sizeof(int64));
+	for (int i = 0; i < n; i++)
+		late[i] = DatumGetInt64(element[i]);
+	po_shared_count(my_slot, n, 0, late, n);
+	finish();
+	return n;
+}
+
+static int
+do_payloads(TimestampTz since)
+{
+	Datum		args[2] = {Int32GetDatum(BATCH), TimestampTzGetDatum(since)};
+	int			n;
+
+	begin("processing payloads");
+	(void) po_exec(&process_payloads, args, NULL);
+	n = po_column_int(0, 1);
+	po_shared_count(my_slot, 0, n, NULL, 0);
+	finish();
+	return n;
+}
+
+/* Ends the process where no work may be done. */
+static TimestampTz
+read_next_due(TimestampTz since)
+{
+	Datum		args[1] = {TimestampTzGetDatum(since)};
+	TimestampTz due;
+	bool		isnull;
+	bool		armed;
+	Datum		value;
+
+	begin("looking for what is next");
+	(void) po_exec(&next_due, args, NULL);
+	value = po_column(0, 1, &isnull);
+	due = isnull ? DT_NOEND : DatumGetTimestampTz(value);
+	armed = po_column_bool(0, 2);
+	finish();
+	if (!armed)
+	{
+		ereport(LOG,
+				(errmsg("no work is done in the background of this database: it is not armed"),
+				 errhint("SELECT outreach.arm() once it is what it is to be.")));
+		leave(PO_DATABASE_DISARMED);
+	}
+	return due;
+}
+
+/* The loop ends, and so does a statement that would keep it from that. */
+static void
+on_sigterm(SIGNAL_ARGS)
+{
+	int			saved_errno = errno;
+
+	ShutdownRequestPending = true;
+	QueryCancelPending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+	errno = saved_errno;
+}
+
+/* The loop; returns when there is nothing to do here, or others wait. */
+static void
+work(void)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	TimestampTz idle_since = began;
+	bool		first = true;
+
+	while (!ShutdownRequestPending)
+	{
+		TimestampTz known;
+		TimestampTz due;
+		TimestampTz now;
+		long		wait_ms;
+		int			done;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		/* What fired or was cancelled lies before what was known to be next. */
+		known = po_shared_forget_due(my_slot);
+		if (first)
+			(void) read_next_due(known);
+		done = do_timers(known) + do_payloads(known);
+		if (first)
+			po_shared_found(my_slot, PO_DATABASE_PRESENT);
+		first = false;
+		due = po_shared_lower_due(my_slot, read_next_due(known));
+		pgstat_report_stat(false);
+
+		now = GetCurrentTimestamp();
+		/* The clock may have been set back. */
+		began = Min(began, now);
+		idle_since = done > 0 ? now : Min(idle_since, now);
+		if (po_shared_others_wait() && (due > now || now > began + TURN_MS * (int64) 1000))
+			return;
+		if (due > now + LINGER_MS * (int64) 1000 && now > idle_since + LINGER_MS * (int64) 1000)
+			return;
+		if (due <= now && done > 0)
+			continue;
+		wait_ms = due <= now ? BUSY_WAIT_MS : due == DT_NOEND ? LONGEST_WAIT_MS
+			: Min(LONGEST_WAIT_MS, TimestampDifferenceMilliseconds(now, due));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+/*
+ * po_worker_main is the process; its argument is its slot in shared memory.
+ */
+void
+po_worker_main(Datum arg)
+{
+	PoWorkerArgs args;
+
+	my_slot = DatumGetInt32(arg);
+	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, on_sigterm);
+	BackgroundWorkerUnblockSignals();
+	if (!po_shared_attach_worker(my_slot, args.database))
+		proc_exit(0);
+	before_shmem_exit(detach, (Datum) 0);
+	PG_TRY();
+	{
+		BackgroundWorkerInitializeConnectionByOid(args.database, args.role, 0);
+
+		/* However the database or the role is configured. */
+		for (int i = 0; i < lengthof(session_setting); i++)
+			SetConfigOption(session_setting[i][0], session_setting[i][1], PGC_SUSET,
+							PGC_S_OVERRIDE);
+		work();
+	}
+	PG_CATCH();
+	{
+		/* What was cancelled for SIGTERM is no error. */
+		if (ShutdownRequestPending)
+			proc_exit(0);
+		last_sqlstate = geterrcode();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	ended_well = true;
+	proc_exit(0);
+}

@@ -1,0 +1,70 @@
+/*
+ * worker_status.c
+ *	  What the launcher knows of each database, as rows.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/compat.h"
+#include "core/shared.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+static const char *const state_name[] = {
+	"unknown", "without extension", "served", "other version", "not armed", "held"
+};
+
+PG_FUNCTION_INFO_V1(po_worker_slots);
+
+/*
+ * worker_slots(): one row a database.
+ */
+Datum
+po_worker_slots(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	PoDatabaseSlot *slots = palloc(Max(po_shared_max_slots(), 1) * sizeof(PoDatabaseSlot));
+	int			n;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!po_shared_available())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("there are no background workers"),
+				 errdetail("The library is not in shared_preload_libraries."),
+				 errhint("Add pg_outreach to shared_preload_libraries and restart; until then call outreach.run_once().")));
+	n = po_shared_slots(slots);
+	for (int i = 0; i < n; i++)
+	{
+		PoDatabaseSlot *s = &slots[i];
+		Datum		buckets[PO_LATENESS_BUCKETS];
+		Datum		values[11];
+		bool		nulls[11] = {false};
+
+		if (!OidIsValid(s->database))
+			continue;
+		for (int b = 0; b < PO_LATENESS_BUCKETS; b++)
+			buckets[b] = Int64GetDatum((int64) s->lateness[b]);
+		values[0] = ObjectIdGetDatum(s->database);
+		values[1] = CStringGetTextDatum(state_name[s->state]);
+		values[2] = Int32GetDatum(s->worker_pid);
+		nulls[2] = s->worker_pid == 0;
+		values[3] = TimestampTzGetDatum(s->next_due);
+		values[4] = TimestampTzGetDatum(s->last_started);
+		nulls[4] = s->last_started == 0;
+		values[5] = TimestampTzGetDatum(s->last_failed);
+		nulls[5] = s->last_failed == 0;
+		values[6] = CStringGetTextDatum(unpack_sql_state(s->last_sqlstate));
+		nulls[6] = s->last_failed == 0;
+		values[7] = Int32GetDatum(s->failures);
+		values[8] = Int64GetDatum((int64) s->fired);
+		values[9] = Int64GetDatum((int64) s->processed);
+		values[10] = PointerGetDatum(construct_array(buckets, PO_LATENESS_BUCKETS, INT8OID, 8,
+													 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

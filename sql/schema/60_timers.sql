@@ -1,0 +1,71 @@
+-- Where work is done in the background.  A dump carries the row, and so does a
+-- copy of the database: elsewhere it does not match, and workers wait.
+CREATE TABLE outreach.arming (
+	singleton boolean NOT NULL DEFAULT true,
+	armed boolean NOT NULL,
+	system_identifier bigint NOT NULL,
+	database oid NOT NULL,
+	reason text,
+	changed_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (singleton),
+	CHECK (singleton)
+);
+COMMENT ON TABLE outreach.arming IS 'The cluster and database that background workers may work in; no row or another place: they wait for outreach.arm().';
+
+CREATE TABLE outreach.timer_types (
+	tenant_id text COLLATE "C" NOT NULL,
+	timer_type text COLLATE "C" NOT NULL,
+	delay interval,
+	action text NOT NULL,
+	action_payload jsonb NOT NULL DEFAULT '{}',
+	set_on outreach.lead_state,
+	cancel_on_reply boolean NOT NULL DEFAULT true,
+	max_attempts int NOT NULL DEFAULT 3,
+	PRIMARY KEY (tenant_id, timer_type),
+	CHECK (max_attempts BETWEEN 1 AND 100),
+	-- a lead does not enter it
+	CHECK (set_on OPERATOR(pg_catalog.<>) 'new'),
+	CHECK (jsonb_typeof(action_payload) OPERATOR(pg_catalog.=) 'object')
+);
+COMMENT ON TABLE outreach.timer_types IS 'Kinds of timer: when they fire and what they do. A tenant''s row replaces the row of ''*'' of the same name.';
+COMMENT ON COLUMN outreach.timer_types.delay IS 'From now to the firing, where set_timer() is not given a time.';
+COMMENT ON COLUMN outreach.timer_types.action_payload IS 'What a firing does, by key: to_state, agent, event_type, set_timer, call.';
+COMMENT ON COLUMN outreach.timer_types.set_on IS 'A lead that enters this state gets the timer.';
+
+CREATE TABLE outreach.timer_functions (
+	name text COLLATE "C" NOT NULL,
+	function text COLLATE "C" NOT NULL,
+	PRIMARY KEY (name)
+);
+COMMENT ON TABLE outreach.timer_functions IS 'SQL functions (tenant_id text, lead_id text, payload jsonb) that a timer''s action may call; they run as outreach_worker with the tenant entered.';
+COMMENT ON COLUMN outreach.timer_functions.function IS 'With schema and argument types; a reference by oid would stand in the way of pg_upgrade.';
+
+-- due_at is trigger_at, or the next try, while the timer is alive, and null
+-- once it fired, was cancelled or gave up: these indexes hold living timers alone.
+CREATE TABLE outreach.lead_timers (
+	tenant_id text COLLATE "C" NOT NULL,
+	timer_id uuid NOT NULL,
+	lead_id text COLLATE "C" NOT NULL,
+	timer_type text COLLATE "C" NOT NULL,
+	trigger_at timestamptz NOT NULL,
+	due_at timestamptz,
+	action text NOT NULL,
+	action_payload jsonb NOT NULL,
+	cancel_on_reply boolean NOT NULL,
+	attempts int NOT NULL DEFAULT 0,
+	max_attempts int NOT NULL,
+	last_error text,
+	executed_at timestamptz,
+	cancelled_at timestamptz,
+	cancel_reason text,
+	created_at timestamptz NOT NULL,
+	updated_at timestamptz NOT NULL,
+	PRIMARY KEY (tenant_id, timer_id),
+	CHECK (due_at < 'infinity')
+);
+CREATE UNIQUE INDEX lead_timers_alive ON outreach.lead_timers (tenant_id, lead_id, timer_type) WHERE due_at IS NOT NULL;
+CREATE INDEX lead_timers_due ON outreach.lead_timers (due_at) WHERE due_at < 'infinity';
+-- For a backlog, in which the tenants take turns.
+CREATE INDEX lead_timers_due_of_tenant ON outreach.lead_timers (tenant_id, due_at) WHERE due_at IS NOT NULL;
+COMMENT ON TABLE outreach.lead_timers IS 'Timers of leads, living and past. At most one of a kind is alive for a lead.';
+COMMENT ON COLUMN outreach.lead_timers.due_at IS 'When it is to fire; null once it fired, was cancelled, or gave up after max_attempts.';
