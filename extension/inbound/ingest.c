@@ -148,11 +148,11 @@ keep_failed(PoWebhook *webhook, int sqlstate)
 static void
 process_fresh(PoWebhook **webhook, int n)
 {
-	if (n == 0 || try_process(webhook, n) == 0)
-		return;
-	for (int i = 0; i < n; i++)
+	int			together = n > 0 ? try_process(webhook, n) : 0;
+
+	for (int i = 0; i < n && together != 0; i++)
 	{
-		int			sqlstate = try_process(&webhook[i], 1);
+		int			sqlstate = n == 1 ? together : try_process(&webhook[i], 1);
 
 		if (sqlstate != 0)
 			keep_failed(webhook[i], sqlstate);

@@ -51,6 +51,7 @@ typedef struct Running
 } Running;
 
 static Running *running;
+static TimestampTz shortage_until = 0;
 static Oid	worker_role = InvalidOid;
 static ProcessUtility_hook_type previous_utility;
 
@@ -143,6 +144,7 @@ collect_workers(void)
 		{
 			pfree(running[i].handle);
 			running[i].slot = -1;
+			shortage_until = 0;
 		}
 		else
 			n++;
@@ -167,7 +169,6 @@ is_running(int slot, const PoDatabaseSlot *slots)
 static long
 start_due(PoDatabaseSlot *slots)
 {
-	static TimestampTz shortage_until = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
 	int			free_workers = po_setting_max_workers - collect_workers();
