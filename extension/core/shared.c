@@ -21,7 +21,6 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
-#include "storage/procarray.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
@@ -349,7 +348,6 @@ po_shared_started(int slot)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	slot_of[slot].last_started = GetCurrentTimestamp();
-	slot_of[slot].stopped_well = false;
 	LWLockRelease(shared->lock);
 }
 
@@ -385,7 +383,6 @@ po_shared_detach_worker(int slot, bool well, bool asked, int sqlstate)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	s->worker_pid = 0;
 	shared->worker[slot] = NULL;
-	s->stopped_well = well;
 	if (well)
 		s->failures = 0;
 	else if (!asked)

@@ -28,7 +28,6 @@ typedef struct PoDatabaseSlot
 	TimestampTz start_after;	/* back-off after a failure */
 	int			failures;
 	int			worker_pid;		/* 0: none */
-	bool		stopped_well;	/* the last worker ended by itself */
 	TimestampTz last_started;
 	TimestampTz last_failed;
 	int			last_sqlstate;

@@ -36,7 +36,6 @@ typedef struct Firing
 	const char *timer_type;
 	pg_uuid_t	timer_id;
 	TimestampTz due_at;
-	TimestampTz trigger_at;
 	const char *action;
 	Jsonb	   *action_payload;
 	int			attempts;
@@ -108,7 +107,7 @@ static PoRowsPlan lock_leads = {
 static PoRowsPlan read_timers = {
 	.name = "fire.timers",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n::int, t.timer_type, t.due_at, t.trigger_at, t.action, t.action_payload,"
+	.before = "SELECT u.n::int, t.timer_type, t.due_at, t.action, t.action_payload,"
 	" t.attempts, t.max_attempts, t.cancel_on_reply FROM",
 	.columns = "tenant_id, timer_id",
 	.after = "JOIN outreach.lead_timers t ON t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id"
@@ -278,12 +277,11 @@ lock(PoChangeSet *set, Firing *firing, int n)
 
 		f->timer_type = po_column_text(r, 2);
 		f->due_at = po_column_time(r, 3);
-		f->trigger_at = po_column_time(r, 4);
-		f->action = po_column_text(r, 5);
-		f->action_payload = DatumGetJsonbPCopy(po_column(r, 6, &isnull));
-		f->attempts = po_column_int(r, 7);
-		f->max_attempts = po_column_int(r, 8);
-		f->cancel_on_reply = po_column_bool(r, 9);
+		f->action = po_column_text(r, 4);
+		f->action_payload = DatumGetJsonbPCopy(po_column(r, 5, &isnull));
+		f->attempts = po_column_int(r, 6);
+		f->max_attempts = po_column_int(r, 7);
+		f->cancel_on_reply = po_column_bool(r, 8);
 		f->locked = true;
 	}
 }
