@@ -61,7 +61,8 @@ CREATE TABLE outreach.lead_timers (
 	created_at timestamptz NOT NULL,
 	updated_at timestamptz NOT NULL,
 	PRIMARY KEY (tenant_id, timer_id),
-	CHECK (due_at < 'infinity')
+	CHECK (due_at < 'infinity'),
+	CHECK (jsonb_typeof(action_payload) OPERATOR(pg_catalog.=) 'object')
 );
 CREATE UNIQUE INDEX lead_timers_alive ON outreach.lead_timers (tenant_id, lead_id, timer_type) WHERE due_at IS NOT NULL;
 CREATE INDEX lead_timers_due ON outreach.lead_timers (due_at) WHERE due_at < 'infinity';

@@ -71,3 +71,6 @@ DROP ROLE regress_set_app;
 -- nothing of what was refused is left
 SELECT count(*) FROM pg_temp.timer WHERE timer_type = 'NOPE' OR action = 'x';
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_set%';
+
+-- Nor can anybody else write a payload that a firing could not read.
+SELECT pg_temp.error($$UPDATE outreach.lead_timers SET action_payload = '["call"]'$$) <> 'no error' AS refused;
