@@ -17,24 +17,28 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION)
 MODULE_big = pg_outreach
 
 # Each folder is a floor: it uses those above it in this list, never those below.
-CORE = args.o base64.o cache.o clock.o counters.o errors.o ids.o seal.o secrets.o \
-	settings.o shared.o spi_plan.o subtransaction.o tenant.o wakeup.o
+CORE = args.o arming.o base64.o cache.o clock.o counters.o document.o document_digest.o errors.o form.o \
+	identity.o ids.o json.o seal.o secrets.o settings.o shared.o spi_plan.o subtransaction.o \
+	tenant.o wakeup.o
 LEAD = change_set.o classify.o event_log.o lead_api.o lead_rows.o phone.o rules.o states.o \
 	text.o timer.o timer_api.o unicode.o
-INBOUND = authenticate.o decide.o document.o document_digest.o envelope.o form.o \
-	ingest.o json.o normalize.o provider_map.o receipt.o signature.o signature_twilio.o \
-	signature_webhooks.o
+OUTBOUND = answer.o claim.o claim_find.o draft.o guards.o health.o http.o http_address.o http_answer.o http_socket.o \
+	http_transfer.o message.o outbound_api.o outbox.o profile.o record.o request.o segments.o \
+	sender.o settle.o template.o template_filter.o
+INBOUND = authenticate.o decide.o envelope.o ingest.o normalize.o provider_map.o receipt.o \
+	signature.o signature_twilio.o signature_webhooks.o status.o
 SCHEDULE = timer_fire.o
 WORKER = init.o launcher.o worker.o worker_status.o
 OBJS = $(addprefix extension/core/, $(CORE)) $(addprefix extension/lead/, $(LEAD)) \
+	$(addprefix extension/outbound/, $(OUTBOUND)) \
 	$(addprefix extension/inbound/, $(INBOUND)) $(addprefix extension/schedule/, $(SCHEDULE)) \
 	$(addprefix extension/worker/, $(WORKER))
 
 # The install script is these files, in this order.
-SQL_SCHEMA = 10_types 20_tenants 30_doors 40_events 50_leads 60_timers
+SQL_SCHEMA = 10_types 20_tenants 30_doors 40_events 50_leads 60_timers 70_outbound
 SQL_DATA = answer_policies classification_rules event_types lead_transitions \
-	opt_out_words providers timer_types
-SQL_CODE = 05_triggers 10_functions 20_views 90_security
+	opt_out_words providers provider_profiles provider_verdicts timer_types
+SQL_CODE = 05_triggers 10_functions 15_outbound 20_views 90_security
 SQL_MODULES = sql/00_header.sql $(SQL_SCHEMA:%=sql/schema/%.sql) \
 	$(SQL_DATA:%=sql/data/%.sql) $(SQL_CODE:%=sql/code/%.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
@@ -51,7 +55,7 @@ endif
 ifdef ASSERT
 PG_CPPFLAGS += -DUSE_ASSERT_CHECKING
 endif
-SHLIB_LINK = -lcrypto
+SHLIB_LINK = -lcrypto -lcurl
 EXTRA_CLEAN = $(OBJS:.o=.d) extension/pg_outreach--*.sql results regression.diffs \
 	regression.out output_iso tmp_check
 

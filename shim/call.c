@@ -148,6 +148,25 @@ po_call_answer(const PGresult *result, PoWebhook **webhooks, int count, bool bat
 	return left;
 }
 
+/* The SQLSTATE of a result that is no success; "none" when it has none. */
+const char *
+po_call_sqlstate(const PGresult *error)
+{
+	const char *sqlstate = PQresultErrorField(error, PG_DIAG_SQLSTATE);
+
+	return sqlstate != NULL ? sqlstate : "none";
+}
+
+/* Log that a statement failed, without the message: it may quote data. */
+void
+po_call_log_error(const PGresult *error, int connection, const char *what)
+{
+	const char *severity = PQresultErrorField(error, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	po_log(PO_LOG_WARNING, "database", "connection %d: %s failed: %s, SQLSTATE %s", connection,
+		   what, severity != NULL ? severity : "ERROR", po_call_sqlstate(error));
+}
+
 /*
  * What an ERROR result asks for.  It means that nothing of the call is left, so
  * that trying again cannot double anything.

@@ -37,5 +37,7 @@ typedef enum PoCallRetry
 } PoCallRetry;
 
 extern PoCallRetry po_call_retry(const PGresult *error);
+extern const char *po_call_sqlstate(const PGresult *error);
+extern void po_call_log_error(const PGresult *error, int connection, const char *what);
 
 #endif							/* PO_SHIM_CALL_H */

@@ -4,7 +4,7 @@
  *
  *	  DOWN -> CONNECTING -> CHECKING -> PREPARING -> IDLE <-> BUSY
  *
- * An idle connection goes through CHECKING now and then.  A call that takes too
+ * A connection goes through CHECKING now and then.  A call that takes too
  * long is cancelled, and the connection is replaced, since a cancel request may
  * arrive late and would hit the next call.  Every wait has a deadline on the
  * one timer.
@@ -16,6 +16,7 @@
  */
 #include "postgres_fe.h"
 
+#include "armed.h"
 #include "call.h"
 #include "cancel.h"
 #include "config.h"
@@ -41,6 +42,8 @@ struct PoDatabase
 	int			failures;		/* attempts in a row that did not succeed */
 	bool		was_up;			/* on this PGconn, before the check that runs */
 	int64		last_answer;	/* monotonic; 0: none on this PGconn */
+	int64		checked;		/* monotonic */
+	bool		asks_armed;		/* the second statement of a check */
 
 	int			prepared;		/* statements prepared so far: 0, 1, 2 */
 	PGresult   *result;			/* of the statement that runs; an error wins */
@@ -55,7 +58,6 @@ struct PoDatabase
 static bool force_durable = false;
 static bool prepare_works = true;
 
-static void connect_start(PoDatabase *db);
 static void on_io(evutil_socket_t fd, short what, void *arg);
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 
@@ -71,13 +73,6 @@ po_database_new(struct event_base *base, int number, void (*changed) (PoDatabase
 	db->timer = evtimer_new(base, on_timer, db);
 	initStringInfo(&db->parameter);
 	return db;
-}
-
-/* Begin the first attempt to connect. */
-void
-po_database_start(PoDatabase *db)
-{
-	connect_start(db);
 }
 
 static void
@@ -249,6 +244,13 @@ connect_start(PoDatabase *db)
 	set_state(db, PO_DATABASE_CONNECTING);
 }
 
+/* Begin the first attempt to connect. */
+void
+po_database_start(PoDatabase *db)
+{
+	connect_start(db);
+}
+
 /* After anything was sent: on with what the socket did not take. */
 static bool
 flush(PoDatabase *db)
@@ -269,23 +271,41 @@ lost(PoDatabase *db, bool failed)
 }
 
 static void
-start_check(PoDatabase *db)
+send_check(PoDatabase *db, bool armed)
 {
-	db->was_up = db->state == PO_DATABASE_IDLE;
-	set_timer(db, po_config.database_connect_timeout);
-	db->state = PO_DATABASE_CHECKING;
-	if (!PQsendQueryParams(db->pg, po_fitness_sql, 0, NULL, NULL, NULL, NULL, 0) || !flush(db))
+	const char *sql = armed ? po_armed_sql : po_fitness_sql;
+
+	db->asks_armed = armed;
+	if (!PQsendQueryParams(db->pg, sql, 0, NULL, NULL, NULL, NULL, 0) || !flush(db))
 		lost(db, !db->was_up);
 }
 
 static void
+start_check(PoDatabase *db)
+{
+	db->was_up = po_database_is_up(db);
+	set_timer(db, po_config.database_connect_timeout);
+	db->state = PO_DATABASE_CHECKING;
+	send_check(db, false);
+}
+
+/* Ready for a call, or for a check that is due: under load there is no idle moment. */
+static void
 become_idle(PoDatabase *db)
 {
+	int64		left = po_config.database_check_interval -
+		(po_monotonic_micros() - db->checked) / 1000;
+
 	if (db->failures > 0 || !db->was_up)
 		po_log(PO_LOG_INFO, "database", "connection %d ready", db->number);
 	db->failures = 0;
 	db->was_up = true;
-	set_timer(db, po_config.database_check_interval);
+	if (left <= 0)
+	{
+		start_check(db);
+		return;
+	}
+	set_timer(db, (int) left);
 	set_state(db, PO_DATABASE_IDLE);
 }
 
@@ -306,21 +326,12 @@ prepare_next(PoDatabase *db)
 		lost(db, true);
 }
 
-static const char *
-sqlstate_of(const PGresult *result)
-{
-	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-
-	return state != NULL ? state : "none";
-}
-
 static void
-log_statement_error(PoDatabase *db, const char *what)
+armed_done(PoDatabase *db)
 {
-	const char *severity = PQresultErrorField(db->result, PG_DIAG_SEVERITY_NONLOCALIZED);
-
-	po_log(PO_LOG_WARNING, "database", "connection %d: %s failed: %s, SQLSTATE %s", db->number,
-		   what, severity != NULL ? severity : "ERROR", sqlstate_of(db->result));
+	po_armed_read(db->result);
+	db->checked = po_monotonic_micros();
+	prepare_next(db);
 }
 
 static void
@@ -329,13 +340,13 @@ check_done(PoDatabase *db)
 	PoFitness	fitness = po_fitness_read(db->result);
 
 	if (fitness == PO_UNFIT_ERROR)
-		log_statement_error(db, "check");
+		po_call_log_error(db->result, db->number, "check");
 	else if (fitness != PO_FIT)
 		po_log(PO_LOG_WARNING, "database", "connection %d: %s", db->number, po_fitness_text(fitness));
 	switch (fitness)
 	{
 		case PO_FIT:
-			prepare_next(db);
+			send_check(db, true);
 			return;
 		case PO_UNFIT_FUNCTIONS:
 			set_timer(db, Min(PO_RECHECK_MS, po_config.database_check_interval));
@@ -364,11 +375,11 @@ prepare_done(PoDatabase *db)
 {
 	if (PQresultStatus(db->result) == PGRES_COMMAND_OK)
 		db->prepared++;
-	else if (strcmp(sqlstate_of(db->result), "42P05") == 0)
+	else if (strcmp(po_call_sqlstate(db->result), "42P05") == 0)
 		stop_preparing();
 	else
 	{
-		log_statement_error(db, "prepare");
+		po_call_log_error(db->result, db->number, "prepare");
 		go_down(db, true);
 		return;
 	}
@@ -381,7 +392,7 @@ call_failed(PoDatabase *db)
 {
 	PoCallRetry retry = po_call_retry(db->result);
 
-	log_statement_error(db, "call");
+	po_call_log_error(db->result, db->number, "call");
 	if (retry != PO_RETRY_NEVER && (retry != PO_RETRY_ALONE || db->count > 1) &&
 		po_queue_retry(db->webhooks, db->count, retry == PO_RETRY_ALONE))
 		db->count = 0;
@@ -420,7 +431,7 @@ statement_done(PoDatabase *db)
 	switch (db->state)
 	{
 		case PO_DATABASE_CHECKING:
-			check_done(db);
+			(db->asks_armed ? armed_done : check_done) (db);
 			break;
 		case PO_DATABASE_PREPARING:
 			prepare_done(db);

@@ -1,6 +1,6 @@
 /*
  * fitness.c
- *	  The check of a server, made after connecting and now and then while idle.
+ *	  The check of a server, made after connecting and now and then.
  *
  * A 2xx promises that the webhook is on disk, so a session that commits without
  * waiting for the disk is not fit.  Pure but for libpq's parsing; owns nothing.

@@ -4,6 +4,7 @@
  */
 #include "postgres_fe.h"
 
+#include "armed.h"
 #include "pool.h"
 #include "route.h"
 
@@ -27,14 +28,19 @@ answer_health(PoAnswer *answer)
 	answer_fixed(answer, 200, "health", "{\"status\":\"ok\"}");
 }
 
-/* Ready: a webhook that comes now would reach the extension. */
+/* Ready: a webhook that comes now would reach the extension, armed or not. */
 static void
 answer_ready(PoAnswer *answer)
 {
+	static const char *const body[] = {
+		[PO_ARMED_UNKNOWN] = "{\"status\":\"ready\",\"armed\":null}",
+		[PO_ARMED_NO] = "{\"status\":\"ready\",\"armed\":false}",
+		[PO_ARMED_YES] = "{\"status\":\"ready\",\"armed\":true}"
+	};
 	const char *problem = po_pool_problem();
 
 	if (problem == NULL)
-		answer_fixed(answer, 200, "ready", "{\"status\":\"ready\"}");
+		answer_fixed(answer, 200, "ready", body[po_armed()]);
 	else
 		po_answer_retry(answer, problem);
 }

@@ -13,6 +13,7 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 
 /*
  * po_arg_text returns a text argument, palloc'd; NULL for null.
@@ -55,6 +56,32 @@ po_arg_id(FunctionCallInfo fcinfo, int n, const char *name)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is longer than %d characters", name, PO_MAX_ID)));
 	return value;
+}
+
+/*
+ * po_jsonb_text returns the text of a member that is a string, number or boolean,
+ * palloc'd; NULL for others, and where there is none, or no object.
+ */
+char *
+po_jsonb_text(Jsonb *object, const char *key, int len)
+{
+	JsonbValue	value;
+
+	if (object == NULL || !JB_ROOT_IS_OBJECT(object) ||
+		getKeyJsonValueFromContainer(&object->root, key, len, &value) == NULL)
+		return NULL;
+	switch (value.type)
+	{
+		case jbvString:
+			return pnstrdup(value.val.string.val, value.val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out,
+													   NumericGetDatum(value.val.numeric)));
+		case jbvBool:
+			return pstrdup(value.val.boolean ? "true" : "false");
+		default:
+			return NULL;
+	}
 }
 
 /*

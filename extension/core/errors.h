@@ -32,7 +32,19 @@
 	X(PO_ERRCODE_SHIPPED_ROW, '3', '0', '2', "shipped_row", \
 	  "Rows of the tenant '*' belong to the extension.") \
 	X(PO_ERRCODE_UNKNOWN_EVENT_TYPE, '3', '0', '3', "unknown_event_type", \
-	  "The event type is not in outreach.event_types.")
+	  "The event type is not in outreach.event_types.") \
+	X(PO_ERRCODE_SEND_KEY_USED, '4', '0', '1', "send_key_used", \
+	  "The send_key belongs to a message with other content.") \
+	X(PO_ERRCODE_UNKNOWN_MESSAGE, '4', '0', '2', "unknown_message", \
+	  "The tenant has no message with this id.") \
+	X(PO_ERRCODE_NO_SENDER, '4', '0', '3', "no_sender", \
+	  "The tenant has no number or account to send from in this channel.") \
+	X(PO_ERRCODE_UNKNOWN_TEMPLATE, '4', '0', '4', "unknown_template", \
+	  "The tenant has no template of this name.") \
+	X(PO_ERRCODE_INVALID_TEMPLATE, '4', '0', '5', "invalid_template", \
+	  "The text has a placeholder that cannot be read.") \
+	X(PO_ERRCODE_MESSAGE_SETTLED, '4', '0', '6', "message_settled", \
+	  "The message is not one whose outcome a person may decide.")
 
 #define PO_ERROR_CODE_SQLSTATE(a, b, c) MAKE_SQLSTATE('O', 'R', a, b, c)
 

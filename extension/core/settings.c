@@ -13,8 +13,11 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+bool		po_setting_allow_private_addresses = false;
 char	   *po_setting_clock = NULL;
 int			po_setting_max_databases = 1024;
+int			po_setting_max_sends = 500;
+int			po_setting_max_sends_per_host = 500;
 int			po_setting_max_workers = 4;
 char	   *po_setting_secret_key_file = NULL;
 char	   *po_setting_tenant_id = NULL;
@@ -25,6 +28,13 @@ char	   *po_setting_tenant_id = NULL;
 void
 po_define_settings(void)
 {
+	DefineCustomBoolVariable("outreach.allow_private_addresses",
+							 "Lets messages go to loopback and private addresses, and over plain HTTP.",
+							 "For tests and development.",
+							 &po_setting_allow_private_addresses, false,
+							 PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+
 	DefineCustomStringVariable("outreach.clock",
 							   "Time that the engine takes for now, for tests and simulations.",
 							   "A timestamp with time zone; empty for the real time.",
@@ -40,7 +50,24 @@ po_define_settings(void)
 								&po_setting_max_databases, 1024, 1, 65536,
 								PGC_POSTMASTER, 0,
 								NULL, NULL, NULL);
+	}
 
+	DefineCustomIntVariable("outreach.max_sends",
+							"Number of requests that a database has under way at once.",
+							"0 sends nothing.",
+							&po_setting_max_sends, 500, 0, 10000,
+							PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("outreach.max_sends_per_host",
+							"Number of requests that a database has under way to one host.",
+							NULL,
+							&po_setting_max_sends_per_host, 500, 1, 10000,
+							PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+
+	if (process_shared_preload_libraries_in_progress)
+	{
 		DefineCustomIntVariable("outreach.max_workers",
 								"Number of background workers for all databases together.",
 								"They count towards max_worker_processes; 0 starts none.",

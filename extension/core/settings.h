@@ -5,8 +5,11 @@
 #ifndef PO_SETTINGS_H
 #define PO_SETTINGS_H
 
+extern bool po_setting_allow_private_addresses;
 extern char *po_setting_clock;
 extern int	po_setting_max_databases;
+extern int	po_setting_max_sends;
+extern int	po_setting_max_sends_per_host;
 extern int	po_setting_max_workers;
 extern char *po_setting_secret_key_file;
 extern char *po_setting_tenant_id;

@@ -16,7 +16,9 @@
 #include "core/compat.h"
 #include "core/settings.h"
 #include "core/shared.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
@@ -24,12 +26,15 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#define CLOCK_JUMP_USECS (2 * USECS_PER_SEC)
+
 typedef struct Shared
 {
 	LWLock	   *lock;
 	PGPROC	   *launcher;		/* NULL: not running */
 	bool		rescan;			/* the launcher is to look at pg_database */
 	bool		waiting;		/* a database waits for a worker to be free */
+	instr_time	calm_since;		/* when the wall clock was last seen to jump */
 	int			nslots;
 	PGPROC	   *worker[FLEXIBLE_ARRAY_MEMBER];	/* one a slot; then the slots */
 } Shared;
@@ -199,16 +204,26 @@ po_shared_lower_due(int slot, TimestampTz due)
 }
 
 /*
- * po_shared_found notes what a worker found its database to be.
+ * po_shared_found notes what a worker found its database to be, and of one that
+ * is not armed, why.
  */
 void
-po_shared_found(int slot, PoDatabaseState state)
+po_shared_found(int slot, PoDatabaseState state, const char *problem)
 {
+	int			len;
+
+	if (problem == NULL)
+		problem = "";
+	len = pg_mbcliplen(problem, strlen(problem), sizeof(slot_of[slot].problem) - 1);
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	/* What was published after the forgetting may contradict what was read before. */
 	if (slot_of[slot].state != PO_DATABASE_HELD &&
 		(state == PO_DATABASE_PRESENT || slot_of[slot].next_due == DT_NOEND))
+	{
 		slot_of[slot].state = state;
+		memcpy(slot_of[slot].problem, problem, len);
+		slot_of[slot].problem[len] = '\0';
+	}
 	LWLockRelease(shared->lock);
 }
 
@@ -404,11 +419,12 @@ po_shared_detach_worker(int slot, bool well, bool asked, int sqlstate)
  * po_shared_count adds to a database's counters.
  */
 void
-po_shared_count(int slot, int fired, int processed, const int64 *late_ms, int nlate)
+po_shared_count(int slot, int fired, int processed, int sent, const int64 *late_ms, int nlate)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	slot_of[slot].fired += fired;
 	slot_of[slot].processed += processed;
+	slot_of[slot].sent += sent;
 	for (int i = 0; i < nlate; i++)
 	{
 		int			bucket = 0;
@@ -418,6 +434,55 @@ po_shared_count(int slot, int fired, int processed, const int64 *late_ms, int nl
 		slot_of[slot].lateness[bucket]++;
 	}
 	LWLockRelease(shared->lock);
+}
+
+/*
+ * po_shared_watch_clock notes a jump of the wall clock since this process has
+ * looked at it last; begins: nobody has looked before.  To be called once a
+ * second at least.
+ */
+void
+po_shared_watch_clock(bool begins)
+{
+	static TimestampTz wall_before = 0;
+	static instr_time before;
+	TimestampTz wall = GetCurrentTimestamp();
+	instr_time	now;
+	instr_time	passed;
+	bool		jumped = false;
+
+	INSTR_TIME_SET_CURRENT(now);
+	if (wall_before != 0)
+	{
+		passed = now;
+		INSTR_TIME_SUBTRACT(passed, before);
+		jumped = Abs(wall - wall_before - (int64) INSTR_TIME_GET_MICROSEC(passed)) > CLOCK_JUMP_USECS;
+	}
+	wall_before = wall;
+	before = now;
+	if (!begins && !jumped)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->calm_since = now;
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * po_shared_calm_for tells for how many microseconds the wall clock has been seen
+ * to go as the monotonic one does: times in rows can be trusted that far back.
+ */
+int64
+po_shared_calm_for(void)
+{
+	instr_time	passed;
+	instr_time	since;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	since = shared->calm_since;
+	LWLockRelease(shared->lock);
+	INSTR_TIME_SET_CURRENT(passed);
+	INSTR_TIME_SUBTRACT(passed, since);
+	return INSTR_TIME_GET_MICROSEC(passed);
 }
 
 /*

@@ -24,6 +24,7 @@ typedef struct PoDatabaseSlot
 {
 	Oid			database;		/* InvalidOid: the slot is free */
 	PoDatabaseState state;
+	char		problem[64];	/* why it is not armed, when that is its state */
 	TimestampTz next_due;		/* DT_NOBEGIN: look now; DT_NOEND: nothing */
 	TimestampTz start_after;	/* back-off after a failure */
 	int			failures;
@@ -33,6 +34,7 @@ typedef struct PoDatabaseSlot
 	int			last_sqlstate;
 	uint64		fired;
 	uint64		processed;
+	uint64		sent;			/* requests */
 	uint64		lateness[PO_LATENESS_BUCKETS];
 } PoDatabaseSlot;
 
@@ -42,7 +44,7 @@ extern bool po_shared_available(void);
 extern void po_shared_publish(Oid database, TimestampTz due);
 extern TimestampTz po_shared_forget_due(int slot);
 extern TimestampTz po_shared_lower_due(int slot, TimestampTz due);
-extern void po_shared_found(int slot, PoDatabaseState state);
+extern void po_shared_found(int slot, PoDatabaseState state, const char *problem);
 extern int	po_shared_hold(Oid database);
 extern void po_shared_release(Oid database);
 
@@ -54,7 +56,9 @@ extern bool po_shared_take_rescan(void);
 extern bool po_shared_attach_worker(int slot, Oid database);
 extern void po_shared_detach_worker(int slot, bool well, bool asked, int sqlstate);
 extern void po_shared_started(int slot);
-extern void po_shared_count(int slot, int fired, int processed, const int64 *late_ms, int nlate);
+extern void po_shared_count(int slot, int fired, int processed, int sent, const int64 *late_ms, int nlate);
+extern void po_shared_watch_clock(bool begins);
+extern int64 po_shared_calm_for(void);
 extern void po_shared_set_waiting(bool waiting);
 extern bool po_shared_others_wait(void);
 

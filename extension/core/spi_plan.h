@@ -13,7 +13,7 @@
 #include "executor/spi.h"
 #include "utils/uuid.h"
 
-#define PO_PLAN_MAX_ARGS 15
+#define PO_PLAN_MAX_ARGS 24
 
 typedef struct PoPlan
 {
@@ -35,7 +35,7 @@ typedef struct PoArray
 	bool	   *isnull;
 } PoArray;
 
-#define PO_ROWS_MAX_COLUMNS 13
+#define PO_ROWS_MAX_COLUMNS 16
 
 /*
  * A statement over rows that are its parameters.  Its text is
@@ -54,7 +54,7 @@ typedef struct PoRowsPlan
 	const char *columns;
 	const char *after;
 	int			nfixed;
-	Oid			fixed[2];
+	Oid			fixed[8];
 	int			ncolumns;
 	Oid			element[PO_ROWS_MAX_COLUMNS];
 	bool		numbered;

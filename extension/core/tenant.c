@@ -64,6 +64,7 @@ static PoPlan select_tenant = {
 PG_FUNCTION_INFO_V1(po_enter_tenant);
 PG_FUNCTION_INFO_V1(po_current_tenant);
 PG_FUNCTION_INFO_V1(po_require_admin_sql);
+PG_FUNCTION_INFO_V1(po_require_acting_for);
 
 static void
 load_roles(void)
@@ -276,5 +277,15 @@ Datum
 po_require_admin_sql(PG_FUNCTION_ARGS)
 {
 	po_require_admin();
+	PG_RETURN_VOID();
+}
+
+/*
+ * require_acting_for(tenant_id), for functions that are not in C.
+ */
+Datum
+po_require_acting_for(PG_FUNCTION_ARGS)
+{
+	po_require_tenant(po_arg_id(fcinfo, 0, "tenant_id"));
 	PG_RETURN_VOID();
 }

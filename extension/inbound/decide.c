@@ -19,26 +19,85 @@ touches_consent(const PoWebhook *webhook)
 		webhook->consent == PO_CONSENT_HOLD || webhook->yes;
 }
 
+/* Whether its error code says something of the phone it was sent to. */
+static bool
+touches_phone(const PoWebhook *webhook)
+{
+	return webhook->is_status && webhook->message_lead != NULL && webhook->message_phone != NULL &&
+		(webhook->effect == PO_EFFECT_OPTS_OUT || webhook->effect == PO_EFFECT_BAD_PHONE);
+}
+
+/* Leads of messages by their phones, leads of status callbacks by their ids. */
+static void
+lock_leads(PoChangeSet *set, PoWebhook **webhook, int n, const PoPhoneKey *phone, int nphones)
+{
+	PoLeadKey  *key = palloc0((n + nphones) * sizeof(PoLeadKey));
+	int			nkeys = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!webhook[i]->is_status || webhook[i]->message_lead == NULL)
+			continue;
+		key[nkeys].tenant_id = webhook[i]->endpoint->tenant_id;
+		key[nkeys].phone = webhook[i]->effect == PO_EFFECT_OPTS_OUT ? webhook[i]->message_phone : NULL;
+		key[nkeys++].lead_id = webhook[i]->message_lead;
+	}
+	if (nkeys == 0)
+	{
+		po_lock_leads_of_phones(set, phone, nphones);
+		return;
+	}
+	for (int i = 0; i < nphones; i++)
+	{
+		key[nkeys].tenant_id = phone[i].tenant_id;
+		key[nkeys++].phone = phone[i].phone;
+	}
+	po_lock_leads(set, key, nkeys);
+}
+
+static void
+lock_messages(PoSubjects *subjects, PoWebhook **webhook, int n)
+{
+	PoMessageKey *key = palloc(n * sizeof(PoMessageKey));
+	int			nkeys = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!webhook[i]->is_status || webhook[i]->message_lead == NULL)
+			continue;
+		key[nkeys].tenant_id = webhook[i]->endpoint->tenant_id;
+		key[nkeys++].message_id = webhook[i]->message_id;
+	}
+	subjects->nmessages = po_lock_messages(key, nkeys, true, &subjects->message);
+}
+
 /*
- * po_lock_subjects locks what the messages among the webhooks are about: phones
- * first, then leads.  Which phones have no lead yet is known only when the leads
- * are locked; it has then marked those messages, and starts again.  Where that
- * would be against the order of locks it returns false, and is to be called
+ * po_lock_subjects locks what the webhooks are about: phones first, then leads,
+ * then messages of ours.  Which phones have no lead yet is known only when the
+ * leads are locked; it has then marked those messages, and starts again.  Where
+ * that would be against the order of locks it returns false, and is to be called
  * again when those it holds are gone.  Needs SPI.
  */
 bool
-po_lock_subjects(PoChangeSet *set, PoWebhook **webhook, int n)
+po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n)
 {
+	PoChangeSet *set = &subjects->set;
 	PoPhoneKey *all = palloc(n * sizeof(PoPhoneKey));
 	PoPhoneKey *locked = palloc(n * sizeof(PoPhoneKey));
 	int			nall = 0;
 	int			nlocked = 0;
 	bool		complete = true;
 
+	po_find_statuses(webhook, n);
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
 
+		if (touches_phone(w))
+		{
+			locked[nlocked].tenant_id = w->endpoint->tenant_id;
+			locked[nlocked++].phone = w->message_phone;
+		}
 		if (!w->is_message)
 			continue;
 		all[nall].tenant_id = w->endpoint->tenant_id;
@@ -46,12 +105,10 @@ po_lock_subjects(PoChangeSet *set, PoWebhook **webhook, int n)
 		if (touches_consent(w) || w->from_stranger)
 			locked[nlocked++] = all[nall - 1];
 	}
-	if (nall == 0)
-		return true;
 	nall = po_phone_keys_sort(all, nall);
 	nlocked = po_phone_keys_sort(locked, nlocked);
 	po_lock_phones(set, locked, nlocked);
-	po_lock_leads_of_phones(set, all, nall);
+	lock_leads(set, webhook, n, all, nall);
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
@@ -64,7 +121,9 @@ po_lock_subjects(PoChangeSet *set, PoWebhook **webhook, int n)
 		}
 	}
 	if (!complete && set->nphones == 0 && set->nleads == 0)
-		return po_lock_subjects(set, webhook, n);
+		return po_lock_subjects(subjects, webhook, n);
+	if (complete)
+		lock_messages(subjects, webhook, n);
 	return complete;
 }
 
@@ -124,6 +183,8 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 		subject = po_create_lead(set, tenant_id, NULL, webhook->phone, &inbound);
 	}
 	po_lead_replied(set, subject);
+	if (webhook->business_phone[0] != '\0')
+		subject->business_phone = webhook->business_phone;
 	po_lead_event(set, subject, "webhook.inbound.received", cause)->payload =
 		received_payload(webhook);
 
@@ -157,8 +218,9 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
  * po_decide adds to the set what the webhook changes.
  */
 void
-po_decide(PoChangeSet *set, PoWebhook *webhook)
+po_decide(PoSubjects *subjects, PoWebhook *webhook)
 {
+	PoChangeSet *set = &subjects->set;
 	PoCause		cause = {
 		.source = webhook->endpoint->provider,
 		.reason = webhook->word != NULL ? webhook->word
@@ -173,6 +235,8 @@ po_decide(PoChangeSet *set, PoWebhook *webhook)
 		decide_message(set, webhook, &cause);
 		return;
 	}
+	if (webhook->is_status)
+		po_decide_status(subjects, webhook, &cause);
 	event = po_event_list_add(&set->events, webhook->endpoint->tenant_id,
 							  webhook->problem != NULL ? "webhook.inbound.failed"
 							  : "webhook.inbound.received", cause.source);

@@ -74,7 +74,7 @@ typedef struct Batch
 {
 	PoWebhook **webhook;
 	int			n;
-	bool		strangers;		/* discovered too late to be locked */
+	bool		again;			/* something was discovered too late to be locked */
 } Batch;
 
 /* The steps that may fail, on webhooks whose receipts are written. */
@@ -82,17 +82,25 @@ static void
 process(void *arg)
 {
 	Batch	   *batch = arg;
-	PoChangeSet set = {0};
+	PoSubjects	subjects = {0};
 
-	batch->strangers = !po_lock_subjects(&set, batch->webhook, batch->n);
-	if (batch->strangers)
+	batch->again = !po_lock_subjects(&subjects, batch->webhook, batch->n);
+	if (batch->again)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("leads are locked before the phones of strangers")));
 	for (int i = 0; i < batch->n; i++)
-		po_decide(&set, batch->webhook[i]);
+		po_decide(&subjects, batch->webhook[i]);
 	po_write_payloads(batch->webhook, batch->n);
-	po_write_changes(&set);
+	po_write_messages(subjects.message, subjects.nmessages);
+	/* Before the rows of numbers are locked, as where answers are recorded. */
+	batch->again = !po_park_statuses(batch->webhook, batch->n);
+	if (batch->again)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("a message of a status callback has become known")));
+	po_write_health(&subjects.health, &subjects.set);
+	po_write_changes(&subjects.set);
 }
 
 /* Returns 0, or the SQLSTATE it failed with and left nothing of. */
@@ -102,11 +110,11 @@ try_process(PoWebhook **webhook, int n)
 	Batch		batch = {webhook, n, false};
 	int			sqlstate;
 
-	/* A phone that lost its last lead meanwhile is one more stranger. */
+	/* What it has discovered is locked the next time. */
 	do
 	{
 		sqlstate = po_try(process, &batch, NULL);
-	} while (batch.strangers);
+	} while (batch.again);
 	if (sqlstate != 0 && n == 1)
 		ereport(LOG,
 				(errmsg("processing of a webhook failed with SQLSTATE %s",
@@ -243,7 +251,10 @@ admit(PoWebhook *webhook, Jsonb *envelope)
 		return false;
 	po_normalize(webhook);
 	if (webhook->problem == NULL)
+	{
 		po_read_message(webhook);
+		po_read_status(webhook);
+	}
 	return true;
 }
 

@@ -285,11 +285,13 @@ void
 po_read_message(PoWebhook *webhook)
 {
 	const PoBytes *from = &webhook->value[PO_FIELD_FROM];
+	const PoBytes *to = &webhook->value[PO_FIELD_TO];
 	const PoBytes *body = &webhook->value[PO_FIELD_BODY];
 	const PoBytes *said = &webhook->value[PO_FIELD_OPT_OUT_TYPE];
 	const PoTenantRules *rules;
 
-	if (webhook->kind == NULL || webhook->kind->effect == PO_EFFECT_LOG)
+	if (webhook->kind == NULL || webhook->kind->effect == PO_EFFECT_LOG ||
+		webhook->kind->effect == PO_EFFECT_STATUS)
 		return;
 	if (from->data == NULL || !po_phone_e164(from->data, from->len, webhook->phone))
 	{
@@ -297,6 +299,8 @@ po_read_message(PoWebhook *webhook)
 		return;
 	}
 	webhook->is_message = true;
+	if (to->data == NULL || !po_phone_e164(to->data, to->len, webhook->business_phone))
+		webhook->business_phone[0] = '\0';
 	rules = po_tenant_rules(webhook->endpoint->tenant_id);
 	po_text_read(&webhook->text, body->data ? body->data : "", body->len);
 	if (webhook->kind->effect == PO_EFFECT_OPT_OUT || value_is(said, "STOP"))

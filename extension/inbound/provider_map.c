@@ -45,7 +45,9 @@ static HTAB *endpoint_by_path;
 static HTAB *map_by_owner;
 
 static const char *const engine_field[PO_NFIELDS] = {
-	[PO_FIELD_FROM] = "from",[PO_FIELD_BODY] = "body",[PO_FIELD_OPT_OUT_TYPE] = "opt_out_type"
+	[PO_FIELD_FROM] = "from",[PO_FIELD_TO] = "to",[PO_FIELD_BODY] = "body",
+	[PO_FIELD_OPT_OUT_TYPE] = "opt_out_type",[PO_FIELD_MESSAGE_ID] = "message_id",
+	[PO_FIELD_ERROR_CODE] = "error_code"
 };
 
 static PoPlan select_endpoint = {
@@ -77,7 +79,7 @@ static PoPlan select_fields = {
 static PoPlan select_kinds = {
 	.name = "doors.kinds",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT event_type, conditions, keys, effect FROM outreach.webhook_kinds"
+	.sql = "SELECT event_type, conditions, keys, effect, to_status::text FROM outreach.webhook_kinds"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
 	" ORDER BY (tenant_id = '*'), position",
 	.nargs = 2,
@@ -220,7 +222,10 @@ read_kinds(PoProviderMap *map, Datum *args)
 			read_key_form(map, &kind->key[k], key[k]);
 		kind->effect = strcmp(effect, "message") == 0 ? PO_EFFECT_MESSAGE
 			: strcmp(effect, "opt_out") == 0 ? PO_EFFECT_OPT_OUT
-			: strcmp(effect, "help") == 0 ? PO_EFFECT_HELP : PO_EFFECT_LOG;
+			: strcmp(effect, "help") == 0 ? PO_EFFECT_HELP
+			: strcmp(effect, "status") == 0 ? PO_EFFECT_STATUS : PO_EFFECT_LOG;
+		if (kind->effect == PO_EFFECT_STATUS)
+			kind->to_status = po_message_status_from_name(po_column_text(i, 5));
 	}
 }
 

@@ -9,13 +9,17 @@
 #include "core/counters.h"
 #include "datatype/timestamp.h"
 #include "inbound/authenticate.h"
+#include "outbound/message.h"
 
 /* Fields that the engine itself reads; a map may name any others besides. */
 typedef enum PoField
 {
 	PO_FIELD_FROM,
+	PO_FIELD_TO,
 	PO_FIELD_BODY,
 	PO_FIELD_OPT_OUT_TYPE,
+	PO_FIELD_MESSAGE_ID,
+	PO_FIELD_ERROR_CODE,
 	PO_NFIELDS
 } PoField;
 
@@ -53,7 +57,8 @@ typedef enum PoEffect
 	PO_EFFECT_LOG,
 	PO_EFFECT_MESSAGE,
 	PO_EFFECT_OPT_OUT,
-	PO_EFFECT_HELP
+	PO_EFFECT_HELP,
+	PO_EFFECT_STATUS
 } PoEffect;
 
 typedef struct PoKind
@@ -64,6 +69,7 @@ typedef struct PoKind
 	PoKeyForm  *key;
 	int			nkeys;
 	PoEffect	effect;
+	PoMessageStatus to_status;	/* of a message of ours, for PO_EFFECT_STATUS */
 } PoKind;
 
 typedef struct PoAnswer

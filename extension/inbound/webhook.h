@@ -6,10 +6,11 @@
 #define PO_INBOUND_WEBHOOK_H
 
 #include "core/counters.h"
-#include "inbound/document.h"
+#include "core/document.h"
 #include "inbound/provider_map.h"
 #include "lead/change_set.h"
 #include "lead/rules.h"
+#include "outbound/health.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
@@ -50,12 +51,25 @@ typedef struct PoWebhook
 	/* what it says, when it is a message */
 	bool		is_message;
 	char		phone[PO_E164_SIZE];
+	char		business_phone[PO_E164_SIZE];	/* ours, that it was sent to; empty: not known */
 	PoText		text;
 	PoConsentAction consent;
 	bool		yes;			/* a bare YES, where the tenant counts it as consent */
 	const char *word;
 	const PoRule *rule;
 	bool		from_stranger;	/* no lead has the phone */
+
+	/* what it says of a message of ours, when it is a status callback */
+	bool		is_status;
+	PoReport	report;
+	const char *provider_message_id;	/* NULL: none */
+	bool		has_reference;	/* the callback URL names the message, and proves it */
+	bool		tells_id;		/* by that the provider's id of the message is known now */
+	pg_uuid_t	message_id;		/* of the reference, or of the message once it is found */
+	const char *message_lead;	/* NULL: no message is known by it */
+	const char *message_phone;	/* NULL: its channel has none */
+	const PoAccount *account;	/* NULL: gone */
+	PoVerdictEffect effect;		/* of the error code */
 
 	/* what becomes of it */
 	bool		stored;			/* was received before, processed only now */
@@ -66,6 +80,15 @@ typedef struct PoWebhook
 	PoPayloadStatus status;
 	const char *last_error;
 } PoWebhook;
+
+/* What a batch is about, locked, and what it does to it. */
+typedef struct PoSubjects
+{
+	PoChangeSet set;
+	PoMessage  *message;
+	int			nmessages;
+	PoHealth	health;
+} PoSubjects;
 
 /* envelope.c */
 extern void po_read_envelope(PoWebhook *webhook, Jsonb *envelope);
@@ -81,7 +104,13 @@ extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);
 extern void po_write_payloads(PoWebhook **webhook, int n);
 
 /* decide.c */
-extern bool po_lock_subjects(PoChangeSet *set, PoWebhook **webhook, int n);
-extern void po_decide(PoChangeSet *set, PoWebhook *webhook);
+extern bool po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n);
+extern void po_decide(PoSubjects *subjects, PoWebhook *webhook);
+
+/* status.c */
+extern void po_read_status(PoWebhook *webhook);
+extern void po_find_statuses(PoWebhook **webhook, int n);
+extern void po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause);
+extern bool po_park_statuses(PoWebhook **webhook, int n);
 
 #endif

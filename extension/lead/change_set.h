@@ -31,10 +31,12 @@ typedef struct PoLead
 	bool		has_email;
 	bool		has_timers;
 	const char *agent;
+	const char *business_phone; /* the number of ours that it talks to */
 	/* what is to be written */
 	bool		created;
 	bool		changed;
 	bool		replied;
+	bool		written_to;		/* by us */
 	const char *email;
 	const char *source;			/* of a created lead */
 } PoLead;
@@ -90,7 +92,7 @@ typedef struct PoChangeSet
 /* What a statement that locks leads has to select from outreach.leads l. */
 #define PO_LEAD_COLUMNS \
 	"l.tenant_id, l.lead_id, l.phone, l.state::text, l.version, l.last_activity_at," \
-	" l.email IS NOT NULL, l.has_timers, l.assigned_agent"
+	" l.email IS NOT NULL, l.has_timers, l.assigned_agent, l.business_phone"
 
 /* A (tenant, phone) pair; arrays of them are sorted and without repetitions. */
 typedef struct PoPhoneKey
@@ -99,9 +101,19 @@ typedef struct PoPhoneKey
 	const char *phone;
 } PoPhoneKey;
 
+/* A lead to be locked, and with it, where phone is set, all leads of that phone. */
+typedef struct PoLeadKey
+{
+	const char *tenant_id;
+	const char *lead_id;
+	const char *phone;
+} PoLeadKey;
+
 extern int	po_phone_keys_sort(PoPhoneKey *key, int n);
 extern void po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
+extern void po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n);
+extern void po_lock_free_leads(PoChangeSet *set, const PoLeadKey *key, int n);
 extern void po_read_leads(PoChangeSet *set, uint64 n);
 extern PoLead *po_require_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id);
 

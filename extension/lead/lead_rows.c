@@ -45,6 +45,31 @@ static PoRowsPlan lock_leads = {
 	.element = {TEXTOID, TEXTOID}
 };
 
+static PoRowsPlan lock_leads_by_id = {
+	.name = "leads.lock_by_id",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT " PO_LEAD_COLUMNS " FROM (SELECT DISTINCT s.tenant_id, s.lead_id FROM",
+	.columns = "tenant_id, lead_id, phone",
+	.after = "CROSS JOIN LATERAL (SELECT u.tenant_id, u.lead_id UNION ALL"
+	" SELECT o.tenant_id, o.lead_id FROM outreach.leads o"
+	" WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone) s) d"
+	" JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id"
+	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l",
+	.ncolumns = 3,
+	.element = {TEXTOID, TEXTOID, TEXTOID}
+};
+
+static PoRowsPlan lock_free_leads = {
+	.name = "leads.lock_free",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT " PO_LEAD_COLUMNS " FROM (SELECT DISTINCT tenant_id, lead_id FROM",
+	.columns = "tenant_id, lead_id",
+	.after = ") d JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id"
+	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l SKIP LOCKED",
+	.ncolumns = 2,
+	.element = {TEXTOID, TEXTOID}
+};
+
 static PoPlan lock_lead = {
 	.name = "leads.lock_one",
 	.expect = SPI_OK_SELECT,
@@ -58,34 +83,39 @@ static PoRowsPlan insert_leads = {
 	.name = "leads.insert",
 	.expect = SPI_OK_INSERT,
 	.before = "INSERT INTO outreach.leads (tenant_id, lead_id, state, version, email,"
-	" last_inbound_at, assigned_agent, has_timers, phone, source, last_activity_at, created_at,"
-	" updated_at)"
+	" last_inbound_at, assigned_agent, has_timers, business_phone, phone, source, last_activity_at,"
+	" created_at, updated_at)"
 	" SELECT u.tenant_id, u.lead_id, u.state::outreach.lead_state, u.version, u.email,"
-	" CASE WHEN u.replied THEN $1 END, u.agent, u.has_timers, u.phone, u.source, $1, $1, $1 FROM",
-	.columns = "tenant_id, lead_id, state, version, email, replied, agent, has_timers, phone, source",
+	" CASE WHEN u.replied THEN $1 END, u.agent, u.has_timers, u.business_phone, u.phone, u.source,"
+	" $1, $1, $1 FROM",
+	.columns = "tenant_id, lead_id, state, version, email, replied, agent, has_timers,"
+	" business_phone, phone, source",
 	.after = "",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 10,
+	.ncolumns = 11,
 	.element = {TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, TEXTOID, BOOLOID, TEXTOID,
-	TEXTOID}
+	TEXTOID, TEXTOID}
 };
 
-/* The first columns of insert_leads. */
+/* The first columns of insert_leads, and one more. */
 static PoRowsPlan update_leads = {
 	.name = "leads.update",
 	.expect = SPI_OK_UPDATE,
 	.before = "UPDATE outreach.leads l SET state = u.state::outreach.lead_state,"
 	" version = u.version, email = coalesce(l.email, u.email),"
 	" last_inbound_at = CASE WHEN u.replied THEN $1 ELSE l.last_inbound_at END,"
-	" last_activity_at = CASE WHEN u.replied THEN $1 ELSE l.last_activity_at END,"
-	" assigned_agent = u.agent, has_timers = u.has_timers, updated_at = $1 FROM",
-	.columns = "tenant_id, lead_id, state, version, email, replied, agent, has_timers",
+	" last_activity_at = CASE WHEN u.replied OR u.written_to THEN $1 ELSE l.last_activity_at END,"
+	" assigned_agent = u.agent, has_timers = u.has_timers,"
+	" business_phone = u.business_phone, updated_at = $1 FROM",
+	.columns = "tenant_id, lead_id, state, version, email, replied, agent, has_timers,"
+	" business_phone, written_to",
 	.after = "WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 8,
-	.element = {TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, TEXTOID, BOOLOID}
+	.ncolumns = 10,
+	.element = {TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, TEXTOID, BOOLOID, TEXTOID,
+	BOOLOID}
 };
 
 /* The registry takes the last of a phone's changes, the history all of them. */
@@ -167,6 +197,7 @@ po_read_leads(PoChangeSet *set, uint64 n)
 		lead->has_email = po_column_bool(i, 7);
 		lead->has_timers = po_column_bool(i, 8);
 		lead->agent = po_column_text(i, 9);
+		lead->business_phone = po_column_text(i, 10);
 	}
 }
 
@@ -182,6 +213,44 @@ po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 	Assert(set->nleads == 0);
 	phone_key_rows(&lock_leads, key, n, column);
 	po_read_leads(set, po_exec_rows(&lock_leads, NULL, column));
+}
+
+/*
+ * po_lock_leads locks leads by their ids; those that are gone are not in the set.
+ */
+void
+po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n)
+{
+	PoArray		column[3];
+
+	Assert(set->nleads == 0);
+	po_rows_init(&lock_leads_by_id, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		po_array_add_text(&column[0], key[i].tenant_id);
+		po_array_add_text(&column[1], key[i].lead_id);
+		po_array_add_text(&column[2], key[i].phone);
+	}
+	po_read_leads(set, po_exec_rows(&lock_leads_by_id, NULL, column));
+}
+
+/*
+ * po_lock_free_leads does the same, without their phones, for those that nobody
+ * else holds: it never waits.
+ */
+void
+po_lock_free_leads(PoChangeSet *set, const PoLeadKey *key, int n)
+{
+	PoArray		column[2];
+
+	Assert(set->nleads == 0);
+	po_rows_init(&lock_free_leads, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		po_array_add_text(&column[0], key[i].tenant_id);
+		po_array_add_text(&column[1], key[i].lead_id);
+	}
+	po_read_leads(set, po_exec_rows(&lock_free_leads, NULL, column));
 }
 
 /*
@@ -221,7 +290,7 @@ static void
 write_leads(PoChangeSet *set)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		column[2][10];	/* of known leads, of created ones */
+	PoArray		column[2][11];	/* of known leads, of created ones */
 
 	po_rows_init(&update_leads, column[false], set->nleads);
 	po_rows_init(&insert_leads, column[true], 1);
@@ -240,10 +309,14 @@ write_leads(PoChangeSet *set)
 		po_array_add(&c[5], BoolGetDatum(lead->replied));
 		po_array_add_text(&c[6], lead->agent);
 		po_array_add(&c[7], BoolGetDatum(lead->has_timers));
+		po_array_add_text(&c[8], lead->business_phone);
 		if (!lead->created)
+		{
+			po_array_add(&c[9], BoolGetDatum(lead->written_to));
 			continue;
-		po_array_add_text(&c[8], lead->phone);
-		po_array_add_text(&c[9], lead->source);
+		}
+		po_array_add_text(&c[9], lead->phone);
+		po_array_add_text(&c[10], lead->source);
 	}
 	(void) po_exec_rows(&insert_leads, &now, column[true]);
 	update_recorded(&now, column[false]);

@@ -174,7 +174,7 @@ po_timer_after(const Interval *delay)
 const char *
 po_check_action_payload(Jsonb *payload)
 {
-	static const char *const known[] = {"to_state", "agent", "event_type", "set_timer", "call"};
+	static const char *const known[] = {"to_state", "agent", "event_type", "set_timer", "send", "call"};
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue	value;
@@ -193,7 +193,7 @@ po_check_action_payload(Jsonb *payload)
 					memcmp(value.val.string.val, known[i], value.val.string.len) == 0;
 		}
 		else if (token == WJB_VALUE && wants_text && value.type != jbvString)
-			return "to_state, agent, event_type, set_timer and call must be strings";
+			return "to_state, agent, event_type, set_timer, send and call must be strings";
 	}
 	return NULL;
 }

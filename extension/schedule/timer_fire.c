@@ -23,6 +23,7 @@
 #include "fmgr.h"
 #include "lead/change_set.h"
 #include "lead/timer.h"
+#include "outbound/outbox.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -56,14 +57,21 @@ typedef struct Batch
 	bool		foreign;		/* its function is running */
 } Batch;
 
-/* Leads that somebody else holds are not waited for, and take nobody's place. */
+/*
+ * Leads that somebody else holds are not waited for, and take nobody's place.  They
+ * are found by their whole key, whatever is known of the tables when the plan is
+ * made.
+ */
+#define LOCKED_LEAD \
+	" CROSS JOIN LATERAL (SELECT FROM outreach.leads l WHERE l.tenant_id = t.tenant_id" \
+	" AND l.lead_id = t.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked"
+
 static PoPlan select_due = {
 	.name = "fire.due",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT t.tenant_id, t.lead_id, t.timer_id FROM outreach.lead_timers t"
-	" JOIN outreach.leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id"
+	.sql = "SELECT t.tenant_id, t.lead_id, t.timer_id FROM outreach.lead_timers t" LOCKED_LEAD
 	" WHERE t.due_at >= $1 AND t.due_at <= $2 AND t.due_at < 'infinity'"
-	" ORDER BY t.due_at LIMIT $3 FOR NO KEY UPDATE OF l SKIP LOCKED",
+	" ORDER BY t.due_at LIMIT $3",
 	.nargs = 3,
 	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
@@ -72,10 +80,9 @@ static PoPlan select_fairly = {
 	.name = "fire.fairly",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT d.tenant_id, d.lead_id, d.timer_id FROM outreach.tenants n CROSS JOIN LATERAL"
-	" (SELECT t.tenant_id, t.lead_id, t.timer_id FROM outreach.lead_timers t"
-	" JOIN outreach.leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id"
+	" (SELECT t.tenant_id, t.lead_id, t.timer_id FROM outreach.lead_timers t" LOCKED_LEAD
 	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2"
-	" ORDER BY t.due_at LIMIT $5 FOR NO KEY UPDATE OF l SKIP LOCKED) d"
+	" ORDER BY t.due_at LIMIT $5) d"
 	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3",
 	.nargs = 5,
 	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID}
@@ -86,22 +93,13 @@ static PoPlan cancel_orphans = {
 	.name = "fire.orphans",
 	.expect = SPI_OK_UPDATE,
 	.sql = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $2, updated_at = $2,"
-	" cancel_reason = 'the lead is gone'"
-	" WHERE t.due_at >= $1 AND t.due_at <= $2 AND t.due_at < 'infinity' AND NOT EXISTS"
+	" cancel_reason = 'the lead is gone' FROM"
+	" (SELECT o.tenant_id, o.timer_id FROM outreach.lead_timers o"
+	" WHERE o.due_at >= $1 AND o.due_at <= $2 AND o.due_at < 'infinity' ORDER BY o.due_at LIMIT $3) d"
+	" WHERE t.tenant_id = d.tenant_id AND t.timer_id = d.timer_id AND NOT EXISTS"
 	" (SELECT FROM outreach.leads l WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id)",
-	.nargs = 2,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID}
-};
-
-static PoRowsPlan lock_leads = {
-	.name = "fire.leads",
-	.expect = SPI_OK_SELECT,
-	.before = "SELECT " PO_LEAD_COLUMNS " FROM (SELECT DISTINCT tenant_id, lead_id FROM",
-	.columns = "tenant_id, lead_id",
-	.after = ") d JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id"
-	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l SKIP LOCKED",
-	.ncolumns = 2,
-	.element = {TEXTOID, TEXTOID}
+	.nargs = 3,
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
 
 static PoRowsPlan read_timers = {
@@ -197,6 +195,28 @@ call_function(const Firing *firing, const char *name)
 	SetUserIdAndSecContext(user, context);
 }
 
+/* A message of a template; one that a guard refuses is kept, and no failure. */
+static void
+send_template(const Firing *firing, const char *template)
+{
+	const char *send_key = psprintf("timer:%s", DatumGetCString(DirectFunctionCall1(uuid_out,
+																			   UUIDPGetDatum(&firing->timer_id))));
+	const char *lead_id = firing->lead_id;
+	char	   *channel = payload_text(firing->action_payload, "channel");
+	PoSendRequest request = {
+		.tenant_id = firing->tenant_id,
+		.channel = channel != NULL ? channel : "sms",
+		.template = template,
+		.send_at = DT_NOBEGIN,
+		.priority = 1,
+		.lead_id = &lead_id,
+		.send_key = &send_key,
+		.n = 1
+	};
+
+	(void) po_enqueue(&request);
+}
+
 static Jsonb *
 firing_payload(const Firing *firing)
 {
@@ -247,19 +267,18 @@ static void
 lock(PoChangeSet *set, Firing *firing, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		lead[2];
+	PoLeadKey  *lead = palloc0(n * sizeof(PoLeadKey));
 	PoArray		timer[2];
 	int		   *position = palloc(n * sizeof(int));
 	uint64		rows;
 
-	po_rows_init(&lock_leads, lead, n);
 	po_rows_init(&read_timers, timer, n);
 	for (int i = 0; i < n; i++)
 	{
-		po_array_add_text(&lead[0], firing[i].tenant_id);
-		po_array_add_text(&lead[1], firing[i].lead_id);
+		lead[i].tenant_id = firing[i].tenant_id;
+		lead[i].lead_id = firing[i].lead_id;
 	}
-	po_read_leads(set, po_exec_rows(&lock_leads, NULL, lead));
+	po_lock_free_leads(set, lead, n);
 	for (int i = 0; i < n; i++)
 	{
 		firing[i].locked = false;
@@ -388,7 +407,12 @@ fire_batch(void *arg)
 	for (int i = 0; i < n; i++)
 	{
 		char	   *call = firing[i].locked ? payload_text(firing[i].action_payload, "call") : NULL;
+		char	   *template = firing[i].locked ? payload_text(firing[i].action_payload, "send") : NULL;
 
+		batch->at = i;
+		if (template != NULL)
+			send_template(&firing[i], template);
+		batch->at = -1;
 		if (call == NULL)
 			continue;
 		batch->at = i;

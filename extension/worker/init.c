@@ -9,6 +9,7 @@
 
 #include "core/compat.h"
 #include "core/counters.h"
+#include "core/identity.h"
 #include "core/settings.h"
 #include "core/shared.h"
 #include "core/wakeup.h"
@@ -27,6 +28,7 @@ _PG_init(void)
 	po_counters_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
+	po_identity_init();
 	po_shared_init();
 	po_wakeup_init();
 	po_launcher_init();

@@ -260,6 +260,7 @@ po_launcher_main(Datum arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
+		po_shared_watch_clock(scanned == 0);
 		now = GetCurrentTimestamp();
 		if (po_shared_take_rescan() || scanned == 0 || !OidIsValid(worker_role) || now < scanned ||
 			now > scanned + RESCAN_S * USECS_PER_SEC)

@@ -21,6 +21,9 @@
 #include "core/shared.h"
 #include "core/spi_plan.h"
 #include "miscadmin.h"
+#include "outbound/claim.h"
+#include "outbound/http.h"
+#include "outbound/sender.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -42,6 +45,8 @@
 #define LINGER_MS		5000	/* stay that long with nothing to do */
 #define TURN_MS			2000	/* leave after that where others wait */
 #define BUSY_WAIT_MS	20		/* what is due is held by somebody else */
+#define RECORD_TRIES	5
+#define DRAIN_MS		10000	/* for answers that are under way, when it is to end */
 #define LONGEST_WAIT_MS	1000	/* so that a jump of the clock hurts no longer */
 
 static const char *const session_setting[][2] = {
@@ -77,10 +82,41 @@ static PoPlan process_payloads = {
 static PoPlan next_due = {
 	.name = "worker.next",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT outreach.next_due($1), outreach.is_armed()",
+	.sql = "SELECT outreach.next_due($1), outreach.arming_problem(), s.claim_due, s.settle_due"
+	" FROM outreach.next_sends($1) s",
 	.nargs = 1,
 	.argtype = {TIMESTAMPTZOID}
 };
+
+static PoPlan claim_messages = {
+	.name = "worker.claim",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT outreach.claim_messages($1)",
+	.nargs = 1,
+	.argtype = {TIMESTAMPTZOID}
+};
+
+static PoPlan settle_messages = {
+	.name = "worker.settle",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT outreach.settle_messages()"
+};
+
+static PoPlan record_deliveries = {
+	.name = "worker.record",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT outreach.record_deliveries()"
+};
+
+/* What is known of the database's work; times are DT_NOEND where there is none. */
+typedef struct Work
+{
+	bool		armed;
+	char		problem[64];	/* why it is not */
+	TimestampTz due;			/* timers and payloads */
+	TimestampTz claim_due;
+	TimestampTz settle_due;
+} Work;
 
 static void
 detach(int code, Datum arg)
@@ -89,9 +125,9 @@ detach(int code, Datum arg)
 }
 
 static void
-leave(PoDatabaseState state)
+leave(PoDatabaseState state, const char *problem)
 {
-	po_shared_found(my_slot, state);
+	po_shared_found(my_slot, state, problem);
 	ended_well = true;
 	proc_exit(0);
 }
@@ -150,7 +186,7 @@ begin(const char *activity)
 						PO_VERSION),
 				 errhint("Run ALTER EXTENSION pg_outreach UPDATE.")));
 	if (state != PO_DATABASE_PRESENT)
-		leave(state);
+		leave(state, NULL);
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, activity);
@@ -182,7 +218,7 @@ do_timers(TimestampTz since)
 	late = palloc(Max(n, 1) * sizeof(int64));
 	for (int i = 0; i < n; i++)
 		late[i] = DatumGetInt64(element[i]);
-	po_shared_count(my_slot, n, 0, late, n);
+	po_shared_count(my_slot, n, 0, 0, late, n);
 	finish();
 	return n;
 }
@@ -196,35 +232,152 @@ do_payloads(TimestampTz since)
 	begin("processing payloads");
 	(void) po_exec(&process_payloads, args, NULL);
 	n = po_column_int(0, 1);
-	po_shared_count(my_slot, 0, n, NULL, 0);
+	po_shared_count(my_slot, 0, n, 0, NULL, 0);
 	finish();
 	return n;
 }
 
-/* Ends the process where no work may be done. */
+/* Takes over from dead workers, and finds out what became of messages. */
+static int
+do_settle(void)
+{
+	int			n;
+
+	begin("settling messages");
+	po_sender_start();
+	(void) po_exec(&settle_messages, NULL, NULL);
+	n = po_column_int(0, 1);
+	finish();
+	po_sender_depart(ShutdownRequestPending);
+	return n;
+}
+
+/* Claims messages; their requests leave when that has committed. */
+static int
+do_claims(TimestampTz since)
+{
+	Datum		args[1] = {TimestampTzGetDatum(since)};
+	int			n;
+
+	begin("claiming messages");
+	po_sender_start();
+	(void) po_exec(&claim_messages, args, NULL);
+	n = po_column_int(0, 1);
+	finish();
+	po_sender_depart(ShutdownRequestPending);
+	return n;
+}
+
+/*
+ * One try to record the answers that are there; -1 when it lost against another
+ * transaction and is to be tried again.
+ */
+static int
+try_records(bool last)
+{
+	volatile int n = -1;
+
+	PG_TRY();
+	{
+		begin("recording deliveries");
+		(void) po_exec(&record_deliveries, NULL, NULL);
+		n = po_column_int(0, 1);
+		finish();
+	}
+	PG_CATCH();
+	{
+		if (last || ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_TRANSACTION_ROLLBACK)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(TopMemoryContext);
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	return n;
+}
+
+/*
+ * Records the answers that are there; without any it costs nothing.  What is not
+ * recorded would be unknown for ever.
+ */
+static int
+do_records(void)
+{
+	PoFlight   *landed;
+	int			n = -1;
+
+	if (!po_sender_collect())
+		return 0;
+	landed = po_landed_flights();
+	for (int tries = 1; n < 0; tries++)
+		n = try_records(tries == RECORD_TRIES);
+	po_shared_count(my_slot, 0, 0, n, NULL, 0);
+	po_flights_done(landed);
+	return n;
+}
+
 static TimestampTz
+column_due(int column)
+{
+	bool		isnull;
+	Datum		value = po_column(0, column, &isnull);
+
+	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
+}
+
+static Work
 read_next_due(TimestampTz since)
 {
 	Datum		args[1] = {TimestampTzGetDatum(since)};
-	TimestampTz due;
-	bool		isnull;
-	bool		armed;
-	Datum		value;
+	Work		work;
+	char	   *problem;
 
 	begin("looking for what is next");
 	(void) po_exec(&next_due, args, NULL);
-	value = po_column(0, 1, &isnull);
-	due = isnull ? DT_NOEND : DatumGetTimestampTz(value);
-	armed = po_column_bool(0, 2);
+	work.due = column_due(1);
+	problem = po_column_text(0, 2);
+	work.armed = problem == NULL;
+	strlcpy(work.problem, problem != NULL ? problem : "", sizeof(work.problem));
+	work.claim_due = column_due(3);
+	work.settle_due = column_due(4);
 	finish();
-	if (!armed)
+	return work;
+}
+
+/* Until something is due, an answer comes, or somebody sets the latch. */
+static void
+wait(long wait_ms)
+{
+	int			events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
+
+	if (po_sender_busy() > 0)
 	{
-		ereport(LOG,
-				(errmsg("no work is done in the background of this database: it is not armed"),
-				 errhint("SELECT outreach.arm() once it is what it is to be.")));
-		leave(PO_DATABASE_DISARMED);
+		long		timeout = po_http_timeout_ms();
+
+		if (timeout >= 0)
+			wait_ms = Min(wait_ms, timeout);
+		(void) WaitLatchOrSocket(MyLatch, events | WL_SOCKET_READABLE, po_http_fd(), wait_ms,
+								 PG_WAIT_EXTENSION);
 	}
-	return due;
+	else
+		(void) WaitLatch(MyLatch, events, wait_ms, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+}
+
+/* Nothing more is claimed: the answers that come in time are recorded. */
+static void
+drain(void)
+{
+	TimestampTz until = GetCurrentTimestamp() + DRAIN_MS * (int64) 1000;
+
+	/* What asked the process to end also asked the statements to. */
+	QueryCancelPending = false;
+	while (po_sender_busy() > 0 && GetCurrentTimestamp() < until)
+	{
+		(void) do_records();
+		if (po_sender_busy() > 0)
+			wait(100);
+	}
 }
 
 /* The loop ends, and so does a statement that would keep it from that. */
@@ -246,11 +399,14 @@ work(void)
 {
 	TimestampTz began = GetCurrentTimestamp();
 	TimestampTz idle_since = began;
+	TimestampTz known = po_shared_forget_due(my_slot);
+	Work		next = read_next_due(known);
 	bool		first = true;
+	bool		leaving = false;
+	TimestampTz read = DT_NOEND;	/* what was next, by the tables */
 
 	while (!ShutdownRequestPending)
 	{
-		TimestampTz known;
 		TimestampTz due;
 		TimestampTz now;
 		long		wait_ms;
@@ -262,32 +418,66 @@ work(void)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
+		po_shared_watch_clock(false);
 		/* What fired or was cancelled lies before what was known to be next. */
-		known = po_shared_forget_due(my_slot);
-		if (first)
-			(void) read_next_due(known);
-		done = do_timers(known) + do_payloads(known);
-		if (first)
-			po_shared_found(my_slot, PO_DATABASE_PRESENT);
+		if (!first)
+			known = po_shared_forget_due(my_slot);
+		now = GetCurrentTimestamp();
+		done = do_records();
+		if (next.armed && !leaving)
+		{
+			/* Whether a slot is free again, an answer tells. */
+			bool		may_claim = done > 0 || !po_sends_wait() || po_sender_busy() == 0;
+
+			/* Of what was published meanwhile it is not known what it is. */
+			bool		published = first || known < read;
+
+			if (published || next.due <= now)
+				done += do_timers(known) + do_payloads(known);
+			if (next.settle_due <= now || (first && next.settle_due != DT_NOEND))
+				done += do_settle();
+			if (may_claim && (published || next.claim_due <= now))
+				done += do_claims(known);
+			if (first)
+				po_shared_found(my_slot, PO_DATABASE_PRESENT, NULL);
+		}
 		first = false;
-		due = po_shared_lower_due(my_slot, read_next_due(known));
+		next = read_next_due(known);
+		read = Min(next.due, Min(next.claim_due, next.settle_due));
+		/* What is due where no work may be done is nobody's business until it may. */
+		due = next.armed ? po_shared_lower_due(my_slot, read) : DT_NOEND;
+		if (due == next.claim_due && po_sends_wait())
+			due = Min(next.due, next.settle_due);
 		pgstat_report_stat(false);
 
 		now = GetCurrentTimestamp();
 		/* The clock may have been set back. */
 		began = Min(began, now);
 		idle_since = done > 0 ? now : Min(idle_since, now);
-		if (po_shared_others_wait() && (due > now || now > began + TURN_MS * (int64) 1000))
-			return;
-		if (due > now + LINGER_MS * (int64) 1000 && now > idle_since + LINGER_MS * (int64) 1000)
-			return;
-		if (due <= now && done > 0)
+		leaving = !next.armed || (po_shared_others_wait() &&
+								  (due > now || now > began + TURN_MS * (int64) 1000));
+		if (po_sender_busy() == 0)
+		{
+			if (leaving)
+				break;
+			if (due > now + LINGER_MS * (int64) 1000 && now > idle_since + LINGER_MS * (int64) 1000)
+				return;
+		}
+		if (due <= now && done > 0 && !leaving)
 			continue;
 		wait_ms = due <= now ? BUSY_WAIT_MS : due == DT_NOEND ? LONGEST_WAIT_MS
 			: Min(LONGEST_WAIT_MS, TimestampDifferenceMilliseconds(now, due));
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+		wait(wait_ms);
+	}
+	if (ShutdownRequestPending)
+		drain();
+	else if (!next.armed)
+	{
+		ereport(LOG,
+				(errmsg("no work is done in the background of this database: it is not armed"),
+				 errdetail("It is %s.", next.problem),
+				 errhint("SELECT outreach.arm() once it is what it is to be.")));
+		leave(PO_DATABASE_DISARMED, next.problem);
 	}
 }
 

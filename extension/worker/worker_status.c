@@ -41,8 +41,8 @@ po_worker_slots(PG_FUNCTION_ARGS)
 	{
 		PoDatabaseSlot *s = &slots[i];
 		Datum		buckets[PO_LATENESS_BUCKETS];
-		Datum		values[11];
-		bool		nulls[11] = {false};
+		Datum		values[13];
+		bool		nulls[13] = {false};
 
 		if (!OidIsValid(s->database))
 			continue;
@@ -50,19 +50,22 @@ po_worker_slots(PG_FUNCTION_ARGS)
 			buckets[b] = Int64GetDatum((int64) s->lateness[b]);
 		values[0] = ObjectIdGetDatum(s->database);
 		values[1] = CStringGetTextDatum(state_name[s->state]);
-		values[2] = Int32GetDatum(s->worker_pid);
-		nulls[2] = s->worker_pid == 0;
-		values[3] = TimestampTzGetDatum(s->next_due);
-		values[4] = TimestampTzGetDatum(s->last_started);
-		nulls[4] = s->last_started == 0;
-		values[5] = TimestampTzGetDatum(s->last_failed);
-		nulls[5] = s->last_failed == 0;
-		values[6] = CStringGetTextDatum(unpack_sql_state(s->last_sqlstate));
+		values[2] = CStringGetTextDatum(s->problem);
+		nulls[2] = s->state != PO_DATABASE_DISARMED;
+		values[3] = Int32GetDatum(s->worker_pid);
+		nulls[3] = s->worker_pid == 0;
+		values[4] = TimestampTzGetDatum(s->next_due);
+		values[5] = TimestampTzGetDatum(s->last_started);
+		nulls[5] = s->last_started == 0;
+		values[6] = TimestampTzGetDatum(s->last_failed);
 		nulls[6] = s->last_failed == 0;
-		values[7] = Int32GetDatum(s->failures);
-		values[8] = Int64GetDatum((int64) s->fired);
-		values[9] = Int64GetDatum((int64) s->processed);
-		values[10] = PointerGetDatum(construct_array(buckets, PO_LATENESS_BUCKETS, INT8OID, 8,
+		values[7] = CStringGetTextDatum(unpack_sql_state(s->last_sqlstate));
+		nulls[7] = s->last_failed == 0;
+		values[8] = Int32GetDatum(s->failures);
+		values[9] = Int64GetDatum((int64) s->fired);
+		values[10] = Int64GetDatum((int64) s->processed);
+		values[11] = Int64GetDatum((int64) s->sent);
+		values[12] = PointerGetDatum(construct_array(buckets, PO_LATENESS_BUCKETS, INT8OID, 8,
 													 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

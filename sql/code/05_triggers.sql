@@ -25,6 +25,9 @@ CREATE TRIGGER rows_to_do AFTER INSERT OR UPDATE ON outreach.lead_timers
 CREATE TRIGGER rows_to_do AFTER INSERT OR UPDATE ON outreach.inbound_payloads
 	FOR EACH STATEMENT EXECUTE FUNCTION outreach.rows_to_do();
 
+CREATE TRIGGER rows_to_do AFTER INSERT OR UPDATE ON outreach.outbound_messages
+	FOR EACH STATEMENT EXECUTE FUNCTION outreach.rows_to_do();
+
 CREATE FUNCTION outreach.lead_state_changed() RETURNS trigger
 	LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'po_lead_state_changed';
@@ -38,9 +41,12 @@ CREATE FUNCTION outreach.lead_gone() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	DELETE FROM outreach.lead_timers t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id;
+	UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = now(), last_error = 'the lead is gone',
+		status = CASE WHEN m.ambiguous_since IS NULL THEN 'cancelled' ELSE 'uncertain' END::outreach.message_status
+	 WHERE m.tenant_id = OLD.tenant_id AND m.lead_id = OLD.lead_id AND m.status < 'sending';
 	RETURN NULL;
 END $$;
-COMMENT ON FUNCTION outreach.lead_gone() IS 'Trigger of leads: their timers go with them, so that none fires for a new lead of the same id.';
+COMMENT ON FUNCTION outreach.lead_gone() IS 'Trigger of leads: their timers go with them, and messages that have not left stay behind, cancelled.';
 
 CREATE TRIGGER lead_gone AFTER DELETE ON outreach.leads
 	FOR EACH ROW EXECUTE FUNCTION outreach.lead_gone();
@@ -56,6 +62,18 @@ COMMENT ON FUNCTION outreach.endpoint_gone() IS 'Trigger of endpoints: their sec
 
 CREATE TRIGGER endpoint_gone AFTER DELETE OR UPDATE OF tenant_id, path ON outreach.endpoints
 	FOR EACH ROW EXECUTE FUNCTION outreach.endpoint_gone();
+
+CREATE FUNCTION outreach.account_gone() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM outreach.secrets s
+	 WHERE s.tenant_id = OLD.tenant_id AND s.purpose IN ('account', 'callback') AND s.name = OLD.account;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION outreach.account_gone() IS 'Trigger of sending accounts: their secrets go with them.';
+
+CREATE TRIGGER account_gone AFTER DELETE OR UPDATE OF tenant_id, account ON outreach.sending_accounts
+	FOR EACH ROW EXECUTE FUNCTION outreach.account_gone();
 
 CREATE FUNCTION outreach.refuse_used_tenant() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -86,14 +104,15 @@ BEGIN
 		FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change();
 
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'endpoints', 'event_types',
-								'lead_transitions', 'opt_out_words', 'payload_maps', 'providers', 'secrets',
-								'tenant_roles', 'tenants', 'timer_functions', 'timer_types', 'webhook_kinds'] LOOP
+								'lead_transitions', 'opt_out_words', 'payload_maps', 'provider_profiles',
+								'provider_verdicts', 'providers', 'secrets', 'sending_accounts', 'tenant_roles', 'tenants', 'timer_functions', 'timer_types', 'webhook_kinds'] LOOP
 		EXECUTE format('CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outreach.%I'
 					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.config_changed()', name);
 	END LOOP;
 
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
-								'opt_out_words', 'payload_maps', 'timer_types', 'webhook_kinds'] LOOP
+								'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_verdicts',
+								'timer_types', 'webhook_kinds'] LOOP
 		EXECUTE format('CREATE TRIGGER protect_shipped BEFORE INSERT OR UPDATE OR DELETE ON outreach.%I'
 					   ' FOR EACH ROW EXECUTE FUNCTION outreach.protect_shipped()', name);
 		EXECUTE format('CREATE TRIGGER protect_shipped_truncate BEFORE TRUNCATE ON outreach.%I'

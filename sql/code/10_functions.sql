@@ -100,6 +100,7 @@ COMMENT ON FUNCTION outreach.ingest_webhooks(jsonb[]) IS 'Takes many webhooks in
 CREATE FUNCTION outreach.process_payloads(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS int
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	SET enable_sort = off SET enable_bitmapscan = off
 	AS 'MODULE_PATHNAME', 'po_process_payloads';
 COMMENT ON FUNCTION outreach.process_payloads(int, timestamptz) IS 'Processes payloads that are due: deferred ones, and those whose processing failed.';
 
@@ -110,6 +111,10 @@ COMMENT ON FUNCTION outreach.store_secret(text, text, text, text) IS 'Seals a se
 CREATE FUNCTION outreach.check_secret(scheme text, secret text) RETURNS text
 	LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'po_check_secret_form';
 COMMENT ON FUNCTION outreach.check_secret(text, text) IS 'What is wrong with the form of a secret for a scheme; null when nothing; not for callers.';
+
+CREATE FUNCTION outreach.require_acting_for(tenant_id text) RETURNS void
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_require_acting_for';
+COMMENT ON FUNCTION outreach.require_acting_for(text) IS 'Raises an error unless the session may act for the tenant; not for callers.';
 
 CREATE FUNCTION outreach.require_admin() RETURNS void
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_require_admin_sql';
@@ -132,6 +137,7 @@ COMMENT ON FUNCTION outreach.cancel_timer(text, text, text, text) IS 'Cancels a 
 CREATE FUNCTION outreach.fire_timers(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS bigint[]
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	SET enable_sort = off SET enable_bitmapscan = off
 	AS 'MODULE_PATHNAME', 'po_fire_timers';
 COMMENT ON FUNCTION outreach.fire_timers(int, timestamptz) IS 'Fires timers that are due; returns how many milliseconds each was late.';
 
@@ -148,22 +154,29 @@ CREATE FUNCTION outreach.run_once(batch int DEFAULT 100, OUT timers int, OUT pay
 $$;
 COMMENT ON FUNCTION outreach.run_once(int) IS 'Does in this session what a worker would do in one cycle.';
 
+CREATE FUNCTION outreach.cluster_identity() RETURNS uuid
+	LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_cluster_identity';
+COMMENT ON FUNCTION outreach.cluster_identity() IS 'Tells this data directory from a copy of it; null when the library is not preloaded.';
+
+CREATE FUNCTION outreach.arming_problem() RETURNS text
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_arming_problem_sql';
+COMMENT ON FUNCTION outreach.arming_problem() IS 'Why background workers may not work in this database; null when they may.';
+
 CREATE FUNCTION outreach.is_armed() RETURNS boolean
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT EXISTS (SELECT FROM outreach.arming a
-					WHERE a.armed AND a.system_identifier = (SELECT c.system_identifier FROM pg_control_system() c)
-					  AND a.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
-$$;
+	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_is_armed';
 COMMENT ON FUNCTION outreach.is_armed() IS 'Whether background workers may work in this database.';
 
 CREATE FUNCTION outreach.arm() RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM outreach.require_admin();
-	INSERT INTO outreach.arming (armed, system_identifier, database)
-	SELECT true, c.system_identifier, d.oid FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()
+	INSERT INTO outreach.arming (armed, system_identifier, database, identity, written_by)
+	SELECT true, c.system_identifier, d.oid, coalesce(outreach.cluster_identity(), '00000000-0000-0000-0000-000000000000'), '0'
+	  FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()
 	ON CONFLICT ON CONSTRAINT arming_pkey DO UPDATE SET armed = true, system_identifier = EXCLUDED.system_identifier,
-		database = EXCLUDED.database, reason = NULL, changed_at = now();
+		database = EXCLUDED.database, identity = EXCLUDED.identity, reason = NULL, changed_at = now();
+	-- From the row: in a subtransaction it is not the id of the transaction.
+	UPDATE outreach.arming SET written_by = xmin;
 	PERFORM outreach.wake_workers();
 END $$;
 COMMENT ON FUNCTION outreach.arm() IS 'Lets background workers work in this database; needed once after a restore, a copy or pg_upgrade.';
@@ -172,7 +185,10 @@ CREATE FUNCTION outreach.disarm(reason text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM outreach.require_admin();
-	INSERT INTO outreach.arming (armed, system_identifier, database, reason) VALUES (false, 0, 0, disarm.reason)
+	-- Nothing is claimed any more once it has committed.
+	PERFORM outreach.lock_stops();
+	INSERT INTO outreach.arming (armed, system_identifier, database, identity, written_by, reason)
+	VALUES (false, 0, 0, '00000000-0000-0000-0000-000000000000', '0', disarm.reason)
 	ON CONFLICT ON CONSTRAINT arming_pkey DO UPDATE SET armed = false, reason = EXCLUDED.reason, changed_at = now();
 	PERFORM outreach.wake_workers();
 END $$;
@@ -182,9 +198,9 @@ CREATE FUNCTION outreach.wake_workers() RETURNS void
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_wake_workers';
 COMMENT ON FUNCTION outreach.wake_workers() IS 'Makes a background worker look at this database when the transaction commits.';
 
-CREATE FUNCTION outreach.worker_slots(OUT database oid, OUT state text, OUT worker_pid int, OUT next_due timestamptz,
+CREATE FUNCTION outreach.worker_slots(OUT database oid, OUT state text, OUT problem text, OUT worker_pid int, OUT next_due timestamptz,
 	OUT last_started timestamptz, OUT last_failed timestamptz, OUT last_sqlstate text, OUT failures int,
-	OUT timers_fired bigint, OUT payloads_processed bigint, OUT lateness bigint[]) RETURNS SETOF record
+	OUT timers_fired bigint, OUT payloads_processed bigint, OUT requests_sent bigint, OUT lateness bigint[]) RETURNS SETOF record
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_worker_slots';
 COMMENT ON FUNCTION outreach.worker_slots() IS 'What the launcher knows of each database.';
 

@@ -33,8 +33,21 @@ CREATE VIEW outreach.timers_failed WITH (security_invoker = true, security_barri
 	 WHERE t.due_at IS NULL AND t.executed_at IS NULL AND t.cancelled_at IS NULL;
 COMMENT ON VIEW outreach.timers_failed IS 'Timers that gave up after their last attempt.';
 
+CREATE VIEW outreach.messages_unsettled WITH (security_invoker = true, security_barrier = true) AS
+	SELECT m.tenant_id, m.message_id, m.lead_id, m.channel, m.phone, m.from_phone, m.status, m.attempts, m.due_at,
+		   m.held_by, m.last_error, m.error_code, m.send_key, m.updated_at
+	  FROM outreach.outbound_messages m
+	 WHERE m.status OPERATOR(pg_catalog.=) ANY ('{deferred,review,unknown,uncertain,dead}'::outreach.message_status[]);
+COMMENT ON VIEW outreach.messages_unsettled IS 'Messages that wait for something other than their time: a stop, a person, an answer; and those that were given up.';
+
+CREATE VIEW outreach.callbacks_unmatched WITH (security_invoker = true, security_barrier = true) AS
+	SELECT p.tenant_id, p.provider, p.provider_message_id, p.to_status, p.error_code, p.receipt_id, p.parked_at
+	  FROM outreach.provider_message_ids p
+	 WHERE p.message_id IS NULL;
+COMMENT ON VIEW outreach.callbacks_unmatched IS 'Status callbacks of messages that are not known; older than a day, they want an explanation.';
+
 CREATE VIEW outreach.worker_status WITH (security_invoker = true) AS
-	SELECT d.datname AS database, s.state, s.worker_pid, s.next_due, s.last_started, s.last_failed, s.last_sqlstate,
-		   s.failures, s.timers_fired, s.payloads_processed, s.lateness
+	SELECT d.datname AS database, s.state, s.problem, s.worker_pid, s.next_due, s.last_started, s.last_failed, s.last_sqlstate,
+		   s.failures, s.timers_fired, s.payloads_processed, s.requests_sent, s.lateness
 	  FROM outreach.worker_slots() s JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) s.database;
 COMMENT ON VIEW outreach.worker_status IS 'One row a database the launcher knows; lateness counts firings that were less than 1, 2, 4 … 1024 ms late, and later.';

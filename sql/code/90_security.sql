@@ -12,7 +12,8 @@ DECLARE
 	name text;
 	shared text[] := ARRAY['arming', 'event_types', 'providers'];
 	shipped text[] := ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
-							'opt_out_words', 'payload_maps', 'timer_types', 'webhook_kinds'];
+							'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_verdicts',
+							'timer_types', 'webhook_kinds'];
 	secret text[] := ARRAY['secrets', 'tenant_roles', 'timer_functions'];
 	rows text;
 BEGIN
@@ -56,6 +57,14 @@ GRANT UPDATE (name, time_zone, client, yes_opts_in) ON outreach.tenants TO outre
 CREATE POLICY configure ON outreach.endpoints FOR DELETE TO outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
 GRANT DELETE ON outreach.endpoints TO outreach_admin;
+CREATE POLICY configure ON outreach.sending_accounts FOR DELETE TO outreach_admin
+	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
+GRANT DELETE ON outreach.sending_accounts TO outreach_admin;
+CREATE POLICY configure ON outreach.numbers FOR DELETE TO outreach_admin
+	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
+GRANT DELETE ON outreach.numbers TO outreach_admin;
+CREATE POLICY everything ON outreach.sending_stops FOR SELECT TO outreach_app, outreach_admin
+	USING (tenant_id OPERATOR(pg_catalog.=) '*');
 CREATE POLICY configure ON outreach.event_types TO outreach_admin USING (NOT shipped);
 GRANT INSERT, DELETE ON outreach.event_types TO outreach_admin;
 
@@ -68,7 +77,12 @@ GRANT EXECUTE ON FUNCTION
 	outreach.opt_out(text, text, text, text), outreach.opt_in(text, text, text, text),
 	outreach.record_event(text, text, text, jsonb, text), outreach.verify(),
 	outreach.set_timer(text, text, text, timestamptz, text, jsonb),
-	outreach.cancel_timer(text, text, text, text)
+	outreach.cancel_timer(text, text, text, text),
+	outreach.send_message(text, text, text, text, text, text, text, timestamptz, text, jsonb),
+	outreach.send_messages(text, text[], text, text, text, text[], text, timestamptz, text, jsonb),
+	outreach.cancel_message(text, uuid, text), outreach.resolve_message(text, uuid, text, text, int),
+	outreach.save_template(text, text, text, text, text), outreach.check_template(text),
+	outreach.count_segments(text), outreach.guards()
 	TO outreach_app, outreach_admin;
 
 -- For row policies of the application's own tables, in functions that timers call.
@@ -81,8 +95,12 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
 	outreach.ingest_counters(), outreach.process_payloads(int, timestamptz), outreach.make_partitions(int),
 	outreach.fire_timers(int, timestamptz), outreach.run_once(int), outreach.next_due(timestamptz),
-	outreach.wake_workers(), outreach.worker_slots(), outreach.is_armed()
+	outreach.next_sends(timestamptz), outreach.wake_workers(), outreach.worker_slots(),
+	outreach.is_armed(), outreach.arming_problem(), outreach.cluster_identity()
 	TO outreach_worker, outreach_admin;
+
+-- For the shim's /readyz.
+GRANT EXECUTE ON FUNCTION outreach.is_armed() TO outreach_ingress;
 
 GRANT EXECUTE ON FUNCTION
 	outreach.create_tenant(text, text),
@@ -90,8 +108,16 @@ GRANT EXECUTE ON FUNCTION
 	outreach.rotate_secret(text, text, text, interval), outreach.set_proof_key(text, text),
 	outreach.grant_tenant(text, text), outreach.revoke_tenant(text, text),
 	outreach.register_timer_function(text, regprocedure), outreach.drop_timer_function(text),
-	outreach.arm(), outreach.disarm(text)
+	outreach.arm(), outreach.disarm(text),
+	outreach.create_account(text, text, text, text, text, text, text, jsonb),
+	outreach.set_callback_path(text, text, text),
+	outreach.rotate_account_secret(text, text, text), outreach.add_number(text, text, text),
+	outreach.stop_sending(text, text, text, text), outreach.resume_sending(text, text, text)
 	TO outreach_admin;
+
+GRANT EXECUTE ON FUNCTION
+	outreach.claim_messages(timestamptz), outreach.record_deliveries(), outreach.settle_messages()
+	TO outreach_worker;
 
 -- It tells of other databases.
 REVOKE SELECT ON outreach.worker_status FROM outreach_app;
@@ -103,11 +129,14 @@ DECLARE
 BEGIN
 	FOREACH name IN ARRAY ARRAY['tenants', 'tenant_roles', 'secrets', 'endpoints', 'webhook_receipts',
 								'inbound_payloads', 'events_default', 'event_keys', 'leads', 'phones',
-								'consent_history', 'lead_timers', 'timer_functions', 'arming'] LOOP
+								'consent_history', 'lead_timers', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
+								'templates', 'outbound_messages', 'message_deliveries', 'provider_message_ids',
+								'sending_stops', 'sending_circuits'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');
 	END LOOP;
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
-								'opt_out_words', 'payload_maps', 'timer_types', 'webhook_kinds'] LOOP
+								'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_verdicts',
+								'timer_types', 'webhook_kinds'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, 'WHERE tenant_id <> ''*''');
 	END LOOP;
 	PERFORM pg_extension_config_dump('outreach.event_types', 'WHERE NOT shipped');

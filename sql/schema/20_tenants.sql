@@ -27,13 +27,13 @@ COMMENT ON TABLE outreach.tenant_roles IS 'Which database role may act for which
 -- One row a secret: a door's key, or the key a tenant's proofs are signed with.
 CREATE TABLE outreach.secrets (
 	tenant_id text COLLATE "C" NOT NULL,
-	purpose text COLLATE "C" NOT NULL,		-- 'endpoint' or 'proof'
-	name text COLLATE "C" NOT NULL,			-- the endpoint's path; '' for a proof key
+	purpose text COLLATE "C" NOT NULL,		-- endpoint, proof, account or callback
+	name text COLLATE "C" NOT NULL,			-- the endpoint's path, the account; '' for a proof key
 	secret_id uuid NOT NULL,
 	sealed bytea NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	expires_at timestamptz,
 	PRIMARY KEY (tenant_id, purpose, name, secret_id),
-	CHECK (purpose OPERATOR(pg_catalog.=) 'endpoint' OR purpose OPERATOR(pg_catalog.=) 'proof')
+	CHECK (purpose OPERATOR(pg_catalog.=) ANY ('{endpoint,proof,account,callback}'::text[]))
 );
 COMMENT ON TABLE outreach.secrets IS 'Secrets sealed with AES-256-GCM by the key in outreach.secret_key_file; no SQL function returns one.';

@@ -50,7 +50,8 @@ CREATE TABLE outreach.webhook_kinds (
 	PRIMARY KEY (tenant_id, provider, position),
 	FOREIGN KEY (provider) REFERENCES outreach.providers,
 	CHECK (effect OPERATOR(pg_catalog.=) 'log' OR effect OPERATOR(pg_catalog.=) 'message'
-		   OR effect OPERATOR(pg_catalog.=) 'opt_out' OR effect OPERATOR(pg_catalog.=) 'help'),
+		   OR effect OPERATOR(pg_catalog.=) 'opt_out' OR effect OPERATOR(pg_catalog.=) 'help'
+		   OR effect OPERATOR(pg_catalog.=) 'status'),
 	CHECK (jsonb_typeof(conditions) OPERATOR(pg_catalog.=) 'object'),
 	CHECK (array_position(keys, NULL) IS NULL)
 );

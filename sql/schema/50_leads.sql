@@ -12,6 +12,7 @@ CREATE TABLE outreach.leads (
 	attributes jsonb NOT NULL DEFAULT '{}',
 	assigned_agent text COLLATE "C",
 	has_timers boolean NOT NULL DEFAULT false,
+	business_phone text COLLATE "C",
 	last_inbound_at timestamptz,
 	last_activity_at timestamptz NOT NULL,
 	created_at timestamptz NOT NULL,
@@ -23,6 +24,7 @@ CREATE INDEX leads_phone ON outreach.leads (tenant_id, phone) WHERE phone IS NOT
 COMMENT ON TABLE outreach.leads IS 'People worked by campaigns. lead_id is the app''s own id; the app keeps its own table beside this one.';
 COMMENT ON COLUMN outreach.leads.phone IS 'E.164. Several leads of a tenant may have one phone.';
 COMMENT ON COLUMN outreach.leads.has_timers IS 'Whether a timer may be alive: where not, a reply need not look for any.';
+COMMENT ON COLUMN outreach.leads.business_phone IS 'The tenant''s own number that the lead talks to: what it is written to from.';
 COMMENT ON COLUMN outreach.leads.version IS 'Number of the lead''s newest event.';
 COMMENT ON COLUMN outreach.leads.last_activity_at IS 'When the lead was last touched, by us or by itself: of several leads with one phone, a reply belongs to the newest.';
 

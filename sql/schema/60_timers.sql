@@ -1,16 +1,21 @@
 -- Where work is done in the background.  A dump carries the row, and so does a
--- copy of the database: elsewhere it does not match, and workers wait.
+-- copy of the database or of the server's files: elsewhere it does not match, and
+-- workers wait.
 CREATE TABLE outreach.arming (
 	singleton boolean NOT NULL DEFAULT true,
 	armed boolean NOT NULL,
 	system_identifier bigint NOT NULL,
 	database oid NOT NULL,
+	identity uuid NOT NULL,
+	written_by xid NOT NULL,
 	reason text,
 	changed_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (singleton),
 	CHECK (singleton)
 );
 COMMENT ON TABLE outreach.arming IS 'The cluster and database that background workers may work in; no row or another place: they wait for outreach.arm().';
+COMMENT ON COLUMN outreach.arming.identity IS 'outreach.cluster_identity() then; all zeros where the library was not preloaded.';
+COMMENT ON COLUMN outreach.arming.written_by IS 'The row''s own xmin: one that a restore wrote, even here, has another.';
 
 CREATE TABLE outreach.timer_types (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -29,7 +34,7 @@ CREATE TABLE outreach.timer_types (
 );
 COMMENT ON TABLE outreach.timer_types IS 'Kinds of timer: when they fire and what they do. A tenant''s row replaces the row of ''*'' of the same name.';
 COMMENT ON COLUMN outreach.timer_types.delay IS 'From now to the firing, where set_timer() is not given a time.';
-COMMENT ON COLUMN outreach.timer_types.action_payload IS 'What a firing does, by key: to_state, agent, event_type, set_timer, call.';
+COMMENT ON COLUMN outreach.timer_types.action_payload IS 'What a firing does, by key: to_state, agent, event_type, set_timer, send, call.';
 COMMENT ON COLUMN outreach.timer_types.set_on IS 'A lead that enters this state gets the timer.';
 
 CREATE TABLE outreach.timer_functions (

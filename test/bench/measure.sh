@@ -8,7 +8,7 @@
 PEERS="peer-redis peer-call peer-batch"
 HTTP="$PEERS outreach-http"
 SQL="peer-single peer-array outreach-single outreach-array"
-ONLY=${ONLY:-$HTTP $SQL timers}
+ONLY=${ONLY:-$HTTP $SQL timers sends}
 SHARE=${SHARE:-$((SECS * 20000 * (CORES > 2 ? CORES : 2) / 100 / CLIENTS * 100))}
 DOCUMENTS=$((SHARE * CLIENTS))
 

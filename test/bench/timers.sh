@@ -69,7 +69,7 @@ due() { q -d bench -c "SELECT count(*) FROM outreach.lead_timers WHERE due_at <=
 # burst N: seconds from the moment that N timers are due to the last one committed.
 burst_of() {
 	local n=$1 kind=$2 at
-	q -d bench -c "CALL bench.set_timers($n, '$kind', date_trunc('second', clock_timestamp()) + interval '$((4 + n / 20000)) s', '0', '$ACTION')" \
+	q -d bench -c "CALL bench.set_timers($n, '$kind', date_trunc('second', clock_timestamp()) + interval '$((10 + n / 10000)) s', '0', '$ACTION')" \
 		-c CHECKPOINT
 	at=$(q -d bench -c "SELECT extract(epoch FROM min(trigger_at)) FROM outreach.lead_timers WHERE timer_type = '$kind'")
 	[ "$(calc "$EPOCHREALTIME < $at" 0)" = 1 ] || die "timers: they came due before all of them were there"

@@ -10,7 +10,7 @@
 #include "postgres_fe.h"
 
 #include "common/fe_memutils.h"
-#include "inbound/document.h"
+#include "core/document.h"
 
 #include "document_check.h"
 

@@ -11,7 +11,7 @@
 #include "postgres_fe.h"
 
 #include "common/fe_memutils.h"
-#include "inbound/document.h"
+#include "core/document.h"
 #include "mb/pg_wchar.h"
 
 #include "document_check.h"

@@ -50,6 +50,20 @@ SELECT outreach.set_timer(t, 'lead_of_' || t, 'FOLLOW_UP', '2040-01-01', 'Hidden
 SELECT set_config('outreach.clock', clock, false), outreach.fire_timers()
   FROM unnest('{2001-01-01 00:00:00+00,2001-01-01 01:00:00+00,2001-01-01 02:00:00+00}'::text[]) AS clock \g /dev/null
 RESET outreach.clock;
+-- messages: one to come, one whose outcome is not known, with all that belongs to them
+SELECT outreach.create_account(t, 'hidden', 'signalhouse_sms', 'secret of ' || t), outreach.add_number(t, '+12125550180', 'hidden'),
+	   outreach.save_template(t, 'hidden', 'Hidden'),
+	   outreach.send_message(t, 'lead_of_' || t, 'Hidden', send_key => 'to come'), outreach.send_message(t, 'lead_of_' || t, 'Hidden', send_key => 'same key'),
+	   outreach.stop_sending('tenant', t, 'Hidden')
+  FROM unnest('{tap_a,tap_b}'::text[]) AS t \g /dev/null
+CREATE TEMP TABLE message AS SELECT tenant_id, send_key, message_id FROM outreach.outbound_messages WHERE tenant_id IN ('tap_a', 'tap_b');
+GRANT SELECT ON message TO PUBLIC;
+UPDATE outreach.outbound_messages SET status = 'unknown', attempts = 1, ambiguous_since = now() WHERE send_key = 'same key' AND tenant_id IN ('tap_a', 'tap_b');
+INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at)
+	SELECT tenant_id, message_id, 1, 1, 'hidden', now() FROM message WHERE send_key = 'same key';
+INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id) SELECT tenant_id, 'signalhouse', 'known', message_id FROM message WHERE send_key = 'same key';
+INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, to_status, parked_at) SELECT t, 'signalhouse', 'unknown', 'sent', now() FROM unnest('{tap_a,tap_b}'::text[]) AS t;
+INSERT INTO outreach.sending_circuits (tenant_id, account, from_phone, failures, updated_at) SELECT t, 'hidden', '', 1, now() FROM unnest('{tap_a,tap_b}'::text[]) AS t;
 INSERT INTO outreach.tenant_roles VALUES ('tap_b', 'outreach_worker');
 DO $$
 DECLARE
@@ -89,13 +103,19 @@ END $$;
 CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text LANGUAGE sql AS $$
 	SELECT format('SELECT outreach.%I(%s)', p.proname, string_agg(format('%I => %L::%s', a.name,
 			CASE a.name WHEN 'tenant_id' THEN tenant WHEN 'lead_id' THEN lead WHEN 'phone' THEN '+12125550191'
+				WHEN 'from_phone' THEN '+12125550180' WHEN 'lead_ids' THEN '{' || lead || '}' WHEN 'send_keys' THEN '{another key}'
+				WHEN 'message_id' THEN coalesce((SELECT m.message_id::text FROM message m WHERE m.tenant_id = tenant
+					AND m.send_key = CASE p.proname WHEN 'resolve_message' THEN 'same key' ELSE 'to come' END), gen_random_uuid()::text)
+				WHEN 'channel' THEN 'sms' WHEN 'priority' THEN 'normal' WHEN 'outcome' THEN 'sent' WHEN 'send_at' THEN '2040-01-01'
 				WHEN 'to_state' THEN 'touched' WHEN 'from_state' THEN 'new' WHEN 'event_type' THEN 'contact.updated'
 				WHEN 'dedupe_key' THEN 'same key' WHEN 'trigger_at' THEN '2040-01-01'
 				ELSE CASE format_type(a.type, NULL) WHEN 'jsonb' THEN '{}' WHEN 'integer' THEN '1' WHEN 'boolean' THEN 'true'
 					WHEN 'interval' THEN '1 hour' ELSE 'Given' END END,
 			format_type(a.type, NULL)), ', ' ORDER BY a.n))
 	  FROM pg_proc p, unnest(p.proargnames[1:p.pronargs], p.proargtypes::oid[]) WITH ORDINALITY AS a(name, type, n)
-	 WHERE p.oid = function AND NOT (p.proname = 'enter_tenant' AND a.name = 'proof') GROUP BY p.proname
+	 WHERE p.oid = function AND NOT (p.proname = 'enter_tenant' AND a.name = 'proof')
+	   -- a text or a template, not both
+	   AND NOT (p.proname LIKE 'send\_message%' AND a.name = 'template') GROUP BY p.proname
 $$;
 CREATE TEMP VIEW of_app AS SELECT oid, name FROM function WHERE takes_tenant AND has_function_privilege('outreach_app', oid, 'EXECUTE');
 GRANT SELECT ON of_app TO PUBLIC;
@@ -138,6 +158,31 @@ SELECT is(pg_temp.try(pg_temp.call(oid, 'tap_b', lead)), 'OR101 role "tap_app" m
 	format('app without a tenant: %s() for b, %s', name, lead)) FROM of_app, unnest('{lead_of_tap_b,lead_of_nobody}'::text[]) AS lead ORDER BY name;
 SELECT is(pg_temp.try(pg_temp.call(oid, 'tap_nobody', 'lead')), 'OR101 role "tap_app" may not act for tenant "tap_nobody"',
 	'app without a tenant: ' || name || '() for nobody') FROM of_app ORDER BY name;
+
+-- By their ids, b's messages are nobody's; its keys, templates and numbers are free.
+SELECT is(pg_temp.try(format(s, tenant, message_id)), CASE tenant WHEN 'tap_b' THEN 'OR101 role "tap_app" may not act for tenant "tap_b"'
+		ELSE format('OR402 tenant "tap_a" has no message %s', message_id) END, format(s, tenant, 'one of b'))
+  FROM message, unnest('{tap_a,tap_b}'::text[]) AS tenant, unnest(ARRAY['SELECT outreach.cancel_message(%L, %L)', 'SELECT outreach.resolve_message(%L, %L, ''retry'', ''a'')']) AS s
+ WHERE tenant_id = 'tap_b' ORDER BY tenant, s, send_key;
+RESET ROLE;
+SELECT is((SELECT string_agg(status::text, ' ' ORDER BY send_key) FROM outreach.outbound_messages WHERE tenant_id = 'tap_b'), 'unknown pending', 'b''s messages are as they were');
+SELECT outreach.save_template('tap_b', 'of b alone', 'Hidden'), outreach.create_account('tap_b', 'of b alone', 'signalhouse_sms', 'x'), outreach.add_number('tap_b', '+12125550181', 'of b alone'),
+	   outreach.send_message('tap_b', 'lead_of_tap_b', 'Hidden', send_key => 'only in b') \g /dev/null
+SET ROLE tap_app;
+SELECT is((SELECT duplicate FROM outreach.send_message('tap_a', 'lead_of_tap_a', 'Of a', send_key => 'only in b')), false, 'a send_key of b is new in a');
+SELECT is(pg_temp.try($$SELECT outreach.send_message('tap_a', 'lead_of_tap_a', template => 'of b alone')$$), 'OR404 tenant "tap_a" has no template "of b alone"', 'a template that only b has');
+SELECT is(pg_temp.try($$SELECT outreach.send_message('tap_a', 'lead_of_tap_a', 'Hidden', from_phone => '+12125550181')$$),
+	'OR403 from_phone is not a number that tenant "tap_a" sends from in channel "sms"', 'a number that only b has');
+SELECT is(pg_temp.try($$SELECT outreach.send_message('tap_a', 'lead_of_tap_a', 'Hidden', options => '{"account": "of b alone"}')$$),
+	'OR403 tenant "tap_a" has nothing to send from in channel "sms"', 'an account that only b has');
+SELECT is(outreach.save_template('tap_a', 'of b alone', 'Hidden'), 1, 'its name is free in a');
+-- b's provider speaks of a's message, under its own door.
+RESET ROLE;
+SELECT FROM outreach.create_endpoint('tap_b', '/tap_b/status', 'signalhouse', 'none');
+UPDATE outreach.provider_message_ids SET provider_message_id = 'of a' WHERE tenant_id = 'tap_a' AND provider_message_id = 'known';
+SELECT is((SELECT outcome FROM outreach.ingest_webhook(pg_temp.envelope('/tap_b/status', '{"event": "message.delivered", "message_id": "of a"}'))), 'accepted', 'a status callback in b with an id of a');
+SELECT is((SELECT status::text FROM outreach.outbound_messages WHERE tenant_id = 'tap_a' AND send_key = 'same key'), 'unknown', 'moves nothing of a');
+SET ROLE tap_app;
 
 -- What a could learn by asking for its own: the names that b has used are free.
 SELECT is((SELECT created FROM outreach.create_lead('tap_a', 'lead_of_tap_b', '+12125550193')), true, 'an id of b is free in a');

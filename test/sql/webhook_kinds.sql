@@ -1,5 +1,5 @@
 -- What makes a payload a kind, its idempotency key and its effect.
-SELECT provider, position, event_type, effect, conditions, keys FROM outreach.webhook_kinds
+SELECT provider, position, event_type, effect, to_status, conditions, keys FROM outreach.webhook_kinds
  WHERE tenant_id = '*' ORDER BY provider, position;
 
 -- A field that no row of the map fills can never be there.

@@ -1,8 +1,6 @@
 # Defects of the systems this one replaces that it must not have: opting out.
 # One block a number; which texts opt out, and whom, is spread out in opt_out.pl.
-#
-# Not reached before there is sending: N34 (an answer scheduled before a STOP),
-# N36, N42, N43, N44 (the registry is asked before every send, at the moment of it).
+# N34, N36, N42, N43 and N44 are about sends: defects_sending.pl.
 
 use strict;
 use warnings;

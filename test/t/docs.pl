@@ -14,7 +14,8 @@ use Test::More;
 my %text = map { $_ => slurp($_) } 'README.md', glob('docs/*.md');
 my $reference = $text{'docs/reference.md'};
 
-my $node = new_cluster();
+# nothing is to leave: the examples name real providers
+my $node = new_cluster(conf => "outreach.max_sends = 0\n");
 $node->safe_psql('postgres', "CREATE DATABASE $_") for qw(reference readme);
 
 check_examples('docs/reference.md', 'reference');
@@ -26,6 +27,7 @@ check_relations();
 check_settings();
 check_errors();
 check_kinds();
+check_sending();
 check_shim();
 check_monitoring();
 check_code_map();
@@ -223,6 +225,48 @@ sub check_kinds
 		  FROM outreach.webhook_kinds WHERE tenant_id = '*' GROUP BY provider ORDER BY provider}))
 	{
 		is_deeply([ table_row($row->[0], 'Providers and kinds') ], [ @$row[ 1, 2 ] ], "kinds of $row->[0]");
+	}
+}
+
+# statuses, guards, profiles and their columns, verdicts and effects
+sub check_sending
+{
+	for my $row (rows('SELECT unnest(enum_range(NULL::outreach.message_status))'))
+	{
+		ok(table_row($row->[0], 'Message statuses'), "message status $row->[0]");
+	}
+	for my $row (rows(q{
+		SELECT guard, CASE WHEN at_request AND at_claim THEN 'both' WHEN at_request THEN 'at request' ELSE 'at claim' END
+		  FROM outreach.guards()}))
+	{
+		is((table_row($row->[0], 'Guards'))[0], $row->[1], "guard $row->[0]");
+	}
+	for my $row (rows(q{
+		SELECT profile, provider, channel, authentication FROM outreach.provider_profiles WHERE tenant_id = '*'}))
+	{
+		my @cells = table_row($row->[0], 'Providers to send through');
+		is_deeply([ @cells[ 0 .. 2 ] ], [ map { "`$_`" } @$row[ 1 .. 3 ] ], "profile $row->[0]");
+	}
+	my ($section) = $reference =~ /^### Provider profiles\n(.*?)(?=^##)/ms;
+	for my $row (rows(q{
+		SELECT attname FROM pg_attribute
+		 WHERE attrelid = 'outreach.provider_profiles'::regclass AND attnum > 0 AND NOT attisdropped}))
+	{
+		like($section, qr/^\|[^|]*`$row->[0]`/m, "column $row->[0] of a profile");
+	}
+	($section) = $reference =~ /^### Requests and answers\n(.*?)(?=^##)/ms;
+	for my $row (rows(q{
+		SELECT DISTINCT (regexp_matches(pg_get_constraintdef(oid), '[{,]([a-z_]+)(?=[,}])', 'g'))[1]
+		  FROM pg_constraint WHERE conrelid = 'outreach.provider_verdicts'::regclass AND contype = 'c'
+		   AND pg_get_constraintdef(oid) ~ '(verdict|effect)'}))
+	{
+		like($section, qr/^\|[^|]*`$row->[0]`/m, "verdict or effect $row->[0]");
+	}
+	# what a text may name, and the filters, as the engine reads them
+	for my $filter (qw(digits first lower upper money xml))
+	{
+		is(sql($node, "SELECT outreach.check_template('{{ a | $filter }}') IS NULL", db => 'reference'),
+			't', "filter $filter");
 	}
 }
 

@@ -61,6 +61,16 @@ SELECT outreach.record_event('team_a', 'lead_new', 'contact.updated', '{"a": 1}'
 INSERT INTO outreach.timer_types VALUES ('team_b', 'RING', '-1 day', 'ring', '{"call": "ring"}');
 CREATE FUNCTION public.ring(text, text, jsonb) RETURNS void LANGUAGE sql AS '';
 SELECT outreach.register_timer_function('ring', 'public.ring(text,text,jsonb)'), outreach.set_timer('team_b', 'lead_1', 'RING');
+-- messages: one that waits, and what others have left
+SELECT outreach.create_account('team_b', 'sms', 'twilio_sms', 'a-token', username => 'AC1'),
+	outreach.save_template('team_b', 'hi', 'Hi {{firstName | default: "you"}}');
+SELECT outreach.add_number('team_b', '+12125550199', 'sms');
+SELECT outreach.stop_sending('number', '+12125550199', 'a test', 'team_b'),
+	outreach.send_message('team_b', 'lead_1', template => 'hi', send_at => '2100-01-01');
+INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at, outcome)
+	SELECT tenant_id, message_id, 1, 1, account, now(), 'retry' FROM outreach.outbound_messages;
+INSERT INTO outreach.provider_message_ids VALUES ('team_b', 'twilio', 'SM1', NULL, 'delivered', NULL, NULL, now());
+INSERT INTO outreach.sending_circuits VALUES ('team_b', 'sms', '', 1, NULL, now());
 -- rights beyond those that ship
 GRANT USAGE ON SCHEMA outreach TO reporting;
 GRANT SELECT ON outreach.lead_history, outreach.leads TO reporting;

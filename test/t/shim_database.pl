@@ -286,6 +286,7 @@ $shim->stop;
 	is(http($s, path => '/w/open', body => '{}')->{status}, 503, 'no extension: 503');
 	$node->safe_psql('bare', 'CREATE EXTENSION pg_outreach');
 	wait_until(sub { http($s, method => 'GET', path => '/readyz')->{status} == 200 }, 'the extension to be seen');
+	is(http($s, method => 'GET', path => '/readyz')->{body}, '{"status":"ready","armed":false}', 'ready, though nobody has armed it yet');
 	cmp_ok(http($s, path => '/w/open', body => '{}')->{status}, '<', 500, 'with it the database answers');
 	$node->safe_psql('bare', 'DROP EXTENSION pg_outreach CASCADE');
 	wait_until(sub { http($s, method => 'GET', path => '/readyz')->{status} == 503 }, 'its absence to be seen');

@@ -261,6 +261,7 @@ for my $path (qw(/healthz /readyz))
 	my $head = http_raw($shim, "HEAD $path HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
 	like($head, qr{\AHTTP/1\.1 200 .*\nContent-Length: [1-9]\d*\r\n.*\r\n\r\n\z}s, "HEAD $path has no body");
 }
+is(http($shim, method => 'GET', path => '/readyz')->{body}, '{"status":"ready","armed":true}', '/readyz says that the database is armed');
 
 # ------------------------------------------------------------- keep-alive, pipelining
 

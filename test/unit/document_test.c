@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "common/fe_memutils.h"
-#include "inbound/document.h"
+#include "core/document.h"
 
 typedef bool (*Parser) (PoDocument *doc, const char *bytes, int len,
 						const PoDocumentLimits *limits);

@@ -15,7 +15,7 @@
 #include "common/fe_memutils.h"
 #endif
 
-#include "inbound/document.h"
+#include "core/document.h"
 
 #define INITIAL_NODES	64
 

@@ -21,7 +21,7 @@
 #include "common/fe_memutils.h"
 #endif
 
-#include "inbound/document.h"
+#include "core/document.h"
 #include "mb/pg_wchar.h"
 
 #define REPLACEMENT_CHAR	0xFFFD

@@ -27,7 +27,7 @@
 
 #include <openssl/evp.h>
 
-#include "inbound/document.h"
+#include "core/document.h"
 
 static const char node_tag[] = {
 	[PO_NODE_NULL] = 'z',

@@ -17,7 +17,7 @@
 #include "common/fe_memutils.h"
 #endif
 
-#include "inbound/document.h"
+#include "core/document.h"
 #include "mb/pg_wchar.h"
 
 typedef struct FormScanner

@@ -1,0 +1,311 @@
+/*
+ * status.c
+ *	  Status callbacks: what providers say of messages of ours.
+ *
+ * A callback names the message twice: by the provider's id, and by ours in the
+ * query of the callback URL, with a MAC.  The second proves that the provider
+ * has that very message, also when we never saw its answer.  A callback that
+ * comes before its message is known by the provider's id is parked: its row in
+ * outreach.provider_message_ids is found by whoever records the answer.
+ */
+#include "postgres.h"
+
+#include <openssl/crypto.h>
+
+#include "catalog/pg_type.h"
+#include "core/base64.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/spi_plan.h"
+#include "inbound/webhook.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#define UUID_TEXT 36
+
+static PoRowsPlan select_messages = {
+	.name = "status.messages",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT u.n::int, m.message_id, m.lead_id, m.account, m.channel, m.phone FROM",
+	.columns = "tenant_id, provider, provider_message_id, message_id",
+	.after = "LEFT JOIN outreach.provider_message_ids p ON p.tenant_id = u.tenant_id"
+	" AND p.provider = u.provider AND p.provider_message_id = u.provider_message_id"
+	" JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
+	" AND m.message_id = coalesce(u.message_id, p.message_id)",
+	.ncolumns = 4,
+	.element = {TEXTOID, TEXTOID, TEXTOID, UUIDOID},
+	.numbered = true
+};
+
+/* For tenants that send through us; other applications' messages are theirs. */
+static PoRowsPlan park = {
+	.name = "status.park",
+	.expect = SPI_OK_INSERT_RETURNING,
+	.before = "INSERT INTO outreach.provider_message_ids AS p (tenant_id, provider,"
+	" provider_message_id, to_status, error_code, receipt_id, parked_at)"
+	" SELECT DISTINCT ON (u.tenant_id, u.provider, u.provider_message_id) u.tenant_id, u.provider,"
+	" u.provider_message_id, u.to_status::outreach.message_status, u.error_code, u.receipt_id, $1 FROM",
+	.columns = "tenant_id, provider, provider_message_id, to_status, error_code, receipt_id",
+	.after = "WHERE EXISTS (SELECT FROM outreach.sending_accounts a WHERE a.tenant_id = u.tenant_id)"
+	" ORDER BY u.tenant_id, u.provider, u.provider_message_id,"
+	" u.to_status::outreach.message_status DESC"
+	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE SET"
+	" to_status = greatest(p.to_status, EXCLUDED.to_status),"
+	" error_code = CASE WHEN p.to_status >= EXCLUDED.to_status THEN p.error_code ELSE EXCLUDED.error_code END,"
+	" receipt_id = CASE WHEN p.to_status >= EXCLUDED.to_status THEN p.receipt_id ELSE EXCLUDED.receipt_id END"
+	" RETURNING p.message_id",
+	.nfixed = 1,
+	.fixed = {TIMESTAMPTZOID},
+	.ncolumns = 6,
+	.element = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID}
+};
+
+/* So that no look-up of another message takes it for that one's. */
+static PoRowsPlan note_ids = {
+	.name = "status.ids",
+	.expect = SPI_OK_INSERT,
+	.before = "INSERT INTO outreach.provider_message_ids AS p (tenant_id, provider,"
+	" provider_message_id, message_id)"
+	" SELECT DISTINCT ON (u.tenant_id, u.provider, u.provider_message_id) u.tenant_id, u.provider,"
+	" u.provider_message_id, u.message_id FROM",
+	.columns = "tenant_id, provider, provider_message_id, message_id",
+	.after = "ORDER BY u.tenant_id, u.provider, u.provider_message_id"
+	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE SET"
+	" message_id = EXCLUDED.message_id, parked_at = NULL WHERE p.message_id IS NULL",
+	.ncolumns = 4,
+	.element = {TEXTOID, TEXTOID, TEXTOID, UUIDOID}
+};
+
+/* The reference in the query, message=<uuid>.<mac>, as it was given; not checked. */
+static bool
+find_reference(const PoWebhook *webhook, pg_uuid_t *message_id, const char **mac)
+{
+	static const char name[] = "message=";
+	const char *query = webhook->query.data;
+	const char *end = query + webhook->query.len;
+	uint8		bytes[UUID_LEN];
+	char		digits[2 * UUID_LEN];
+	int			n = 0;
+
+	for (const char *part = query; query != NULL && part < end; part++)
+	{
+		if ((part > query && part[-1] != '&') ||
+			end - part < (int) sizeof(name) - 1 + UUID_TEXT + 1 + PO_MAC_HEX ||
+			memcmp(part, name, sizeof(name) - 1) != 0)
+			continue;
+		part += sizeof(name) - 1;
+		for (int i = 0; i < UUID_TEXT; i++)
+		{
+			bool		dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+			if (dash != (part[i] == '-'))
+				return false;
+			if (!dash)
+				digits[n++] = part[i];
+		}
+		*mac = part + UUID_TEXT + 1;
+		if (part[UUID_TEXT] != '.' || !po_hex_decode(digits, n, bytes, UUID_LEN))
+			return false;
+		memcpy(message_id->data, bytes, UUID_LEN);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * po_read_status reads what a status callback says; its kind is known.
+ */
+void
+po_read_status(PoWebhook *webhook)
+{
+	const PoBytes *id = &webhook->value[PO_FIELD_MESSAGE_ID];
+	const PoBytes *code = &webhook->value[PO_FIELD_ERROR_CODE];
+
+	if (webhook->kind == NULL || webhook->kind->effect != PO_EFFECT_STATUS)
+		return;
+	webhook->is_status = true;
+	webhook->report.status = webhook->kind->to_status;
+	webhook->report.error_code = code->data != NULL ? pnstrdup(code->data, Min(code->len, 64)) : NULL;
+	/* Longer ones are nobody's, and would not fit into the index. */
+	if (id->data != NULL && id->len <= 255)
+		webhook->provider_message_id = pnstrdup(id->data, id->len);
+}
+
+static const PoAccount *
+account_of(const PoWebhook *webhook, const char *name)
+{
+	const PoAccount *account = po_find_account(webhook->endpoint->tenant_id, name);
+
+	return account != NULL && account->profile != NULL ? account : NULL;
+}
+
+/* Looks the messages up, by references or by the providers' ids. */
+static void
+look_up(PoWebhook **webhook, int n, bool by_reference)
+{
+	PoArray		column[4];
+	int		   *position = palloc(n * sizeof(int));
+	const char **mac = palloc(n * sizeof(char *));
+	const char **account = palloc0(n * sizeof(char *));
+	uint64		rows;
+
+	po_rows_init(&select_messages, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		PoWebhook  *w = webhook[i];
+		pg_uuid_t	message_id;
+
+		if (!w->is_status || w->message_lead != NULL ||
+			(by_reference ? !find_reference(w, &message_id, &mac[i]) : w->provider_message_id == NULL))
+			continue;
+		position[column[0].n] = i;
+		po_array_add_text(&column[0], w->endpoint->tenant_id);
+		po_array_add_text(&column[1], w->endpoint->provider);
+		po_array_add_text(&column[2], by_reference ? NULL : w->provider_message_id);
+		if (by_reference)
+		{
+			w->message_id = message_id;
+			po_array_add_uuid(&column[3], &w->message_id);
+		}
+		else
+			po_array_add_null(&column[3]);
+	}
+	rows = po_exec_rows(&select_messages, NULL, column);
+	for (uint64 r = 0; r < rows; r++)
+	{
+		int			i = position[po_column_int(r, 1) - 1];
+		PoWebhook  *w = webhook[i];
+		char	   *channel = po_column_text(r, 5);
+
+		(void) po_column_uuid(r, 2, &w->message_id);
+		w->message_lead = po_column_text(r, 3);
+		account[i] = po_column_text(r, 4);
+		w->message_phone = strcmp(channel, "sms") == 0 || strcmp(channel, "call") == 0
+			? po_column_text(r, 6) : NULL;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		PoWebhook  *w = webhook[i];
+		char		expected[PO_MAC_HEX + 1];
+
+		if (account[i] == NULL)
+			continue;
+		w->account = account_of(w, account[i]);
+		w->has_reference = by_reference && w->account != NULL &&
+			po_callback_mac(w->account, &w->message_id, expected) &&
+			CRYPTO_memcmp(mac[i], expected, PO_MAC_HEX) == 0;
+		if (by_reference && !w->has_reference)
+			w->message_lead = NULL;
+		w->effect = w->message_lead == NULL || w->account == NULL || w->report.error_code == NULL
+			? PO_NO_EFFECT : po_find_verdict(w->account, 0, w->report.error_code)->effect;
+	}
+}
+
+/*
+ * po_find_statuses finds the messages that status callbacks are about, without
+ * a lock.  Needs SPI and the engine's owner as user.
+ */
+void
+po_find_statuses(PoWebhook **webhook, int n)
+{
+	bool		any = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		webhook[i]->message_lead = NULL;
+		webhook[i]->tells_id = false;
+		any |= webhook[i]->is_status;
+	}
+	if (!any)
+		return;
+	po_profiles_begin();
+	look_up(webhook, n, true);
+	look_up(webhook, n, false);
+}
+
+/*
+ * po_decide_status applies a status callback to its message, if that is known.
+ */
+void
+po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
+{
+	const char *tenant_id = webhook->endpoint->tenant_id;
+	PoMessage  *message = webhook->message_lead == NULL ? NULL
+		: po_find_message(subjects->message, subjects->nmessages, tenant_id, &webhook->message_id);
+	PoPhone    *phone = webhook->message_phone == NULL ? NULL
+		: po_find_phone(&subjects->set, tenant_id, webhook->message_phone);
+	PoMessageStatus previous;
+
+	if (message == NULL)
+		return;
+	if (webhook->has_reference && message->provider_message_id == NULL)
+	{
+		message->provider_message_id = webhook->provider_message_id;
+		message->changed = true;
+		webhook->tells_id = webhook->provider_message_id != NULL;
+	}
+	if (phone != NULL)
+		po_apply_to_phone(&subjects->set, phone, webhook->effect, cause);
+	previous = message->status;
+	if (po_message_report(&subjects->set, message, &webhook->report, cause) && webhook->account != NULL)
+		po_note_report(&subjects->health, webhook->account, message, &webhook->report, previous);
+}
+
+static void
+write_ids(PoWebhook **webhook, int n)
+{
+	PoArray		column[4];
+
+	po_rows_init(&note_ids, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		PoWebhook  *w = webhook[i];
+
+		if (!w->tells_id)
+			continue;
+		po_array_add_text(&column[0], w->endpoint->tenant_id);
+		po_array_add_text(&column[1], w->endpoint->provider);
+		po_array_add_text(&column[2], w->provider_message_id);
+		po_array_add_uuid(&column[3], &w->message_id);
+	}
+	(void) po_exec_rows(&note_ids, NULL, column);
+}
+
+/*
+ * po_park_statuses notes the ids that references have told, and keeps callbacks
+ * whose message is not known by the provider's id for whoever will know it; false
+ * when one has become known meanwhile: then the batch is to be done again.
+ */
+bool
+po_park_statuses(PoWebhook **webhook, int n)
+{
+	Datum		now = TimestampTzGetDatum(po_now());
+	PoArray		column[6];
+	uint64		rows;
+
+	write_ids(webhook, n);
+	po_rows_init(&park, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		PoWebhook  *w = webhook[i];
+
+		if (!w->is_status || w->message_lead != NULL || w->provider_message_id == NULL)
+			continue;
+		po_array_add_text(&column[0], w->endpoint->tenant_id);
+		po_array_add_text(&column[1], w->endpoint->provider);
+		po_array_add_text(&column[2], w->provider_message_id);
+		po_array_add_text(&column[3], po_message_status_name(w->report.status));
+		po_array_add_text(&column[4], w->report.error_code);
+		po_array_add_uuid(&column[5], &w->receipt_id);
+	}
+	rows = po_exec_rows(&park, &now, column);
+	for (uint64 r = 0; r < rows; r++)
+	{
+		bool		isnull;
+
+		(void) po_column(r, 1, &isnull);
+		if (!isnull)
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,197 @@
+/*
+ * answer.c
+ *	  What a provider's answer means for a message: bytes to a verdict.
+ *
+ * Whatever is not surely a refusal may have been an acceptance.  Nothing here
+ * writes, waits or raises for what a provider said.
+ */
+#include "postgres.h"
+
+#include "core/compat.h"
+#include "core/document.h"
+#include "mb/pg_wchar.h"
+#include "outbound/answer.h"
+
+#define MAX_ERROR_BYTES 500
+#define MAX_EXCERPT_BYTES 2000
+#define MAX_ID_BYTES 255
+#define SHORTEST_RETRY_AFTER 1
+#define LONGEST_RETRY_AFTER 3600
+
+static const char *
+text_at(const PoDocument *document, const PoAnswerPath *path, int max)
+{
+	const char *text;
+	int			len;
+
+	if (path->nkeys == 0 || document->error != NULL ||
+		!po_document_scalar(document, po_document_path(document, path->key, path->nkeys), &text, &len))
+		return NULL;
+	return pnstrdup(text, pg_mbcliplen(text, len, max));
+}
+
+static void
+apply(PoOutcomeOfSend *outcome, const PoVerdict *verdict)
+{
+	outcome->kind = verdict->kind;
+	outcome->effect = verdict->effect;
+	outcome->delay = verdict->delay;
+	outcome->max_attempts = verdict->max_attempts;
+	outcome->error = verdict->meaning;
+}
+
+static void
+unknown(PoOutcomeOfSend *outcome, const char *error)
+{
+	outcome->kind = PO_VERDICT_UNKNOWN;
+	outcome->effect = PO_NO_EFFECT;
+	outcome->error = error;
+}
+
+/* A 2xx is an acceptance only if it says so. */
+static void
+check_acceptance(const PoAccount *account, const PoHttpAnswer *answer, const PoDocument *document,
+				 PoOutcomeOfSend *outcome)
+{
+	const PoProfile *profile = account->profile;
+
+	if (profile->accepted_path.nkeys > 0)
+	{
+		const char *accepted = text_at(document, &profile->accepted_path, 32);
+
+		if (accepted == NULL)
+		{
+			unknown(outcome, "the answer does not say how many were accepted");
+			return;
+		}
+		if (strtod(accepted, NULL) <= 0)
+		{
+			if (outcome->code == NULL)
+				outcome->code = "not_enqueued";
+			apply(outcome, po_find_verdict(account, answer->http_status, outcome->code));
+			if (outcome->kind == PO_VERDICT_SENT)
+				apply(outcome, po_find_verdict(account, answer->http_status, "not_enqueued"));
+			if (outcome->kind == PO_VERDICT_SENT)
+				outcome->kind = PO_VERDICT_FAILED;
+			return;
+		}
+	}
+	outcome->provider_message_id = text_at(document, &profile->id_path, MAX_ID_BYTES);
+	if (outcome->provider_message_id == NULL && profile->id_header != NULL &&
+		answer->header_value != NULL &&
+		pg_verify_mbstr(PG_UTF8, answer->header_value, strlen(answer->header_value), true))
+		outcome->provider_message_id = pstrdup(answer->header_value);
+	if (outcome->provider_message_id == NULL &&
+		(profile->id_path.nkeys > 0 || profile->id_header != NULL))
+		unknown(outcome, document->error != NULL ? "the answer cannot be read"
+				: "the answer has no message id");
+	else
+		outcome->error = NULL;
+}
+
+/*
+ * po_read_answer fills in what the end of a request means.  answer NULL: it was
+ * never begun.  Texts are palloc'd.
+ */
+void
+po_read_answer(const PoAccount *account, const PoHttpAnswer *answer, PoOutcomeOfSend *outcome)
+{
+	PoDocument	document;
+
+	memset(outcome, 0, sizeof(*outcome));
+	if (answer == NULL)
+	{
+		outcome->kind = PO_VERDICT_LATER;
+		outcome->delay = USECS_PER_SEC;
+		outcome->error = "it did not leave in time";
+		return;
+	}
+	if (answer->outcome == PO_HTTP_NOT_SENT)
+	{
+		outcome->kind = PO_VERDICT_RETRY;
+		outcome->error = answer->error;
+		outcome->outage = true;
+		return;
+	}
+	if (answer->outcome == PO_HTTP_LOST)
+	{
+		unknown(outcome, answer->error);
+		outcome->outage = true;
+		return;
+	}
+	(void) po_document_parse_json(&document, answer->body, answer->body_len, &po_document_limits);
+	outcome->code = text_at(&document, &account->profile->code_path, 64);
+	apply(outcome, po_find_verdict(account, answer->http_status, outcome->code));
+	if (outcome->kind == PO_VERDICT_SENT && answer->http_status / 100 != 2)
+		unknown(outcome, "only a 2xx can be an acceptance");
+	else if (outcome->kind == PO_VERDICT_SENT)
+		check_acceptance(account, answer, &document, outcome);
+	else
+	{
+		const char *error = text_at(&document, &account->profile->error_path, MAX_ERROR_BYTES);
+
+		if (error != NULL)
+			outcome->error = error;
+	}
+	outcome->outage = answer->http_status >= 500;
+	outcome->too_many = answer->http_status == 429 || outcome->kind == PO_VERDICT_LATER ||
+		outcome->kind == PO_VERDICT_MIDNIGHT_PACIFIC;
+	if (answer->retry_after_s >= 0 &&
+		(outcome->kind == PO_VERDICT_RETRY || outcome->kind == PO_VERDICT_LATER))
+		outcome->delay = Min(Max(answer->retry_after_s, SHORTEST_RETRY_AFTER), LONGEST_RETRY_AFTER) *
+			USECS_PER_SEC;
+}
+
+/*
+ * po_read_lookup reads the messages that a look-up listed, palloc'd, and
+ * returns how many; -1 when the answer tells nothing.
+ */
+int
+po_read_lookup(const PoProfile *profile, const PoHttpAnswer *answer, const char *body,
+			   PoListed **listed)
+{
+	PoDocument	document;
+	int			list;
+	int			n = 0;
+
+	if (answer == NULL || answer->outcome != PO_HTTP_ANSWERED || answer->http_status / 100 != 2 ||
+		profile->lookup_id.nkeys == 0 || profile->lookup_body.nkeys == 0 ||
+		!po_document_parse_json(&document, answer->body, answer->body_len, &po_document_limits))
+		return -1;
+	list = po_document_path(&document, profile->lookup_list.key, profile->lookup_list.nkeys);
+	if (list < 0 || document.node[list].type != PO_NODE_ARRAY)
+		return -1;
+	*listed = palloc(Max(document.node[list].count, 1) * sizeof(PoListed));
+	for (int item = document.node[list].child; item >= 0; item = document.node[item].next)
+	{
+		const char *id;
+		int			id_len;
+		const char *text;
+		int			text_len;
+
+		if (!po_document_scalar(&document, po_document_find(&document, item, profile->lookup_id.key[0],
+															strlen(profile->lookup_id.key[0])),
+								&id, &id_len))
+			return -1;
+		(*listed)[n].id = pnstrdup(id, pg_mbcliplen(id, id_len, MAX_ID_BYTES));
+		(*listed)[n++].same_body =
+			po_document_scalar(&document, po_document_find(&document, item, profile->lookup_body.key[0],
+														   strlen(profile->lookup_body.key[0])),
+							   &text, &text_len) &&
+			text_len == strlen(body) && memcmp(text, body, text_len) == 0;
+	}
+	return n;
+}
+
+/*
+ * po_answer_excerpt returns the start of an answer's body, palloc'd; NULL for
+ * what is no text.
+ */
+char *
+po_answer_excerpt(const PoHttpAnswer *answer)
+{
+	if (answer == NULL || answer->body_len == 0 ||
+		!pg_verify_mbstr(PG_UTF8, answer->body, answer->body_len, true))
+		return NULL;
+	return pnstrdup(answer->body, pg_mbcliplen(answer->body, answer->body_len, MAX_EXCERPT_BYTES));
+}

@@ -1,0 +1,37 @@
+/*
+ * answer.h
+ *	  What a provider's answer means for a message.
+ */
+#ifndef PO_OUTBOUND_ANSWER_H
+#define PO_OUTBOUND_ANSWER_H
+
+#include "outbound/http.h"
+#include "outbound/profile.h"
+
+typedef struct PoOutcomeOfSend
+{
+	PoVerdictKind kind;
+	PoVerdictEffect effect;
+	int64		delay;			/* until the next try; 0: the profile's */
+	int			max_attempts;	/* 0: the profile's */
+	const char *provider_message_id;	/* when it was accepted */
+	const char *code;
+	const char *error;			/* NULL when it was accepted */
+	bool		outage;			/* a provider in trouble */
+	bool		too_many;		/* the number is to rest for the delay */
+} PoOutcomeOfSend;
+
+/* What a look-up listed. */
+typedef struct PoListed
+{
+	const char *id;
+	bool		same_body;
+} PoListed;
+
+extern void po_read_answer(const PoAccount *account, const PoHttpAnswer *answer,
+						   PoOutcomeOfSend *outcome);
+extern int	po_read_lookup(const PoProfile *profile, const PoHttpAnswer *answer, const char *body,
+						   PoListed **listed);
+extern char *po_answer_excerpt(const PoHttpAnswer *answer);
+
+#endif

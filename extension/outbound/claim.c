@@ -1,0 +1,388 @@
+/*
+ * claim.c
+ *	  Claiming due messages: what is committed before the first byte leaves.
+ *
+ * A claim sees kill switches and consent as they are when it commits: the table
+ * of stops is locked against stop_sending(), and each phone against an opt-out.
+ * Nothing that somebody else holds is waited for, so that the order of these locks
+ * is no matter; due messages are found with their leads, and looked at again under
+ * their own lock.
+ *
+ * A message whose outcome was once unknown is claimed again only while its
+ * provider takes the same idempotency key for the same message.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "core/arming.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/spi_plan.h"
+#include "core/wakeup.h"
+#include "fmgr.h"
+#include "outbound/claim.h"
+#include "outbound/health.h"
+#include "outbound/sender.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define BATCH 200
+#define RETRY_SETUP_USECS (60 * USECS_PER_SEC)	/* an account that cannot send yet */
+
+static PoPlan lock_stops = {
+	.name = "claim.lock",
+	.expect = SPI_OK_UTILITY,
+	.sql = "LOCK TABLE outreach.sending_stops IN ROW SHARE MODE"
+};
+
+static PoPlan select_stops = {
+	.name = "claim.stops",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT tenant_id, scope, id FROM outreach.sending_stops"
+};
+
+static PoRowsPlan lock_phones = {
+	.name = "claim.phones",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT p.tenant_id, p.phone, p.consent::text FROM",
+	.columns = "tenant_id, phone",
+	.after = "JOIN outreach.phones p ON p.tenant_id = u.tenant_id AND p.phone = u.phone"
+	" ORDER BY p.tenant_id, p.phone FOR SHARE OF p SKIP LOCKED",
+	.ncolumns = 2,
+	.element = {TEXTOID, TEXTOID}
+};
+
+/* A phone without a row could not be locked, and its messages would wait for ever. */
+static PoRowsPlan insert_phones = {
+	.name = "claim.missing_phones",
+	.expect = SPI_OK_INSERT,
+	.before = "INSERT INTO outreach.phones (tenant_id, phone) SELECT DISTINCT u.tenant_id, u.phone FROM",
+	.columns = "tenant_id, phone",
+	.after = "WHERE NOT EXISTS (SELECT FROM outreach.phones p WHERE p.tenant_id = u.tenant_id"
+	" AND p.phone = u.phone) ORDER BY u.tenant_id, u.phone ON CONFLICT (tenant_id, phone) DO NOTHING",
+	.ncolumns = 2,
+	.element = {TEXTOID, TEXTOID}
+};
+
+static PoRowsPlan insert_deliveries = {
+	.name = "claim.deliveries",
+	.expect = SPI_OK_INSERT,
+	.before = "INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence,"
+	" account, from_phone, started_at)"
+	" SELECT u.tenant_id, u.message_id, u.attempt, u.fence, u.account, u.from_phone, $1 FROM",
+	.columns = "tenant_id, message_id, attempt, fence, account, from_phone",
+	.after = "",
+	.nfixed = 1,
+	.fixed = {TIMESTAMPTZOID},
+	.ncolumns = 6,
+	.element = {TEXTOID, UUIDOID, INT4OID, INT4OID, TEXTOID, TEXTOID}
+};
+
+PG_FUNCTION_INFO_V1(po_claim_messages);
+
+static const char *
+stop_of(const PoClaim *claim, const PoCandidate *candidate)
+{
+	const char *tenant_id = candidate->key.tenant_id;
+
+	for (int i = 0; i < claim->nstops; i++)
+	{
+		const PoStop *s = &claim->stop[i];
+		const char *id = strcmp(s->scope, "account") == 0 ? candidate->account_name
+			: strcmp(s->scope, "number") == 0 ? candidate->from_phone : s->id;
+
+		if ((strcmp(s->tenant_id, "*") == 0 || strcmp(s->tenant_id, tenant_id) == 0) &&
+			id != NULL && strcmp(s->id, id) == 0)
+			return psprintf("%s:%s", s->scope, s->id);
+	}
+	return NULL;
+}
+
+static void
+read_stops(PoClaim *claim)
+{
+	claim->nstops = po_exec(&select_stops, NULL, NULL);
+	claim->stop = palloc(Max(claim->nstops, 1) * sizeof(PoStop));
+	for (int i = 0; i < claim->nstops; i++)
+	{
+		claim->stop[i].tenant_id = po_column_text(i, 1);
+		claim->stop[i].scope = po_column_text(i, 2);
+		claim->stop[i].id = po_column_text(i, 3);
+	}
+}
+
+static bool
+goes_to_phone(const PoCandidate *candidate)
+{
+	return strcmp(candidate->channel, "sms") == 0 || strcmp(candidate->channel, "call") == 0;
+}
+
+static void
+add_phones(PoArray column[2], const PoPhoneKey *key, int n)
+{
+	po_rows_init(&lock_phones, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		po_array_add_text(&column[0], key[i].tenant_id);
+		po_array_add_text(&column[1], key[i].phone);
+	}
+}
+
+static void
+lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
+{
+	PoPhoneKey *key = palloc(Max(claim->n, 1) * sizeof(PoPhoneKey));
+	PoArray		column[2];
+	int			n = 0;
+
+	for (int i = 0; i < claim->n; i++)
+	{
+		if (!goes_to_phone(&claim->candidate[i]))
+			continue;
+		key[n].tenant_id = claim->candidate[i].key.tenant_id;
+		key[n++].phone = claim->candidate[i].phone;
+	}
+	n = po_phone_keys_sort(key, n);
+	add_phones(column, key, n);
+	phones->nphones = po_exec_rows(&lock_phones, NULL, column);
+	phones->phone = palloc0(Max(phones->nphones, 1) * sizeof(PoPhone));
+	for (int i = 0; i < phones->nphones; i++)
+	{
+		phones->phone[i].tenant_id = po_column_text(i, 1);
+		phones->phone[i].phone = po_column_text(i, 2);
+		phones->phone[i].consent = po_consent_from_name(po_column_text(i, 3));
+	}
+	if (phones->nphones == n)
+		return;
+	add_phones(column, key, n);
+	(void) po_exec_rows(&insert_phones, NULL, column);
+}
+
+/*
+ * Locks phones, leads and messages, and asks the guards.  What somebody else
+ * holds is left for the next cycle: nobody's transaction keeps a worker waiting.
+ */
+static void
+lock_and_judge(PoClaim *claim, PoChangeSet *set)
+{
+	PoMessageKey *key = palloc(Max(claim->n, 1) * sizeof(PoMessageKey));
+	PoChangeSet phones = {0};
+	PoLeadKey  *lead = palloc0(Max(claim->n, 1) * sizeof(PoLeadKey));
+
+	lock_phones_of(claim, &phones);
+	for (int i = 0; i < claim->n; i++)
+	{
+		key[i] = claim->candidate[i].key;
+		lead[i].tenant_id = key[i].tenant_id;
+		lead[i].lead_id = claim->candidate[i].lead_id;
+	}
+	po_lock_free_leads(set, lead, claim->n);
+	claim->nmessages = po_lock_messages(key, claim->n, false, &claim->message);
+	for (int i = 0; i < claim->n; i++)
+	{
+		PoCandidate  *c = &claim->candidate[i];
+		PoPhone    *phone = goes_to_phone(c) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
+		PoLead	   *locked = po_find_lead(set, c->key.tenant_id, c->lead_id);
+		PoGuardInput input = {
+			.channel = c->channel,
+			.phone = c->phone,
+			.consent = phone != NULL ? phone->consent : PO_CONSENT_UNKNOWN,
+			.lead_state = locked != NULL ? locked->state : PO_STATE_SUPPRESSED,
+			.stop = stop_of(claim, c)
+		};
+
+		c->locked = locked != NULL && (phone != NULL || !goes_to_phone(c));
+		c->stop = input.stop;
+		c->result = po_judge(&input, PO_AT_CLAIM);
+	}
+}
+
+static void
+block(PoChangeSet *set, PoMessage *message, const PoGuardResult *result)
+{
+	PoCause		cause = {.source = "engine", .reason = result->reason};
+	PoObject   *object;
+
+	message->verdicts = po_guard_verdicts(result);
+	/* What may have left already is not blocked. */
+	if (message->ambiguous_since != DT_NOEND)
+	{
+		po_message_uncertain(set, message, &cause);
+		return;
+	}
+	object = po_message_object(message);
+	message->status = PO_MESSAGE_BLOCKED;
+	message->due_at = DT_NOEND;
+	message->held_by = NULL;
+	po_object_string(object, "guard", result->guard);
+	po_object_string(object, "reason", result->reason);
+	(void) po_message_event(set, message, "message.outbound.blocked", &cause, po_object_end(object));
+}
+
+static void
+defer(PoMessage *message, TimestampTz until, const char *why)
+{
+	message->status = PO_MESSAGE_DEFERRED;
+	message->due_at = until;
+	message->held_by = NULL;
+	message->last_error = why;
+	if (until != DT_NOEND)
+		po_wake_at(until);
+}
+
+/*
+ * Whether another request could only repeat the one whose outcome is unknown: it
+ * must arrive while the key is known.
+ */
+static bool
+may_be_sent(const PoMessage *message, const PoProfile *profile)
+{
+	TimestampTz arrived = po_now() + PO_LATEST_DEPARTURE_MS * INT64CONST(1000) +
+		profile->timeout_ms * INT64CONST(1000) + profile->settle;
+
+	return message->ambiguous_since == DT_NOEND ||
+		(profile->idempotency_header != NULL && po_now() >= message->ambiguous_since &&
+		 arrived < message->ambiguous_since + profile->idempotency_life);
+}
+
+/* Claims the message, unless its request cannot be made. */
+static void
+send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
+{
+	const PoAccount *account = candidate->account;
+	PoFlight   *flight = po_flight_begin(account);
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+	PoRequestInput input = {
+		.account = account, .message_id = message->message_id,
+		.to = message->phone, .from = message->from_phone,
+		.subject = candidate->subject, .body = candidate->body
+	};
+	const char *problem = po_send_request(&input, &flight->call);
+
+	flight->message_id = message->message_id;
+	flight->lead_id = pstrdup(message->lead_id);
+	flight->phone = goes_to_phone(candidate) ? pstrdup(message->phone) : NULL;
+	flight->from_phone = message->from_phone != NULL ? pstrdup(message->from_phone) : NULL;
+	flight->fence = message->fence + 1;
+	flight->attempt = message->attempts + 1;
+	flight->started_at = po_now();
+	INSTR_TIME_SET_CURRENT(flight->claimed_at);
+	MemoryContextSwitchTo(old);
+	if (problem != NULL)
+	{
+		problem = pstrdup(problem);
+		MemoryContextDelete(flight->context);
+		defer(message, po_now() + RETRY_SETUP_USECS, problem);
+		return;
+	}
+	message->status = PO_MESSAGE_SENDING;
+	message->owner = po_sender_owner();
+	message->fence = flight->fence;
+	message->attempts = flight->attempt;
+	message->held_by = NULL;
+	/* Then somebody looks whether its owner is alive. */
+	message->due_at = po_now() + account->profile->timeout_ms * INT64CONST(1000) +
+		account->profile->settle + 5 * USECS_PER_SEC;
+	po_array_add_text(&delivery[0], message->tenant_id);
+	po_array_add_uuid(&delivery[1], &message->message_id);
+	po_array_add(&delivery[2], Int32GetDatum(message->attempts));
+	po_array_add(&delivery[3], Int32GetDatum(message->fence));
+	po_array_add_text(&delivery[4], message->account);
+	po_array_add_text(&delivery[5], message->from_phone);
+	po_flight_claimed(flight);
+}
+
+static void
+decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandidate *candidate,
+	   PoArray delivery[6])
+{
+	const PoAccount *account = candidate->account;
+	TimestampTz open_until;
+
+	message->changed = true;
+	if (candidate->result.verdict == PO_GUARD_BLOCK)
+		block(set, message, &candidate->result);
+	else if (candidate->result.verdict != PO_GUARD_ALLOW)
+	{
+		defer(message, DT_NOEND, NULL);
+		message->held_by = candidate->stop;
+		message->verdicts = po_guard_verdicts(&candidate->result);
+	}
+	else if (account == NULL || account->problem != NULL)
+		defer(message, po_now() + RETRY_SETUP_USECS,
+			  account == NULL ? "its account no longer exists" : account->problem);
+	else if (!may_be_sent(message, account->profile))
+	{
+		PoCause		cause = {.source = "engine", .reason = "its idempotency key may be forgotten"};
+
+		po_message_uncertain(set, message, &cause);
+	}
+	else if ((open_until = po_circuit_open_until(circuits, account, message->from_phone)) != DT_NOBEGIN)
+		defer(message, open_until + pg_prng_uint64_range(&pg_global_prng_state, 0, USECS_PER_SEC),
+			  "its account or number rests after failures");
+	else
+		send(message, candidate, delivery);
+}
+
+/*
+ * claim_messages(since): claims what is due and has room, for this process to
+ * send when the transaction has committed; returns how many messages moved.
+ */
+Datum
+po_claim_messages(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	TimestampTz since = PG_ARGISNULL(0) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(0);
+	TimestampTz now = po_now();
+	Datum		now_datum = TimestampTzGetDatum(now);
+	int			room = Min(po_sender_room(), BATCH);
+	PoClaim		claim = {0};
+	PoChangeSet set = {0};
+	PoCircuits	circuits;
+	PoArray		delivery[6];
+	int			moved = 0;
+
+	po_require_sender();
+	po_claim_begins(room);
+	if (room == 0)
+		PG_RETURN_INT32(0);
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	(void) po_exec(&lock_stops, NULL, NULL);
+	if (po_arming_problem() != NULL)
+	{
+		SPI_finish();
+		PG_RETURN_INT32(0);
+	}
+	po_profiles_begin();
+	read_stops(&claim);
+	claim.candidate = palloc(PO_CLAIM_PRIORITIES * room * sizeof(PoCandidate));
+	claim.usage = palloc(2 * PO_CLAIM_PRIORITIES * room * sizeof(PoUsage));
+	po_find_due(&claim, since, room);
+	if (claim.n > 0)
+	{
+		lock_and_judge(&claim, &set);
+		po_read_circuits(&circuits);
+	}
+	po_rows_init(&insert_deliveries, delivery, claim.n);
+	for (int i = 0; i < claim.n; i++)
+	{
+		PoCandidate  *c = &claim.candidate[i];
+		PoMessage  *message = po_find_message(claim.message, claim.nmessages, c->key.tenant_id,
+											  &c->key.message_id);
+
+		/* Claimed, cancelled or moved meanwhile, or about to be. */
+		if (!c->locked || message == NULL || message->status >= PO_MESSAGE_SENDING ||
+			message->due_at > now)
+			continue;
+		decide(&set, &circuits, message, c, delivery);
+		moved++;
+	}
+	po_write_messages(claim.message, claim.nmessages);
+	(void) po_exec_rows(&insert_deliveries, &now_datum, delivery);
+	po_write_changes(&set);
+	SPI_finish();
+	PG_RETURN_INT32(moved);
+}

@@ -1,0 +1,61 @@
+/*
+ * claim.h
+ *	  A claim under way: what was found to be due.
+ */
+#ifndef PO_OUTBOUND_CLAIM_H
+#define PO_OUTBOUND_CLAIM_H
+
+#include "outbound/guards.h"
+#include "outbound/message.h"
+
+#define PO_CLAIM_PRIORITIES 3
+
+/* A due message, as it was found. */
+typedef struct PoCandidate
+{
+	PoMessageKey key;
+	const char *lead_id;
+	const char *account_name;
+	const char *from_phone;
+	const char *phone;
+	const char *channel;
+	const char *subject;
+	const char *body;
+	bool		locked;			/* its lead, and its phone, if it goes to one */
+	const PoAccount *account;
+	const char *stop;			/* what holds it, or NULL */
+	PoGuardResult result;
+} PoCandidate;
+
+typedef struct PoStop
+{
+	const char *tenant_id;
+	const char *scope;
+	const char *id;
+} PoStop;
+
+/* Requests under way of an account, or to a host. */
+typedef struct PoUsage
+{
+	const PoAccount *account;	/* NULL: it is of the host */
+	const char *host;
+	int			n;
+} PoUsage;
+
+typedef struct PoClaim
+{
+	PoCandidate  *candidate;
+	int			n;
+	PoStop	   *stop;
+	int			nstops;
+	PoUsage	   *usage;
+	int			nusages;
+	PoMessage  *message;
+	int			nmessages;
+} PoClaim;
+
+extern void po_claim_begins(int room);
+extern void po_find_due(PoClaim *claim, TimestampTz since, int room);
+extern bool po_sends_wait(void);
+
+#endif

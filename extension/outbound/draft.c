@@ -1,0 +1,372 @@
+/*
+ * draft.c
+ *	  Making a message out of what was asked for: its text, its number, its key,
+ *	  and what the guards say of it.
+ *
+ * Needs SPI and the engine's owner as user; takes no lock.
+ */
+#include "postgres.h"
+
+#include <openssl/evp.h>
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "core/args.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "core/ids.h"
+#include "core/spi_plan.h"
+#include "outbound/draft.h"
+#include "outbound/segments.h"
+#include "outbound/template.h"
+#include "pgtime.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+
+static PoPlan select_tenant = {
+	.name = "outbox.tenant",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT time_zone FROM outreach.tenants WHERE tenant_id = $1",
+	.nargs = 1,
+	.argtype = {TEXTOID}
+};
+
+static PoPlan select_template = {
+	.name = "outbox.template",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT version, channel, subject, body FROM outreach.templates"
+	" WHERE tenant_id = $1 AND template = $2 ORDER BY version DESC LIMIT 1",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
+
+static PoPlan select_numbers = {
+	.name = "outbox.numbers",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT n.phone, n.account, EXISTS (SELECT FROM outreach.sending_stops s"
+	" WHERE s.tenant_id = n.tenant_id AND s.scope = 'number' AND s.id = n.phone)"
+	" FROM outreach.numbers n WHERE n.tenant_id = $1 AND n.channel = $2"
+	" AND n.account = coalesce($3, n.account) ORDER BY n.phone",
+	.nargs = 3,
+	.argtype = {TEXTOID, TEXTOID, TEXTOID}
+};
+
+static PoPlan select_account = {
+	.name = "outbox.account",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT a.account FROM outreach.sending_accounts a WHERE a.tenant_id = $1"
+	" AND a.channel = $2 AND a.account = coalesce($3, a.account) ORDER BY a.created_at, a.account LIMIT 1",
+	.nargs = 3,
+	.argtype = {TEXTOID, TEXTOID, TEXTOID}
+};
+
+static bool
+is_name(const char *name, int len, const char *camel, const char *snake)
+{
+	return (len == strlen(camel) && memcmp(name, camel, len) == 0) ||
+		(len == strlen(snake) && memcmp(name, snake, len) == 0);
+}
+
+/* The caller's variables first, then what is known of the lead. */
+typedef struct Variables
+{
+	const PoSending *sending;
+	const PoDraft *draft;
+} Variables;
+
+static bool
+find_variable(void *arg, const char *name, int name_len, const char **value, int *value_len)
+{
+	const Variables *variables = arg;
+	const PoDraft *draft = variables->draft;
+
+	*value = po_jsonb_text(variables->sending->variables, name, name_len);
+	if (*value == NULL && is_name(name, name_len, "firstName", "first_name"))
+		*value = draft->first_name;
+	else if (*value == NULL && is_name(name, name_len, "lastName", "last_name"))
+		*value = draft->last_name;
+	else if (*value == NULL && is_name(name, name_len, "fullName", "full_name"))
+		*value = draft->first_name == NULL ? draft->last_name
+			: draft->last_name == NULL ? draft->first_name
+			: psprintf("%s %s", draft->first_name, draft->last_name);
+	else if (*value == NULL && is_name(name, name_len, "companyName", "company"))
+		*value = draft->company;
+	else if (*value == NULL && is_name(name, name_len, "email", "email"))
+		*value = draft->email;
+	else if (*value == NULL && is_name(name, name_len, "phone", "phone"))
+		*value = draft->phone;
+	if (*value == NULL)
+		*value = po_jsonb_text(draft->attributes, name, name_len);
+	if (*value == NULL)
+		return false;
+	*value_len = strlen(*value);
+	return true;
+}
+
+/* Fills a text in; what keeps it from that is noted for the guard. */
+static const char *
+fill_in(const PoSending *sending, PoDraft *draft, const char *text)
+{
+	Variables	variables = {sending, draft};
+	PoTemplateProblem problem;
+	StringInfoData filled;
+
+	if (text == NULL)
+		return NULL;
+	initStringInfo(&filled);
+	switch (po_template_render(text, strlen(text), find_variable, &variables, &filled, &problem))
+	{
+		case PO_TEMPLATE_OK:
+			return filled.data;
+		case PO_TEMPLATE_MISSING:
+			draft->missing = pnstrdup(problem.name, problem.name_len);
+			break;
+		case PO_TEMPLATE_MALFORMED:
+			draft->malformed = true;
+			break;
+	}
+	return NULL;
+}
+
+static const PoNumber *
+find_number(const PoSending *sending, const char *phone)
+{
+	for (int i = 0; i < sending->nnumbers && phone != NULL; i++)
+		if (strcmp(sending->number[i].phone, phone) == 0)
+			return &sending->number[i];
+	return NULL;
+}
+
+/*
+ * The number a lead is written to from: the one asked for, the one it talks to,
+ * or one that its id picks, so that without a lock the same lead always gets the
+ * same one.
+ */
+static const PoNumber *
+choose_number(const PoSending *sending, const PoDraft *draft)
+{
+	const PoNumber *number;
+	uint32		hash = hash_bytes((const unsigned char *) draft->lead_id, strlen(draft->lead_id));
+	int			running = 0;
+
+	if (sending->from_phone != NULL)
+		return find_number(sending, sending->from_phone);
+	number = find_number(sending, draft->business_phone);
+	if (number != NULL)
+		return number;
+	for (int i = 0; i < sending->nnumbers; i++)
+		running += !sending->number[i].stopped;
+	if (running == 0)
+		return &sending->number[hash % sending->nnumbers];
+	hash %= running;
+	for (number = sending->number; number->stopped || hash-- > 0; number++)
+		;
+	return number;
+}
+
+static void
+no_sender(const PoSendRequest *request, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(PO_ERRCODE_NO_SENDER),
+			 errmsg("tenant \"%s\" has nothing to send from in channel \"%s\"", request->tenant_id,
+					request->channel),
+			 errhint("%s", hint)));
+}
+
+/* Numbers or, in a channel that has none, the account. */
+static void
+read_senders(PoSending *sending)
+{
+	const PoSendRequest *request = sending->request;
+	const char *account = po_jsonb_text(request->options, "account", 7);
+	Datum		args[3] = {
+		CStringGetTextDatum(request->tenant_id), CStringGetTextDatum(request->channel),
+		account != NULL ? CStringGetTextDatum(account) : (Datum) 0
+	};
+	const char *nulls = account != NULL ? "   " : "  n";
+
+	sending->to_phone = strcmp(request->channel, "sms") == 0 || strcmp(request->channel, "call") == 0;
+	if (!sending->to_phone)
+	{
+		if (po_exec(&select_account, args, nulls) == 0)
+			no_sender(request, "Make an account with outreach.create_account().");
+		sending->account = po_column_text(0, 1);
+		return;
+	}
+	sending->nnumbers = po_exec(&select_numbers, args, nulls);
+	if (sending->nnumbers == 0)
+		no_sender(request, "Name one of the tenant's numbers with outreach.add_number().");
+	sending->number = palloc(sending->nnumbers * sizeof(PoNumber));
+	for (int i = 0; i < sending->nnumbers; i++)
+	{
+		sending->number[i].phone = po_column_text(i, 1);
+		sending->number[i].account = po_column_text(i, 2);
+		sending->number[i].stopped = po_column_bool(i, 3);
+	}
+	if (request->from_phone != NULL)
+	{
+		char		e164[PO_E164_SIZE];
+
+		if (!po_phone_e164(request->from_phone, strlen(request->from_phone), e164) ||
+			find_number(sending, e164) == NULL)
+			ereport(ERROR,
+					(errcode(PO_ERRCODE_NO_SENDER),
+					 errmsg("from_phone is not a number that tenant \"%s\" sends from in channel \"%s\"",
+							request->tenant_id, request->channel),
+					 errhint("Name it with outreach.add_number().")));
+		sending->from_phone = pstrdup(e164);
+	}
+}
+
+static void
+read_text(PoSending *sending)
+{
+	const PoSendRequest *request = sending->request;
+	Datum		args[2];
+	PoTemplateProblem problem;
+
+	sending->subject = po_jsonb_text(request->options, "subject", 7);
+	sending->body = request->body;
+	if (request->template != NULL)
+	{
+		args[0] = CStringGetTextDatum(request->tenant_id);
+		args[1] = CStringGetTextDatum(request->template);
+		if (po_exec(&select_template, args, NULL) == 0)
+			ereport(ERROR,
+					(errcode(PO_ERRCODE_UNKNOWN_TEMPLATE),
+					 errmsg("tenant \"%s\" has no template \"%s\"", request->tenant_id,
+							request->template),
+					 errhint("Make it with outreach.save_template().")));
+		if (strcmp(po_column_text(0, 2), request->channel) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("template \"%s\" is for channel \"%s\"", request->template,
+							po_column_text(0, 2))));
+		sending->template_version = po_column_int(0, 1);
+		if (sending->subject == NULL)
+			sending->subject = po_column_text(0, 3);
+		sending->body = po_column_text(0, 4);
+	}
+	else if (po_template_check(request->body, strlen(request->body), &problem) != PO_TEMPLATE_OK)
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_INVALID_TEMPLATE),
+				 errmsg("body has a placeholder that cannot be read, at byte %d", problem.position + 1),
+				 errdetail("%s", problem.reason)));
+}
+
+/*
+ * po_read_sending reads what holds for all messages of the request; its request
+ * is set.  Needs po_profiles_begin.
+ */
+void
+po_read_sending(PoSending *sending)
+{
+	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	JsonbValue	value;
+	Jsonb	   *options = sending->request->options;
+
+	if (po_exec(&select_tenant, &tenant, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is no tenant \"%s\"", sending->request->tenant_id)));
+	sending->time_zone = po_column_text(0, 1);
+	if (options != NULL && getKeyJsonValueFromContainer(&options->root, "variables", 9, &value) != NULL)
+		sending->variables = JsonbValueToJsonb(&value);
+	read_text(sending);
+	read_senders(sending);
+}
+
+/* What the caller asked for; with attributes that change meanwhile it is still the same. */
+static void
+hash_content(const PoSending *sending, PoDraft *draft)
+{
+	const PoSendRequest *request = sending->request;
+	const char *part[] = {
+		draft->lead_id, request->channel, request->body, request->template, sending->from_phone,
+		request->options != NULL
+		? JsonbToCString(NULL, &request->options->root, VARSIZE(request->options)) : NULL
+	};
+	StringInfoData content;
+	uint8		digest[EVP_MAX_MD_SIZE];
+
+	initStringInfo(&content);
+	for (int i = 0; i < lengthof(part); i++)
+	{
+		appendStringInfo(&content, "%d:", part[i] != NULL ? (int) strlen(part[i]) : -1);
+		if (part[i] != NULL)
+			appendStringInfoString(&content, part[i]);
+	}
+	if (EVP_Digest(content.data, content.len, digest, NULL, EVP_sha256(), NULL) != 1)
+		elog(ERROR, "could not compute a digest");
+	memcpy(draft->content_hash.data, digest, UUID_LEN);
+}
+
+/* lead:template:day, the day being the lead's. */
+static const char *
+default_key(const PoSending *sending, const PoDraft *draft)
+{
+	const char *name = po_jsonb_text(draft->attributes, "timeZone", 8);
+	pg_tz	   *zone = name != NULL ? pg_tzset(name) : NULL;
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+	const char *what = sending->request->template;
+
+	if (zone == NULL)
+		zone = pg_tzset(sending->time_zone);
+	if (timestamp2tm(po_now(), &offset, &tm, &fsec, NULL, zone) != 0)
+		elog(ERROR, "the time is out of range");
+	if (what == NULL)
+		what = psprintf("text-%02x%02x%02x%02x%02x%02x", draft->content_hash.data[0],
+						draft->content_hash.data[1], draft->content_hash.data[2],
+						draft->content_hash.data[3], draft->content_hash.data[4],
+						draft->content_hash.data[5]);
+	return psprintf("%s:%s:%04d-%02d-%02d", draft->lead_id, what, tm.tm_year, tm.tm_mon, tm.tm_mday);
+}
+
+/*
+ * po_write_draft fills in a message whose lead has been read, and judges it.
+ */
+void
+po_write_draft(const PoSending *sending, PoDraft *draft)
+{
+	const PoSendRequest *request = sending->request;
+	const PoNumber *number = sending->to_phone ? choose_number(sending, draft) : NULL;
+	const char *account = number != NULL ? number->account : sending->account;
+	bool		ucs2;
+	PoGuardInput input = {
+		.channel = request->channel,
+		.consent = sending->to_phone ? draft->consent : PO_CONSENT_UNKNOWN,
+		.lead_state = draft->state
+	};
+
+	hash_content(sending, draft);
+	if (draft->send_key == NULL)
+		draft->send_key = default_key(sending, draft);
+	po_uuid_v7(&draft->message_id);
+	draft->account = po_find_account(request->tenant_id, account);
+	if (draft->account == NULL || draft->account->profile == NULL)
+		no_sender(request, "Its account is gone: make it again with outreach.create_account().");
+	draft->from = number != NULL ? number->phone
+		: po_jsonb_text(draft->account->settings, "from", 4);
+	draft->subject = fill_in(sending, draft, sending->subject);
+	draft->body = fill_in(sending, draft, sending->body);
+	draft->body_len = draft->body != NULL ? strlen(draft->body) : 0;
+	draft->segments = draft->body == NULL ? 0
+		: strcmp(request->channel, "sms") == 0 ? po_segments(draft->body, draft->body_len, &ucs2) : 1;
+
+	input.phone = sending->to_phone ? draft->phone
+		: strcmp(request->channel, "email") == 0 ? draft->email : draft->lead_id;
+	input.missing = draft->missing;
+	input.malformed = draft->malformed;
+	input.body_len = draft->body_len;
+	input.segments = draft->segments;
+	input.max_segments = draft->account->profile->max_segments;
+	draft->result = po_judge(&input, PO_AT_REQUEST);
+	draft->phone = input.phone;
+}
+

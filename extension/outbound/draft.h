@@ -1,0 +1,67 @@
+/*
+ * draft.h
+ *	  A message between being asked for and being inserted.
+ */
+#ifndef PO_OUTBOUND_DRAFT_H
+#define PO_OUTBOUND_DRAFT_H
+
+#include "outbound/outbox.h"
+
+typedef struct PoNumber
+{
+	const char *phone;
+	const char *account;
+	bool		stopped;
+} PoNumber;
+
+/* What holds for all messages of a request. */
+typedef struct PoSending
+{
+	const PoSendRequest *request;
+	const char *body;
+	const char *subject;
+	int			template_version;
+	const char *time_zone;
+	const char *from_phone;
+	Jsonb	   *variables;
+	PoNumber	   *number;
+	int			nnumbers;
+	const char *account;		/* of a channel without numbers */
+	bool		to_phone;
+} PoSending;
+
+/* One message under way. */
+typedef struct PoDraft
+{
+	int			item;			/* in the request */
+	const char *lead_id;
+	const char *send_key;
+	pg_uuid_t	content_hash;
+	pg_uuid_t	message_id;
+	bool		found;			/* the lead is there */
+	const char *phone;
+	const char *email;
+	PoState		state;
+	const char *first_name;
+	const char *last_name;
+	const char *company;
+	Jsonb	   *attributes;
+	const char *business_phone;
+	bool		has_phone_row;
+	PoConsent	consent;
+	const char *from;
+	const PoAccount *account;
+	const char *subject;
+	const char *body;
+	int			body_len;
+	int			segments;
+	const char *missing;
+	bool		malformed;
+	PoGuardResult result;
+	bool		inserted;
+} PoDraft;
+
+extern void po_read_sending(PoSending *sending);
+extern void po_write_draft(const PoSending *sending, PoDraft *draft);
+
+#endif

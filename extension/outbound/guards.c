@@ -1,0 +1,165 @@
+/*
+ * guards.c
+ *	  The row of guards that each message passes, twice: when it is asked for,
+ *	  and when it is about to leave.
+ *
+ * A guard looks at its input and at nothing else.  The first that does not allow
+ * decides.  A guard fails closed: what it cannot tell it does not allow.
+ */
+#include "postgres.h"
+
+#include "core/compat.h"
+#include "funcapi.h"
+#include "outbound/guards.h"
+#include "utils/builtins.h"
+
+typedef struct Guard
+{
+	const char *name;
+	int			moments;
+	PoGuardVerdict (*judge) (const PoGuardInput *input, const char **reason);
+	const char *description;
+} Guard;
+
+static const char *const verdict_name[] = {"allow", "defer", "review", "block"};
+
+PG_FUNCTION_INFO_V1(po_guards);
+
+static PoGuardVerdict
+judge_destination(const PoGuardInput *input, const char **reason)
+{
+	*reason = "the lead has no address for this channel";
+	return input->phone != NULL ? PO_GUARD_ALLOW : PO_GUARD_BLOCK;
+}
+
+static PoGuardVerdict
+judge_consent(const PoGuardInput *input, const char **reason)
+{
+	if (input->consent == PO_CONSENT_OPTED_OUT)
+		*reason = "the phone has opted out";
+	else if (input->consent == PO_CONSENT_HELD)
+		*reason = "the phone is held until a person decides what its message meant";
+	else
+		return PO_GUARD_ALLOW;
+	return PO_GUARD_BLOCK;
+}
+
+static PoGuardVerdict
+judge_suppression(const PoGuardInput *input, const char **reason)
+{
+	*reason = "the lead is suppressed";
+	return input->lead_state != PO_STATE_SUPPRESSED ? PO_GUARD_ALLOW : PO_GUARD_BLOCK;
+}
+
+static PoGuardVerdict
+judge_content(const PoGuardInput *input, const char **reason)
+{
+	if (input->missing != NULL)
+		*reason = psprintf("the variable \"%s\" has no value", input->missing);
+	else if (input->malformed)
+		*reason = "the text cannot be filled in";
+	else if (input->body_len == 0)
+		*reason = "the text is empty";
+	else if (input->segments > input->max_segments)
+		*reason = psprintf("the text has %d segments, %d are allowed", input->segments,
+						   input->max_segments);
+	else
+		return PO_GUARD_ALLOW;
+	return PO_GUARD_BLOCK;
+}
+
+static PoGuardVerdict
+judge_stop(const PoGuardInput *input, const char **reason)
+{
+	if (input->stop == NULL)
+		return PO_GUARD_ALLOW;
+	*reason = psprintf("sending is stopped: %s", input->stop);
+	return PO_GUARD_DEFER;
+}
+
+static const Guard guard[] = {
+	{"content", PO_AT_REQUEST, judge_content,
+	"Every variable has a value; the text is not empty and within the profile's segments."},
+	{"destination", PO_AT_REQUEST, judge_destination,
+	"The lead has a valid phone, or what the channel needs."},
+	{"consent", PO_AT_REQUEST | PO_AT_CLAIM, judge_consent,
+	"The phone has not opted out and is not held."},
+	{"suppression", PO_AT_REQUEST | PO_AT_CLAIM, judge_suppression,
+	"The lead is not suppressed."},
+	{"stop", PO_AT_CLAIM, judge_stop,
+	"No kill switch: everything, tenant, account, number."}
+};
+
+/*
+ * po_judge returns the first verdict that is not allow, or allow.
+ */
+PoGuardResult
+po_judge(const PoGuardInput *input, PoGuardMoment moment)
+{
+	PoGuardResult result = {PO_GUARD_ALLOW, NULL, NULL};
+
+	for (int i = 0; i < lengthof(guard) && result.verdict == PO_GUARD_ALLOW; i++)
+	{
+		if ((guard[i].moments & moment) == 0)
+			continue;
+		result.guard = guard[i].name;
+		result.verdict = guard[i].judge(input, &result.reason);
+	}
+	return result;
+}
+
+/*
+ * po_guard_verdicts returns the list that is kept with a message: empty, or the
+ * guard that decided.
+ */
+Jsonb *
+po_guard_verdicts(const PoGuardResult *result)
+{
+	JsonbParseState *state = NULL;
+	const char *member[3][2] = {
+		{"guard", result->guard},
+		{"verdict", verdict_name[result->verdict]},
+		{"reason", result->reason}
+	};
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	if (result->verdict != PO_GUARD_ALLOW)
+	{
+		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		for (int i = 0; i < lengthof(member); i++)
+			for (int j = 0; j < 2; j++)
+			{
+				JsonbValue	value = {.type = jbvString};
+
+				value.val.string.val = unconstify(char *, member[i][j]);
+				value.val.string.len = strlen(member[i][j]);
+				pushJsonbValue(&state, j == 0 ? WJB_KEY : WJB_VALUE, &value);
+			}
+		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+}
+
+/*
+ * guards(): one row a guard, in the order they are asked.
+ */
+Datum
+po_guards(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < lengthof(guard); i++)
+	{
+		Datum		values[4] = {
+			CStringGetTextDatum(guard[i].name),
+			BoolGetDatum((guard[i].moments & PO_AT_REQUEST) != 0),
+			BoolGetDatum((guard[i].moments & PO_AT_CLAIM) != 0),
+			CStringGetTextDatum(guard[i].description)
+		};
+		bool		isnull[4] = {false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
+	}
+	return (Datum) 0;
+}

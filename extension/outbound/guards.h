@@ -1,0 +1,50 @@
+/*
+ * guards.h
+ *	  Whether a message may leave.
+ */
+#ifndef PO_OUTBOUND_GUARDS_H
+#define PO_OUTBOUND_GUARDS_H
+
+#include "lead/change_set.h"
+
+typedef enum PoGuardVerdict
+{
+	PO_GUARD_ALLOW,
+	PO_GUARD_DEFER,
+	PO_GUARD_REVIEW,
+	PO_GUARD_BLOCK
+} PoGuardVerdict;
+
+/* When a guard is asked. */
+typedef enum PoGuardMoment
+{
+	PO_AT_REQUEST = 1,			/* send_message() */
+	PO_AT_CLAIM = 2				/* a worker is about to send, with the phone locked */
+} PoGuardMoment;
+
+/* All that guards may look at. */
+typedef struct PoGuardInput
+{
+	const char *channel;
+	const char *phone;			/* NULL: the lead has none that is valid */
+	PoConsent	consent;
+	PoState		lead_state;
+	const char *missing;		/* the variable that has no value, or NULL */
+	bool		malformed;		/* the text cannot be filled in */
+	int			body_len;
+	int			segments;
+	int			max_segments;
+	const char *stop;			/* what holds it, as scope:id, or NULL */
+} PoGuardInput;
+
+typedef struct PoGuardResult
+{
+	PoGuardVerdict verdict;
+	const char *guard;
+	const char *reason;
+} PoGuardResult;
+
+extern PoGuardResult po_judge(const PoGuardInput *input, PoGuardMoment moment);
+extern Jsonb *po_guard_verdicts(const PoGuardResult *result);
+
+#endif

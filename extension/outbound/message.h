@@ -1,0 +1,91 @@
+/*
+ * message.h
+ *	  Outbound messages whose rows are locked, and how they may move.
+ */
+#ifndef PO_OUTBOUND_MESSAGE_H
+#define PO_OUTBOUND_MESSAGE_H
+
+#include "lead/change_set.h"
+#include "outbound/profile.h"
+
+/* In the order of the type outreach.message_status. */
+typedef enum PoMessageStatus
+{
+	PO_MESSAGE_PENDING,
+	PO_MESSAGE_DEFERRED,
+	PO_MESSAGE_REVIEW,
+	PO_MESSAGE_SENDING,
+	PO_MESSAGE_UNKNOWN,
+	PO_MESSAGE_UNCERTAIN,
+	PO_MESSAGE_SENT,
+	PO_MESSAGE_UNDELIVERED,
+	PO_MESSAGE_FAILED,
+	PO_MESSAGE_DELIVERED,
+	PO_MESSAGE_READ,
+	PO_MESSAGE_BLOCKED,
+	PO_MESSAGE_CANCELLED,
+	PO_MESSAGE_DEAD
+} PoMessageStatus;
+
+typedef struct PoMessageKey
+{
+	const char *tenant_id;
+	pg_uuid_t	message_id;
+} PoMessageKey;
+
+typedef struct PoMessage
+{
+	const char *tenant_id;
+	pg_uuid_t	message_id;
+	const char *lead_id;
+	const char *account;
+	const char *from_phone;
+	const char *phone;
+	const char *channel;
+	PoMessageStatus status;
+	int			fence;
+	int			attempts;
+	int			failures;
+	TimestampTz ambiguous_since;	/* DT_NOEND: no outcome is unknown */
+	TimestampTz send_at;
+	TimestampTz due_at;			/* DT_NOEND: nothing is to be done */
+	TimestampTz sent_at;		/* DT_NOEND: not accepted yet */
+	const char *provider_message_id;
+	const char *error_code;
+	const char *last_error;
+	/* what is to be written besides */
+	bool		changed;
+	int64		owner;			/* 0: none */
+	const char *held_by;
+	Jsonb	   *verdicts;		/* NULL: as they are */
+	const char *delivery_error; /* why its delivery may never have an answer; NULL: it has, or will */
+} PoMessage;
+
+/* What a provider said of a message that it has accepted. */
+typedef struct PoReport
+{
+	PoMessageStatus status;
+	const char *error_code;
+} PoReport;
+
+extern const char *po_message_status_name(PoMessageStatus status);
+extern PoMessageStatus po_message_status_from_name(const char *name);
+
+extern int	po_lock_messages(const PoMessageKey *key, int n, bool wait, PoMessage **message);
+extern PoMessage *po_find_message(PoMessage *message, int n, const char *tenant_id,
+								  const pg_uuid_t *message_id);
+extern void po_write_messages(PoMessage *message, int n);
+
+extern PoEvent *po_message_event(PoChangeSet *set, const PoMessage *message, const char *event_type,
+								 const PoCause *cause, Jsonb *payload);
+extern PoObject *po_message_object(const PoMessage *message);
+extern void po_message_accepted(PoChangeSet *set, PoMessage *message, const char *provider_message_id,
+								const PoCause *cause);
+extern bool po_message_report(PoChangeSet *set, PoMessage *message, const PoReport *report,
+							  const PoCause *cause);
+extern void po_message_uncertain(PoChangeSet *set, PoMessage *message, const PoCause *cause);
+extern void po_apply_to_phone(PoChangeSet *set, PoPhone *phone, PoVerdictEffect effect,
+							  const PoCause *cause);
+extern void po_message_unknown(PoMessage *message, TimestampTz since, int64 settle, const char *error);
+
+#endif

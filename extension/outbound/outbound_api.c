@@ -1,0 +1,379 @@
+/*
+ * outbound_api.c
+ *	  The SQL functions about messages.
+ *
+ * Each is one statement for its caller and runs as the engine's owner; each
+ * asks first whether the session may act for the tenant.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/args.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "core/spi_plan.h"
+#include "core/tenant.h"
+#include "core/wakeup.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "outbound/outbox.h"
+#include "outbound/segments.h"
+#include "outbound/template.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+#define MAX_SEND_KEY_BYTES 512
+#define MAX_MESSAGES 100000		/* of one call */
+
+static const char *const priority_name[] = {"reply", "normal", "campaign"};
+
+static PoPlan select_lead = {
+	.name = "outbound_api.lead",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT lead_id FROM outreach.outbound_messages WHERE tenant_id = $1 AND message_id = $2",
+	.nargs = 2,
+	.argtype = {TEXTOID, UUIDOID}
+};
+
+PG_FUNCTION_INFO_V1(po_api_send_message);
+PG_FUNCTION_INFO_V1(po_api_send_messages);
+PG_FUNCTION_INFO_V1(po_api_cancel_message);
+PG_FUNCTION_INFO_V1(po_api_resolve_message);
+PG_FUNCTION_INFO_V1(po_api_check_template);
+PG_FUNCTION_INFO_V1(po_api_count_segments);
+
+static void
+check_key(const char *send_key)
+{
+	if (send_key != NULL && (send_key[0] == '\0' || strlen(send_key) > MAX_SEND_KEY_BYTES))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("send_key must have 1 to %d bytes", MAX_SEND_KEY_BYTES)));
+}
+
+/* Arguments 0 and 2 to 9, which both functions have. */
+static void
+read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
+{
+	char	   *priority = po_arg_required(fcinfo, 8, "priority");
+
+	memset(request, 0, sizeof(*request));
+	request->tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	request->body = po_arg_text(fcinfo, 2, "body");
+	request->template = PG_ARGISNULL(3) ? NULL : po_arg_id(fcinfo, 3, "template");
+	request->channel = po_arg_required(fcinfo, 4, "channel");
+	request->from_phone = po_arg_text(fcinfo, 6, "from_phone");
+	request->send_at = PG_ARGISNULL(7) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(7);
+	request->options = PG_ARGISNULL(9) ? NULL : PG_GETARG_JSONB_P(9);
+	for (request->priority = 0; request->priority < lengthof(priority_name); request->priority++)
+		if (strcmp(priority, priority_name[request->priority]) == 0)
+			break;
+	if (request->priority == lengthof(priority_name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("priority must be reply, normal or campaign")));
+	if ((request->body == NULL) == (request->template == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("either body or template must be given")));
+	if (request->send_at == DT_NOEND)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("send_at must be finite")));
+	if (request->options != NULL && !JB_ROOT_IS_OBJECT(request->options))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("options must be an object")));
+	po_require_tenant(request->tenant_id);
+}
+
+static void
+result_values(const PoSendResult *result, Datum values[4])
+{
+	static const PoGuardResult allowed = {PO_GUARD_ALLOW, NULL, NULL};
+
+	values[0] = UUIDPGetDatum(&result->message_id);
+	values[1] = CStringGetTextDatum(po_message_status_name(result->status));
+	values[2] = BoolGetDatum(result->duplicate);
+	values[3] = JsonbPGetDatum(result->verdicts != NULL ? result->verdicts : po_guard_verdicts(&allowed));
+}
+
+/*
+ * send_message(tenant_id, lead_id, body, template, channel, send_key, from_phone,
+ * send_at, priority, options)
+ */
+Datum
+po_api_send_message(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	PoSendRequest request;
+	PoSendResult *result;
+	const char *lead_id = po_arg_id(fcinfo, 1, "lead_id");
+	const char *send_key = po_arg_text(fcinfo, 5, "send_key");
+	Datum		values[4];
+	bool		isnull[4] = {false};
+
+	read_arguments(fcinfo, &request);
+	check_key(send_key);
+	request.lead_id = &lead_id;
+	request.send_key = &send_key;
+	request.n = 1;
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	result = po_enqueue(&request);
+	SPI_finish();
+	result_values(result, values);
+	return po_result_row(fcinfo, values, isnull);
+}
+
+/* The elements of a text array; null elements are NULL. */
+static const char **
+text_array(ArrayType *array, int *n)
+{
+	Datum	   *element;
+	bool	   *isnull;
+	const char **string;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &element, &isnull, n);
+	string = palloc(Max(*n, 1) * sizeof(char *));
+	for (int i = 0; i < *n; i++)
+		string[i] = isnull[i] ? NULL : TextDatumGetCString(element[i]);
+	return string;
+}
+
+/*
+ * send_messages: the same to many leads, lead_ids and send_keys being arrays.
+ */
+Datum
+po_api_send_messages(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *returns = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext context = CurrentMemoryContext;
+	PoSendRequest request;
+	PoSendResult *result;
+	int			nkeys;
+
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("lead_ids must not be null")));
+	read_arguments(fcinfo, &request);
+	request.lead_id = text_array(PG_GETARG_ARRAYTYPE_P(1), &request.n);
+	if (request.n > MAX_MESSAGES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("more than %d messages in one call", MAX_MESSAGES)));
+	if (!PG_ARGISNULL(5))
+	{
+		request.send_key = text_array(PG_GETARG_ARRAYTYPE_P(5), &nkeys);
+		if (nkeys != request.n)
+			ereport(ERROR,
+					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+					 errmsg("send_keys must have as many elements as lead_ids")));
+	}
+	for (int i = 0; i < request.n; i++)
+	{
+		if (request.lead_id[i] == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("lead_ids must not contain null")));
+		check_key(request.send_key != NULL ? request.send_key[i] : NULL);
+	}
+	InitMaterializedSRF(fcinfo, 0);
+	if (request.n == 0)
+		return (Datum) 0;
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	result = po_enqueue(&request);
+	SPI_finish();
+	for (int i = 0; i < request.n; i++)
+	{
+		Datum		values[6] = {Int32GetDatum(i + 1), CStringGetTextDatum(request.lead_id[i])};
+		bool		isnull[6] = {false};
+
+		result_values(&result[i], &values[2]);
+		tuplestore_putvalues(returns->setResult, returns->setDesc, values, isnull);
+	}
+	return (Datum) 0;
+}
+
+/* Locks a message with its lead; an error when there is none. */
+static PoMessage *
+require_message(PoChangeSet *set, const char *tenant_id, const pg_uuid_t *message_id)
+{
+	Datum		args[2] = {CStringGetTextDatum(tenant_id), UUIDPGetDatum(message_id)};
+	PoLeadKey	lead = {.tenant_id = tenant_id};
+	PoMessageKey key = {tenant_id, *message_id};
+	PoMessage  *message;
+
+	if (po_exec(&select_lead, args, NULL) > 0)
+	{
+		lead.lead_id = po_column_text(0, 1);
+		po_lock_leads(set, &lead, 1);
+		if (po_lock_messages(&key, 1, true, &message) > 0)
+			return message;
+	}
+	ereport(ERROR,
+			(errcode(PO_ERRCODE_UNKNOWN_MESSAGE),
+			 errmsg("tenant \"%s\" has no message %s", tenant_id,
+					DatumGetCString(DirectFunctionCall1(uuid_out, args[1])))));
+}
+
+static pg_uuid_t
+message_id_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("message_id must not be null")));
+	return *PG_GETARG_UUID_P(1);
+}
+
+static Jsonb *
+reason_payload(const PoMessage *message, const char *outcome, const char *reason)
+{
+	PoObject   *object = po_message_object(message);
+
+	po_object_string(object, "outcome", outcome);
+	po_object_string(object, "reason", reason);
+	return po_object_end(object);
+}
+
+/*
+ * cancel_message(tenant_id, message_id, reason): takes back what has not left.
+ */
+Datum
+po_api_cancel_message(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	pg_uuid_t	message_id = message_id_argument(fcinfo);
+	PoCause		cause = {.source = "sql", .reason = po_arg_text(fcinfo, 2, "reason")};
+	PoChangeSet set = {0};
+	PoMessage  *message;
+	bool		cancelled;
+	Datum		values[3];
+	bool		isnull[3] = {false};
+
+	po_require_tenant(tenant_id);
+	SPI_connect();
+	message = require_message(&set, tenant_id, &message_id);
+	cancelled = message->status < PO_MESSAGE_SENDING;
+	if (cancelled)
+	{
+		/* What may have left once is not taken back; it is no longer repeated. */
+		cancelled = message->ambiguous_since == DT_NOEND;
+		if (cancelled)
+		{
+			message->status = PO_MESSAGE_CANCELLED;
+			message->due_at = DT_NOEND;
+			message->held_by = NULL;
+			message->changed = true;
+			(void) po_message_event(&set, message, "message.outbound.cancelled", &cause,
+									reason_payload(message, "cancelled", cause.reason));
+		}
+		else
+			po_message_uncertain(&set, message, &cause);
+		po_write_messages(message, 1);
+		po_write_changes(&set);
+	}
+	values[0] = UUIDPGetDatum(&message_id);
+	values[1] = CStringGetTextDatum(po_message_status_name(message->status));
+	values[2] = BoolGetDatum(cancelled);
+	SPI_finish();
+	return po_result_row(fcinfo, values, isnull);
+}
+
+/*
+ * resolve_message(tenant_id, message_id, outcome, reason, attempt): what a person has found
+ * out about a message whose outcome is not known, or wants of one that was given up.
+ */
+Datum
+po_api_resolve_message(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	pg_uuid_t	message_id = message_id_argument(fcinfo);
+	char	   *outcome = po_arg_required(fcinfo, 2, "outcome");
+	PoCause		cause = {.source = "sql", .reason = po_arg_required(fcinfo, 3, "reason")};
+	bool		sent = strcmp(outcome, "sent") == 0;
+	bool		failed = strcmp(outcome, "failed") == 0;
+	bool		retry = strcmp(outcome, "retry") == 0;
+	PoChangeSet set = {0};
+	PoMessage  *message;
+	bool		open;
+	bool		given_up;
+	Datum		values[2];
+	bool		isnull[2] = {false};
+
+	if (!sent && !failed && !retry)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("outcome must be sent, failed or retry")));
+	po_require_tenant(tenant_id);
+	SPI_connect();
+	message = require_message(&set, tenant_id, &message_id);
+	/* Before its time an unknown one may yet be accepted. */
+	open = message->status == PO_MESSAGE_UNCERTAIN ||
+		(message->status == PO_MESSAGE_UNKNOWN && (sent || message->due_at <= po_now()));
+	given_up = message->sent_at == DT_NOEND &&
+		(message->status == PO_MESSAGE_DEAD || message->status == PO_MESSAGE_FAILED);
+	/* What a person has seen of another attempt says nothing of this one. */
+	if ((!open && !(given_up && retry)) ||
+		(!PG_ARGISNULL(4) && PG_GETARG_INT32(4) != message->attempts))
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_MESSAGE_SETTLED),
+				 errmsg("message is %s after %d attempts: that is not for a person to decide",
+						po_message_status_name(message->status), message->attempts),
+				 errdetail("Uncertain messages can be resolved, unknown ones when they are due or as sent; failed and dead ones that were never accepted can be tried again.")));
+	message->changed = true;
+	(void) po_message_event(&set, message, "message.outbound.resolved", &cause,
+							reason_payload(message, outcome, cause.reason));
+	if (sent)
+		po_message_accepted(&set, message, NULL, &cause);
+	else
+	{
+		message->status = failed ? PO_MESSAGE_FAILED : PO_MESSAGE_PENDING;
+		message->ambiguous_since = DT_NOEND;
+		message->failures = 0;
+		message->due_at = failed ? DT_NOEND : po_now();
+		if (retry)
+			po_wake_at(message->due_at);
+	}
+	po_write_messages(message, 1);
+	po_write_changes(&set);
+	values[0] = UUIDPGetDatum(&message_id);
+	values[1] = CStringGetTextDatum(po_message_status_name(message->status));
+	SPI_finish();
+	return po_result_row(fcinfo, values, isnull);
+}
+
+/*
+ * check_template(text): null, or what is wrong with it and where.
+ */
+Datum
+po_api_check_template(PG_FUNCTION_ARGS)
+{
+	text	   *template = PG_GETARG_TEXT_PP(0);
+	PoTemplateProblem problem;
+
+	if (po_template_check(VARDATA_ANY(template), VARSIZE_ANY_EXHDR(template), &problem) == PO_TEMPLATE_OK)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s, at byte %d", problem.reason, problem.position + 1)));
+}
+
+/*
+ * count_segments(body): encoding and number of parts of an SMS.
+ */
+Datum
+po_api_count_segments(PG_FUNCTION_ARGS)
+{
+	text	   *body = PG_GETARG_TEXT_PP(0);
+	bool		ucs2;
+	int			segments = po_segments(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), &ucs2);
+	Datum		values[2] = {CStringGetTextDatum(ucs2 ? "UCS-2" : "GSM-7"), Int32GetDatum(segments)};
+	bool		isnull[2] = {false};
+
+	return po_result_row(fcinfo, values, isnull);
+}

@@ -1,0 +1,381 @@
+/*
+ * outbox.c
+ *	  Asking for messages: each is filled in, judged and inserted, once for its
+ *	  send_key.
+ *
+ * The unique index over send_key is the only arbiter.  Of leads only those whose
+ * message is blocked are locked, before the insertion, for the event; what is
+ * read of the others without a lock is looked at again at the claim.  Keys are
+ * inserted in their order, so that two callers do not wait for each other.
+ *
+ * po_enqueue needs SPI and the engine's owner as user.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "core/spi_plan.h"
+#include "core/wakeup.h"
+#include "miscadmin.h"
+#include "outbound/draft.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+
+#define CHUNK 1000				/* bounds what a call over many leads keeps in memory */
+
+static PoRowsPlan select_leads = {
+	.name = "outbox.leads",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT u.n::int, l.phone, l.email, l.state::text, l.first_name, l.last_name,"
+	" l.company, l.attributes, l.business_phone, p.consent::text FROM",
+	.columns = "lead_id",
+	.after = "JOIN outreach.leads l ON l.tenant_id = $1 AND l.lead_id = u.lead_id"
+	" LEFT JOIN outreach.phones p ON p.tenant_id = l.tenant_id AND p.phone = l.phone",
+	.nfixed = 1,
+	.fixed = {TEXTOID},
+	.ncolumns = 1,
+	.element = {TEXTOID},
+	.numbered = true
+};
+
+static PoRowsPlan insert_phones = {
+	.name = "outbox.phones",
+	.expect = SPI_OK_INSERT,
+	.before = "INSERT INTO outreach.phones (tenant_id, phone)"
+	" SELECT DISTINCT $1, u.phone FROM",
+	.columns = "phone",
+	.after = "ORDER BY u.phone ON CONFLICT (tenant_id, phone) DO NOTHING",
+	.nfixed = 1,
+	.fixed = {TEXTOID},
+	.ncolumns = 1,
+	.element = {TEXTOID}
+};
+
+static PoRowsPlan insert_messages = {
+	.name = "outbox.insert",
+	.expect = SPI_OK_INSERT_RETURNING,
+	.before = "INSERT INTO outreach.outbound_messages AS m (tenant_id, channel, priority, send_at,"
+	" created_at, updated_at, message_id, send_key, content_hash, lead_id, account, from_phone,"
+	" phone, template, template_version, subject, body, options, segments, price_micros, verdicts,"
+	" status, due_at)"
+	" SELECT $1, $2, $3, $4, $5, $5, u.message_id, u.send_key, u.content_hash, u.lead_id,"
+	" u.account, u.from_phone, u.phone, u.template, u.template_version, u.subject, u.body,"
+	" u.options, u.segments, u.price_micros, u.verdicts, u.status::outreach.message_status,"
+	" CASE u.status WHEN 'pending' THEN $4 END FROM",
+	.columns = "message_id, send_key, content_hash, lead_id, account, from_phone, phone, template,"
+	" template_version, subject, body, options, segments, price_micros, verdicts, status",
+	.after = "ON CONFLICT (tenant_id, send_key) DO NOTHING RETURNING m.message_id",
+	.nfixed = 5,
+	.fixed = {TEXTOID, TEXTOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	.ncolumns = 16,
+	.element = {UUIDOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID,
+	TEXTOID, TEXTOID, JSONBOID, INT4OID, INT8OID, JSONBOID, TEXTOID}
+};
+
+static PoRowsPlan select_known = {
+	.name = "outbox.known",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT u.n::int, m.message_id, m.status::text, m.content_hash = u.content_hash,"
+	" coalesce(m.verdicts, '[]') FROM",
+	.columns = "send_key, content_hash",
+	.after = "JOIN outreach.outbound_messages m ON m.tenant_id = $1 AND m.send_key = u.send_key",
+	.nfixed = 1,
+	.fixed = {TEXTOID},
+	.ncolumns = 2,
+	.element = {TEXTOID, UUIDOID},
+	.numbered = true
+};
+
+static void
+read_leads(const PoSending *sending, PoDraft *draft, int n)
+{
+	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	PoArray		column;
+	uint64		rows;
+
+	po_rows_init(&select_leads, &column, n);
+	for (int i = 0; i < n; i++)
+		po_array_add_text(&column, draft[i].lead_id);
+	rows = po_exec_rows(&select_leads, &tenant, &column);
+	for (uint64 r = 0; r < rows; r++)
+	{
+		PoDraft	   *d = &draft[po_column_int(r, 1) - 1];
+		bool		isnull;
+		char	   *consent = po_column_text(r, 10);
+
+		d->found = true;
+		d->phone = po_column_text(r, 2);
+		d->email = po_column_text(r, 3);
+		d->state = po_state_require(po_column_text(r, 4));
+		d->first_name = po_column_text(r, 5);
+		d->last_name = po_column_text(r, 6);
+		d->company = po_column_text(r, 7);
+		d->attributes = DatumGetJsonbPCopy(po_column(r, 8, &isnull));
+		d->business_phone = po_column_text(r, 9);
+		d->has_phone_row = consent != NULL;
+		d->consent = consent != NULL ? po_consent_from_name(consent) : PO_CONSENT_UNKNOWN;
+	}
+	for (int i = 0; i < n; i++)
+		if (!draft[i].found)
+			ereport(ERROR,
+					(errcode(PO_ERRCODE_UNKNOWN_LEAD),
+					 errmsg("tenant \"%s\" has no lead \"%s\"", sending->request->tenant_id,
+							draft[i].lead_id),
+					 errhint("Make it with outreach.create_lead().")));
+}
+
+/* A phone without a row could not be locked by an opt-out and by a claim. */
+static void
+make_phones(const PoSending *sending, const PoDraft *draft, int n)
+{
+	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	PoArray		column;
+
+	po_rows_init(&insert_phones, &column, n);
+	for (int i = 0; i < n && sending->to_phone; i++)
+		if (draft[i].phone != NULL && !draft[i].has_phone_row)
+			po_array_add_text(&column, draft[i].phone);
+	(void) po_exec_rows(&insert_phones, &tenant, &column);
+}
+
+static void
+lock_blocked(PoChangeSet *set, const PoSending *sending, const PoDraft *draft, int n)
+{
+	PoLeadKey  *key = palloc0(Max(n, 1) * sizeof(PoLeadKey));
+	int			blocked = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (draft[i].result.verdict == PO_GUARD_ALLOW)
+			continue;
+		key[blocked].tenant_id = sending->request->tenant_id;
+		key[blocked++].lead_id = draft[i].lead_id;
+	}
+	po_lock_leads(set, key, blocked);
+}
+
+static void
+insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_at)
+{
+	const PoSendRequest *request = sending->request;
+	Datum		fixed[5] = {
+		CStringGetTextDatum(request->tenant_id), CStringGetTextDatum(request->channel),
+		Int16GetDatum(request->priority), TimestampTzGetDatum(send_at),
+		TimestampTzGetDatum(po_now())
+	};
+	PoArray		column[16];
+	uint64		rows;
+	int			at = 0;
+
+	po_rows_init(&insert_messages, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		PoDraft	   *d = &draft[i];
+		bool		allowed = d->result.verdict == PO_GUARD_ALLOW;
+
+		po_array_add_uuid(&column[0], &d->message_id);
+		po_array_add_text(&column[1], d->send_key);
+		po_array_add_uuid(&column[2], &d->content_hash);
+		po_array_add_text(&column[3], d->lead_id);
+		po_array_add_text(&column[4], d->account->account);
+		po_array_add_text(&column[5], d->from);
+		po_array_add_text(&column[6], d->phone);
+		po_array_add_text(&column[7], request->template);
+		if (request->template != NULL)
+			po_array_add(&column[8], Int32GetDatum(sending->template_version));
+		else
+			po_array_add_null(&column[8]);
+		po_array_add_text(&column[9], d->subject);
+		po_array_add_text(&column[10], d->body);
+		if (request->options != NULL)
+			po_array_add(&column[11], JsonbPGetDatum(request->options));
+		else
+			po_array_add_null(&column[11]);
+		po_array_add(&column[12], Int32GetDatum(d->segments));
+		po_array_add(&column[13], Int64GetDatum(d->segments * d->account->profile->price_micros));
+		if (allowed)
+			po_array_add_null(&column[14]);
+		else
+			po_array_add(&column[14], JsonbPGetDatum(po_guard_verdicts(&d->result)));
+		po_array_add_text(&column[15], allowed ? "pending" : "blocked");
+	}
+	rows = po_exec_rows(&insert_messages, fixed, column);
+	/* Those that are new come back in the order they went in. */
+	for (uint64 r = 0; r < rows; r++)
+	{
+		pg_uuid_t	message_id;
+
+		(void) po_column_uuid(r, 1, &message_id);
+		while (memcmp(&draft[at].message_id, &message_id, UUID_LEN) != 0)
+			at++;
+		draft[at].inserted = true;
+	}
+}
+
+/* What stood under the keys before. */
+static void
+read_known(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result)
+{
+	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	PoArray		column[2];
+	int		   *position = palloc(Max(n, 1) * sizeof(int));
+	uint64		rows;
+	bool		isnull;
+
+	po_rows_init(&select_known, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		if (draft[i].inserted)
+			continue;
+		position[column[0].n] = i;
+		po_array_add_text(&column[0], draft[i].send_key);
+		po_array_add_uuid(&column[1], &draft[i].content_hash);
+	}
+	rows = po_exec_rows(&select_known, &tenant, column);
+	/* The other transaction has committed after our snapshot was taken. */
+	if (rows < column[0].n)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to a concurrent message of the same send_key"),
+				 errhint("Try the transaction again.")));
+	for (uint64 r = 0; r < rows; r++)
+	{
+		const PoDraft *d = &draft[position[po_column_int(r, 1) - 1]];
+		PoSendResult *known = &result[d->item];
+
+		(void) po_column_uuid(r, 2, &known->message_id);
+		known->status = po_message_status_from_name(po_column_text(r, 3));
+		known->duplicate = true;
+		known->verdicts = DatumGetJsonbPCopy(po_column(r, 5, &isnull));
+		if (!po_column_bool(r, 4))
+			ereport(ERROR,
+					(errcode(PO_ERRCODE_SEND_KEY_USED),
+					 errmsg("the send_key \"%s\" belongs to a message with other content", d->send_key),
+					 errdetail("That message is %s, with status %s.",
+							   DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&known->message_id))),
+							   po_message_status_name(known->status)),
+					 errhint("Give another send_key, or the same content.")));
+	}
+}
+
+static void
+note_blocked(PoChangeSet *set, const PoSending *sending, const PoDraft *draft)
+{
+	PoCause		cause = {.source = "sql", .reason = draft->result.reason};
+	PoMessage	message = {
+		.tenant_id = sending->request->tenant_id, .message_id = draft->message_id,
+		.lead_id = draft->lead_id, .channel = sending->request->channel
+	};
+	PoObject   *object = po_message_object(&message);
+
+	po_object_string(object, "guard", draft->result.guard);
+	po_object_string(object, "reason", draft->result.reason);
+	(void) po_message_event(set, &message, "message.outbound.blocked", &cause, po_object_end(object));
+}
+
+static void
+enqueue_chunk(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result,
+			  TimestampTz send_at)
+{
+	PoChangeSet set = {0};
+
+	make_phones(sending, draft, n);
+	lock_blocked(&set, sending, draft, n);
+	insert_drafts(sending, draft, n, send_at);
+	for (int i = 0; i < n; i++)
+	{
+		PoSendResult *r = &result[draft[i].item];
+
+		if (!draft[i].inserted)
+			continue;
+		r->message_id = draft[i].message_id;
+		r->status = draft[i].result.verdict == PO_GUARD_ALLOW ? PO_MESSAGE_PENDING : PO_MESSAGE_BLOCKED;
+		if (r->status == PO_MESSAGE_PENDING)
+			po_wake_at(send_at);
+		else
+		{
+			r->verdicts = po_guard_verdicts(&draft[i].result);
+			note_blocked(&set, sending, &draft[i]);
+		}
+	}
+	po_write_changes(&set);
+	read_known(sending, draft, n, result);
+}
+
+static int
+compare_items(const void *a, const void *b, void *arg)
+{
+	const PoSendRequest *request = arg;
+	int			x = *(const int *) a;
+	int			y = *(const int *) b;
+	const char *key[2] = {
+		request->send_key != NULL ? request->send_key[x] : NULL,
+		request->send_key != NULL ? request->send_key[y] : NULL
+	};
+
+	return strcmp(key[0] != NULL ? key[0] : request->lead_id[x],
+				  key[1] != NULL ? key[1] : request->lead_id[y]);
+}
+
+static int
+compare_drafts(const void *a, const void *b)
+{
+	return strcmp(((const PoDraft *) a)->send_key, ((const PoDraft *) b)->send_key);
+}
+
+/*
+ * po_enqueue asks for a message to each lead and returns what became of each,
+ * in their order.  All or none: an unknown lead, or a key that was used for
+ * other content, is an error.
+ */
+PoSendResult *
+po_enqueue(const PoSendRequest *request)
+{
+	PoSendResult *result = palloc0(Max(request->n, 1) * sizeof(PoSendResult));
+	int		   *order = palloc(Max(request->n, 1) * sizeof(int));
+	TimestampTz send_at = Max(request->send_at, po_now());
+	PoSending	sending = {.request = request};
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext chunk = AllocSetContextCreate(caller, "outreach messages", ALLOCSET_DEFAULT_SIZES);
+
+	po_profiles_begin();
+	po_read_sending(&sending);
+	for (int i = 0; i < request->n; i++)
+		order[i] = i;
+	qsort_arg(order, request->n, sizeof(int), compare_items, unconstify(PoSendRequest *, request));
+	for (int first = 0; first < request->n; first += CHUNK)
+	{
+		int			n = Min(CHUNK, request->n - first);
+		PoDraft    *draft;
+
+		MemoryContextSwitchTo(chunk);
+		draft = palloc0(n * sizeof(PoDraft));
+		for (int i = 0; i < n; i++)
+		{
+			draft[i].item = order[first + i];
+			draft[i].lead_id = request->lead_id[draft[i].item];
+			if (request->send_key != NULL)
+				draft[i].send_key = request->send_key[draft[i].item];
+		}
+		read_leads(&sending, draft, n);
+		for (int i = 0; i < n; i++)
+			po_write_draft(&sending, &draft[i]);
+		qsort(draft, n, sizeof(PoDraft), compare_drafts);
+		enqueue_chunk(&sending, draft, n, result, send_at);
+		MemoryContextSwitchTo(caller);
+		for (int i = 0; i < n; i++)
+		{
+			PoSendResult *r = &result[order[first + i]];
+
+			if (r->verdicts != NULL)
+				r->verdicts = (Jsonb *) pg_detoast_datum_copy((struct varlena *) r->verdicts);
+		}
+		MemoryContextReset(chunk);
+		CHECK_FOR_INTERRUPTS();
+	}
+	MemoryContextDelete(chunk);
+	return result;
+}

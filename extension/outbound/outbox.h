@@ -1,0 +1,37 @@
+/*
+ * outbox.h
+ *	  Asking for messages.
+ */
+#ifndef PO_OUTBOUND_OUTBOX_H
+#define PO_OUTBOUND_OUTBOX_H
+
+#include "outbound/guards.h"
+#include "outbound/message.h"
+
+/* The same message to one or many leads of a tenant. */
+typedef struct PoSendRequest
+{
+	const char *tenant_id;
+	const char *channel;
+	const char *body;			/* NULL: of the template */
+	const char *template;		/* NULL: body */
+	const char *from_phone;		/* NULL: chosen */
+	TimestampTz send_at;		/* DT_NOBEGIN: now */
+	int			priority;
+	Jsonb	   *options;		/* NULL: none */
+	const char **lead_id;
+	const char **send_key;		/* NULL, or each may be NULL: made of lead, template and day */
+	int			n;
+} PoSendRequest;
+
+typedef struct PoSendResult
+{
+	pg_uuid_t	message_id;
+	PoMessageStatus status;
+	bool		duplicate;
+	Jsonb	   *verdicts;			/* NULL: all guards allow */
+} PoSendResult;
+
+extern PoSendResult *po_enqueue(const PoSendRequest *request);
+
+#endif

@@ -1,0 +1,411 @@
+/*
+ * profile.c
+ *	  How providers are spoken to: rows of outreach.provider_profiles,
+ *	  provider_verdicts and sending_accounts, remembered in the backend.
+ *
+ * Profiles and verdicts are read together, accounts when they are first asked
+ * for, with their secrets opened. What is returned is valid until the
+ * transaction ends. Functions run as the engine's owner.
+ */
+#include "postgres.h"
+
+#include <openssl/hmac.h>
+
+#include "catalog/pg_type.h"
+#include "core/args.h"
+#include "core/cache.h"
+#include "core/compat.h"
+#include "core/secrets.h"
+#include "core/spi_plan.h"
+#include "outbound/profile.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#define ACCOUNT_KEY_SIZE (2 * PO_MAX_ID_BYTES + 16)
+
+typedef struct VerdictRow
+{
+	const char *tenant_id;
+	const char *profile;
+	const char *http_status;
+	const char *code;
+	PoVerdict	verdict;
+} VerdictRow;
+
+typedef struct AccountEntry
+{
+	char		key[ACCOUNT_KEY_SIZE];
+	PoAccount	account;
+} AccountEntry;
+
+static const char *const verdict_name[] = {
+	"sent", "retry", "later", "midnight_pacific", "failed", "unknown"
+};
+static const char *const effect_name[] = {
+	NULL, "stop_account", "stop_number", "bad_phone", "opt_out"
+};
+
+static PoCache cache = {.name = "outreach provider profiles"};
+static PoProfile *profile_of;	/* tenants' rows before those of '*' */
+static int	nprofiles;
+static VerdictRow *verdict_of;
+static int	nverdicts;
+static HTAB *account_by_name;
+
+#define MICROSECONDS(column) \
+	"(extract(epoch FROM " column ") * 1000000)::int8"
+
+static PoPlan select_profiles = {
+	.name = "profiles.select",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT tenant_id, profile, provider, channel, url, authentication, auth_header,"
+	" content_type, headers, body, id_path, id_header, accepted_path, code_path, error_path,"
+	" idempotency_header, " MICROSECONDS("idempotency_life") ", lookup ->> 'url',"
+	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'list')),"
+	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'id')),"
+	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'body')),"
+	" " MICROSECONDS("(lookup ->> 'lag')::interval") ", " MICROSECONDS("settle") ","
+	" connect_timeout_ms, timeout_ms, max_in_flight,"
+	" ARRAY(SELECT " MICROSECONDS("d") " FROM unnest(retry_delays) WITH ORDINALITY r(d, n) ORDER BY n),"
+	" breaker_failures, " MICROSECONDS("breaker_pause") ", sick_failures, sick_ratio::float8,"
+	" max_segments, price_micros"
+	" FROM outreach.provider_profiles ORDER BY (tenant_id = '*'), tenant_id, profile"
+};
+
+static PoPlan select_verdicts = {
+	.name = "verdicts.select",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT tenant_id, profile, http_status, code, verdict, effect,"
+	" " MICROSECONDS("delay") ", max_attempts, meaning"
+	" FROM outreach.provider_verdicts ORDER BY tenant_id, profile, http_status, code"
+};
+
+static PoPlan select_account = {
+	.name = "accounts.select",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT a.profile, a.channel, a.username, a.base_url, e.public_url, a.settings,"
+	" a.callback_path FROM outreach.sending_accounts a"
+	" LEFT JOIN outreach.endpoints e ON e.path = a.callback_path AND e.tenant_id = a.tenant_id"
+	" WHERE a.tenant_id = $1 AND a.account = $2",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
+
+/* 0 for null */
+static int64
+column_int64(int row, int column)
+{
+	bool		isnull;
+	Datum		value = po_column(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static Jsonb *
+column_jsonb(int row, int column)
+{
+	bool		isnull;
+	Datum		value = po_column(row, column, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(value);
+}
+
+static PoAnswerPath
+column_path(int row, int column)
+{
+	PoAnswerPath path = {NULL, 0};
+	bool		isnull;
+	Datum		value = po_column(row, column, &isnull);
+	Datum	   *element;
+
+	if (isnull)
+		return path;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &element, NULL, &path.nkeys);
+	path.key = palloc(Max(path.nkeys, 1) * sizeof(char *));
+	for (int i = 0; i < path.nkeys; i++)
+		path.key[i] = TextDatumGetCString(element[i]);
+	return path;
+}
+
+static void
+read_profile(PoProfile *profile, int row)
+{
+	bool		isnull;
+	Datum	   *element;
+
+	profile->tenant_id = po_column_text(row, 1);
+	profile->profile = po_column_text(row, 2);
+	profile->provider = po_column_text(row, 3);
+	profile->channel = po_column_text(row, 4);
+	profile->url = po_column_text(row, 5);
+	profile->authentication = po_column_text(row, 6);
+	profile->auth_header = po_column_text(row, 7);
+	profile->content_type = po_column_text(row, 8);
+	profile->headers = column_jsonb(row, 9);
+	profile->body = column_jsonb(row, 10);
+	profile->id_path = column_path(row, 11);
+	profile->id_header = po_column_text(row, 12);
+	profile->accepted_path = column_path(row, 13);
+	profile->code_path = column_path(row, 14);
+	profile->error_path = column_path(row, 15);
+	profile->idempotency_header = po_column_text(row, 16);
+	profile->idempotency_life = column_int64(row, 17);
+	profile->lookup_url = po_column_text(row, 18);
+	profile->lookup_list = column_path(row, 19);
+	profile->lookup_id = column_path(row, 20);
+	profile->lookup_body = column_path(row, 21);
+	profile->lookup_lag = column_int64(row, 22);
+	profile->settle = column_int64(row, 23);
+	profile->connect_timeout_ms = po_column_int(row, 24);
+	profile->timeout_ms = po_column_int(row, 25);
+	profile->max_in_flight = po_column_int(row, 26);
+	deconstruct_array(DatumGetArrayTypeP(po_column(row, 27, &isnull)), INT8OID, 8,
+					  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &element, NULL, &profile->nretries);
+	profile->retry_delay = palloc(Max(profile->nretries, 1) * sizeof(int64));
+	for (int i = 0; i < profile->nretries; i++)
+		profile->retry_delay[i] = DatumGetInt64(element[i]);
+	profile->breaker_failures = po_column_int(row, 28);
+	profile->breaker_pause = column_int64(row, 29);
+	profile->sick_failures = po_column_int(row, 30);
+	profile->sick_ratio = DatumGetFloat8(po_column(row, 31, &isnull));
+	profile->max_segments = po_column_int(row, 32);
+	profile->price_micros = column_int64(row, 33);
+}
+
+static int
+find_name(const char *const *names, int n, const char *name)
+{
+	for (int i = 0; i < n; i++)
+		if (names[i] != NULL && name != NULL && strcmp(names[i], name) == 0)
+			return i;
+	return -1;
+}
+
+static void
+read_verdict(VerdictRow *row, int i)
+{
+	bool		isnull;
+	Datum		max_attempts = po_column(i, 8, &isnull);
+
+	row->tenant_id = po_column_text(i, 1);
+	row->profile = po_column_text(i, 2);
+	row->http_status = po_column_text(i, 3);
+	row->code = po_column_text(i, 4);
+	row->verdict.kind = find_name(verdict_name, lengthof(verdict_name), po_column_text(i, 5));
+	row->verdict.effect = Max(find_name(effect_name, lengthof(effect_name), po_column_text(i, 6)),
+							  PO_NO_EFFECT);
+	row->verdict.delay = column_int64(i, 7);
+	row->verdict.max_attempts = isnull ? 0 : DatumGetInt32(max_attempts);
+	row->verdict.meaning = po_column_text(i, 9);
+}
+
+/*
+ * po_profiles_begin makes sure that what is remembered is fresh; to be called
+ * once at the start of a call.
+ */
+void
+po_profiles_begin(void)
+{
+	HASHCTL		control = {
+		.keysize = ACCOUNT_KEY_SIZE,
+		.entrysize = sizeof(AccountEntry)
+	};
+	MemoryContext old;
+
+	if (po_cache_fresh(&cache))
+		return;
+	control.hcxt = po_cache_reset(&cache);
+	account_by_name = hash_create("outreach sending accounts", 16, &control,
+								  HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	SPI_connect();
+	old = MemoryContextSwitchTo(cache.context);
+	nprofiles = po_exec(&select_profiles, NULL, NULL);
+	profile_of = palloc0(Max(nprofiles, 1) * sizeof(PoProfile));
+	for (int i = 0; i < nprofiles; i++)
+		read_profile(&profile_of[i], i);
+	nverdicts = po_exec(&select_verdicts, NULL, NULL);
+	verdict_of = palloc0(Max(nverdicts, 1) * sizeof(VerdictRow));
+	for (int i = 0; i < nverdicts; i++)
+		read_verdict(&verdict_of[i], i);
+	MemoryContextSwitchTo(old);
+	SPI_finish();
+	po_cache_filled(&cache);
+}
+
+static bool
+is_tenants_or_shipped(const char *row, const char *tenant_id)
+{
+	return strcmp(row, "*") == 0 || strcmp(row, tenant_id) == 0;
+}
+
+static const PoProfile *
+find_profile(const char *tenant_id, const char *name)
+{
+	for (int i = 0; i < nprofiles; i++)
+		if (is_tenants_or_shipped(profile_of[i].tenant_id, tenant_id) &&
+			strcmp(profile_of[i].profile, name) == 0)
+			return &profile_of[i];
+	return NULL;
+}
+
+/* The newest secret, copied; NULL when there is none or it cannot be opened. */
+static char *
+open_secret(PoAccount *account, const char *purpose, int *len)
+{
+	int			n;
+	PoSecret   *secret = po_secrets_open(account->tenant_id, purpose, account->account, &n,
+										 &account->problem);
+	char	   *copy = n > 0 ? MemoryContextAlloc(cache.context, secret[0].len + 1) : NULL;
+
+	if (n > 0)
+	{
+		memcpy(copy, secret[0].data, secret[0].len + 1);
+		*len = secret[0].len;
+	}
+	for (int i = 0; i < n; i++)
+		po_secret_wipe(&secret[i]);
+	return copy;
+}
+
+/* Scheme and host of a URL. */
+static char *
+url_host(const char *url)
+{
+	const char *host = strstr(url, "://");
+
+	return pnstrdup(url, host != NULL ? host + 3 + strcspn(host + 3, "/?#") - url : 0);
+}
+
+/*
+ * po_find_account returns a tenant's account, NULL when there is none.  One
+ * whose secrets cannot be opened is not remembered: the key may be there at the
+ * next call.
+ */
+const PoAccount *
+po_find_account(const char *tenant_id, const char *name)
+{
+	char		key[ACCOUNT_KEY_SIZE] = {0};
+	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(name)};
+	MemoryContext old;
+	AccountEntry *entry;
+	PoAccount  *account;
+	bool		wants_callbacks;
+	int			len;
+
+	/* Ids may have any characters: the length keeps two pairs apart. */
+	snprintf(key, sizeof(key), "%d/%s/%s", (int) strlen(tenant_id), tenant_id, name);
+	entry = hash_search(account_by_name, key, HASH_FIND, NULL);
+	if (entry != NULL)
+		return &entry->account;
+	SPI_connect();
+	old = MemoryContextSwitchTo(cache.context);
+	if (po_exec(&select_account, args, NULL) == 0)
+	{
+		MemoryContextSwitchTo(old);
+		SPI_finish();
+		return NULL;
+	}
+	account = palloc0(sizeof(PoAccount));
+	account->tenant_id = pstrdup(tenant_id);
+	account->account = pstrdup(name);
+	account->profile = find_profile(tenant_id, po_column_text(0, 1));
+	account->channel = po_column_text(0, 2);
+	account->username = po_column_text(0, 3);
+	account->base_url = po_column_text(0, 4);
+	account->callback_url = po_column_text(0, 5);
+	account->settings = column_jsonb(0, 6);
+	wants_callbacks = po_column_text(0, 7) != NULL;
+	account->host = account->base_url != NULL ? account->base_url
+		: account->profile != NULL ? url_host(account->profile->url) : "";
+	MemoryContextSwitchTo(old);
+	account->secret = open_secret(account, "account", &len);
+	if (account->problem == NULL && wants_callbacks)
+		account->callback_key = open_secret(account, "callback", &account->callback_key_len);
+	SPI_finish();
+	if (account->problem != NULL)
+		return account;
+	if (account->profile == NULL)
+		account->problem = "its profile no longer exists";
+	else if (wants_callbacks && (account->callback_url == NULL || account->callback_key == NULL))
+		account->problem = "its callback endpoint is gone, or has no public_url";
+	entry = hash_search(account_by_name, key, HASH_ENTER, NULL);
+	entry->account = *account;
+	return &entry->account;
+}
+
+/* How exactly a pattern such as 429, 4xx or * names a status; -1: not at all. */
+static int
+status_match(const char *pattern, int http_status)
+{
+	if (pattern[0] == '*')
+		return 0;
+	if (strcmp(pattern + 1, "xx") == 0)
+		return pattern[0] - '0' == http_status / 100 ? 1 : -1;
+	return atoi(pattern) == http_status ? 2 : -1;
+}
+
+/*
+ * po_find_verdict returns what an answer means: of the rows that match, the one
+ * most exact in tenant, then profile, code, status.  http_status 0 and a code:
+ * what a status callback said.  What no row knows may have been accepted.
+ */
+const PoVerdict *
+po_find_verdict(const PoAccount *account, int http_status, const char *code)
+{
+	static const PoVerdict unknown = {.kind = PO_VERDICT_UNKNOWN, .meaning = "not in outreach.provider_verdicts"};
+	const PoVerdict *best = &unknown;
+	int			best_score = -1;
+
+	for (int i = 0; i < nverdicts; i++)
+	{
+		const VerdictRow *row = &verdict_of[i];
+		int			status = status_match(row->http_status, http_status);
+		bool		exact_code = code != NULL && strcmp(row->code, code) == 0;
+		int			score;
+
+		if (!is_tenants_or_shipped(row->tenant_id, account->tenant_id) ||
+			(strcmp(row->profile, "*") != 0 && strcmp(row->profile, account->profile->profile) != 0) ||
+			status < 0 || (!exact_code && strcmp(row->code, "*") != 0))
+			continue;
+		score = (row->tenant_id[0] != '*') * 1000 + (row->profile[0] != '*') * 100 +
+			exact_code * 10 + status;
+		if (score > best_score)
+		{
+			best_score = score;
+			best = &row->verdict;
+		}
+	}
+	return best;
+}
+
+/*
+ * po_verdict_name returns the name of a verdict.
+ */
+const char *
+po_verdict_name(PoVerdictKind kind)
+{
+	return verdict_name[kind];
+}
+
+/*
+ * po_callback_mac computes what proves that a status callback is about this
+ * message; false where the account asks for none.
+ */
+bool
+po_callback_mac(const PoAccount *account, const pg_uuid_t *message_id, char mac[PO_MAC_HEX + 1])
+{
+	uint8		digest[EVP_MAX_MD_SIZE];
+	unsigned int len;
+
+	if (account->callback_key == NULL ||
+		HMAC(EVP_sha256(), account->callback_key, account->callback_key_len, message_id->data,
+			 UUID_LEN, digest, &len) == NULL)
+		return false;
+	for (int i = 0; i < PO_MAC_HEX / 2; i++)
+		snprintf(mac + 2 * i, 3, "%02x", digest[i]);
+	return true;
+}

@@ -1,0 +1,115 @@
+/*
+ * profile.h
+ *	  How providers are spoken to: profiles, accounts and what answers mean;
+ *	  remembered in the backend.
+ */
+#ifndef PO_OUTBOUND_PROFILE_H
+#define PO_OUTBOUND_PROFILE_H
+
+#include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+/* A path in a JSON answer. */
+typedef struct PoAnswerPath
+{
+	const char **key;
+	int			nkeys;			/* 0: nowhere */
+} PoAnswerPath;
+
+typedef struct PoProfile
+{
+	const char *tenant_id;
+	const char *profile;
+	const char *provider;
+	const char *channel;
+	const char *url;
+	const char *authentication;
+	const char *auth_header;
+	const char *content_type;
+	Jsonb	   *headers;
+	Jsonb	   *body;
+	PoAnswerPath id_path;
+	const char *id_header;
+	PoAnswerPath accepted_path;
+	PoAnswerPath code_path;
+	PoAnswerPath error_path;
+	const char *idempotency_header;
+	int64		idempotency_life;	/* microseconds; 0: not idempotent */
+	/* the look-up; lookup_url NULL: none */
+	const char *lookup_url;
+	PoAnswerPath lookup_list;
+	PoAnswerPath lookup_id;
+	PoAnswerPath lookup_body;
+	int64		lookup_lag;
+	int64		settle;
+	int			connect_timeout_ms;
+	int			timeout_ms;
+	int			max_in_flight;
+	int64	   *retry_delay;
+	int			nretries;
+	int			breaker_failures;
+	int64		breaker_pause;
+	int			sick_failures;
+	double		sick_ratio;
+	int			max_segments;
+	int64		price_micros;
+} PoProfile;
+
+typedef enum PoVerdictKind
+{
+	PO_VERDICT_SENT,
+	PO_VERDICT_RETRY,
+	PO_VERDICT_LATER,
+	PO_VERDICT_MIDNIGHT_PACIFIC,
+	PO_VERDICT_FAILED,
+	PO_VERDICT_UNKNOWN
+} PoVerdictKind;
+
+typedef enum PoVerdictEffect
+{
+	PO_NO_EFFECT,
+	PO_EFFECT_STOP_ACCOUNT,
+	PO_EFFECT_STOP_NUMBER,
+	PO_EFFECT_BAD_PHONE,
+	PO_EFFECT_OPTS_OUT
+} PoVerdictEffect;
+
+/* What an answer means. */
+typedef struct PoVerdict
+{
+	PoVerdictKind kind;
+	PoVerdictEffect effect;
+	int64		delay;			/* microseconds; 0: the profile's */
+	int			max_attempts;	/* 0: the profile's */
+	const char *meaning;
+} PoVerdict;
+
+typedef struct PoAccount
+{
+	const char *tenant_id;
+	const char *account;
+	const char *channel;
+	const PoProfile *profile;
+	const char *username;
+	const char *secret;			/* NULL: none */
+	const char *base_url;
+	const char *host;			/* scheme and host of its requests */
+	const char *callback_url;	/* NULL: callbacks are not asked for */
+	const char *callback_key;
+	int			callback_key_len;
+	Jsonb	   *settings;
+	const char *problem;		/* why nothing can be sent, a fixed phrase, or NULL */
+} PoAccount;
+
+#define PO_MAC_HEX 32
+
+extern void po_profiles_begin(void);
+extern const PoAccount *po_find_account(const char *tenant_id, const char *account);
+extern const PoVerdict *po_find_verdict(const PoAccount *account, int http_status, const char *code);
+extern const char *po_verdict_name(PoVerdictKind kind);
+extern bool po_callback_mac(const PoAccount *account, const pg_uuid_t *message_id,
+							char mac[PO_MAC_HEX + 1]);
+
+#endif

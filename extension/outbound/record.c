@@ -1,0 +1,530 @@
+/*
+ * record.c
+ *	  Recording what became of requests: what a message, its lead, its number and
+ *	  its phone are after them, in one transaction.
+ *
+ * A result counts only under the fence it was sent with, unless it is an
+ * acceptance: who took the message over meanwhile has raised the fence.  A status callback may have come first; then the
+ * message is already further than its answer says, and stays there.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/spi_plan.h"
+#include "core/subtransaction.h"
+#include "core/wakeup.h"
+#include "fmgr.h"
+#include "outbound/answer.h"
+#include "outbound/health.h"
+#include "outbound/message.h"
+#include "outbound/sender.h"
+#include "outbound/settle.h"
+#include "pgtime.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+
+#define DEFAULT_LATER (60 * USECS_PER_SEC)
+
+/* A landed flight and what is made of it. */
+typedef struct Landing
+{
+	PoFlight   *flight;
+	const PoAccount *account;
+	PoOutcomeOfSend outcome;
+	const char *report_phone;	/* an early callback says something of it; NULL: none */
+} Landing;
+
+typedef struct Batch
+{
+	Landing	   *result;
+	int			n;
+	bool		again;			/* something was discovered too late to be locked */
+} Batch;
+
+static PoRowsPlan finish_deliveries = {
+	.name = "record.deliveries",
+	.expect = SPI_OK_UPDATE,
+	.before = "UPDATE outreach.message_deliveries d SET finished_at = $1, outcome = u.outcome,"
+	" http_status = u.http_status, error_code = u.error_code, error = u.error,"
+	" latency_ms = u.latency_ms, answer = u.answer FROM",
+	.columns = "tenant_id, message_id, attempt, fence, outcome, http_status, error_code, error,"
+	" latency_ms, answer",
+	.after = "WHERE d.tenant_id = u.tenant_id AND d.message_id = u.message_id"
+	" AND d.attempt = u.attempt AND d.fence = u.fence",
+	.nfixed = 1,
+	.fixed = {TIMESTAMPTZOID},
+	.ncolumns = 10,
+	.element = {TEXTOID, UUIDOID, INT4OID, INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, INT4OID,
+	TEXTOID}
+};
+
+/* Whoever inserts second, this or an early status callback, finds the other. */
+static PoRowsPlan insert_ids = {
+	.name = "record.ids",
+	.expect = SPI_OK_INSERT_RETURNING,
+	.before = "INSERT INTO outreach.provider_message_ids AS p (tenant_id, provider,"
+	" provider_message_id, message_id)"
+	" SELECT u.tenant_id, u.provider, u.provider_message_id, u.message_id FROM",
+	.columns = "tenant_id, provider, provider_message_id, message_id",
+	.after = "ORDER BY u.tenant_id, u.provider, u.provider_message_id"
+	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE"
+	" SET message_id = coalesce(p.message_id, EXCLUDED.message_id), parked_at = NULL"
+	" RETURNING p.tenant_id, p.message_id, p.to_status::text, p.error_code, p.receipt_id",
+	.ncolumns = 4,
+	.element = {TEXTOID, TEXTOID, TEXTOID, UUIDOID}
+};
+
+/* A result that cannot be recorded: the message, at least, must not stay as it is. */
+static PoPlan give_up = {
+	.name = "record.give_up",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.outbound_messages SET status = 'unknown', owner = NULL,"
+	" ambiguous_since = coalesce(ambiguous_since, $4), due_at = $5,"
+	" provider_message_id = coalesce(provider_message_id, $6), last_error = $7"
+	" WHERE tenant_id = $1 AND message_id = $2 AND fence = $3 AND status = 'sending'",
+	.nargs = 7,
+	.argtype = {TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
+};
+
+PG_FUNCTION_INFO_V1(po_record_deliveries);
+
+/* The next 00:00 at the Pacific, when carriers begin to count anew. */
+static TimestampTz
+midnight_pacific(void)
+{
+	pg_tz	   *zone = pg_tzset("America/Los_Angeles");
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+	Timestamp	midnight;
+
+	if (zone == NULL || timestamp2tm(po_now(), &offset, &tm, &fsec, NULL, zone) != 0)
+		return po_now() + USECS_PER_DAY;
+	tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+	j2date(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) + 1, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	offset = DetermineTimeZoneOffset(&tm, zone);
+	if (tm2timestamp(&tm, 0, &offset, &midnight) != 0)
+		return po_now() + USECS_PER_DAY;
+	return midnight;
+}
+
+/* A fifth more or less, so that what failed together is not tried together. */
+static int64
+jitter(int64 delay)
+{
+	return delay - delay / 5 + pg_prng_uint64_range(&pg_global_prng_state, 0, Max(delay * 2 / 5, 1));
+}
+
+static void
+fail(PoChangeSet *set, PoMessage *message, PoMessageStatus status, const char *event_type,
+	 const PoCause *cause)
+{
+	PoObject   *object;
+
+	/* An earlier request of it may have been accepted. */
+	if (message->ambiguous_since != DT_NOEND)
+	{
+		po_message_uncertain(set, message, cause);
+		return;
+	}
+	object = po_message_object(message);
+	message->status = status;
+	message->due_at = DT_NOEND;
+	message->owner = 0;
+	po_object_string(object, "error_code", message->error_code);
+	po_object_string(object, "error", message->last_error);
+	(void) po_message_event(set, message, event_type, cause, po_object_end(object));
+}
+
+/* Refused for now: it waits for its next try, or there is none. */
+static void
+wait_or_die(PoChangeSet *set, PoMessage *message, const Landing *result, const PoCause *cause)
+{
+	const PoProfile *profile = result->account->profile;
+	int			retries = profile->nretries;
+	int64		delay = result->outcome.delay;
+	PoObject   *object;
+
+	if (result->outcome.max_attempts > 0)
+		retries = Min(retries, result->outcome.max_attempts - 1);
+	if (++message->failures > retries)
+	{
+		fail(set, message, PO_MESSAGE_DEAD, "message.outbound.dead", cause);
+		return;
+	}
+	if (delay == 0)
+		delay = jitter(profile->retry_delay[message->failures - 1]);
+	message->status = PO_MESSAGE_PENDING;
+	message->owner = 0;
+	message->due_at = po_now() + delay;
+	po_wake_at(message->due_at);
+	object = po_message_object(message);
+	po_object_string(object, "error_code", message->error_code);
+	po_object_string(object, "error", result->outcome.error);
+	(void) po_message_event(set, message, "message.outbound.retry_attempted", cause,
+							po_object_end(object));
+}
+
+/* What the answer makes of a message that is still where it was when it was sent. */
+static void
+move(PoChangeSet *set, PoMessage *message, Landing *result, PoHealthNote *note, const PoCause *cause)
+{
+	const PoOutcomeOfSend *outcome = &result->outcome;
+
+	message->changed = true;
+	message->error_code = outcome->code;
+	message->last_error = outcome->error;
+	switch (outcome->kind)
+	{
+		case PO_VERDICT_SENT:
+			po_message_accepted(set, message, outcome->provider_message_id, cause);
+			break;
+		case PO_VERDICT_RETRY:
+			wait_or_die(set, message, result, cause);
+			break;
+		case PO_VERDICT_LATER:
+		case PO_VERDICT_MIDNIGHT_PACIFIC:
+			message->status = PO_MESSAGE_PENDING;
+			message->owner = 0;
+			/* What stops its account or number holds it at the next claim. */
+			message->due_at = outcome->kind == PO_VERDICT_MIDNIGHT_PACIFIC ? midnight_pacific()
+				: po_now() + (outcome->delay > 0 ? outcome->delay
+							  : outcome->effect == PO_EFFECT_STOP_ACCOUNT ||
+							  outcome->effect == PO_EFFECT_STOP_NUMBER ? 0 : DEFAULT_LATER);
+			po_wake_at(message->due_at);
+			break;
+		case PO_VERDICT_FAILED:
+			fail(set, message, PO_MESSAGE_FAILED, "message.outbound.failed", cause);
+			break;
+		case PO_VERDICT_UNKNOWN:
+			po_message_unknown(message, result->flight->started_at,
+							   po_quiet_time(result->account->profile), outcome->error);
+			message->failures++;
+			po_wake_at(message->due_at);
+			break;
+	}
+	/* With its number or account: the others of it wait as long. */
+	if (outcome->too_many && message->due_at != DT_NOEND && message->due_at > po_now())
+		note->rest_until = Max(note->rest_until, message->due_at);
+}
+
+static void
+note_health(const Landing *result, PoHealthNote *note)
+{
+	const PoOutcomeOfSend *outcome = &result->outcome;
+
+	note->outages += outcome->outage;
+	if (outcome->outage)
+		note->last_outage = Max(note->last_outage, result->flight->started_at);
+	note->answers += !outcome->outage;
+	note->sent += outcome->kind == PO_VERDICT_SENT;
+	if (outcome->kind == PO_VERDICT_FAILED)
+	{
+		note->failed++;
+		note->error_code = outcome->code;
+	}
+	if (outcome->effect == PO_EFFECT_STOP_NUMBER)
+		note->stop_number = outcome->error;
+	if (outcome->effect == PO_EFFECT_STOP_ACCOUNT)
+		note->stop_account = outcome->error;
+}
+
+static void
+lock_rows(PoChangeSet *set, const Batch *batch, PoMessage **message, int *nmessages)
+{
+	PoPhoneKey *phone = palloc(2 * batch->n * sizeof(PoPhoneKey));
+	PoLeadKey  *lead = palloc(batch->n * sizeof(PoLeadKey));
+	PoMessageKey *key = palloc(batch->n * sizeof(PoMessageKey));
+	int			nphones = 0;
+
+	for (int i = 0; i < batch->n; i++)
+	{
+		const PoFlight *flight = batch->result[i].flight;
+		PoVerdictEffect effect = batch->result[i].outcome.effect;
+		const char *report_phone = batch->result[i].report_phone;
+
+		lead[i].tenant_id = key[i].tenant_id = flight->tenant_id;
+		lead[i].lead_id = flight->lead_id;
+		lead[i].phone = report_phone;
+		key[i].message_id = flight->message_id;
+		if (report_phone != NULL)
+		{
+			phone[nphones].tenant_id = flight->tenant_id;
+			phone[nphones++].phone = report_phone;
+		}
+		if (flight->phone == NULL || flight->lookup ||
+			(effect != PO_EFFECT_OPTS_OUT && effect != PO_EFFECT_BAD_PHONE))
+			continue;
+		phone[nphones].tenant_id = flight->tenant_id;
+		phone[nphones++].phone = flight->phone;
+		if (effect == PO_EFFECT_OPTS_OUT)
+			lead[i].phone = flight->phone;
+	}
+	nphones = po_phone_keys_sort(phone, nphones);
+	po_lock_phones(set, phone, nphones);
+	po_lock_leads(set, lead, batch->n);
+	*nmessages = po_lock_messages(key, batch->n, true, message);
+}
+
+/* What a provider says of the phone holds whatever became of the message. */
+static void
+apply_to_phone(PoChangeSet *set, const Landing *result)
+{
+	const PoFlight *flight = result->flight;
+	PoPhone    *phone = flight->phone == NULL ? NULL
+		: po_find_phone(set, flight->tenant_id, flight->phone);
+	PoCause		cause = {.source = result->account->profile->provider, .reason = result->outcome.code};
+
+	if (phone != NULL)
+		po_apply_to_phone(set, phone, result->outcome.effect, &cause);
+}
+
+static void
+finish(PoArray column[10], const Landing *result)
+{
+	const PoFlight *flight = result->flight;
+	const PoHttpAnswer *answer = flight->answer;
+	const PoOutcomeOfSend *outcome = &result->outcome;
+	bool		odd = outcome->kind == PO_VERDICT_UNKNOWN || outcome->kind == PO_VERDICT_FAILED;
+
+	po_array_add_text(&column[0], flight->tenant_id);
+	po_array_add_uuid(&column[1], &flight->message_id);
+	po_array_add(&column[2], Int32GetDatum(flight->attempt));
+	po_array_add(&column[3], Int32GetDatum(flight->fence));
+	po_array_add_text(&column[4], po_verdict_name(outcome->kind));
+	if (answer != NULL && answer->http_status != 0)
+		po_array_add(&column[5], Int32GetDatum(answer->http_status));
+	else
+		po_array_add_null(&column[5]);
+	po_array_add_text(&column[6], outcome->code);
+	po_array_add_text(&column[7], outcome->error);
+	po_array_add(&column[8], Int32GetDatum(answer != NULL ? answer->latency_ms : 0));
+	po_array_add_text(&column[9], odd ? po_answer_excerpt(answer) : NULL);
+}
+
+/*
+ * What an early status callback says of the phone.  That is locked before leads
+ * and messages: where it is not, all is done again.
+ */
+static void
+apply_early(PoChangeSet *set, Batch *batch, Landing *result, const PoMessage *message,
+			const PoReport *report, const PoCause *cause)
+{
+	PoVerdictEffect effect = report->error_code == NULL ? PO_NO_EFFECT
+		: po_find_verdict(result->account, 0, report->error_code)->effect;
+	PoPhone    *phone;
+
+	if ((effect != PO_EFFECT_OPTS_OUT && effect != PO_EFFECT_BAD_PHONE) || message->phone == NULL ||
+		(strcmp(message->channel, "sms") != 0 && strcmp(message->channel, "call") != 0))
+		return;
+	phone = po_find_phone(set, message->tenant_id, message->phone);
+	if (phone != NULL)
+		po_apply_to_phone(set, phone, effect, cause);
+	else if (result->report_phone == NULL)
+	{
+		result->report_phone = MemoryContextStrdup(result->flight->context, message->phone);
+		batch->again = true;
+	}
+}
+
+static Landing *
+find_result(const Batch *batch, const PoMessage *message)
+{
+	int			i = 0;
+
+	while (memcmp(&batch->result[i].flight->message_id, &message->message_id, UUID_LEN) != 0 ||
+		   strcmp(batch->result[i].flight->tenant_id, message->tenant_id) != 0)
+		i++;
+	return &batch->result[i];
+}
+
+/* The provider's ids of accepted messages; early callbacks of theirs are applied. */
+static void
+write_ids(PoChangeSet *set, PoHealth *health, Batch *batch, PoMessage *message, int nmessages)
+{
+	PoArray		column[4];
+	uint64		rows;
+
+	po_rows_init(&insert_ids, column, batch->n);
+	for (int i = 0; i < batch->n; i++)
+	{
+		const Landing *result = &batch->result[i];
+
+		if (result->outcome.provider_message_id == NULL)
+			continue;
+		po_array_add_text(&column[0], result->flight->tenant_id);
+		po_array_add_text(&column[1], result->account->profile->provider);
+		po_array_add_text(&column[2], result->outcome.provider_message_id);
+		po_array_add_uuid(&column[3], &result->flight->message_id);
+	}
+	rows = po_exec_rows(&insert_ids, NULL, column);
+	for (uint64 r = 0; r < rows; r++)
+	{
+		pg_uuid_t	message_id;
+		pg_uuid_t  *receipt_id = palloc(sizeof(pg_uuid_t));
+		char	   *status = po_column_text(r, 3);
+		PoReport	report = {.error_code = po_column_text(r, 4)};
+		PoCause		cause = {0};
+		PoMessageStatus previous;
+		Landing	   *result;
+		PoMessage  *m;
+
+		(void) po_column_uuid(r, 2, &message_id);
+		m = po_find_message(message, nmessages, po_column_text(r, 1), &message_id);
+		if (status == NULL || m == NULL)
+			continue;
+		if (po_column_uuid(r, 5, receipt_id))
+			cause.receipt_id = receipt_id;
+		report.status = po_message_status_from_name(status);
+		result = find_result(batch, m);
+		cause.source = result->account->profile->provider;
+		apply_early(set, batch, result, m, &report, &cause);
+		previous = m->status;
+		if (po_message_report(set, m, &report, &cause))
+			po_note_report(health, result->account, m, &report, previous);
+	}
+	if (batch->again)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("messages are locked before a phone")));
+}
+
+static void
+record(void *arg)
+{
+	Batch	   *batch = arg;
+	Datum		now = TimestampTzGetDatum(po_now());
+	PoChangeSet set = {0};
+	PoHealth	health = {0};
+	PoMessage  *message;
+	int			nmessages;
+	PoArray		delivery[10];
+
+	lock_rows(&set, batch, &message, &nmessages);
+	po_rows_init(&finish_deliveries, delivery, batch->n);
+	for (int i = 0; i < batch->n; i++)
+	{
+		Landing	   *result = &batch->result[i];
+		PoFlight   *flight = result->flight;
+		PoMessage  *m = po_find_message(message, nmessages, flight->tenant_id, &flight->message_id);
+		PoCause		cause = {.source = result->account->profile->provider};
+		PoHealthNote *note;
+
+		if (flight->lookup)
+		{
+			if (m != NULL && m->fence == flight->fence)
+				result->outcome.provider_message_id =
+					po_settle_by_lookup(&set, m, result->account, flight, &cause);
+			continue;
+		}
+		note = po_health_note(&health, result->account, flight->from_phone, result->account->channel);
+		note_health(result, note);
+		finish(delivery, result);
+		apply_to_phone(&set, result);
+		if (m == NULL)
+			continue;
+		if (m->fence == flight->fence && m->status == PO_MESSAGE_SENDING)
+			move(&set, m, result, note, &cause);
+		/* An acceptance is one, whoever has the message by now. */
+		else if (result->outcome.kind == PO_VERDICT_SENT)
+			po_message_accepted(&set, m, result->outcome.provider_message_id, &cause);
+	}
+	write_ids(&set, &health, batch, message, nmessages);
+	po_write_messages(message, nmessages);
+	(void) po_exec_rows(&finish_deliveries, &now, delivery);
+	po_write_health(&health, &set);
+	po_write_changes(&set);
+}
+
+/* What cannot be recorded leaves an unknown message rather than one that is forever under way. */
+static void
+leave_unknown(const PoFlight *flight, int64 quiet, const char *provider_message_id, const char *why)
+{
+	TimestampTz due = po_now() + quiet;
+	Datum		args[7] = {
+		CStringGetTextDatum(flight->tenant_id), UUIDPGetDatum(&flight->message_id),
+		Int32GetDatum(flight->fence), TimestampTzGetDatum(flight->started_at),
+		TimestampTzGetDatum(due),
+		provider_message_id != NULL ? CStringGetTextDatum(provider_message_id) : (Datum) 0,
+		CStringGetTextDatum(why)
+	};
+
+	if (flight->lookup)
+		return;
+	(void) po_exec(&give_up, args, provider_message_id == NULL ? "     n " : NULL);
+	po_wake_at(due);
+}
+
+/* Returns 0, or the SQLSTATE it failed with and left nothing of. */
+static int
+try_record(Batch *batch)
+{
+	int			sqlstate;
+
+	/* What it has discovered is locked the next time. */
+	do
+	{
+		batch->again = false;
+		sqlstate = po_try(record, batch, NULL);
+	} while (batch->again);
+	return sqlstate;
+}
+
+static void
+record_alone(Landing *result)
+{
+	Batch		one = {result, 1};
+	int			sqlstate = try_record(&one);
+
+	if (sqlstate != 0)
+		leave_unknown(result->flight, po_quiet_time(result->account->profile),
+					  result->outcome.provider_message_id,
+					  psprintf("recording the answer failed with SQLSTATE %s", unpack_sql_state(sqlstate)));
+}
+
+/*
+ * record_deliveries(): records all answers that this process has, and returns
+ * how many.
+ */
+Datum
+po_record_deliveries(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Batch		batch = {NULL, 0};
+
+	po_require_sender();
+	for (PoFlight *f = po_landed_flights(); f != NULL; f = f->next)
+		batch.n++;
+	if (batch.n == 0)
+		PG_RETURN_INT32(0);
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	po_profiles_begin();
+	batch.result = palloc0(batch.n * sizeof(Landing));
+	batch.n = 0;
+	for (PoFlight *f = po_landed_flights(); f != NULL; f = f->next)
+	{
+		Landing	   *result = &batch.result[batch.n];
+
+		result->flight = f;
+		result->account = po_find_account(f->tenant_id, f->account);
+		/* Without it nobody knows what the answer means. */
+		if (result->account == NULL || result->account->profile == NULL)
+		{
+			leave_unknown(f, PO_DEFAULT_QUIET, NULL, "its account is gone");
+			continue;
+		}
+		batch.n++;
+		if (!f->lookup)
+			po_read_answer(result->account, f->answer, &result->outcome);
+	}
+	if (batch.n > 0 && try_record(&batch) != 0)
+		for (int i = 0; i < batch.n; i++)
+			record_alone(&batch.result[i]);
+	SPI_finish();
+	PG_RETURN_INT32(batch.n);
+}

@@ -1,0 +1,26 @@
+/*
+ * request.h
+ *	  The HTTP request that hands a message to its provider, or asks for it.
+ */
+#ifndef PO_OUTBOUND_REQUEST_H
+#define PO_OUTBOUND_REQUEST_H
+
+#include "outbound/http.h"
+#include "outbound/profile.h"
+
+/* What a request is made of. */
+typedef struct PoRequestInput
+{
+	const PoAccount *account;
+	pg_uuid_t	message_id;
+	const char *to;
+	const char *from;
+	const char *subject;
+	const char *body;
+	TimestampTz started_at;		/* of a look-up: when the message was sent, perhaps */
+} PoRequestInput;
+
+extern const char *po_send_request(const PoRequestInput *input, PoHttpCall *call);
+extern const char *po_lookup_request(const PoRequestInput *input, PoHttpCall *call);
+
+#endif

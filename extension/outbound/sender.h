@@ -1,0 +1,55 @@
+/*
+ * sender.h
+ *	  What a worker has claimed and is sending.
+ */
+#ifndef PO_OUTBOUND_SENDER_H
+#define PO_OUTBOUND_SENDER_H
+
+#include "outbound/http.h"
+#include "outbound/profile.h"
+#include "outbound/request.h"
+#include "portability/instr_time.h"
+
+/* A request that leaves later after its claim does not leave. */
+#define PO_LATEST_DEPARTURE_MS 5000
+
+/* A request from its claim to its record.  Everything is in its own context. */
+typedef struct PoFlight
+{
+	MemoryContext context;
+	struct PoFlight *next;
+	const char *tenant_id;
+	pg_uuid_t	message_id;
+	const char *lead_id;
+	const char *phone;			/* NULL: the channel has none */
+	const char *account;
+	const char *host;
+	const char *from_phone;
+	const char *body;
+	int			fence;
+	int			attempt;
+	TimestampTz started_at;
+	instr_time	claimed_at;
+	bool		lookup;			/* asks, sends nothing */
+	PoHttpCall	call;
+	PoHttpAnswer *answer;		/* once it has landed */
+} PoFlight;
+
+extern void po_sender_start(void);
+extern void po_require_sender(void);
+extern int64 po_sender_owner(void);
+extern bool po_owner_is_dead(int64 owner);
+
+extern PoFlight *po_flight_begin(const PoAccount *account);
+extern void po_flight_claimed(PoFlight *flight);
+extern int	po_flights_of_account(const char *tenant_id, const char *account);
+extern int	po_flights_to_host(const char *host);
+extern int	po_sender_room(void);
+extern PoFlight *po_landed_flights(void);
+extern void po_flights_done(PoFlight *flight);
+
+extern void po_sender_depart(bool keep);
+extern bool po_sender_collect(void);
+extern int	po_sender_busy(void);
+
+#endif

@@ -1,0 +1,397 @@
+/*
+ * settle.c
+ *	  Finding out what became of messages whose outcome is not known.
+ *
+ * What a dead worker had claimed is taken over: its fence is raised, so that a
+ * result of that worker would count no more, and it is unknown.  Dead is a
+ * process whose session lock is gone, however long it has been silent.
+ *
+ * An unknown message is looked at when its request can no longer be accepted:
+ * it is repeated under the same idempotency key while the provider remembers
+ * that, or looked up, or left to a person.  A status callback settles it at any
+ * time, also afterwards.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/shared.h"
+#include "core/spi_plan.h"
+#include "core/wakeup.h"
+#include "fmgr.h"
+#include "outbound/answer.h"
+#include "outbound/settle.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define BATCH 200
+#define STALLED_USECS (60 * USECS_PER_SEC)	/* until a silent owner is looked at again */
+
+static PoPlan select_owners = {
+	.name = "settle.owners",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT owner, min(due_at) FROM outreach.outbound_messages"
+	" WHERE status = 'sending' AND owner <> $1 GROUP BY owner",
+	.nargs = 1,
+	.argtype = {INT8OID}
+};
+
+static PoPlan select_claimed = {
+	.name = "settle.claimed",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT m.tenant_id, m.message_id, m.account, d.started_at, m.owner FROM outreach.outbound_messages m"
+	" JOIN outreach.message_deliveries d ON d.tenant_id = m.tenant_id"
+	" AND d.message_id = m.message_id AND d.attempt = m.attempts"
+	" WHERE m.status = 'sending' AND m.owner = ANY ($1)",
+	.nargs = 1,
+	.argtype = {INT8ARRAYOID}
+};
+
+static PoPlan postpone = {
+	.name = "settle.postpone",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.outbound_messages SET due_at = $2"
+	" WHERE status = 'sending' AND due_at <= $1",
+	.nargs = 2,
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static PoPlan select_unknown = {
+	.name = "settle.unknown",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT tenant_id, message_id, lead_id, account, from_phone, phone, body"
+	" FROM outreach.outbound_messages WHERE status = 'unknown' AND due_at <= $1"
+	" ORDER BY due_at LIMIT $2",
+	.nargs = 2,
+	.argtype = {TIMESTAMPTZOID, INT4OID}
+};
+
+static PoRowsPlan select_others = {
+	.name = "settle.others",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT u.n::int FROM",
+	.columns = "provider_message_id",
+	.after = "JOIN outreach.provider_message_ids p ON p.tenant_id = $1 AND p.provider = $2"
+	" AND p.provider_message_id = u.provider_message_id AND p.message_id <> $3",
+	.nfixed = 3,
+	.fixed = {TEXTOID, TEXTOID, UUIDOID},
+	.ncolumns = 1,
+	.element = {TEXTOID},
+	.numbered = true
+};
+
+/* The same text from the same number to the same phone, whose outcome is open too. */
+static PoPlan select_twin = {
+	.name = "settle.twin",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT FROM outreach.leads l JOIN outreach.outbound_messages o"
+	" ON o.tenant_id = l.tenant_id AND o.lead_id = l.lead_id"
+	" WHERE l.tenant_id = $1 AND l.phone = $2 AND o.phone = $2 AND o.from_phone = $3"
+	" AND o.body = $4 AND o.message_id <> $5"
+	" AND (o.status = 'sending' OR o.ambiguous_since IS NOT NULL) LIMIT 1",
+	.nargs = 5,
+	.argtype = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID}
+};
+
+PG_FUNCTION_INFO_V1(po_settle_messages);
+
+/*
+ * po_quiet_time tells how long after the end of a request it is certain what
+ * the provider has: nothing is on its way any more, and a look-up shows it.
+ */
+int64
+po_quiet_time(const PoProfile *profile)
+{
+	return profile->settle + (profile->lookup_url != NULL ? profile->lookup_lag : 0);
+}
+
+/*
+ * The claims of workers that are dead, all of them: locked at once, in the order
+ * of their keys.
+ */
+static int
+take_over_from(const int64 *owner, int nowners)
+{
+	Datum	   *element = palloc(nowners * sizeof(Datum));
+	Datum		owners;
+	PoMessageKey *key;
+	TimestampTz *started;
+	int64	   *claimed_by;
+	PoMessage  *message;
+	int			n;
+	int			nmessages;
+
+	for (int i = 0; i < nowners; i++)
+		element[i] = Int64GetDatum(owner[i]);
+	owners = PointerGetDatum(construct_array(element, nowners, INT8OID, 8, FLOAT8PASSBYVAL,
+											 TYPALIGN_DOUBLE));
+	n = po_exec(&select_claimed, &owners, NULL);
+	key = palloc(Max(n, 1) * sizeof(PoMessageKey));
+	started = palloc(Max(n, 1) * sizeof(TimestampTz));
+	claimed_by = palloc(Max(n, 1) * sizeof(int64));
+	for (int i = 0; i < n; i++)
+	{
+		key[i].tenant_id = po_column_text(i, 1);
+		(void) po_column_uuid(i, 2, &key[i].message_id);
+		started[i] = po_column_time(i, 4);
+		claimed_by[i] = po_column_int64(i, 5);
+	}
+	nmessages = po_lock_messages(key, n, true, &message);
+	for (int i = 0; i < n; i++)
+	{
+		PoMessage  *m = po_find_message(message, nmessages, key[i].tenant_id, &key[i].message_id);
+		const PoAccount *account;
+
+		if (m == NULL || m->status != PO_MESSAGE_SENDING || m->owner != claimed_by[i])
+			continue;
+		account = po_find_account(m->tenant_id, m->account);
+		m->fence++;
+		po_message_unknown(m, started[i], account != NULL && account->profile != NULL
+						   ? po_quiet_time(account->profile) : PO_DEFAULT_QUIET, "its worker ended");
+		po_wake_at(m->due_at);
+		m->delivery_error = m->last_error;
+	}
+	po_write_messages(message, nmessages);
+	return nmessages;
+}
+
+static int
+take_over(void)
+{
+	TimestampTz now = po_now();
+	Datum		me = Int64GetDatum(po_sender_owner());
+	Datum		args[2] = {TimestampTzGetDatum(now), TimestampTzGetDatum(now + STALLED_USECS)};
+	int			n = po_exec(&select_owners, &me, NULL);
+	int64	   *dead = palloc(Max(n, 1) * sizeof(int64));
+	int			ndead = 0;
+	bool		stalled = false;
+
+	for (int i = 0; i < n; i++)
+		dead[i] = po_column_int64(i, 1);
+	for (int i = 0; i < n; i++)
+	{
+		if (po_owner_is_dead(dead[i]))
+			dead[ndead++] = dead[i];
+		else
+			stalled = true;
+	}
+	if (ndead > 0)
+		return take_over_from(dead, ndead);
+	if (po_exec(&postpone, args, NULL) > 0 && stalled)
+		ereport(WARNING,
+				(errmsg("a worker that has claimed messages neither sends them nor ends"),
+				 errdetail("Its messages wait, so that none is sent twice."),
+				 errhint("End it with pg_terminate_backend().")));
+	return 0;
+}
+
+/* Asks the provider; false: the request cannot be made. */
+static bool
+look_up(PoMessage *message, const PoAccount *account, const char *body)
+{
+	PoFlight   *flight = po_flight_begin(account);
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+	PoRequestInput input = {
+		.account = account, .message_id = message->message_id,
+		.to = message->phone, .from = message->from_phone, .started_at = message->ambiguous_since
+	};
+	const char *problem = po_lookup_request(&input, &flight->call);
+
+	flight->message_id = message->message_id;
+	flight->lead_id = pstrdup(message->lead_id);
+	flight->from_phone = message->from_phone != NULL ? pstrdup(message->from_phone) : NULL;
+	flight->body = pstrdup(body);
+	flight->fence = message->fence;
+	flight->started_at = po_now();
+	INSTR_TIME_SET_CURRENT(flight->claimed_at);
+	flight->lookup = true;
+	MemoryContextSwitchTo(old);
+	if (problem != NULL)
+	{
+		MemoryContextDelete(flight->context);
+		return false;
+	}
+	/* Should the answer never be recorded, it is asked again then. */
+	message->due_at = po_now() + account->profile->timeout_ms * INT64CONST(1000) + 5 * USECS_PER_SEC;
+	po_flight_claimed(flight);
+	return true;
+}
+
+static int64
+retry_delay(const PoMessage *message, const PoProfile *profile)
+{
+	return message->failures == 0 || profile->nretries == 0 ? 0
+		: profile->retry_delay[Min(message->failures, profile->nretries) - 1];
+}
+
+static void
+settle(PoChangeSet *set, PoMessage *message, const char *body)
+{
+	const PoAccount *account = po_find_account(message->tenant_id, message->account);
+	const PoProfile *profile = account != NULL ? account->profile : NULL;
+	PoCause		cause = {.source = "engine"};
+	int64		calm = profile != NULL ? po_quiet_time(profile) - po_shared_calm_for() : 0;
+
+	message->changed = true;
+	if (message->provider_message_id != NULL)
+		po_message_accepted(set, message, NULL, &cause);
+	else if (calm > 0)
+	{
+		/* The wall clock jumped: its time may not have passed. */
+		message->due_at = po_now() + calm;
+		po_wake_at(message->due_at);
+	}
+	else if (profile != NULL && profile->idempotency_header != NULL &&
+			 message->failures <= profile->nretries)
+	{
+		message->status = PO_MESSAGE_PENDING;
+		message->due_at = po_now() + retry_delay(message, profile);
+		po_wake_at(message->due_at);
+	}
+	else if (profile == NULL || profile->lookup_url == NULL || account->problem != NULL ||
+			 message->failures > profile->nretries || !look_up(message, account, body))
+		po_message_uncertain(set, message, &cause);
+}
+
+static int
+settle_unknown(int room)
+{
+	TimestampTz now = po_now();
+	Datum		args[2] = {TimestampTzGetDatum(now), Int32GetDatum(Min(room, BATCH))};
+	int			n = po_exec(&select_unknown, args, NULL);
+	PoMessageKey *key = palloc(Max(n, 1) * sizeof(PoMessageKey));
+	PoLeadKey  *lead = palloc0(Max(n, 1) * sizeof(PoLeadKey));
+	const char **body = palloc(Max(n, 1) * sizeof(char *));
+	PoChangeSet set = {0};
+	PoMessage  *message;
+	int			nmessages;
+
+	for (int i = 0; i < n; i++)
+	{
+		lead[i].tenant_id = key[i].tenant_id = po_column_text(i, 1);
+		(void) po_column_uuid(i, 2, &key[i].message_id);
+		lead[i].lead_id = po_column_text(i, 3);
+		body[i] = po_column_text(i, 7);
+	}
+	if (n == 0)
+		return 0;
+	po_lock_leads(&set, lead, n);
+	nmessages = po_lock_messages(key, n, false, &message);
+	for (int i = 0; i < n; i++)
+	{
+		PoMessage  *m = po_find_message(message, nmessages, key[i].tenant_id, &key[i].message_id);
+
+		if (m != NULL && m->status == PO_MESSAGE_UNKNOWN && m->due_at <= now)
+			settle(&set, m, body[i]);
+	}
+	po_write_messages(message, nmessages);
+	po_write_changes(&set);
+	return nmessages;
+}
+
+/* Whether what a look-up lists may as well be another message of ours. */
+static bool
+has_twin(const PoMessage *message, const char *body)
+{
+	Datum		args[5] = {
+		CStringGetTextDatum(message->tenant_id), CStringGetTextDatum(message->phone),
+		CStringGetTextDatum(message->from_phone), CStringGetTextDatum(body),
+		UUIDPGetDatum(&message->message_id)
+	};
+
+	return po_exec(&select_twin, args, NULL) > 0;
+}
+
+/*
+ * po_settle_by_lookup settles an unknown message by what its provider listed,
+ * and returns the provider's id when it was found.  The list is by sender and
+ * recipient: a message of ours that is known by another key is not this one; one
+ * with another text may be it, changed on the way, and one with the same text may be
+ * its twin, which only a person can tell.
+ */
+const char *
+po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *account,
+					const PoFlight *flight, const PoCause *cause)
+{
+	Datum		fixed[3] = {
+		CStringGetTextDatum(message->tenant_id),
+		CStringGetTextDatum(account->profile->provider), UUIDPGetDatum(&message->message_id)
+	};
+	PoListed   *listed = NULL;
+	const char *found = NULL;
+	PoArray		column;
+	int			n = po_read_lookup(account->profile, flight->answer, flight->body, &listed);
+	int			others;
+	int			unsure = 0;
+
+	if (message->status != PO_MESSAGE_UNKNOWN)
+		return NULL;
+	message->changed = true;
+	if (n < 0)
+	{
+		message->failures++;
+		message->last_error = "the look-up told nothing";
+		message->due_at = po_now() + STALLED_USECS;
+		if (message->failures > account->profile->nretries)
+			po_message_uncertain(set, message, cause);
+		else
+			po_wake_at(message->due_at);
+		return NULL;
+	}
+	po_rows_init(&select_others, &column, n);
+	for (int i = 0; i < n; i++)
+		po_array_add_text(&column, listed[i].id);
+	others = po_exec_rows(&select_others, fixed, &column);
+	for (int r = 0; r < others; r++)
+		listed[po_column_int(r, 1) - 1].id = NULL;
+	for (int i = 0; i < n; i++)
+	{
+		if (listed[i].id == NULL)
+			continue;
+		if (!listed[i].same_body || has_twin(message, flight->body))
+			unsure++;
+		else if (found == NULL)
+			found = listed[i].id;
+	}
+	if (found != NULL)
+		po_message_accepted(set, message, found, cause);
+	else if (unsure > 0)
+	{
+		message->last_error = "the look-up lists a message that may be this one";
+		po_message_uncertain(set, message, cause);
+	}
+	else
+	{
+		message->status = PO_MESSAGE_PENDING;
+		message->ambiguous_since = DT_NOEND;
+		message->due_at = po_now() + retry_delay(message, account->profile);
+		po_wake_at(message->due_at);
+	}
+	return found;
+}
+
+/*
+ * settle_messages(): takes over what dead workers had claimed, and settles what
+ * is unknown and due; returns how many messages were looked at.
+ */
+Datum
+po_settle_messages(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int			room = po_sender_room();
+	int			n;
+
+	po_require_sender();
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	po_profiles_begin();
+	n = take_over();
+	/* Not with it: leads are locked before messages. */
+	if (n == 0 && room > 0)
+		n = settle_unknown(room);
+	SPI_finish();
+	PG_RETURN_INT32(n);
+}

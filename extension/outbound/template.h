@@ -1,0 +1,63 @@
+/*
+ * template.h
+ *	  Texts with placeholders: checking them and filling them in.
+ *
+ *	{{name}}   {{ name | filter | filter: "argument" }}
+ *
+ * A name is a letter or '_', then at most 63 letters, digits, '_' and '.'.
+ * White space between the parts of a placeholder does not count; in the
+ * argument \" and \\ are escapes.  Filters apply from left to right:
+ *
+ *	default: "text"	what stands for a value that is not there
+ *	digits			only 0 to 9
+ *	first			the first word
+ *	lower, upper	of ASCII letters
+ *	money			350000.5 as $350,000.50, whole dollars without cents
+ *	xml				escaped for XML, without the characters that XML forbids
+ *
+ * A filter that leaves nothing leaves no value, as money does with what is
+ * surely no amount; a later default still helps.  An empty default is a value:
+ * it makes a placeholder optional.  A '{' or '}' alone, and a "}}" that closes
+ * nothing, are ordinary text.  A value is inserted as it is: placeholders in it
+ * mean nothing.
+ */
+#ifndef PO_TEMPLATE_H
+#define PO_TEMPLATE_H
+
+#include "lib/stringinfo.h"
+
+#define PO_TEMPLATE_MAX_BYTES (64 * 1024) /* of a template, of each value, of what comes out */
+#define PO_TEMPLATE_MAX_PLACEHOLDERS 100
+#define PO_TEMPLATE_MAX_FILTERS 8 /* of one placeholder */
+#define PO_TEMPLATE_MAX_NAME 64
+
+/*
+ * Finds the value of a name, which is not NUL-terminated.  False: there is
+ * none; an empty one counts as none.  The value is UTF-8 and is kept until the
+ * next call or the end of po_template_render.
+ */
+typedef bool (*PoTemplateLookup)(void *arg, const char *name, int name_len, const char **value,
+								 int *value_len);
+
+typedef enum PoTemplateResult
+{
+	PO_TEMPLATE_OK,
+	PO_TEMPLATE_MISSING,  /* a placeholder has no value */
+	PO_TEMPLATE_MALFORMED /* the template is wrong, or the text would be too long */
+} PoTemplateResult;
+
+/* Set when the result is not PO_TEMPLATE_OK. */
+typedef struct PoTemplateProblem
+{
+	int position;       /* byte of the template; of a placeholder its first "{" */
+	const char *reason; /* MALFORMED: a fixed phrase, else NULL */
+	const char *name;   /* MISSING: points into the template, else NULL */
+	int name_len;
+} PoTemplateProblem;
+
+extern PoTemplateResult po_template_check(const char *text, int len, PoTemplateProblem *problem);
+extern PoTemplateResult po_template_render(const char *text, int len, PoTemplateLookup lookup,
+										   void *arg, StringInfo out, PoTemplateProblem *problem);
+extern bool po_template_is_placeholder(const char *text, int len);
+
+#endif /* PO_TEMPLATE_H */

@@ -1,0 +1,273 @@
+-- In the order of the status lattice: a message moves only upwards among those
+-- of which a provider may know.
+CREATE TYPE outreach.message_status AS ENUM (
+	'pending',		-- waits for its time, or its next try
+	'deferred',		-- a guard holds it: until due_at, or until what holds it ends
+	'review',		-- a guard asks for a person
+	'sending',		-- claimed by a worker: a request may be on its way
+	'unknown',		-- the request may have been accepted; being found out
+	'uncertain',	-- the same, and only a person or a late callback can tell
+	'sent',			-- accepted by the provider
+	'undelivered',	-- the provider could not deliver it
+	'failed',		-- refused, by the provider or by the carrier
+	'delivered',
+	'read',
+	'blocked',		-- a guard refused it: it never left
+	'cancelled',	-- taken back before it left
+	'dead');		-- surely not accepted, and tried for the last time
+COMMENT ON TYPE outreach.message_status IS 'Where an outbound message stands.';
+
+-- A status callback moves a message, so its kind says where to.
+ALTER TABLE outreach.webhook_kinds ADD COLUMN to_status outreach.message_status,
+	ADD CHECK ((effect OPERATOR(pg_catalog.=) 'status') OPERATOR(pg_catalog.=) (to_status IS NOT NULL)),
+	ADD CHECK (to_status IS NULL OR to_status BETWEEN 'sent' AND 'read');
+COMMENT ON COLUMN outreach.webhook_kinds.to_status IS 'For effect status: what it says of one of our messages.';
+
+-- How a provider is spoken to.  Only administrators write these rows: they
+-- decide where requests go.
+CREATE TABLE outreach.provider_profiles (
+	tenant_id text COLLATE "C" NOT NULL,
+	profile text COLLATE "C" NOT NULL,
+	provider text COLLATE "C" NOT NULL,
+	channel text COLLATE "C" NOT NULL,
+	url text NOT NULL,
+	authentication text COLLATE "C" NOT NULL,
+	auth_header text COLLATE "C",
+	content_type text COLLATE "C" NOT NULL,
+	headers jsonb NOT NULL DEFAULT '{}',
+	body jsonb NOT NULL,
+	id_path text[] NOT NULL DEFAULT '{}',
+	id_header text COLLATE "C",
+	accepted_path text[],
+	code_path text[] NOT NULL DEFAULT '{}',
+	error_path text[] NOT NULL DEFAULT '{}',
+	idempotency_header text COLLATE "C",
+	idempotency_life interval,
+	lookup jsonb,
+	settle interval NOT NULL DEFAULT '2 minutes',
+	connect_timeout_ms int NOT NULL DEFAULT 5000,
+	timeout_ms int NOT NULL DEFAULT 30000,
+	max_in_flight int NOT NULL DEFAULT 100,
+	retry_delays interval[] NOT NULL DEFAULT '{1 minute,5 minutes,15 minutes}',
+	breaker_failures int NOT NULL DEFAULT 5,
+	breaker_pause interval NOT NULL DEFAULT '30 seconds',
+	sick_failures int NOT NULL DEFAULT 20,
+	sick_ratio real NOT NULL DEFAULT 0.5,
+	max_segments int NOT NULL DEFAULT 10,
+	price_micros bigint NOT NULL DEFAULT 0,
+	source text NOT NULL,
+	PRIMARY KEY (tenant_id, profile),
+	FOREIGN KEY (provider) REFERENCES outreach.providers,
+	CHECK (channel OPERATOR(pg_catalog.=) ANY ('{sms,call,email,webhook}'::text[])),
+	CHECK (authentication OPERATOR(pg_catalog.=) ANY ('{none,basic,bearer,header}'::text[])),
+	CHECK (content_type OPERATOR(pg_catalog.=) ANY ('{application/json,application/x-www-form-urlencoded}'::text[])),
+	CHECK ((authentication OPERATOR(pg_catalog.=) 'header') OPERATOR(pg_catalog.=) (auth_header IS NOT NULL)),
+	CHECK ((idempotency_header IS NULL) OPERATOR(pg_catalog.=) (idempotency_life IS NULL)),
+	CHECK (jsonb_typeof(headers) OPERATOR(pg_catalog.=) 'object' AND jsonb_typeof(body) OPERATOR(pg_catalog.=) 'object'),
+	CHECK (lookup IS NULL OR jsonb_typeof(lookup) OPERATOR(pg_catalog.=) 'object'),
+	CHECK (connect_timeout_ms BETWEEN 1 AND 60000 AND timeout_ms BETWEEN 1 AND 120000),
+	CHECK (max_in_flight BETWEEN 1 AND 10000 AND breaker_failures OPERATOR(pg_catalog.>) 0),
+	CHECK (cardinality(retry_delays) BETWEEN 0 AND 20 AND array_position(retry_delays, NULL) IS NULL),
+	CHECK (settle OPERATOR(pg_catalog.>=) '0'::interval AND breaker_pause OPERATOR(pg_catalog.>) '0'::interval)
+);
+COMMENT ON TABLE outreach.provider_profiles IS 'How messages are handed to a provider: request, answer, limits. A tenant''s row replaces the row of ''*'' of the same name.';
+COMMENT ON COLUMN outreach.provider_profiles.url IS 'Template; the scheme and host may be replaced by an account''s base_url.';
+COMMENT ON COLUMN outreach.provider_profiles.body IS 'Template: placeholders in its strings are filled in; a member that is one placeholder without a value is left out.';
+COMMENT ON COLUMN outreach.provider_profiles.id_path IS 'Where the message''s id stands in a JSON answer.';
+COMMENT ON COLUMN outreach.provider_profiles.id_header IS 'The header of the answer that holds the id, where the body does not.';
+COMMENT ON COLUMN outreach.provider_profiles.accepted_path IS 'A number in the answer that must be above 0 for a 2xx to mean accepted.';
+COMMENT ON COLUMN outreach.provider_profiles.idempotency_header IS 'Carries our message id; within idempotency_life a request may be repeated.';
+COMMENT ON COLUMN outreach.provider_profiles.lookup IS 'How to ask whether a message was accepted: url, list, id, body (paths in the answer), lag.';
+COMMENT ON COLUMN outreach.provider_profiles.settle IS 'After this long a request that was given up can no longer be accepted.';
+COMMENT ON COLUMN outreach.provider_profiles.sick_failures IS 'A number stops after so many failures among its last deliveries, if they are sick_ratio of them.';
+COMMENT ON COLUMN outreach.provider_profiles.price_micros IS 'Price of a segment, in millionths of a dollar.';
+
+-- What an answer means.  The most exact row wins: tenant, then profile, then
+-- code, then status.
+CREATE TABLE outreach.provider_verdicts (
+	tenant_id text COLLATE "C" NOT NULL,
+	profile text COLLATE "C" NOT NULL,
+	http_status text COLLATE "C" NOT NULL,
+	code text COLLATE "C" NOT NULL,
+	verdict text COLLATE "C" NOT NULL,
+	effect text COLLATE "C",
+	delay interval,
+	max_attempts int,
+	meaning text NOT NULL,
+	PRIMARY KEY (tenant_id, profile, http_status, code),
+	CHECK (verdict OPERATOR(pg_catalog.=) ANY ('{sent,retry,later,midnight_pacific,failed,unknown}'::text[])),
+	CHECK (effect OPERATOR(pg_catalog.=) ANY ('{opt_out,stop_number,stop_account,bad_phone}'::text[])),
+	CHECK (http_status OPERATOR(pg_catalog.~) '^([1-5][0-9][0-9]|[1-5]xx|\*)$')
+);
+COMMENT ON TABLE outreach.provider_verdicts IS 'What a provider''s answer, or the error code of its status callback, means for a message.';
+COMMENT ON COLUMN outreach.provider_verdicts.verdict IS 'sent; retry: refused, may be tried again; later, midnight_pacific: the same, but not counted as a try, after delay or then; failed; unknown: may have been accepted.';
+COMMENT ON COLUMN outreach.provider_verdicts.effect IS 'opt_out: the phone is opted out; stop_number, stop_account: nothing more is sent from there; bad_phone: the line type is noted.';
+COMMENT ON COLUMN outreach.provider_verdicts.max_attempts IS 'No more tries than this for this cause.';
+
+CREATE TABLE outreach.sending_accounts (
+	tenant_id text COLLATE "C" NOT NULL,
+	account text COLLATE "C" NOT NULL,
+	profile text COLLATE "C" NOT NULL,
+	channel text COLLATE "C" NOT NULL,
+	username text,
+	base_url text,
+	callback_path text COLLATE "C",
+	settings jsonb NOT NULL DEFAULT '{}',
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, account),
+	CHECK (jsonb_typeof(settings) OPERATOR(pg_catalog.=) 'object')
+);
+COMMENT ON TABLE outreach.sending_accounts IS 'A tenant''s accounts with providers; their secrets are sealed in outreach.secrets.';
+COMMENT ON COLUMN outreach.sending_accounts.base_url IS 'Replaces scheme and host of the profile''s URL, for a staging system or a test.';
+COMMENT ON COLUMN outreach.sending_accounts.callback_path IS 'The endpoint that status callbacks come to; its public_url is what the provider is given.';
+COMMENT ON COLUMN outreach.sending_accounts.settings IS 'Values for placeholders of the profile, such as from or group_id.';
+
+CREATE TABLE outreach.numbers (
+	tenant_id text COLLATE "C" NOT NULL,
+	phone text COLLATE "C" NOT NULL,
+	account text COLLATE "C" NOT NULL,
+	channel text COLLATE "C" NOT NULL,
+	sent bigint NOT NULL DEFAULT 0,
+	delivered bigint NOT NULL DEFAULT 0,
+	failed bigint NOT NULL DEFAULT 0,
+	recent_delivered int NOT NULL DEFAULT 0,
+	recent_failed int NOT NULL DEFAULT 0,
+	last_error_code text,
+	last_failed_at timestamptz,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, phone, channel)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE outreach.numbers IS 'A tenant''s own numbers, the account each sends through, and their health.';
+COMMENT ON COLUMN outreach.numbers.recent_failed IS 'With recent_delivered: the last deliveries, halved together when they are many.';
+
+CREATE TABLE outreach.templates (
+	tenant_id text COLLATE "C" NOT NULL,
+	template text COLLATE "C" NOT NULL,
+	version int NOT NULL,
+	channel text COLLATE "C" NOT NULL,
+	subject text,
+	body text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, template, version)
+);
+COMMENT ON TABLE outreach.templates IS 'Texts with placeholders; a change is a new version, and messages keep the one they were made from.';
+
+CREATE TABLE outreach.outbound_messages (
+	tenant_id text COLLATE "C" NOT NULL,
+	message_id uuid NOT NULL,
+	send_key text COLLATE "C" NOT NULL,
+	content_hash uuid NOT NULL,
+	lead_id text COLLATE "C" NOT NULL,
+	channel text COLLATE "C" NOT NULL,
+	account text COLLATE "C" NOT NULL,
+	from_phone text COLLATE "C",
+	phone text COLLATE "C",
+	template text COLLATE "C",
+	template_version int,
+	subject text,
+	body text,
+	options jsonb,
+	segments int NOT NULL,
+	price_micros bigint NOT NULL,
+	verdicts jsonb,
+	status outreach.message_status NOT NULL,
+	priority smallint NOT NULL,
+	send_at timestamptz NOT NULL,
+	due_at timestamptz,
+	held_by text COLLATE "C",
+	owner bigint,
+	fence int NOT NULL DEFAULT 0,
+	attempts int NOT NULL DEFAULT 0,
+	failures int NOT NULL DEFAULT 0,
+	ambiguous_since timestamptz,
+	provider_message_id text COLLATE "C",
+	error_code text COLLATE "C",
+	last_error text,
+	created_at timestamptz NOT NULL,
+	sent_at timestamptz,
+	updated_at timestamptz NOT NULL,
+	PRIMARY KEY (tenant_id, message_id),
+	UNIQUE (tenant_id, send_key),
+	CHECK (due_at < 'infinity'),
+	CHECK (priority BETWEEN 0 AND 2),
+	CHECK ((status OPERATOR(pg_catalog.=) 'sending') OPERATOR(pg_catalog.=) (owner IS NOT NULL))
+) WITH (fillfactor = 80);
+-- What can be claimed, in the order of its time.
+CREATE INDEX outbound_messages_due ON outreach.outbound_messages (due_at)
+	WHERE due_at < 'infinity' AND status < 'sending';
+-- For a backlog: replies before campaigns, and accounts in turn.
+CREATE INDEX outbound_messages_due_of_account ON outreach.outbound_messages (tenant_id, account, priority, due_at)
+	WHERE due_at IS NOT NULL AND status < 'sending';
+-- What may have left and is not settled: few, and gone from here when it is.
+CREATE INDEX outbound_messages_unsettled ON outreach.outbound_messages (due_at)
+	WHERE status = 'sending' OR status = 'unknown';
+CREATE INDEX outbound_messages_held ON outreach.outbound_messages (tenant_id, held_by) WHERE held_by IS NOT NULL;
+CREATE INDEX outbound_messages_lead ON outreach.outbound_messages (tenant_id, lead_id);
+COMMENT ON TABLE outreach.outbound_messages IS 'Every message that was asked for, once for each send_key, and what became of it.';
+COMMENT ON COLUMN outreach.outbound_messages.content_hash IS 'Digest of what the caller asked for: the same key with other content is an error.';
+COMMENT ON COLUMN outreach.outbound_messages.phone IS 'Where it goes: E.164, or an address of the channel.';
+COMMENT ON COLUMN outreach.outbound_messages.due_at IS 'pending, deferred: when it is to be claimed; sending, unknown: when it is to be looked at; else null.';
+COMMENT ON COLUMN outreach.outbound_messages.held_by IS 'The stop that holds a deferred message, as scope:id.';
+COMMENT ON COLUMN outreach.outbound_messages.owner IS 'The session lock of the worker that claimed it: free when that process is dead.';
+COMMENT ON COLUMN outreach.outbound_messages.fence IS 'Counts claims and takeovers; a result is taken only under the fence it was sent with.';
+COMMENT ON COLUMN outreach.outbound_messages.ambiguous_since IS 'When the first request was made whose outcome is not known; another is made only under the same idempotency key, or after a look-up.';
+COMMENT ON COLUMN outreach.outbound_messages.failures IS 'Tries that were surely refused, for reasons that may pass.';
+
+CREATE TABLE outreach.message_deliveries (
+	tenant_id text COLLATE "C" NOT NULL,
+	message_id uuid NOT NULL,
+	attempt int NOT NULL,
+	fence int NOT NULL,
+	account text COLLATE "C" NOT NULL,
+	from_phone text COLLATE "C",
+	started_at timestamptz NOT NULL,
+	finished_at timestamptz,
+	outcome text COLLATE "C",
+	http_status int,
+	error_code text COLLATE "C",
+	error text,
+	latency_ms int,
+	answer text,
+	PRIMARY KEY (tenant_id, message_id, attempt)
+);
+COMMENT ON TABLE outreach.message_deliveries IS 'One row a request that was made, or may have been: written before its first byte.';
+COMMENT ON COLUMN outreach.message_deliveries.outcome IS 'A verdict of outreach.provider_verdicts; null while it is under way; unknown too when its worker died.';
+COMMENT ON COLUMN outreach.message_deliveries.answer IS 'The start of an answer that could not be understood.';
+
+-- The provider's name for a message.  A status callback that comes before the
+-- name is known waits here: whoever inserts first, the other one finds it.
+CREATE TABLE outreach.provider_message_ids (
+	tenant_id text COLLATE "C" NOT NULL,
+	provider text COLLATE "C" NOT NULL,
+	provider_message_id text COLLATE "C" NOT NULL,
+	message_id uuid,
+	to_status outreach.message_status,
+	error_code text COLLATE "C",
+	receipt_id uuid,
+	parked_at timestamptz,
+	PRIMARY KEY (tenant_id, provider, provider_message_id)
+);
+CREATE INDEX provider_message_ids_parked ON outreach.provider_message_ids (parked_at) WHERE message_id IS NULL;
+COMMENT ON TABLE outreach.provider_message_ids IS 'Which message a provider''s id names; without a message_id: a status callback of a message that is not known yet.';
+
+CREATE TABLE outreach.sending_stops (
+	tenant_id text COLLATE "C" NOT NULL,
+	scope text COLLATE "C" NOT NULL,
+	id text COLLATE "C" NOT NULL,
+	reason text NOT NULL,
+	stopped_at timestamptz NOT NULL,
+	PRIMARY KEY (tenant_id, scope, id),
+	CHECK (scope OPERATOR(pg_catalog.=) ANY ('{all,tenant,account,number}'::text[]))
+);
+COMMENT ON TABLE outreach.sending_stops IS 'What holds messages at the claim, set by a person or by the engine, until resume_sending().';
+
+CREATE TABLE outreach.sending_circuits (
+	tenant_id text COLLATE "C" NOT NULL,
+	account text COLLATE "C" NOT NULL,
+	from_phone text COLLATE "C" NOT NULL,
+	failures int NOT NULL,
+	open_until timestamptz,
+	updated_at timestamptz NOT NULL,
+	PRIMARY KEY (tenant_id, account, from_phone)
+);
+COMMENT ON TABLE outreach.sending_circuits IS 'Accounts (from_phone empty) and numbers whose last requests failed; after breaker_failures they rest until open_until, and one probe decides.';

@@ -1,0 +1,328 @@
+# A claim against everything else that wants its message at that moment: an
+# opt-out, a kill switch, a cancellation, a lead that goes.  Whoever commits
+# first is obeyed.  Locks of other sessions make the order certain: a claim can
+# be kept from beginning, and be stopped when it has written its delivery; what
+# another session has locked it passes by.
+
+use strict;
+use warnings;
+use lib 'test/support', 'test/torture';
+use OutreachTest;
+use Sending;
+use Test::More;
+use TestProvider;
+
+my $node = sending_cluster();
+my $provider = TestProvider->start(config => { twilio_token => 'token' });
+sending_database($node, 'postgres', $provider, leads => 60);
+quick_profiles($node);
+my $n = 0;
+
+# A session that has executed a statement and holds what it has locked
+sub holder
+{
+	my ($statement) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	$session->query_safe('BEGIN');
+	$session->query_safe($statement);
+	return $session;
+}
+
+# A session whose statement waits for a lock
+sub waiter
+{
+	my ($statement) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+
+	$session->query_until(qr/begins/, "\\echo begins\n$statement;\n");
+	wait_until(sub { sql($node, "SELECT 1 FROM pg_stat_activity WHERE pid = $pid AND wait_event_type = 'Lock'") },
+		"\"$statement\" to wait");
+	return $session;
+}
+
+# What it has answered, once it has
+sub ended
+{
+	my ($session) = @_;
+	my $answer = $session->query("\\echo ended");
+
+	$session->quit;
+	return $answer =~ s/\s*ended\s*//r;
+}
+
+sub release
+{
+	my ($session, $how) = @_;
+	$session->query_safe($how // 'COMMIT');
+	$session->quit;
+}
+
+sub worker_waits
+{
+	my ($for) = @_;
+	wait_until(sub { sql($node, "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'outreach worker' AND wait_event = '$for'") },
+		"the worker to wait ($for)");
+}
+
+# A message to a lead that has had none
+sub ask
+{
+	my (%args) = @_;
+	$n++;
+	return send_message($node, lead_id => "lead_$n", body => "Hello $n", from_phone => '+12125550101', %args)->{message_id};
+}
+
+sub settled
+{
+	my ($id) = @_;
+	wait_until(sub { sql($node, "SELECT due_at IS NULL FROM outreach.outbound_messages WHERE message_id = '$id'") eq 't' },
+		"message $id to settle");
+	return message($node, $id)->{status};
+}
+
+sub is_accepted
+{
+	my ($id, $times, $what) = @_;
+	my $body = message($node, $id)->{body};
+	is(scalar(grep { $_->{body} eq $body } $provider->accepted), $times, $what);
+}
+
+sub lead_phone { return sql($node, "SELECT phone FROM outreach.leads WHERE lead_id = 'lead_$_[0]'") }
+
+# Claims have looked at the message and left it where it is: one that was asked
+# for later has gone past it.
+sub is_passed_by
+{
+	my ($id, $what) = @_;
+	is(settled(ask()), 'sent', "$what: another message is sent");
+	is(message($node, $id)->{status}, 'pending', 'this one is passed by');
+}
+
+# A claim that has locked its phone, lead and message, written its delivery, and
+# not committed
+sql($node, q{
+	CREATE FUNCTION public.stand_still() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM pg_advisory_xact_lock_shared(42);
+		RETURN NEW;
+	END $$;
+	CREATE TRIGGER stand_still AFTER INSERT ON outreach.message_deliveries FOR EACH ROW EXECUTE FUNCTION public.stand_still()});
+
+sub in_progress
+{
+	my $gate = holder('SELECT pg_advisory_xact_lock(42)');
+	my $id = ask(@_);
+
+	worker_waits('advisory');
+	return ($gate, $id);
+}
+
+# ---- an opt-out ---------------------------------------------------------------
+
+for my $way ('opt_out', 'STOP')
+{
+	my $next = $n + 1;
+	my $phone = lead_phone($next);
+	my $statement = $way eq 'opt_out' ? "SELECT outreach.opt_out('team_a', '$phone')"
+	  : "SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/replies', 'body',
+			'{\"event\": \"message.received\", \"id\": \"m$next\", \"from\": \"$phone\", \"body\": \"STOP\"}'))";
+
+	sql($node, q{SELECT outreach.create_endpoint('team_a', '/w/replies', 'generic', 'none')}) if $way eq 'STOP';
+	my $stop = holder($statement);
+	my $id = ask();
+	is_passed_by($id, "$way is under way");
+	release($stop);
+	is(settled($id), 'blocked', 'it commits: blocked');
+	is_accepted($id, 0, 'and never sent');
+	is(sql($node, "SELECT verdicts -> 0 ->> 'guard' FROM outreach.outbound_messages WHERE message_id = '$id'"), 'consent', 'for consent');
+	is(sql($node, "SELECT count(*) FROM outreach.message_deliveries WHERE message_id = '$id'"), 0, 'without a delivery');
+
+	$next = $n + 1;
+	$phone = lead_phone($next);
+	$statement =~ s/\+1415555\d{4}/$phone/;
+	$statement =~ s/"m\d+"/"m$next"/;
+	$stop = holder($statement);
+	$id = ask();
+	is_passed_by($id, "$way is under way");
+	release($stop, 'ROLLBACK');
+	is(settled($id), 'sent', 'it is rolled back: sent');
+	is_accepted($id, 1, 'once');
+}
+
+{
+	# before any claim can look at it
+	my $table = holder('LOCK TABLE outreach.sending_stops IN EXCLUSIVE MODE');
+	my $id = ask();
+	worker_waits('relation');
+	sql($node, "SELECT outreach.opt_out('team_a', '" . lead_phone($n) . "')");
+	release($table);
+	is(settled($id), 'blocked', 'an opt-out before the claim: blocked');
+	is_accepted($id, 0, 'and never sent');
+}
+
+{
+	my ($gate, $id) = in_progress();
+	my $opt_out = waiter("SELECT consent FROM outreach.opt_out('team_a', '" . lead_phone($n) . "')");
+	release($gate);
+	is(settled($id), 'sent', 'an opt-out after the claim waits for it: sent');
+	is(ended($opt_out), 'opted_out', 'then the phone has opted out');
+	is(sql($node, "SELECT count(*) FROM outreach.message_deliveries d JOIN outreach.outbound_messages m USING (tenant_id, message_id)
+		JOIN outreach.phones p USING (tenant_id, phone) WHERE p.consent = 'opted_out' AND d.started_at > p.consent_at"), 0,
+		'no delivery began after an opt-out');
+}
+
+# ---- kill switches ------------------------------------------------------------
+
+my %stop = (
+	all => [ "outreach.stop_sending('all', reason => 'a test')", "outreach.resume_sending('all')", 'all:*' ],
+	number => [ "outreach.stop_sending('number', '+12125550101', 'a test')", "outreach.resume_sending('number', '+12125550101')", 'number:+12125550101' ]);
+
+for my $scope (sort keys %stop)
+{
+	my ($stop, $resume, $held_by) = @{ $stop{$scope} };
+	my ($gate, $first) = in_progress();
+	my $stopping = waiter("SELECT $stop");
+	my $second = ask();
+
+	release($gate);
+	is(ended($stopping), 1, "$scope: the stop waits for the claim in progress");
+	is(settled($first), 'sent', 'which is sent');
+	is(settled($second), 'deferred', 'what is claimed after it is held');
+	is(message($node, $second)->{held_by}, $held_by, 'by the stop');
+	is_accepted($second, 0, 'and not sent');
+	is(sql($node, "SELECT $resume"), 1, 'resumed');
+	is(settled($second), 'sent', 'it is sent');
+	is_accepted($second, 1, 'once');
+
+	my $session = holder("SELECT $stop");
+	my $id = ask();
+	worker_waits('relation');
+	release($session);
+	is(settled($id), 'deferred', "$scope: a stop that commits while a claim waits for it holds the message");
+	$session = holder("SELECT $resume");
+	is(message($node, $id)->{status}, 'deferred', 'until the resumption commits');
+	release($session);
+	is(settled($id), 'sent', 'and is sent then');
+	is_accepted($id, 1, 'once');
+
+	$session = holder("SELECT $stop");
+	$id = ask();
+	worker_waits('relation');
+	release($session, 'ROLLBACK');
+	is(settled($id), 'sent', "$scope: a stop that is rolled back holds nothing");
+}
+
+{
+	my ($gate, $first) = in_progress();
+	my $disarming = waiter("SELECT outreach.disarm('a test')");
+	my $second = ask();
+
+	release($gate);
+	ended($disarming);
+	is(settled($first), 'sent', 'disarm() waits for the claim in progress');
+	is(message($node, $second)->{status}, 'pending', 'nothing is claimed after it');
+	sql($node, 'SELECT outreach.arm()');
+	is(settled($second), 'sent', 'until the database is armed again');
+}
+
+# ---- a cancellation, a lead that goes -----------------------------------------
+
+{
+	my ($gate, $id) = in_progress();
+	my $cancelling = waiter("SELECT cancelled FROM outreach.cancel_message('team_a', '$id')");
+	release($gate);
+	is(ended($cancelling), 'f', 'a cancellation waits for the claim, and is too late');
+	is(settled($id), 'sent', 'sent');
+	is_accepted($id, 1, 'once');
+
+	for my $end ([ 'COMMIT', 'cancelled', 0 ], [ 'ROLLBACK', 'sent', 1 ])
+	{
+		my ($how, $status, $times) = @$end;
+		my $table = holder('LOCK TABLE outreach.sending_stops IN EXCLUSIVE MODE');
+		my $claimed = ask();
+		worker_waits('relation');
+		my $cancel = holder("SELECT outreach.cancel_message('team_a', '$claimed')");
+		release($table);
+		is_passed_by($claimed, 'a cancellation is under way');
+		release($cancel, $how);
+		is(settled($claimed), $status, "$how: $status");
+		is_accepted($claimed, $times, "accepted $times times");
+	}
+}
+
+{
+	my ($gate, $id) = in_progress();
+	my $deleting = waiter("DELETE FROM outreach.leads WHERE lead_id = 'lead_$n'");
+	release($gate);
+	ended($deleting);
+	is(settled($id), 'sent', 'a lead that is deleted during the claim: the message is sent');
+	is_accepted($id, 1, 'once');
+
+	my $table = holder('LOCK TABLE outreach.sending_stops IN EXCLUSIVE MODE');
+	$id = ask();
+	worker_waits('relation');
+	my $delete = holder("DELETE FROM outreach.leads WHERE lead_id = 'lead_$n'");
+	release($table);
+	is_passed_by($id, 'its lead is being deleted');
+	release($delete);
+	is(settled($id), 'cancelled', 'deleted before the claim: cancelled');
+	is_accepted($id, 0, 'and never sent');
+}
+sql($node, 'DROP TRIGGER stand_still ON outreach.message_deliveries');
+
+# ---- a callback before the answer is recorded ---------------------------------
+
+# Of an account without references: the provider's id is all there is.  The
+# recording is stopped before it notes that id.
+sql($node, q{
+	SELECT outreach.create_endpoint('team_a', '/w/early', 'twilio', 'none');
+	CREATE TRIGGER stand_still BEFORE INSERT ON outreach.provider_message_ids FOR EACH ROW
+		WHEN (NEW.message_id IS NOT NULL) EXECUTE FUNCTION public.stand_still()});
+for my $early ([ 'delivered', '', 'delivered' ], [ 'failed', '&ErrorCode=21610', 'failed' ])
+{
+	my ($status, $code, $becomes) = @$early;
+	my $lead = 'lead_' . ($n + 1);
+	my ($gate, $id) = in_progress(from_phone => '+12125550102');
+	my ($accepted) = grep { $_->{body} eq "Hello $n" } $provider->accepted;
+
+	is(sql($node, qq{SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/early',
+		'body', 'MessageSid=$accepted->{id}&MessageStatus=$status$code'))}), 'accepted', "$status comes before the answer is recorded");
+	is(sql($node, "SELECT to_status FROM outreach.callbacks_unmatched WHERE provider_message_id = '$accepted->{id}'"), $status, 'it is parked');
+	release($gate);
+	is(settled($id), $becomes, 'and applied when the answer is recorded');
+	is(sql($node, 'SELECT count(*) FROM outreach.callbacks_unmatched'), 0, 'nothing is parked any more');
+	is(sql($node, "SELECT p.consent FROM outreach.phones p JOIN outreach.leads l USING (tenant_id, phone) WHERE l.lead_id = '$lead'"),
+		$code ? 'opted_out' : 'unknown', 'with what its code says of the phone');
+}
+is(sql($node, "SELECT delivered || ' ' || failed FROM outreach.numbers WHERE phone = '+12125550102'"), '1 1', 'and of the number');
+
+sql($node, 'DROP TRIGGER stand_still ON outreach.provider_message_ids');
+
+# ---- an id that a reference told ----------------------------------------------
+
+{
+	my $shim = start_shim($node);
+	sending_callbacks($node, $shim);
+	$n++;
+	my %same = (lead_id => "lead_$n", from_phone => '+12125550102', body => 'The same text twice');
+
+	# the answer is lost, its callback names the message
+	$provider->config(rules => [ { fault => 'lose_answer', body => 'The same text twice', times => 1 } ]);
+	$provider->config(callbacks => 'sent');
+	my $first = send_message($node, %same, send_key => 'twice 1')->{message_id};
+	is(settled($first), 'sent', 'a callback tells that a message was accepted');
+	# the other was not accepted: the list shows the first alone
+	$provider->config(rules => [ { fault => 'reset_before', body => 'The same text twice', times => 1 } ]);
+	my $second = send_message($node, %same, send_key => 'twice 2')->{message_id};
+	is(settled($second), 'sent', 'another of the same text is looked up');
+	is_accepted($second, 2, 'and tried again, for the one that is listed is the first');
+	isnt(message($node, $second)->{provider_message_id}, message($node, $first)->{provider_message_id}, 'each has an id of its own');
+	$provider->settle;
+}
+
+is(sql($node, "SELECT count(*) FROM outreach.outbound_messages m WHERE status = 'sent'
+	AND NOT EXISTS (SELECT FROM outreach.message_deliveries d WHERE d.message_id = m.message_id)"), 0, 'what was sent has a delivery');
+is($provider->counter('doubled'), 0, 'nothing was accepted twice');
+is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');
+done_testing();

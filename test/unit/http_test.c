@@ -1,0 +1,706 @@
+/*
+ * http_test.c
+ *	  Unit test of outbound/http.c: requests as they are written, answers of all
+ *	  kinds, what is refused, and that time and memory are bounded.
+ *
+ * Prints TAP.  Listens on the loopback only; the answers of name servers are
+ * made by the getaddrinfo() of this program, which libcurl calls.
+ */
+#include "postgres_fe.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "outbound/http_address.h"
+
+#include "http_peer.h"
+
+static Peer peer;
+static bool time_outs_fail = false;
+
+/* ---- what libcurl calls, replaced ---- */
+
+/* private.test is 127.0.0.1, nowhere.test is nothing. */
+int
+getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+			struct addrinfo **found)
+{
+	static int	(*real) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+	if (real == NULL)
+		real = (int (*) (const char *, const char *, const struct addrinfo *,
+						 struct addrinfo **)) dlsym(RTLD_NEXT, "getaddrinfo");
+	if (name != NULL && strcmp(name, "nowhere.test") == 0)
+		return EAI_NONAME;
+	if (name != NULL && strcmp(name, "private.test") == 0)
+		name = "127.0.0.1";
+	return real(name, service, hints, found);
+}
+
+/* Makes libcurl's own time-outs fail when that is asked for. */
+#undef curl_easy_setopt
+CURLcode
+curl_easy_setopt(CURL *easy, CURLoption option, ...)
+{
+	static CURLcode (*real) (CURL *, CURLoption,...);
+	va_list		args;
+	void	   *value;
+
+	if (real == NULL)
+		real = (CURLcode (*) (CURL *, CURLoption,...)) dlsym(RTLD_NEXT, "curl_easy_setopt");
+	va_start(args, option);
+	value = va_arg(args, void *);
+	va_end(args);
+	if (time_outs_fail && option == CURLOPT_TIMEOUT_MS)
+		return CURLE_OK;
+	return real(easy, option, value);
+}
+
+/* ---- requests ---- */
+
+static PoHttpAnswer *
+run(const char *method, const char *path, const char *body)
+{
+	PoHttpCall	call = make_call(method, url_of(&peer, path), body);
+
+	return run_call(&call);
+}
+
+/* Whether what was seen last is these bytes, in which %d is the port. */
+static bool
+was_seen(const char *format)
+{
+	char		expected[1024];
+	Seen	   *request = peer_last();
+
+	snprintf(expected, sizeof(expected), format, peer.port);
+	if (request->len == strlen(expected) && memcmp(request->bytes, expected, request->len) == 0)
+		return true;
+	printf("# %s\n", request->bytes);
+	return false;
+}
+
+static void
+test_requests(void)
+{
+	const char *header[] = {
+		"Content-Type: application/json", "Authorization: Basic YTpi", "X-Empty:"
+	};
+	char		url[256] = "";
+	char		body[] = "{\"to\":\"+12025550123\",\"body\":\"caf\xc3\xa9\"}";
+	PoHttpCall	call = make_call("POST", url, body);
+	PoHttpAnswer *answer;
+	int			connection;
+	int			n;
+
+	strlcpy(url, url_of(&peer, "/plain?a=%20b&c=1"), sizeof(url));
+	call.header = header;
+	call.nheaders = lengthof(header);
+	call.answer_header = "x-message-id";
+	call.tag = &call;
+	if (!po_http_add(&call))
+		bail_out("no memory");
+	memset(url, 'x', sizeof(url));
+	memset(body, 'x', sizeof(body));
+	ok(po_http_in_flight() == 1, "one call is under way");
+	answer = wait_for_answer();
+	ok(po_http_in_flight() == 0 && po_http_next() == NULL, "one answer comes");
+	ok(answer->tag == &call && answer->latency_ms >= 0 && answer->latency_ms < 5000, "of this call");
+	ok(answer->header_value != NULL && strcmp(answer->header_value, "m1") == 0,
+	   "the header that was wanted, without the blanks");
+	ok(answer->retry_after_s == -1 && answer->body_len == 5, "no Retry-After");
+	ok(ends_as(answer, PO_HTTP_ANSWERED, 200, "hello"), "200");
+	ok(was_seen("POST /plain?a=%%20b&c=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+				"User-Agent: pg_outreach\r\nAccept: */*\r\n"
+				"Content-Type: application/json\r\nAuthorization: Basic YTpi\r\n"
+				"Content-Length: 36\r\n\r\n{\"to\":\"+12025550123\",\"body\":\"caf\xc3\xa9\"}"),
+	   "every byte of a POST");
+	connection = peer_last()->connection;
+
+	ok(ends_as(run("GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "GET");
+	ok(was_seen("GET /plain HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+				"User-Agent: pg_outreach\r\nAccept: */*\r\n\r\n"), "every byte of a GET");
+	ok(peer_last()->connection == connection, "the connection is used again");
+
+	ok(ends_as(run("POST", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "POST without a body");
+	ok(strstr(peer_last()->bytes, "POST /plain HTTP/1.1\r\n") == peer_last()->bytes &&
+	   strstr(peer_last()->bytes, "\r\nContent-Length: 0\r\n") != NULL, "it says that it has none");
+	ok(ends_as(run("POST", "/plain", ""), PO_HTTP_ANSWERED, 200, "hello"), "POST of an empty body");
+	ok(ends_as(run("PUT", "/plain", "new"), PO_HTTP_ANSWERED, 200, "hello") &&
+	   strstr(peer_last()->bytes, "PUT ") == peer_last()->bytes &&
+	   strstr(peer_last()->bytes, "\r\n\r\nnew") != NULL, "PUT");
+	ok(ends_as(run("DELETE", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello") &&
+	   strstr(peer_last()->bytes, "DELETE ") == peer_last()->bytes &&
+	   strstr(peer_last()->bytes, "Content-Length") == NULL, "DELETE");
+	n = peer_connections();
+	ok(n == connection, "all on one connection");
+}
+
+static void
+test_large_body(void)
+{
+	static char body[3000001];
+	Seen	   *request;
+
+	memset(body, 'b', sizeof(body) - 1);
+	ok(ends_as(run("POST", "/plain?large", body), PO_HTTP_ANSWERED, 200, "hello"), "a body of 3 MB");
+	request = peer_last();
+	ok(request->len > sizeof(body) &&
+	   strcmp(request->bytes + request->len - (sizeof(body) - 1), body) == 0, "arrives as it is");
+	ok(strstr(request->bytes, "Expect") == NULL, "without asking first");
+	ok(ends_as(run("POST", "/early-413", body), PO_HTTP_ANSWERED, 413, "big"),
+	   "refused before it was read");
+	ok(ends_as(run("POST", "/early-200", body), PO_HTTP_LOST, 0, ""),
+	   "accepted before it was read");
+	ok(ends_as(run("POST", "/header-reset", body), PO_HTTP_LOST, 0, ""), "reset before it was read");
+}
+
+/* ---- answers ---- */
+
+typedef struct Answer
+{
+	const char *name;
+	const char *path;
+	const char *bytes;
+	PoHttpOutcome outcome;
+	int			status;
+	const char *body;
+} Answer;
+
+/* clang-format off */
+static const Answer answers[] = {
+	{"204", "/raw", "HTTP/1.1 204 No Content\r\n\r\n", PO_HTTP_ANSWERED, 204, ""},
+	{"304", "/raw", "HTTP/1.1 304 Not Modified\r\n\r\n", PO_HTTP_ANSWERED, 304, ""},
+	{"301 is not followed", "/raw", "HTTP/1.1 301 Moved\r\nLocation: /plain?followed\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 301, ""},
+	{"307 is not followed", "/raw", "HTTP/1.1 307 Moved\r\nLocation: /plain?followed\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 307, ""},
+	{"401 is not answered", "/raw", "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 401, ""},
+	{"417 is not answered", "/raw", "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 417, ""},
+	{"500", "/raw", "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", PO_HTTP_ANSWERED, 500, "oops"},
+	{"status 999", "/raw", "HTTP/1.1 999 Denied\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 999, ""},
+	{"no reason phrase", "/raw", "HTTP/1.1 202\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 202, ""},
+	{"HTTP/1.0", "/raw-close", "HTTP/1.0 200 OK\r\n\r\nold", PO_HTTP_ANSWERED, 200, "old"},
+	{"length of the body unknown", "/raw-close", "HTTP/1.1 200 OK\r\n\r\nuntil the end", PO_HTTP_ANSWERED, 200, "until the end"},
+	{"chunks", "/raw", "HTTP/1.1 201 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", PO_HTTP_ANSWERED, 201, "abcde"},
+	{"chunks and trailers", "/raw", "HTTP/1.1 201 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nRetry-After: 9\r\nX: HTTP/1.1 500\r\n\r\n", PO_HTTP_ANSWERED, 201, "abc"},
+	{"an encoding nobody asked for", "/raw", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nraw", PO_HTTP_ANSWERED, 200, "raw"},
+	{"interim answers", "/raw", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 202 OK\r\nContent-Length: 1\r\n\r\n1", PO_HTTP_ANSWERED, 202, "1"},
+	{"a second answer behind it", "/raw", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 200, "ok"},
+
+	{"no answer", "/close", "x", PO_HTTP_LOST, 0, ""},
+	{"reset", "/reset", "x", PO_HTTP_LOST, 0, ""},
+	{"only an interim answer", "/raw-close", "HTTP/1.1 100 Continue\r\n\r\n", PO_HTTP_LOST, 0, ""},
+	{"another protocol", "/raw-close", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nxx", PO_HTTP_LOST, 0, ""},
+	{"a status line cut short", "/raw-close", "HTTP/1.1 20", PO_HTTP_LOST, 0, ""},
+	{"only a status line", "/raw-close", "HTTP/1.1 200 OK\r\n", PO_HTTP_LOST, 0, ""},
+	{"a header cut short", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-L", PO_HTTP_LOST, 0, ""},
+	{"a header without its end", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", PO_HTTP_LOST, 0, ""},
+	{"a body cut short", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"sid\":", PO_HTTP_LOST, 0, ""},
+	{"no body at all", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", PO_HTTP_LOST, 0, ""},
+	{"a body reset", "/raw-reset", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"sid\":", PO_HTTP_LOST, 0, ""},
+	{"a body of unknown length reset", "/raw-reset", "HTTP/1.1 200 OK\r\n\r\n{\"sid\":", PO_HTTP_LOST, 0, ""},
+	{"a chunk cut short", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc", PO_HTTP_LOST, 0, ""},
+	{"no last chunk", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", PO_HTTP_LOST, 0, ""},
+	{"no end of the trailers", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n", PO_HTTP_LOST, 0, ""},
+	{"garbage for a chunk", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n", PO_HTTP_LOST, 0, ""},
+	{"garbage for a length", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabcde", PO_HTTP_LOST, 0, ""},
+	{"two lengths", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde", PO_HTTP_LOST, 0, ""},
+	{"another server", "/raw-close", "SSH-2.0-OpenSSH_9.2\r\n", PO_HTTP_LOST, 0, ""},
+	{"HTTP/0.9", "/raw-close", "<html>hello</html>", PO_HTTP_LOST, 0, ""},
+	{"a status of letters", "/raw-close", "HTTP/1.1 OK\r\nContent-Length: 0\r\n\r\n", PO_HTTP_LOST, 0, ""},
+	{"a status of two digits", "/raw-close", "HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n", PO_HTTP_LOST, 0, ""},
+	{"HTTP/2 all of a sudden", "/raw-close", "HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n", PO_HTTP_LOST, 0, ""},
+	{"a zero byte in the header", "/raw-close", NULL, PO_HTTP_LOST, 0, ""},
+	{"a gzip bomb's encoding", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nnot gzip", PO_HTTP_LOST, 0, ""},
+};
+/* clang-format on */
+
+static void
+test_answers(void)
+{
+	static const char zero[] = "HTTP/1.1 200 OK\r\nX-Message-Id: a\0b\r\nContent-Length: 0\r\n\r\n";
+
+	for (int i = 0; i < (int) lengthof(answers); i++)
+	{
+		const Answer *a = &answers[i];
+		PoHttpCall	call;
+
+		peer_forget();
+		call = make_call("POST", url_of(&peer, a->path), a->bytes);
+		if (a->bytes == NULL)
+		{
+			call.body = zero;
+			call.body_len = sizeof(zero) - 1;
+		}
+		ok(ends_as(run_call(&call), a->outcome, a->status, a->body), a->name);
+		if (peer_count("\r\n\r\n") != 1)
+			ok(false, "one request was seen");
+	}
+	ok(peer_count("followed") == 0, "no redirection was followed");
+}
+
+static void
+test_retry_after(void)
+{
+	static const struct
+	{
+		const char *value;
+		long		expected;
+	}			cases[] = {
+		{"0", 0}, {"120", 120}, {"  7  ", 7}, {"31536001", PO_HTTP_MAX_RETRY_AFTER},
+		{"99999999999999999999", PO_HTTP_MAX_RETRY_AFTER}, {"-1", -1}, {"1.5", -1}, {"12s", -1},
+		{"", -1}, {"soon", -1}, {"0x10", -1}, {"1994", 1994}, {"20301231", 20301231},
+		{"Sun, 06 Nov 1994 08:50:37 GMT", 60}, {"Sunday, 06-Nov-94 08:50:37 GMT", 60},
+		{"Sun Nov  6 08:50:37 1994", 60}, {"Sun, 06 Nov 1994 08:49:36 GMT", 0},
+		{"Thu, 01 Jan 1970 00:00:00 GMT", 0}, {"Fri, 31 Dec 9999 23:59:59 GMT", PO_HTTP_MAX_RETRY_AFTER},
+		{"Sun, 99 Nov 1994 08:50:37 GMT", -1}, {"Sun, 06 Nov", -1}, {"2030-01-01 00:00:00", -1},
+		{"Sun, 06 Nov 1994 08:50:37 GMT Sun, 06 Nov 1994 08:50:37 GMT", -1}
+	};
+	char		bytes[512];
+	char		date[64];
+	time_t		later = time(NULL) + 100;
+	PoHttpAnswer *answer;
+
+	for (int i = 0; i < (int) lengthof(cases); i++)
+	{
+		snprintf(bytes, sizeof(bytes), "HTTP/1.1 429 Slow\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+				 "retry-after:%s\r\nContent-Length: 0\r\n\r\n", cases[i].value);
+		answer = run("POST", "/raw", bytes);
+		if (answer->retry_after_s != cases[i].expected)
+			printf("# %ld\n", answer->retry_after_s);
+		ok(answer->retry_after_s == cases[i].expected && answer->http_status == 429, cases[i].value);
+		po_http_free(answer);
+	}
+
+	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime(&later));
+	snprintf(bytes, sizeof(bytes), "HTTP/1.1 503 Slow\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n", date);
+	answer = run("POST", "/raw", bytes);
+	ok(answer->retry_after_s > 90 && answer->retry_after_s <= 100, "a date, without that of the answer");
+	po_http_free(answer);
+
+	answer = run("POST", "/raw", "HTTP/1.1 103 Early\r\nRetry-After: 9\r\n\r\n"
+				 "HTTP/1.1 429 Slow\r\nRetry-After: 5\r\nRetry-After: 6\r\nContent-Length: 0\r\n\r\n");
+	ok(answer->retry_after_s == 5, "the first of two, not that of an interim answer");
+	po_http_free(answer);
+}
+
+static void
+test_answer_header(void)
+{
+	PoHttpCall	call = make_call("POST", url_of(&peer, "/raw"), "HTTP/1.1 202 OK\r\n"
+								 "X-Message-Idx: 1\r\nX-Message-I: 2\r\nX-Message-Id : 3\r\n"
+								 "X-Message-Id:\r\nX-Message-Id: 5\r\nContent-Length: 0\r\n\r\n");
+	PoHttpAnswer *answer;
+
+	call.answer_header = "X-Message-Id";
+	answer = run_call(&call);
+	ok(answer->header_value != NULL && answer->header_value[0] == '\0', "a header without a value");
+	po_http_free(answer);
+	call.answer_header = "X-None";
+	answer = run_call(&call);
+	ok(answer->header_value == NULL, "a header that is not there");
+	po_http_free(answer);
+	call.answer_header = "X-Message-Id";
+	call.body = "HTTP/1.1 202 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Message-Id: 9\r\n\r\n";
+	call.body_len = strlen(call.body);
+	answer = run_call(&call);
+	ok(answer->outcome == PO_HTTP_ANSWERED && answer->header_value == NULL, "a trailer is no header");
+	po_http_free(answer);
+	call.body = "HTTP/1.1 100 Continue\r\nX-Message-Id: 1\r\n\r\nHTTP/1.1 202 OK\r\nX-Message-Id: 2\r\n"
+		"Content-Length: 0\r\n\r\n";
+	call.body_len = strlen(call.body);
+	answer = run_call(&call);
+	ok(answer->header_value != NULL && strcmp(answer->header_value, "2") == 0,
+	   "that of the final answer");
+	po_http_free(answer);
+}
+
+/* ---- bounds ---- */
+
+static long
+peak_kb(void)
+{
+	struct rusage usage;
+
+	(void) getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_maxrss;
+}
+
+static void
+test_bounds(void)
+{
+	static char raw[PO_HTTP_MAX_BODY + 200];
+	static const char *const endless[] = {"/endless-body", "/endless-header", "/endless-line"};
+	int			head;
+	PoHttpAnswer *answer;
+	long		peak;
+
+	for (int extra = 0; extra <= 1; extra++)
+	{
+		head = sprintf(raw, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", PO_HTTP_MAX_BODY + extra);
+		memset(raw + head, 'b', PO_HTTP_MAX_BODY + extra);
+		raw[head + PO_HTTP_MAX_BODY + extra] = '\0';
+		answer = run("POST", "/raw", raw);
+		if (extra == 0)
+			ok(answer->body_len == PO_HTTP_MAX_BODY &&
+			   ends_as(answer, PO_HTTP_ANSWERED, 200, raw + head), "a body of 64 KiB");
+		else
+			ok(ends_as(answer, PO_HTTP_LOST, 0, ""), "a body of one byte more");
+	}
+	answer = run("POST", "/raw", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n");
+	ok(answer->latency_ms < 1000 && ends_as(answer, PO_HTTP_LOST, 0, ""),
+	   "a body that only says it is longer");
+
+	peak = peak_kb();
+	for (int i = 0; i < (int) lengthof(endless); i++)
+	{
+		size_t		written = peer_bytes_written();
+		PoHttpCall	call = make_call("GET", url_of(&peer, endless[i]), NULL);
+
+		call.timeout_ms = 3000;
+		ok(ends_as(run_call(&call), PO_HTTP_LOST, 0, ""), endless[i]);
+		ok(peer_bytes_written() - written < 16 * 1024 * 1024, "it is not read on");
+	}
+	ok(peak_kb() - peak < 8 * 1024, "memory stays bounded");
+}
+
+static void
+test_time(void)
+{
+	static const char *const paths[] = {"/hang", "/dribble"};
+	PoHttpCall	call = make_call("POST", url_of(&peer, "/hang"), "x");
+	PoHttpAnswer *answer;
+
+	for (int i = 0; i < (int) lengthof(paths); i++)
+	{
+		call.url = url_of(&peer, paths[i]);
+		call.timeout_ms = 700;
+		answer = run_call(&call);
+		ok(answer->latency_ms >= 690 && answer->latency_ms < 1500, "the time-out is held");
+		ok(ends_as(answer, PO_HTTP_LOST, 0, ""), paths[i]);
+	}
+
+	time_outs_fail = true;
+	call.url = url_of(&peer, "/hang");
+	call.timeout_ms = 300;
+	answer = run_call(&call);
+	time_outs_fail = false;
+	ok(answer->latency_ms >= 1290 && answer->latency_ms < 2000,
+	   "a second later even if libcurl does not hold it");
+	ok(ends_as(answer, PO_HTTP_LOST, 0, ""), "is lost as well");
+	call.timeout_ms = 0;
+	answer = run_call(&call);
+	ok(answer->latency_ms < 1000, "none is not forever");
+	po_http_free(answer);
+	ok(po_http_in_flight() == 0 && longest_drive_ms < 500, "nothing waits inside");
+}
+
+/* ---- what is not sent ---- */
+
+static void
+not_sent(const char *url, const char *error)
+{
+	PoHttpCall	call = make_call("POST", url, "x");
+	PoHttpAnswer *answer = run_call(&call);
+	bool		right = answer->error != NULL && strcmp(answer->error, error) == 0;
+
+	ok(ends_as(answer, PO_HTTP_NOT_SENT, 0, "") && right, url);
+}
+
+static void
+test_not_sent(void)
+{
+	static const char *const bad_urls[] = {
+		"", "http://", "no url", "ftp://127.0.0.1/", "file:///etc/passwd",
+		"gopher://127.0.0.1/", "unix:///x", "http://user:password@127.0.0.1/",
+		"http://127.0.0.1:99999/", "http://127.0.0.1/a b", "http://127.0.0.1/a\r\nX: y"
+	};
+	static const char *const bad_headers[] = {
+		"X: a\r\nY: b", "X: a\nY: b", "X: a\rY: b", "X: a\tb", "X: \x7f", "no colon", ": no name",
+		"X Y: z", "X;", "X;:", " X: y", "", "Content-Length: 5", "content-length: 5",
+		"Transfer-Encoding: chunked", "Expect: 100-continue", "Connection: close", "Upgrade: h2c"
+	};
+	Peer		gone;
+	char		url[256];
+	PoHttpCall	call;
+	PoHttpAnswer *answer;
+	int			connections = peer_connections();
+
+	peer_start(&gone, NULL);
+	peer_stop(&gone);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/", gone.port);
+	not_sent(url, "no connection could be made");
+	not_sent("http://nowhere.test/", "the host name could not be resolved");
+	for (int i = 0; i < (int) lengthof(bad_urls); i++)
+		not_sent(bad_urls[i], "the URL cannot be used");
+
+	call = make_call("POST", url_of(&peer, "/plain"), "x");
+	for (int i = 0; i < (int) lengthof(bad_headers); i++)
+	{
+		call.header = &bad_headers[i];
+		call.nheaders = 1;
+		answer = run_call(&call);
+		ok(strstr(answer->error, "a header ") == answer->error &&
+		   ends_as(answer, PO_HTTP_NOT_SENT, 0, ""), "a bad header");
+	}
+	call.method = "HEAD";
+	call.nheaders = 0;
+	ok(ends_as(run_call(&call), PO_HTTP_NOT_SENT, 0, ""), "HEAD");
+	ok(peer_connections() == connections, "no connection was made");
+
+}
+
+/* A server that takes no more connections: its queue is full. */
+static void
+test_connect_time(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t	size = sizeof(address);
+	int			listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int			waiting[8];
+	char		url[256] = "";
+	PoHttpCall	call = make_call("POST", url, "x");
+	PoHttpAnswer *answer;
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(listener, (struct sockaddr *) &address, size) != 0 || listen(listener, 0) != 0 ||
+		getsockname(listener, (struct sockaddr *) &address, &size) != 0)
+		bail_out("cannot listen");
+	for (int i = 0; i < (int) lengthof(waiting); i++)
+	{
+		waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void) connect(waiting[i], (struct sockaddr *) &address, size);
+	}
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/", ntohs(address.sin_port));
+	call.connect_timeout_ms = 300;
+	answer = run_call(&call);
+	ok(answer->latency_ms >= 290 && answer->latency_ms < 2000 &&
+	   ends_as(answer, PO_HTTP_NOT_SENT, 0, ""), "no connection in time");
+	for (int i = 0; i < (int) lengthof(waiting); i++)
+		close(waiting[i]);
+	close(listener);
+}
+
+static void
+test_addresses(void)
+{
+	static const char *const closed[] = {
+		"0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.0", "100.127.255.255",
+		"127.0.0.1", "127.255.255.254", "169.254.169.254", "172.16.0.1", "172.31.255.255",
+		"192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.0.1", "192.168.255.255", "198.18.0.1",
+		"198.19.255.255", "198.51.100.7", "203.0.113.7", "224.0.0.1", "239.255.255.255", "240.0.0.1",
+		"255.255.255.255", "::", "::1", "::2", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
+		"::ffff:8.8.8.8", "::ffff:0:8.8.8.8", "64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254",
+		"64:ff9b:1::8.8.8.8", "64:ff9b::1:0:0:8.8.8.8", "100::1", "2001::1", "2001:0:4136:e378::1",
+		"2001:2::1", "2001:10::1", "2001:20::1", "2001:1ff:ffff::1", "2001:db8::1", "2002:7f00:1::1",
+		"2002:808:808::1", "3fff::1", "3fff:fff::1", "1fff::1", "4000::1", "5f00::1", "fc00::1",
+		"fd00:ec2::254", "fe80::1", "febf::1", "fec0::1", "ff02::1", "", "x", "1", "127.1", "localhost"
+	};
+	static const char *const open[] = {
+		"1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0",
+		"126.255.255.255", "128.0.0.1", "169.253.255.255", "169.255.0.0", "172.15.255.255",
+		"172.32.0.0", "191.255.255.255", "192.0.1.0", "192.0.3.0", "192.88.98.1", "192.88.100.1",
+		"192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "198.51.99.255",
+		"198.51.101.0", "203.0.112.255", "203.0.114.0", "223.255.255.255", "64:ff9b::8.8.8.8",
+		"2000::1", "2001:200::1", "2001:4860:4860::8888", "2001:db7::1", "2001:db9::1", "2003::1",
+		"2606:4700::1111", "2a00:1450::1", "3ffe:ffff::1", "3fff:1000::1"
+	};
+	struct sockaddr_storage other = {.ss_family = AF_UNIX};
+
+	for (int i = 0; i < (int) lengthof(closed); i++)
+		ok(!po_address_text_is_public(closed[i]), closed[i]);
+	for (int i = 0; i < (int) lengthof(open); i++)
+		ok(po_address_text_is_public(open[i]), open[i]);
+	ok(!po_address_is_public((struct sockaddr *) &other), "a socket of the file system");
+}
+
+static void
+test_private_refused(void)
+{
+	static const char *const hosts[] = {
+		"127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0",
+		"[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::]", "private.test", "PRIVATE.test"
+	};
+	char		url[256];
+	PoHttpCall	call;
+	int			connections;
+
+	/* there is a connection that could be used again */
+	ok(ends_as(run("GET", "/plain?before", NULL), PO_HTTP_ANSWERED, 200, "hello"), "allowed");
+	connections = peer_connections();
+	call = make_call("GET", url_of(&peer, "/plain?after"), NULL);
+	if (!po_http_add(&call))
+		bail_out("no memory");
+	po_http_allow_private(false);
+	ok(ends_as(wait_for_answer(), PO_HTTP_NOT_SENT, 0, ""), "not even on an open connection");
+	for (int i = 0; i < (int) lengthof(hosts); i++)
+	{
+		snprintf(url, sizeof(url), "https://%s:%d/plain?after", hosts[i], peer.port);
+		not_sent(url, "the address is not a public one");
+	}
+	not_sent(url_of(&peer, "/plain?after"), "the URL cannot be used");
+	ok(peer_connections() == connections && peer_count("?after") == 0, "nothing was sent");
+	po_http_allow_private(true);
+	ok(ends_as(run("GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "allowed again");
+}
+
+/* ---- the process ---- */
+
+/* Whether all sockets of this process are closed on exec, and ours kept alive. */
+static void
+test_sockets(void)
+{
+	DIR		   *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	bool		closed = true;
+	int			alive = 0;
+
+	po_http_free(run("GET", "/plain", NULL));
+	while ((entry = readdir(dir)) != NULL)
+	{
+		int			fd = atoi(entry->d_name);
+		struct sockaddr_in to;
+		socklen_t	size = sizeof(to);
+		int			keep = 0;
+
+		if (getpeername(fd, (struct sockaddr *) &to, &size) != 0 || to.sin_family != AF_INET)
+			continue;
+		if ((fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0)
+			closed = false;
+		size = sizeof(keep);
+		if (ntohs(to.sin_port) == peer.port &&
+			getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keep, &size) == 0 && keep != 0)
+			alive++;
+	}
+	closedir(dir);
+	ok(closed && (fcntl(po_http_fd(), F_GETFD) & FD_CLOEXEC) != 0, "closed on exec");
+	ok(alive == 1, "kept alive");
+}
+
+/* A proxy that does not exist, a password for this host: neither is used. */
+static void
+test_environment(void)
+{
+	char		home[] = "http_test.XXXXXX";
+	char		path[64];
+	FILE	   *file;
+
+	if (mkdtemp(home) == NULL)
+		bail_out("no folder");
+	snprintf(path, sizeof(path), "%s/.netrc", home);
+	file = fopen(path, "w");
+	fprintf(file, "default login a password b\n");
+	fclose(file);
+	setenv("HOME", home, 1);
+	setenv("http_proxy", "http://127.0.0.1:1", 1);
+	setenv("all_proxy", "http://127.0.0.1:1", 1);
+	po_http_stop();
+	po_http_start(true);
+	ok(ends_as(run("GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "no proxy");
+	ok(strstr(peer_last()->bytes, "Authorization") == NULL, "no password");
+	ok(ends_as(run("POST", "/raw", "HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"),
+			   PO_HTTP_ANSWERED, 200, "") &&
+	   ends_as(run("GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello") &&
+	   strstr(peer_last()->bytes, "Cookie") == NULL, "no cookies");
+	unsetenv("http_proxy");
+	unsetenv("all_proxy");
+	unlink(path);
+	rmdir(home);
+}
+
+/* ---- many ---- */
+
+static void
+test_many(void)
+{
+	static int	tags[200];
+	char		url[256];
+	int			n = lengthof(tags);
+	int			right = 0;
+
+	memset(tags, 0, sizeof(tags));
+	peer_forget();
+	for (int i = 0; i < n; i++)
+	{
+		PoHttpCall	call;
+		char		body[32];
+
+		snprintf(body, sizeof(body), "<%d>", i);
+		snprintf(url, sizeof(url), "http://%s:%d/plain?many", i % 2 ? "127.0.0.1" : "private.test",
+				 peer.port);
+		call = make_call("POST", url, body);
+		call.timeout_ms = 15000;
+		call.tag = &tags[i];
+		if (!po_http_add(&call))
+			bail_out("no memory");
+	}
+	ok(po_http_in_flight() == n, "200 calls at once");
+	for (int i = 0; i < n; i++)
+	{
+		PoHttpAnswer *answer = wait_for_answer();
+
+		++*(int *) answer->tag;
+		right += ends_as(answer, PO_HTTP_ANSWERED, 200, "hello");
+	}
+	for (int i = 0; i < n; i++)
+	{
+		char		body[32];
+
+		snprintf(body, sizeof(body), "<%d>", i);
+		right += tags[i] == 1 && peer_count(body) == 1;
+	}
+	ok(right == 2 * n, "each is seen once and answered once");
+
+	for (int i = 0; i < 50; i++)
+	{
+		PoHttpCall	call = make_call("POST", url_of(&peer, i % 2 ? "/hang" : "/plain"), "x");
+
+		po_http_add(&call);
+	}
+	po_http_free(wait_for_answer());
+	po_http_stop();
+	ok(po_http_in_flight() == 0 && po_http_fd() == -1 && po_http_timeout_ms() == -1 &&
+	   po_http_next() == NULL, "all are given up");
+	po_http_drive();
+	po_http_stop();
+	ok(!po_http_add(&(PoHttpCall) {.method = "GET", .url = "http://127.0.0.1/"}), "no call then");
+	ok(po_http_start(true) && po_http_fd() >= 0 && po_http_timeout_ms() == -1, "starts again");
+}
+
+int
+main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	peer_start(&peer, NULL);
+	if (!po_http_start(true))
+		bail_out("libcurl does not start");
+
+	test_addresses();
+	test_requests();
+	test_large_body();
+	test_answers();
+	test_retry_after();
+	test_answer_header();
+	test_bounds();
+	test_time();
+	test_not_sent();
+	test_connect_time();
+	test_private_refused();
+	test_sockets();
+	test_environment();
+	test_many();
+
+	po_http_stop();
+	peer_stop(&peer);
+	peer_forget();
+	return finish_tests();
+}

@@ -1,0 +1,549 @@
+/*
+ * template_test.c
+ *	  Unit test of templates: syntax, filters, limits, what is refused and where.
+ *
+ * Prints TAP.
+ */
+#include "postgres_fe.h"
+
+#include "outbound/template.h"
+
+#define KIB64 (64 * 1024)
+
+typedef struct Variable
+{
+	const char *name;
+	const char *value;
+	int len;
+} Variable;
+
+static int ntests = 0;
+static int nfailed = 0;
+
+static char big[KIB64 + 2]; /* of 'x' */
+
+static Variable variables[] = {
+	{ "firstName", "Pat", -1 }, { "lead.first_name", "Lee", -1 },
+	{ "_1", "one", -1 },        { "empty", "", -1 },
+	{ "space", " ", -1 },       { "braces", "{{firstName}} {{", -1 },
+	{ "big", big, KIB64 },      { "huge", big, KIB64 + 1 },
+	{ "v", NULL, -1 }, /* the tests of filters set it */
+};
+
+static Variable *const v = &variables[lengthof(variables) - 1];
+
+/* Counts its calls in *arg. */
+static bool
+find(void *arg, const char *name, int name_len, const char **value, int *value_len)
+{
+	int *ncalls = arg;
+
+	(*ncalls)++;
+	for (int i = 0; i < (int) lengthof(variables); i++)
+	{
+		Variable *variable = &variables[i];
+
+		if ((int) strlen(variable->name) != name_len ||
+			memcmp(variable->name, name, name_len) != 0 || variable->value == NULL)
+			continue;
+		*value = variable->value;
+		*value_len = variable->len >= 0 ? variable->len : (int) strlen(variable->value);
+		return true;
+	}
+	return false;
+}
+
+/* On one line, and without what begins a TAP directive */
+static void
+put_text(const char *text)
+{
+	for (int i = 0; text[i] != '\0' && i < 100; i++)
+		putchar((unsigned char) text[i] < ' ' ? '|' : text[i] == '#' ? '.' : text[i]);
+}
+
+static void
+ok(bool passed, const char *what)
+{
+	ntests++;
+	nfailed += !passed;
+	printf("%sok %d - ", passed ? "" : "not ", ntests);
+	put_text(what);
+	if (v->value != NULL)
+	{
+		printf(" of \"");
+		put_text(v->value);
+		putchar('"');
+	}
+	putchar('\n');
+}
+
+/*
+ * Renders behind a text that is there already, which must stay.  The template is
+ * a copy of its exact size, so that reading beyond it is seen.
+ */
+static PoTemplateResult
+render(const char *text, int len, StringInfo out, PoTemplateProblem *problem)
+{
+	char *copy = palloc(Max(len, 1));
+	PoTemplateResult result;
+	int ncalls = 0;
+
+	memcpy(copy, text, len);
+	memset(problem, 0, sizeof(*problem));
+	resetStringInfo(out);
+	appendStringInfoString(out, "before ");
+	result = po_template_render(copy, len, find, &ncalls, out, problem);
+	if (problem->name != NULL)
+		problem->name = text + (problem->name - copy);
+	pfree(copy);
+	if (out->len < 7 || memcmp(out->data, "before ", 7) != 0 || out->data[out->len] != '\0' ||
+		(result != PO_TEMPLATE_OK && out->len != 7))
+		ok(false, "the output is only appended to, and only when all is well");
+	return result;
+}
+
+static void
+describe(PoTemplateResult result, const PoTemplateProblem *problem, const StringInfoData *out)
+{
+	if (result == PO_TEMPLATE_OK)
+		printf("# got \"%.200s\"\n", out->data + 7);
+	else if (result == PO_TEMPLATE_MISSING)
+		printf("# got missing %.*s at %d\n", problem->name_len, problem->name, problem->position);
+	else
+		printf("# got %s at %d\n", problem->reason, problem->position);
+}
+
+static void
+gives(const char *text, const char *expected)
+{
+	StringInfoData out;
+	PoTemplateProblem problem;
+	PoTemplateResult result;
+	bool passed;
+
+	initStringInfo(&out);
+	result = render(text, strlen(text), &out, &problem);
+	passed = result == PO_TEMPLATE_OK && strcmp(out.data + 7, expected) == 0 &&
+			 po_template_check(text, strlen(text), &problem) == PO_TEMPLATE_OK;
+	ok(passed, text);
+	if (!passed)
+		describe(result, &problem, &out);
+	pfree(out.data);
+}
+
+static void
+misses(const char *text, const char *name, int position)
+{
+	StringInfoData out;
+	PoTemplateProblem problem;
+	PoTemplateResult result;
+	bool passed;
+
+	initStringInfo(&out);
+	result = render(text, strlen(text), &out, &problem);
+	passed = result == PO_TEMPLATE_MISSING && problem.position == position &&
+			 problem.reason == NULL && problem.name_len == (int) strlen(name) &&
+			 memcmp(problem.name, name, problem.name_len) == 0;
+	if (!passed)
+		describe(result, &problem, &out);
+	ok(passed && po_template_check(text, strlen(text), &problem) == PO_TEMPLATE_OK, text);
+	pfree(out.data);
+}
+
+static void
+refused(const char *text, const char *reason, int position)
+{
+	StringInfoData out;
+	PoTemplateProblem problem[2];
+	PoTemplateResult result;
+	bool passed = true;
+
+	initStringInfo(&out);
+	for (int i = 0; i < 2; i++)
+	{
+		if (i == 0)
+			result = render(text, strlen(text), &out, &problem[i]);
+		else
+			result = po_template_check(text, strlen(text), &problem[i]);
+		if (result == PO_TEMPLATE_MALFORMED && strcmp(problem[i].reason, reason) == 0 &&
+			problem[i].position == position && problem[i].name == NULL)
+			continue;
+		passed = false;
+		describe(result, &problem[i], &out);
+	}
+	ok(passed && !po_template_is_placeholder(text, strlen(text)), text);
+	pfree(out.data);
+}
+
+/*
+ * The value through the filters; expected is NULL when there is none left.
+ */
+static void
+filters(const char *value, const char *chain, const char *expected)
+{
+	char text[256];
+
+	v->value = value;
+	snprintf(text, sizeof(text), "{{v|%s}}", chain);
+	if (expected != NULL)
+		gives(text, expected);
+	else
+		misses(text, "v", 0);
+	v->value = NULL;
+}
+
+static void
+test_syntax(void)
+{
+	gives("", "");
+	gives("Hello", "Hello");
+	gives("{{firstName}}", "Pat");
+	gives("Hi {{firstName}}, it's {{ lead.first_name }}.", "Hi Pat, it's Lee.");
+	gives("{{firstName}}{{firstName}}", "PatPat");
+	gives("{{ \t\r\n_1 \t\r\n}}", "one");
+	gives("{{firstName|upper}}", "PAT");
+	gives("{{ firstName | upper | lower }}", "pat");
+	gives("{{firstName|upper}}{{firstName\n|\nlower\n}}", "PATpat");
+	gives("{{nobody|default:\"there\"}}", "there");
+	gives("{{ nobody | default : \"there\" }}", "there");
+	gives("caf\u00E9 {{firstName}} \U0001F600", "caf\u00E9 Pat \U0001F600");
+
+	/* ordinary text */
+	gives("{", "{");
+	gives("}", "}");
+	gives("{firstName}", "{firstName}");
+	gives("}}", "}}");
+	gives("a }} b", "a }} b");
+	gives("{ {firstName} }", "{ {firstName} }");
+	gives("{a}{{firstName}}{b}", "{a}Pat{b}");
+	gives("{{firstName}}}", "Pat}");
+	gives("{{firstName}}}}", "Pat}}");
+	gives("{{firstName}}{", "Pat{");
+	gives("{\"a\": {\"b\": \"{{firstName}}\"}}", "{\"a\": {\"b\": \"Pat\"}}");
+
+	/* values are not templates */
+	gives("{{braces}}}}", "{{firstName}} {{}}");
+	gives("{{nobody|default:\"{{firstName}}\"}}", "{{firstName}}");
+
+	/* arguments */
+	gives("{{nobody|default:\"}}\"}}", "}}");
+	gives("{{nobody|default:\"a \\\"b\\\" \\\\ c\"}}", "a \"b\" \\ c");
+	gives("{{nobody|default:\"\\\\\"}}", "\\");
+	gives("{{nobody|default:\"a|b:c\nd\"}}", "a|b:c\nd");
+	gives("{{firstName|default:\"there\"}}", "Pat");
+	gives("a{{nobody|default:\"\"}}b", "ab");
+
+	/* without a value */
+	misses("{{nobody}}", "nobody", 0);
+	misses("Hi {{ nobody }}!", "nobody", 3);
+	misses("Hi {{empty}}", "empty", 3);
+	misses("{{firstName}} {{a}} {{b}}", "a", 14);
+	misses("{{FirstName}}", "FirstName", 0);
+	misses("{{firstNam}}", "firstNam", 0);
+	misses("{{nobody|upper|first|xml|digits|money|lower}}", "nobody", 0);
+	gives("[{{space}}]", "[ ]");
+	gives("{{empty|default:\"there\"}}", "there");
+}
+
+static void
+test_refused(void)
+{
+	static const char unclosed[] = "the placeholder is not closed";
+	static const char follows[] = "neither | nor }} follows";
+	static const char no_name[] = "the placeholder has no name";
+
+	refused("{{", unclosed, 0);
+	refused("Hi {{", unclosed, 3);
+	refused("Hi {{ ", unclosed, 3);
+	refused("Hi {{}", unclosed, 3);
+	refused("Hi {{firstName", unclosed, 3);
+	refused("Hi {{firstName ", unclosed, 3);
+	refused("Hi {{firstName}", unclosed, 3);
+	refused("Hi {{firstName|", unclosed, 3);
+	refused("Hi {{firstName|upper", unclosed, 3);
+	refused("Hi {{firstName|upper}", unclosed, 3);
+	refused("Hi {{firstName|default", unclosed, 3);
+	refused("Hi {{firstName|default:", unclosed, 3);
+	refused("Hi {{firstName|default:\"a\"", unclosed, 3);
+	refused("Hi {{firstName, welcome", follows, 14);
+	refused("Hi {{firstName} }", follows, 14);
+	refused("Hi {{firstName}, welcome", follows, 14);
+	refused("Hi {{first name}}", follows, 11);
+	refused("Hi {{first-name}}", follows, 10);
+	refused("{{firstName {{firstName}}", follows, 12);
+	refused("{{caf\u00E9}}", follows, 5);
+
+	refused("{{}}", no_name, 2);
+	refused("Hi {{ }}", no_name, 6);
+	refused("{{|upper}}", no_name, 2);
+	refused("{{ | upper}}", no_name, 3);
+	refused("{{{firstName}}}", "invalid name", 2);
+	refused("{{{{firstName}}}}", "invalid name", 2);
+	refused("{{1st}}", "invalid name", 2);
+	refused("{{.a}}", "invalid name", 2);
+	refused("{{\"a\"}}", "invalid name", 2);
+	refused("{{#if}}", "invalid name", 2);
+	refused("{{\u00E9}}", "invalid name", 2);
+	refused("{{} }", "invalid name", 2);
+
+	refused("{{firstName|}}", "the filter has no name", 12);
+	refused("{{firstName||upper}}", "the filter has no name", 12);
+	refused("{{firstName|shout}}", "unknown filter", 12);
+	refused("{{firstName|Upper}}", "unknown filter", 12);
+	refused("{{firstName|uppe}}", "unknown filter", 12);
+	refused("{{firstName|upper2}}", "unknown filter", 12);
+	refused("{{firstName|upper lower}}", follows, 18);
+	refused("{{firstName|upper:\"a\"}}", "the filter takes no argument", 17);
+	refused("{{firstName|default}}", "the filter needs an argument", 19);
+	refused("{{firstName|default \"a\"}}", "the filter needs an argument", 20);
+	refused("{{firstName|default:}}", "the argument is not in double quotes", 20);
+	refused("{{firstName|default:there}}", "the argument is not in double quotes", 20);
+	refused("{{firstName|default:'there'}}", "the argument is not in double quotes", 20);
+	refused("{{firstName|default:\u201Cthere\u201D}}", "the argument is not in double quotes", 20);
+	refused("{{firstName|default:\"there}}", "the quotes are not closed", 20);
+	refused("{{firstName|default:\"there\\", "the quotes are not closed", 20);
+	refused("{{firstName|default:\"there\\\"}}", "the quotes are not closed", 20);
+	refused("{{firstName|default:\"a\\n\"}}", "invalid escape in the argument", 22);
+	refused("{{firstName|default:\"a\"\"b\"}}", follows, 23);
+
+	/* what is wrong with the template comes before what is missing */
+	refused("{{nobody}} {{firstName|shout}}", "unknown filter", 23);
+	refused("{{nobody}} {{", unclosed, 11);
+}
+
+static void
+test_filters(void)
+{
+	filters("350000", "money", "$350,000");
+	filters("350000.5", "money", "$350,000.50");
+	filters("$350,000", "money", "$350,000");
+	filters("$350,000.00", "money", "$350,000");
+	filters("0", "money", "$0");
+	filters("7", "money", "$7");
+	filters("999", "money", "$999");
+	filters("1000", "money", "$1,000");
+	filters("1234567", "money", "$1,234,567");
+	filters("1,234,567.89", "money", "$1,234,567.89");
+	filters(".5", "money", "$0.50");
+	filters("$.05", "money", "$0.05");
+	filters("0.004", "money", "$0");
+	filters("0.005", "money", "$0.01");
+	filters("999.994999", "money", "$999.99");
+	filters("999.995", "money", "$1,000");
+	filters("-5000", "money", "-$5,000");
+	filters("-$5,000.10", "money", "-$5,000.10");
+	filters("-0", "money", "$0");
+	filters("-0.001", "money", "$0");
+	filters(" 350000\r\n", "money", "$350,000");
+	filters("999999999999999.99", "money", "$999,999,999,999,999.99");
+	filters("-999999999999999.999", "money", "-$1,000,000,000,000,000");
+	filters("1.00000000000000000000000000000000000000000001", "money", "$1");
+	filters("350000", "money|money", "$350,000");
+
+	filters("1000000000000000", "money", NULL);
+	filters("a lot", "money", NULL);
+	filters("350k", "money", NULL);
+	filters("$350K", "money", NULL);
+	filters("3.5e5", "money", NULL);
+	filters("+12025550123", "money", NULL);
+	filters("350,00", "money", NULL);
+	filters("350.000,00", "money", NULL);
+	filters("3500,000", "money", NULL);
+	filters("350,0000", "money", NULL);
+	filters("1,23,456", "money", NULL);
+	filters(",350", "money", NULL);
+	filters("350,", "money", NULL);
+	filters("1,,000", "money", NULL);
+	filters("350.", "money", NULL);
+	filters(".", "money", NULL);
+	filters("$", "money", NULL);
+	filters("-", "money", NULL);
+	filters(" ", "money", NULL);
+	filters("$ 350", "money", NULL);
+	filters("350 000", "money", NULL);
+	filters("$-350", "money", NULL);
+	filters("--350", "money", NULL);
+	filters("$$350", "money", NULL);
+	filters("(350)", "money", NULL);
+	filters("02139", "money", NULL);
+	filters("00", "money", NULL);
+	filters("00.50", "money", NULL);
+	filters("1.2.3", "money", NULL);
+	filters("350000-400000", "money", NULL);
+	filters("NaN", "money", NULL);
+	filters("Infinity", "money", NULL);
+	filters("0x10", "money", NULL);
+	filters("\u20AC350", "money", NULL);
+	filters("\uFF13\uFF15", "money", NULL);
+
+	filters("+1 (202) 555-0123", "digits", "12025550123");
+	filters("none", "digits", NULL);
+	filters("\u0661\u0662", "digits", NULL);
+
+	filters("Mary Ann Lee", "first", "Mary");
+	filters("Mary", "first", "Mary");
+	filters("  Mary\tAnn", "first", "Mary");
+	filters("Mary-Ann O'Neil", "first", "Mary-Ann");
+	filters("Jos\u00E9\u00A0Luis", "first", "Jos\u00E9");
+	filters("\u3000\u5C71\u7530\u3000\u592A\u90CE", "first", "\u5C71\u7530");
+	filters(" \t\n", "first", NULL);
+
+	filters("Pat @[`{ Z", "upper", "PAT @[`{ Z");
+	filters("Pat @[`{ Z", "lower", "pat @[`{ z");
+	filters("\u00C9mile \u00E9", "upper", "\u00C9MILE \u00E9");
+	filters("\u00C9mile \u00E9", "lower", "\u00C9mile \u00E9");
+
+	filters("plain", "xml", "plain");
+	filters("a<b>&\"c'd", "xml", "a&lt;b&gt;&amp;&quot;c&apos;d");
+	filters("&amp;", "xml", "&amp;amp;");
+	filters("&", "xml|xml", "&amp;amp;");
+	filters("<<<>>>", "xml", "&lt;&lt;&lt;&gt;&gt;&gt;");
+	filters("a\tb\r\nc", "xml", "a\tb\r\nc");
+	filters("a\x01\x08\x0B\x0C\x0E\x1B\x1F z", "xml", "a z");
+	filters("\x01<\x02\u00E9>\x03", "xml", "&lt;\u00E9&gt;");
+	filters("a\uFFFE\uFFFF\uFFFD\x7F", "xml", "a\uFFFD\x7F");
+	filters("\U0001F600 \U0010FFFF", "xml", "\U0001F600 \U0010FFFF");
+	filters("\x01\x02", "xml", NULL);
+
+	/* defaults among the others */
+	filters(NULL, "money|default:\"a fair price\"", "a fair price");
+	filters("a lot", "money|default:\"a fair price\"", "a fair price");
+	filters("a lot", "default:\"0\"|money", NULL);
+	filters(NULL, "default:\"1000\"|money", "$1,000");
+	filters(NULL, "upper|default:\"there\"", "there");
+	filters(NULL, "default:\"there\"|upper", "THERE");
+	filters(NULL, "default:\"<\"|xml", "&lt;");
+	filters(NULL, "default:\"a\"|default:\"b\"", "a");
+	filters(NULL, "default:\"\"|default:\"b\"", "");
+	filters(NULL, "default:\"\"|money|first|digits|xml|upper|lower", "");
+	filters(NULL, "default:\"none\"|digits", NULL);
+	filters("  ", "first|default:\"there\"", "there");
+	filters("Pat", "default:\"there\"|upper", "PAT");
+	filters("Pat Lee", "first|upper|lower|first|xml|upper|lower|first", "pat");
+}
+
+static void
+long_text(int before, const char *text, int after, PoTemplateResult expected, const char *what)
+{
+	StringInfoData whole;
+	StringInfoData out;
+	PoTemplateProblem problem;
+	PoTemplateResult result;
+	bool passed;
+
+	initStringInfo(&whole);
+	initStringInfo(&out);
+	appendBinaryStringInfo(&whole, big, before);
+	appendStringInfoString(&whole, text);
+	appendBinaryStringInfo(&whole, big, after);
+	result = render(whole.data, whole.len, &out, &problem);
+	passed = result == expected && (result != PO_TEMPLATE_MALFORMED ||
+									strcmp(problem.reason, "the text is longer than 64 KiB") == 0);
+	ok(passed, what);
+	if (!passed)
+		describe(result, &problem, &out);
+	pfree(whole.data);
+	pfree(out.data);
+}
+
+static void
+test_limits(void)
+{
+	StringInfoData text;
+	StringInfoData expected;
+
+	long_text(KIB64, "", 0, PO_TEMPLATE_OK, "64 KiB");
+	long_text(KIB64, "x", 0, PO_TEMPLATE_MALFORMED, "a byte more");
+	long_text(0, "{{big}}", 0, PO_TEMPLATE_OK, "64 KiB of a value");
+	long_text(0, "{{big}}", 1, PO_TEMPLATE_MALFORMED, "and a byte behind it");
+	long_text(1, "{{big}}", 0, PO_TEMPLATE_MALFORMED, "and a byte before it");
+	long_text(0, "{{big}}{{_1}}", 0, PO_TEMPLATE_MALFORMED, "and a value behind it");
+	long_text(0, "{{big}}{{nobody}}", 0, PO_TEMPLATE_MISSING, "and no value behind it");
+	long_text(0, "{{huge}}", 0, PO_TEMPLATE_MALFORMED, "a value too long");
+	long_text(0, "{{huge|first}}", 0, PO_TEMPLATE_MALFORMED, "a value too long to be filtered");
+	long_text(1, "{{big|digits|default:\"a\"}}", 0, PO_TEMPLATE_OK, "a long value that got short");
+	long_text(KIB64 - 20, "{{firstName|xml}}", 3, PO_TEMPLATE_OK, "the template is 64 KiB");
+	long_text(KIB64 - 20, "{{firstName|xml}}", 4, PO_TEMPLATE_MALFORMED,
+			  "the template is a byte longer, the text is not");
+	memset(big, '"', KIB64);
+	long_text(0, "{{big}}", 0, PO_TEMPLATE_OK, "64 KiB to be escaped");
+	long_text(0, "{{big|xml}}", 0, PO_TEMPLATE_MALFORMED, "64 KiB too long when escaped");
+	long_text(0, "{{big|xml|xml|xml|xml|xml|xml|xml|xml}}", 0, PO_TEMPLATE_MALFORMED,
+			  "escaped again and again");
+	memset(big, 'x', sizeof(big));
+
+	initStringInfo(&text);
+	initStringInfo(&expected);
+	for (int i = 0; i < 100; i++)
+	{
+		appendStringInfoString(&text, "{{_1}},");
+		appendStringInfoString(&expected, "one,");
+	}
+	gives(text.data, expected.data);
+	appendStringInfoString(&text, "{{_1}}");
+	refused(text.data, "more than 100 placeholders", 700);
+
+	gives("{{_1|upper|upper|upper|upper|upper|upper|upper|lower}}", "one");
+	refused("{{_1|upper|upper|upper|upper|upper|upper|upper|upper|upper}}", "more than 8 filters",
+			53);
+
+	resetStringInfo(&text);
+	appendStringInfo(&text, "{{%.*s}}", 64, big);
+	misses(text.data, pnstrdup(big, 64), 0);
+	resetStringInfo(&text);
+	appendStringInfo(&text, "{{%.*s}}", 65, big);
+	refused(text.data, "the name is longer than 64 characters", 2);
+	pfree(text.data);
+	pfree(expected.data);
+}
+
+static void
+test_is_placeholder(void)
+{
+	static const char *const yes[] = { "{{a}}", "{{ a.b }}", "{{a|default:\"}}{{\"}}",
+									   "{{a|upper|xml}}" };
+	static const char *const no[] = { "",        "a",       "{}",     "{{",         "{{}}",
+									  "{{a}",    "{{a}} ",  " {{a}}", "{{a}}{{b}}", "{{a}}}",
+									  "{{{a}}}", "{{a|b}}", "{{{{",   "}}}}" };
+
+	for (int i = 0; i < (int) lengthof(yes); i++)
+		ok(po_template_is_placeholder(yes[i], strlen(yes[i])), yes[i]);
+	for (int i = 0; i < (int) lengthof(no); i++)
+		ok(!po_template_is_placeholder(no[i], strlen(no[i])), no[i]);
+	ok(!po_template_is_placeholder("{{a}}", 4), "only len bytes are read");
+}
+
+static void
+test_lookup(void)
+{
+	static const char text[] = "{{firstName}}{{firstName|upper}}{{a}}{{firstName}}";
+	StringInfoData out;
+	PoTemplateProblem problem;
+	int ncalls = 0;
+
+	initStringInfo(&out);
+	po_template_render(text, strlen(text), find, &ncalls, &out, &problem);
+	ok(ncalls == 3, "a value is looked up once a placeholder, up to the first without one");
+
+	/* bytes that are no UTF-8 are harmless */
+	v->value = "\xFF\xC3 \xE2\x82";
+	gives("{{v}}", "\xFF\xC3 \xE2\x82");
+	gives("{{v|first}}", "\xFF\xC3");
+	gives("{{v|xml}}", " ");
+	v->value = NULL;
+	pfree(out.data);
+}
+
+int
+main(void)
+{
+	memset(big, 'x', sizeof(big));
+	test_syntax();
+	test_refused();
+	test_filters();
+	test_limits();
+	test_is_placeholder();
+	test_lookup();
+	printf("1..%d\n", ntests);
+	return nfailed > 0;
+}
