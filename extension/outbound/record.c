@@ -45,6 +45,15 @@ typedef struct Batch
 	bool		again;			/* something was discovered too late to be locked */
 } Batch;
 
+/* A status callback that was there before the answer. */
+typedef struct Early
+{
+	PoMessage  *message;
+	PoReport	report;
+	bool		has_receipt;
+	pg_uuid_t	receipt_id;
+} Early;
+
 static PoRowsPlan finish_deliveries = {
 	.name = "record.deliveries",
 	.expect = SPI_OK_UPDATE,
@@ -220,7 +229,7 @@ note_health(const Landing *result, PoHealthNote *note)
 	note->outages += outcome->outage;
 	if (outcome->outage)
 		note->last_outage = Max(note->last_outage, result->flight->started_at);
-	note->answers += !outcome->outage;
+	note->answers += !outcome->outage && result->flight->answer != NULL;
 	note->sent += outcome->kind == PO_VERDICT_SENT;
 	if (outcome->kind == PO_VERDICT_FAILED)
 	{
@@ -348,6 +357,8 @@ write_ids(PoChangeSet *set, PoHealth *health, Batch *batch, PoMessage *message, 
 {
 	PoArray		column[4];
 	uint64		rows;
+	Early	   *early;
+	int			n = 0;
 
 	po_rows_init(&insert_ids, column, batch->n);
 	for (int i = 0; i < batch->n; i++)
@@ -362,30 +373,36 @@ write_ids(PoChangeSet *set, PoHealth *health, Batch *batch, PoMessage *message, 
 		po_array_add_uuid(&column[3], &result->flight->message_id);
 	}
 	rows = po_exec_rows(&insert_ids, NULL, column);
+	early = palloc(Max(rows, 1) * sizeof(Early));
 	for (uint64 r = 0; r < rows; r++)
 	{
+		Early	   *e = &early[n];
 		pg_uuid_t	message_id;
-		pg_uuid_t  *receipt_id = palloc(sizeof(pg_uuid_t));
 		char	   *status = po_column_text(r, 3);
-		PoReport	report = {.error_code = po_column_text(r, 4)};
-		PoCause		cause = {0};
-		PoMessageStatus previous;
-		Landing	   *result;
-		PoMessage  *m;
 
 		(void) po_column_uuid(r, 2, &message_id);
-		m = po_find_message(message, nmessages, po_column_text(r, 1), &message_id);
-		if (status == NULL || m == NULL)
+		e->message = po_find_message(message, nmessages, po_column_text(r, 1), &message_id);
+		if (status == NULL || e->message == NULL)
 			continue;
-		if (po_column_uuid(r, 5, receipt_id))
-			cause.receipt_id = receipt_id;
-		report.status = po_message_status_from_name(status);
-		result = find_result(batch, m);
-		cause.source = result->account->profile->provider;
-		apply_early(set, batch, result, m, &report, &cause);
-		previous = m->status;
-		if (po_message_report(set, m, &report, &cause))
-			po_note_report(health, result->account, m, &report, previous);
+		e->report.status = po_message_status_from_name(status);
+		e->report.error_code = po_column_text(r, 4);
+		e->has_receipt = po_column_uuid(r, 5, &e->receipt_id);
+		n++;
+	}
+	/* Statements that follow from one would take the rows of the others away. */
+	for (int i = 0; i < n; i++)
+	{
+		Early	   *e = &early[i];
+		Landing    *result = find_result(batch, e->message);
+		PoMessageStatus previous = e->message->status;
+		PoCause		cause = {
+			.source = result->account->profile->provider,
+			.receipt_id = e->has_receipt ? &e->receipt_id : NULL
+		};
+
+		apply_early(set, batch, result, e->message, &e->report, &cause);
+		if (po_message_report(set, e->message, &e->report, &cause))
+			po_note_report(health, result->account, e->message, &e->report, previous);
 	}
 	if (batch->again)
 		ereport(ERROR,
