@@ -344,22 +344,28 @@ read_next_due(TimestampTz since)
 	return work;
 }
 
-/* Until something is due, an answer comes, or somebody sets the latch. */
+/*
+ * Until something is due, an answer is there, or somebody sets the latch.  What
+ * libcurl has to do before there is an answer is done here.
+ */
 static void
 wait(long wait_ms)
 {
 	int			events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
+	TimestampTz until = GetCurrentTimestamp() + wait_ms * (int64) 1000;
+	int			rc = 0;
 
-	if (po_sender_busy() > 0)
+	while (po_sender_busy() > 0 && wait_ms > 0 && (rc & WL_LATCH_SET) == 0)
 	{
 		long		timeout = po_http_timeout_ms();
 
-		if (timeout >= 0)
-			wait_ms = Min(wait_ms, timeout);
-		(void) WaitLatchOrSocket(MyLatch, events | WL_SOCKET_READABLE, po_http_fd(), wait_ms,
-								 PG_WAIT_EXTENSION);
+		rc = WaitLatchOrSocket(MyLatch, events | WL_SOCKET_READABLE, po_http_fd(),
+							   timeout < 0 ? wait_ms : Min(wait_ms, timeout), PG_WAIT_EXTENSION);
+		if (po_sender_collect())
+			break;
+		wait_ms = Min(wait_ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until));
 	}
-	else
+	if (po_sender_busy() == 0)
 		(void) WaitLatch(MyLatch, events, wait_ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 }

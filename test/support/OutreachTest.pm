@@ -115,6 +115,25 @@ our @EXPORT = (
 my $top = abs_path(dirname(__FILE__) . '/../..');
 my @shims;
 
+# A psql that cannot connect ends without reading what it is given. That is a
+# connection that failed (2), as where it was quicker, and not the end of the test.
+{
+	no warnings 'redefine';
+	my $psql = \&PostgreSQL::Test::Cluster::psql;
+	*PostgreSQL::Test::Cluster::psql = sub {
+		my ($node, $db, $sql, %opt) = @_;
+		my $list = wantarray;
+		my @result;
+		local $SIG{PIPE} = 'IGNORE';
+		eval { @result = $list ? $psql->(@_) : scalar $psql->(@_); 1 } or do
+		{
+			die $@ if $@ !~ /Broken pipe/ || $opt{on_error_die};
+			@result = (2, '', 'psql: error: it did not read its input');
+		};
+		return $list ? @result : $result[0];
+	};
+}
+
 # ---------------------------------------------------------------- clusters
 
 sub new_cluster
@@ -187,13 +206,21 @@ sub _psql
 	  . _literal($opt{tenant})
 	  . ") \\g /dev/null\n$sql;\nCOMMIT;\n"
 	  if defined $opt{tenant};
-	IPC::Run::run(
-		[
-			'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose',
-			'-f', '-', '-d', connstr($node, $opt{db}, $opt{user})
-		],
-		'<' => \$sql, '>' => \$out, '2>' => \$err);
-	my $rc = $?;
+	local $SIG{PIPE} = 'IGNORE';
+	my $rc = eval {
+		IPC::Run::run(
+			[
+				'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose',
+				'-f', '-', '-d', connstr($node, $opt{db}, $opt{user})
+			],
+			'<' => \$sql, '>' => \$out, '2>' => \$err);
+		$?;
+	};
+	if (!defined $rc)
+	{
+		die $@ if $@ !~ /Broken pipe/;
+		($rc, $err) = (2 << 8, 'psql: error: it did not read its input');
+	}
 	chomp $out;
 	return ($rc, $out, $err);
 }

@@ -55,9 +55,7 @@ sub text
 
 sub back
 {
-	# a psql that cannot connect does not read what it is given
-	local $SIG{PIPE} = 'IGNORE';
-	return wait_until(sub { eval { ($node->psql('postgres', 'SELECT 1', timeout => 10))[0] == 0 } }, 'the server to be back');
+	return wait_until(sub { ($node->psql('postgres', 'SELECT 1', timeout => 10))[0] == 0 }, 'the server to be back');
 }
 
 sub worker { return value("SELECT pid FROM pg_stat_activity WHERE backend_type = 'outreach worker' AND datname = 'postgres'"); }
