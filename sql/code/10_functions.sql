@@ -100,7 +100,7 @@ COMMENT ON FUNCTION outreach.ingest_webhooks(jsonb[]) IS 'Takes many webhooks in
 CREATE FUNCTION outreach.process_payloads(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS int
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-	SET enable_sort = off SET enable_bitmapscan = off
+	SET enable_bitmapscan = off
 	AS 'MODULE_PATHNAME', 'po_process_payloads';
 COMMENT ON FUNCTION outreach.process_payloads(int, timestamptz) IS 'Processes payloads that are due: deferred ones, and those whose processing failed.';
 
@@ -137,7 +137,7 @@ COMMENT ON FUNCTION outreach.cancel_timer(text, text, text, text) IS 'Cancels a 
 CREATE FUNCTION outreach.fire_timers(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS bigint[]
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-	SET enable_sort = off SET enable_bitmapscan = off
+	SET enable_bitmapscan = off
 	AS 'MODULE_PATHNAME', 'po_fire_timers';
 COMMENT ON FUNCTION outreach.fire_timers(int, timestamptz) IS 'Fires timers that are due; returns how many milliseconds each was late.';
 

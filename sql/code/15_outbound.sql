@@ -48,7 +48,7 @@ COMMENT ON FUNCTION outreach.resolve_message(text, uuid, text, text, int) IS 'No
 CREATE FUNCTION outreach.claim_messages(since timestamptz DEFAULT '-infinity') RETURNS int
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-	SET enable_sort = off SET enable_bitmapscan = off
+	SET enable_bitmapscan = off
 	AS 'MODULE_PATHNAME', 'po_claim_messages';
 COMMENT ON FUNCTION outreach.claim_messages(timestamptz) IS 'Claims due messages for this background worker to send; not for callers.';
 
@@ -61,7 +61,7 @@ COMMENT ON FUNCTION outreach.record_deliveries() IS 'Records the answers that th
 CREATE FUNCTION outreach.settle_messages() RETURNS int
 	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-	SET enable_sort = off SET enable_bitmapscan = off
+	SET enable_bitmapscan = off
 	AS 'MODULE_PATHNAME', 'po_settle_messages';
 COMMENT ON FUNCTION outreach.settle_messages() IS 'Takes over from dead workers and settles messages of unknown outcome; not for callers.';
 
