@@ -175,13 +175,11 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 	{
 		int			i = position[po_column_int(r, 1) - 1];
 		PoWebhook  *w = webhook[i];
-		char	   *channel = po_column_text(r, 5);
 
 		(void) po_column_uuid(r, 2, &w->message_id);
 		w->message_lead = po_column_text(r, 3);
 		account[i] = po_column_text(r, 4);
-		w->message_phone = strcmp(channel, "sms") == 0 || strcmp(channel, "call") == 0
-			? po_column_text(r, 6) : NULL;
+		w->message_phone = po_goes_to_phone(po_column_text(r, 5)) ? po_column_text(r, 6) : NULL;
 	}
 	for (int i = 0; i < n; i++)
 	{

@@ -89,10 +89,8 @@ typedef struct PoChangeSet
 	int			max_timers;
 } PoChangeSet;
 
-/* What a statement that locks leads has to select from outreach.leads l. */
-#define PO_LEAD_COLUMNS \
-	"l.tenant_id, l.lead_id, l.phone, l.state::text, l.version, l.last_activity_at," \
-	" l.email IS NOT NULL, l.has_timers, l.assigned_agent, l.business_phone"
+/* What a statement that locks phones has to select from outreach.phones p. */
+#define PO_PHONE_COLUMNS "p.tenant_id, p.phone, p.consent::text"
 
 /* A (tenant, phone) pair; arrays of them are sorted and without repetitions. */
 typedef struct PoPhoneKey
@@ -114,7 +112,7 @@ extern void po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n);
 extern void po_lock_free_leads(PoChangeSet *set, const PoLeadKey *key, int n);
-extern void po_read_leads(PoChangeSet *set, uint64 n);
+extern void po_read_phones(PoChangeSet *set, uint64 n);
 extern PoLead *po_require_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id);
 
 extern PoLead *po_find_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id);

@@ -22,6 +22,11 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+/* What a statement that locks leads has to select from outreach.leads l. */
+#define LEAD_COLUMNS \
+	"l.tenant_id, l.lead_id, l.phone, l.state::text, l.version, l.last_activity_at," \
+	" l.email IS NOT NULL, l.has_timers, l.assigned_agent, l.business_phone"
+
 static PoRowsPlan lock_phones = {
 	.name = "phones.lock",
 	.expect = SPI_OK_INSERT_RETURNING,
@@ -29,7 +34,7 @@ static PoRowsPlan lock_phones = {
 	" SELECT u.tenant_id, u.phone FROM",
 	.columns = "tenant_id, phone",
 	.after = "ON CONFLICT (tenant_id, phone) DO UPDATE SET phone = EXCLUDED.phone"
-	" RETURNING p.tenant_id, p.phone, p.consent::text",
+	" RETURNING " PO_PHONE_COLUMNS,
 	.ncolumns = 2,
 	.element = {TEXTOID, TEXTOID}
 };
@@ -37,7 +42,7 @@ static PoRowsPlan lock_phones = {
 static PoRowsPlan lock_leads = {
 	.name = "leads.lock",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT " PO_LEAD_COLUMNS " FROM",
+	.before = "SELECT " LEAD_COLUMNS " FROM",
 	.columns = "tenant_id, phone",
 	.after = "JOIN outreach.leads l ON l.tenant_id = u.tenant_id AND l.phone = u.phone"
 	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l",
@@ -48,7 +53,7 @@ static PoRowsPlan lock_leads = {
 static PoRowsPlan lock_leads_by_id = {
 	.name = "leads.lock_by_id",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT " PO_LEAD_COLUMNS " FROM (SELECT DISTINCT s.tenant_id, s.lead_id FROM",
+	.before = "SELECT " LEAD_COLUMNS " FROM (SELECT DISTINCT s.tenant_id, s.lead_id FROM",
 	.columns = "tenant_id, lead_id, phone",
 	.after = "CROSS JOIN LATERAL (SELECT u.tenant_id, u.lead_id UNION ALL"
 	" SELECT o.tenant_id, o.lead_id FROM outreach.leads o"
@@ -62,7 +67,7 @@ static PoRowsPlan lock_leads_by_id = {
 static PoRowsPlan lock_free_leads = {
 	.name = "leads.lock_free",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT " PO_LEAD_COLUMNS " FROM (SELECT DISTINCT tenant_id, lead_id FROM",
+	.before = "SELECT " LEAD_COLUMNS " FROM (SELECT DISTINCT tenant_id, lead_id FROM",
 	.columns = "tenant_id, lead_id",
 	.after = ") d JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id"
 	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l SKIP LOCKED",
@@ -73,7 +78,7 @@ static PoRowsPlan lock_free_leads = {
 static PoPlan lock_lead = {
 	.name = "leads.lock_one",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT " PO_LEAD_COLUMNS " FROM outreach.leads l"
+	.sql = "SELECT " LEAD_COLUMNS " FROM outreach.leads l"
 	" WHERE l.tenant_id = $1 AND l.lead_id = $2 FOR NO KEY UPDATE",
 	.nargs = 2,
 	.argtype = {TEXTOID, TEXTOID}
@@ -151,6 +156,23 @@ phone_key_rows(const PoRowsPlan *plan, const PoPhoneKey *key, int n, PoArray col
 }
 
 /*
+ * po_read_phones takes over the n rows of PO_PHONE_COLUMNS that the last statement
+ * locked, in the order of their keys.
+ */
+void
+po_read_phones(PoChangeSet *set, uint64 n)
+{
+	set->phone = palloc0(Max(n, 1) * sizeof(PoPhone));
+	set->nphones = n;
+	for (uint64 i = 0; i < n; i++)
+	{
+		set->phone[i].tenant_id = po_column_text(i, 1);
+		set->phone[i].phone = po_column_text(i, 2);
+		set->phone[i].consent = po_consent_from_name(po_column_text(i, 3));
+	}
+}
+
+/*
  * po_lock_phones locks the rows of the phones, making those that are missing.
  * To be called at most once a set, before any lead is locked, with sorted keys.
  */
@@ -161,25 +183,13 @@ po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 
 	Assert(set->nphones == 0 && set->nleads == 0);
 	phone_key_rows(&lock_phones, key, n, column);
-	set->nphones = po_exec_rows(&lock_phones, NULL, column);
-	set->phone = palloc0(Max(n, 1) * sizeof(PoPhone));
 	/* Rows come back in the order they went in. */
-	for (int i = 0; i < set->nphones; i++)
-	{
-		char	   *consent = po_column_text(i, 3);
-
-		set->phone[i].tenant_id = po_column_text(i, 1);
-		set->phone[i].phone = po_column_text(i, 2);
-		set->phone[i].consent = po_consent_from_name(consent);
-	}
+	po_read_phones(set, po_exec_rows(&lock_phones, NULL, column));
 }
 
-/*
- * po_read_leads takes over the n rows of PO_LEAD_COLUMNS that the last
- * statement locked.
- */
-void
-po_read_leads(PoChangeSet *set, uint64 n)
+/* Takes over the n rows of LEAD_COLUMNS that the last statement locked. */
+static void
+read_leads(PoChangeSet *set, uint64 n)
 {
 	set->max_leads = Max(n, 1);
 	set->lead = palloc0(set->max_leads * sizeof(PoLead));
@@ -212,7 +222,7 @@ po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 
 	Assert(set->nleads == 0);
 	phone_key_rows(&lock_leads, key, n, column);
-	po_read_leads(set, po_exec_rows(&lock_leads, NULL, column));
+	read_leads(set, po_exec_rows(&lock_leads, NULL, column));
 }
 
 /*
@@ -231,7 +241,7 @@ po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n)
 		po_array_add_text(&column[1], key[i].lead_id);
 		po_array_add_text(&column[2], key[i].phone);
 	}
-	po_read_leads(set, po_exec_rows(&lock_leads_by_id, NULL, column));
+	read_leads(set, po_exec_rows(&lock_leads_by_id, NULL, column));
 }
 
 /*
@@ -250,7 +260,7 @@ po_lock_free_leads(PoChangeSet *set, const PoLeadKey *key, int n)
 		po_array_add_text(&column[0], key[i].tenant_id);
 		po_array_add_text(&column[1], key[i].lead_id);
 	}
-	po_read_leads(set, po_exec_rows(&lock_free_leads, NULL, column));
+	read_leads(set, po_exec_rows(&lock_free_leads, NULL, column));
 }
 
 /*
@@ -262,7 +272,7 @@ po_require_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id)
 	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(lead_id)};
 
 	Assert(set->nleads == 0);
-	po_read_leads(set, po_exec(&lock_lead, args, NULL));
+	read_leads(set, po_exec(&lock_lead, args, NULL));
 	if (set->nleads == 0)
 		ereport(ERROR,
 				(errcode(PO_ERRCODE_UNKNOWN_LEAD),

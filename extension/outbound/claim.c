@@ -46,7 +46,7 @@ static PoPlan select_stops = {
 static PoRowsPlan lock_phones = {
 	.name = "claim.phones",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT p.tenant_id, p.phone, p.consent::text FROM",
+	.before = "SELECT " PO_PHONE_COLUMNS " FROM",
 	.columns = "tenant_id, phone",
 	.after = "JOIN outreach.phones p ON p.tenant_id = u.tenant_id AND p.phone = u.phone"
 	" ORDER BY p.tenant_id, p.phone FOR SHARE OF p SKIP LOCKED",
@@ -113,12 +113,6 @@ read_stops(PoClaim *claim)
 	}
 }
 
-static bool
-goes_to_phone(const PoCandidate *candidate)
-{
-	return strcmp(candidate->channel, "sms") == 0 || strcmp(candidate->channel, "call") == 0;
-}
-
 static void
 add_phones(PoArray column[2], const PoPhoneKey *key, int n)
 {
@@ -139,21 +133,14 @@ lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
 
 	for (int i = 0; i < claim->n; i++)
 	{
-		if (!goes_to_phone(&claim->candidate[i]))
+		if (!po_goes_to_phone(claim->candidate[i].channel))
 			continue;
 		key[n].tenant_id = claim->candidate[i].key.tenant_id;
 		key[n++].phone = claim->candidate[i].phone;
 	}
 	n = po_phone_keys_sort(key, n);
 	add_phones(column, key, n);
-	phones->nphones = po_exec_rows(&lock_phones, NULL, column);
-	phones->phone = palloc0(Max(phones->nphones, 1) * sizeof(PoPhone));
-	for (int i = 0; i < phones->nphones; i++)
-	{
-		phones->phone[i].tenant_id = po_column_text(i, 1);
-		phones->phone[i].phone = po_column_text(i, 2);
-		phones->phone[i].consent = po_consent_from_name(po_column_text(i, 3));
-	}
+	po_read_phones(phones, po_exec_rows(&lock_phones, NULL, column));
 	if (phones->nphones == n)
 		return;
 	add_phones(column, key, n);
@@ -183,17 +170,16 @@ lock_and_judge(PoClaim *claim, PoChangeSet *set)
 	for (int i = 0; i < claim->n; i++)
 	{
 		PoCandidate  *c = &claim->candidate[i];
-		PoPhone    *phone = goes_to_phone(c) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
+		PoPhone    *phone = po_goes_to_phone(c->channel) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
 		PoLead	   *locked = po_find_lead(set, c->key.tenant_id, c->lead_id);
 		PoGuardInput input = {
-			.channel = c->channel,
 			.phone = c->phone,
 			.consent = phone != NULL ? phone->consent : PO_CONSENT_UNKNOWN,
 			.lead_state = locked != NULL ? locked->state : PO_STATE_SUPPRESSED,
 			.stop = stop_of(claim, c)
 		};
 
-		c->locked = locked != NULL && (phone != NULL || !goes_to_phone(c));
+		c->locked = locked != NULL && (phone != NULL || !po_goes_to_phone(c->channel));
 		c->stop = input.stop;
 		c->result = po_judge(&input, PO_AT_CLAIM);
 	}
@@ -263,7 +249,7 @@ send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
 
 	flight->message_id = message->message_id;
 	flight->lead_id = pstrdup(message->lead_id);
-	flight->phone = goes_to_phone(candidate) ? pstrdup(message->phone) : NULL;
+	flight->phone = po_goes_to_phone(candidate->channel) ? pstrdup(message->phone) : NULL;
 	flight->from_phone = message->from_phone != NULL ? pstrdup(message->from_phone) : NULL;
 	flight->fence = message->fence + 1;
 	flight->attempt = message->attempts + 1;

@@ -189,7 +189,7 @@ read_senders(PoSending *sending)
 	};
 	const char *nulls = account != NULL ? "   " : "  n";
 
-	sending->to_phone = strcmp(request->channel, "sms") == 0 || strcmp(request->channel, "call") == 0;
+	sending->to_phone = po_goes_to_phone(request->channel);
 	if (!sending->to_phone)
 	{
 		if (po_exec(&select_account, args, nulls) == 0)
@@ -339,7 +339,6 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 	const char *account = number != NULL ? number->account : sending->account;
 	bool		ucs2;
 	PoGuardInput input = {
-		.channel = request->channel,
 		.consent = sending->to_phone ? draft->consent : PO_CONSENT_UNKNOWN,
 		.lead_state = draft->state
 	};

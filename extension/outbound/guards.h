@@ -25,7 +25,6 @@ typedef enum PoGuardMoment
 /* All that guards may look at. */
 typedef struct PoGuardInput
 {
-	const char *channel;
 	const char *phone;			/* NULL: the lead has none that is valid */
 	PoConsent	consent;
 	PoState		lead_state;

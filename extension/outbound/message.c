@@ -29,7 +29,7 @@ static const char *const status_name[] = {
 		.name = "messages.lock" how, \
 		.expect = SPI_OK_SELECT, \
 		.before = "SELECT m.tenant_id, m.message_id, m.lead_id, m.account, m.from_phone, m.phone," \
-		" m.channel, m.status::text, m.fence, m.attempts, m.failures, m.ambiguous_since, m.send_at," \
+		" m.channel, m.status::text, m.fence, m.attempts, m.failures, m.ambiguous_since," \
 		" m.due_at, m.sent_at, m.provider_message_id, m.error_code, m.last_error, m.owner, m.held_by FROM", \
 		.columns = "tenant_id, message_id", \
 		.after = "JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id" \
@@ -85,6 +85,16 @@ static PoRowsPlan end_deliveries = {
 	.ncolumns = 4,
 	.element = {TEXTOID, UUIDOID, INT4OID, TEXTOID}
 };
+
+/*
+ * po_goes_to_phone tells whether what leaves in a channel goes to a phone, whose
+ * consent and lock count.
+ */
+bool
+po_goes_to_phone(const char *channel)
+{
+	return strcmp(channel, "sms") == 0 || strcmp(channel, "call") == 0;
+}
 
 /*
  * po_message_status_name returns the name of a status.
@@ -154,15 +164,14 @@ po_lock_messages(const PoMessageKey *key, int n, bool wait, PoMessage **message)
 		m->attempts = po_column_int(i, 10);
 		m->failures = po_column_int(i, 11);
 		m->ambiguous_since = column_time_or_end(i, 12);
-		m->send_at = po_column_time(i, 13);
-		m->due_at = column_time_or_end(i, 14);
-		m->sent_at = column_time_or_end(i, 15);
-		m->provider_message_id = po_column_text(i, 16);
-		m->error_code = po_column_text(i, 17);
-		m->last_error = po_column_text(i, 18);
-		owner = po_column(i, 19, &isnull);
+		m->due_at = column_time_or_end(i, 13);
+		m->sent_at = column_time_or_end(i, 14);
+		m->provider_message_id = po_column_text(i, 15);
+		m->error_code = po_column_text(i, 16);
+		m->last_error = po_column_text(i, 17);
+		owner = po_column(i, 18, &isnull);
 		m->owner = isnull ? 0 : DatumGetInt64(owner);
-		m->held_by = po_column_text(i, 20);
+		m->held_by = po_column_text(i, 19);
 	}
 	return found;
 }

@@ -47,7 +47,6 @@ typedef struct PoMessage
 	int			attempts;
 	int			failures;
 	TimestampTz ambiguous_since;	/* DT_NOEND: no outcome is unknown */
-	TimestampTz send_at;
 	TimestampTz due_at;			/* DT_NOEND: nothing is to be done */
 	TimestampTz sent_at;		/* DT_NOEND: not accepted yet */
 	const char *provider_message_id;
@@ -68,6 +67,7 @@ typedef struct PoReport
 	const char *error_code;
 } PoReport;
 
+extern bool po_goes_to_phone(const char *channel);
 extern const char *po_message_status_name(PoMessageStatus status);
 extern PoMessageStatus po_message_status_from_name(const char *name);
 

@@ -328,7 +328,7 @@ apply_early(PoChangeSet *set, Batch *batch, Landing *result, const PoMessage *me
 	PoPhone    *phone;
 
 	if ((effect != PO_EFFECT_OPTS_OUT && effect != PO_EFFECT_BAD_PHONE) || message->phone == NULL ||
-		(strcmp(message->channel, "sms") != 0 && strcmp(message->channel, "call") != 0))
+		!po_goes_to_phone(message->channel))
 		return;
 	phone = po_find_phone(set, message->tenant_id, message->phone);
 	if (phone != NULL)
