@@ -68,7 +68,17 @@ CREATE TABLE outreach.provider_profiles (
 	CHECK (connect_timeout_ms BETWEEN 1 AND 60000 AND timeout_ms BETWEEN 1 AND 120000),
 	CHECK (max_in_flight BETWEEN 1 AND 10000 AND breaker_failures OPERATOR(pg_catalog.>) 0),
 	CHECK (cardinality(retry_delays) BETWEEN 0 AND 20 AND array_position(retry_delays, NULL) IS NULL),
-	CHECK (settle OPERATOR(pg_catalog.>=) '0'::interval AND breaker_pause OPERATOR(pg_catalog.>) '0'::interval)
+	-- All profiles are read together: one that cannot be read would keep every
+	-- tenant from sending.
+	CHECK (settle BETWEEN '0'::interval AND '1 day'::interval AND breaker_pause BETWEEN '1 millisecond'::interval AND '1 day'::interval),
+	CHECK (idempotency_life BETWEEN '0'::interval AND '10 years'::interval),
+	CHECK ('0'::interval OPERATOR(pg_catalog.<=) ALL (retry_delays) AND '30 days'::interval OPERATOR(pg_catalog.>=) ALL (retry_delays)),
+	CHECK (array_position(id_path, NULL) IS NULL AND array_position(accepted_path, NULL) IS NULL
+		   AND array_position(code_path, NULL) IS NULL AND array_position(error_path, NULL) IS NULL),
+	CHECK (lookup IS NULL OR (jsonb_path_match(lookup, 'strict $.url.type() == "string" && $.list.type() == "array"'
+			   ' && $.id.type() == "array" && $.body.type() == "array" && $.lag.type() == "string"')
+		   AND NOT jsonb_path_exists(lookup, '$.*[*] ? (@.type() != "string")')
+		   AND jsonb_extract_path_text(lookup, 'lag')::interval BETWEEN '0'::interval AND '1 day'::interval) IS TRUE)
 );
 COMMENT ON TABLE outreach.provider_profiles IS 'How messages are handed to a provider: request, answer, limits. A tenant''s row replaces the row of ''*'' of the same name.';
 COMMENT ON COLUMN outreach.provider_profiles.url IS 'Template; the scheme and host may be replaced by an account''s base_url.';
@@ -97,6 +107,7 @@ CREATE TABLE outreach.provider_verdicts (
 	PRIMARY KEY (tenant_id, profile, http_status, code),
 	CHECK (verdict OPERATOR(pg_catalog.=) ANY ('{sent,retry,later,midnight_pacific,failed,unknown}'::text[])),
 	CHECK (effect OPERATOR(pg_catalog.=) ANY ('{opt_out,stop_number,stop_account,bad_phone}'::text[])),
+	CHECK (delay BETWEEN '0'::interval AND '30 days'::interval AND max_attempts OPERATOR(pg_catalog.>) 0),
 	CHECK (http_status OPERATOR(pg_catalog.~) '^([1-5][0-9][0-9]|[1-5]xx|\*)$')
 );
 COMMENT ON TABLE outreach.provider_verdicts IS 'What a provider''s answer, or the error code of its status callback, means for a message.';

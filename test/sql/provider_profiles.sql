@@ -21,3 +21,35 @@ SELECT left(text, 20) AS begins, s.* FROM (VALUES (1, ''), (2, 'hello'), (3, rep
 	(7, repeat('€', 80)), (8, repeat('€', 81)), (9, repeat('я', 70)), (10, repeat('я', 71)), (11, repeat('я', 134)), (12, repeat('я', 135)),
 	(13, repeat(U&'\+01F600', 35)), (14, repeat(U&'\+01F600', 36)), (15, 'it’s')) AS v(n, text), outreach.count_segments(text) AS s ORDER BY n;
 SELECT outreach.count_segments(NULL);
+
+-- What cannot be read would keep every tenant from sending: it is refused where it is written.
+CREATE FUNCTION pg_temp.try_profile(changes jsonb) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	BEGIN
+		INSERT INTO outreach.provider_profiles
+		SELECT (jsonb_populate_record(p, jsonb_build_object('tenant_id', 'team_bounds', 'profile', md5(changes::text)) || changes)).*
+		  FROM outreach.provider_profiles p WHERE p.tenant_id = '*' AND p.profile = 'twilio_sms';
+	EXCEPTION WHEN OTHERS THEN
+		RETURN 'refused: ' || SQLSTATE;
+	END;
+	PERFORM outreach.send_message('team_bounds_other', 'lead_1', 'hello', channel => 'webhook');
+	RETURN 'taken, and others go on';
+EXCEPTION WHEN OTHERS THEN
+	RETURN 'others cannot send: ' || SQLSTATE;
+END $$;
+SELECT outreach.create_tenant('team_bounds_other', 'other') IS NOT NULL AS tenant,
+	outreach.create_account('team_bounds_other', 'hook', 'generic_json', 'a-secret', base_url => 'https://hooks.example.com') AS account,
+	(outreach.create_lead('team_bounds_other', 'lead_1')).created;
+SELECT changes, pg_temp.try_profile(changes) FROM (VALUES
+	('{"lookup": {"url": "x", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "1 minute"}}'::jsonb),
+	('{"lookup": {"url": "x", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "soon"}}'),
+	('{"lookup": {"url": "x", "list": {"a": 1}, "id": ["b"], "body": ["c"], "lag": "1 minute"}}'),
+	('{"lookup": {"url": "x", "list": ["a"], "id": "b", "body": ["c"], "lag": "1 minute"}}'),
+	('{"lookup": {"url": "x", "list": [null], "id": ["b"], "body": ["c"], "lag": "1 minute"}}'),
+	('{"lookup": {"url": "x"}}'),
+	('{"id_path": [null]}'),
+	('{"settle": "100000000 years"}'),
+	('{"breaker_pause": "100000 years"}'),
+	('{"retry_delays": ["-1 minute"]}'),
+	('{"retry_delays": ["100000000 years"]}'),
+	('{"idempotency_header": "X-Key", "idempotency_life": "100000000 years"}')) AS c (changes);
