@@ -37,8 +37,9 @@ DECLARE
 	role_name text;
 	existing pg_roles;
 BEGIN
-	FOREACH role_name IN ARRAY ARRAY['outreach_owner', 'outreach_app', 'outreach_ingress',
-									 'outreach_admin', 'outreach_worker'] LOOP
+	FOREACH role_name IN ARRAY ARRAY['outreach_owner', 'outreach_app', 'outreach_tenant_admin',
+									 'outreach_provisioner', 'outreach_admin', 'outreach_ingress',
+									 'outreach_scheduler', 'outreach_worker'] LOOP
 		SELECT * INTO existing FROM pg_roles WHERE rolname OPERATOR(pg_catalog.=) role_name;
 		IF NOT FOUND THEN
 			EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS', role_name);
@@ -54,4 +55,11 @@ BEGIN
 	IF NOT (SELECT r.rolcanlogin FROM pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) 'outreach_worker') THEN
 		ALTER ROLE outreach_worker LOGIN PASSWORD NULL;
 	END IF;
+	-- Whoever administers a tenant uses it too.
+	GRANT outreach_app TO outreach_tenant_admin;
 END $$;
+
+-- Bodies of the API; see 10_functions.sql.
+CREATE SCHEMA outreach_impl;
+REVOKE ALL ON SCHEMA outreach_impl FROM PUBLIC;
+COMMENT ON SCHEMA outreach_impl IS 'Bodies of the functions in outreach; closed to everybody but the engine''s owner.';

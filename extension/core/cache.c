@@ -32,7 +32,7 @@
 #include "utils/rel.h"
 
 static const char *const config_tables[] = {
-	"answer_policies", "classification_rules", "endpoints", "event_types",
+	"administrators", "answer_policies", "classification_rules", "endpoints", "event_types",
 	"lead_transitions", "opt_out_words", "payload_maps", "provider_profiles",
 	"provider_verdicts", "providers", "secrets", "sending_accounts", "tenant_roles", "tenants",
 	"timer_functions", "timer_types", "webhook_kinds"

@@ -28,7 +28,6 @@
 
 #define AAD_BYTES (PO_MAX_ID_BYTES + 64)
 
-/* enter_tenant() runs with its caller's search_path, hence the OPERATOR(). */
 static PoPlan select_secrets = {
 	.name = "secrets.select",
 	.expect = SPI_OK_SELECT,

@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/settings.h"
+#include "core/tenant.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 
@@ -84,12 +85,12 @@ po_define_settings(void)
 							   NULL, NULL, NULL);
 
 	DefineCustomStringVariable("outreach.tenant_id",
-							   "Tenant that the transaction has entered.",
+							   "Tenants that roles have entered in the transaction.",
 							   "Set by outreach.enter_tenant() alone.",
 							   &po_setting_tenant_id, "",
 							   PGC_SUSET,
 							   GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE | GUC_NO_RESET_ALL,
-							   NULL, NULL, NULL);
+							   po_tenant_check, po_tenant_assign, NULL);
 
 	MarkGUCPrefixReserved("outreach");
 }

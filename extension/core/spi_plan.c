@@ -9,8 +9,10 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "core/api.h"
 #include "core/compat.h"
 #include "core/spi_plan.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -20,7 +22,8 @@
 
 /*
  * po_exec runs a saved statement, preparing it first where needed, and returns
- * the number of rows.  nulls is as for SPI_execute_plan.
+ * the number of rows.  nulls is as for SPI_execute_plan.  Row security is part of
+ * a plan: the statements of the engine run as its owner or not at all.
  */
 uint64
 po_exec(PoPlan *plan, Datum *args, const char *nulls)
@@ -28,6 +31,8 @@ po_exec(PoPlan *plan, Datum *args, const char *nulls)
 	MemoryContext context = CurrentMemoryContext;
 	int			rc;
 
+	if (!plan->as_anybody && GetUserId() != po_engine_owner())
+		elog(ERROR, "statement \"%s\" runs outside the engine's functions", plan->name);
 	if (plan->plan == NULL)
 	{
 		SPIPlanPtr	prepared;

@@ -22,6 +22,7 @@ typedef struct PoPlan
 	const char *sql;
 	int			nargs;
 	Oid			argtype[PO_PLAN_MAX_ARGS];
+	bool		as_anybody;		/* not as the engine's owner: it calls the API */
 	SPIPlanPtr	plan;
 } PoPlan;
 

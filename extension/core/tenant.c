@@ -1,16 +1,16 @@
 /*
  * tenant.c
- *	  Which tenant a session acts for.
+ *	  Which tenant a transaction acts for.
  *
- * A transaction enters a tenant through outreach.tenant_id, a setting that only
- * a superuser's SET or enter_tenant() can write; it is local to the transaction
- * and travels to parallel workers as settings do.  Policies read it through
- * current_tenant(), a function of this library, and not with current_setting():
- * in a session that has not loaded the library anybody could make a placeholder
- * of that name.
+ * The setting outreach.tenant_id holds pairs of a role and the tenant that it has
+ * entered; only enter_tenant() and superusers can write it.  A pair counts for
+ * code that runs as that role: who calls a function of another role does not
+ * lend it his tenant, nor the other way round.  As a setting it is local to the
+ * transaction, undone with a subtransaction, and known to parallel workers.
  *
- * Functions that take a tenant as argument ask po_require_tenant.  The role that
- * counts is the one the session has outside all SECURITY DEFINER functions.
+ * Policies read it through current_tenant(), a function of this library, and not
+ * with current_setting(): in a session that has not loaded the library anybody
+ * could make a placeholder of that name.
  */
 #include "postgres.h"
 
@@ -18,116 +18,168 @@
 #include <openssl/hmac.h>
 
 #include "catalog/pg_type.h"
+#include "core/api.h"
 #include "core/args.h"
-#include "core/cache.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
+#include "core/rights.h"
 #include "core/secrets.h"
 #include "core/settings.h"
 #include "core/spi_plan.h"
 #include "core/tenant.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define PROOF_MAC_HEX 64
 
-typedef struct TenantRole
+/* One pair of the setting, whose text is ROLE/BYTES/TENANT for each. */
+typedef struct Entered
 {
-	char	   *tenant_id;
 	Oid			role;
-} TenantRole;
+	int			len;			/* of the tenant's id */
+	int			at;				/* where that begins in the text */
+} Entered;
 
-static PoCache role_cache = {.name = "outreach tenant roles"};
-static TenantRole *tenant_role;
-static int	ntenant_roles;
+/* The setting, read; one piece of memory that belongs to it. */
+typedef struct EnteredList
+{
+	int			n;
+	Entered		entry[FLEXIBLE_ARRAY_MEMBER];
+} EnteredList;
 
-static PoPlan select_roles = {
-	.name = "tenant.roles",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT tenant_id, role_name::pg_catalog.text FROM outreach.tenant_roles"
-};
+static const EnteredList *entered = NULL;
 
 static PoPlan select_tenant = {
 	.name = "tenant.known",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT 1 FROM outreach.tenants WHERE tenant_id OPERATOR(pg_catalog.=) $1",
+	.sql = "SELECT 1 FROM outreach.tenants WHERE tenant_id = $1",
 	.nargs = 1,
 	.argtype = {TEXTOID}
 };
 
 PG_FUNCTION_INFO_V1(po_enter_tenant);
 PG_FUNCTION_INFO_V1(po_current_tenant);
-PG_FUNCTION_INFO_V1(po_require_admin_sql);
-PG_FUNCTION_INFO_V1(po_require_acting_for);
 
-static void
-load_roles(void)
+/* Reads one pair and returns how many bytes it has, 0 when it cannot be read. */
+static int
+read_pair(const char *text, int at, Entered *pair)
 {
-	MemoryContext context = po_cache_reset(&role_cache);
-	uint64		n;
+	const char *here = text + at;
+	char	   *end;
+	unsigned long number;
 
-	SPI_connect();
-	n = po_exec(&select_roles, NULL, NULL);
-	tenant_role = MemoryContextAlloc(context, Max(n, 1) * sizeof(TenantRole));
-	ntenant_roles = n;
-	for (uint64 i = 0; i < n; i++)
-	{
-		tenant_role[i].tenant_id = MemoryContextStrdup(context, po_column_text(i, 1));
-		tenant_role[i].role = get_role_oid(po_column_text(i, 2), true);
-	}
-	SPI_finish();
-	po_cache_filled(&role_cache);
+	if (*here < '1' || *here > '9')
+		return 0;
+	number = strtoul(here, &end, 10);
+	if (*end != '/' || end - here > 10 || number > OID_MAX || end[1] < '1' || end[1] > '9')
+		return 0;
+	pair->role = number;
+	here = end + 1;
+	number = strtoul(here, &end, 10);
+	if (*end != '/' || end - here > 3 || number > PO_MAX_ID_BYTES)
+		return 0;
+	pair->len = number;
+	pair->at = end + 1 - text;
+	if (strnlen(end + 1, number) < number)
+		return 0;
+	return pair->at + pair->len - at;
 }
 
-static bool
-is_admin(Oid role)
+/*
+ * po_tenant_check reads the text of the setting: the check hook.
+ */
+bool
+po_tenant_check(char **value, void **extra, GucSource source)
 {
-	Oid			admin = get_role_oid("outreach_admin", true);
+	EnteredList *list;
+	Entered		pair;
+	int			len;
+	int			n = 0;
 
-	return superuser_arg(role) || (OidIsValid(admin) && has_privs_of_role(role, admin));
-}
-
-static bool
-role_is_bound(Oid role, const char *tenant_id)
-{
-	if (is_admin(role))
+	for (int at = 0; (*value)[at] != '\0'; at += len, n++)
+		if ((len = read_pair(*value, at, &pair)) == 0)
+			return false;
+	if (n == 0)
 		return true;
-	if (!po_cache_fresh(&role_cache))
-		load_roles();
-	for (int i = 0; i < ntenant_roles; i++)
-	{
-		if ((strcmp(tenant_role[i].tenant_id, tenant_id) == 0 ||
-			 strcmp(tenant_role[i].tenant_id, "*") == 0) &&
-			OidIsValid(tenant_role[i].role) &&
-			has_privs_of_role(role, tenant_role[i].role))
-			return true;
-	}
-	return false;
+	list = guc_malloc(LOG, offsetof(EnteredList, entry) + n * sizeof(Entered));
+	if (list == NULL)
+		return false;
+	list->n = n;
+	for (int i = 0, at = 0; i < n; i++)
+		at += read_pair(*value, at, &list->entry[i]);
+	*extra = list;
+	return true;
+}
+
+/*
+ * po_tenant_assign takes over what was read: the assign hook.
+ */
+void
+po_tenant_assign(const char *value, void *extra)
+{
+	entered = extra;
+}
+
+/*
+ * po_entered_tenant returns the tenant that a role has entered, palloc'd; NULL
+ * when none.
+ */
+const char *
+po_entered_tenant(Oid role)
+{
+	for (int i = 0; entered != NULL && i < entered->n; i++)
+		if (entered->entry[i].role == role)
+			return pnstrdup(po_setting_tenant_id + entered->entry[i].at, entered->entry[i].len);
+	return NULL;
+}
+
+/*
+ * po_enter_tenant_as notes that a role acts for a tenant, instead of the one that
+ * it may have entered; undone with the transaction, or as the action says.
+ */
+void
+po_enter_tenant_as(Oid role, const char *tenant_id, GucAction action)
+{
+	StringInfoData value;
+
+	initStringInfo(&value);
+	for (int i = 0; entered != NULL && i < entered->n; i++)
+		if (entered->entry[i].role != role)
+			appendStringInfo(&value, "%u/%d/%.*s", entered->entry[i].role, entered->entry[i].len,
+							 entered->entry[i].len, po_setting_tenant_id + entered->entry[i].at);
+	appendStringInfo(&value, "%u/%d/%s", role, (int) strlen(tenant_id), tenant_id);
+	(void) set_config_option("outreach.tenant_id", value.data, PGC_SUSET, PGC_S_SESSION, action, true, 0,
+							 false);
+	pfree(value.data);
 }
 
 static void
-refuse_role(const char *tenant_id)
+refuse_role(Oid role, const char *tenant_id)
 {
 	ereport(ERROR,
 			(errcode(PO_ERRCODE_TENANT_NOT_ALLOWED),
-			 errmsg("role \"%s\" may not act for tenant \"%s\"",
-					GetUserNameFromId(GetOuterUserId(), false), tenant_id),
+			 errmsg("role \"%s\" may not act for tenant \"%s\"", GetUserNameFromId(role, false),
+					tenant_id),
 			 errhint("An administrator can allow it with outreach.grant_tenant().")));
 }
 
-static void
-refuse_other(const char *tenant_id)
+/*
+ * po_require_same_tenant raises an error where the role has entered another one.
+ */
+void
+po_require_same_tenant(Oid role, const char *tenant_id)
 {
-	ereport(ERROR,
-			(errcode(PO_ERRCODE_OTHER_TENANT),
-			 errmsg("the transaction has entered another tenant than \"%s\"", tenant_id),
-			 errhint("Use one transaction a tenant.")));
+	const char *has_entered = po_entered_tenant(role);
+
+	if (has_entered != NULL && strcmp(has_entered, tenant_id) != 0)
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_OTHER_TENANT),
+				 errmsg("the transaction has entered another tenant than \"%s\"", tenant_id),
+				 errhint("Use one transaction a tenant.")));
 }
 
 /* Roles that may act for every tenant may also mistype one. */
@@ -148,36 +200,19 @@ require_known(const char *tenant_id)
 }
 
 /*
- * po_require_tenant raises an error unless the session may act for the tenant
- * and it exists.  Call it in a function that runs as the engine's owner.
+ * po_require_tenant_for raises an error unless the role may act for the tenant
+ * and it exists: it has entered it, or no other and is bound to it.  Needs the
+ * engine's owner as user.
  */
 void
-po_require_tenant(const char *tenant_id)
+po_require_tenant_for(Oid role, const char *tenant_id)
 {
-	if (po_setting_tenant_id[0] != '\0')
-	{
-		if (strcmp(po_setting_tenant_id, tenant_id) != 0)
-			refuse_other(tenant_id);
+	po_require_same_tenant(role, tenant_id);
+	if (po_entered_tenant(role) != NULL)
 		return;
-	}
-	if (!role_is_bound(GetOuterUserId(), tenant_id))
-		refuse_role(tenant_id);
+	if (!po_role_is_bound(role, tenant_id))
+		refuse_role(role, tenant_id);
 	require_known(tenant_id);
-}
-
-/*
- * po_require_admin raises an error unless the session's role administers the
- * engine.
- */
-void
-po_require_admin(void)
-{
-	if (!is_admin(GetOuterUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" may not administer the engine",
-						GetUserNameFromId(GetOuterUserId(), false)),
-				 errhint("Grant it outreach_admin.")));
 }
 
 /*
@@ -228,19 +263,18 @@ proof_is_valid(const char *tenant_id, const char *proof)
 }
 
 /*
- * enter_tenant(tenant_id, proof): SECURITY DEFINER without a SET clause, which
- * would undo the setting when the function returns.
+ * enter_tenant(tenant_id, proof): the caller's role acts for the tenant until the
+ * transaction ends.
  */
 Datum
 po_enter_tenant(PG_FUNCTION_ARGS)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	Oid			caller = po_caller();
 
 	if (strcmp(tenant_id, "*") == 0)
-		refuse_role(tenant_id);
-	if (po_setting_tenant_id[0] != '\0' && strcmp(po_setting_tenant_id, tenant_id) != 0)
-		refuse_other(tenant_id);
-
+		refuse_role(caller, tenant_id);
+	po_require_same_tenant(caller, tenant_id);
 	if (!PG_ARGISNULL(1))
 	{
 		if (!proof_is_valid(tenant_id, text_to_cstring(PG_GETARG_TEXT_PP(1))))
@@ -248,44 +282,24 @@ po_enter_tenant(PG_FUNCTION_ARGS)
 					(errcode(PO_ERRCODE_INVALID_PROOF),
 					 errmsg("the proof for tenant \"%s\" is not valid", tenant_id),
 					 errdetail("It is malformed, expired, or signed with another key.")));
+		require_known(tenant_id);
 	}
-	else if (!role_is_bound(GetOuterUserId(), tenant_id))
-		refuse_role(tenant_id);
-	require_known(tenant_id);
-
-	(void) set_config_option("outreach.tenant_id", tenant_id, PGC_SUSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
+	else
+		po_require_tenant_for(caller, tenant_id);
+	po_enter_tenant_as(caller, tenant_id, GUC_ACTION_LOCAL);
 	PG_RETURN_DATUM(PG_GETARG_DATUM(0));
 }
 
 /*
- * current_tenant(): null while no tenant is entered, so that a policy that
- * compares with it lets no row through.
+ * current_tenant(): what the current role has entered; null while that is none,
+ * so that a policy that compares with it lets no row through.
  */
 Datum
 po_current_tenant(PG_FUNCTION_ARGS)
 {
-	if (po_setting_tenant_id == NULL || po_setting_tenant_id[0] == '\0')
+	const char *tenant_id = po_entered_tenant(GetUserId());
+
+	if (tenant_id == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(po_setting_tenant_id));
-}
-
-/*
- * require_admin(): for functions of the API that are not in C.
- */
-Datum
-po_require_admin_sql(PG_FUNCTION_ARGS)
-{
-	po_require_admin();
-	PG_RETURN_VOID();
-}
-
-/*
- * require_acting_for(tenant_id), for functions that are not in C.
- */
-Datum
-po_require_acting_for(PG_FUNCTION_ARGS)
-{
-	po_require_tenant(po_arg_id(fcinfo, 0, "tenant_id"));
-	PG_RETURN_VOID();
+	PG_RETURN_TEXT_P(cstring_to_text(tenant_id));
 }

@@ -2,8 +2,8 @@
  * lead_api.c
  *	  The SQL functions about leads, consent and events.
  *
- * Each is one statement for its caller and runs as the engine's owner; each
- * asks first whether the session may act for the tenant.
+ * Each is one statement for its caller and runs as the engine's owner, once
+ * core/api.c has found that the caller may act for the tenant.
  */
 #include "postgres.h"
 
@@ -14,7 +14,6 @@
 #include "core/errors.h"
 #include "core/ids.h"
 #include "core/spi_plan.h"
-#include "core/tenant.h"
 #include "fmgr.h"
 #include "lead/change_set.h"
 #include "lead/rules.h"
@@ -70,7 +69,8 @@ static PoPlan select_event_key = {
 
 PG_FUNCTION_INFO_V1(po_api_create_lead);
 PG_FUNCTION_INFO_V1(po_api_transition_lead);
-PG_FUNCTION_INFO_V1(po_api_set_consent);
+PG_FUNCTION_INFO_V1(po_api_opt_out);
+PG_FUNCTION_INFO_V1(po_api_opt_in);
 PG_FUNCTION_INFO_V1(po_api_record_event);
 PG_FUNCTION_INFO_V1(po_api_classify_message);
 PG_FUNCTION_INFO_V1(po_api_normalize_phone);
@@ -110,7 +110,6 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	bool		isnull[3] = {false};
 	bool		created;
 
-	po_require_tenant(tenant_id);
 	if (!PG_ARGISNULL(8) && !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(8)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -180,7 +179,6 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 	Datum		values[5];
 	bool		isnull[5] = {false};
 
-	po_require_tenant(tenant_id);
 	SPI_connect();
 	lead = po_require_lead(&set, tenant_id, lead_id);
 	from = lead->state;
@@ -197,12 +195,9 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 	return po_result_row(fcinfo, values, isnull);
 }
 
-/*
- * opt_out and opt_in: (tenant_id, phone, source, reason, consent), the last one
- * set by the SQL declaration.
- */
-Datum
-po_api_set_consent(PG_FUNCTION_ARGS)
+/* opt_out and opt_in: (tenant_id, phone, source, reason) */
+static Datum
+set_consent(FunctionCallInfo fcinfo, bool opt_out)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	char	   *phone = require_phone(po_arg_required(fcinfo, 1, "phone"));
@@ -210,7 +205,6 @@ po_api_set_consent(PG_FUNCTION_ARGS)
 		.source = po_arg_required(fcinfo, 2, "source"),
 		.reason = po_arg_text(fcinfo, 3, "reason")
 	};
-	bool		opt_out = PG_GETARG_BOOL(4);
 	PoChangeSet set = {0};
 	PoPhoneKey	key = {tenant_id, phone};
 	Datum		values[4];
@@ -218,7 +212,6 @@ po_api_set_consent(PG_FUNCTION_ARGS)
 	int			suppressed = 0;
 	bool		changed;
 
-	po_require_tenant(tenant_id);
 	SPI_connect();
 	po_lock_phones(&set, &key, 1);
 	po_lock_leads_of_phones(&set, &key, 1);
@@ -235,6 +228,24 @@ po_api_set_consent(PG_FUNCTION_ARGS)
 	values[2] = BoolGetDatum(changed);
 	values[3] = Int32GetDatum(suppressed);
 	return po_result_row(fcinfo, values, isnull);
+}
+
+/*
+ * opt_out(tenant_id, phone, source, reason)
+ */
+Datum
+po_api_opt_out(PG_FUNCTION_ARGS)
+{
+	return set_consent(fcinfo, true);
+}
+
+/*
+ * opt_in(tenant_id, phone, source, reason)
+ */
+Datum
+po_api_opt_in(PG_FUNCTION_ARGS)
+{
+	return set_consent(fcinfo, false);
 }
 
 /*
@@ -256,7 +267,6 @@ po_api_record_event(PG_FUNCTION_ARGS)
 	bool		isnull[2] = {false};
 	bool		duplicate = false;
 
-	po_require_tenant(tenant_id);
 	if (dedupe_key != NULL && strlen(dedupe_key) > 512)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -312,7 +322,6 @@ po_api_classify_message(PG_FUNCTION_ARGS)
 	Datum		values[5] = {0};
 	bool		isnull[5];
 
-	po_require_tenant(tenant_id);
 	rules = po_tenant_rules(tenant_id);
 	po_text_read(&text, body ? body : "", body ? strlen(body) : 0);
 	action = action_name[po_match_consent(&rules->words, &text, &word)];

@@ -8,7 +8,6 @@
 #include "core/args.h"
 #include "core/compat.h"
 #include "core/spi_plan.h"
-#include "core/tenant.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
 #include "lead/change_set.h"
@@ -42,7 +41,6 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 	Datum		values[3];
 	bool		isnull[3] = {false};
 
-	po_require_tenant(timer.tenant_id);
 	type = po_timer_type(timer.tenant_id, timer.timer_type);
 	if (type == NULL && timer.action_payload == NULL)
 		ereport(ERROR,
@@ -106,7 +104,6 @@ po_api_cancel_timer(PG_FUNCTION_ARGS)
 	PoChangeSet set = {0};
 	int			n;
 
-	po_require_tenant(cancel.tenant_id);
 	SPI_connect();
 	(void) po_require_lead(&set, cancel.tenant_id, cancel.lead_id);
 	n = po_cancel_timers(&cancel, 1);

@@ -2,8 +2,8 @@
  * outbound_api.c
  *	  The SQL functions about messages.
  *
- * Each is one statement for its caller and runs as the engine's owner; each
- * asks first whether the session may act for the tenant.
+ * Each is one statement for its caller and runs as the engine's owner, once
+ * core/api.c has found that the caller may act for the tenant.
  */
 #include "postgres.h"
 
@@ -13,7 +13,6 @@
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/spi_plan.h"
-#include "core/tenant.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -87,7 +86,6 @@ read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("options must be an object")));
-	po_require_tenant(request->tenant_id);
 }
 
 static void
@@ -257,7 +255,6 @@ po_api_cancel_message(PG_FUNCTION_ARGS)
 	Datum		values[3];
 	bool		isnull[3] = {false};
 
-	po_require_tenant(tenant_id);
 	SPI_connect();
 	message = require_message(&set, tenant_id, &message_id);
 	cancelled = message->status < PO_MESSAGE_SENDING;
@@ -311,7 +308,6 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("outcome must be sent, failed or retry")));
-	po_require_tenant(tenant_id);
 	SPI_connect();
 	message = require_message(&set, tenant_id, &message_id);
 	/* Before its time an unknown one may yet be accepted. */

@@ -13,6 +13,7 @@
 
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "core/api.h"
 #include "core/args.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -28,7 +29,6 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 
 typedef struct Firing
 {
@@ -161,9 +161,6 @@ call_function(const Firing *firing, const char *name)
 	Datum		args[1] = {CStringGetTextDatum(name)};
 	Oid			function;
 	Oid			role = get_role_oid("outreach_worker", false);
-	Oid			user;
-	int			context;
-	int			nest;
 	FmgrInfo	info;
 	LOCAL_FCINFO(call, 3);
 
@@ -177,11 +174,6 @@ call_function(const Firing *firing, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("outreach_worker may not execute the function of \"%s\"", name)));
-	GetUserIdAndSecContext(&user, &context);
-	nest = NewGUCNestLevel();
-	SetUserIdAndSecContext(role, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-	(void) set_config_option("outreach.tenant_id", firing->tenant_id, PGC_SUSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
 	fmgr_info(function, &info);
 	InitFunctionCallInfoData(*call, &info, 3, InvalidOid, NULL, NULL);
 	call->args[0].value = CStringGetTextDatum(firing->tenant_id);
@@ -189,10 +181,7 @@ call_function(const Firing *firing, const char *name)
 	call->args[2].value = JsonbPGetDatum(firing->action_payload);
 	for (int i = 0; i < 3; i++)
 		call->args[i].isnull = false;
-	/* What it returns is nobody's concern, null or not. */
-	(void) FunctionCallInvoke(call);
-	AtEOXact_GUC(true, nest);
-	SetUserIdAndSecContext(user, context);
+	(void) po_call_foreign(&info, role, firing->tenant_id, call);
 }
 
 /* A message of a template; one that a guard refuses is kept, and no failure. */

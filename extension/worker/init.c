@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "core/api.h"
 #include "core/compat.h"
 #include "core/counters.h"
 #include "core/identity.h"
@@ -26,6 +27,7 @@ _PG_init(void)
 {
 	po_define_settings();
 	po_counters_init();
+	po_api_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	po_identity_init();

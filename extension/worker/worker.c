@@ -65,6 +65,7 @@ static int	last_sqlstate = 0;
 
 static PoPlan fire_timers = {
 	.name = "worker.timers",
+	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.fire_timers($1, $2)",
 	.nargs = 2,
@@ -73,6 +74,7 @@ static PoPlan fire_timers = {
 
 static PoPlan process_payloads = {
 	.name = "worker.payloads",
+	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.process_payloads($1, $2)",
 	.nargs = 2,
@@ -81,6 +83,7 @@ static PoPlan process_payloads = {
 
 static PoPlan next_due = {
 	.name = "worker.next",
+	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.next_due($1), outreach.arming_problem(), s.claim_due, s.settle_due"
 	" FROM outreach.next_sends($1) s",
@@ -90,6 +93,7 @@ static PoPlan next_due = {
 
 static PoPlan claim_messages = {
 	.name = "worker.claim",
+	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.claim_messages($1)",
 	.nargs = 1,
@@ -98,12 +102,14 @@ static PoPlan claim_messages = {
 
 static PoPlan settle_messages = {
 	.name = "worker.settle",
+	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.settle_messages()"
 };
 
 static PoPlan record_deliveries = {
 	.name = "worker.record",
+	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.record_deliveries()"
 };

@@ -103,7 +103,7 @@ BEGIN
 	CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.events_default
 		FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change();
 
-	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'endpoints', 'event_types',
+	FOREACH name IN ARRAY ARRAY['administrators', 'answer_policies', 'classification_rules', 'endpoints', 'event_types',
 								'lead_transitions', 'opt_out_words', 'payload_maps', 'provider_profiles',
 								'provider_verdicts', 'providers', 'secrets', 'sending_accounts', 'tenant_roles', 'tenants', 'timer_functions', 'timer_types', 'webhook_kinds'] LOOP
 		EXECUTE format('CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outreach.%I'

@@ -1,9 +1,10 @@
--- Functions of the API.  All run as the engine's owner, which row security lets
--- see every tenant: each asks whether its caller may act for the tenant it was
--- given.  What is not plain reading is in C.
+-- Functions.  Those of the API that read or write a table are bodies in the schema
+-- outreach_impl, which nobody but the engine's owner may use: they run as that
+-- role, which row security lets see every tenant.  extension/core/api.c says who
+-- may call each, and 18_api.sql makes the function of the same name and
+-- arguments in the schema outreach.  What is not in its table is not for callers.
 --
--- The settings beside search_path keep the plans of the saved statements, which
--- are made once, from depending on how full a table was at that moment.
+-- A body calls bodies, never the API.
 
 CREATE FUNCTION outreach.lead_states() RETURNS text[]
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_lead_states';
@@ -13,199 +14,191 @@ CREATE FUNCTION outreach.error_codes(OUT sqlstate text, OUT name text, OUT descr
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_error_codes';
 COMMENT ON FUNCTION outreach.error_codes() IS 'The engine''s own SQLSTATE values.';
 
-CREATE FUNCTION outreach.ingest_counters(OUT outcome text, OUT webhooks bigint) RETURNS SETOF record
+CREATE FUNCTION outreach.rights(OUT function text, OUT callers text[], OUT of_tenant boolean) RETURNS SETOF record
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_rights';
+COMMENT ON FUNCTION outreach.rights() IS 'Who may call each function of the API that reads or writes a table.';
+
+CREATE FUNCTION outreach_impl.has_right(right_role text) RETURNS boolean
+	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'po_has_right';
+COMMENT ON FUNCTION outreach_impl.has_right(text) IS 'Whether the current role holds a right in this database, named by its role of the cluster.';
+
+CREATE FUNCTION outreach_impl.caller() RETURNS text
+	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'po_caller_name';
+COMMENT ON FUNCTION outreach_impl.caller() IS 'The role that has called the API.';
+
+CREATE FUNCTION outreach_impl.caller_tenant() RETURNS text
+	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'po_caller_tenant';
+COMMENT ON FUNCTION outreach_impl.caller_tenant() IS 'The tenant that the caller has entered; null for an administrator who has entered none, an error for others.';
+
+CREATE FUNCTION outreach_impl.require_tenant_admin(tenant_id text) RETURNS void
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_require_tenant_admin';
+COMMENT ON FUNCTION outreach_impl.require_tenant_admin(text) IS 'Raises an error unless the caller administers the tenant, or with null the engine.';
+
+CREATE FUNCTION outreach_impl.ingest_counters(OUT outcome text, OUT webhooks bigint) RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'po_ingest_counters';
-COMMENT ON FUNCTION outreach.ingest_counters() IS 'Webhooks by outcome since the server started; of this session alone when the library is not preloaded.';
+COMMENT ON FUNCTION outreach_impl.ingest_counters() IS 'Webhooks by outcome since the server started; of this session alone when the library is not preloaded.';
 
 CREATE FUNCTION outreach.current_tenant() RETURNS text
 	LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_current_tenant';
 COMMENT ON FUNCTION outreach.current_tenant() IS 'Tenant that the transaction has entered, null when none.';
 
-CREATE FUNCTION outreach.enter_tenant(tenant_id text, proof text DEFAULT NULL) RETURNS text
-	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER AS 'MODULE_PATHNAME', 'po_enter_tenant';
-COMMENT ON FUNCTION outreach.enter_tenant(text, text) IS 'Enters a tenant for the rest of the transaction; the role must be bound to it, or bring a proof.';
+CREATE FUNCTION outreach_impl.enter_tenant(tenant_id text, proof text DEFAULT NULL) RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'po_enter_tenant';
+COMMENT ON FUNCTION outreach_impl.enter_tenant(text, text) IS 'Enters a tenant for the rest of the transaction; the role must be bound to it, or bring a proof.';
 
 CREATE FUNCTION outreach.normalize_phone(phone text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_api_normalize_phone';
 COMMENT ON FUNCTION outreach.normalize_phone(text) IS 'A phone number in E.164; null where that would be a guess.';
 
-CREATE FUNCTION outreach.is_valid_transition(from_state text, to_state text, tenant_id text DEFAULT NULL) RETURNS boolean
-	LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION outreach_impl.is_valid_transition(from_state text, to_state text, tenant_id text DEFAULT NULL) RETURNS boolean
+	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'po_is_valid_transition';
-COMMENT ON FUNCTION outreach.is_valid_transition(text, text, text) IS 'Whether a lead may go from one state to the other in one step, by the default rows or a tenant''s.';
+COMMENT ON FUNCTION outreach_impl.is_valid_transition(text, text, text) IS 'Whether a lead may go from one state to the other in one step, by the default rows or a tenant''s.';
 
-CREATE FUNCTION outreach.classify_message(tenant_id text, body text,
+CREATE FUNCTION outreach_impl.classify_message(tenant_id text, body text,
 	OUT consent text, OUT word text, OUT rule text, OUT to_state text, OUT email text)
-	LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'po_api_classify_message';
-COMMENT ON FUNCTION outreach.classify_message(text, text) IS 'What the tenant''s words and rules make of a message, without any effect.';
+COMMENT ON FUNCTION outreach_impl.classify_message(text, text) IS 'What the tenant''s words and rules make of a message, without any effect.';
 
-CREATE FUNCTION outreach.create_lead(tenant_id text, lead_id text, phone text DEFAULT NULL,
+CREATE FUNCTION outreach_impl.create_lead(tenant_id text, lead_id text, phone text DEFAULT NULL,
 	first_name text DEFAULT NULL, last_name text DEFAULT NULL, email text DEFAULT NULL,
 	company text DEFAULT NULL, source text DEFAULT NULL, attributes jsonb DEFAULT NULL,
 	OUT lead_id text, OUT state text, OUT created boolean)
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_create_lead';
-COMMENT ON FUNCTION outreach.create_lead(text, text, text, text, text, text, text, text, jsonb) IS 'Makes a lead, or sets what is given of one that exists.';
+COMMENT ON FUNCTION outreach_impl.create_lead(text, text, text, text, text, text, text, text, jsonb) IS 'Makes a lead, or sets what is given of one that exists.';
 
-CREATE FUNCTION outreach.transition_lead(tenant_id text, lead_id text, to_state text, reason text DEFAULT NULL,
+CREATE FUNCTION outreach_impl.transition_lead(tenant_id text, lead_id text, to_state text, reason text DEFAULT NULL,
 	OUT lead_id text, OUT previous_state text, OUT new_state text, OUT changed boolean, OUT version int)
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_transition_lead';
-COMMENT ON FUNCTION outreach.transition_lead(text, text, text, text) IS 'Takes a lead to a state by the legal steps, each with its event.';
+COMMENT ON FUNCTION outreach_impl.transition_lead(text, text, text, text) IS 'Takes a lead to a state by the legal steps, each with its event.';
 
-CREATE FUNCTION outreach.set_consent(tenant_id text, phone text, source text, reason text, opt_out boolean,
+CREATE FUNCTION outreach_impl.opt_out(tenant_id text, phone text, source text DEFAULT 'manual', reason text DEFAULT NULL,
 	OUT phone text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-	AS 'MODULE_PATHNAME', 'po_api_set_consent';
-COMMENT ON FUNCTION outreach.set_consent(text, text, text, text, boolean) IS 'What opt_out() and opt_in() are made of; not for callers.';
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'po_api_opt_out';
+COMMENT ON FUNCTION outreach_impl.opt_out(text, text, text, text) IS 'Opts a phone out and suppresses every lead of the tenant that has it.';
 
-CREATE FUNCTION outreach.opt_out(tenant_id text, phone text, source text DEFAULT 'manual', reason text DEFAULT NULL,
+CREATE FUNCTION outreach_impl.opt_in(tenant_id text, phone text, source text DEFAULT 'manual', reason text DEFAULT NULL,
 	OUT phone text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	AS 'SELECT * FROM outreach.set_consent($1, $2, $3, $4, true)';
-COMMENT ON FUNCTION outreach.opt_out(text, text, text, text) IS 'Opts a phone out and suppresses every lead of the tenant that has it.';
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'po_api_opt_in';
+COMMENT ON FUNCTION outreach_impl.opt_in(text, text, text, text) IS 'Lifts the opt-out or the hold of a phone; its suppressed leads stay suppressed.';
 
-CREATE FUNCTION outreach.opt_in(tenant_id text, phone text, source text DEFAULT 'manual', reason text DEFAULT NULL,
-	OUT phone text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	AS 'SELECT * FROM outreach.set_consent($1, $2, $3, $4, false)';
-COMMENT ON FUNCTION outreach.opt_in(text, text, text, text) IS 'Lifts the opt-out or the hold of a phone; its suppressed leads stay suppressed.';
-
-CREATE FUNCTION outreach.record_event(tenant_id text, lead_id text, event_type text,
+CREATE FUNCTION outreach_impl.record_event(tenant_id text, lead_id text, event_type text,
 	payload jsonb DEFAULT NULL, dedupe_key text DEFAULT NULL, OUT event_id uuid, OUT duplicate boolean)
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_record_event';
-COMMENT ON FUNCTION outreach.record_event(text, text, text, jsonb, text) IS 'Appends an event, once for each dedupe_key.';
+COMMENT ON FUNCTION outreach_impl.record_event(text, text, text, jsonb, text) IS 'Appends an event, once for each dedupe_key.';
 
-CREATE FUNCTION outreach.ingest_webhook(envelope jsonb,
+CREATE FUNCTION outreach_impl.ingest_webhook(envelope jsonb,
 	OUT outcome text, OUT receipt_id uuid, OUT http_status int, OUT content_type text, OUT body text)
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_ingest_webhook';
-COMMENT ON FUNCTION outreach.ingest_webhook(jsonb) IS 'Takes one webhook in, exactly once, and returns what to answer.';
+COMMENT ON FUNCTION outreach_impl.ingest_webhook(jsonb) IS 'Takes one webhook in, exactly once, and returns what to answer.';
 
-CREATE FUNCTION outreach.ingest_webhooks(envelopes jsonb[],
+CREATE FUNCTION outreach_impl.ingest_webhooks(envelopes jsonb[],
 	OUT item int, OUT outcome text, OUT receipt_id uuid, OUT http_status int, OUT content_type text, OUT body text)
 	RETURNS SETOF record
-	LANGUAGE c VOLATILE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	LANGUAGE c VOLATILE ROWS 100
 	AS 'MODULE_PATHNAME', 'po_ingest_webhooks';
-COMMENT ON FUNCTION outreach.ingest_webhooks(jsonb[]) IS 'Takes many webhooks in in one transaction; a row for each, in order.';
+COMMENT ON FUNCTION outreach_impl.ingest_webhooks(jsonb[]) IS 'Takes many webhooks in in one transaction; a row for each, in order.';
 
-CREATE FUNCTION outreach.process_payloads(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS int
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-	SET enable_bitmapscan = off
+CREATE FUNCTION outreach_impl.process_payloads(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS int
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_process_payloads';
-COMMENT ON FUNCTION outreach.process_payloads(int, timestamptz) IS 'Processes payloads that are due: deferred ones, and those whose processing failed.';
+COMMENT ON FUNCTION outreach_impl.process_payloads(int, timestamptz) IS 'Processes payloads that are due: deferred ones, and those whose processing failed.';
 
-CREATE FUNCTION outreach.store_secret(tenant_id text, purpose text, name text, secret text) RETURNS uuid
-	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_store_secret';
-COMMENT ON FUNCTION outreach.store_secret(text, text, text, text) IS 'Seals a secret and stores it; not for callers.';
+CREATE FUNCTION outreach_impl.store_secret(tenant_id text, purpose text, name text, secret text) RETURNS uuid
+	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'po_store_secret';
+COMMENT ON FUNCTION outreach_impl.store_secret(text, text, text, text) IS 'Seals a secret and stores it; not for callers.';
 
-CREATE FUNCTION outreach.check_secret(scheme text, secret text) RETURNS text
+CREATE FUNCTION outreach_impl.check_secret(scheme text, secret text) RETURNS text
 	LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'po_check_secret_form';
-COMMENT ON FUNCTION outreach.check_secret(text, text) IS 'What is wrong with the form of a secret for a scheme; null when nothing; not for callers.';
+COMMENT ON FUNCTION outreach_impl.check_secret(text, text) IS 'What is wrong with the form of a secret for a scheme; null when nothing; not for callers.';
 
-CREATE FUNCTION outreach.require_acting_for(tenant_id text) RETURNS void
-	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_require_acting_for';
-COMMENT ON FUNCTION outreach.require_acting_for(text) IS 'Raises an error unless the session may act for the tenant; not for callers.';
-
-CREATE FUNCTION outreach.require_admin() RETURNS void
-	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_require_admin_sql';
-COMMENT ON FUNCTION outreach.require_admin() IS 'Raises an error unless the session''s role administers the engine; not for callers.';
-
-CREATE FUNCTION outreach.set_timer(tenant_id text, lead_id text, timer_type text, trigger_at timestamptz DEFAULT NULL,
+CREATE FUNCTION outreach_impl.set_timer(tenant_id text, lead_id text, timer_type text, trigger_at timestamptz DEFAULT NULL,
 	action text DEFAULT NULL, action_payload jsonb DEFAULT NULL,
 	OUT lead_id text, OUT timer_type text, OUT trigger_at timestamptz)
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_set_timer';
-COMMENT ON FUNCTION outreach.set_timer(text, text, text, timestamptz, text, jsonb) IS 'Sets a timer of a lead, or moves the one of its kind that is alive.';
+COMMENT ON FUNCTION outreach_impl.set_timer(text, text, text, timestamptz, text, jsonb) IS 'Sets a timer of a lead, or moves the one of its kind that is alive.';
 
-CREATE FUNCTION outreach.cancel_timer(tenant_id text, lead_id text, timer_type text DEFAULT NULL, reason text DEFAULT NULL) RETURNS int
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+CREATE FUNCTION outreach_impl.cancel_timer(tenant_id text, lead_id text, timer_type text DEFAULT NULL, reason text DEFAULT NULL) RETURNS int
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_cancel_timer';
-COMMENT ON FUNCTION outreach.cancel_timer(text, text, text, text) IS 'Cancels a lead''s living timer of a kind, or all of them; returns how many there were.';
+COMMENT ON FUNCTION outreach_impl.cancel_timer(text, text, text, text) IS 'Cancels a lead''s living timer of a kind, or all of them; returns how many there were.';
 
-CREATE FUNCTION outreach.fire_timers(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS bigint[]
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-	SET enable_bitmapscan = off
+CREATE FUNCTION outreach_impl.fire_timers(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS bigint[]
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_fire_timers';
-COMMENT ON FUNCTION outreach.fire_timers(int, timestamptz) IS 'Fires timers that are due; returns how many milliseconds each was late.';
+COMMENT ON FUNCTION outreach_impl.fire_timers(int, timestamptz) IS 'Fires timers that are due; returns how many milliseconds each was late.';
 
-CREATE FUNCTION outreach.next_due(since timestamptz DEFAULT '-infinity') RETURNS timestamptz
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+CREATE FUNCTION outreach_impl.next_due(since timestamptz DEFAULT '-infinity') RETURNS timestamptz
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT least((SELECT min(t.due_at) FROM outreach.lead_timers t WHERE t.due_at >= $1 AND t.due_at < 'infinity'),
 				 (SELECT min(p.next_attempt_at) FROM outreach.inbound_payloads p WHERE p.next_attempt_at >= $1 AND p.next_attempt_at < 'infinity'))
 $$;
-COMMENT ON FUNCTION outreach.next_due(timestamptz) IS 'When the next timer or payload of this database is due; null when there is none.';
+COMMENT ON FUNCTION outreach_impl.next_due(timestamptz) IS 'When the next timer or payload of this database is due; null when there is none.';
 
-CREATE FUNCTION outreach.run_once(batch int DEFAULT 100, OUT timers int, OUT payloads int)
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT cardinality(outreach.fire_timers($1)), outreach.process_payloads($1)
+CREATE FUNCTION outreach_impl.run_once(batch int DEFAULT 100, OUT timers int, OUT payloads int)
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT cardinality(outreach_impl.fire_timers($1)), outreach_impl.process_payloads($1)
 $$;
-COMMENT ON FUNCTION outreach.run_once(int) IS 'Does in this session what a worker would do in one cycle.';
+COMMENT ON FUNCTION outreach_impl.run_once(int) IS 'Does in this session what a worker would do in one cycle.';
 
-CREATE FUNCTION outreach.cluster_identity() RETURNS uuid
+CREATE FUNCTION outreach_impl.cluster_identity() RETURNS uuid
 	LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_cluster_identity';
-COMMENT ON FUNCTION outreach.cluster_identity() IS 'Tells this data directory from a copy of it; null when the library is not preloaded.';
+COMMENT ON FUNCTION outreach_impl.cluster_identity() IS 'Tells this data directory from a copy of it; null when the library is not preloaded.';
 
-CREATE FUNCTION outreach.arming_problem() RETURNS text
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_arming_problem_sql';
-COMMENT ON FUNCTION outreach.arming_problem() IS 'Why background workers may not work in this database; null when they may.';
+CREATE FUNCTION outreach_impl.arming_problem() RETURNS text
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_arming_problem_sql';
+COMMENT ON FUNCTION outreach_impl.arming_problem() IS 'Why background workers may not work in this database; null when they may.';
 
-CREATE FUNCTION outreach.is_armed() RETURNS boolean
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_is_armed';
-COMMENT ON FUNCTION outreach.is_armed() IS 'Whether background workers may work in this database.';
+CREATE FUNCTION outreach_impl.is_armed() RETURNS boolean
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_is_armed';
+COMMENT ON FUNCTION outreach_impl.is_armed() IS 'Whether background workers may work in this database.';
 
-CREATE FUNCTION outreach.arm() RETURNS void
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.arm() RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_admin();
 	INSERT INTO outreach.arming (armed, system_identifier, database, identity, written_by)
-	SELECT true, c.system_identifier, d.oid, coalesce(outreach.cluster_identity(), '00000000-0000-0000-0000-000000000000'), '0'
+	SELECT true, c.system_identifier, d.oid, coalesce(outreach_impl.cluster_identity(), '00000000-0000-0000-0000-000000000000'), '0'
 	  FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()
 	ON CONFLICT ON CONSTRAINT arming_pkey DO UPDATE SET armed = true, system_identifier = EXCLUDED.system_identifier,
 		database = EXCLUDED.database, identity = EXCLUDED.identity, reason = NULL, changed_at = now();
 	-- From the row: in a subtransaction it is not the id of the transaction.
 	UPDATE outreach.arming SET written_by = xmin;
-	PERFORM outreach.wake_workers();
+	PERFORM outreach_impl.wake_workers();
 END $$;
-COMMENT ON FUNCTION outreach.arm() IS 'Lets background workers work in this database; needed once after a restore, a copy or pg_upgrade.';
+COMMENT ON FUNCTION outreach_impl.arm() IS 'Lets background workers work in this database; needed once after a restore, a copy or pg_upgrade.';
 
-CREATE FUNCTION outreach.disarm(reason text) RETURNS void
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.disarm(reason text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_admin();
 	-- Nothing is claimed any more once it has committed.
-	PERFORM outreach.lock_stops();
+	PERFORM outreach_impl.lock_stops();
 	INSERT INTO outreach.arming (armed, system_identifier, database, identity, written_by, reason)
 	VALUES (false, 0, 0, '00000000-0000-0000-0000-000000000000', '0', disarm.reason)
 	ON CONFLICT ON CONSTRAINT arming_pkey DO UPDATE SET armed = false, reason = EXCLUDED.reason, changed_at = now();
-	PERFORM outreach.wake_workers();
+	PERFORM outreach_impl.wake_workers();
 END $$;
-COMMENT ON FUNCTION outreach.disarm(text) IS 'Makes background workers leave this database alone until arm(); a batch under way is finished.';
+COMMENT ON FUNCTION outreach_impl.disarm(text) IS 'Makes background workers leave this database alone until arm(); a batch under way is finished.';
 
-CREATE FUNCTION outreach.wake_workers() RETURNS void
+CREATE FUNCTION outreach_impl.wake_workers() RETURNS void
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_wake_workers';
-COMMENT ON FUNCTION outreach.wake_workers() IS 'Makes a background worker look at this database when the transaction commits.';
+COMMENT ON FUNCTION outreach_impl.wake_workers() IS 'Makes a background worker look at this database when the transaction commits.';
 
-CREATE FUNCTION outreach.worker_slots(OUT database oid, OUT state text, OUT problem text, OUT worker_pid int, OUT next_due timestamptz,
+CREATE FUNCTION outreach_impl.worker_slots(OUT database oid, OUT state text, OUT problem text, OUT worker_pid int, OUT next_due timestamptz,
 	OUT last_started timestamptz, OUT last_failed timestamptz, OUT last_sqlstate text, OUT failures int,
 	OUT timers_fired bigint, OUT payloads_processed bigint, OUT requests_sent bigint, OUT lateness bigint[]) RETURNS SETOF record
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_worker_slots';
-COMMENT ON FUNCTION outreach.worker_slots() IS 'What the launcher knows of each database.';
+COMMENT ON FUNCTION outreach_impl.worker_slots() IS 'What the launcher knows of each database.';
 
-CREATE FUNCTION outreach.make_partitions(months_ahead int DEFAULT 12) RETURNS int
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION outreach_impl.make_partitions(months_ahead int DEFAULT 12) RETURNS int
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 	SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
 DECLARE
 	first timestamptz := date_trunc('month', now(), 'UTC');
@@ -242,12 +235,11 @@ BEGIN
 	END LOOP;
 	RETURN made;
 END $$;
-COMMENT ON FUNCTION outreach.make_partitions(int) IS 'Makes the monthly partitions of outreach.events from this month on; returns how many were missing.';
+COMMENT ON FUNCTION outreach_impl.make_partitions(int) IS 'Makes the monthly partitions of outreach.events from this month on; returns how many were missing.';
 
-CREATE FUNCTION outreach.create_tenant(tenant_id text, name text) RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.create_tenant(tenant_id text, name text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_admin();
 	IF tenant_id IS NULL OR tenant_id = '' OR tenant_id = '*' OR length(tenant_id) > 64 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'tenant_id must have 1 to 64 characters and not be *';
@@ -256,14 +248,14 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT tenants_pkey DO UPDATE SET name = EXCLUDED.name;
 	-- The first one arms the database, if it has not been restored or copied.
 	IF NOT EXISTS (SELECT FROM outreach.arming) THEN
-		PERFORM outreach.arm();
+		PERFORM outreach_impl.arm();
 	END IF;
-	PERFORM outreach.make_partitions();
+	PERFORM outreach_impl.make_partitions();
 	RETURN create_tenant.tenant_id;
 END $$;
-COMMENT ON FUNCTION outreach.create_tenant(text, text) IS 'Makes a tenant, or renames it.';
+COMMENT ON FUNCTION outreach_impl.create_tenant(text, text) IS 'Makes a tenant, or renames it.';
 
-CREATE FUNCTION outreach.require_tenant(tenant_id text) RETURNS void
+CREATE FUNCTION outreach_impl.require_tenant(tenant_id text) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF NOT EXISTS (SELECT FROM outreach.tenants t WHERE t.tenant_id = require_tenant.tenant_id) THEN
@@ -272,17 +264,16 @@ BEGIN
 			HINT = 'Make it with outreach.create_tenant().';
 	END IF;
 END $$;
-COMMENT ON FUNCTION outreach.require_tenant(text) IS 'Raises an error unless the tenant exists; not for callers.';
+COMMENT ON FUNCTION outreach_impl.require_tenant(text) IS 'Raises an error unless the tenant exists; not for callers.';
 
-CREATE FUNCTION outreach.create_endpoint(tenant_id text, path text, provider text, scheme text,
+CREATE FUNCTION outreach_impl.create_endpoint(tenant_id text, path text, provider text, scheme text,
 	secret text DEFAULT NULL, public_url text DEFAULT NULL, signature_header text DEFAULT NULL,
 	mode text DEFAULT 'immediate') RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	problem text;
 BEGIN
-	PERFORM outreach.require_admin();
-	PERFORM outreach.require_tenant(tenant_id);
+	PERFORM outreach_impl.require_tenant(tenant_id);
 	problem := CASE
 		WHEN path IS NULL OR path !~ '^/[A-Za-z0-9._~/-]{1,254}$' THEN
 			'path must begin with / and have letters, digits and . _ ~ / - after it, 255 at most'
@@ -294,14 +285,14 @@ BEGIN
 			'scheme twilio needs public_url: it is what Twilio signs'
 		WHEN mode IS NULL OR (mode <> 'immediate' AND mode <> 'deferred') THEN
 			'mode must be immediate or deferred'
-		ELSE outreach.check_secret(scheme, secret) END;
+		ELSE outreach_impl.check_secret(scheme, secret) END;
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem;
 	END IF;
 	INSERT INTO outreach.endpoints (tenant_id, path, provider, scheme, public_url, signature_header, mode)
 	VALUES (tenant_id, path, provider, scheme, public_url, lower(signature_header), mode);
 	IF secret IS NOT NULL THEN
-		PERFORM outreach.store_secret(tenant_id, 'endpoint', path, secret);
+		PERFORM outreach_impl.store_secret(tenant_id, 'endpoint', path, secret);
 	END IF;
 	RETURN path;
 EXCEPTION WHEN unique_violation THEN
@@ -309,15 +300,14 @@ EXCEPTION WHEN unique_violation THEN
 		MESSAGE = format('the path "%s" is in use', path),
 		HINT = 'Paths are unique over all tenants.';
 END $$;
-COMMENT ON FUNCTION outreach.create_endpoint(text, text, text, text, text, text, text, text) IS 'Makes an inbound address of a tenant.';
+COMMENT ON FUNCTION outreach_impl.create_endpoint(text, text, text, text, text, text, text, text) IS 'Makes an inbound address of a tenant.';
 
-CREATE FUNCTION outreach.rotate_secret(tenant_id text, path text, secret text, grace interval DEFAULT '24 hours') RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.rotate_secret(tenant_id text, path text, secret text, grace interval DEFAULT '24 hours') RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	problem text;
 BEGIN
-	PERFORM outreach.require_admin();
-	SELECT outreach.check_secret(e.scheme, rotate_secret.secret) INTO problem FROM outreach.endpoints e
+	SELECT outreach_impl.check_secret(e.scheme, rotate_secret.secret) INTO problem FROM outreach.endpoints e
 	 WHERE e.tenant_id = rotate_secret.tenant_id AND e.path = rotate_secret.path;
 	IF NOT FOUND THEN
 		problem := format('tenant "%s" has no endpoint "%s"', tenant_id, path);
@@ -330,60 +320,92 @@ BEGIN
 	END IF;
 	UPDATE outreach.secrets s SET expires_at = least(s.expires_at, now() + coalesce(grace, '0'))
 	 WHERE s.tenant_id = rotate_secret.tenant_id AND s.purpose = 'endpoint' AND s.name = rotate_secret.path;
-	PERFORM outreach.store_secret(tenant_id, 'endpoint', path, secret);
+	PERFORM outreach_impl.store_secret(tenant_id, 'endpoint', path, secret);
 	RETURN path;
 END $$;
-COMMENT ON FUNCTION outreach.rotate_secret(text, text, text, interval) IS 'Gives an endpoint a new secret; the old one is good for the time of grace.';
+COMMENT ON FUNCTION outreach_impl.rotate_secret(text, text, text, interval) IS 'Gives an endpoint a new secret; the old one is good for the time of grace.';
 
-CREATE FUNCTION outreach.set_proof_key(tenant_id text, key text) RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.set_proof_key(tenant_id text, key text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_admin();
-	PERFORM outreach.require_tenant(tenant_id);
+	PERFORM outreach_impl.require_tenant(tenant_id);
 	IF key IS NULL OR length(key) < 32 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'a proof key must have at least 32 characters';
 	END IF;
 	UPDATE outreach.secrets s SET expires_at = least(s.expires_at, now() + interval '24 hours')
 	 WHERE s.tenant_id = set_proof_key.tenant_id AND s.purpose = 'proof';
-	PERFORM outreach.store_secret(tenant_id, 'proof', '', key);
+	PERFORM outreach_impl.store_secret(tenant_id, 'proof', '', key);
 	RETURN tenant_id;
 END $$;
-COMMENT ON FUNCTION outreach.set_proof_key(text, text) IS 'Sets the key that proofs for enter_tenant() are signed with; the one before is good for another day.';
+COMMENT ON FUNCTION outreach_impl.set_proof_key(text, text) IS 'Sets the key that proofs for enter_tenant() are signed with; the one before is good for another day.';
 
-CREATE FUNCTION outreach.grant_tenant(tenant_id text, role_name text) RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.require_role(role_name text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_admin();
-	IF tenant_id IS DISTINCT FROM '*' THEN
-		PERFORM outreach.require_tenant(tenant_id);
-	END IF;
 	IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role_name) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('role "%s" does not exist', role_name);
 	END IF;
+	-- All its members would have it.
+	IF role_name IN (SELECT unnest(r.callers) FROM outreach.rights() r) OR role_name = 'outreach_owner' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_grant_operation',
+			MESSAGE = format('"%s" is a role of the engine', role_name),
+			HINT = 'Name the login role of the application or person.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION outreach_impl.require_role(text) IS 'Raises an error unless the role can be given rights.';
+
+CREATE FUNCTION outreach_impl.grant_tenant(tenant_id text, role_name text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF tenant_id = '*' THEN
+		PERFORM outreach_impl.require_tenant_admin(NULL);
+	ELSE
+		PERFORM outreach_impl.require_tenant(tenant_id);
+	END IF;
+	PERFORM outreach_impl.require_role(role_name);
 	INSERT INTO outreach.tenant_roles (tenant_id, role_name) VALUES (grant_tenant.tenant_id, grant_tenant.role_name)
 	ON CONFLICT ON CONSTRAINT tenant_roles_pkey DO NOTHING;
 	RETURN grant_tenant.tenant_id;
 END $$;
-COMMENT ON FUNCTION outreach.grant_tenant(text, text) IS 'Allows a role to act for a tenant, or with * for every tenant.';
+COMMENT ON FUNCTION outreach_impl.grant_tenant(text, text) IS 'Allows a role to act for a tenant, or with * for every tenant.';
 
-CREATE FUNCTION outreach.revoke_tenant(tenant_id text, role_name text) RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.revoke_tenant(tenant_id text, role_name text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_admin();
+	IF tenant_id = '*' THEN
+		PERFORM outreach_impl.require_tenant_admin(NULL);
+	END IF;
 	DELETE FROM outreach.tenant_roles r
 	 WHERE r.tenant_id = revoke_tenant.tenant_id AND r.role_name = revoke_tenant.role_name;
 	RETURN revoke_tenant.tenant_id;
 END $$;
-COMMENT ON FUNCTION outreach.revoke_tenant(text, text) IS 'Takes back what grant_tenant() allowed.';
+COMMENT ON FUNCTION outreach_impl.revoke_tenant(text, text) IS 'Takes back what grant_tenant() allowed.';
 
-CREATE FUNCTION outreach.register_timer_function(name text, function regprocedure) RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.grant_administration(role_name text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM outreach_impl.require_role(role_name);
+	INSERT INTO outreach.administrators (role_name) VALUES (grant_administration.role_name)
+	ON CONFLICT ON CONSTRAINT administrators_pkey DO NOTHING;
+	RETURN grant_administration.role_name;
+END $$;
+COMMENT ON FUNCTION outreach_impl.grant_administration(text) IS 'Lets a role use, in this database, the rights that it has as member of outreach_admin or outreach_provisioner.';
+
+CREATE FUNCTION outreach_impl.revoke_administration(role_name text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM outreach.administrators a WHERE a.role_name = revoke_administration.role_name;
+	RETURN revoke_administration.role_name;
+END $$;
+COMMENT ON FUNCTION outreach_impl.revoke_administration(text) IS 'Takes back what grant_administration() allowed.';
+
+CREATE FUNCTION outreach_impl.register_timer_function(name text, function regprocedure) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	arguments oidvector;
 BEGIN
-	PERFORM outreach.require_admin();
 	SELECT p.proargtypes INTO arguments FROM pg_proc p WHERE p.oid = function AND p.prokind = 'f' AND NOT p.proretset;
 	IF arguments IS DISTINCT FROM '25 25 3802'::oidvector OR name IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_function_definition',
@@ -398,23 +420,25 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT timer_functions_pkey DO UPDATE SET function = EXCLUDED.function;
 	RETURN function;
 END $$;
-COMMENT ON FUNCTION outreach.register_timer_function(text, regprocedure) IS 'Allows timers to call a function, by a name; it runs as outreach_worker with the timer''s tenant entered.';
+COMMENT ON FUNCTION outreach_impl.register_timer_function(text, regprocedure) IS 'Allows timers to call a function, by a name; it runs as outreach_worker with the timer''s tenant entered.';
 
-CREATE FUNCTION outreach.drop_timer_function(name text) RETURNS boolean
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.drop_timer_function(name text) RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_admin();
 	DELETE FROM outreach.timer_functions t WHERE t.name = drop_timer_function.name;
 	RETURN FOUND;
 END $$;
-COMMENT ON FUNCTION outreach.drop_timer_function(text) IS 'Takes back what register_timer_function() allowed.';
+COMMENT ON FUNCTION outreach_impl.drop_timer_function(text) IS 'Takes back what register_timer_function() allowed.';
 
-CREATE FUNCTION outreach.verify(OUT tenant_id text, OUT lead_id text, OUT problem text) RETURNS SETOF record
+CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT problem text) RETURNS SETOF record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	WITH step AS (
+	WITH tenant AS (
+		SELECT t.tenant_id FROM outreach.tenants t, outreach_impl.caller_tenant() c
+		 WHERE c IS NULL OR t.tenant_id = c
+	), step AS (
 		SELECT e.tenant_id, e.lead_id, e.lead_version, e.previous_state, e.new_state,
 			   lag(e.new_state) OVER history AS before
-		  FROM outreach.events e
+		  FROM tenant JOIN outreach.events e USING (tenant_id)
 		 WHERE e.lead_id IS NOT NULL AND e.new_state IS NOT NULL
 		WINDOW history AS (PARTITION BY e.tenant_id, e.lead_id ORDER BY e.lead_version)
 	), last AS (
@@ -423,18 +447,18 @@ CREATE FUNCTION outreach.verify(OUT tenant_id text, OUT lead_id text, OUT proble
 	), counted AS (
 		SELECT e.tenant_id, e.lead_id, count(*) AS events, count(DISTINCT e.lead_version) AS versions,
 			   max(e.lead_version) AS last_version
-		  FROM outreach.events e WHERE e.lead_id IS NOT NULL GROUP BY e.tenant_id, e.lead_id
+		  FROM tenant JOIN outreach.events e USING (tenant_id) WHERE e.lead_id IS NOT NULL GROUP BY e.tenant_id, e.lead_id
 	)
 	SELECT l.tenant_id, l.lead_id, 'its state is not the one its events lead to'
-	  FROM outreach.leads l LEFT JOIN last USING (tenant_id, lead_id)
+	  FROM tenant JOIN outreach.leads l USING (tenant_id) LEFT JOIN last USING (tenant_id, lead_id)
 	 WHERE last.new_state IS DISTINCT FROM l.state
 	UNION ALL
 	SELECT s.tenant_id, s.lead_id, 'an event does not begin where the one before ended'
 	  FROM step s WHERE s.previous_state IS DISTINCT FROM s.before
 	UNION ALL
 	SELECT l.tenant_id, l.lead_id, 'the numbers of its events have a gap or a repetition'
-	  FROM outreach.leads l LEFT JOIN counted c USING (tenant_id, lead_id)
+	  FROM tenant JOIN outreach.leads l USING (tenant_id) LEFT JOIN counted c USING (tenant_id, lead_id)
 	 WHERE c.events IS DISTINCT FROM l.version OR c.versions IS DISTINCT FROM l.version
 		OR c.last_version IS DISTINCT FROM l.version
 $$;
-COMMENT ON FUNCTION outreach.verify() IS 'Leads of the entered tenant whose state does not follow from their events: no row when all is well. Needs all partitions of outreach.events.';
+COMMENT ON FUNCTION outreach_impl.verify() IS 'Leads of the entered tenant whose state does not follow from their events: no row when all is well. Needs all partitions of outreach.events.';

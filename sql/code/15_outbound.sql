@@ -12,76 +12,66 @@ CREATE FUNCTION outreach.check_template(body text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_api_check_template';
 COMMENT ON FUNCTION outreach.check_template(text) IS 'What is wrong with the placeholders of a text; null when nothing is.';
 
-CREATE FUNCTION outreach.send_message(tenant_id text, lead_id text, body text DEFAULT NULL, template text DEFAULT NULL,
+CREATE FUNCTION outreach_impl.send_message(tenant_id text, lead_id text, body text DEFAULT NULL, template text DEFAULT NULL,
 	channel text DEFAULT 'sms', send_key text DEFAULT NULL, from_phone text DEFAULT NULL,
 	send_at timestamptz DEFAULT NULL, priority text DEFAULT 'normal', options jsonb DEFAULT NULL,
 	OUT message_id uuid, OUT status text, OUT duplicate boolean, OUT verdicts jsonb)
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_send_message';
-COMMENT ON FUNCTION outreach.send_message(text, text, text, text, text, text, text, timestamptz, text, jsonb) IS 'Asks for a message to a lead, once for each send_key; a background worker sends it after the commit.';
+COMMENT ON FUNCTION outreach_impl.send_message(text, text, text, text, text, text, text, timestamptz, text, jsonb) IS 'Asks for a message to a lead, once for each send_key; a background worker sends it after the commit.';
 
-CREATE FUNCTION outreach.send_messages(tenant_id text, lead_ids text[], body text DEFAULT NULL, template text DEFAULT NULL,
+CREATE FUNCTION outreach_impl.send_messages(tenant_id text, lead_ids text[], body text DEFAULT NULL, template text DEFAULT NULL,
 	channel text DEFAULT 'sms', send_keys text[] DEFAULT NULL, from_phone text DEFAULT NULL,
 	send_at timestamptz DEFAULT NULL, priority text DEFAULT 'campaign', options jsonb DEFAULT NULL,
 	OUT item int, OUT lead_id text, OUT message_id uuid, OUT status text, OUT duplicate boolean, OUT verdicts jsonb)
 	RETURNS SETOF record
-	LANGUAGE c VOLATILE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	LANGUAGE c VOLATILE ROWS 100
 	AS 'MODULE_PATHNAME', 'po_api_send_messages';
-COMMENT ON FUNCTION outreach.send_messages(text, text[], text, text, text, text[], text, timestamptz, text, jsonb) IS 'Asks for the same message to many leads; a row for each, in order.';
+COMMENT ON FUNCTION outreach_impl.send_messages(text, text[], text, text, text, text[], text, timestamptz, text, jsonb) IS 'Asks for the same message to many leads; a row for each, in order.';
 
-CREATE FUNCTION outreach.cancel_message(tenant_id text, message_id uuid, reason text DEFAULT NULL,
+CREATE FUNCTION outreach_impl.cancel_message(tenant_id text, message_id uuid, reason text DEFAULT NULL,
 	OUT message_id uuid, OUT status text, OUT cancelled boolean)
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_cancel_message';
-COMMENT ON FUNCTION outreach.cancel_message(text, uuid, text) IS 'Takes back a message that has not left.';
+COMMENT ON FUNCTION outreach_impl.cancel_message(text, uuid, text) IS 'Takes back a message that has not left.';
 
-CREATE FUNCTION outreach.resolve_message(tenant_id text, message_id uuid, outcome text, reason text, attempt int DEFAULT NULL,
+CREATE FUNCTION outreach_impl.resolve_message(tenant_id text, message_id uuid, outcome text, reason text, attempt int DEFAULT NULL,
 	OUT message_id uuid, OUT status text)
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_resolve_message';
-COMMENT ON FUNCTION outreach.resolve_message(text, uuid, text, text, int) IS 'Notes what a person has found out about a message of unknown outcome, or has one that was given up tried again.';
+COMMENT ON FUNCTION outreach_impl.resolve_message(text, uuid, text, text, int) IS 'Notes what a person has found out about a message of unknown outcome, or has one that was given up tried again.';
 
-CREATE FUNCTION outreach.claim_messages(since timestamptz DEFAULT '-infinity') RETURNS int
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-	SET enable_bitmapscan = off
+CREATE FUNCTION outreach_impl.claim_messages(since timestamptz DEFAULT '-infinity') RETURNS int
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_claim_messages';
-COMMENT ON FUNCTION outreach.claim_messages(timestamptz) IS 'Claims due messages for this background worker to send; not for callers.';
+COMMENT ON FUNCTION outreach_impl.claim_messages(timestamptz) IS 'Claims due messages for this background worker to send; not for callers.';
 
-CREATE FUNCTION outreach.record_deliveries() RETURNS int
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+CREATE FUNCTION outreach_impl.record_deliveries() RETURNS int
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_record_deliveries';
-COMMENT ON FUNCTION outreach.record_deliveries() IS 'Records the answers that this background worker has; not for callers.';
+COMMENT ON FUNCTION outreach_impl.record_deliveries() IS 'Records the answers that this background worker has; not for callers.';
 
-CREATE FUNCTION outreach.settle_messages() RETURNS int
-	LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-	SET enable_bitmapscan = off
+CREATE FUNCTION outreach_impl.settle_messages() RETURNS int
+	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_settle_messages';
-COMMENT ON FUNCTION outreach.settle_messages() IS 'Takes over from dead workers and settles messages of unknown outcome; not for callers.';
+COMMENT ON FUNCTION outreach_impl.settle_messages() IS 'Takes over from dead workers and settles messages of unknown outcome; not for callers.';
 
-CREATE FUNCTION outreach.next_sends(since timestamptz DEFAULT '-infinity', OUT claim_due timestamptz, OUT settle_due timestamptz)
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+CREATE FUNCTION outreach_impl.next_sends(since timestamptz DEFAULT '-infinity', OUT claim_due timestamptz, OUT settle_due timestamptz)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT (SELECT min(m.due_at) FROM outreach.outbound_messages m
 			 WHERE m.due_at >= $1 AND m.due_at < 'infinity' AND m.status < 'sending'),
 		   (SELECT min(m.due_at) FROM outreach.outbound_messages m
 			 WHERE m.due_at >= $1 AND (m.status = 'sending' OR m.status = 'unknown'))
 $$;
-COMMENT ON FUNCTION outreach.next_sends(timestamptz) IS 'When the next message is due, and when the next of unknown outcome is to be looked at.';
+COMMENT ON FUNCTION outreach_impl.next_sends(timestamptz) IS 'When the next message is due, and when the next of unknown outcome is to be looked at.';
 
-CREATE FUNCTION outreach.save_template(tenant_id text, template text, body text, subject text DEFAULT NULL,
+CREATE FUNCTION outreach_impl.save_template(tenant_id text, template text, body text, subject text DEFAULT NULL,
 	channel text DEFAULT 'sms') RETURNS int
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	latest outreach.templates;
 	problem text := coalesce(outreach.check_template(body), outreach.check_template(subject));
 BEGIN
-	PERFORM outreach.require_acting_for(tenant_id);
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'OR405', MESSAGE = 'the template has a placeholder that cannot be read', DETAIL = problem;
 	END IF;
@@ -105,18 +95,17 @@ BEGIN
 	VALUES (tenant_id, template, coalesce(latest.version, 0) + 1, channel, subject, body);
 	RETURN coalesce(latest.version, 0) + 1;
 END $$;
-COMMENT ON FUNCTION outreach.save_template(text, text, text, text, text) IS 'Makes a template, or its next version; returns the version.';
+COMMENT ON FUNCTION outreach_impl.save_template(text, text, text, text, text) IS 'Makes a template, or its next version; returns the version.';
 
-CREATE FUNCTION outreach.create_account(tenant_id text, account text, profile text, secret text DEFAULT NULL,
+CREATE FUNCTION outreach_impl.create_account(tenant_id text, account text, profile text, secret text DEFAULT NULL,
 	username text DEFAULT NULL, base_url text DEFAULT NULL, callback_path text DEFAULT NULL,
 	settings jsonb DEFAULT NULL) RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	found_profile outreach.provider_profiles;
 	problem text;
 BEGIN
-	PERFORM outreach.require_admin();
-	PERFORM outreach.require_tenant(tenant_id);
+	PERFORM outreach_impl.require_tenant(tenant_id);
 	SELECT * INTO found_profile FROM outreach.provider_profiles p
 	 WHERE p.profile = create_account.profile AND (p.tenant_id = create_account.tenant_id OR p.tenant_id = '*')
 	 ORDER BY (p.tenant_id = '*') LIMIT 1;
@@ -138,10 +127,10 @@ BEGIN
 	INSERT INTO outreach.sending_accounts (tenant_id, account, profile, channel, username, base_url, settings)
 	VALUES (tenant_id, account, profile, found_profile.channel, username, base_url, coalesce(settings, '{}'));
 	IF secret IS NOT NULL THEN
-		PERFORM outreach.store_secret(tenant_id, 'account', account, secret);
+		PERFORM outreach_impl.store_secret(tenant_id, 'account', account, secret);
 	END IF;
 	IF callback_path IS NOT NULL THEN
-		PERFORM outreach.set_callback_path(tenant_id, account, callback_path);
+		PERFORM outreach_impl.set_callback_path(tenant_id, account, callback_path);
 	END IF;
 	RETURN account;
 EXCEPTION WHEN unique_violation THEN
@@ -149,12 +138,11 @@ EXCEPTION WHEN unique_violation THEN
 		MESSAGE = format('tenant "%s" has an account "%s"', tenant_id, account),
 		HINT = 'Delete its row to make it anew, or change its secret with outreach.rotate_account_secret().';
 END $$;
-COMMENT ON FUNCTION outreach.create_account(text, text, text, text, text, text, text, jsonb) IS 'Makes an account of a tenant with a provider, to send through.';
+COMMENT ON FUNCTION outreach_impl.create_account(text, text, text, text, text, text, text, jsonb) IS 'Makes an account of a tenant with a provider, to send through.';
 
-CREATE FUNCTION outreach.set_callback_path(tenant_id text, account text, callback_path text) RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.set_callback_path(tenant_id text, account text, callback_path text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_admin();
 	PERFORM FROM outreach.sending_accounts a
 	   JOIN outreach.provider_profiles p ON p.profile = a.profile AND (p.tenant_id = a.tenant_id OR p.tenant_id = '*')
 	   JOIN outreach.endpoints e ON e.tenant_id = a.tenant_id AND e.provider = p.provider AND e.public_url IS NOT NULL
@@ -169,17 +157,16 @@ BEGIN
 	-- The key of references outlives the account's secret: callbacks come late.
 	IF NOT EXISTS (SELECT FROM outreach.secrets s WHERE s.tenant_id = set_callback_path.tenant_id
 					  AND s.purpose = 'callback' AND s.name = account) THEN
-		PERFORM outreach.store_secret(tenant_id, 'callback', account,
+		PERFORM outreach_impl.store_secret(tenant_id, 'callback', account,
 			encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex'));
 	END IF;
 	RETURN callback_path;
 END $$;
-COMMENT ON FUNCTION outreach.set_callback_path(text, text, text) IS 'Has the provider send status callbacks of an account''s messages to an endpoint.';
+COMMENT ON FUNCTION outreach_impl.set_callback_path(text, text, text) IS 'Has the provider send status callbacks of an account''s messages to an endpoint.';
 
-CREATE FUNCTION outreach.rotate_account_secret(tenant_id text, account text, secret text) RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.rotate_account_secret(tenant_id text, account text, secret text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_admin();
 	IF NOT EXISTS (SELECT FROM outreach.sending_accounts a
 				    WHERE a.tenant_id = rotate_account_secret.tenant_id AND a.account = rotate_account_secret.account) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -191,18 +178,17 @@ BEGIN
 	END IF;
 	DELETE FROM outreach.secrets s
 	 WHERE s.tenant_id = rotate_account_secret.tenant_id AND s.purpose = 'account' AND s.name = account;
-	PERFORM outreach.store_secret(tenant_id, 'account', account, secret);
+	PERFORM outreach_impl.store_secret(tenant_id, 'account', account, secret);
 	RETURN account;
 END $$;
-COMMENT ON FUNCTION outreach.rotate_account_secret(text, text, text) IS 'Gives an account a new secret, from the next request on.';
+COMMENT ON FUNCTION outreach_impl.rotate_account_secret(text, text, text) IS 'Gives an account a new secret, from the next request on.';
 
-CREATE FUNCTION outreach.add_number(tenant_id text, phone text, account text) RETURNS text
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach_impl.add_number(tenant_id text, phone text, account text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	e164 text := outreach.normalize_phone(phone);
 	channel text;
 BEGIN
-	PERFORM outreach.require_admin();
 	IF e164 IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'OR004', MESSAGE = 'phone cannot be brought to E.164 without guessing',
 			HINT = 'Give it with + and country code.';
@@ -218,13 +204,13 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT numbers_pkey DO UPDATE SET account = EXCLUDED.account;
 	RETURN e164;
 END $$;
-COMMENT ON FUNCTION outreach.add_number(text, text, text) IS 'Names a number that a tenant sends from, and the account it sends through.';
+COMMENT ON FUNCTION outreach_impl.add_number(text, text, text) IS 'Names a number that a tenant sends from, and the account it sends through.';
 
 -- A claim holds ROW SHARE on the table while it reads it: once a stop has
 -- committed, nothing is claimed that it holds, and nothing that was held because
 -- of a row is missed when the row goes.  A snapshot from before the lock would
 -- miss it.
-CREATE FUNCTION outreach.lock_stops() RETURNS void
+CREATE FUNCTION outreach_impl.lock_stops() RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
@@ -233,29 +219,35 @@ BEGIN
 	END IF;
 	LOCK TABLE outreach.sending_stops IN EXCLUSIVE MODE;
 END $$;
-COMMENT ON FUNCTION outreach.lock_stops() IS 'Waits for claims under way, and keeps others from beginning; not for callers.';
+COMMENT ON FUNCTION outreach_impl.lock_stops() IS 'Waits for claims under way, and keeps others from beginning; not for callers.';
 
-CREATE FUNCTION outreach.stop_sending(scope text, id text DEFAULT NULL, reason text DEFAULT NULL,
+CREATE FUNCTION outreach_impl.require_stop_right(scope text, id text, tenant_id text) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT outreach_impl.require_tenant_admin(CASE WHEN $1 = 'tenant' THEN $2 WHEN $1 <> 'all' THEN $3 END)
+$$;
+COMMENT ON FUNCTION outreach_impl.require_stop_right(text, text, text) IS 'Raises an error unless the caller administers all that a stop holds.';
+
+CREATE FUNCTION outreach_impl.stop_sending(scope text, id text DEFAULT NULL, reason text DEFAULT NULL,
 	tenant_id text DEFAULT NULL) RETURNS int
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	made int;
 BEGIN
-	PERFORM outreach.require_admin();
+	PERFORM outreach_impl.require_stop_right(scope, id, tenant_id);
 	IF coalesce(reason, '') = '' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a stop needs a reason';
 	END IF;
-	PERFORM outreach.lock_stops();
+	PERFORM outreach_impl.lock_stops();
 	INSERT INTO outreach.sending_stops (tenant_id, scope, id, reason, stopped_at)
 	SELECT s.tenant_id, s.scope, s.id, stop_sending.reason, clock_timestamp()
-	  FROM outreach.stop_rows(scope, id, stop_sending.tenant_id) s
+	  FROM outreach_impl.stop_rows(scope, id, stop_sending.tenant_id) s
 	ON CONFLICT ON CONSTRAINT sending_stops_pkey DO UPDATE SET reason = EXCLUDED.reason;
 	GET DIAGNOSTICS made = ROW_COUNT;
 	RETURN made;
 END $$;
-COMMENT ON FUNCTION outreach.stop_sending(text, text, text, text) IS 'Holds messages of everything, a tenant, an account or a number from the next claim on.';
+COMMENT ON FUNCTION outreach_impl.stop_sending(text, text, text, text) IS 'Holds messages of everything, a tenant, an account or a number from the next claim on.';
 
-CREATE FUNCTION outreach.stop_rows(of_scope text, of_id text, of_tenant text, OUT tenant_id text, OUT scope text, OUT id text) RETURNS SETOF record
+CREATE FUNCTION outreach_impl.stop_rows(of_scope text, of_id text, of_tenant text, OUT tenant_id text, OUT scope text, OUT id text) RETURNS SETOF record
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
@@ -284,19 +276,18 @@ BEGIN
 			MESSAGE = format('there is no %s "%s"', $1, $2);
 	END IF;
 END $$;
-COMMENT ON FUNCTION outreach.stop_rows(text, text, text) IS 'What a scope and id name; not for callers.';
+COMMENT ON FUNCTION outreach_impl.stop_rows(text, text, text) IS 'What a scope and id name; not for callers.';
 
-CREATE FUNCTION outreach.resume_sending(scope text, id text DEFAULT NULL, tenant_id text DEFAULT NULL) RETURNS bigint
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off AS $$
+CREATE FUNCTION outreach_impl.resume_sending(scope text, id text DEFAULT NULL, tenant_id text DEFAULT NULL) RETURNS bigint
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	released bigint := 0;
 	of_stop bigint;
 	s record;
 BEGIN
-	PERFORM outreach.require_admin();
-	PERFORM outreach.lock_stops();
-	FOR s IN SELECT * FROM outreach.stop_rows(scope, id, tenant_id) LOOP
+	PERFORM outreach_impl.require_stop_right(scope, id, tenant_id);
+	PERFORM outreach_impl.lock_stops();
+	FOR s IN SELECT * FROM outreach_impl.stop_rows(scope, id, tenant_id) LOOP
 		IF s.scope = 'number' THEN
 			-- What it was stopped for counts no more.
 			UPDATE outreach.numbers n SET recent_delivered = 0, recent_failed = 0
@@ -310,7 +301,7 @@ BEGIN
 		GET DIAGNOSTICS of_stop = ROW_COUNT;
 		released := released + of_stop;
 	END LOOP;
-	PERFORM outreach.wake_workers();
+	PERFORM outreach_impl.wake_workers();
 	RETURN released;
 END $$;
-COMMENT ON FUNCTION outreach.resume_sending(text, text, text) IS 'Takes a stop back and releases what it held; returns how many messages.';
+COMMENT ON FUNCTION outreach_impl.resume_sending(text, text, text) IS 'Takes a stop back and releases what it held; returns how many messages.';

@@ -3,7 +3,9 @@
 -- tenant, each of them asking first; everybody else sees the tenant that the
 -- transaction has entered.
 
-GRANT USAGE ON SCHEMA outreach TO outreach_owner, outreach_app, outreach_ingress, outreach_admin, outreach_worker;
+GRANT USAGE ON SCHEMA outreach TO outreach_owner, outreach_app, outreach_provisioner,
+	outreach_admin, outreach_ingress, outreach_scheduler, outreach_worker;
+GRANT USAGE ON SCHEMA outreach_impl TO outreach_owner;
 -- For the partitions of outreach.events.
 GRANT CREATE ON SCHEMA outreach TO outreach_owner;
 
@@ -14,7 +16,7 @@ DECLARE
 	shipped text[] := ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
 							'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_verdicts',
 							'timer_types', 'webhook_kinds'];
-	secret text[] := ARRAY['secrets', 'tenant_roles', 'timer_functions'];
+	secret text[] := ARRAY['administrators', 'secrets', 'tenant_roles', 'timer_functions'];
 	rows text;
 BEGIN
 	FOR name IN SELECT c.relname::text FROM pg_class c
@@ -44,90 +46,58 @@ BEGIN
 		EXECUTE format('ALTER VIEW outreach.%I OWNER TO outreach_owner', name);
 		EXECUTE format('GRANT SELECT ON outreach.%I TO outreach_app, outreach_admin', name);
 	END LOOP;
+END $$;
+
+DO $$
+DECLARE
+	name text;
+	callers text;
+BEGIN
 	FOR name IN SELECT p.oid::regprocedure::text FROM pg_proc p
-				 WHERE p.pronamespace OPERATOR(pg_catalog.=) 'outreach'::regnamespace LOOP
+				 WHERE p.pronamespace OPERATOR(pg_catalog.=) ANY (ARRAY['outreach'::regnamespace, 'outreach_impl'::regnamespace]) LOOP
 		EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', name);
 		EXECUTE format('ALTER FUNCTION %s OWNER TO outreach_owner', name);
 	END LOOP;
+	FOR name, callers IN SELECT r.function, array_to_string(r.callers, ', ') FROM outreach.rights() r LOOP
+		EXECUTE format('GRANT EXECUTE ON FUNCTION outreach.%I TO %s', name, callers);
+	END LOOP;
 END $$;
 
-CREATE POLICY configure ON outreach.tenants FOR UPDATE TO outreach_admin
+CREATE POLICY configure ON outreach.tenants FOR UPDATE TO outreach_tenant_admin, outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
-GRANT UPDATE (name, time_zone, client, yes_opts_in) ON outreach.tenants TO outreach_admin;
+GRANT UPDATE (name, time_zone, client, yes_opts_in) ON outreach.tenants TO outreach_tenant_admin, outreach_admin;
 CREATE POLICY configure ON outreach.endpoints FOR DELETE TO outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
 GRANT DELETE ON outreach.endpoints TO outreach_admin;
-CREATE POLICY configure ON outreach.sending_accounts FOR DELETE TO outreach_admin
+CREATE POLICY configure ON outreach.sending_accounts FOR DELETE TO outreach_tenant_admin, outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
-GRANT DELETE ON outreach.sending_accounts TO outreach_admin;
-CREATE POLICY configure ON outreach.numbers FOR DELETE TO outreach_admin
+GRANT DELETE ON outreach.sending_accounts TO outreach_tenant_admin, outreach_admin;
+CREATE POLICY configure ON outreach.numbers FOR DELETE TO outreach_tenant_admin, outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
-GRANT DELETE ON outreach.numbers TO outreach_admin;
+GRANT DELETE ON outreach.numbers TO outreach_tenant_admin, outreach_admin;
 CREATE POLICY everything ON outreach.sending_stops FOR SELECT TO outreach_app, outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) '*');
-CREATE POLICY configure ON outreach.event_types TO outreach_admin USING (NOT shipped);
+CREATE POLICY configure ON outreach.event_types TO outreach_admin
+	USING (NOT shipped AND outreach.has_right('outreach_admin'));
 GRANT INSERT, DELETE ON outreach.event_types TO outreach_admin;
 
+GRANT EXECUTE ON FUNCTION outreach.current_tenant()
+	TO outreach_app, outreach_provisioner, outreach_admin, outreach_scheduler, outreach_worker;
 GRANT EXECUTE ON FUNCTION
-	outreach.lead_states(), outreach.error_codes(), outreach.current_tenant(),
-	outreach.enter_tenant(text, text), outreach.normalize_phone(text),
-	outreach.is_valid_transition(text, text, text), outreach.classify_message(text, text),
-	outreach.create_lead(text, text, text, text, text, text, text, text, jsonb),
-	outreach.transition_lead(text, text, text, text),
-	outreach.opt_out(text, text, text, text), outreach.opt_in(text, text, text, text),
-	outreach.record_event(text, text, text, jsonb, text), outreach.verify(),
-	outreach.set_timer(text, text, text, timestamptz, text, jsonb),
-	outreach.cancel_timer(text, text, text, text),
-	outreach.send_message(text, text, text, text, text, text, text, timestamptz, text, jsonb),
-	outreach.send_messages(text, text[], text, text, text, text[], text, timestamptz, text, jsonb),
-	outreach.cancel_message(text, uuid, text), outreach.resolve_message(text, uuid, text, text, int),
-	outreach.save_template(text, text, text, text, text), outreach.check_template(text),
-	outreach.count_segments(text), outreach.guards()
-	TO outreach_app, outreach_admin;
-
--- For row policies of the application's own tables, in functions that timers call.
-GRANT EXECUTE ON FUNCTION outreach.current_tenant() TO outreach_worker;
-
-GRANT EXECUTE ON FUNCTION
-	outreach.ingest_webhook(jsonb), outreach.ingest_webhooks(jsonb[])
-	TO outreach_ingress, outreach_admin;
-
-GRANT EXECUTE ON FUNCTION
-	outreach.ingest_counters(), outreach.process_payloads(int, timestamptz), outreach.make_partitions(int),
-	outreach.fire_timers(int, timestamptz), outreach.run_once(int), outreach.next_due(timestamptz),
-	outreach.next_sends(timestamptz), outreach.wake_workers(), outreach.worker_slots(),
-	outreach.is_armed(), outreach.arming_problem(), outreach.cluster_identity()
-	TO outreach_worker, outreach_admin;
-
--- For the shim's /readyz.
-GRANT EXECUTE ON FUNCTION outreach.is_armed() TO outreach_ingress;
-
-GRANT EXECUTE ON FUNCTION
-	outreach.create_tenant(text, text),
-	outreach.create_endpoint(text, text, text, text, text, text, text, text),
-	outreach.rotate_secret(text, text, text, interval), outreach.set_proof_key(text, text),
-	outreach.grant_tenant(text, text), outreach.revoke_tenant(text, text),
-	outreach.register_timer_function(text, regprocedure), outreach.drop_timer_function(text),
-	outreach.arm(), outreach.disarm(text),
-	outreach.create_account(text, text, text, text, text, text, text, jsonb),
-	outreach.set_callback_path(text, text, text),
-	outreach.rotate_account_secret(text, text, text), outreach.add_number(text, text, text),
-	outreach.stop_sending(text, text, text, text), outreach.resume_sending(text, text, text)
-	TO outreach_admin;
-
-GRANT EXECUTE ON FUNCTION
-	outreach.claim_messages(timestamptz), outreach.record_deliveries(), outreach.settle_messages()
-	TO outreach_worker;
+	outreach.lead_states(), outreach.error_codes(), outreach.rights(), outreach.normalize_phone(text),
+	outreach.check_template(text), outreach.count_segments(text), outreach.guards()
+	TO outreach_app, outreach_provisioner, outreach_admin;
 
 -- It tells of other databases.
 REVOKE SELECT ON outreach.worker_status FROM outreach_app;
+GRANT SELECT ON outreach.worker_status TO outreach_scheduler;
 
 -- A dump carries the rows; the shipped ones come with the extension.
 DO $$
 DECLARE
 	name text;
 BEGIN
-	FOREACH name IN ARRAY ARRAY['tenants', 'tenant_roles', 'secrets', 'endpoints', 'webhook_receipts',
+	FOREACH name IN ARRAY ARRAY['tenants', 'administrators', 'tenant_roles', 'secrets', 'endpoints', 'webhook_receipts',
 								'inbound_payloads', 'events_default', 'event_keys', 'leads', 'phones',
 								'consent_history', 'lead_timers', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
 								'templates', 'outbound_messages', 'message_deliveries', 'provider_message_ids',

@@ -24,6 +24,12 @@ CREATE TABLE outreach.tenant_roles (
 );
 COMMENT ON TABLE outreach.tenant_roles IS 'Which database role may act for which tenant; ''*'' is every tenant.';
 
+CREATE TABLE outreach.administrators (
+	role_name name NOT NULL,
+	PRIMARY KEY (role_name)
+);
+COMMENT ON TABLE outreach.administrators IS 'Roles that administer this database: membership in outreach_admin and outreach_provisioner is of the whole cluster, and counts only where a row says so.';
+
 -- One row a secret: a door's key, or the key a tenant's proofs are signed with.
 CREATE TABLE outreach.secrets (
 	tenant_id text COLLATE "C" NOT NULL,

@@ -21,6 +21,9 @@ CREATE SEQUENCE outreach.new_sequence;
 CREATE TYPE outreach.new_type AS ENUM ('a');
 CREATE FUNCTION outreach.new_function(lead_id text) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT $1';
 CREATE FUNCTION outreach.new_function(lead_id int) RETURNS text LANGUAGE sql AS 'SELECT ''x''';
+CREATE FUNCTION outreach_impl.new_body() RETURNS text LANGUAGE sql AS 'SELECT ''x''';
+GRANT EXECUTE ON FUNCTION outreach_impl.new_body() TO outreach_app;
+GRANT USAGE ON SCHEMA outreach_impl TO outreach_app;
 GRANT ALL ON outreach.new_table TO PUBLIC, outreach_app;
 CREATE POLICY everybody ON outreach.leads USING (true);
 GRANT USAGE ON SCHEMA outreach TO PUBLIC;
@@ -41,7 +44,8 @@ SELECT ok(EXISTS (SELECT FROM unexcused u WHERE u.rule = r.rule AND u.object LIK
 	('functions have a comment', 'new_function'), ('functions fix search_path', 'new_function'),
 	('functions grant PUBLIC nothing', 'new_function'), ('functions belong to the engine', 'new_function'),
 	('functions are the extension''s', 'new_function'), ('functions have a name of their own', 'new_function'),
-	('functions of the app take a tenant', 'new_function'), ('owners are no superusers', 'outreach_app'),
+	('functions of the app take a tenant', 'new_function'), ('only triggers run as their owner', 'new_function'),
+	('the API is in C', 'new_function'), ('bodies are for the engine alone', 'new_body'), ('the schema of bodies is the engine''s', 'outreach_impl'), ('owners are no superusers', 'outreach_app'),
 	('roles do not log in', 'outreach_app'), ('roles have no password', 'outreach_app'),
 	('the schema grants PUBLIC nothing', 'outreach')) AS r(rule, object);
 

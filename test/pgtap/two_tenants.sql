@@ -27,6 +27,7 @@ GRANT SELECT ON relation, function TO PUBLIC;
 SELECT FROM outreach.create_tenant('tap_a', 'Visible') AS a, outreach.create_tenant('tap_b', 'Hidden') AS b;
 CREATE ROLE tap_app IN ROLE outreach_app;
 CREATE ROLE tap_admin IN ROLE outreach_admin;
+SELECT outreach.grant_administration('tap_admin');
 GRANT pg_read_server_files, pg_write_server_files TO tap_app;
 SELECT FROM outreach.grant_tenant('tap_a', 'tap_app');
 
@@ -212,7 +213,7 @@ ROLLBACK TO entered;
 RESET ROLE;
 
 -- The doors and the workers read nothing, whatever they call.
-CREATE ROLE tap_ingress IN ROLE outreach_ingress, outreach_worker;
+CREATE ROLE tap_ingress IN ROLE outreach_ingress, outreach_scheduler, outreach_worker;
 SET ROLE tap_ingress;
 SELECT is(pg_temp.reads(name), 'refused', 'ingress and worker: ' || name) FROM relation WHERE of_tenant ORDER BY name;
 SELECT matches(pg_temp.try(pg_temp.call(oid, 'tap_b', 'lead_of_tap_b')), '^42501 permission denied for function', 'ingress and worker: ' || name || '()') FROM of_app ORDER BY name;

@@ -42,6 +42,7 @@ DELETE FROM outreach.sending_accounts WHERE tenant_id = 'team_account' AND accou
 SELECT purpose, name FROM outreach.secrets WHERE tenant_id = 'team_account' ORDER BY 1, 2;
 
 CREATE ROLE regress_account_admin IN ROLE outreach_admin;
+SELECT outreach.grant_administration('regress_account_admin');
 CREATE ROLE regress_account_app IN ROLE outreach_app;
 SELECT outreach.grant_tenant('team_account', 'regress_account_app');
 SET ROLE regress_account_app;

@@ -28,7 +28,8 @@ SELECT pg_temp.error($$INSERT INTO outreach.event_keys VALUES ('team_append', 'k
 SET ROLE outreach_owner;
 SELECT DISTINCT left(error, 5) FROM pg_temp.attempts(:'month');
 RESET ROLE;
-CREATE ROLE regress_append_admin IN ROLE outreach_admin, outreach_app, outreach_worker, outreach_ingress;
+CREATE ROLE regress_append_admin IN ROLE outreach_admin, outreach_app, outreach_scheduler, outreach_ingress;
+SELECT outreach.grant_administration('regress_append_admin');
 SET ROLE regress_append_admin;
 BEGIN;
 SELECT outreach.enter_tenant('team_append');

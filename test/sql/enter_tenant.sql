@@ -57,18 +57,44 @@ SET ROLE regress_enter_noinherit;
 SELECT pg_temp.error($$SELECT outreach.enter_tenant('team_enter_a')$$);
 RESET ROLE;
 
--- The role that counts is the one outside definer functions: lending them does
--- not lend the tenant.
+-- The role that counts is the one whose code makes the call: a definer function
+-- acts with its owner's rights, lends its caller nothing and borrows nothing.
 CREATE SCHEMA regress_enter;
-CREATE FUNCTION regress_enter.lent() RETURNS text LANGUAGE sql SECURITY DEFINER AS $$ SELECT outreach.enter_tenant('team_enter_a') $$;
+CREATE FUNCTION regress_enter.wrapped(lead_id text) RETURNS text LANGUAGE sql SECURITY DEFINER AS
+	$$ SELECT state FROM outreach.create_lead('team_enter_a', $1) $$;
+CREATE FUNCTION regress_enter.entered() RETURNS text LANGUAGE sql SECURITY DEFINER AS
+	$$ SELECT outreach.enter_tenant('team_enter_a') || ' ' || (SELECT count(*) FROM outreach.leads) $$;
+CREATE FUNCTION regress_enter.look() RETURNS text LANGUAGE sql SECURITY DEFINER AS
+	$$ SELECT coalesce(outreach.current_tenant(), 'none') || ' ' || (SELECT count(*) FROM outreach.leads) $$;
+CREATE FUNCTION regress_enter.steal() RETURNS text LANGUAGE sql SECURITY DEFINER AS
+	$$ SELECT outreach.enter_tenant('team_enter_b') $$;
 GRANT CREATE, USAGE ON SCHEMA regress_enter TO regress_enter_a;
-GRANT USAGE ON SCHEMA regress_enter TO regress_enter_none;
-ALTER FUNCTION regress_enter.lent() OWNER TO regress_enter_a;
+GRANT USAGE ON SCHEMA regress_enter TO regress_enter_none, regress_enter_all;
+ALTER FUNCTION regress_enter.wrapped(text) OWNER TO regress_enter_a;
+ALTER FUNCTION regress_enter.entered() OWNER TO regress_enter_a;
+ALTER FUNCTION regress_enter.look() OWNER TO regress_enter_a;
+ALTER FUNCTION regress_enter.steal() OWNER TO regress_enter_a;
 SET ROLE regress_enter_none;
-SELECT pg_temp.error($$SELECT regress_enter.lent()$$);
+BEGIN;
+SELECT regress_enter.wrapped('wrapped'), regress_enter.entered() AS within, outreach.current_tenant() AS without;
+SELECT count(*) FROM outreach.leads;
+SELECT pg_temp.error($$SELECT outreach.enter_tenant('team_enter_a')$$);
+COMMIT;
+SET ROLE regress_enter_all;
+BEGIN;
+SELECT outreach.enter_tenant('team_enter_b');
+-- a's function does not see b, nor may it enter it; what it enters is its own
+SELECT regress_enter.look(), pg_temp.error($$SELECT regress_enter.steal()$$);
+SELECT regress_enter.entered(), outreach.current_tenant(), (SELECT string_agg(lead_id, ' ') FROM outreach.leads) AS leads;
+COMMIT;
 RESET ROLE;
-DROP FUNCTION regress_enter.lent();
-DROP SCHEMA regress_enter;
+SET client_min_messages = warning;
+DROP SCHEMA regress_enter CASCADE;
+RESET client_min_messages;
+-- The engine's owner is nobody's tenant.
+SET ROLE outreach_owner;
+SELECT pg_temp.error($$SELECT outreach.enter_tenant('team_enter_a')$$), pg_temp.error($$SELECT outreach.create_lead('team_enter_a', 'x')$$);
+RESET ROLE;
 
 -- Taken back: from the next transaction on
 SELECT outreach.revoke_tenant('team_enter_a', 'regress_enter_a'), outreach.revoke_tenant('*', 'regress_enter_all');

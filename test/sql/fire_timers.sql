@@ -12,7 +12,7 @@ CREATE TABLE public.regress_calls (tenant_id text, lead_id text, payload jsonb, 
 GRANT INSERT ON public.regress_calls TO outreach_worker;
 CREATE FUNCTION public.regress_note(tenant_id text, lead_id text, payload jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	INSERT INTO public.regress_calls VALUES ($1, $2, $3, current_setting('outreach.tenant_id'), current_user);
+	INSERT INTO public.regress_calls VALUES ($1, $2, $3, outreach.current_tenant(), current_user);
 END $$;
 SELECT outreach.register_timer_function('note', 'public.regress_note(text,text,jsonb)');
 SET outreach.clock = '2008-03-01 12:00:00+00';

@@ -1,4 +1,5 @@
 -- Every function: what it takes and returns, how it runs.
+\a
 SELECT p.proname || '(' || pg_get_function_arguments(p.oid) || ')' AS function,
 	   pg_get_function_result(p.oid) AS result
   FROM pg_proc p WHERE p.pronamespace = 'outreach'::regnamespace ORDER BY p.proname;

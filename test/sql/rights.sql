@@ -1,5 +1,6 @@
 -- Owners, grants and policies. The monthly partitions are as many as the day
 -- the test runs on says, and stand for one another.
+\a
 CREATE VIEW pg_temp.relation AS
 	SELECT c.oid, regexp_replace(c.relname, '^events_\d{4}_\d\d$', 'events_<month>') COLLATE "C" AS name, c.relkind,
 		   c.relowner::regrole AS owner, c.relacl, c.relrowsecurity, c.relforcerowsecurity, c.reloptions

@@ -22,6 +22,7 @@ SELECT pg_temp.error($$MERGE INTO outreach.opt_out_words w USING (VALUES (1)) AS
 
 -- An administrator changes rows of the tenant entered, and no others.
 CREATE ROLE regress_shipped_admin IN ROLE outreach_admin;
+SELECT outreach.grant_administration('regress_shipped_admin');
 CREATE ROLE regress_shipped_app IN ROLE outreach_app;
 SELECT outreach.grant_tenant('team_shipped', 'regress_shipped_app');
 SET ROLE regress_shipped_admin;

@@ -6,6 +6,7 @@ SELECT outreach.create_tenant('team_rules', 'Own rows'), outreach.create_tenant(
 SELECT outreach.create_endpoint('team_rules', '/w/rules', 'generic', 'none'),
 	   outreach.create_endpoint('team_rules_b', '/w/rules_b', 'generic', 'none');
 CREATE ROLE regress_rules_admin IN ROLE outreach_admin;
+SELECT outreach.grant_administration('regress_rules_admin');
 SET ROLE regress_rules_admin;
 
 -- A transition taken away, one added, one that passes through a state

@@ -4,6 +4,7 @@
 \set ECHO all
 CREATE ROLE regress_tenants_app LOGIN IN ROLE outreach_app;
 CREATE ROLE regress_tenants_admin IN ROLE outreach_admin;
+SELECT outreach.grant_administration('regress_tenants_admin');
 SET ROLE regress_tenants_admin;
 SELECT outreach.create_tenant('team_tenants', 'First name');
 SELECT outreach.create_tenant('team_tenants', 'Second name');

@@ -22,6 +22,7 @@ SELECT pg_temp.error($$SELECT outreach.register_timer_function(NULL, 'public.reg
 SELECT name, function FROM outreach.timer_functions ORDER BY name COLLATE "C";
 -- An administrator's alone
 CREATE ROLE regress_fn_admin IN ROLE outreach_admin;
+SELECT outreach.grant_administration('regress_fn_admin');
 CREATE ROLE regress_fn_app IN ROLE outreach_app;
 SELECT outreach.grant_tenant('team_fn', 'regress_fn_app');
 SET ROLE regress_fn_app;
@@ -57,7 +58,7 @@ CREATE FUNCTION public.regress_look(tenant_id text, lead_id text, payload jsonb)
 BEGIN
 	INSERT INTO public.regress_seen (lead_id, what, value)
 	SELECT regress_look.lead_id, s, public.regress_try(s) FROM unnest(ARRAY[
-		'SELECT current_user', 'SELECT current_setting(''outreach.tenant_id'')', 'SELECT current_setting(''search_path'')',
+		'SELECT current_user', 'SELECT outreach.current_tenant()', 'SELECT current_setting(''search_path'')',
 		'SELECT public.regress_leads()', 'SELECT count(*) FROM outreach.leads', 'SELECT outreach.enter_tenant(''team_fn_b'')',
 		'SELECT set_config(''outreach.tenant_id'', ''team_fn_b'', true)', 'RESET ROLE', 'SET ROLE regress_fn_app', 'RESET SESSION AUTHORIZATION',
 		'CREATE TEMP TABLE x ()']) AS s;

@@ -25,6 +25,7 @@ SELECT split_part(pg_temp.error(attempt), E'\n', 1) AS refused FROM unnest(ARRAY
 
 -- An administrator writes rows of the tenant entered alone, and an app none.
 CREATE ROLE regress_kinds_admin IN ROLE outreach_admin;
+SELECT outreach.grant_administration('regress_kinds_admin');
 CREATE ROLE regress_kinds_app IN ROLE outreach_app;
 SELECT outreach.grant_tenant('team_kinds', 'regress_kinds_app');
 SET ROLE regress_kinds_admin;

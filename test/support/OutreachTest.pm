@@ -41,8 +41,8 @@ package OutreachTest;
 #		outreach.secret_key_file names a fresh key.
 #	create_extension($node, $db = 'postgres')
 #		makes the extension and the login roles test_shim (outreach_ingress),
-#		test_app (outreach_app), test_admin (outreach_admin), test_worker
-#		(outreach_worker); roles that exist are left.
+#		test_app (outreach_app), test_admin (outreach_admin), test_scheduler
+#		(outreach_scheduler); roles that exist are left.
 #	connstr($node, $db, $user)
 #	sql($node, $sql, db => , user => , tenant => )
 #		output of psql -AtX, fields parted by '|'; dies with the server's message
@@ -179,7 +179,7 @@ sub create_extension
 		[ test_shim => 'outreach_ingress' ],
 		[ test_app => 'outreach_app' ],
 		[ test_admin => 'outreach_admin' ],
-		[ test_worker => 'outreach_worker' ])
+		[ test_scheduler => 'outreach_scheduler' ])
 	{
 		my ($login, $group) = @$pair;
 		next
@@ -187,6 +187,7 @@ sub create_extension
 			"SELECT 1 FROM pg_roles WHERE rolname = '$login'") eq '1';
 		$node->safe_psql($db, "CREATE ROLE $login LOGIN IN ROLE $group");
 	}
+	$node->safe_psql($db, q{SELECT outreach.grant_administration('test_admin')});
 }
 
 sub connstr

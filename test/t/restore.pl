@@ -31,7 +31,7 @@ my $odd = "Pat \"O'N\\eil\"\t\\N\r\n\\.";
 value(<<"SQL");
 CREATE ROLE reporting LOGIN;
 SELECT outreach.create_tenant('team_a', 'Team A'), outreach.create_tenant('team_b', \$\$$odd\$\$);
-SELECT outreach.grant_tenant('team_a', 'test_app'), outreach.grant_tenant('*', 'test_worker'),
+SELECT outreach.grant_tenant('team_a', 'test_app'), outreach.grant_tenant('*', 'test_scheduler'),
 	   outreach.set_proof_key('team_b', repeat('k', 32));
 UPDATE outreach.tenants SET time_zone = 'America/Chicago', client = 'homes', yes_opts_in = true WHERE tenant_id = 'team_b';
 INSERT INTO outreach.event_types VALUES ('note.left', 'A note that somebody left.');

@@ -31,7 +31,7 @@ sub pin
 	is(sql_error($node, 'SELECT * FROM outreach.worker_status'), '55000', 'worker_status says that there are no workers');
 	my ($rc, $out, $error) = $node->psql($db, 'SELECT * FROM outreach.worker_status');
 	like($error, qr/no background workers.*shared_preload_libraries.*run_once/s, 'why, and what to do');
-	is(sql($node, 'SELECT * FROM outreach.run_once()', user => 'test_worker'), '1|0', 'run_once does their work');
+	is(sql($node, 'SELECT * FROM outreach.run_once()', user => 'test_scheduler'), '1|0', 'run_once does their work');
 	expect_once($node, $db, 'without preloading', 1);
 	$node->stop;
 
@@ -40,7 +40,7 @@ sub pin
 	set_timer($node, $db, 1, 'CALLBACK', 'now()');
 	is(launcher($node), '', 'with max_workers = 0 there is no launcher');
 	is(sql($node, 'SELECT count(*) FROM outreach.worker_status WHERE worker_pid IS NOT NULL'), 0, 'and no worker');
-	is(sql($node, 'SELECT * FROM outreach.run_once()', user => 'test_worker'), '1|0', 'run_once does their work');
+	is(sql($node, 'SELECT * FROM outreach.run_once()', user => 'test_scheduler'), '1|0', 'run_once does their work');
 	sql($node, 'CREATE DATABASE copy TEMPLATE template0; ALTER DATABASE copy RENAME TO copied; DROP DATABASE copied');
 	$node->stop;
 

@@ -32,7 +32,7 @@ is(sql($standby, 'SELECT pg_is_in_recovery()'), 't', 'the standby is one');
 is(launcher($standby), '', 'it runs no launcher');
 is(sql($standby, "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'outreach%'"), 0, 'and no worker');
 is(sql($standby, 'SELECT count(*) FROM outreach.worker_status WHERE worker_pid IS NOT NULL'), 0, 'as worker_status says');
-is(sql_error($standby, 'SELECT outreach.run_once()', user => 'test_worker'), '25006', 'run_once is refused there');
+is(sql_error($standby, 'SELECT outreach.run_once()', user => 'test_scheduler'), '25006', 'run_once is refused there');
 
 $primary->stop('immediate');
 eval { $holder->quit };

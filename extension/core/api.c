@@ -1,0 +1,529 @@
+/*
+ * api.c
+ *	  The door of the SQL functions: who calls, what is allowed, as whom it runs.
+ *
+ * A function of the API has two rows in pg_proc: outreach.NAME, which everybody
+ * sees, is po_api(), with its caller's rights; outreach_impl.NAME, in a schema
+ * that is closed to everybody but the engine's owner, is the body.  po_api() asks
+ * the table below whether the caller may, and calls the body as the owner of the
+ * function.  The caller is the current user: whose code makes the call, not who
+ * has opened the session or set off the statement.
+ *
+ * The switch is undone at the end, and by the abort of the (sub)transaction.  A
+ * function that returns a set returns it whole, so that the executor never runs
+ * with the user switched.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "core/api.h"
+#include "core/args.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "core/rights.h"
+#include "core/tenant.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "optimizer/planner.h"
+#include "parser/parse_expr.h"
+#include "parser/parser.h"
+#include "port/pg_bitutils.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/rls.h"
+#include "utils/syscache.h"
+
+#define SCHEMA "outreach"
+#define IMPL_SCHEMA "outreach_impl"
+#define SEARCH_PATH "pg_catalog, pg_temp"
+
+/* How the statements of a function are planned, once in a backend. */
+typedef enum Planning
+{
+	HOT,						/* for large tables, however full they are just now */
+	QUEUE,						/* the same, in the order of an index */
+	SETS						/* as PostgreSQL finds best */
+} Planning;
+
+typedef struct Function
+{
+	const char *name;
+	int			callers;		/* PoRight */
+	int			tenant;			/* the argument whose tenant the caller must act for; -1: none */
+	Planning	planning;
+	bool		optional;		/* that argument may be null, or '*' for what ships */
+} Function;
+
+#define TENANT_USERS (PO_APP | PO_TENANT_ADMIN | PO_ADMIN)
+#define TENANT_ADMINS (PO_TENANT_ADMIN | PO_ADMIN)
+#define PROVISIONERS (PO_PROVISIONER | PO_ADMIN)
+#define WORKERS (PO_WORKER | PO_SCHEDULER | PO_ADMIN)
+
+/* By name. */
+static const Function functions[] = {
+	{"add_number", TENANT_ADMINS, 0, SETS},
+	{"arm", PO_ADMIN, -1, SETS},
+	{"arming_problem", WORKERS, -1, HOT},
+	{"cancel_message", TENANT_USERS, 0, HOT},
+	{"cancel_timer", TENANT_USERS, 0, HOT},
+	{"claim_messages", PO_WORKER, -1, QUEUE},
+	{"classify_message", TENANT_USERS, 0, HOT},
+	{"cluster_identity", WORKERS, -1, HOT},
+	{"create_account", TENANT_ADMINS, 0, SETS},
+	{"create_endpoint", PO_ADMIN, -1, SETS},
+	{"create_lead", TENANT_USERS, 0, HOT},
+	{"create_tenant", PROVISIONERS, -1, SETS},
+	{"disarm", PO_ADMIN, -1, SETS},
+	{"drop_timer_function", PO_ADMIN, -1, SETS},
+	{"enter_tenant", TENANT_USERS, -1, HOT},
+	{"fire_timers", WORKERS, -1, QUEUE},
+	{"grant_administration", PO_ADMIN, -1, SETS},
+	{"grant_tenant", PROVISIONERS, -1, SETS},
+	{"has_right", PO_APP | PO_TENANT_ADMIN | PO_PROVISIONER | PO_INGRESS | WORKERS, -1, HOT},
+	{"ingest_counters", WORKERS, -1, HOT},
+	{"ingest_webhook", PO_INGRESS | PO_ADMIN, -1, HOT},
+	{"ingest_webhooks", PO_INGRESS | PO_ADMIN, -1, HOT},
+	{"is_armed", PO_INGRESS | WORKERS, -1, HOT},
+	{"is_valid_transition", TENANT_USERS, 2, HOT, true},
+	{"make_partitions", PO_SCHEDULER | PO_ADMIN, -1, SETS},
+	{"next_due", WORKERS, -1, QUEUE},
+	{"next_sends", WORKERS, -1, QUEUE},
+	{"opt_in", TENANT_USERS, 0, HOT},
+	{"opt_out", TENANT_USERS, 0, HOT},
+	{"process_payloads", WORKERS, -1, QUEUE},
+	{"record_deliveries", PO_WORKER, -1, HOT},
+	{"record_event", TENANT_USERS, 0, HOT},
+	{"register_timer_function", PO_ADMIN, -1, SETS},
+	{"resolve_message", TENANT_USERS, 0, HOT},
+	{"resume_sending", TENANT_ADMINS, -1, HOT},
+	{"revoke_administration", PO_ADMIN, -1, SETS},
+	{"revoke_tenant", PROVISIONERS, -1, SETS},
+	{"rotate_account_secret", TENANT_ADMINS, 0, SETS},
+	{"rotate_secret", PO_ADMIN, -1, SETS},
+	{"run_once", PO_SCHEDULER | PO_ADMIN, -1, QUEUE},
+	{"save_template", TENANT_USERS, 0, SETS},
+	{"send_message", TENANT_USERS, 0, HOT},
+	{"send_messages", TENANT_USERS, 0, HOT},
+	{"set_callback_path", TENANT_ADMINS, 0, SETS},
+	{"set_proof_key", PO_ADMIN, -1, SETS},
+	{"set_timer", TENANT_USERS, 0, HOT},
+	{"settle_messages", PO_WORKER, -1, QUEUE},
+	{"stop_sending", TENANT_ADMINS, -1, SETS},
+	{"transition_lead", TENANT_USERS, 0, HOT},
+	{"verify", TENANT_USERS, -1, SETS},
+	{"wake_workers", WORKERS, -1, HOT},
+	{"worker_slots", WORKERS, -1, HOT}
+};
+
+/* A public function and its body, for as long as the caller's plan lives. */
+typedef struct Target
+{
+	const Function *function;
+	Oid			owner;
+	FmgrInfo	body;
+} Target;
+
+/* A call under way. */
+typedef struct Frame
+{
+	struct Frame *outer;
+	const Function *function;	/* NULL: a registered function, which the engine runs */
+	Oid			caller;			/* or the role that it runs as */
+	int			security;		/* to be gone back to */
+} Frame;
+
+static Frame *innermost = NULL;
+static Oid	owner_role = InvalidOid;
+static planner_hook_type previous_planner;
+
+PG_FUNCTION_INFO_V1(po_api);
+PG_FUNCTION_INFO_V1(po_rights);
+PG_FUNCTION_INFO_V1(po_caller_name);
+PG_FUNCTION_INFO_V1(po_require_tenant_admin);
+PG_FUNCTION_INFO_V1(po_caller_tenant);
+PG_FUNCTION_INFO_V1(po_has_right);
+
+static void
+role_changed(Datum arg, int cache, uint32 hash)
+{
+	owner_role = InvalidOid;
+}
+
+/*
+ * po_engine_owner returns the role that owns the engine, and as which all its
+ * statements run.
+ */
+Oid
+po_engine_owner(void)
+{
+	static bool registered = false;
+
+	if (OidIsValid(owner_role))
+		return owner_role;
+	if (!registered)
+		CacheRegisterSyscacheCallback(AUTHOID, role_changed, (Datum) 0);
+	registered = true;
+	owner_role = get_role_oid("outreach_owner", false);
+	return owner_role;
+}
+
+/*
+ * po_caller returns the role that has called the API; in a trigger, which nobody
+ * calls, the current user.
+ */
+Oid
+po_caller(void)
+{
+	return innermost != NULL ? innermost->caller : GetUserId();
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(((const Function *) a)->name, ((const Function *) b)->name);
+}
+
+/* The table's row and the body of a public function. */
+static Target *
+find_target(FmgrInfo *flinfo)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(flinfo->fn_oid));
+	Target	   *target;
+	Function	wanted = {0};
+	Form_pg_proc form;
+	Oid			body;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", flinfo->fn_oid);
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	wanted.name = NameStr(form->proname);
+	target = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(Target));
+	target->function = bsearch(&wanted, functions, lengthof(functions), sizeof(Function), compare_names);
+	target->owner = form->proowner;
+	(void) po_engine_owner();
+	body = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(wanted.name),
+						   PointerGetDatum(&form->proargtypes),
+						   ObjectIdGetDatum(get_namespace_oid(IMPL_SCHEMA, false)));
+	if (target->function == NULL || !OidIsValid(body))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("the library has no function %s()", wanted.name),
+				 errdetail("Library and extension are of different versions."),
+				 errhint("Run ALTER EXTENSION pg_outreach UPDATE.")));
+	ReleaseSysCache(tuple);
+	fmgr_info_cxt(body, &target->body, flinfo->fn_mcxt);
+	return target;
+}
+
+static void
+refuse(const Function *function, Oid caller)
+{
+	StringInfoData roles;
+
+	initStringInfo(&roles);
+	for (int bit = 0; bit < PO_NRIGHTS; bit++)
+		if ((function->callers & (1 << bit)) != 0)
+			appendStringInfo(&roles, "%s%s", roles.len > 0 ? ", " : "", po_right_role[bit]);
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" may not call %s()", GetUserNameFromId(caller, false), function->name),
+			 errdetail("It is for members of: %s.", roles.data),
+			 errhint("Those over the whole engine must be named in this database too, with outreach.grant_administration().")));
+}
+
+/* Needs the engine's owner as user. */
+static void
+require_right(const Function *function, FunctionCallInfo fcinfo, Oid caller)
+{
+	/* That somebody is of the app is said by what he is bound to, and by EXECUTE. */
+	bool		may = (function->callers & PO_APP) != 0;
+	char	   *tenant_id;
+
+	for (int bit = 0; bit < PO_NRIGHTS && !may; bit++)
+		may = (function->callers & (1 << bit)) != 0 && po_role_has(caller, 1 << bit);
+	if (!may)
+		refuse(function, caller);
+	if (function->tenant < 0 || (function->optional && PG_ARGISNULL(function->tenant)))
+		return;
+	tenant_id = po_arg_id(fcinfo, function->tenant, "tenant_id");
+	if (!function->optional || strcmp(tenant_id, "*") != 0)
+		po_require_tenant_for(caller, tenant_id);
+}
+
+/*
+ * Settings of a session that change what a statement means, or the plan that is
+ * chosen for it.
+ */
+static void
+pin_settings(void)
+{
+	static const char *const pinned[][2] = {
+		{"standard_conforming_strings", "on"}, {"transform_null_equals", "off"}, {"array_nulls", "on"},
+		{"row_security", "on"}, {"DateStyle", "ISO"}, {"IntervalStyle", "postgres"},
+		{"plan_cache_mode", "auto"}
+	};
+
+	if (strcmp(namespace_search_path, SEARCH_PATH) != 0)
+		(void) set_config_option("search_path", SEARCH_PATH, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	if (standard_conforming_strings && !Transform_null_equals && Array_nulls && row_security &&
+		DateStyle == USE_ISO_DATES && IntervalStyle == INTSTYLE_POSTGRES &&
+		plan_cache_mode == PLAN_CACHE_MODE_AUTO)
+		return;
+	for (int i = 0; i < lengthof(pinned); i++)
+		(void) set_config_option(pinned[i][0], pinned[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* Calls the body with the arguments of the public function. */
+static Datum
+call_body(Target *target, FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *set = NULL;
+	int			modes = 0;
+	Datum		result;
+	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
+
+	if (fcinfo->resultinfo != NULL && IsA(fcinfo->resultinfo, ReturnSetInfo))
+	{
+		set = (ReturnSetInfo *) fcinfo->resultinfo;
+		modes = set->allowedModes;
+		set->allowedModes |= SFRM_Materialize_Preferred;
+	}
+	InitFunctionCallInfoData(*call, &target->body, fcinfo->nargs, fcinfo->fncollation, NULL,
+							 fcinfo->resultinfo);
+	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
+	result = FunctionCallInvoke(call);
+	fcinfo->isnull = call->isnull;
+	if (set != NULL)
+		set->allowedModes = modes;
+	if (target->body.fn_retset && set->returnMode != SFRM_Materialize)
+		elog(ERROR, "%s() does not return its set whole", target->function->name);
+	return result;
+}
+
+/*
+ * po_api is every function of the API that reads or writes a table.
+ */
+Datum
+po_api(PG_FUNCTION_ARGS)
+{
+	Target	   *target;
+	volatile Datum result = (Datum) 0;
+	Frame		frame = {.outer = innermost};
+	int			nest;
+
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = find_target(fcinfo->flinfo);
+	target = fcinfo->flinfo->fn_extra;
+	frame.function = target->function;
+	GetUserIdAndSecContext(&frame.caller, &frame.security);
+	if (frame.caller == target->owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s() is not for the engine's owner", target->function->name),
+				 errhint("Call it as a role that holds the right of its own.")));
+	/* Maintenance runs other people's code at a moment that they choose. */
+	if (InSecurityRestrictedOperation() && (innermost == NULL || innermost->function != NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s() cannot be called within a security-restricted operation",
+						target->function->name)));
+	nest = NewGUCNestLevel();
+	pin_settings();
+	SetUserIdAndSecContext(target->owner, frame.security | SECURITY_LOCAL_USERID_CHANGE);
+	innermost = &frame;
+	PG_TRY();
+	{
+		require_right(target->function, fcinfo, frame.caller);
+		result = call_body(target, fcinfo);
+	}
+	PG_FINALLY();
+	{
+		innermost = frame.outer;
+	}
+	PG_END_TRY();
+	SetUserIdAndSecContext(frame.caller, frame.security);
+	AtEOXact_GUC(true, nest);
+	return result;
+}
+
+/*
+ * po_call_foreign runs a function that somebody has registered, as a role and
+ * with a tenant entered for that role; what it returns is nobody's concern.  Its
+ * settings, and the tenant, are gone afterwards.
+ */
+Datum
+po_call_foreign(FmgrInfo *function, Oid role, const char *tenant_id, FunctionCallInfo call)
+{
+	volatile Datum result = (Datum) 0;
+	Frame		frame = {.outer = innermost, .caller = role};
+	Oid			user;
+	int			nest = NewGUCNestLevel();
+
+	GetUserIdAndSecContext(&user, &frame.security);
+	po_enter_tenant_as(role, tenant_id, GUC_ACTION_SAVE);
+	SetUserIdAndSecContext(role, frame.security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	innermost = &frame;
+	PG_TRY();
+	{
+		result = FunctionCallInvoke(call);
+	}
+	PG_FINALLY();
+	{
+		innermost = frame.outer;
+	}
+	PG_END_TRY();
+	SetUserIdAndSecContext(user, frame.security);
+	/* As if it had been rolled back: a plain SET of the function would stay. */
+	AtEOXact_GUC(false, nest);
+	return result;
+}
+
+/*
+ * Plans of the engine are kept for the life of a backend.  They must depend
+ * neither on a session's settings nor on how full a table was just then.
+ */
+static PlannedStmt *
+plan(Query *query, const char *text, int options, ParamListInfo params)
+{
+	static const char *const always[][2] = {
+		{"jit", "off"}, {"max_parallel_workers_per_gather", "0"}, {"enable_nestloop", "on"},
+		{"enable_indexscan", "on"}, {"enable_indexonlyscan", "on"}, {"enable_sort", "on"},
+		{"enable_material", "on"}, {"enable_partition_pruning", "on"}, {"constraint_exclusion", "partition"},
+		{"from_collapse_limit", "8"}, {"join_collapse_limit", "8"}
+	};
+	static const char *const scans[] = {
+		"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan"
+	};
+	PlannedStmt *result;
+	Planning	planning = innermost != NULL && innermost->function != NULL
+		? innermost->function->planning : HOT;
+	int			nest;
+
+	if (!OidIsValid(owner_role) || GetUserId() != owner_role)
+		return previous_planner ? previous_planner(query, text, options, params)
+			: standard_planner(query, text, options, params);
+	nest = NewGUCNestLevel();
+	for (int i = 0; i < lengthof(always); i++)
+		(void) set_config_option(always[i][0], always[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	for (int i = 0; i < lengthof(scans); i++)
+		(void) set_config_option(scans[i], planning == SETS || (planning == HOT && i == 3) ? "on" : "off",
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	result = previous_planner ? previous_planner(query, text, options, params)
+		: standard_planner(query, text, options, params);
+	AtEOXact_GUC(true, nest);
+	return result;
+}
+
+/*
+ * po_api_init hooks in; called once from _PG_init.
+ */
+void
+po_api_init(void)
+{
+	previous_planner = planner_hook;
+	planner_hook = plan;
+}
+
+/*
+ * rights(): one row a function.
+ */
+Datum
+po_rights(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < lengthof(functions); i++)
+	{
+		Datum		role[PO_NRIGHTS];
+		Datum		values[3];
+		bool		nulls[3] = {false};
+		int			n = 0;
+
+		for (int bit = 0; bit < PO_NRIGHTS; bit++)
+			if ((functions[i].callers & (1 << bit)) != 0)
+				role[n++] = CStringGetTextDatum(po_right_role[bit]);
+		values[0] = CStringGetTextDatum(functions[i].name);
+		values[1] = PointerGetDatum(construct_array(role, n, TEXTOID, -1, false, TYPALIGN_INT));
+		values[2] = BoolGetDatum(functions[i].tenant >= 0);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * caller(): the role that has called the API, for bodies in SQL.
+ */
+Datum
+po_caller_name(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(po_caller(), false)));
+}
+
+/*
+ * require_tenant_admin(tenant_id): an error unless the caller administers the
+ * tenant, or with null the engine.
+ */
+Datum
+po_require_tenant_admin(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_text(fcinfo, 0, "tenant_id");
+
+	if (innermost == NULL || innermost->function == NULL)
+		elog(ERROR, "require_tenant_admin() outside a function of the API");
+	if (tenant_id != NULL)
+		po_require_tenant_for(innermost->caller, tenant_id);
+	else if (!po_role_has(innermost->caller, PO_ADMIN))
+		refuse(innermost->function, innermost->caller);
+	PG_RETURN_VOID();
+}
+
+/*
+ * caller_tenant(): what the caller has entered; null for an administrator who has
+ * entered none, an error for others.
+ */
+Datum
+po_caller_tenant(PG_FUNCTION_ARGS)
+{
+	Oid			caller = po_caller();
+	const char *tenant_id = po_entered_tenant(caller);
+
+	if (tenant_id != NULL)
+		PG_RETURN_TEXT_P(cstring_to_text(tenant_id));
+	if (!po_role_has(caller, PO_ADMIN))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no tenant is entered"),
+				 errhint("Call outreach.enter_tenant() first, in the same transaction.")));
+	PG_RETURN_NULL();
+}
+
+/*
+ * has_right(right_role): whether the caller holds a right, by its role, for
+ * policies.
+ */
+Datum
+po_has_right(PG_FUNCTION_ARGS)
+{
+	char	   *role = po_arg_required(fcinfo, 0, "right_role");
+
+	for (int bit = 0; bit < PO_NRIGHTS; bit++)
+		if (strcmp(role, po_right_role[bit]) == 0)
+			PG_RETURN_BOOL(po_role_has(po_caller(), 1 << bit));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("there is no right \"%s\"", role),
+			 errhint("They are listed by outreach.rights().")));
+}

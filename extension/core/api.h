@@ -1,0 +1,17 @@
+/*
+ * api.h
+ *	  The door of the SQL functions: who calls, what is allowed, as whom it runs.
+ */
+#ifndef PO_API_H
+#define PO_API_H
+
+#include "fmgr.h"
+
+extern void po_api_init(void);
+
+extern Oid	po_engine_owner(void);
+extern Oid	po_caller(void);
+extern Datum po_call_foreign(FmgrInfo *function, Oid role, const char *tenant_id,
+							 FunctionCallInfo call);
+
+#endif
