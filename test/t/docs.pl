@@ -126,7 +126,6 @@ sub check_proof
 
 sub check_functions
 {
-	my @roles = qw(outreach_admin outreach_app outreach_ingress outreach_worker);
 	my %documented;
 	while ($reference =~ /^### `(\w+)\(([^)]*)\)`\n(.*?)(?=^##)/msg)
 	{
@@ -138,9 +137,8 @@ sub check_functions
 			  WHERE a.n <= p.pronargs),
 			(SELECT string_agg(a.name, ' ' ORDER BY a.n) FROM unnest(p.proargnames) WITH ORDINALITY a(name, n)
 			  WHERE a.n > p.pronargs),
-			(SELECT string_agg(r.rolname, ', ' ORDER BY r.rolname) FROM pg_roles r
-			  WHERE r.rolname IN ('outreach_admin', 'outreach_app', 'outreach_ingress', 'outreach_worker')
-				AND has_function_privilege(r.rolname, p.oid, 'EXECUTE')),
+			(SELECT string_agg(a.grantee::regrole::text, ', ' ORDER BY a.grantee::regrole::text COLLATE "C")
+			   FROM aclexplode(p.proacl) a WHERE a.grantee <> p.proowner),
 			p.pronargdefaults, p.pronargs
 		  FROM pg_proc p WHERE p.pronamespace = 'outreach'::regnamespace ORDER BY p.proname}))
 	{
