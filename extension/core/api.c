@@ -486,7 +486,11 @@ po_require_tenant_admin(PG_FUNCTION_ARGS)
 	if (tenant_id != NULL)
 		po_require_tenant_for(innermost->caller, tenant_id);
 	else if (!po_role_has(innermost->caller, PO_ADMIN))
-		refuse(innermost->function, innermost->caller);
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not call %s() for every tenant",
+						GetUserNameFromId(innermost->caller, false), innermost->function->name),
+				 errhint("Name one tenant.")));
 	PG_RETURN_VOID();
 }
 
