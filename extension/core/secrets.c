@@ -3,9 +3,13 @@
  *	  Secrets that the database keeps sealed: rows of outreach.secrets.
  *
  * The key comes from outreach.secret_key_file each time it is needed, which is
- * when a secret is stored and when a cache of endpoints is filled; it is wiped
- * before the function returns.  Opened secrets are palloc'd for the caller, who
- * wipes or keeps them.  No SQL function returns one.
+ * when a secret is stored and when a cache of endpoints or accounts is filled;
+ * it is wiped before the function returns.  Opened secrets are palloc'd for the
+ * caller, who wipes or keeps them.  No SQL function returns one.
+ *
+ * A secret is bound to its row and to what it was given for: an account's to
+ * scheme, host and port of its requests, an endpoint's to its scheme.  Who may
+ * change where requests go, or move rows, does not get it to another place.
  */
 #include "postgres.h"
 
@@ -22,16 +26,16 @@
 #include "core/settings.h"
 #include "core/spi_plan.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define AAD_BYTES (PO_MAX_ID_BYTES + 64)
-
 static PoPlan select_secrets = {
 	.name = "secrets.select",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT secret_id, sealed FROM outreach.secrets"
+	.sql = "SELECT secret_id, sealed, given_for FROM outreach.secrets"
 	" WHERE tenant_id OPERATOR(pg_catalog.=) $1 AND purpose OPERATOR(pg_catalog.=) $2"
 	" AND name OPERATOR(pg_catalog.=) $3"
 	" AND (expires_at IS NULL OR expires_at OPERATOR(pg_catalog.>) $4)"
@@ -43,10 +47,10 @@ static PoPlan select_secrets = {
 static PoPlan insert_secret = {
 	.name = "secrets.insert",
 	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.secrets (tenant_id, purpose, name, secret_id, sealed)"
-	" VALUES ($1, $2, $3, $4, $5)",
-	.nargs = 5,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, UUIDOID, BYTEAOID}
+	.sql = "INSERT INTO outreach.secrets (tenant_id, purpose, name, secret_id, sealed, given_for)"
+	" VALUES ($1, $2, $3, $4, $5, $6)",
+	.nargs = 6,
+	.argtype = {TEXTOID, TEXTOID, TEXTOID, UUIDOID, BYTEAOID, TEXTOID}
 };
 
 PG_FUNCTION_INFO_V1(po_store_secret);
@@ -72,32 +76,59 @@ po_secrets_unavailable(const char *problem)
 			 errhint("Make a key with \"openssl rand -out FILE 32\", owned by the server's user with mode 0600, name it as outreach.secret_key_file in postgresql.conf and reload.")));
 }
 
-/* A sealed secret is bound to the row it was made for. */
-static int
-secret_aad(char aad[AAD_BYTES], const char *tenant_id, const char *purpose,
-		   const pg_uuid_t *secret_id)
+static void
+append_part(StringInfo aad, const char *part, int len)
 {
-	int			len = snprintf(aad, AAD_BYTES - UUID_LEN, "%s/%s/", tenant_id, purpose);
+	uint32		length = pg_hton32((uint32) len);
 
-	len = Min(len, AAD_BYTES - UUID_LEN - 1);
-	memcpy(aad + len, secret_id->data, UUID_LEN);
-	return len + UUID_LEN;
+	appendBinaryStringInfo(aad, (const char *) &length, sizeof(length));
+	appendBinaryStringInfo(aad, part, len);
 }
 
 /*
- * po_secrets_open returns the live secrets of a purpose and name, at most two,
- * newest first, palloc'd.  Where one cannot be opened there are none, and
- * problem is a fixed phrase; else it is NULL.  Runs as the engine's owner.
+ * What a sealed secret is bound to: its row, with its name, and what it was
+ * given for.  Each part has its length before it, so that no two rows give the
+ * same bytes.
+ */
+static StringInfo
+secret_aad(const char *tenant_id, const char *purpose, const char *name,
+		   const char *given_for, const pg_uuid_t *secret_id)
+{
+	StringInfo	aad = makeStringInfo();
+
+	append_part(aad, tenant_id, strlen(tenant_id));
+	append_part(aad, purpose, strlen(purpose));
+	append_part(aad, name, strlen(name));
+	append_part(aad, given_for, strlen(given_for));
+	append_part(aad, (const char *) secret_id->data, UUID_LEN);
+	return aad;
+}
+
+/* What is said of secrets that were all given for something else. */
+static const char *
+given_for_another(const char *purpose)
+{
+	return strcmp(purpose, "account") == 0
+		? "its secret was given for another host; give it again with rotate_account_secret()"
+		: "its secret was given for another scheme; give it again with rotate_secret()";
+}
+
+/*
+ * po_secrets_open returns the live secrets of a purpose and name that were given
+ * for `given_for`, of the newest two, newest first, palloc'd.  Where one cannot
+ * be opened, or all were given for something else, there are none, and problem
+ * is a fixed phrase; else it is NULL.  Runs as the engine's owner.
  */
 PoSecret *
 po_secrets_open(const char *tenant_id, const char *purpose, const char *name,
-				int *nsecrets, const char **problem)
+				const char *given_for, int *nsecrets, const char **problem)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	PoSecret   *secret;
 	Datum		args[4];
 	uint8		key[PO_SEAL_KEY_LEN];
 	int			n;
+	int			opened = 0;
 
 	SPI_connect();
 	args[0] = CStringGetTextDatum(tenant_id);
@@ -111,19 +142,23 @@ po_secrets_open(const char *tenant_id, const char *purpose, const char *name,
 	{
 		pg_uuid_t	secret_id;
 		bytea	   *sealed = po_column_bytea(i, 2);
-		char		aad[AAD_BYTES];
+		StringInfo	aad;
 		uint8	   *plain;
+		int			len;
 		PoUnsealResult result;
 
+		if (strcmp(po_column_text(i, 3), given_for) != 0)
+			continue;
 		(void) po_column_uuid(i, 1, &secret_id);
-		result = po_unseal(key, aad, secret_aad(aad, tenant_id, purpose, &secret_id),
-						   (uint8 *) VARDATA_ANY(sealed), VARSIZE_ANY_EXHDR(sealed),
-						   &plain, &secret[i].len);
+		aad = secret_aad(tenant_id, purpose, name, given_for, &secret_id);
+		result = po_unseal(key, aad->data, aad->len, (uint8 *) VARDATA_ANY(sealed),
+						   VARSIZE_ANY_EXHDR(sealed), &plain, &len);
 		if (result == PO_UNSEAL_OK)
 		{
-			secret[i].data = MemoryContextAlloc(caller, secret[i].len + 1);
-			memcpy(secret[i].data, plain, secret[i].len + 1);
-			OPENSSL_cleanse(plain, secret[i].len);
+			secret[opened].data = MemoryContextAlloc(caller, len + 1);
+			memcpy(secret[opened].data, plain, len + 1);
+			secret[opened++].len = len;
+			OPENSSL_cleanse(plain, len);
 		}
 		else
 			*problem = result == PO_UNSEAL_WRONG_KEY
@@ -132,7 +167,12 @@ po_secrets_open(const char *tenant_id, const char *purpose, const char *name,
 	}
 	OPENSSL_cleanse(key, sizeof(key));
 	SPI_finish();
-	*nsecrets = *problem == NULL ? n : 0;
+	if (n > 0 && opened == 0 && *problem == NULL)
+		*problem = given_for_another(purpose);
+	if (*problem != NULL)
+		for (int i = 0; i < n; i++)
+			po_secret_wipe(&secret[i]);
+	*nsecrets = *problem == NULL ? opened : 0;
 	return secret;
 }
 
@@ -151,32 +191,34 @@ po_secret_wipe(PoSecret *secret)
 }
 
 /*
- * store_secret(tenant_id, purpose, name, secret): seals and stores; for the
- * engine's own functions.
+ * store_secret(tenant_id, purpose, name, secret, given_for): seals and stores;
+ * for the engine's own functions.
  */
 Datum
 po_store_secret(PG_FUNCTION_ARGS)
 {
 	char	   *tenant_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *purpose = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	char	   *given_for = text_to_cstring(PG_GETARG_TEXT_PP(4));
 	text	   *plain = PG_GETARG_TEXT_PP(3);
 	uint8		key[PO_SEAL_KEY_LEN];
 	const char *problem;
-	char		aad[AAD_BYTES];
 	pg_uuid_t  *secret_id = palloc(sizeof(pg_uuid_t));
+	StringInfo	aad;
 	uint8	   *sealed;
 	int			sealed_len;
 	bytea	   *value;
-	Datum		args[5];
+	Datum		args[6];
 	bool		done;
 
 	po_uuid_v7(secret_id);
+	aad = secret_aad(tenant_id, purpose, name, given_for, secret_id);
 	problem = read_key(key);
 	if (problem != NULL)
 		po_secrets_unavailable(problem);
-	done = po_seal(key, aad, secret_aad(aad, tenant_id, purpose, secret_id),
-				   (uint8 *) VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain),
-				   &sealed, &sealed_len);
+	done = po_seal(key, aad->data, aad->len, (uint8 *) VARDATA_ANY(plain),
+				   VARSIZE_ANY_EXHDR(plain), &sealed, &sealed_len);
 	OPENSSL_cleanse(key, sizeof(key));
 	if (!done)
 		ereport(ERROR,
@@ -192,6 +234,7 @@ po_store_secret(PG_FUNCTION_ARGS)
 	args[2] = PG_GETARG_DATUM(2);
 	args[3] = UUIDPGetDatum(secret_id);
 	args[4] = PointerGetDatum(value);
+	args[5] = PG_GETARG_DATUM(4);
 	po_exec(&insert_secret, args, NULL);
 	SPI_finish();
 	PG_RETURN_UUID_P(secret_id);

@@ -12,7 +12,8 @@ typedef struct PoSecret
 } PoSecret;
 
 extern PoSecret *po_secrets_open(const char *tenant_id, const char *purpose,
-								 const char *name, int *nsecrets, const char **problem);
+								 const char *name, const char *given_for, int *nsecrets,
+								 const char **problem);
 extern void po_secrets_unavailable(const char *problem) pg_attribute_noreturn();
 extern void po_secret_wipe(PoSecret *secret);
 

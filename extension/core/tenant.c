@@ -242,7 +242,7 @@ proof_is_valid(const char *tenant_id, const char *proof)
 		return false;
 	snprintf(message, sizeof(message), "v1." INT64_FORMAT ".%s", expiry, tenant_id);
 
-	secret = po_secrets_open(tenant_id, "proof", "", &nsecrets, &problem);
+	secret = po_secrets_open(tenant_id, "proof", "", "", &nsecrets, &problem);
 	if (problem != NULL)
 		po_secrets_unavailable(problem);
 	for (int i = 0; i < nsecrets; i++)

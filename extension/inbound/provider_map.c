@@ -308,6 +308,7 @@ load_endpoint(const char *path)
 	PoCredential *credential = &endpoint->credential;
 	char	   *tenant_id;
 	char	   *provider;
+	char	   *scheme;
 	char	   *url;
 	char	   *header_name;
 	PoSecret   *secret;
@@ -324,7 +325,8 @@ load_endpoint(const char *path)
 	}
 	tenant_id = po_column_text(0, 1);
 	provider = po_column_text(0, 2);
-	if (!po_scheme_from_name(po_column_text(0, 3), &credential->scheme))
+	scheme = po_column_text(0, 3);
+	if (!po_scheme_from_name(scheme, &credential->scheme))
 		elog(ERROR, "endpoint has an unknown scheme");
 	url = po_column_text(0, 4);
 	header_name = po_column_text(0, 5);
@@ -334,7 +336,7 @@ load_endpoint(const char *path)
 	endpoint->stale_at = isnull ? DT_NOEND : po_column_time(0, 8);
 	own_map = po_column_bool(0, 9);
 
-	secret = po_secrets_open(tenant_id, "endpoint", path, &credential->nsecrets,
+	secret = po_secrets_open(tenant_id, "endpoint", path, scheme, &credential->nsecrets,
 							 &endpoint->problem);
 	endpoint->map = find_map(own_map ? tenant_id : "*", provider);
 	SPI_finish();

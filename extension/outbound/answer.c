@@ -4,6 +4,10 @@
  *
  * Whatever is not surely a refusal may have been an acceptance.  Nothing here
  * writes, waits or raises for what a provider said.
+ *
+ * Whatever of an answer is kept anywhere goes through keep(): what tells the
+ * secret of its request is not kept, for rows, events and reasons are read by
+ * people who may not know it.
  */
 #include "postgres.h"
 
@@ -11,6 +15,7 @@
 #include "core/document.h"
 #include "mb/pg_wchar.h"
 #include "outbound/answer.h"
+#include "outbound/echo.h"
 
 #define MAX_ERROR_BYTES 500
 #define MAX_EXCERPT_BYTES 2000
@@ -18,16 +23,40 @@
 #define SHORTEST_RETRY_AFTER 1
 #define LONGEST_RETRY_AFTER 3600
 
-static const char *
-text_at(const PoDocument *document, const PoAnswerPath *path, int max)
+/* What is kept in place of an answer that tells the secret. */
+static const char withheld[] = "the answer is not kept: it tells the account's secret";
+
+/* What is taken of an answer, with the request it is for. */
+typedef struct Reader
 {
+	const PoHttpCall *call;
+	PoDocument	document;
+	bool		told;			/* something of it told the secret */
+} Reader;
+
+/* A copy of a text of an answer, cut; NULL when all of it tells the secret. */
+static char *
+keep(const PoHttpCall *call, const char *text, int len, int max)
+{
+	if (call->secret != NULL && po_tells_secret(call->secret, text, len))
+		return NULL;
+	return pnstrdup(text, pg_mbcliplen(text, len, max));
+}
+
+static const char *
+text_at(Reader *reader, const PoAnswerPath *path, int max)
+{
+	const PoDocument *document = &reader->document;
 	const char *text;
+	const char *kept;
 	int			len;
 
 	if (path->nkeys == 0 || document->error != NULL ||
 		!po_document_scalar(document, po_document_path(document, path->key, path->nkeys), &text, &len))
 		return NULL;
-	return pnstrdup(text, pg_mbcliplen(text, len, max));
+	kept = keep(reader->call, text, len, max);
+	reader->told |= kept == NULL;
+	return kept;
 }
 
 static void
@@ -50,14 +79,14 @@ unknown(PoOutcomeOfSend *outcome, const char *error)
 
 /* A 2xx is an acceptance only if it says so. */
 static void
-check_acceptance(const PoAccount *account, const PoHttpAnswer *answer, const PoDocument *document,
+check_acceptance(const PoAccount *account, const PoHttpAnswer *answer, Reader *reader,
 				 PoOutcomeOfSend *outcome)
 {
 	const PoProfile *profile = account->profile;
 
 	if (profile->accepted_path.nkeys > 0)
 	{
-		const char *accepted = text_at(document, &profile->accepted_path, 32);
+		const char *accepted = text_at(reader, &profile->accepted_path, 32);
 
 		if (accepted == NULL)
 		{
@@ -76,27 +105,33 @@ check_acceptance(const PoAccount *account, const PoHttpAnswer *answer, const PoD
 			return;
 		}
 	}
-	outcome->provider_message_id = text_at(document, &profile->id_path, MAX_ID_BYTES);
+	outcome->provider_message_id = text_at(reader, &profile->id_path, MAX_ID_BYTES);
 	if (outcome->provider_message_id == NULL && profile->id_header != NULL &&
 		answer->header_value != NULL &&
 		pg_verify_mbstr(PG_UTF8, answer->header_value, strlen(answer->header_value), true))
-		outcome->provider_message_id = pstrdup(answer->header_value);
+	{
+		outcome->provider_message_id = keep(reader->call, answer->header_value,
+											strlen(answer->header_value), MAX_ID_BYTES);
+		reader->told |= outcome->provider_message_id == NULL;
+	}
 	if (outcome->provider_message_id == NULL &&
 		(profile->id_path.nkeys > 0 || profile->id_header != NULL))
-		unknown(outcome, document->error != NULL ? "the answer cannot be read"
+		unknown(outcome, reader->told ? withheld
+				: reader->document.error != NULL ? "the answer cannot be read"
 				: "the answer has no message id");
 	else
 		outcome->error = NULL;
 }
 
 /*
- * po_read_answer fills in what the end of a request means.  answer NULL: it was
- * never begun.  Texts are palloc'd.
+ * po_read_answer fills in what the end of a request means, the call that it is
+ * the answer to.  answer NULL: it was never begun.  Texts are palloc'd.
  */
 void
-po_read_answer(const PoAccount *account, const PoHttpAnswer *answer, PoOutcomeOfSend *outcome)
+po_read_answer(const PoAccount *account, const PoHttpCall *call, const PoHttpAnswer *answer,
+			   PoOutcomeOfSend *outcome)
 {
-	PoDocument	document;
+	Reader		reader = {.call = call};
 
 	memset(outcome, 0, sizeof(*outcome));
 	if (answer == NULL)
@@ -119,16 +154,16 @@ po_read_answer(const PoAccount *account, const PoHttpAnswer *answer, PoOutcomeOf
 		outcome->outage = true;
 		return;
 	}
-	(void) po_document_parse_json(&document, answer->body, answer->body_len, &po_document_limits);
-	outcome->code = text_at(&document, &account->profile->code_path, 64);
+	(void) po_document_parse_json(&reader.document, answer->body, answer->body_len, &po_document_limits);
+	outcome->code = text_at(&reader, &account->profile->code_path, 64);
 	apply(outcome, po_find_verdict(account, answer->http_status, outcome->code));
 	if (outcome->kind == PO_VERDICT_SENT && answer->http_status / 100 != 2)
 		unknown(outcome, "only a 2xx can be an acceptance");
 	else if (outcome->kind == PO_VERDICT_SENT)
-		check_acceptance(account, answer, &document, outcome);
+		check_acceptance(account, answer, &reader, outcome);
 	else
 	{
-		const char *error = text_at(&document, &account->profile->error_path, MAX_ERROR_BYTES);
+		const char *error = text_at(&reader, &account->profile->error_path, MAX_ERROR_BYTES);
 
 		if (error != NULL)
 			outcome->error = error;
@@ -147,8 +182,8 @@ po_read_answer(const PoAccount *account, const PoHttpAnswer *answer, PoOutcomeOf
  * returns how many; -1 when the answer tells nothing.
  */
 int
-po_read_lookup(const PoProfile *profile, const PoHttpAnswer *answer, const char *body,
-			   PoListed **listed)
+po_read_lookup(const PoProfile *profile, const PoHttpCall *call, const PoHttpAnswer *answer,
+			   const char *body, PoListed **listed)
 {
 	PoDocument	document;
 	int			list;
@@ -173,7 +208,9 @@ po_read_lookup(const PoProfile *profile, const PoHttpAnswer *answer, const char 
 															strlen(profile->lookup_id.key[0])),
 								&id, &id_len))
 			return -1;
-		(*listed)[n].id = pnstrdup(id, pg_mbcliplen(id, id_len, MAX_ID_BYTES));
+		(*listed)[n].id = keep(call, id, id_len, MAX_ID_BYTES);
+		if ((*listed)[n].id == NULL)
+			return -1;
 		(*listed)[n++].same_body =
 			po_document_scalar(&document, po_document_find(&document, item, profile->lookup_body.key[0],
 														   strlen(profile->lookup_body.key[0])),
@@ -185,13 +222,16 @@ po_read_lookup(const PoProfile *profile, const PoHttpAnswer *answer, const char 
 
 /*
  * po_answer_excerpt returns the start of an answer's body, palloc'd; NULL for
- * what is no text.
+ * what is no text, a fixed phrase for what tells the secret of its request.
  */
-char *
-po_answer_excerpt(const PoHttpAnswer *answer)
+const char *
+po_answer_excerpt(const PoHttpCall *call, const PoHttpAnswer *answer)
 {
+	const char *kept;
+
 	if (answer == NULL || answer->body_len == 0 ||
 		!pg_verify_mbstr(PG_UTF8, answer->body, answer->body_len, true))
 		return NULL;
-	return pnstrdup(answer->body, pg_mbcliplen(answer->body, answer->body_len, MAX_EXCERPT_BYTES));
+	kept = keep(call, answer->body, answer->body_len, MAX_EXCERPT_BYTES);
+	return kept != NULL ? kept : withheld;
 }

@@ -28,10 +28,10 @@ typedef struct PoListed
 	bool		same_body;
 } PoListed;
 
-extern void po_read_answer(const PoAccount *account, const PoHttpAnswer *answer,
-						   PoOutcomeOfSend *outcome);
-extern int	po_read_lookup(const PoProfile *profile, const PoHttpAnswer *answer, const char *body,
-						   PoListed **listed);
-extern char *po_answer_excerpt(const PoHttpAnswer *answer);
+extern void po_read_answer(const PoAccount *account, const PoHttpCall *call,
+						   const PoHttpAnswer *answer, PoOutcomeOfSend *outcome);
+extern int	po_read_lookup(const PoProfile *profile, const PoHttpCall *call,
+						   const PoHttpAnswer *answer, const char *body, PoListed **listed);
+extern const char *po_answer_excerpt(const PoHttpCall *call, const PoHttpAnswer *answer);
 
 #endif

@@ -95,14 +95,14 @@ usage_of(PoClaim *claim, const PoAccount *account, bool of_host)
 	for (int i = 0; i < claim->nusages; i++)
 	{
 		usage = &claim->usage[i];
-		if (of_host ? usage->host != NULL && strcmp(usage->host, account->host) == 0
+		if (of_host ? usage->host != NULL && strcmp(usage->host, account->origin) == 0
 			: usage->account == account)
 			return &usage->n;
 	}
 	usage = &claim->usage[claim->nusages++];
 	usage->account = of_host ? NULL : account;
-	usage->host = of_host ? account->host : NULL;
-	usage->n = of_host ? po_flights_to_host(account->host)
+	usage->host = of_host ? account->origin : NULL;
+	usage->n = of_host ? po_flights_to_host(account->origin)
 		: po_flights_of_account(account->tenant_id, account->account);
 	return &usage->n;
 }

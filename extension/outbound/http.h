@@ -44,6 +44,7 @@ typedef struct PoHttpCall
 	int			connect_timeout_ms;
 	int			timeout_ms;		/* from po_http_add() to the end of the answer */
 	const char *answer_header;	/* name of a header that is wanted, or NULL */
+	const char *secret;			/* in the headers, for the reader of the answer; or NULL */
 	void	   *tag;			/* comes back with the answer */
 } PoHttpCall;
 

@@ -4,8 +4,10 @@
  *	  provider_verdicts and sending_accounts, remembered in the backend.
  *
  * Profiles and verdicts are read together, accounts when they are first asked
- * for, with their secrets opened. What is returned is valid until the
- * transaction ends. Functions run as the engine's owner.
+ * for, with their secrets opened. An account that cannot send is remembered for
+ * its transaction alone: in the next one the key, or the row, may be there. What
+ * is returned is valid until the transaction ends. Functions run as the engine's
+ * owner.
  */
 #include "postgres.h"
 
@@ -17,6 +19,8 @@
 #include "core/compat.h"
 #include "core/secrets.h"
 #include "core/spi_plan.h"
+#include "fmgr.h"
+#include "outbound/origin.h"
 #include "outbound/profile.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -53,7 +57,9 @@ static PoProfile *profile_of;	/* tenants' rows before those of '*' */
 static int	nprofiles;
 static VerdictRow *verdict_of;
 static int	nverdicts;
-static HTAB *account_by_name;
+static HTAB *account_by_name;	/* those that can send */
+static MemoryContext failed_context;	/* of those that cannot, until the transaction ends */
+static HTAB *failed_by_name;	/* NULL: there is none yet */
 
 #define MICROSECONDS(column) \
 	"(extract(epoch FROM " column ") * 1000000)::int8"
@@ -93,6 +99,8 @@ static PoPlan select_account = {
 	.nargs = 2,
 	.argtype = {TEXTOID, TEXTOID}
 };
+
+PG_FUNCTION_INFO_V1(po_api_url_origin);
 
 /* 0 for null */
 static int64
@@ -203,6 +211,38 @@ read_verdict(VerdictRow *row, int i)
 	row->verdict.meaning = po_column_text(i, 9);
 }
 
+static HTAB *
+make_account_table(MemoryContext context)
+{
+	HASHCTL		control = {
+		.keysize = ACCOUNT_KEY_SIZE,
+		.entrysize = sizeof(AccountEntry),
+		.hcxt = context
+	};
+
+	return hash_create("outreach sending accounts", 16, &control,
+					   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+static void
+forget_failed(void *arg)
+{
+	failed_by_name = NULL;
+}
+
+static void
+begin_failed(void)
+{
+	MemoryContextCallback *callback;
+
+	failed_context = AllocSetContextCreate(TopTransactionContext, "outreach failed accounts",
+										   ALLOCSET_SMALL_SIZES);
+	callback = MemoryContextAllocZero(failed_context, sizeof(MemoryContextCallback));
+	callback->func = forget_failed;
+	MemoryContextRegisterResetCallback(failed_context, callback);
+	failed_by_name = make_account_table(failed_context);
+}
+
 /*
  * po_profiles_begin makes sure that what is remembered is fresh; to be called
  * once at the start of a call.
@@ -210,17 +250,13 @@ read_verdict(VerdictRow *row, int i)
 void
 po_profiles_begin(void)
 {
-	HASHCTL		control = {
-		.keysize = ACCOUNT_KEY_SIZE,
-		.entrysize = sizeof(AccountEntry)
-	};
 	MemoryContext old;
 
 	if (po_cache_fresh(&cache))
 		return;
-	control.hcxt = po_cache_reset(&cache);
-	account_by_name = hash_create("outreach sending accounts", 16, &control,
-								  HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	account_by_name = make_account_table(po_cache_reset(&cache));
+	/* What it held stays until the transaction ends. */
+	failed_by_name = NULL;
 	SPI_connect();
 	old = MemoryContextSwitchTo(cache.context);
 	nprofiles = po_exec(&select_profiles, NULL, NULL);
@@ -252,88 +288,131 @@ find_profile(const char *tenant_id, const char *name)
 	return NULL;
 }
 
-/* The newest secret, copied; NULL when there is none or it cannot be opened. */
+/*
+ * The newest secret that was given for this, palloc'd; NULL when there is none
+ * or it cannot be opened, which sets the problem unless there is one.
+ */
 static char *
-open_secret(PoAccount *account, const char *purpose, int *len)
+open_secret(PoAccount *account, const char *purpose, const char *given_for, int *len)
 {
 	int			n;
-	PoSecret   *secret = po_secrets_open(account->tenant_id, purpose, account->account, &n,
-										 &account->problem);
-	char	   *copy = n > 0 ? MemoryContextAlloc(cache.context, secret[0].len + 1) : NULL;
+	const char *problem;
+	PoSecret   *secret = po_secrets_open(account->tenant_id, purpose, account->account, given_for,
+										 &n, &problem);
 
+	if (account->problem == NULL)
+		account->problem = problem;
+	if (n > 1)
+		po_secret_wipe(&secret[1]);
 	if (n > 0)
-	{
-		memcpy(copy, secret[0].data, secret[0].len + 1);
 		*len = secret[0].len;
-	}
-	for (int i = 0; i < n; i++)
-		po_secret_wipe(&secret[i]);
-	return copy;
-}
-
-/* Scheme and host of a URL. */
-static char *
-url_host(const char *url)
-{
-	const char *host = strstr(url, "://");
-
-	return pnstrdup(url, host != NULL ? host + 3 + strcspn(host + 3, "/?#") - url : 0);
+	return n > 0 ? secret[0].data : NULL;
 }
 
 /*
- * po_find_account returns a tenant's account, NULL when there is none.  One
- * whose secrets cannot be opened is not remembered: the key may be there at the
- * next call.
+ * Where the requests go, and the secret if it was given for there.  What the
+ * profile and the account say now counts, not what they said when it was given.
+ */
+static void
+open_account(PoAccount *account)
+{
+	const PoProfile *profile = account->profile;
+	char	   *origin = palloc(PO_ORIGIN_SIZE);
+	int			len;
+
+	account->origin = "";
+	if (profile == NULL)
+		account->problem = "its profile no longer exists";
+	else if (!po_url_origin(account->base_url != NULL ? account->base_url : profile->url, origin))
+		account->problem = "its URL has no host that is certain";
+	else
+	{
+		account->origin = origin;
+		if (strcmp(profile->authentication, "none") == 0)
+			return;
+		account->secret = open_secret(account, "account", origin, &len);
+		if (account->secret == NULL && account->problem == NULL)
+			account->problem = "its profile needs a secret; give it with rotate_account_secret()";
+	}
+}
+
+/* A copy in the context, of which nothing points elsewhere. */
+static void
+keep_account(PoAccount *kept, const PoAccount *account, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+#define KEEP(field) kept->field = account->field != NULL ? pstrdup(account->field) : NULL
+	*kept = *account;
+	KEEP(tenant_id);
+	KEEP(account);
+	KEEP(channel);
+	KEEP(username);
+	KEEP(secret);
+	KEEP(base_url);
+	KEEP(origin);
+	KEEP(callback_url);
+	KEEP(callback_key);
+#undef KEEP
+	kept->settings = DatumGetJsonbPCopy(JsonbPGetDatum(account->settings));
+	MemoryContextSwitchTo(old);
+}
+
+static void
+wipe(const char *secret)
+{
+	if (secret != NULL)
+		explicit_bzero(unconstify(char *, secret), strlen(secret));
+}
+
+/*
+ * po_find_account returns a tenant's account, NULL when there is none.  One that
+ * cannot send has a problem, and may have no profile.
  */
 const PoAccount *
 po_find_account(const char *tenant_id, const char *name)
 {
 	char		key[ACCOUNT_KEY_SIZE] = {0};
 	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(name)};
-	MemoryContext old;
+	PoAccount	account = {.tenant_id = tenant_id, .account = name};
+	PoAccount	kept;
 	AccountEntry *entry;
-	PoAccount  *account;
-	bool		wants_callbacks;
-	int			len;
 
 	/* Ids may have any characters: the length keeps two pairs apart. */
 	snprintf(key, sizeof(key), "%d/%s/%s", (int) strlen(tenant_id), tenant_id, name);
 	entry = hash_search(account_by_name, key, HASH_FIND, NULL);
+	if (entry == NULL && failed_by_name != NULL)
+		entry = hash_search(failed_by_name, key, HASH_FIND, NULL);
 	if (entry != NULL)
 		return &entry->account;
 	SPI_connect();
-	old = MemoryContextSwitchTo(cache.context);
 	if (po_exec(&select_account, args, NULL) == 0)
 	{
-		MemoryContextSwitchTo(old);
 		SPI_finish();
 		return NULL;
 	}
-	account = palloc0(sizeof(PoAccount));
-	account->tenant_id = pstrdup(tenant_id);
-	account->account = pstrdup(name);
-	account->profile = find_profile(tenant_id, po_column_text(0, 1));
-	account->channel = po_column_text(0, 2);
-	account->username = po_column_text(0, 3);
-	account->base_url = po_column_text(0, 4);
-	account->callback_url = po_column_text(0, 5);
-	account->settings = column_jsonb(0, 6);
-	wants_callbacks = po_column_text(0, 7) != NULL;
-	account->host = account->base_url != NULL ? account->base_url
-		: account->profile != NULL ? url_host(account->profile->url) : "";
-	MemoryContextSwitchTo(old);
-	account->secret = open_secret(account, "account", &len);
-	if (account->problem == NULL && wants_callbacks)
-		account->callback_key = open_secret(account, "callback", &account->callback_key_len);
+	account.profile = find_profile(tenant_id, po_column_text(0, 1));
+	account.channel = po_column_text(0, 2);
+	account.username = po_column_text(0, 3);
+	account.base_url = po_column_text(0, 4);
+	account.callback_url = po_column_text(0, 5);
+	account.settings = column_jsonb(0, 6);
+	if (po_column_text(0, 7) != NULL)
+	{
+		/* Callbacks come also while nothing can be sent. */
+		account.callback_key = open_secret(&account, "callback", "", &account.callback_key_len);
+		if (account.problem == NULL && (account.callback_url == NULL || account.callback_key == NULL))
+			account.problem = "its callback endpoint is gone, or has no public_url";
+	}
+	open_account(&account);
+	if (account.problem != NULL && failed_by_name == NULL)
+		begin_failed();
+	keep_account(&kept, &account, account.problem != NULL ? failed_context : cache.context);
+	wipe(account.secret);
+	wipe(account.callback_key);
 	SPI_finish();
-	if (account->problem != NULL)
-		return account;
-	if (account->profile == NULL)
-		account->problem = "its profile no longer exists";
-	else if (wants_callbacks && (account->callback_url == NULL || account->callback_key == NULL))
-		account->problem = "its callback endpoint is gone, or has no public_url";
-	entry = hash_search(account_by_name, key, HASH_ENTER, NULL);
-	entry->account = *account;
+	entry = hash_search(kept.problem != NULL ? failed_by_name : account_by_name, key, HASH_ENTER, NULL);
+	entry->account = kept;
 	return &entry->account;
 }
 
@@ -408,4 +487,17 @@ po_callback_mac(const PoAccount *account, const pg_uuid_t *message_id, char mac[
 	for (int i = 0; i < PO_MAC_HEX / 2; i++)
 		snprintf(mac + 2 * i, 3, "%02x", digest[i]);
 	return true;
+}
+
+/*
+ * url_origin(url), for functions that are not in C.
+ */
+Datum
+po_api_url_origin(PG_FUNCTION_ARGS)
+{
+	char		origin[PO_ORIGIN_SIZE];
+
+	if (!po_url_origin(text_to_cstring(PG_GETARG_TEXT_PP(0)), origin))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(origin));
 }

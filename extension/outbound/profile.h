@@ -93,9 +93,9 @@ typedef struct PoAccount
 	const char *channel;
 	const PoProfile *profile;
 	const char *username;
-	const char *secret;			/* NULL: none */
+	const char *secret;			/* NULL: none, or none is sent */
 	const char *base_url;
-	const char *host;			/* scheme and host of its requests */
+	const char *origin;			/* scheme, host and port of its requests; "" when not certain */
 	const char *callback_url;	/* NULL: callbacks are not asked for */
 	const char *callback_key;
 	int			callback_key_len;

@@ -312,7 +312,7 @@ finish(PoArray column[10], const Landing *result)
 	po_array_add_text(&column[6], outcome->code);
 	po_array_add_text(&column[7], outcome->error);
 	po_array_add(&column[8], Int32GetDatum(answer != NULL ? answer->latency_ms : 0));
-	po_array_add_text(&column[9], odd ? po_answer_excerpt(answer) : NULL);
+	po_array_add_text(&column[9], odd ? po_answer_excerpt(&flight->call, answer) : NULL);
 }
 
 /*
@@ -537,7 +537,7 @@ po_record_deliveries(PG_FUNCTION_ARGS)
 		}
 		batch.n++;
 		if (!f->lookup)
-			po_read_answer(result->account, f->answer, &result->outcome);
+			po_read_answer(result->account, &f->call, f->answer, &result->outcome);
 	}
 	if (batch.n > 0 && try_record(&batch) != 0)
 		for (int i = 0; i < batch.n; i++)

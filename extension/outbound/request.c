@@ -13,6 +13,7 @@
 #include "core/args.h"
 #include "core/compat.h"
 #include "lib/stringinfo.h"
+#include "outbound/origin.h"
 #include "outbound/request.h"
 #include "outbound/template.h"
 #include "utils/builtins.h"
@@ -264,28 +265,42 @@ write_body(BodyWriter *writer, Jsonb *body)
 	return true;
 }
 
+/*
+ * Whether a header may be sent under a name: a colon would begin its value, and
+ * Host is a part of where the request goes.
+ */
 static bool
-is_header_safe(const char *text)
+is_header_name(const char *name)
 {
-	return strpbrk(text, "\r\n") == NULL;
+	return name[0] != '\0' && pg_strcasecmp(name, "Host") != 0 &&
+		name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")] == '\0';
 }
 
 static void
 add_header(Values *values, PoHttpCall *call, const char *name, const char *value)
 {
-	if (call->nheaders == MAX_HEADERS || !is_header_safe(name) || !is_header_safe(value))
+	if (call->nheaders == MAX_HEADERS || !is_header_name(name) || strpbrk(value, "\r\n") != NULL)
 		values->problem = "a header cannot be sent";
 	else
 		values->header[call->nheaders++] = psprintf("%s: %s", name, value);
 }
 
+/* The secret, where the account's requests go and nowhere else. */
 static void
 add_authentication(Values *values, PoHttpCall *call)
 {
 	const PoAccount *account = values->input->account;
 	const char *how = account->profile->authentication;
-	const char *secret = account->secret != NULL ? account->secret : "";
+	const char *secret = account->secret;
 
+	if (strcmp(how, "none") == 0)
+		return;
+	if (secret == NULL)
+	{
+		values->problem = "its secret is missing";
+		return;
+	}
+	call->secret = pstrdup(secret);
 	if (strcmp(how, "bearer") == 0)
 		add_header(values, call, "Authorization", psprintf("Bearer %s", secret));
 	else if (strcmp(how, "header") == 0)
@@ -323,11 +338,15 @@ add_headers(Values *values, PoHttpCall *call)
 	}
 }
 
-/* The URL, its scheme and host replaced by the account's own where it has them. */
+/*
+ * The URL, its scheme and host replaced by the account's own where it has them.
+ * A secret goes with it only to where it was given for.
+ */
 static bool
-make_url(Values *values, const char *template, StringInfo url)
+make_url(Values *values, const PoHttpCall *call, const char *template, StringInfo url)
 {
 	const char *base = values->input->account->base_url;
+	char		origin[PO_ORIGIN_SIZE];
 	bool		filled;
 
 	initStringInfo(url);
@@ -345,6 +364,12 @@ make_url(Values *values, const char *template, StringInfo url)
 	values->in_url = true;
 	filled = fill_in(values, template, strlen(template), url);
 	values->in_url = false;
+	if (filled && call->secret != NULL &&
+		(!po_url_origin(url->data, origin) || strcmp(origin, values->input->account->origin) != 0))
+	{
+		values->problem = "the URL is of another host than the secret was given for";
+		return false;
+	}
 	return filled;
 }
 
@@ -390,7 +415,7 @@ po_send_request(const PoRequestInput *input, PoHttpCall *call)
 
 	begin_call(&values, call);
 	call->method = "POST";
-	if (!make_url(&values, profile->url, &url))
+	if (!make_url(&values, call, profile->url, &url))
 		return values.problem != NULL ? values.problem : "a placeholder of the profile's URL has no value";
 	call->url = url.data;
 	add_header(&values, call, "Content-Type", profile->content_type);
@@ -418,7 +443,7 @@ po_lookup_request(const PoRequestInput *input, PoHttpCall *call)
 
 	begin_call(&values, call);
 	call->method = "GET";
-	if (!make_url(&values, input->account->profile->lookup_url, &url))
+	if (!make_url(&values, call, input->account->profile->lookup_url, &url))
 		return values.problem != NULL ? values.problem : "a placeholder of the look-up's URL has no value";
 	call->url = url.data;
 	return values.problem;

@@ -154,7 +154,7 @@ po_flight_begin(const PoAccount *account)
 	flight->context = context;
 	flight->tenant_id = MemoryContextStrdup(context, account->tenant_id);
 	flight->account = MemoryContextStrdup(context, account->account);
-	flight->host = MemoryContextStrdup(context, account->host);
+	flight->host = MemoryContextStrdup(context, account->origin);
 	return flight;
 }
 

@@ -323,7 +323,8 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 	PoListed   *listed = NULL;
 	const char *found = NULL;
 	PoArray		column;
-	int			n = po_read_lookup(account->profile, flight->answer, flight->body, &listed);
+	int			n = po_read_lookup(account->profile, &flight->call, flight->answer,
+									   flight->body, &listed);
 	int			others;
 	int			unsure = 0;
 

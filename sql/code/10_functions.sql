@@ -111,9 +111,9 @@ CREATE FUNCTION outreach_impl.process_payloads(batch int DEFAULT 100, since time
 	AS 'MODULE_PATHNAME', 'po_process_payloads';
 COMMENT ON FUNCTION outreach_impl.process_payloads(int, timestamptz) IS 'Processes payloads that are due: deferred ones, and those whose processing failed.';
 
-CREATE FUNCTION outreach_impl.store_secret(tenant_id text, purpose text, name text, secret text) RETURNS uuid
+CREATE FUNCTION outreach_impl.store_secret(tenant_id text, purpose text, name text, secret text, given_for text) RETURNS uuid
 	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'po_store_secret';
-COMMENT ON FUNCTION outreach_impl.store_secret(text, text, text, text) IS 'Seals a secret and stores it; not for callers.';
+COMMENT ON FUNCTION outreach_impl.store_secret(text, text, text, text, text) IS 'Seals a secret and stores it, bound to its row and to what it is given for; not for callers.';
 
 CREATE FUNCTION outreach_impl.check_secret(scheme text, secret text) RETURNS text
 	LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'po_check_secret_form';
@@ -292,7 +292,7 @@ BEGIN
 	INSERT INTO outreach.endpoints (tenant_id, path, provider, scheme, public_url, signature_header, mode)
 	VALUES (tenant_id, path, provider, scheme, public_url, lower(signature_header), mode);
 	IF secret IS NOT NULL THEN
-		PERFORM outreach_impl.store_secret(tenant_id, 'endpoint', path, secret);
+		PERFORM outreach_impl.store_secret(tenant_id, 'endpoint', path, secret, scheme);
 	END IF;
 	RETURN path;
 EXCEPTION WHEN unique_violation THEN
@@ -305,9 +305,10 @@ COMMENT ON FUNCTION outreach_impl.create_endpoint(text, text, text, text, text, 
 CREATE FUNCTION outreach_impl.rotate_secret(tenant_id text, path text, secret text, grace interval DEFAULT '24 hours') RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+	scheme text;
 	problem text;
 BEGIN
-	SELECT outreach_impl.check_secret(e.scheme, rotate_secret.secret) INTO problem FROM outreach.endpoints e
+	SELECT e.scheme, outreach_impl.check_secret(e.scheme, rotate_secret.secret) INTO scheme, problem FROM outreach.endpoints e
 	 WHERE e.tenant_id = rotate_secret.tenant_id AND e.path = rotate_secret.path;
 	IF NOT FOUND THEN
 		problem := format('tenant "%s" has no endpoint "%s"', tenant_id, path);
@@ -320,7 +321,7 @@ BEGIN
 	END IF;
 	UPDATE outreach.secrets s SET expires_at = least(s.expires_at, now() + coalesce(grace, '0'))
 	 WHERE s.tenant_id = rotate_secret.tenant_id AND s.purpose = 'endpoint' AND s.name = rotate_secret.path;
-	PERFORM outreach_impl.store_secret(tenant_id, 'endpoint', path, secret);
+	PERFORM outreach_impl.store_secret(tenant_id, 'endpoint', path, secret, scheme);
 	RETURN path;
 END $$;
 COMMENT ON FUNCTION outreach_impl.rotate_secret(text, text, text, interval) IS 'Gives an endpoint a new secret; the old one is good for the time of grace.';
@@ -335,7 +336,7 @@ BEGIN
 	END IF;
 	UPDATE outreach.secrets s SET expires_at = least(s.expires_at, now() + interval '24 hours')
 	 WHERE s.tenant_id = set_proof_key.tenant_id AND s.purpose = 'proof';
-	PERFORM outreach_impl.store_secret(tenant_id, 'proof', '', key);
+	PERFORM outreach_impl.store_secret(tenant_id, 'proof', '', key, '');
 	RETURN tenant_id;
 END $$;
 COMMENT ON FUNCTION outreach_impl.set_proof_key(text, text) IS 'Sets the key that proofs for enter_tenant() are signed with; the one before is good for another day.';

@@ -103,12 +103,14 @@ CREATE FUNCTION outreach_impl.create_account(tenant_id text, account text, profi
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	found_profile outreach.provider_profiles;
+	origin text;
 	problem text;
 BEGIN
 	PERFORM outreach_impl.require_tenant(tenant_id);
 	SELECT * INTO found_profile FROM outreach.provider_profiles p
 	 WHERE p.profile = create_account.profile AND (p.tenant_id = create_account.tenant_id OR p.tenant_id = '*')
 	 ORDER BY (p.tenant_id = '*') LIMIT 1;
+	origin := outreach_impl.url_origin(coalesce(base_url, found_profile.url));
 	problem := CASE
 		WHEN account IS NULL OR account = '' OR length(account) > 64 THEN 'account must have 1 to 64 characters'
 		WHEN found_profile.profile IS NULL THEN format('there is no profile "%s"', profile)
@@ -118,7 +120,7 @@ BEGIN
 			format('profile "%s" needs a username', profile)
 		WHEN secret ~ '[[:cntrl:]]' OR username ~ '[[:cntrl:]:]' THEN
 			'secret and username must not have control characters, nor username a colon'
-		WHEN base_url !~ '^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$' THEN
+		WHEN base_url !~ '^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$' OR origin IS NULL THEN
 			'base_url must be http:// or https://, a host, and perhaps a port and a path'
 		WHEN jsonb_typeof(coalesce(settings, '{}')) <> 'object' THEN 'settings must be an object' END;
 	IF problem IS NOT NULL THEN
@@ -127,7 +129,7 @@ BEGIN
 	INSERT INTO outreach.sending_accounts (tenant_id, account, profile, channel, username, base_url, settings)
 	VALUES (tenant_id, account, profile, found_profile.channel, username, base_url, coalesce(settings, '{}'));
 	IF secret IS NOT NULL THEN
-		PERFORM outreach_impl.store_secret(tenant_id, 'account', account, secret);
+		PERFORM outreach_impl.store_secret(tenant_id, 'account', account, secret, origin);
 	END IF;
 	IF callback_path IS NOT NULL THEN
 		PERFORM outreach_impl.set_callback_path(tenant_id, account, callback_path);
@@ -158,7 +160,7 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM outreach.secrets s WHERE s.tenant_id = set_callback_path.tenant_id
 					  AND s.purpose = 'callback' AND s.name = account) THEN
 		PERFORM outreach_impl.store_secret(tenant_id, 'callback', account,
-			encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex'));
+			encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex'), '');
 	END IF;
 	RETURN callback_path;
 END $$;
@@ -166,11 +168,22 @@ COMMENT ON FUNCTION outreach_impl.set_callback_path(text, text, text) IS 'Has th
 
 CREATE FUNCTION outreach_impl.rotate_account_secret(tenant_id text, account text, secret text) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	origin text;
 BEGIN
-	IF NOT EXISTS (SELECT FROM outreach.sending_accounts a
-				    WHERE a.tenant_id = rotate_account_secret.tenant_id AND a.account = rotate_account_secret.account) THEN
+	SELECT outreach_impl.url_origin(coalesce(a.base_url, p.url)) INTO origin FROM outreach.sending_accounts a
+	  LEFT JOIN outreach.provider_profiles p ON p.profile = a.profile AND (p.tenant_id = a.tenant_id OR p.tenant_id = '*')
+	 WHERE a.tenant_id = rotate_account_secret.tenant_id AND a.account = rotate_account_secret.account
+	 ORDER BY (p.tenant_id = '*') LIMIT 1;
+	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('tenant "%s" has no account "%s"', tenant_id, account);
+	END IF;
+	IF origin IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('it is not certain to which host account "%s" sends', account),
+			DETAIL = 'Its profile is gone, or its base_url is no URL.',
+			HINT = 'Delete its row and make it anew with outreach.create_account().';
 	END IF;
 	IF coalesce(secret, '') = '' OR secret ~ '[[:cntrl:]]' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -178,7 +191,7 @@ BEGIN
 	END IF;
 	DELETE FROM outreach.secrets s
 	 WHERE s.tenant_id = rotate_account_secret.tenant_id AND s.purpose = 'account' AND s.name = account;
-	PERFORM outreach_impl.store_secret(tenant_id, 'account', account, secret);
+	PERFORM outreach_impl.store_secret(tenant_id, 'account', account, secret, origin);
 	RETURN account;
 END $$;
 COMMENT ON FUNCTION outreach_impl.rotate_account_secret(text, text, text) IS 'Gives an account a new secret, from the next request on.';
@@ -305,3 +318,7 @@ BEGIN
 	RETURN released;
 END $$;
 COMMENT ON FUNCTION outreach_impl.resume_sending(text, text, text) IS 'Takes a stop back and releases what it held; returns how many messages.';
+
+CREATE FUNCTION outreach_impl.url_origin(url text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_api_url_origin';
+COMMENT ON FUNCTION outreach_impl.url_origin(text) IS 'Scheme, host and port that a request to a URL goes to; null when that is not certain; not for callers.';

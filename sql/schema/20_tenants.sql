@@ -37,9 +37,11 @@ CREATE TABLE outreach.secrets (
 	name text COLLATE "C" NOT NULL,			-- the endpoint's path, the account; '' for a proof key
 	secret_id uuid NOT NULL,
 	sealed bytea NOT NULL,
+	given_for text COLLATE "C" NOT NULL,	-- account: https://host:443; endpoint: its scheme
 	created_at timestamptz NOT NULL DEFAULT now(),
 	expires_at timestamptz,
 	PRIMARY KEY (tenant_id, purpose, name, secret_id),
 	CHECK (purpose OPERATOR(pg_catalog.=) ANY ('{endpoint,proof,account,callback}'::text[]))
 );
 COMMENT ON TABLE outreach.secrets IS 'Secrets sealed with AES-256-GCM by the key in outreach.secret_key_file; no SQL function returns one.';
+COMMENT ON COLUMN outreach.secrets.given_for IS 'Where it may be sent, or how it is compared; sealed with it, so that a change does not open.';

@@ -62,6 +62,12 @@ CREATE TABLE outreach.provider_profiles (
 	CHECK (authentication OPERATOR(pg_catalog.=) ANY ('{none,basic,bearer,header}'::text[])),
 	CHECK (content_type OPERATOR(pg_catalog.=) ANY ('{application/json,application/x-www-form-urlencoded}'::text[])),
 	CHECK ((authentication OPERATOR(pg_catalog.=) 'header') OPERATOR(pg_catalog.=) (auth_header IS NOT NULL)),
+	-- The host stands in the row and nowhere else: a secret is bound to it.
+	CHECK (url OPERATOR(pg_catalog.~) '^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/|$)'),
+	CHECK (authentication OPERATOR(pg_catalog.=) 'none'
+		   OR (substring(jsonb_extract_path_text(lookup, 'url') FROM '^[a-z]+://[^/]+')
+			   OPERATOR(pg_catalog.=) substring(url FROM '^[a-z]+://[^/]+')) IS NOT FALSE),
+	CHECK (auth_header OPERATOR(pg_catalog.~) '^[A-Za-z0-9_-]+$' AND lower(auth_header) OPERATOR(pg_catalog.<>) 'host'),
 	CHECK ((idempotency_header IS NULL) OPERATOR(pg_catalog.=) (idempotency_life IS NULL)),
 	CHECK (jsonb_typeof(headers) OPERATOR(pg_catalog.=) 'object' AND jsonb_typeof(body) OPERATOR(pg_catalog.=) 'object'),
 	CHECK (lookup IS NULL OR jsonb_typeof(lookup) OPERATOR(pg_catalog.=) 'object'),

@@ -1,0 +1,12 @@
+/*-------------------------------------------------------------------------
+ * echo.h
+ *	  Whether a text tells a secret, in any of the forms that answers repeat
+ *	  what they were sent in.
+ *-------------------------------------------------------------------------
+ */
+#ifndef PO_OUTBOUND_ECHO_H
+#define PO_OUTBOUND_ECHO_H
+
+extern bool po_tells_secret(const char *secret, const char *text, int len);
+
+#endif							/* PO_OUTBOUND_ECHO_H */
