@@ -36,6 +36,8 @@ static const Setting settings[] = {
 	/* before every answer to a message, and up to so many more at random */
 	NUMBER(latency_ms, "0"),
 	NUMBER(latency_jitter_ms, "0"),
+	/* 1: no answer leaves until it is 0 again */
+	NUMBER(hold_answers, "0"),
 	/* a connection is closed so long after an answer; -1: kept */
 	NUMBER(idle_close_ms, "-1"),
 	/* a look-up finds a message only when it is so old */

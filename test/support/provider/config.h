@@ -13,6 +13,7 @@ typedef struct Config
 {
 	int latency_ms;
 	int latency_jitter_ms;
+	int hold_answers;
 	int idle_close_ms;
 	int lookup_lag_ms;
 	int twilio_queue_ms;

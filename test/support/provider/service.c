@@ -22,6 +22,9 @@
 #include "idempotency.h"
 #include "ledger.h"
 
+/* how often answers that are held are looked at */
+#define HOLD_MS 20
+
 typedef struct Job
 {
 	Hold hold; /* first, for the server knows only this */
@@ -350,11 +353,19 @@ on_time(void *arg)
 {
 	Job *job = arg;
 
+	if (config.hold_answers)
+	{
+		run_after(HOLD_MS, on_time, job);
+		return;
+	}
 	job->waiting = false;
 	dispose_if_due(job);
 }
 
-/* Disposes of it after the latency that is set, or that the fault asks for. */
+/*
+ * Disposes of it after the latency that is set, or that the fault asks for, and
+ * not while answers are held.
+ */
 static void
 dispose_later(Job *job)
 {
@@ -364,7 +375,7 @@ dispose_later(Job *job)
 		ms += (int) (random_u64() % (uint64_t) config.latency_jitter_ms);
 	if (job->fault->kind == FAULT_SLOW)
 		ms = job->fault->number;
-	job->waiting = ms > 0;
+	job->waiting = ms > 0 || config.hold_answers;
 	if (job->waiting)
 		run_after(ms, on_time, job);
 	else
