@@ -11,6 +11,7 @@
 
 #include "call.h"
 #include "envelope.h"
+#include "lane.h"
 #include "log.h"
 
 #define JSONB_OID		3802
@@ -19,16 +20,16 @@
 
 const PoStatement po_call_single = {
 	"outreach_ingest_webhook",
-	"SELECT outcome, receipt_id::text, http_status, content_type, body"
+	"SELECT outcome, receipt_id::text, http_status, content_type, body, lane"
 	" FROM outreach.ingest_webhook($1::jsonb)",
-	JSONB_OID, 5
+	JSONB_OID, 6
 };
 
 const PoStatement po_call_batch = {
 	"outreach_ingest_webhooks",
-	"SELECT item, outcome, receipt_id::text, http_status, content_type, body"
+	"SELECT item, outcome, receipt_id::text, http_status, content_type, body, lane"
 	" FROM outreach.ingest_webhooks($1::jsonb[])",
-	JSONB_ARRAY_OID, 6
+	JSONB_ARRAY_OID, 7
 };
 
 static void
@@ -142,6 +143,9 @@ po_call_answer(const PGresult *result, PoWebhook **webhooks, int count, bool bat
 		answer.batch = count;
 		webhook = webhooks[item];
 		webhooks[item] = NULL;
+		if (!PQgetisnull(result, row, batch ? 6 : 5))
+			po_lane_learn(webhook->request->path,
+						  strtoll(PQgetvalue(result, row, batch ? 6 : 5), NULL, 10));
 		left--;
 		po_webhook_answer(webhook, &answer);
 	}

@@ -9,8 +9,8 @@
  * arrive late and would hit the next call.  Every wait has a deadline on the
  * one timer.
  *
- * Owns the PGconn, its events, and the webhooks of the call in progress.  The
- * only other thread is the one of cancel.c, which shares nothing with this.
+ * Owns the PGconn, its events, and the webhooks of the call in progress.  The only
+ * other thread is that of cancel.c, which shares nothing with this.
  *
  * libpq's message texts about statements are never logged: they quote data.
  */
@@ -22,6 +22,7 @@
 #include "config.h"
 #include "database.h"
 #include "fitness.h"
+#include "lane.h"
 #include "log.h"
 
 #define PO_RETRY_FIRST_MS	100
@@ -51,6 +52,7 @@ struct PoDatabase
 	bool		batch;
 	int			count;
 	PoWebhook **webhooks;		/* room for the largest batch allowed */
+	PoLanesInCall lanes;
 	int			room;
 };
 
@@ -99,9 +101,11 @@ po_database_free(PoDatabase *db)
 		po_webhook_abandon(db->webhooks[i]);
 		po_webhook_answer(db->webhooks[i], NULL);
 	}
+	po_lanes_end_call(&db->lanes);
 	drop_connection(db);
 	event_free(db->timer);
 	free(db->webhooks);
+	free(db->lanes.lane);
 	free(db->parameter.data);
 	free(db);
 }
@@ -187,6 +191,7 @@ go_down(PoDatabase *db, bool failed)
 {
 	int			pause = (int) po_random_below(20);
 
+	po_lanes_end_call(&db->lanes);
 	drop_connection(db);
 	if (failed)
 		db->failures++;
@@ -221,8 +226,9 @@ ignore_notice(void *arg, const PGresult *result)
 	(void) result;
 }
 
-static void
-connect_start(PoDatabase *db)
+/* Begin an attempt to connect; called once, and by itself after that. */
+void
+po_database_start(PoDatabase *db)
 {
 	char	   *options = force_durable ? po_fitness_durable_options(po_config.database) : NULL;
 	const char *keywords[] = {"dbname", "fallback_application_name", "client_encoding",
@@ -242,13 +248,6 @@ connect_start(PoDatabase *db)
 	set_timer(db, po_config.database_connect_timeout);
 	watch(db, EV_WRITE | EV_PERSIST);
 	set_state(db, PO_DATABASE_CONNECTING);
-}
-
-/* Begin the first attempt to connect. */
-void
-po_database_start(PoDatabase *db)
-{
-	connect_start(db);
 }
 
 /* After anything was sent: on with what the socket did not take. */
@@ -392,12 +391,12 @@ call_failed(PoDatabase *db)
 {
 	PoCallRetry retry = po_call_retry(db->result);
 
+	po_lanes_end_call(&db->lanes);
 	po_call_log_error(db->result, db->number, "call");
 	if (retry != PO_RETRY_NEVER && (retry != PO_RETRY_ALONE || db->count > 1) &&
 		po_queue_retry(db->webhooks, db->count, retry == PO_RETRY_ALONE))
 		db->count = 0;
 	fail_call(db, "database_error");
-
 	if (retry == PO_RETRY_UNPREPARED)
 		stop_preparing();
 	if (retry == PO_RETRY_UNPREPARED || retry == PO_RETRY_RECONNECT)
@@ -414,6 +413,7 @@ call_done(PoDatabase *db)
 		call_failed(db);
 		return;
 	}
+	po_lanes_end_call(&db->lanes);
 	if (po_call_answer(db->result, db->webhooks, db->count, db->batch) > 0)
 	{
 		po_log(PO_LOG_ERROR, "database", "a call of %d returned no usable answer for some", db->count);
@@ -527,12 +527,11 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	PoDatabase *db = arg;
 
-	(void) fd;
-	(void) what;
+	(void) fd, (void) what;
 	switch (db->state)
 	{
 		case PO_DATABASE_DOWN:
-			connect_start(db);
+			po_database_start(db);
 			break;
 		case PO_DATABASE_IDLE:
 		case PO_DATABASE_UNUSABLE:
@@ -579,6 +578,7 @@ po_database_call(PoDatabase *db, PoWebhook **webhooks, int count)
 	db->batch = count > 1;
 	db->count = po_call_build(&db->parameter, db->webhooks, count, db->batch);
 	po_queue_push_front(webhooks + db->count, count - db->count);
+	po_lanes_begin_call(&db->lanes, db->webhooks, db->count);
 
 	value = db->parameter.data;
 	length = db->parameter.len;

@@ -7,6 +7,9 @@
  * waits for more to come.  A free connection takes one webhook when few wait,
  * else a batch: a batch has a fixed cost that a few webhooks do not repay.
  *
+ * A tenant whose calls take long (lane.c) leaves one connection to the others,
+ * where there is more than one, and its webhooks are in no batch with theirs.
+ *
  * Webhooks are queued while a connection serves, or one that was lost is being
  * renewed.  When that does not work out, all are answered 503, and new ones are
  * at once.
@@ -15,6 +18,7 @@
 
 #include "config.h"
 #include "database.h"
+#include "lane.h"
 #include "log.h"
 #include "pool.h"
 
@@ -64,17 +68,19 @@ dispatch(evutil_socket_t fd, short what, void *arg)
 {
 	static PoWebhook *taken[PO_MAX_BATCH];
 	int			idle = count_idle();
+	int			calls_of_slow = Max(nconnections - 1, 1);
 
 	(void) fd;
 	(void) what;
 	(void) arg;
+	po_lanes_note_slow();
 	for (int i = 0; i < nconnections && po_queue_length() > 0; i++)
 	{
 		int			count;
 
 		if (po_database_state(connections[i]) != PO_DATABASE_IDLE)
 			continue;
-		count = po_queue_take(taken, choose_count(po_queue_length(), idle));
+		count = po_queue_take(taken, choose_count(po_queue_length(), idle), calls_of_slow);
 		if (count == 0)
 			break;
 		po_database_call(connections[i], taken, count);

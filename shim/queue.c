@@ -1,6 +1,7 @@
 /*
  * queue.c
- *	  The bounded queue in front of the database: first in, first out.
+ *	  The bounded queue in front of the database: first in, first out, but for
+ *	  lanes that are slow, and full for whoever has the most in it.
  *
  * Owns the webhooks in it.  Answering one may bring the next request of the
  * same client, hence a push from within: loops here take the webhook out
@@ -10,6 +11,7 @@
 
 #include "config.h"
 #include "http_reader.h"
+#include "lane.h"
 #include "log.h"
 #include "memory.h"
 #include "queue.h"
@@ -59,19 +61,82 @@ po_webhook_abandon(PoWebhook *webhook)
 	webhook->arg = NULL;
 }
 
-/* Take over a webhook; false, and nothing taken, when the queue is full. */
+/* Take the webhook behind `before` (NULL: the first) out of the list. */
+static PoWebhook *
+unlink_after(PoWebhook *before)
+{
+	PoWebhook  *webhook = before != NULL ? before->next : head;
+
+	if (before != NULL)
+		before->next = webhook->next;
+	else
+		head = webhook->next;
+	if (tail == webhook)
+		tail = before;
+	po_lane(webhook->lane)->waiting--;
+	length--;
+	return webhook;
+}
+
+static PoWebhook *
+pop(void)
+{
+	return unlink_after(NULL);
+}
+
+/* Take out the newest webhook of a lane. */
+static PoWebhook *
+unlink_newest(int lane)
+{
+	PoWebhook  *before = NULL;
+	PoWebhook  *last = NULL;
+
+	for (PoWebhook *w = head, *previous = NULL; w != NULL; previous = w, w = w->next)
+	{
+		if (w->lane == lane)
+		{
+			before = previous;
+			last = w;
+		}
+	}
+	return last != NULL ? unlink_after(before) : NULL;
+}
+
+/*
+ * Take over a webhook; false, and nothing taken, when the queue is full.  One whose
+ * lane has less in it than another takes the place of that lane's newest, which is
+ * answered 503.
+ */
 bool
 po_queue_push(PoWebhook *webhook)
 {
+	PoWebhook  *displaced = NULL;
+
+	webhook->lane = po_lane_of(webhook->request->path);
 	if (length >= po_config.queue_limit)
-		return false;
+	{
+		int			longest = po_lane_longest();
+
+		if (po_lane(longest)->waiting > po_lane(webhook->lane)->waiting + 1)
+			displaced = unlink_newest(longest);
+		if (displaced == NULL)
+			return false;
+	}
 	webhook->next = NULL;
 	if (tail != NULL)
 		tail->next = webhook;
 	else
 		head = webhook;
 	tail = webhook;
+	po_lane(webhook->lane)->waiting++;
 	length++;
+	if (displaced != NULL)
+	{
+		PoAnswer	answer;
+
+		po_answer_retry(&answer, "queue_full");
+		po_webhook_answer(displaced, &answer);
+	}
 	return true;
 }
 
@@ -85,6 +150,7 @@ po_queue_push_front(PoWebhook **webhooks, int count)
 		head = webhooks[i];
 		if (tail == NULL)
 			tail = head;
+		po_lane(webhooks[i]->lane)->waiting++;
 		length++;
 	}
 }
@@ -111,39 +177,44 @@ po_queue_retry(PoWebhook **webhooks, int count, bool alone)
 	return true;
 }
 
-static PoWebhook *
-pop(void)
+/* May the webhook go into the call that has begun with `first`? */
+static bool
+belongs(const PoWebhook *webhook, const PoWebhook *first, int64 now, int calls_of_slow)
 {
-	PoWebhook  *webhook = head;
+	bool		slow = po_lane_is_slow(webhook->lane, now);
 
-	head = webhook->next;
-	if (head == NULL)
-		tail = NULL;
-	length--;
-	return webhook;
+	if (first == NULL)
+		return !slow || po_lane(webhook->lane)->calls < calls_of_slow;
+	if (webhook->alone || first->alone)
+		return false;
+	return webhook->lane == first->lane || (!slow && !po_lane_is_slow(first->lane, now));
 }
 
 /*
  * Take up to limit webhooks that belong in one call, dropping abandoned ones on
- * the way; one that must go alone does.  The caller owns them.
+ * the way; one that must go alone does.  Those of a slow lane go among themselves,
+ * and wait where that lane has `calls_of_slow` calls under way.  The caller owns
+ * them.
  */
 int
-po_queue_take(PoWebhook **out, int limit)
+po_queue_take(PoWebhook **out, int limit, int calls_of_slow)
 {
+	int64		now = po_monotonic_micros();
+	PoWebhook  *before = NULL;
 	int			count = 0;
 
-	while (count < limit && head != NULL)
+	while (count < limit)
 	{
-		if (head->done == NULL)
-		{
-			free_webhook(pop());
-			continue;
-		}
-		if (head->alone && count > 0)
+		PoWebhook  *webhook = before != NULL ? before->next : head;
+
+		if (webhook == NULL)
 			break;
-		out[count++] = pop();
-		if (out[0]->alone)
-			break;
+		if (webhook->done == NULL)
+			free_webhook(unlink_after(before));
+		else if (belongs(webhook, count > 0 ? out[0] : NULL, now, calls_of_slow))
+			out[count++] = unlink_after(before);
+		else
+			before = webhook;
 	}
 	return count;
 }

@@ -26,6 +26,7 @@ struct PoWebhook
 	void	   *arg;
 	size_t		memory;			/* charged to the budget */
 	int64		queued_at;		/* monotonic */
+	int			lane;
 	bool		retried;
 	bool		alone;			/* not to be put in a batch */
 	bool		has_remote;
@@ -40,7 +41,7 @@ extern void po_webhook_abandon(PoWebhook *webhook);
 extern bool po_queue_push(PoWebhook *webhook);
 extern void po_queue_push_front(PoWebhook **webhooks, int count);
 extern bool po_queue_retry(PoWebhook **webhooks, int count, bool alone);
-extern int	po_queue_take(PoWebhook **out, int limit);
+extern int	po_queue_take(PoWebhook **out, int limit, int calls_of_slow);
 extern int	po_queue_length(void);
 extern void po_queue_expire(int64 now);
 extern void po_queue_fail_all(const char *reason);

@@ -12,7 +12,8 @@
 	X(PO_OUTCOME_DEFERRED, "deferred") \
 	X(PO_OUTCOME_ERROR, "error") \
 	X(PO_OUTCOME_REJECTED, "rejected") \
-	X(PO_OUTCOME_UNKNOWN_ENDPOINT, "unknown_endpoint")
+	X(PO_OUTCOME_UNKNOWN_ENDPOINT, "unknown_endpoint") \
+	X(PO_OUTCOME_BUSY, "busy")
 
 typedef enum PoOutcome
 {

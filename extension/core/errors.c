@@ -32,6 +32,9 @@ PG_FUNCTION_INFO_V1(po_error_codes);
 bool
 po_is_servers_fault(int sqlstate)
 {
+	/* Somebody holds what this item needs; the next one may need something else. */
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+		return false;
 	switch (ERRCODE_TO_CATEGORY(sqlstate))
 	{
 		case ERRCODE_INVALID_TRANSACTION_STATE:

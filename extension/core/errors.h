@@ -33,6 +33,8 @@
 	  "Rows of the tenant '*' belong to the extension.") \
 	X(PO_ERRCODE_UNKNOWN_EVENT_TYPE, '3', '0', '3', "unknown_event_type", \
 	  "The event type is not in outreach.event_types.") \
+	X(PO_ERRCODE_ENGINE_EVENT, '3', '0', '4', "engine_event", \
+	  "Events of this type are written by the engine alone.") \
 	X(PO_ERRCODE_SEND_KEY_USED, '4', '0', '1', "send_key_used", \
 	  "The send_key belongs to a message with other content.") \
 	X(PO_ERRCODE_UNKNOWN_MESSAGE, '4', '0', '2', "unknown_message", \

@@ -16,6 +16,7 @@
 
 bool		po_setting_allow_private_addresses = false;
 char	   *po_setting_clock = NULL;
+int			po_setting_lock_wait = 300;
 int			po_setting_max_databases = 1024;
 int			po_setting_max_sends = 500;
 int			po_setting_max_sends_per_host = 500;
@@ -42,6 +43,13 @@ po_define_settings(void)
 							   &po_setting_clock, "",
 							   PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							   po_clock_check, po_clock_assign, NULL);
+
+	DefineCustomIntVariable("outreach.lock_wait",
+							"How long a call that takes webhooks in waits for locks of others, in all.",
+							"After that what is locked is kept, and processed when it is free.",
+							&po_setting_lock_wait, 300, 1, 60000,
+							PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 
 	if (process_shared_preload_libraries_in_progress)
 	{

@@ -19,30 +19,74 @@ touches_consent(const PoWebhook *webhook)
 		webhook->consent == PO_CONSENT_HOLD || webhook->yes;
 }
 
-/* Whether its error code says something of the phone it was sent to. */
-static bool
-touches_phone(const PoWebhook *webhook)
+/*
+ * po_touches_phone tells whether the error code of a status callback says
+ * something of the phone its message was sent to.
+ */
+bool
+po_touches_phone(const PoWebhook *webhook)
 {
 	return webhook->is_status && webhook->message_lead != NULL && webhook->message_phone != NULL &&
 		(webhook->effect == PO_EFFECT_OPTS_OUT || webhook->effect == PO_EFFECT_BAD_PHONE);
 }
 
+/* The lead of a status callback, and with it the leads of a phone that opts out. */
+static PoLeadKey
+lead_key(const PoWebhook *webhook)
+{
+	return (PoLeadKey)
+	{
+		.tenant_id = webhook->endpoint->tenant_id,.lead_id = webhook->message_lead,
+		.phone = webhook->effect == PO_EFFECT_OPTS_OUT ? webhook->message_phone : NULL
+	};
+}
+
+static bool
+is_of_message(const PoWebhook *webhook)
+{
+	return webhook->is_status && webhook->message_lead != NULL;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* Marks the webhooks that one of the leads is a subject of. */
+static void
+mark_held(PoWebhook **webhook, int n, const PoLeadKey *held, int nheld)
+{
+	for (int i = 0; i < n; i++)
+	{
+		PoWebhook  *w = webhook[i];
+		PoLeadKey	key = lead_key(w);
+
+		for (int h = 0; h < nheld && !w->held; h++)
+		{
+			if (strcmp(w->endpoint->tenant_id, held[h].tenant_id) != 0)
+				continue;
+			if (w->is_message)
+				w->held = same_text(w->phone, held[h].phone);
+			else if (is_of_message(w))
+				w->held = same_text(key.lead_id, held[h].lead_id) || same_text(key.phone, held[h].phone);
+		}
+	}
+}
+
 /* Leads of messages by their phones, leads of status callbacks by their ids. */
 static void
-lock_leads(PoChangeSet *set, PoWebhook **webhook, int n, const PoPhoneKey *phone, int nphones)
+lock_leads(PoChangeSet *set, PoWebhook **webhook, int n, const PoPhoneKey *phone, int nphones,
+		   bool wait)
 {
-	PoLeadKey  *key = palloc0((n + nphones) * sizeof(PoLeadKey));
+	PoLeadKey  *key = palloc0(Max(n + nphones, 1) * sizeof(PoLeadKey));
+	PoLeadKey  *held;
 	int			nkeys = 0;
 
 	for (int i = 0; i < n; i++)
-	{
-		if (!webhook[i]->is_status || webhook[i]->message_lead == NULL)
-			continue;
-		key[nkeys].tenant_id = webhook[i]->endpoint->tenant_id;
-		key[nkeys].phone = webhook[i]->effect == PO_EFFECT_OPTS_OUT ? webhook[i]->message_phone : NULL;
-		key[nkeys++].lead_id = webhook[i]->message_lead;
-	}
-	if (nkeys == 0)
+		if (is_of_message(webhook[i]))
+			key[nkeys++] = lead_key(webhook[i]);
+	if (nkeys == 0 && wait)
 	{
 		po_lock_leads_of_phones(set, phone, nphones);
 		return;
@@ -52,68 +96,111 @@ lock_leads(PoChangeSet *set, PoWebhook **webhook, int n, const PoPhoneKey *phone
 		key[nkeys].tenant_id = phone[i].tenant_id;
 		key[nkeys++].phone = phone[i].phone;
 	}
-	po_lock_leads(set, key, nkeys);
+	if (wait)
+		po_lock_leads(set, key, nkeys);
+	else
+	{
+		int			nheld = po_lock_leads_but_held(set, key, nkeys, &held);
+
+		mark_held(webhook, n, held, nheld);
+	}
 }
 
 static void
-lock_messages(PoSubjects *subjects, PoWebhook **webhook, int n)
+lock_messages(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
 {
 	PoMessageKey *key = palloc(n * sizeof(PoMessageKey));
 	int			nkeys = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		if (!webhook[i]->is_status || webhook[i]->message_lead == NULL)
+		if (!is_of_message(webhook[i]))
 			continue;
 		key[nkeys].tenant_id = webhook[i]->endpoint->tenant_id;
 		key[nkeys++].message_id = webhook[i]->message_id;
 	}
-	subjects->nmessages = po_lock_messages(key, nkeys, true, &subjects->message);
+	subjects->nmessages = po_lock_messages(key, nkeys, wait, &subjects->message);
+	for (int i = 0; i < n && !wait; i++)
+		if (is_of_message(webhook[i]) &&
+			po_find_message(subjects->message, subjects->nmessages, webhook[i]->endpoint->tenant_id,
+							&webhook[i]->message_id) == NULL)
+			webhook[i]->held = true;
+}
+
+/*
+ * The phones whose rows are to be locked: of messages, in *all, whose leads are,
+ * and of those and of callbacks where the consent or a new lead depends on it.
+ */
+static void
+collect_phones(PoWebhook **webhook, int n, PoPhoneKey *all, int *nall, PoPhoneKey *locked, int *nlocked)
+{
+	*nall = *nlocked = 0;
+	for (int i = 0; i < n; i++)
+	{
+		PoWebhook  *w = webhook[i];
+
+		if (po_touches_phone(w))
+		{
+			locked[*nlocked].tenant_id = w->endpoint->tenant_id;
+			locked[(*nlocked)++].phone = w->message_phone;
+		}
+		if (!w->is_message)
+			continue;
+		all[*nall].tenant_id = w->endpoint->tenant_id;
+		all[(*nall)++].phone = w->phone;
+		if (touches_consent(w) || w->from_stranger)
+			locked[(*nlocked)++] = all[*nall - 1];
+	}
+	*nall = po_phone_keys_sort(all, *nall);
+	*nlocked = po_phone_keys_sort(locked, *nlocked);
+}
+
+/* Whether the webhook needs the row of a phone that is not in the set. */
+static bool
+lacks_phone(PoChangeSet *set, const PoWebhook *webhook)
+{
+	const char *phone = po_touches_phone(webhook) ? webhook->message_phone
+		: webhook->is_message && (touches_consent(webhook) || webhook->from_stranger)
+		? webhook->phone : NULL;
+
+	return phone != NULL && po_find_phone(set, webhook->endpoint->tenant_id, phone) == NULL;
 }
 
 /*
  * po_lock_subjects locks what the webhooks are about: phones first, then leads,
- * then messages of ours.  Which phones have no lead yet is known only when the
- * leads are locked; it has then marked those messages, and starts again.  Where
- * that would be against the order of locks it returns false, and is to be called
- * again when those it holds are gone.  Needs SPI.
+ * then messages of ours.  Without wait those whose subjects another transaction
+ * has locked are marked as held, and the rest is locked.
+ *
+ * Which phones have no lead yet is known only when the leads are locked; it has
+ * then marked those messages, and starts again.  Where that would be against the
+ * order of locks it returns false, and is to be called again when those it holds
+ * are gone.  Needs SPI.
  */
 bool
-po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n)
+po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
 {
 	PoChangeSet *set = &subjects->set;
 	PoPhoneKey *all = palloc(n * sizeof(PoPhoneKey));
 	PoPhoneKey *locked = palloc(n * sizeof(PoPhoneKey));
-	int			nall = 0;
-	int			nlocked = 0;
+	int			nall;
+	int			nlocked;
 	bool		complete = true;
 
 	po_find_statuses(webhook, n);
+	collect_phones(webhook, n, all, &nall, locked, &nlocked);
+	if (wait)
+		po_lock_phones(set, locked, nlocked);
+	else
+		po_lock_free_phones(set, locked, nlocked);
+	for (int i = 0; i < n; i++)
+		webhook[i]->held = !wait && lacks_phone(set, webhook[i]);
+	lock_leads(set, webhook, n, all, nall, wait);
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
 
-		if (touches_phone(w))
-		{
-			locked[nlocked].tenant_id = w->endpoint->tenant_id;
-			locked[nlocked++].phone = w->message_phone;
-		}
-		if (!w->is_message)
-			continue;
-		all[nall].tenant_id = w->endpoint->tenant_id;
-		all[nall++].phone = w->phone;
-		if (touches_consent(w) || w->from_stranger)
-			locked[nlocked++] = all[nall - 1];
-	}
-	nall = po_phone_keys_sort(all, nall);
-	nlocked = po_phone_keys_sort(locked, nlocked);
-	po_lock_phones(set, locked, nlocked);
-	lock_leads(set, webhook, n, all, nall);
-	for (int i = 0; i < n; i++)
-	{
-		PoWebhook  *w = webhook[i];
-
-		if (w->is_message && po_find_phone(set, w->endpoint->tenant_id, w->phone) == NULL &&
+		if (w->is_message && !w->held &&
+			po_find_phone(set, w->endpoint->tenant_id, w->phone) == NULL &&
 			po_find_subject(set, w->endpoint->tenant_id, w->phone) == NULL)
 		{
 			w->from_stranger = true;
@@ -121,9 +208,9 @@ po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n)
 		}
 	}
 	if (!complete && set->nphones == 0 && set->nleads == 0)
-		return po_lock_subjects(subjects, webhook, n);
+		return po_lock_subjects(subjects, webhook, n, wait);
 	if (complete)
-		lock_messages(subjects, webhook, n);
+		lock_messages(subjects, webhook, n, wait);
 	return complete;
 }
 
@@ -145,6 +232,7 @@ received_payload(const PoWebhook *webhook)
 			po_object_string(object, "email", webhook->text.email);
 	}
 	po_object_string(object, "word", webhook->word);
+	po_object_string(object, "flaw", webhook->flaw);
 	return po_object_end(object);
 }
 
@@ -164,6 +252,13 @@ advance(PoChangeSet *set, PoLead *subject, const PoWebhook *webhook, const PoCau
 		subject->email = webhook->text.email;
 		subject->has_email = true;
 	}
+}
+
+/* What a kept message says of consent does not undo what was said after it. */
+static bool
+is_overtaken(const PoWebhook *webhook, const PoPhone *phone)
+{
+	return webhook->stored && phone->consent_at > webhook->received_at;
 }
 
 static void
@@ -191,20 +286,22 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 	switch (webhook->consent)
 	{
 		case PO_CONSENT_OPT_OUT:
-			(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
+			if (!webhook->opted_out)
+				(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
 			break;
 		case PO_CONSENT_HOLD:
 			(void) po_change_consent(set, phone, PO_CONSENT_HELD, cause);
 			(void) po_change_state(set, subject, PO_STATE_RESPONDED, cause);
 			break;
 		case PO_CONSENT_OPT_IN:
-			(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);
+			if (!is_overtaken(webhook, phone))
+				(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);
 			break;
 		case PO_CONSENT_HELP:
 			break;
 		case PO_CONSENT_NONE:
 		case PO_CONSENT_COURTESY:
-			if (webhook->yes && phone->consent == PO_CONSENT_OPTED_OUT)
+			if (webhook->yes && phone->consent == PO_CONSENT_OPTED_OUT && !is_overtaken(webhook, phone))
 			{
 				cause->reason = "yes";
 				(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);
@@ -215,19 +312,29 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 }
 
 /*
- * po_decide adds to the set what the webhook changes.
+ * po_webhook_cause returns what the events of a webhook's effects name.
  */
-void
-po_decide(PoSubjects *subjects, PoWebhook *webhook)
+PoCause
+po_webhook_cause(const PoWebhook *webhook)
 {
-	PoChangeSet *set = &subjects->set;
-	PoCause		cause = {
+	return (PoCause)
+	{
 		.source = webhook->endpoint->provider,
 		.reason = webhook->word != NULL ? webhook->word
 		: webhook->rule != NULL ? webhook->rule->rule : NULL,
 		.receipt_id = &webhook->receipt_id,
 		.correlation_id = &webhook->correlation_id
 	};
+}
+
+/*
+ * po_decide adds to the set what the webhook changes.
+ */
+void
+po_decide(PoSubjects *subjects, PoWebhook *webhook)
+{
+	PoChangeSet *set = &subjects->set;
+	PoCause		cause = po_webhook_cause(webhook);
 	PoEvent    *event;
 
 	if (webhook->is_message)

@@ -3,34 +3,31 @@
  *	  Webhooks in, exactly once: the one door, and the retry of what failed.
  *
  * A batch goes through each step together: authenticate and normalise, receipts,
- * lock the subjects, decide, write.  A batch of one is the same code.  The steps
- * after the receipts run in a subtransaction; when they fail, the members are done
- * again one by one, and one that fails alone is kept with status error.  Failures that
- * are the server's rather than the webhook's (no memory, no disk, a deadlock, a
- * cancel, a shutdown) are raised: the caller has not received the webhook, and
- * the provider will send it again.
+ * lock the subjects, decide, write (process.c).  A batch of one is the same code.
+ *
+ * Who proves nothing learns nothing: a path that is nobody's is answered like a
+ * wrong proof, after as much work.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "core/args.h"
 #include "core/clock.h"
 #include "core/compat.h"
-#include "core/errors.h"
 #include "core/spi_plan.h"
-#include "core/subtransaction.h"
 #include "core/turns.h"
 #include "funcapi.h"
 #include "inbound/webhook.h"
+#include "lead/opt_out.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#define MAX_ATTEMPTS 10
-
 #define PAYLOAD_COLUMNS \
-	"p.path, p.receipt_id, p.form_encoded, p.body, p.correlation_id, p.attempts, p.tenant_id"
+	"p.path, p.receipt_id, p.form_encoded, p.body, p.correlation_id, p.attempts, p.tenant_id," \
+	" p.provider, p.reference, p.received_at, p.opted_out"
 
 static PoPlan select_due = {
 	.name = "payloads.due",
@@ -70,156 +67,23 @@ PG_FUNCTION_INFO_V1(po_ingest_webhook);
 PG_FUNCTION_INFO_V1(po_ingest_webhooks);
 PG_FUNCTION_INFO_V1(po_process_payloads);
 
-typedef struct Batch
-{
-	PoWebhook **webhook;
-	int			n;
-	bool		again;			/* something was discovered too late to be locked */
-} Batch;
-
-/* The steps that may fail, on webhooks whose receipts are written. */
-static void
-process(void *arg)
-{
-	Batch	   *batch = arg;
-	PoSubjects	subjects = {0};
-
-	batch->again = !po_lock_subjects(&subjects, batch->webhook, batch->n);
-	if (batch->again)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("leads are locked before the phones of strangers")));
-	for (int i = 0; i < batch->n; i++)
-		po_decide(&subjects, batch->webhook[i]);
-	po_write_payloads(batch->webhook, batch->n);
-	po_write_messages(subjects.message, subjects.nmessages);
-	/* Before the rows of numbers are locked, as where answers are recorded. */
-	batch->again = !po_park_statuses(batch->webhook, batch->n);
-	if (batch->again)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("a message of a status callback has become known")));
-	po_write_health(&subjects.health, &subjects.set);
-	po_write_changes(&subjects.set);
-}
-
-/* Returns 0, or the SQLSTATE it failed with and left nothing of. */
-static int
-try_process(PoWebhook **webhook, int n)
-{
-	Batch		batch = {webhook, n, false};
-	int			sqlstate;
-
-	/* What it has discovered is locked the next time. */
-	do
-	{
-		sqlstate = po_try(process, &batch, NULL);
-	} while (batch.again);
-	if (sqlstate != 0 && n == 1)
-		ereport(LOG,
-				(errmsg("processing of a webhook failed with SQLSTATE %s",
-						unpack_sql_state(sqlstate)),
-				 errdetail("Provider %s, path %s; the webhook is kept.",
-						   webhook[0]->endpoint->provider, webhook[0]->endpoint->path),
-				 errhidestmt(true), errhidecontext(true)));
-	return sqlstate;
-}
-
-/* Keeps a webhook whose processing failed: its bytes, its next try. */
-static void
-keep_failed(PoWebhook *webhook, int sqlstate)
-{
-	PoChangeSet set = {0};
-	PoEvent    *event;
-	PoObject   *object = po_object_begin();
-	bool		last;
-
-	webhook->outcome = PO_OUTCOME_ERROR;
-	webhook->attempts++;
-	last = webhook->attempts >= MAX_ATTEMPTS;
-	webhook->status = last ? PO_PAYLOAD_DEAD : PO_PAYLOAD_ERROR;
-	/* Not the message: it may quote the payload. */
-	webhook->last_error = psprintf("processing failed with SQLSTATE %s",
-								   unpack_sql_state(sqlstate));
-	event = po_event_list_add(&set.events, webhook->endpoint->tenant_id,
-							  "webhook.inbound.failed", webhook->endpoint->provider);
-	event->receipt_id = &webhook->receipt_id;
-	event->correlation_id = &webhook->correlation_id;
-	po_object_string(object, "error", webhook->last_error);
-	po_object_bool(object, "dead", last);
-	event->payload = po_object_end(object);
-	po_write_payloads(&webhook, 1);
-	po_write_changes(&set);
-}
-
-/* Webhooks whose receipts are written, together or else one by one. */
-static void
-process_fresh(PoWebhook **webhook, int n)
-{
-	int			together = n > 0 ? try_process(webhook, n) : 0;
-
-	for (int i = 0; i < n && together != 0; i++)
-	{
-		int			sqlstate = n == 1 ? together : try_process(&webhook[i], 1);
-
-		if (sqlstate != 0)
-			keep_failed(webhook[i], sqlstate);
-	}
-}
-
-static void
-set_outcome(PoWebhook *webhook)
-{
-	bool		deferred = webhook->endpoint->deferred && !webhook->stored;
-
-	webhook->last_error = webhook->problem;
-	if (webhook->problem != NULL)
-	{
-		/* What was tried and could not be read will not become readable. */
-		webhook->outcome = PO_OUTCOME_ERROR;
-		webhook->status = PO_PAYLOAD_DEAD;
-	}
-	else if (deferred)
-	{
-		webhook->outcome = PO_OUTCOME_DEFERRED;
-		webhook->status = PO_PAYLOAD_PENDING;
-	}
-	else
-	{
-		webhook->outcome = PO_OUTCOME_ACCEPTED;
-		if (webhook->status != PO_PAYLOAD_UNRESOLVED)
-			webhook->status = PO_PAYLOAD_DONE;
-	}
-}
-
 /*
- * Webhooks just received: their receipts first, for duplicates end there; then
- * the fresh ones are processed, unless they are deferred.
+ * What a wrong proof costs, and a path that is nobody's: one look for the path and
+ * one signature over the body.
  */
 static void
-process_received(PoWebhook **webhook, int n)
+even_out(PoWebhook *webhook)
 {
-	PoEventList duplicates = {0};
-	PoWebhook **fresh = palloc(n * sizeof(PoWebhook *));
-	PoWebhook **kept = palloc(n * sizeof(PoWebhook *));
-	int			nfresh = 0;
-	int			nkept = 0;
+	static const char no_secret[] = "nobody's secret";
+	const PoSignedRequest request = {.body = webhook->body,.query = webhook->query,
+	.header = webhook->header,.nheaders = webhook->nheaders};
+	const PoCredential credential = {.scheme = PO_SCHEME_HMAC_SHA256,
+	.secret = {{no_secret, sizeof(no_secret) - 1}},.nsecrets = 1};
 
-	if (n == 0)
-		return;
-	for (int i = 0; i < n; i++)
-		set_outcome(webhook[i]);
-	po_write_receipts(webhook, n, &duplicates);
-	for (int i = 0; i < n; i++)
-	{
-		if (webhook[i]->fresh && webhook[i]->status != PO_PAYLOAD_PENDING)
-			fresh[nfresh++] = webhook[i];
-		else if (webhook[i]->fresh || webhook[i]->status == PO_PAYLOAD_CONFLICT)
-			kept[nkept++] = webhook[i];
-	}
-	process_fresh(fresh, nfresh);
-	po_write_payloads(kept, nkept);
-	po_events_append(duplicates.event, duplicates.n);
+	if (webhook->endpoint != NULL)
+		po_look_for_endpoint(webhook->path.data, webhook->path.len);
+	else
+		(void) po_authenticate(&credential, &request);
 }
 
 /* Everything up to the first write; true when there is something to process. */
@@ -233,6 +97,7 @@ admit(PoWebhook *webhook, Jsonb *envelope)
 	if (webhook->endpoint == NULL)
 	{
 		webhook->outcome = PO_OUTCOME_UNKNOWN_ENDPOINT;
+		even_out(webhook);
 		return false;
 	}
 	if (webhook->endpoint->problem != NULL)
@@ -248,7 +113,10 @@ admit(PoWebhook *webhook, Jsonb *envelope)
 	webhook->outcome = PO_OUTCOME_ACCEPTED;
 	po_authenticate_webhook(webhook);
 	if (webhook->outcome == PO_OUTCOME_REJECTED)
+	{
+		even_out(webhook);
 		return false;
+	}
 	po_normalize(webhook);
 	if (webhook->problem == NULL)
 	{
@@ -258,17 +126,28 @@ admit(PoWebhook *webhook, Jsonb *envelope)
 	return true;
 }
 
-/* Fills in outcome, receipt_id, http_status, content_type and body. */
+/* Tells tenants apart without naming them. */
+static int64
+lane(const PoEndpoint *endpoint)
+{
+	return (int64) (hash_bytes_extended((const unsigned char *) endpoint->tenant_id,
+										strlen(endpoint->tenant_id), 0) >> 1);
+}
+
+/* Fills in outcome, receipt_id, http_status, content_type, body and lane. */
 static void
 answer(const PoWebhook *webhook, Datum *values, bool *nulls)
 {
+	bool		unproven = webhook->outcome == PO_OUTCOME_REJECTED ||
+		webhook->outcome == PO_OUTCOME_UNKNOWN_ENDPOINT;
 	const PoAnswer *policy;
 
 	po_count_outcome(webhook->outcome);
 	values[0] = CStringGetTextDatum(po_outcome_name[webhook->outcome]);
-	nulls[1] = webhook->outcome == PO_OUTCOME_REJECTED ||
-		webhook->outcome == PO_OUTCOME_UNKNOWN_ENDPOINT;
+	nulls[1] = unproven || webhook->outcome == PO_OUTCOME_BUSY;
 	values[1] = UUIDPGetDatum(&webhook->receipt_id);
+	nulls[5] = unproven;
+	values[5] = Int64GetDatum(unproven ? 0 : lane(webhook->endpoint));
 	if (webhook->http_status != 0)
 	{
 		values[2] = Int32GetDatum(webhook->http_status);
@@ -278,10 +157,12 @@ answer(const PoWebhook *webhook, Datum *values, bool *nulls)
 										: psprintf("{\"error\":\"%s\"}", webhook->problem));
 		return;
 	}
-	policy = po_find_answer(webhook->endpoint != NULL ? webhook->endpoint->map
-							: po_shipped_map(),
-							webhook->event_type != NULL ? webhook->event_type : "*",
-							webhook->outcome);
+	if (unproven)
+		policy = po_find_answer(po_shipped_map(), "*", PO_OUTCOME_REJECTED);
+	else
+		policy = po_find_answer(webhook->endpoint->map,
+								webhook->event_type != NULL ? webhook->event_type : "*",
+								webhook->outcome);
 	values[2] = Int32GetDatum(policy->http_status);
 	values[3] = CStringGetTextDatum(policy->content_type);
 	values[4] = CStringGetTextDatum(policy->body);
@@ -302,7 +183,7 @@ ingest(Datum *envelope, bool *isnull, int n)
 			admitted[nadmitted++] = &webhook[i];
 	SPI_connect();
 	MemoryContextSwitchTo(context);
-	process_received(admitted, nadmitted);
+	po_receive_webhooks(admitted, nadmitted);
 	SPI_finish();
 	MemoryContextSwitchTo(context);
 	return webhook;
@@ -316,8 +197,8 @@ po_ingest_webhook(PG_FUNCTION_ARGS)
 {
 	Datum		envelope = PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0);
 	bool		isnull = PG_ARGISNULL(0);
-	Datum		values[5];
-	bool		nulls[5] = {false};
+	Datum		values[6];
+	bool		nulls[6] = {false};
 
 	answer(ingest(&envelope, &isnull, 1), values, nulls);
 	return po_result_row(fcinfo, values, nulls);
@@ -343,8 +224,8 @@ po_ingest_webhooks(PG_FUNCTION_ARGS)
 	webhook = ingest(envelope, isnull, n);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		values[6];
-		bool		nulls[6] = {false};
+		Datum		values[7];
+		bool		nulls[7] = {false};
 
 		values[0] = Int32GetDatum(i + 1);
 		answer(&webhook[i], values + 1, nulls + 1);
@@ -353,10 +234,53 @@ po_ingest_webhooks(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+typedef struct Origin
+{
+	const char *tenant_id;
+	const char *provider;
+} Origin;
+
+/* Takes over a row of PAYLOAD_COLUMNS. */
+static void
+read_stored(uint64 row, PoWebhook *webhook, Origin *origin)
+{
+	bytea	   *body = po_column_bytea(row, 4);
+
+	webhook->path.data = po_column_text(row, 1);
+	webhook->path.len = strlen(webhook->path.data);
+	(void) po_column_uuid(row, 2, &webhook->receipt_id);
+	webhook->form_encoded = po_column_bool(row, 3);
+	webhook->body.data = VARDATA_ANY(body);
+	webhook->body.len = VARSIZE_ANY_EXHDR(body);
+	(void) po_column_uuid(row, 5, &webhook->correlation_id);
+	webhook->attempts = po_column_int(row, 6);
+	webhook->reference = po_column_text(row, 9);
+	webhook->received_at = po_column_time(row, 10);
+	webhook->opted_out = po_column_bool(row, 11);
+	webhook->stored = true;
+	origin->tenant_id = po_column_text(row, 7);
+	origin->provider = po_column_text(row, 8);
+}
+
+/*
+ * Whether the door that the payload came through is still there: the same path of
+ * the same tenant and provider.  Another's that has the path now is not it.
+ */
+static bool
+find_door(PoWebhook *webhook, const Origin *origin)
+{
+	webhook->endpoint = po_find_endpoint(webhook->path.data, webhook->path.len);
+	return webhook->endpoint != NULL &&
+		strcmp(webhook->endpoint->tenant_id, origin->tenant_id) == 0 &&
+		strcmp(webhook->endpoint->provider, origin->provider) == 0;
+}
+
 /*
  * process_payloads(batch, since): takes up to that many payloads that are due,
- * from the time since on, deferred or failed ones, and returns how many it took.  Those that another session is
- * at are left to it.
+ * from the time since on, deferred or failed ones, and returns how many it took.
+ * Those that another session is at are left to it, and so are those whose lead,
+ * phone or message somebody has locked.  Before them it suppresses what opt-outs
+ * have left.
  */
 Datum
 po_process_payloads(PG_FUNCTION_ARGS)
@@ -365,6 +289,7 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	Datum		args[5];
 	PoWebhook  *webhook;
 	PoWebhook **readable;
+	Origin	   *origin;
 	int			nreadable = 0;
 	int			n;
 
@@ -375,6 +300,7 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	po_endpoints_begin();
 	SPI_connect();
 	MemoryContextSwitchTo(context);
+	po_suppress_left(po_now());
 	args[0] = TimestampTzGetDatum(PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1));
 	args[1] = TimestampTzGetDatum(po_now());
 	args[2] = PG_GETARG_DATUM(0);
@@ -386,41 +312,32 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	} while (po_turns_again(&turns, n, PG_GETARG_INT32(0), n > 0 ? po_column_text(n - 1, 7) : ""));
 	webhook = palloc0(Max(n, 1) * sizeof(PoWebhook));
 	readable = palloc(Max(n, 1) * sizeof(PoWebhook *));
+	origin = palloc(Max(n, 1) * sizeof(Origin));
 	for (int i = 0; i < n; i++)
-	{
-		PoWebhook  *w = &webhook[i];
-		bytea	   *body = po_column_bytea(i, 4);
-
-		w->path.data = po_column_text(i, 1);
-		w->path.len = strlen(w->path.data);
-		(void) po_column_uuid(i, 2, &w->receipt_id);
-		w->form_encoded = po_column_bool(i, 3);
-		w->body.data = VARDATA_ANY(body);
-		w->body.len = VARSIZE_ANY_EXHDR(body);
-		(void) po_column_uuid(i, 5, &w->correlation_id);
-		w->attempts = po_column_int(i, 6);
-		w->stored = true;
-		w->event_type = po_column_text(i, 7);	/* the tenant, until it is read */
-	}
+		read_stored(i, &webhook[i], &origin[i]);
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = &webhook[i];
 
-		w->endpoint = po_find_endpoint(w->path.data, w->path.len);
-		if (w->endpoint == NULL)
+		if (!find_door(w, &origin[i]))
 		{
-			args[0] = CStringGetTextDatum(w->event_type);
+			args[0] = CStringGetTextDatum(origin[i].tenant_id);
 			args[1] = UUIDPGetDatum(&w->receipt_id);
-			po_exec(&bury, args, NULL);
+			if (po_exec(&bury, args, NULL) != 1)
+				ereport(ERROR,
+						(errcode(ERRCODE_INTERNAL_ERROR),
+						 errmsg("a payload whose endpoint is gone could not be given up")));
 			continue;
 		}
 		po_normalize(w);
 		if (w->problem == NULL)
+		{
 			po_read_message(w);
-		set_outcome(w);
+			po_read_status(w);
+		}
 		readable[nreadable++] = w;
 	}
-	process_fresh(readable, nreadable);
+	po_process_stored(readable, nreadable);
 	SPI_finish();
 	PG_RETURN_INT32(n);
 }

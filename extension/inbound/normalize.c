@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "common/base64.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -217,9 +219,135 @@ make_key(const PoKeyForm *form, const PoBytes *value)
 	return key;
 }
 
+static bool
+has_form(const PoBytes *value, const PoForm *form)
+{
+	int			rest = value->data != NULL ? value->len - form->prefix_len : -form->prefix_len;
+
+	if (rest < form->min || rest > form->max ||
+		(form->prefix_len > 0 && memcmp(value->data, form->prefix, form->prefix_len) != 0))
+		return false;
+	/* A field that may be absent has the empty form. */
+	if (value->data == NULL)
+		return form->class == '\0';
+	for (int i = form->prefix_len; i < value->len; i++)
+	{
+		char		c = value->data[i];
+		bool		digit = c >= '0' && c <= '9';
+
+		if ((form->class == 'd' && !digit) || (form->class == 'h' && !digit && (c < 'a' || c > 'f')))
+			return false;
+	}
+	return true;
+}
+
+static bool
+has_one_form(const PoBytes *value, const PoFieldForms *forms)
+{
+	for (int f = 0; f < forms->nforms; f++)
+		if (has_form(value, &forms->form[f]))
+			return true;
+	return false;
+}
+
+static bool
+contains(const char *text, int len, const char *name)
+{
+	return len > 0 && memmem(text, len, name, strlen(name)) != NULL;
+}
+
+/* A name as Twilio gives its parameters, and nothing that has swallowed values. */
+static bool
+is_plain_name(const char *key, int len)
+{
+	if (len > 64)
+		return false;
+	for (int i = 0; i < len; i++)
+		if (!isalnum((unsigned char) key[i]) && strchr("_.-", key[i]) == NULL)
+			return false;
+	return true;
+}
+
+/*
+ * Whether a form that is signed without separators could have been another one:
+ * the name of a field that its key is made of stands inside of a value, of another
+ * name, or of the query.  In what the provider signed it stands where the field
+ * begins, unless somebody has put it into a text.
+ */
+static bool
+could_be_divided_anew(const PoWebhook *webhook)
+{
+	const PoProviderMap *map = webhook->endpoint->map;
+	const PoKind *kind = webhook->kind;
+	PoFormPair *pair;
+	int			npairs = form_pairs(&webhook->document, &pair);
+
+	for (int p = 0; p < npairs; p++)
+		if (!is_plain_name(pair[p].key.data, pair[p].key.len))
+			return true;
+	for (int k = 0; k < kind->nkeys; k++)
+	{
+		for (int f = 0; f < kind->key[k].nfields; f++)
+		{
+			const PoFieldMap *field = &map->field[kind->key[k].field[f]];
+
+			for (int i = 0; i < field->npaths; i++)
+			{
+				const char *name = field->path[i].key[0];
+
+				for (int p = 0; p < npairs; p++)
+					if (contains(pair[p].value.data, pair[p].value.len, name))
+						return true;
+				if (contains(webhook->query.data, webhook->query.len, name))
+					return true;
+			}
+		}
+	}
+	return false;
+}
+
+static bool
+is_in_key(const PoKind *kind, int field)
+{
+	for (int k = 0; k < kind->nkeys; k++)
+		for (int f = 0; f < kind->key[k].nfields; f++)
+			if (kind->key[k].field[f] == field)
+				return true;
+	return false;
+}
+
+/*
+ * Why a payload may not have its kind's effect, as a fixed phrase, or NULL.  What
+ * its key is made of must have its form always, the other fields where the proof
+ * does not hold them apart.
+ */
+static const char *
+find_flaw(const PoWebhook *webhook)
+{
+	const PoKind *kind = webhook->kind;
+	bool		divided = webhook->endpoint->credential.scheme != PO_SCHEME_TWILIO ||
+		!webhook->form_encoded;
+
+	if (kind == NULL || kind->effect == PO_EFFECT_LOG)
+		return NULL;
+	for (int i = 0; i < kind->nforms; i++)
+		if ((!divided || is_in_key(kind, kind->forms[i].field)) &&
+			!has_one_form(&webhook->value[kind->forms[i].field], &kind->forms[i]))
+			return "a field is missing, or has not the form that the provider gives it";
+	if (divided)
+		return NULL;
+	if (webhook->key == NULL)
+		return "it has no id, and its signature does not hold its fields apart";
+	if (could_be_divided_anew(webhook))
+		return "its signature would fit other fields";
+	return NULL;
+}
+
 /*
  * po_normalize fills in fields, kind and key.  A body that cannot be parsed is
- * of unknown kind, its key the digest of its bytes, its problem the parser's.
+ * of unknown kind, its key the digest of its bytes, its problem the parser's.  One
+ * that may not have its kind's effect has the digest, too: it must not take the
+ * place of the one that may.
  */
 void
 po_normalize(PoWebhook *webhook)
@@ -260,7 +388,8 @@ po_normalize(PoWebhook *webhook)
 		for (int k = 0; k < webhook->kind->nkeys && webhook->key == NULL; k++)
 			webhook->key = make_key(&webhook->kind->key[k], webhook->value);
 	}
-	if (webhook->key == NULL)
+	webhook->flaw = find_flaw(webhook);
+	if (webhook->key == NULL || webhook->flaw != NULL)
 	{
 		po_document_digest(&webhook->document, digest);
 		webhook->key = digest_key(digest);
@@ -293,9 +422,9 @@ po_read_message(PoWebhook *webhook)
 	if (webhook->kind == NULL || webhook->kind->effect == PO_EFFECT_LOG ||
 		webhook->kind->effect == PO_EFFECT_STATUS)
 		return;
-	if (from->data == NULL || !po_phone_e164(from->data, from->len, webhook->phone))
+	if (webhook->flaw != NULL || from->data == NULL || !po_phone_e164(from->data, from->len, webhook->phone))
 	{
-		webhook->status = PO_PAYLOAD_UNRESOLVED;
+		webhook->unresolved = true;
 		return;
 	}
 	webhook->is_message = true;

@@ -79,7 +79,7 @@ static PoPlan select_fields = {
 static PoPlan select_kinds = {
 	.name = "doors.kinds",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT event_type, conditions, keys, effect, to_status::text FROM outreach.webhook_kinds"
+	.sql = "SELECT event_type, conditions, keys, effect, to_status::text, forms FROM outreach.webhook_kinds"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
 	" ORDER BY (tenant_id = '*'), position",
 	.nargs = 2,
@@ -150,32 +150,72 @@ read_fields(PoProviderMap *map, Datum *args)
 	}
 }
 
-static void
-read_conditions(PoProviderMap *map, PoKind *kind, Jsonb *conditions)
+/* Reads an object of field: list of strings. */
+static PoCondition *
+read_lists(PoProviderMap *map, Jsonb *object, int *n)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(&conditions->root);
-	PoCondition *condition = NULL;
+	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
+	PoCondition *list = NULL;
 	JsonbValue	value;
 	JsonbIteratorToken token;
 
+	*n = 0;
 	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
 	{
+		PoCondition *last;
+
 		if (token == WJB_KEY)
 		{
-			kind->condition = kind->condition == NULL ? palloc(sizeof(PoCondition))
-				: repalloc(kind->condition, (kind->nconditions + 1) * sizeof(PoCondition));
-			condition = &kind->condition[kind->nconditions++];
-			memset(condition, 0, sizeof(PoCondition));
-			condition->field = field_index(map, value.val.string.val, value.val.string.len);
+			list = list == NULL ? palloc(sizeof(PoCondition))
+				: repalloc(list, (*n + 1) * sizeof(PoCondition));
+			memset(&list[*n], 0, sizeof(PoCondition));
+			list[(*n)++].field = field_index(map, value.val.string.val, value.val.string.len);
+			continue;
 		}
-		else if ((token == WJB_ELEM || token == WJB_VALUE) && condition != NULL &&
-				 value.type == jbvString)
-		{
-			condition->value = condition->value == NULL ? palloc(sizeof(char *))
-				: repalloc(condition->value, (condition->nvalues + 1) * sizeof(char *));
-			condition->value[condition->nvalues++] = pnstrdup(value.val.string.val,
-															  value.val.string.len);
-		}
+		if ((token != WJB_ELEM && token != WJB_VALUE) || *n == 0 || value.type != jbvString)
+			continue;
+		last = &list[*n - 1];
+		last->value = last->value == NULL ? palloc(sizeof(char *))
+			: repalloc(last->value, (last->nvalues + 1) * sizeof(char *));
+		last->value[last->nvalues++] = pnstrdup(value.val.string.val, value.val.string.len);
+	}
+	return list;
+}
+
+/* prefix, or prefix:class:count, or prefix:class:least-most; checked by the table. */
+static PoForm
+read_form(const char *text)
+{
+	PoForm		form = {.prefix = text, .prefix_len = strcspn(text, ":")};
+	const char *count;
+
+	if (text[form.prefix_len] == '\0')
+		return form;
+	form.class = text[form.prefix_len + 1];
+	count = strchr(text + form.prefix_len + 1, ':');
+	if (count == NULL)
+		elog(ERROR, "malformed form of a field");
+	form.min = form.max = atoi(count + 1);
+	if (strchr(count, '-') != NULL)
+		form.max = atoi(strchr(count, '-') + 1);
+	return form;
+}
+
+static void
+read_forms(PoProviderMap *map, PoKind *kind, Jsonb *forms)
+{
+	PoCondition *list = read_lists(map, forms, &kind->nforms);
+
+	kind->forms = palloc(Max(kind->nforms, 1) * sizeof(PoFieldForms));
+	for (int i = 0; i < kind->nforms; i++)
+	{
+		PoFieldForms *field = &kind->forms[i];
+
+		field->field = list[i].field;
+		field->nforms = list[i].nvalues;
+		field->form = palloc(Max(field->nforms, 1) * sizeof(PoForm));
+		for (int f = 0; f < field->nforms; f++)
+			field->form[f] = read_form(list[i].value[f]);
 	}
 }
 
@@ -215,7 +255,7 @@ read_kinds(PoProviderMap *map, Datum *args)
 		const char **key;
 
 		kind->event_type = po_column_text(i, 1);
-		read_conditions(map, kind, DatumGetJsonbP(po_column(i, 2, &isnull)));
+		kind->condition = read_lists(map, DatumGetJsonbP(po_column(i, 2, &isnull)), &kind->nconditions);
 		key = text_array(po_column(i, 3, &isnull), &kind->nkeys);
 		kind->key = palloc(Max(kind->nkeys, 1) * sizeof(PoKeyForm));
 		for (int k = 0; k < kind->nkeys; k++)
@@ -226,6 +266,7 @@ read_kinds(PoProviderMap *map, Datum *args)
 			: strcmp(effect, "status") == 0 ? PO_EFFECT_STATUS : PO_EFFECT_LOG;
 		if (kind->effect == PO_EFFECT_STATUS)
 			kind->to_status = po_message_status_from_name(po_column_text(i, 5));
+		read_forms(map, kind, DatumGetJsonbP(po_column(i, 6, &isnull)));
 	}
 }
 
@@ -404,6 +445,23 @@ po_find_endpoint(const char *path, int len)
 }
 
 /*
+ * po_look_for_endpoint does for a path what it costs to find that it is nobody's,
+ * and tells nothing.
+ */
+void
+po_look_for_endpoint(const char *path, int len)
+{
+	Datum		args[2] = {
+		PointerGetDatum(cstring_to_text_with_len(path, Min(len, MAX_PATH_LEN))),
+		TimestampTzGetDatum(po_now())
+	};
+
+	SPI_connect();
+	(void) po_exec(&select_endpoint, args, NULL);
+	SPI_finish();
+}
+
+/*
  * po_shipped_map returns a map for answers to requests that have no endpoint.
  */
 const PoProviderMap *
@@ -419,7 +477,8 @@ po_shipped_map(void)
 
 /*
  * po_find_answer returns the most exact answer: tenant, then provider, then
- * event type, then outcome.  There always is one, because '*' ships.
+ * event type, then outcome.  There always is one, because '*' ships.  What has not
+ * been received is answered by rows of its own outcome alone.
  */
 const PoAnswer *
 po_find_answer(const PoProviderMap *map, const char *event_type, PoOutcome outcome)
@@ -438,7 +497,8 @@ po_find_answer(const PoProviderMap *map, const char *event_type, PoOutcome outco
 			continue;
 		if (strcmp(answer->outcome, po_outcome_name[outcome]) == 0)
 			score += 1;
-		else if (strcmp(answer->outcome, "*") != 0)
+		else if (strcmp(answer->outcome, "*") != 0 || outcome == PO_OUTCOME_BUSY ||
+				 outcome == PO_OUTCOME_REJECTED)
 			continue;
 		if (score > best_score)
 		{

@@ -44,6 +44,23 @@ typedef struct PoCondition
 	int			nvalues;
 } PoCondition;
 
+/* A field must have one of the forms for its payload to have an effect. */
+typedef struct PoForm
+{
+	const char *prefix;
+	int			prefix_len;
+	char		class;			/* of the rest: 'h' hex, 'd' digits, 'a' any, '\0' there is none */
+	int			min;			/* bytes of the rest */
+	int			max;
+} PoForm;
+
+typedef struct PoFieldForms
+{
+	int			field;
+	PoForm	   *form;
+	int			nforms;
+} PoFieldForms;
+
 /* One way to make an idempotency key. */
 typedef struct PoKeyForm
 {
@@ -68,6 +85,8 @@ typedef struct PoKind
 	int			nconditions;
 	PoKeyForm  *key;
 	int			nkeys;
+	PoFieldForms *forms;
+	int			nforms;
 	PoEffect	effect;
 	PoMessageStatus to_status;	/* of a message of ours, for PO_EFFECT_STATUS */
 } PoKind;
@@ -108,6 +127,7 @@ typedef struct PoEndpoint
 
 extern void po_endpoints_begin(void);
 extern const PoEndpoint *po_find_endpoint(const char *path, int len);
+extern void po_look_for_endpoint(const char *path, int len);
 extern const PoAnswer *po_find_answer(const PoProviderMap *map, const char *event_type,
 									  PoOutcome outcome);
 extern const PoProviderMap *po_shipped_map(void);

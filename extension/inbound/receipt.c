@@ -18,6 +18,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#define HELD_PAUSE		(50 * INT64CONST(1000))
+#define HELD_PAUSE_MAX	(2 * USECS_PER_SEC)
+
 static const char *const status_name[] = {
 	"pending", "done", "unresolved", "error", "dead", "conflict"
 };
@@ -51,18 +54,19 @@ static PoRowsPlan insert_payloads = {
 	.name = "payloads.insert",
 	.expect = SPI_OK_INSERT,
 	.before = "INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path,"
-	" form_encoded, body, received_at, correlation_id, attempts, next_attempt_at, last_error)"
+	" provider, form_encoded, body, reference, received_at, correlation_id, attempts, next_attempt_at,"
+	" last_error, opted_out)"
 	" SELECT u.tenant_id, u.receipt_id, u.status::outreach.payload_status, u.path,"
-	" u.form_encoded, u.body, $1, u.correlation_id, u.attempts, u.next_attempt_at, u.last_error"
-	" FROM",
-	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error, path,"
-	" form_encoded, body, correlation_id",
+	" u.provider, u.form_encoded, u.body, u.reference, $1, u.correlation_id, u.attempts,"
+	" u.next_attempt_at, u.last_error, u.opted_out FROM",
+	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error, opted_out, path,"
+	" provider, form_encoded, body, reference, correlation_id",
 	.after = "",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 10,
-	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, BOOLOID,
-	BYTEAOID, UUIDOID}
+	.ncolumns = 13,
+	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID,
+	BOOLOID, BYTEAOID, TEXTOID, UUIDOID}
 };
 
 /* The first columns of insert_payloads. */
@@ -70,11 +74,12 @@ static PoRowsPlan update_payloads = {
 	.name = "payloads.update",
 	.expect = SPI_OK_UPDATE,
 	.before = "UPDATE outreach.inbound_payloads p SET status = u.status::outreach.payload_status,"
-	" attempts = u.attempts, next_attempt_at = u.next_attempt_at, last_error = u.last_error FROM",
-	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error",
+	" attempts = u.attempts, next_attempt_at = u.next_attempt_at, last_error = u.last_error,"
+	" opted_out = u.opted_out FROM",
+	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error, opted_out",
 	.after = "WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id",
-	.ncolumns = 6,
-	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID}
+	.ncolumns = 7,
+	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, BOOLOID}
 };
 
 static int
@@ -249,12 +254,24 @@ body_datum(const PoWebhook *webhook)
 	return PointerGetDatum(body);
 }
 
-/* When an error is tried again: a minute, doubling, up to a quarter more. */
+/*
+ * When a payload is taken up (again).  What waits for a lock: soon, and the longer
+ * it has waited the later.  An error: a minute, doubling, up to a quarter more.
+ */
 static TimestampTz
 next_attempt(const PoWebhook *webhook)
 {
-	int64		delay = (int64) 60 * USECS_PER_SEC << Min(Max(webhook->attempts - 1, 0), 10);
+	int64		delay;
 
+	if (webhook->held)
+	{
+		int64		age = webhook->stored ? po_now() - webhook->received_at : 0;
+
+		return po_now() + Min(Max(age / 8, HELD_PAUSE), HELD_PAUSE_MAX);
+	}
+	if (webhook->status == PO_PAYLOAD_PENDING)
+		return po_now();
+	delay = (int64) 60 * USECS_PER_SEC << Min(Max(webhook->attempts - 1, 0), 10);
 	return po_now() + delay + delay / 4 * webhook->receipt_id.data[15] / 255;
 }
 
@@ -266,7 +283,7 @@ void
 po_write_payloads(PoWebhook **webhook, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		array[2][10];
+	PoArray		array[2][13];
 
 	po_rows_init(&insert_payloads, array[false], n);
 	po_rows_init(&update_payloads, array[true], 1);
@@ -281,7 +298,7 @@ po_write_payloads(PoWebhook **webhook, int n)
 		po_array_add(&a[3], Int32GetDatum(w->attempts));
 		if (w->status == PO_PAYLOAD_PENDING || w->status == PO_PAYLOAD_ERROR)
 		{
-			TimestampTz due = w->status == PO_PAYLOAD_PENDING ? po_now() : next_attempt(w);
+			TimestampTz due = next_attempt(w);
 
 			po_array_add(&a[4], TimestampTzGetDatum(due));
 			po_wake_at(due);
@@ -289,13 +306,20 @@ po_write_payloads(PoWebhook **webhook, int n)
 		else
 			po_array_add_null(&a[4]);
 		po_array_add_text(&a[5], w->last_error);
+		po_array_add(&a[6], BoolGetDatum(w->opted_out));
 		if (w->stored)
 			continue;
-		po_array_add_text(&a[6], w->endpoint->path);
-		po_array_add(&a[7], BoolGetDatum(w->form_encoded));
-		po_array_add(&a[8], body_datum(w));
-		po_array_add_uuid(&a[9], &w->correlation_id);
+		po_array_add_text(&a[7], w->endpoint->path);
+		po_array_add_text(&a[8], w->endpoint->provider);
+		po_array_add(&a[9], BoolGetDatum(w->form_encoded));
+		po_array_add(&a[10], body_datum(w));
+		po_array_add_text(&a[11], w->reference);
+		po_array_add_uuid(&a[12], &w->correlation_id);
 	}
 	(void) po_exec_rows(&insert_payloads, &now, array[false]);
-	(void) po_exec_rows(&update_payloads, NULL, array[true]);
+	/* What is done and stays due would be done again. */
+	if (po_exec_rows(&update_payloads, NULL, array[true]) != array[true][0].n)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("where the processing of a webhook stands could not be written down")));
 }

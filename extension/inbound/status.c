@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #define UUID_TEXT 36
+#define PO_REFERENCE_LEN (UUID_TEXT + 1 + PO_MAC_HEX)
 
 static PoRowsPlan select_messages = {
 	.name = "status.messages",
@@ -51,13 +52,28 @@ static PoRowsPlan park = {
 	" u.to_status::outreach.message_status DESC"
 	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE SET"
 	" to_status = greatest(p.to_status, EXCLUDED.to_status),"
+	" parked_at = coalesce(p.parked_at, EXCLUDED.parked_at),"
 	" error_code = CASE WHEN p.to_status >= EXCLUDED.to_status THEN p.error_code ELSE EXCLUDED.error_code END,"
 	" receipt_id = CASE WHEN p.to_status >= EXCLUDED.to_status THEN p.receipt_id ELSE EXCLUDED.receipt_id END"
-	" RETURNING p.message_id",
+	" RETURNING p.message_id, p.tenant_id, p.provider, p.provider_message_id",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
 	.ncolumns = 6,
 	.element = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID}
+};
+
+/* The message is gone: its id is nobody's, and what comes under it unmatched. */
+static PoRowsPlan forget_ids = {
+	.name = "status.forget",
+	.expect = SPI_OK_UPDATE,
+	.before = "UPDATE outreach.provider_message_ids p SET message_id = NULL FROM",
+	.columns = "tenant_id, provider, provider_message_id",
+	.after = "WHERE p.tenant_id = u.tenant_id AND p.provider = u.provider"
+	" AND p.provider_message_id = u.provider_message_id AND p.message_id IS NOT NULL"
+	" AND NOT EXISTS (SELECT FROM outreach.outbound_messages m WHERE m.tenant_id = p.tenant_id"
+	" AND m.message_id = p.message_id)",
+	.ncolumns = 3,
+	.element = {TEXTOID, TEXTOID, TEXTOID}
 };
 
 /* So that no look-up of another message takes it for that one's. */
@@ -76,40 +92,50 @@ static PoRowsPlan note_ids = {
 	.element = {TEXTOID, TEXTOID, TEXTOID, UUIDOID}
 };
 
-/* The reference in the query, message=<uuid>.<mac>, as it was given; not checked. */
-static bool
-find_reference(const PoWebhook *webhook, pg_uuid_t *message_id, const char **mac)
+/* The reference in the query, message=<uuid>.<mac>: it and no more is kept, if it may be one. */
+static const char *
+find_reference(PoBytes query)
 {
 	static const char name[] = "message=";
-	const char *query = webhook->query.data;
-	const char *end = query + webhook->query.len;
+	const char *end = query.data + query.len;
+
+	for (const char *part = query.data; query.data != NULL && part < end; part++)
+		if ((part == query.data || part[-1] == '&') &&
+			end - part >= (int) sizeof(name) - 1 + PO_REFERENCE_LEN &&
+			memcmp(part, name, sizeof(name) - 1) == 0)
+		{
+			char	   *reference = pnstrdup(part + sizeof(name) - 1, PO_REFERENCE_LEN);
+
+			return strspn(reference, "0123456789abcdefABCDEF-.") == PO_REFERENCE_LEN ? reference : NULL;
+		}
+	return NULL;
+}
+
+/* What it says, not checked; its MAC is what follows the point. */
+static bool
+read_reference(const PoWebhook *webhook, pg_uuid_t *message_id, const char **mac)
+{
+	const char *text = webhook->reference;
 	uint8		bytes[UUID_LEN];
 	char		digits[2 * UUID_LEN];
 	int			n = 0;
 
-	for (const char *part = query; query != NULL && part < end; part++)
+	if (text == NULL || strlen(text) != PO_REFERENCE_LEN || text[UUID_TEXT] != '.')
+		return false;
+	for (int i = 0; i < UUID_TEXT; i++)
 	{
-		if ((part > query && part[-1] != '&') ||
-			end - part < (int) sizeof(name) - 1 + UUID_TEXT + 1 + PO_MAC_HEX ||
-			memcmp(part, name, sizeof(name) - 1) != 0)
-			continue;
-		part += sizeof(name) - 1;
-		for (int i = 0; i < UUID_TEXT; i++)
-		{
-			bool		dash = i == 8 || i == 13 || i == 18 || i == 23;
+		bool		dash = i == 8 || i == 13 || i == 18 || i == 23;
 
-			if (dash != (part[i] == '-'))
-				return false;
-			if (!dash)
-				digits[n++] = part[i];
-		}
-		*mac = part + UUID_TEXT + 1;
-		if (part[UUID_TEXT] != '.' || !po_hex_decode(digits, n, bytes, UUID_LEN))
+		if (dash != (text[i] == '-'))
 			return false;
-		memcpy(message_id->data, bytes, UUID_LEN);
-		return true;
+		if (!dash)
+			digits[n++] = text[i];
 	}
-	return false;
+	if (!po_hex_decode(digits, n, bytes, UUID_LEN))
+		return false;
+	memcpy(message_id->data, bytes, UUID_LEN);
+	*mac = text + UUID_TEXT + 1;
+	return true;
 }
 
 /*
@@ -123,7 +149,12 @@ po_read_status(PoWebhook *webhook)
 
 	if (webhook->kind == NULL || webhook->kind->effect != PO_EFFECT_STATUS)
 		return;
+	webhook->unresolved = webhook->flaw != NULL;
+	if (webhook->flaw != NULL)
+		return;
 	webhook->is_status = true;
+	if (!webhook->stored)
+		webhook->reference = find_reference(webhook->query);
 	webhook->report.status = webhook->kind->to_status;
 	webhook->report.error_code = code->data != NULL ? pnstrdup(code->data, Min(code->len, 64)) : NULL;
 	/* Longer ones are nobody's, and would not fit into the index. */
@@ -156,7 +187,7 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 		pg_uuid_t	message_id;
 
 		if (!w->is_status || w->message_lead != NULL ||
-			(by_reference ? !find_reference(w, &message_id, &mac[i]) : w->provider_message_id == NULL))
+			(by_reference ? !read_reference(w, &message_id, &mac[i]) : w->provider_message_id == NULL))
 			continue;
 		position[column[0].n] = i;
 		po_array_add_text(&column[0], w->endpoint->tenant_id);
@@ -211,6 +242,7 @@ po_find_statuses(PoWebhook **webhook, int n)
 	for (int i = 0; i < n; i++)
 	{
 		webhook[i]->message_lead = NULL;
+		webhook[i]->message_phone = NULL;
 		webhook[i]->tells_id = false;
 		any |= webhook[i]->is_status;
 	}
@@ -242,7 +274,7 @@ po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 		message->changed = true;
 		webhook->tells_id = webhook->provider_message_id != NULL;
 	}
-	if (phone != NULL)
+	if (phone != NULL && !webhook->opted_out)
 		po_apply_to_phone(&subjects->set, phone, webhook->effect, cause);
 	previous = message->status;
 	if (po_message_report(&subjects->set, message, &webhook->report, cause) && webhook->account != NULL)
@@ -269,10 +301,46 @@ write_ids(PoWebhook **webhook, int n)
 	(void) po_exec_rows(&note_ids, NULL, column);
 }
 
+/* Those that the last round found to name a message which is not there any more. */
+static void
+forget_gone(PoWebhook **webhook, int n)
+{
+	PoArray		column[3];
+
+	po_rows_init(&forget_ids, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		PoWebhook  *w = webhook[i];
+
+		if (!w->is_status || w->message_lead != NULL || !w->id_known)
+			continue;
+		po_array_add_text(&column[0], w->endpoint->tenant_id);
+		po_array_add_text(&column[1], w->endpoint->provider);
+		po_array_add_text(&column[2], w->provider_message_id);
+	}
+	(void) po_exec_rows(&forget_ids, NULL, column);
+}
+
+static void
+mark_known(PoWebhook **webhook, int n, uint64 row)
+{
+	const char *tenant_id = po_column_text(row, 2);
+	const char *provider = po_column_text(row, 3);
+	const char *id = po_column_text(row, 4);
+
+	for (int i = 0; i < n; i++)
+		if (webhook[i]->is_status && webhook[i]->provider_message_id != NULL &&
+			strcmp(webhook[i]->provider_message_id, id) == 0 &&
+			strcmp(webhook[i]->endpoint->provider, provider) == 0 &&
+			strcmp(webhook[i]->endpoint->tenant_id, tenant_id) == 0)
+			webhook[i]->id_known = true;
+}
+
 /*
  * po_park_statuses notes the ids that references have told, and keeps callbacks
  * whose message is not known by the provider's id for whoever will know it; false
- * when one has become known meanwhile: then the batch is to be done again.
+ * when the id names a message all the same, which has become known meanwhile or is
+ * gone: then the batch is to be done again.
  */
 bool
 po_park_statuses(PoWebhook **webhook, int n)
@@ -280,8 +348,10 @@ po_park_statuses(PoWebhook **webhook, int n)
 	Datum		now = TimestampTzGetDatum(po_now());
 	PoArray		column[6];
 	uint64		rows;
+	bool		done = true;
 
 	write_ids(webhook, n);
+	forget_gone(webhook, n);
 	po_rows_init(&park, column, n);
 	for (int i = 0; i < n; i++)
 	{
@@ -302,8 +372,10 @@ po_park_statuses(PoWebhook **webhook, int n)
 		bool		isnull;
 
 		(void) po_column(r, 1, &isnull);
-		if (!isnull)
-			return false;
+		if (isnull)
+			continue;
+		mark_known(webhook, n, r);
+		done = false;
 	}
-	return true;
+	return done;
 }

@@ -45,11 +45,13 @@ typedef struct PoWebhook
 	PoBytes    *value;			/* one a field of the provider's map; data NULL for none */
 	const PoKind *kind;			/* NULL: unknown */
 	const char *event_type;
+	const char *flaw;			/* why it may not have its kind's effect: a fixed phrase, or NULL */
 	const char *key;
 	int64		body_hash;
 
 	/* what it says, when it is a message */
 	bool		is_message;
+	bool		unresolved;		/* it is one, but says not of whom, or is not sure to be the provider's */
 	char		phone[PO_E164_SIZE];
 	char		business_phone[PO_E164_SIZE];	/* ours, that it was sent to; empty: not known */
 	PoText		text;
@@ -63,7 +65,9 @@ typedef struct PoWebhook
 	bool		is_status;
 	PoReport	report;
 	const char *provider_message_id;	/* NULL: none */
+	const char *reference;		/* what the query says of our message; NULL: nothing */
 	bool		has_reference;	/* the callback URL names the message, and proves it */
+	bool		id_known;		/* the provider's id names a message that was not to be found */
 	bool		tells_id;		/* by that the provider's id of the message is known now */
 	pg_uuid_t	message_id;		/* of the reference, or of the message once it is found */
 	const char *message_lead;	/* NULL: no message is known by it */
@@ -73,8 +77,11 @@ typedef struct PoWebhook
 
 	/* what becomes of it */
 	bool		stored;			/* was received before, processed only now */
+	TimestampTz received_at;	/* where stored */
 	int			attempts;
 	bool		fresh;			/* first of its key */
+	bool		held;			/* another transaction has locked what it is about */
+	bool		opted_out;		/* its opt-out is recorded, whatever becomes of the rest */
 	pg_uuid_t	receipt_id;
 	PoOutcome	outcome;
 	PoPayloadStatus status;
@@ -99,12 +106,19 @@ extern void po_read_document(PoWebhook *webhook);
 extern void po_normalize(PoWebhook *webhook);
 extern void po_read_message(PoWebhook *webhook);
 
+/* process.c */
+extern void po_set_outcome(PoWebhook *webhook);
+extern void po_receive_webhooks(PoWebhook **webhook, int n);
+extern void po_process_stored(PoWebhook **webhook, int n);
+
 /* receipt.c */
 extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);
 extern void po_write_payloads(PoWebhook **webhook, int n);
 
 /* decide.c */
-extern bool po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n);
+extern bool po_touches_phone(const PoWebhook *webhook);
+extern PoCause po_webhook_cause(const PoWebhook *webhook);
+extern bool po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait);
 extern void po_decide(PoSubjects *subjects, PoWebhook *webhook);
 
 /* status.c */

@@ -200,6 +200,8 @@ arm(PoChangeSet *set, PoLead *lead, const PoTimerType *type)
 {
 	PoNewTimer *timer = NULL;
 
+	if (set->sets_no_timers)
+		return;
 	for (int i = 0; i < set->ntimers && timer == NULL; i++)
 		if (strcmp(set->timer[i].lead_id, lead->lead_id) == 0 &&
 			strcmp(set->timer[i].tenant_id, lead->tenant_id) == 0 &&
@@ -345,8 +347,8 @@ note_consent(PoChangeSet *set, const PoPhone *phone, const PoCause *cause)
 
 /*
  * po_change_consent sets the consent of a locked phone, with its event; an
- * opt-out suppresses every lead of the set that has the phone.  Returns whether
- * the consent changed.
+ * opt-out suppresses every lead of the set that has the phone, PO_MAX_SUPPRESSED
+ * at most: the rest follow.  Returns whether the consent changed.
  */
 bool
 po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoCause *cause)
@@ -355,6 +357,7 @@ po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoC
 		NULL, "consent.opted_in", "consent.held", "consent.opted_out"
 	};
 	bool		changed = phone->consent != consent;
+	int			suppressed = 0;
 
 	/* What was said clearly is not taken back by what sounds like it. */
 	if (consent == PO_CONSENT_HELD && phone->consent == PO_CONSENT_OPTED_OUT)
@@ -376,8 +379,16 @@ po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoC
 		PoLead	   *lead = &set->lead[i];
 
 		if (lead->phone != NULL && strcmp(lead->phone, phone->phone) == 0 &&
-			strcmp(lead->tenant_id, phone->tenant_id) == 0)
+			strcmp(lead->tenant_id, phone->tenant_id) == 0 && lead->state != PO_STATE_SUPPRESSED)
+		{
+			if (suppressed++ == PO_MAX_SUPPRESSED)
+			{
+				phone->sets_suppress_at = true;
+				phone->suppress_at = po_now();
+				break;
+			}
 			(void) po_change_state(set, lead, PO_STATE_SUPPRESSED, cause);
+		}
 	}
 	return changed;
 }

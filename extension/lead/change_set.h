@@ -47,7 +47,10 @@ typedef struct PoPhone
 	const char *tenant_id;
 	const char *phone;
 	PoConsent	consent;
+	TimestampTz consent_at;		/* DT_NOBEGIN: never changed */
 	bool		changed;
+	bool		sets_suppress_at;
+	TimestampTz suppress_at;	/* DT_NOEND: none of its leads is left */
 } PoPhone;
 
 /* One change of consent; a phone may change more than once in a set. */
@@ -87,10 +90,14 @@ typedef struct PoChangeSet
 	PoNewTimer *timer;
 	int			ntimers;
 	int			max_timers;
+	bool		sets_no_timers; /* whatever state a lead gets into */
 } PoChangeSet;
 
+/* So many leads does an opt-out suppress in its transaction; the rest follow. */
+#define PO_MAX_SUPPRESSED 500
+
 /* What a statement that locks phones has to select from outreach.phones p. */
-#define PO_PHONE_COLUMNS "p.tenant_id, p.phone, p.consent::text"
+#define PO_PHONE_COLUMNS "p.tenant_id, p.phone, p.consent::text, p.consent_at"
 
 /* A (tenant, phone) pair; arrays of them are sorted and without repetitions. */
 typedef struct PoPhoneKey
@@ -109,8 +116,13 @@ typedef struct PoLeadKey
 
 extern int	po_phone_keys_sort(PoPhoneKey *key, int n);
 extern void po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
+extern void po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n);
+extern int	po_lock_leads_but_held(PoChangeSet *set, const PoLeadKey *key, int n,
+								   PoLeadKey **held);
+extern bool po_lock_to_suppress(PoChangeSet *set, const char *tenant_id, const char *phone,
+								bool wait);
 extern void po_lock_free_leads(PoChangeSet *set, const PoLeadKey *key, int n);
 extern void po_read_phones(PoChangeSet *set, uint64 n);
 extern PoLead *po_require_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id);
@@ -131,6 +143,7 @@ extern int	po_change_state(PoChangeSet *set, PoLead *lead, PoState to, const PoC
 extern bool po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent,
 							  const PoCause *cause);
 extern void po_write_changes(PoChangeSet *set);
+extern void po_write_consent_alone(PoChangeSet *set);
 
 extern const char *po_consent_name(PoConsent consent);
 extern PoConsent po_consent_from_name(const char *name);

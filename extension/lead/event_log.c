@@ -71,14 +71,15 @@ po_event_list_add(PoEventList *list, const char *tenant_id, const char *event_ty
 static PoPlan select_event_type = {
 	.name = "events.type",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT 1 FROM outreach.event_types WHERE event_type = $1",
+	.sql = "SELECT by_engine FROM outreach.event_types WHERE event_type = $1",
 	.nargs = 1,
 	.argtype = {TEXTOID}
 };
 
 /*
  * po_require_event_type raises an error for a name that is not in
- * outreach.event_types.  Needs SPI.
+ * outreach.event_types, or is the engine's: what reads the log takes an event of
+ * such a type for something that happened here.  Needs SPI.
  */
 void
 po_require_event_type(const char *event_type)
@@ -90,6 +91,11 @@ po_require_event_type(const char *event_type)
 				(errcode(PO_ERRCODE_UNKNOWN_EVENT_TYPE),
 				 errmsg("\"%s\" is not an event type", event_type),
 				 errhint("An administrator can add it to outreach.event_types.")));
+	if (po_column_bool(0, 1))
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_ENGINE_EVENT),
+				 errmsg("events of type \"%s\" are written by the engine alone", event_type),
+				 errhint("Record it under a type of your own; an administrator can add one to outreach.event_types.")));
 }
 
 /*

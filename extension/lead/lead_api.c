@@ -15,7 +15,7 @@
 #include "core/ids.h"
 #include "core/spi_plan.h"
 #include "fmgr.h"
-#include "lead/change_set.h"
+#include "lead/opt_out.h"
 #include "lead/rules.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -197,7 +197,7 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 
 /* opt_out and opt_in: (tenant_id, phone, source, reason) */
 static Datum
-set_consent(FunctionCallInfo fcinfo, bool opt_out)
+set_consent(FunctionCallInfo fcinfo, bool opts_out)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	char	   *phone = require_phone(po_arg_required(fcinfo, 1, "phone"));
@@ -205,28 +205,37 @@ set_consent(FunctionCallInfo fcinfo, bool opt_out)
 		.source = po_arg_required(fcinfo, 2, "source"),
 		.reason = po_arg_text(fcinfo, 3, "reason")
 	};
+	PoOptOut	opt_out = {.tenant_id = tenant_id, .phone = phone, .cause = &cause, .waits = true};
 	PoChangeSet set = {0};
 	PoPhoneKey	key = {tenant_id, phone};
 	Datum		values[4];
 	bool		isnull[4] = {false};
-	int			suppressed = 0;
-	bool		changed;
 
 	SPI_connect();
 	po_lock_phones(&set, &key, 1);
-	po_lock_leads_of_phones(&set, &key, 1);
-	changed = po_change_consent(&set, &set.phone[0],
-								opt_out ? PO_CONSENT_OPTED_OUT : PO_CONSENT_OPTED_IN, &cause);
-	for (int i = 0; i < set.nleads; i++)
-		suppressed += set.lead[i].changed;
-	po_write_changes(&set);
+	if (opts_out)
+	{
+		int			sqlstate = po_record_opt_out(&opt_out);
+
+		if (sqlstate != 0)
+			ereport(ERROR,
+					(errcode(sqlstate),
+					 errmsg("the opt-out cannot be recorded"),
+					 errdetail("The row of the phone could not be written."),
+					 errhint("Look for checks and triggers on outreach.phones that are not the extension's.")));
+	}
+	else
+	{
+		opt_out.changed = po_change_consent(&set, &set.phone[0], PO_CONSENT_OPTED_IN, &cause);
+		po_write_changes(&set);
+	}
 	SPI_finish();
 
 	values[0] = CStringGetTextDatum(phone);
-	values[1] = CStringGetTextDatum(po_consent_name(opt_out ? PO_CONSENT_OPTED_OUT
+	values[1] = CStringGetTextDatum(po_consent_name(opts_out ? PO_CONSENT_OPTED_OUT
 													: PO_CONSENT_OPTED_IN));
-	values[2] = BoolGetDatum(changed);
-	values[3] = Int32GetDatum(suppressed);
+	values[2] = BoolGetDatum(opt_out.changed);
+	values[3] = Int32GetDatum(opt_out.suppressed);
 	return po_result_row(fcinfo, values, isnull);
 }
 

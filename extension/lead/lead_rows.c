@@ -17,7 +17,9 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
+#include "core/ids.h"
 #include "core/spi_plan.h"
+#include "core/wakeup.h"
 #include "lead/change_set.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -39,6 +41,28 @@ static PoRowsPlan lock_phones = {
 	.element = {TEXTOID, TEXTOID}
 };
 
+static PoRowsPlan lock_free_phones = {
+	.name = "phones.lock_free",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT " PO_PHONE_COLUMNS " FROM",
+	.columns = "tenant_id, phone",
+	.after = "JOIN outreach.phones p ON p.tenant_id = u.tenant_id AND p.phone = u.phone"
+	" ORDER BY p.tenant_id, p.phone FOR NO KEY UPDATE OF p SKIP LOCKED",
+	.ncolumns = 2,
+	.element = {TEXTOID, TEXTOID}
+};
+
+static PoRowsPlan make_phones = {
+	.name = "phones.make",
+	.expect = SPI_OK_INSERT_RETURNING,
+	.before = "INSERT INTO outreach.phones AS p (tenant_id, phone)"
+	" SELECT u.tenant_id, u.phone FROM",
+	.columns = "tenant_id, phone",
+	.after = "ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING " PO_PHONE_COLUMNS,
+	.ncolumns = 2,
+	.element = {TEXTOID, TEXTOID}
+};
+
 static PoRowsPlan lock_leads = {
 	.name = "leads.lock",
 	.expect = SPI_OK_SELECT,
@@ -50,19 +74,27 @@ static PoRowsPlan lock_leads = {
 	.element = {TEXTOID, TEXTOID}
 };
 
-static PoRowsPlan lock_leads_by_id = {
-	.name = "leads.lock_by_id",
-	.expect = SPI_OK_SELECT,
-	.before = "SELECT " LEAD_COLUMNS " FROM (SELECT DISTINCT s.tenant_id, s.lead_id FROM",
-	.columns = "tenant_id, lead_id, phone",
-	.after = "CROSS JOIN LATERAL (SELECT u.tenant_id, u.lead_id UNION ALL"
-	" SELECT o.tenant_id, o.lead_id FROM outreach.leads o"
-	" WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone) s) d"
-	" JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id"
-	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l",
-	.ncolumns = 3,
-	.element = {TEXTOID, TEXTOID, TEXTOID}
-};
+/* Leads by their ids, and those that have a phone. */
+#define LEADS_BY_ID(what, columns_read, how) \
+	{ \
+		.name = "leads." what, \
+		.expect = SPI_OK_SELECT, \
+		.before = "SELECT " columns_read " FROM (SELECT DISTINCT s.tenant_id, s.lead_id FROM", \
+		.columns = "tenant_id, lead_id, phone", \
+		.after = "CROSS JOIN LATERAL (SELECT u.tenant_id, u.lead_id UNION ALL" \
+		" SELECT o.tenant_id, o.lead_id FROM outreach.leads o" \
+		" WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone) s) d" \
+		" JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id" \
+		" ORDER BY l.tenant_id, l.lead_id" how, \
+		.ncolumns = 3, \
+		.element = {TEXTOID, TEXTOID, TEXTOID} \
+	}
+
+static PoRowsPlan lock_leads_by_id = LEADS_BY_ID("lock_by_id", LEAD_COLUMNS,
+												 " FOR NO KEY UPDATE OF l");
+static PoRowsPlan lock_free_leads_by_id = LEADS_BY_ID("lock_free_by_id", LEAD_COLUMNS,
+													  " FOR NO KEY UPDATE OF l SKIP LOCKED");
+static PoRowsPlan find_leads_by_id = LEADS_BY_ID("find_by_id", "l.tenant_id, l.lead_id, l.phone", "");
 
 static PoRowsPlan lock_free_leads = {
 	.name = "leads.lock_free",
@@ -73,6 +105,29 @@ static PoRowsPlan lock_free_leads = {
 	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l SKIP LOCKED",
 	.ncolumns = 2,
 	.element = {TEXTOID, TEXTOID}
+};
+
+#define LEADS_TO_SUPPRESS(what, how) \
+	{ \
+		.name = "leads." what, \
+		.expect = SPI_OK_SELECT, \
+		.sql = "SELECT " LEAD_COLUMNS " FROM outreach.leads l WHERE l.tenant_id = $1" \
+		" AND l.phone = $2 AND l.state <> 'suppressed' ORDER BY l.lead_id LIMIT $3" \
+		" FOR NO KEY UPDATE" how, \
+		.nargs = 3, \
+		.argtype = {TEXTOID, TEXTOID, INT4OID} \
+	}
+
+static PoPlan lock_to_suppress = LEADS_TO_SUPPRESS("lock_to_suppress", "");
+static PoPlan lock_free_to_suppress = LEADS_TO_SUPPRESS("lock_free_to_suppress", " SKIP LOCKED");
+
+static PoPlan count_to_suppress = {
+	.name = "leads.to_suppress",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT count(*) FROM (SELECT FROM outreach.leads l WHERE l.tenant_id = $1"
+	" AND l.phone = $2 AND l.state <> 'suppressed' LIMIT $3) l",
+	.nargs = 3,
+	.argtype = {TEXTOID, TEXTOID, INT4OID}
 };
 
 static PoPlan lock_lead = {
@@ -144,6 +199,17 @@ static PoRowsPlan write_consent = {
 	.numbered = true
 };
 
+/* Leads that the opt-out of their phone has left; nothing is sent to them. */
+static PoRowsPlan suppress_later = {
+	.name = "phones.suppress_later",
+	.expect = SPI_OK_UPDATE,
+	.before = "UPDATE outreach.phones p SET suppress_at = u.suppress_at FROM",
+	.columns = "tenant_id, phone, suppress_at",
+	.after = "WHERE p.tenant_id = u.tenant_id AND p.phone = u.phone",
+	.ncolumns = 3,
+	.element = {TEXTOID, TEXTOID, TIMESTAMPTZOID}
+};
+
 static void
 phone_key_rows(const PoRowsPlan *plan, const PoPhoneKey *key, int n, PoArray column[2])
 {
@@ -166,9 +232,13 @@ po_read_phones(PoChangeSet *set, uint64 n)
 	set->nphones = n;
 	for (uint64 i = 0; i < n; i++)
 	{
+		bool		isnull;
+
 		set->phone[i].tenant_id = po_column_text(i, 1);
 		set->phone[i].phone = po_column_text(i, 2);
 		set->phone[i].consent = po_consent_from_name(po_column_text(i, 3));
+		(void) po_column(i, 4, &isnull);
+		set->phone[i].consent_at = isnull ? DT_NOBEGIN : po_column_time(i, 4);
 	}
 }
 
@@ -185,6 +255,48 @@ po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 	phone_key_rows(&lock_phones, key, n, column);
 	/* Rows come back in the order they went in. */
 	po_read_phones(set, po_exec_rows(&lock_phones, NULL, column));
+}
+
+static int
+phone_compare(const void *a, const void *b)
+{
+	const PoPhone *x = a;
+	const PoPhone *y = b;
+	int			c = strcmp(x->tenant_id, y->tenant_id);
+
+	return c != 0 ? c : strcmp(x->phone, y->phone);
+}
+
+/*
+ * po_lock_free_phones does the same for those that nobody else holds; the others
+ * are not in the set.  It waits for nobody but a transaction that is making the
+ * row of one of them.
+ */
+void
+po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
+{
+	PoPhoneKey *missing = palloc(Max(n, 1) * sizeof(PoPhoneKey));
+	PoPhone    *known;
+	PoArray		column[2];
+	int			nknown;
+	int			nmissing = 0;
+
+	Assert(set->nphones == 0 && set->nleads == 0);
+	phone_key_rows(&lock_free_phones, key, n, column);
+	po_read_phones(set, po_exec_rows(&lock_free_phones, NULL, column));
+	for (int i = 0; i < n; i++)
+		if (po_find_phone(set, key[i].tenant_id, key[i].phone) == NULL)
+			missing[nmissing++] = key[i];
+	if (nmissing == 0)
+		return;
+	known = set->phone;
+	nknown = set->nphones;
+	phone_key_rows(&make_phones, missing, nmissing, column);
+	po_read_phones(set, po_exec_rows(&make_phones, NULL, column));
+	set->phone = repalloc(set->phone, Max(nknown + set->nphones, 1) * sizeof(PoPhone));
+	memcpy(set->phone + set->nphones, known, nknown * sizeof(PoPhone));
+	set->nphones += nknown;
+	qsort(set->phone, set->nphones, sizeof(PoPhone), phone_compare);
 }
 
 /* Takes over the n rows of LEAD_COLUMNS that the last statement locked. */
@@ -225,8 +337,21 @@ po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 	read_leads(set, po_exec_rows(&lock_leads, NULL, column));
 }
 
+static void
+lead_key_rows(const PoRowsPlan *plan, const PoLeadKey *key, int n, PoArray column[3])
+{
+	po_rows_init(plan, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		po_array_add_text(&column[0], key[i].tenant_id);
+		po_array_add_text(&column[1], key[i].lead_id);
+		po_array_add_text(&column[2], key[i].phone);
+	}
+}
+
 /*
- * po_lock_leads locks leads by their ids; those that are gone are not in the set.
+ * po_lock_leads locks leads by their ids, and those of their keys' phones; those
+ * that are gone are not in the set.
  */
 void
 po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n)
@@ -234,14 +359,55 @@ po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n)
 	PoArray		column[3];
 
 	Assert(set->nleads == 0);
-	po_rows_init(&lock_leads_by_id, column, n);
-	for (int i = 0; i < n; i++)
-	{
-		po_array_add_text(&column[0], key[i].tenant_id);
-		po_array_add_text(&column[1], key[i].lead_id);
-		po_array_add_text(&column[2], key[i].phone);
-	}
+	lead_key_rows(&lock_leads_by_id, key, n, column);
 	read_leads(set, po_exec_rows(&lock_leads_by_id, NULL, column));
+}
+
+/*
+ * po_lock_leads_but_held does the same for those that nobody else holds, and
+ * returns how many others there are, with their ids and phones: it never waits.
+ */
+int
+po_lock_leads_but_held(PoChangeSet *set, const PoLeadKey *key, int n, PoLeadKey **held)
+{
+	PoArray		column[3];
+	uint64		found;
+	int			nheld = 0;
+
+	Assert(set->nleads == 0);
+	lead_key_rows(&lock_free_leads_by_id, key, n, column);
+	read_leads(set, po_exec_rows(&lock_free_leads_by_id, NULL, column));
+	found = po_exec_rows(&find_leads_by_id, NULL, column);
+	*held = palloc(Max(found, 1) * sizeof(PoLeadKey));
+	for (uint64 i = 0; i < found; i++)
+	{
+		PoLeadKey  *lead = &(*held)[nheld];
+
+		lead->tenant_id = po_column_text(i, 1);
+		lead->lead_id = po_column_text(i, 2);
+		lead->phone = po_column_text(i, 3);
+		nheld += po_find_lead(set, lead->tenant_id, lead->lead_id) == NULL;
+	}
+	return nheld;
+}
+
+/*
+ * po_lock_to_suppress locks leads of an opted-out phone that are not suppressed,
+ * PO_MAX_SUPPRESSED at most, and returns whether it has left some: locked ones,
+ * where it does not wait, or too many.
+ */
+bool
+po_lock_to_suppress(PoChangeSet *set, const char *tenant_id, const char *phone, bool wait)
+{
+	Datum		args[3] = {
+		CStringGetTextDatum(tenant_id), CStringGetTextDatum(phone), Int32GetDatum(PO_MAX_SUPPRESSED)
+	};
+
+	Assert(set->nleads == 0);
+	read_leads(set, po_exec(wait ? &lock_to_suppress : &lock_free_to_suppress, args, NULL));
+	args[2] = Int32GetDatum(set->nleads + 1);
+	(void) po_exec(&count_to_suppress, args, NULL);
+	return po_column_int64(0, 1) > set->nleads;
 }
 
 /*
@@ -353,8 +519,33 @@ write_consents(PoChangeSet *set)
 	(void) po_exec_rows(&write_consent, &now, column);
 }
 
+static void
+write_suppress_later(PoChangeSet *set)
+{
+	PoArray		column[3];
+
+	po_rows_init(&suppress_later, column, set->nphones);
+	for (int i = 0; i < set->nphones; i++)
+	{
+		PoPhone    *phone = &set->phone[i];
+
+		if (!phone->sets_suppress_at)
+			continue;
+		po_array_add_text(&column[0], phone->tenant_id);
+		po_array_add_text(&column[1], phone->phone);
+		if (phone->suppress_at == DT_NOEND)
+			po_array_add_null(&column[2]);
+		else
+		{
+			po_array_add(&column[2], TimestampTzGetDatum(phone->suppress_at));
+			po_wake_at(phone->suppress_at);
+		}
+	}
+	(void) po_exec_rows(&suppress_later, NULL, column);
+}
+
 /*
- * po_write_changes writes all that was decided: leads, events, phones.
+ * po_write_changes writes all that was decided: leads, events, phones, timers.
  */
 void
 po_write_changes(PoChangeSet *set)
@@ -362,6 +553,20 @@ po_write_changes(PoChangeSet *set)
 	write_leads(set);
 	po_events_append(set->events.event, set->events.n);
 	write_consents(set);
+	write_suppress_later(set);
 	(void) po_cancel_timers(set->cancel, set->ncancels);
 	po_set_timers(set->timer, set->ntimers);
+}
+
+/*
+ * po_write_consent_alone writes the phones of the set and the history of their
+ * consent, without the events that this names.
+ */
+void
+po_write_consent_alone(PoChangeSet *set)
+{
+	for (int i = 0; i < set->events.n; i++)
+		po_uuid_v7(&set->events.event[i].event_id);
+	write_consents(set);
+	write_suppress_later(set);
 }

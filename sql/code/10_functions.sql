@@ -94,13 +94,13 @@ CREATE FUNCTION outreach_impl.record_event(tenant_id text, lead_id text, event_t
 COMMENT ON FUNCTION outreach_impl.record_event(text, text, text, jsonb, text) IS 'Appends an event, once for each dedupe_key.';
 
 CREATE FUNCTION outreach_impl.ingest_webhook(envelope jsonb,
-	OUT outcome text, OUT receipt_id uuid, OUT http_status int, OUT content_type text, OUT body text)
+	OUT outcome text, OUT receipt_id uuid, OUT http_status int, OUT content_type text, OUT body text, OUT lane bigint)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_ingest_webhook';
 COMMENT ON FUNCTION outreach_impl.ingest_webhook(jsonb) IS 'Takes one webhook in, exactly once, and returns what to answer.';
 
 CREATE FUNCTION outreach_impl.ingest_webhooks(envelopes jsonb[],
-	OUT item int, OUT outcome text, OUT receipt_id uuid, OUT http_status int, OUT content_type text, OUT body text)
+	OUT item int, OUT outcome text, OUT receipt_id uuid, OUT http_status int, OUT content_type text, OUT body text, OUT lane bigint)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE ROWS 100
 	AS 'MODULE_PATHNAME', 'po_ingest_webhooks';
@@ -139,7 +139,8 @@ COMMENT ON FUNCTION outreach_impl.fire_timers(int, timestamptz) IS 'Fires timers
 CREATE FUNCTION outreach_impl.next_due(since timestamptz DEFAULT '-infinity') RETURNS timestamptz
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT least((SELECT min(t.due_at) FROM outreach.lead_timers t WHERE t.due_at >= $1 AND t.due_at < 'infinity'),
-				 (SELECT min(p.next_attempt_at) FROM outreach.inbound_payloads p WHERE p.next_attempt_at >= $1 AND p.next_attempt_at < 'infinity'))
+				 (SELECT min(p.next_attempt_at) FROM outreach.inbound_payloads p WHERE p.next_attempt_at >= $1 AND p.next_attempt_at < 'infinity'),
+				 (SELECT min(p.suppress_at) FROM outreach.phones p WHERE p.suppress_at IS NOT NULL))
 $$;
 COMMENT ON FUNCTION outreach_impl.next_due(timestamptz) IS 'When the next timer or payload of this database is due; null when there is none.';
 

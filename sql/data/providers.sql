@@ -50,6 +50,7 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'twilio', 'message_id', 1, '{MessageSid}'),
 	('*', 'twilio', 'message_id', 2, '{SmsSid}'),
 	('*', 'twilio', 'message_id', 3, '{CallSid}'),
+	('*', 'twilio', 'account_id', 1, '{AccountSid}'),
 	('*', 'twilio', 'from', 1, '{From}'),
 	('*', 'twilio', 'to', 1, '{To}'),
 	('*', 'twilio', 'body', 1, '{Body}'),
@@ -240,3 +241,16 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	('*', 'generic', 120, 'message.sent', '{"event": ["message.sent"]}', '{message_id:event}', 'status', 'sent'),
 	('*', 'generic', 130, 'message.delivered', '{"event": ["message.delivered"]}', '{message_id:event}', 'status', 'delivered'),
 	('*', 'generic', 140, 'message.failed', '{"event": ["message.failed"]}', '{message_id:event}', 'status', 'failed');
+
+-- Twilio's signature covers a form without saying where its fields end.  What is so
+-- signed and has an effect must therefore have all that Twilio sends; ids of
+-- Twilio's form it must have in any case.
+UPDATE outreach.webhook_kinds SET forms =
+	'{"message_id": ["SM:hex:32", "MM:hex:32"], "account_id": ["AC:hex:32"], "from": [":any:1-255"], "to": [":any:1-255"], "body": [":any:0-65535"]}'
+ WHERE provider = 'twilio' AND effect = 'message';
+UPDATE outreach.webhook_kinds SET forms =
+	'{"message_id": ["SM:hex:32", "MM:hex:32"], "account_id": ["AC:hex:32"], "to": [":any:1-255"], "error_code": ["", ":digits:1-6"]}'
+ WHERE provider = 'twilio' AND effect = 'status' AND event_type LIKE 'message.%';
+UPDATE outreach.webhook_kinds SET forms =
+	'{"message_id": ["CA:hex:32"], "account_id": ["AC:hex:32"], "to": [":any:1-255"], "sequence": ["", ":digits:1-6"], "error_code": ["", ":digits:1-6"]}'
+ WHERE provider = 'twilio' AND effect = 'status' AND event_type LIKE 'call.%';

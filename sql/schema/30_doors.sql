@@ -47,16 +47,21 @@ CREATE TABLE outreach.webhook_kinds (
 	conditions jsonb NOT NULL,
 	keys text[] NOT NULL,
 	effect text COLLATE "C" NOT NULL DEFAULT 'log',
+	forms jsonb NOT NULL DEFAULT '{}',
 	PRIMARY KEY (tenant_id, provider, position),
 	FOREIGN KEY (provider) REFERENCES outreach.providers,
 	CHECK (effect OPERATOR(pg_catalog.=) 'log' OR effect OPERATOR(pg_catalog.=) 'message'
 		   OR effect OPERATOR(pg_catalog.=) 'opt_out' OR effect OPERATOR(pg_catalog.=) 'help'
 		   OR effect OPERATOR(pg_catalog.=) 'status'),
 	CHECK (jsonb_typeof(conditions) OPERATOR(pg_catalog.=) 'object'),
-	CHECK (array_position(keys, NULL) IS NULL)
+	CHECK (array_position(keys, NULL) IS NULL),
+	-- prefix, and then a colon, a class of characters, and how many
+	CHECK (jsonb_typeof(forms) OPERATOR(pg_catalog.=) 'object' AND NOT jsonb_path_exists(forms,
+		'$.*[*] ? (@.type() != "string" || !(@ like_regex "^[A-Za-z0-9_-]{0,32}(:(hex|digits|any):[0-9]{1,5}(-[0-9]{1,5})?)?$"))'))
 );
 COMMENT ON TABLE outreach.webhook_kinds IS 'What a payload is: the first row whose conditions hold (a tenant''s before those of ''*'', by position) names its event_type, its idempotency key and its effect.';
 COMMENT ON COLUMN outreach.webhook_kinds.conditions IS 'Object of field: list of values, one of which the field must have; a value that ends in * matches a prefix.';
+COMMENT ON COLUMN outreach.webhook_kinds.forms IS 'Object of field: list of forms, one of which the field must have for the payload to have an effect: a field of the key always, others where the signature does not hold the fields apart; a form is a prefix, or prefix:class:count with class hex, digits or any, and count a number or a range.';
 COMMENT ON COLUMN outreach.webhook_kinds.keys IS 'Ways to make the idempotency key, best first: fields joined by a colon, all of which must be present except one that ends in ?; the last resort is always the SHA-256 of the canonical body.';
 
 CREATE TABLE outreach.answer_policies (
@@ -90,13 +95,16 @@ CREATE TABLE outreach.inbound_payloads (
 	receipt_id uuid NOT NULL,
 	status outreach.payload_status NOT NULL,
 	path text COLLATE "C" NOT NULL,
+	provider text COLLATE "C" NOT NULL,
 	form_encoded boolean NOT NULL,
 	body bytea NOT NULL,
+	reference text COLLATE "C",
 	received_at timestamptz NOT NULL,
 	correlation_id uuid NOT NULL,
 	attempts int NOT NULL DEFAULT 0,
 	next_attempt_at timestamptz,
 	last_error text,
+	opted_out boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (tenant_id, receipt_id)
 );
 -- What waits, in the order in which it is taken.
@@ -106,4 +114,7 @@ CREATE INDEX inbound_payloads_due ON outreach.inbound_payloads (next_attempt_at)
 CREATE INDEX inbound_payloads_due_of_tenant ON outreach.inbound_payloads (tenant_id, next_attempt_at)
 	WHERE next_attempt_at IS NOT NULL;
 COMMENT ON TABLE outreach.inbound_payloads IS 'The raw body of each receipt and where its processing stands.';
+COMMENT ON COLUMN outreach.inbound_payloads.provider IS 'With tenant and path it leads back to the endpoint; a path alone may be another''s by now.';
+COMMENT ON COLUMN outreach.inbound_payloads.reference IS 'What the query of a status callback says of our message, with its MAC.';
+COMMENT ON COLUMN outreach.inbound_payloads.opted_out IS 'The opt-out that it brings is recorded, though the rest could not be processed yet.';
 COMMENT ON COLUMN outreach.inbound_payloads.last_error IS 'SQLSTATE and fixed text: never a part of the payload.';

@@ -2,9 +2,11 @@ CREATE TABLE outreach.event_types (
 	event_type text COLLATE "C" NOT NULL,
 	description text NOT NULL,
 	shipped boolean NOT NULL DEFAULT false,
+	by_engine boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (event_type)
 );
 COMMENT ON TABLE outreach.event_types IS 'Every name that an event may have, and what it means.';
+COMMENT ON COLUMN outreach.event_types.by_engine IS 'What the engine alone writes: no caller and no timer''s action may claim it.';
 
 -- No index on event_id: it is found through its lead, its receipt or its time.
 CREATE TABLE outreach.events (

@@ -55,9 +55,13 @@ CREATE TABLE outreach.phones (
 	carrier text,
 	line_type text,
 	created_at timestamptz NOT NULL DEFAULT now(),
+	suppress_at timestamptz,
 	PRIMARY KEY (tenant_id, phone)
 ) WITH (fillfactor = 90);
+CREATE INDEX phones_suppress_at ON outreach.phones (suppress_at) WHERE suppress_at IS NOT NULL;
 COMMENT ON TABLE outreach.phones IS 'One row a phone of a tenant: the registry of consent, and the row that an opt-out and a send both lock.';
+
+COMMENT ON COLUMN outreach.phones.suppress_at IS 'When leads of an opted-out phone are to be suppressed that the opt-out has left: they were locked, or too many. Nothing is sent to them meanwhile.';
 
 CREATE TABLE outreach.consent_history (
 	tenant_id text COLLATE "C" NOT NULL,

@@ -26,6 +26,14 @@ SELECT pg_temp.error($$SELECT outreach.record_event('team_event', 'lead_1', NULL
 SELECT pg_temp.error($$SELECT outreach.record_event('team_event', 'lead_1', '')$$);
 SELECT pg_temp.error($$SELECT outreach.record_event('team_event', 'lead_1', 'no.such.event')$$);
 SELECT pg_temp.error($$SELECT outreach.record_event('team_event', 'lead_1', '%s%n')$$);
+-- What the engine writes nobody else may claim; by a timer's action neither.
+SELECT pg_temp.error($$SELECT outreach.record_event('team_event', 'lead_1', 'consent.opted_out', '{"phone": "+12125550100"}')$$);
+SELECT event_type, left(pg_temp.error(format($$SELECT outreach.record_event('team_event', 'lead_1', %L)$$, event_type)), 8) AS refused
+  FROM outreach.event_types WHERE shipped ORDER BY 1;
+SELECT FROM outreach.set_timer('team_event', 'lead_1', 'CLAIM', '2001-01-01 00:00:00+00', 'claim', '{"event_type": "consent.opted_out"}');
+SELECT outreach.process_payloads() >= 0 AS payloads, outreach.fire_timers() IS NOT NULL AS timers;
+SELECT last_error FROM outreach.timers_ahead WHERE tenant_id = 'team_event';
+SELECT outreach.cancel_timer('team_event', 'lead_1');
 SELECT length(pg_temp.error($$SELECT outreach.record_event('team_event', 'lead_1', repeat('x', 1000000))$$)) < 1000 AS short;
 SELECT pg_temp.error($$SELECT outreach.record_event('team_event', 'lead_2', 'contact.updated', NULL, 'fresh')$$);
 SELECT pg_temp.error($$SELECT outreach.record_event('team_event', '', 'contact.updated')$$);

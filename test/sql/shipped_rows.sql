@@ -63,6 +63,11 @@ SELECT pg_temp.error($$INSERT INTO outreach.payload_maps VALUES ('team_shipped',
 SELECT pg_temp.error($$INSERT INTO outreach.webhook_kinds VALUES ('team_shipped', 'generic', 1, 'x', '["event"]', '{}')$$);
 SELECT pg_temp.error($$INSERT INTO outreach.webhook_kinds VALUES ('team_shipped', 'generic', 1, 'x', '{}', '{NULL}')$$);
 SELECT pg_temp.error($$INSERT INTO outreach.webhook_kinds VALUES ('team_shipped', 'generic', 1, 'x', '{}', '{}', 'explode')$$);
+SELECT form, pg_temp.error(format($$INSERT INTO outreach.webhook_kinds VALUES ('team_shipped', 'generic', 1, 'x', '{}', '{}', 'log', %L)$$, form)) ~ '^23514' AS refused FROM unnest(ARRAY[
+	'[]', '{"id": 1}', '{"id": [null]}', '{"id": ["SM:"]}', '{"id": ["SM:hex"]}', '{"id": ["SM:hex:"]}', '{"id": ["SM:.*:32"]}', '{"id": ["SM:hex:-1"]}', '{"id": ["SM:hex:123456"]}', '{"id": ["^SM.*$"]}']) AS form;
+BEGIN;
+INSERT INTO outreach.webhook_kinds VALUES ('team_shipped', 'generic', 1, 'x', '{}', '{}', 'log', '{"id": ["", "SM", "SM:hex:32", ":any:0-255", ":digits:4"], "from": ":any:1-9"}');
+ROLLBACK;
 SELECT pg_temp.error($$INSERT INTO outreach.classification_rules VALUES ('team_shipped', '*', 'x', 1, 'word', '{NULL}')$$);
 SELECT pg_temp.error($$INSERT INTO outreach.answer_policies VALUES ('team_shipped', '*', '*', '*', 99, 'text/plain', '')$$);
 -- What passes and is odd harms nobody.

@@ -11,11 +11,15 @@ SELECT created FROM generate_series(1, 9) AS i, outreach.create_lead('team_statu
 CREATE TEMP TABLE message AS
 	SELECT i AS n, m.message_id FROM generate_series(1, 9) AS i, outreach.send_message('team_status', 's' || i, 'Hello', from_phone => '+12125550103') AS m;
 SELECT pg_temp.put(message_id, 'sent') FROM message \g /dev/null
+-- S and a letter and a number: an id of that letter's; anything else as it is
+CREATE FUNCTION pg_temp.sid(id text) RETURNS text LANGUAGE sql AS $$
+	SELECT CASE WHEN $1 ~ '^S.[0-9]{1,2}$' THEN 'SM' || to_hex(ascii(substr($1, 2))) || lpad(substr($1, 3), 30, '0') ELSE $1 END
+$$;
 INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id)
-	SELECT 'team_status', 'twilio', 'SM' || n, message_id FROM message WHERE n < 6;
+	SELECT 'team_status', 'twilio', pg_temp.sid('SM' || n), message_id FROM message WHERE n < 6;
 CREATE FUNCTION pg_temp.report(id text, status text, code text DEFAULT NULL, path text DEFAULT '/w/status', query text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
 	SELECT outcome || ' ' || http_status FROM outreach.ingest_webhook(jsonb_build_object('path', $4, 'query', $5,
-		'body', concat_ws('&', 'MessageSid=' || $1, 'MessageStatus=' || $2, 'ErrorCode=' || $3)))
+		'body', concat_ws('&', 'MessageSid=' || pg_temp.sid($1), 'MessageStatus=' || $2, 'ErrorCode=' || $3)))
 $$;
 CREATE FUNCTION pg_temp.became(numbers int[]) RETURNS TABLE (n int, status outreach.message_status, error_code text, provider_message_id text) LANGUAGE sql AS $$
 	SELECT m.n, o.status, o.error_code, o.provider_message_id FROM message m JOIN outreach.outbound_messages o USING (message_id) WHERE m.n = ANY ($1) ORDER BY 1
@@ -26,7 +30,7 @@ SELECT * FROM pg_temp.became('{1}');
 SELECT event_type, source, payload FROM pg_temp.message_event WHERE tenant_id = 'team_status' AND lead_id = 's1' ORDER BY lead_version;
 -- Another tenant, and another provider, know other messages by that id.
 SELECT pg_temp.report('SM2', 'delivered', path => '/w/status/b') AS other_tenant;
-SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/status/generic', 'body', '{"event": "message.delivered", "id": "SM2"}')) AS other_provider;
+SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/status/generic', 'body', '{"event": "message.delivered", "id": "' || pg_temp.sid('SM2') || '"}')) AS other_provider;
 SELECT * FROM pg_temp.became('{2}');
 -- Kept for tenants that send; others' callbacks are none of ours.
 SELECT tenant_id, provider, provider_message_id, to_status FROM outreach.callbacks_unmatched WHERE tenant_id LIKE 'team\_status%' ORDER BY 1, 2, 3;
@@ -47,13 +51,16 @@ SELECT phone, delivered, failed, recent_delivered, recent_failed, last_error_cod
 SELECT pg_temp.report('SM6', 'sent'), pg_temp.report('SM6', 'delivered'), pg_temp.report('SM6', 'sent') AS again;
 SELECT pg_temp.report('SM7', 'undelivered', '30003');
 SELECT pg_temp.report('SM8', 'undelivered', '30003'), pg_temp.report('SM8', 'delivered');
-SELECT item, outcome FROM outreach.ingest_webhooks(ARRAY[jsonb_build_object('path', '/w/status', 'body', 'MessageSid=SM9&MessageStatus=delivered'),
-	jsonb_build_object('path', '/w/status', 'body', 'MessageSid=SM9&MessageStatus=sent'), jsonb_build_object('path', '/w/status', 'body', 'MessageSid=SM1&MessageStatus=read')]);
+SELECT item, outcome FROM outreach.ingest_webhooks(ARRAY[jsonb_build_object('path', '/w/status', 'body', 'MessageSid=' || pg_temp.sid('SM9') || '&MessageStatus=delivered'),
+	jsonb_build_object('path', '/w/status', 'body', 'MessageSid=' || pg_temp.sid('SM9') || '&MessageStatus=sent'), jsonb_build_object('path', '/w/status', 'body', 'MessageSid=' || pg_temp.sid('SM1') || '&MessageStatus=read')]);
 SELECT provider_message_id, to_status, error_code, receipt_id IS NOT NULL AS receipt, parked_at IS NOT NULL AS parked FROM outreach.callbacks_unmatched WHERE tenant_id = 'team_status' AND provider = 'twilio' ORDER BY 1;
 SELECT * FROM pg_temp.became('{1,6,7,8,9}');
--- an id as long as none is
-SELECT pg_temp.report(repeat('x', 255), 'sent'), pg_temp.report(repeat('x', 256), 'sent') AS too_long;
-SELECT length(provider_message_id) FROM outreach.callbacks_unmatched WHERE tenant_id = 'team_status' AND length(provider_message_id) > 9;
+-- an id as long as none is, and ids that are none of the provider's
+SELECT outcome FROM unnest('{255,256}'::int[]) AS n, outreach.ingest_webhook(jsonb_build_object('path', '/w/status/generic',
+	'body', jsonb_build_object('event', 'message.sent', 'id', repeat('x', n))::text));
+SELECT pg_temp.report(id, 'sent') FROM unnest(ARRAY['x', '', 'SM', 'SM' || repeat('0', 31), 'SM' || repeat('0', 33), 'SM' || repeat('A', 32), 'CA' || repeat('0', 32), 'xSM' || repeat('0', 32)]) AS id;
+SELECT provider, length(provider_message_id) FROM outreach.callbacks_unmatched WHERE tenant_id = 'team_status' AND length(provider_message_id) <> 34;
+SELECT status, last_error, count(*) FROM outreach.webhooks_unfinished WHERE tenant_id = 'team_status' GROUP BY 1, 2;
 
 -- References: the account has no callbacks, or the MAC is not ours.
 SELECT query, pg_temp.report('SX' || nth, 'delivered', query => replace(query, '<id>', message_id::text)) AS outcome
@@ -70,7 +77,7 @@ SELECT * FROM pg_temp.became('{2,7}');
 
 -- A message whose lead is gone moves all the same.
 SELECT pg_temp.report('SM10', 'sent');
-UPDATE outreach.provider_message_ids SET message_id = (SELECT message_id FROM message WHERE n = 9) WHERE tenant_id = 'team_status' AND provider_message_id = 'SM9';
+UPDATE outreach.provider_message_ids SET message_id = (SELECT message_id FROM message WHERE n = 9) WHERE tenant_id = 'team_status' AND provider_message_id = pg_temp.sid('SM9');
 DELETE FROM outreach.leads WHERE tenant_id = 'team_status' AND lead_id = 's9';
 SELECT pg_temp.report('SM9', 'read');
 SELECT * FROM pg_temp.became('{9}');

@@ -149,6 +149,7 @@ sub new_cluster
 log_statement = none
 restart_after_crash = on
 autovacuum_naptime = 10s
+outreach.lock_wait = '30s'
 outreach.secret_key_file = '$key'
 CONF
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_outreach'\n")

@@ -189,7 +189,8 @@ sub message
 {
 	my ($provider, $from, $text, $time) = @_;
 	my $id = 'bad' . ++$serial;
-	return { path => '/w/twilio', headers => {}, body => form(MessageSid => $id, SmsStatus => 'received', From => $from, Body => $text) }
+	my $sid = sprintf 'SM%032x', $serial;
+	return { path => '/w/twilio', headers => {}, body => form(MessageSid => $sid, SmsStatus => 'received', From => $from, Body => $text) }
 	  if $provider eq 'twilio';
 	return { path => "/w/$provider", headers => {}, body => $json->encode($shape{$provider}->($id, $from, $text, $time // '2026-10-08T15:04:05Z')) };
 }
@@ -330,7 +331,7 @@ sub value { return sql($node, $_[0]); }
 my $ok = '"path":"/w/generic","body":"{\"event\":\"%s\"}"';
 my @envelopes = (
 	(map { [ 400, $_ ] } 'null', '1', '"x"', '[]', '[{}]', '{}', '{"path":null}', '{"path":1}', '{"path":""}', '{"path":["/w/generic"]}'),
-	(map { [ 404, "{\"path\":\"$_\"}" ] } '/', '/w', '/w/', '/w/GENERIC', '/w/generic/', '/w/generic?x', ' /w/generic', '/w/\u00e9', 'x' x 255, 'x' x 256, 'x' x 100_000,
+	(map { [ 401, "{\"path\":\"$_\"}" ] } '/', '/w', '/w/', '/w/GENERIC', '/w/generic/', '/w/generic?x', ' /w/generic', '/w/\u00e9', 'x' x 255, 'x' x 256, 'x' x 100_000,
 		"/w/$canary", "'; DROP TABLE outreach.leads"),
 	(map { [ 405, "{$ok,\"method\":\"$_\"}" ] } 'GET', 'PUT', '', 'POSTED', ' POST', $canary),
 	(map { [ 400, "{\"path\":\"/w/generic\",\"body_base64\":\"$_\"}" ] } '*', 'A', 'AAA', 'AA=A', '====', "AA==\\n", 'AA==AA==', "$canary!"),

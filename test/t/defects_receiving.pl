@@ -143,7 +143,7 @@ sub open_session
 
 {
 	# N9: a forged Twilio POST
-	my $body = 'MessageSid=SM9&SmsStatus=received&From=%2B12125550001&To=%2B13055550142&Body=STOP';
+	my $body = 'MessageSid=SM00000000000000000000000000000009&AccountSid=AC00000000000000000000000000000001&SmsStatus=received&From=%2B12125550001&To=%2B13055550142&Body=STOP';
 	my $hook = signed('twilio', path => '/w/twilio', secret => 'guess', url => 'https://hooks.example.com/w/twilio', body => $body);
 	is(outcome($hook), 'rejected', 'N9: refused');
 	delete $hook->{headers}{'x-twilio-signature'};
@@ -237,7 +237,7 @@ sub open_session
 
 {
 	# N21: the signed URL is the endpoint's own
-	my %spec = (path => '/w/twilio', secret => '12345', body => 'MessageSid=SM21&SmsStatus=received&From=%2B12125550021&Body=hi');
+	my %spec = (path => '/w/twilio', secret => '12345', body => 'MessageSid=SM00000000000000000000000000000021&AccountSid=AC00000000000000000000000000000001&SmsStatus=received&From=%2B12125550021&To=%2B13055550142&Body=hi');
 	my %forged = ('x-forwarded-host' => 'evil.example.com', 'x-forwarded-proto' => 'https', 'forwarded' => 'host=evil.example.com',
 		'x-original-url' => '/evil', host => 'evil.example.com');
 	is(outcome(signed('twilio', %spec, url => 'https://evil.example.com/w/twilio', headers => \%forged)), 'rejected',

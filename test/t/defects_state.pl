@@ -87,7 +87,9 @@ sub start_waiting
 	# N52: an event that is recorded moves no state, and does not say it did
 	lead('lead_52', '+12125550052');
 	value(qq{SELECT outreach.record_event('team_a', 'lead_52', '$_', '{"new_state":"touched","previous_state":"new"}')})
-	  for 'message.outbound.sent', 'lead.state.changed';
+	  for 'contact.updated', 'lead.archived';
+	is(sql_error($node, qq{SELECT outreach.record_event('team_a', 'lead_52', '$_', '{"new_state":"touched","previous_state":"new"}')}), 'OR304',
+		"N52: $_ is the engine's") for 'message.outbound.sent', 'lead.state.changed';
 	is(state('lead_52') . ' ' . path('lead_52'), 'new new', 'N52: state and log agree');
 }
 
@@ -139,7 +141,7 @@ sub start_waiting
 		value("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND relname LIKE 'events_2%' ORDER BY 1 LIMIT 1"))
 	{
 		my $empty = $table =~ /^(?:event_keys|events_)/;
-		value("SELECT outreach.record_event('team_a', 'lead_56', 'message.outbound.sent', NULL, 'n58')") if $table eq 'event_keys';
+		value("SELECT outreach.record_event('team_a', 'lead_56', 'contact.updated', NULL, 'n58')") if $table eq 'event_keys';
 		value("SELECT outreach.opt_out('team_a', '+12125550058')") if $table eq 'consent_history';
 		is(sql_error($node, "UPDATE outreach.$table SET tenant_id = tenant_id"), 'OR301', "N58: UPDATE of $table") unless $table =~ /^events_/;
 		is(sql_error($node, "DELETE FROM outreach.$table"), 'OR301', "N58: DELETE of $table") unless $table =~ /^events_/;

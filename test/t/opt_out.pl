@@ -134,7 +134,7 @@ SQL
 sub twilio
 {
 	my ($phone, $body, $type) = @_;
-	my %form = (MessageSid => 'SM' . ++$serial, SmsStatus => 'received', From => $phone, To => '+13055550142', Body => $body);
+	my %form = (MessageSid => sprintf('SM%032x', ++$serial), SmsStatus => 'received', From => $phone, To => '+13055550142', Body => $body);
 	$form{OptOutType} = $type if defined $type;
 	return ingest($node, signed('none', path => '/w/twilio', body => join '&', map {
 		my $v = $form{$_}; $v =~ s/([^A-Za-z0-9])/sprintf('%%%02X', ord $1)/ge; "$_=$v" } sort keys %form));

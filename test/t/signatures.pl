@@ -332,7 +332,7 @@ for my $scheme (sort keys %file)
 {
 	my $before = totals($node);
 	my ($row, $clean) = writes_nothing($node, { path => '/w/nobody', body => '{}', headers => {} });
-	is("$row->{outcome} $row->{http_status} $clean", 'unknown_endpoint 404 1', 'an unknown endpoint is 404 and writes nothing');
+	is("$row->{outcome} $row->{http_status} $clean", 'unknown_endpoint 401 1', 'an unknown endpoint is answered as a wrong proof and writes nothing');
 	($row, $clean) = writes_nothing($node, with(signed('none', path => '/w/ep_1', body => '{}'), headers => {}));
 	is_deeply(totals($node), $before, 'a refused webhook adds a row to no table');
 	is(sql_error($node, "SELECT outreach.create_endpoint('team_a', '/w/x', 'generic', NULL)"), '22023', 'no scheme is no endpoint: none must be asked for');

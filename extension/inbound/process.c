@@ -1,0 +1,477 @@
+/*
+ * process.c
+ *	  Webhooks whose origin is proven: receipts, effects, and what is kept of
+ *	  those that cannot have them now.
+ *
+ * All steps are done together.  What fails is done again with less: one by one;
+ * then, of a message that opts out, the opt-out alone (opt_out.c); what is left is
+ * kept with its bytes and its next try.  Each of these is a subtransaction, so that
+ * what fails leaves nothing.
+ *
+ * Nobody waits long for a lock: a call waits for outreach.lock_wait in all, then
+ * takes the rest without those that are held, which are kept as pending.  Stored
+ * webhooks are processed so from the start.  A receipt that another transaction is
+ * writing decides whether this one is the first, so that there is nothing to keep:
+ * such a webhook is busy, and its sender has to send it again.
+ *
+ * Failures that are the server's rather than the webhook's (no memory, no disk, a
+ * deadlock, a cancel, a shutdown) are raised: the caller has not received the
+ * webhook, and the provider will send it again.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "core/lock_wait.h"
+#include "core/settings.h"
+#include "inbound/webhook.h"
+#include "lead/opt_out.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define MAX_ATTEMPTS 10
+
+/* How often a batch begins anew because of what it has found out under locks. */
+#define MAX_ROUNDS 3
+
+/* For keys that another session is just inserting, which cannot be left out. */
+#define SHORT_WAIT_MS 5
+
+/* After a wait in vain the next ones are a tenth as long, for so long. */
+#define IMPATIENT_FOR (2 * USECS_PER_SEC)
+
+static TimestampTz waited_in_vain;
+
+typedef struct Batch
+{
+	PoWebhook **webhook;
+	int			n;
+	bool		waits;			/* for locks of others */
+	int			wait_ms;		/* for receipts that others are writing */
+	bool		again;			/* something was discovered too late to be locked */
+	PoSubjects	subjects;
+	bool		complete;
+	PoEventList duplicates;
+} Batch;
+
+/* A call may wait so long for all its locks. */
+static int
+lock_wait(void)
+{
+	bool		impatient = waited_in_vain != 0 &&
+		GetCurrentTimestamp() - waited_in_vain < IMPATIENT_FOR;
+
+	return Max(impatient ? po_setting_lock_wait / 10 : po_setting_lock_wait, 1);
+}
+
+static void
+lock_subjects(void *arg)
+{
+	Batch	   *batch = arg;
+
+	batch->complete = po_lock_subjects(&batch->subjects, batch->webhook, batch->n, batch->waits);
+}
+
+/* Writes what was decided of those that are not held. */
+static void
+write_effects(void *arg)
+{
+	Batch	   *batch = arg;
+	PoSubjects *subjects = &batch->subjects;
+	PoWebhook **ours = palloc(batch->n * sizeof(PoWebhook *));
+	int			nours = 0;
+
+	for (int i = 0; i < batch->n; i++)
+		if (!batch->webhook[i]->held)
+			ours[nours++] = batch->webhook[i];
+	po_write_payloads(ours, nours);
+	po_write_messages(subjects->message, subjects->nmessages);
+	/* Before the rows of numbers are locked, as where answers are recorded. */
+	batch->again = !po_park_statuses(ours, nours);
+	if (batch->again)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("a message of a status callback has become known")));
+	po_write_health(&subjects->health, &subjects->set);
+	po_write_changes(&subjects->set);
+}
+
+/* The steps that may fail, on webhooks whose receipts are written. */
+static void
+process(void *arg)
+{
+	Batch	   *batch = arg;
+
+	memset(&batch->subjects, 0, sizeof(PoSubjects));
+	if (batch->waits)
+		po_wait_at_most(lock_subjects, batch, lock_wait());
+	else
+		po_wait_each_at_most(lock_subjects, batch, SHORT_WAIT_MS);
+	batch->again = !batch->complete;
+	if (batch->again)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("leads are locked before the phones of strangers")));
+	for (int i = 0; i < batch->n; i++)
+		if (!batch->webhook[i]->held)
+			po_decide(&batch->subjects, batch->webhook[i]);
+	po_wait_each_at_most(write_effects, batch, batch->waits ? lock_wait() : SHORT_WAIT_MS);
+}
+
+static bool
+opts_out(const PoWebhook *webhook)
+{
+	return (webhook->is_message && webhook->consent == PO_CONSENT_OPT_OUT) ||
+		(po_touches_phone(webhook) && webhook->effect == PO_EFFECT_OPTS_OUT);
+}
+
+/*
+ * Runs work over the batch in a subtransaction, again where it has discovered
+ * something.  Returns 0, or the SQLSTATE it failed with and left nothing of.  What
+ * somebody's trigger raises does not keep an opt-out from the next, smaller try,
+ * whatever it looks like; a conflict that only a new transaction can end does.
+ */
+static int
+try_rounds(PoWork work, Batch *batch)
+{
+	bool		foreign = false;
+	int			sqlstate = 0;
+
+	for (int round = 0; round < MAX_ROUNDS; round++)
+	{
+		for (int i = 0; i < batch->n && !IsolationUsesXactSnapshot(); i++)
+			foreign |= opts_out(batch->webhook[i]);
+		batch->again = false;
+		sqlstate = po_try(work, batch, &foreign);
+		if (!batch->again)
+			break;
+	}
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE && batch->waits)
+		waited_in_vain = GetCurrentTimestamp();
+	return sqlstate;
+}
+
+static int
+try_process(PoWebhook **webhook, int n, bool waits)
+{
+	Batch		batch = {.webhook = webhook, .n = n, .waits = waits};
+
+	return try_rounds(process, &batch);
+}
+
+/* Keeps a webhook whose processing failed: its bytes, its next try. */
+static void
+keep_failed(PoWebhook *webhook, int sqlstate)
+{
+	PoChangeSet set = {0};
+	PoEvent    *event;
+	PoObject   *object = po_object_begin();
+	bool		last;
+
+	webhook->outcome = PO_OUTCOME_ERROR;
+	webhook->attempts++;
+	last = webhook->attempts >= MAX_ATTEMPTS;
+	webhook->status = last ? PO_PAYLOAD_DEAD : PO_PAYLOAD_ERROR;
+	/* Not the message: it may quote the payload. */
+	webhook->last_error = psprintf("processing failed with SQLSTATE %s",
+								   unpack_sql_state(sqlstate));
+	event = po_event_list_add(&set.events, webhook->endpoint->tenant_id,
+							  "webhook.inbound.failed", webhook->endpoint->provider);
+	event->receipt_id = &webhook->receipt_id;
+	event->correlation_id = &webhook->correlation_id;
+	po_object_string(object, "error", webhook->last_error);
+	po_object_bool(object, "dead", last);
+	event->payload = po_object_end(object);
+	po_write_payloads(&webhook, 1);
+	po_write_changes(&set);
+}
+
+typedef struct Failure
+{
+	PoWebhook  *webhook;
+	int			sqlstate;
+} Failure;
+
+static void
+keep_opted_out(void *arg)
+{
+	Failure    *failure = arg;
+
+	keep_failed(failure->webhook, failure->sqlstate);
+}
+
+/* Records the opt-out of a webhook that cannot be processed; whether there is one that is. */
+static bool
+record_opt_out(PoWebhook *webhook)
+{
+	PoCause		cause = po_webhook_cause(webhook);
+	PoOptOut	opt_out = {
+		.tenant_id = webhook->endpoint->tenant_id,
+		.phone = webhook->is_message ? webhook->phone : webhook->message_phone,
+		.cause = &cause
+	};
+
+	if (!opts_out(webhook))
+		return false;
+	if (!webhook->opted_out)
+		webhook->opted_out = po_record_opt_out(&opt_out) == 0;
+	return webhook->opted_out;
+}
+
+static void
+log_failure(const PoWebhook *webhook, int sqlstate, const char *what)
+{
+	ereport(LOG,
+			(errmsg("%s of a webhook failed with SQLSTATE %s", what, unpack_sql_state(sqlstate)),
+			 errdetail("Provider %s, path %s.", webhook->endpoint->provider, webhook->endpoint->path),
+			 errhidestmt(true), errhidecontext(true)));
+}
+
+/* One that failed alone. */
+static void
+give_up(PoWebhook *webhook, int sqlstate)
+{
+	Failure		failure = {webhook, sqlstate};
+	const bool	foreign = true;
+
+	log_failure(webhook, sqlstate, "processing");
+	webhook->held = false;
+	if (!record_opt_out(webhook))
+	{
+		keep_failed(webhook, sqlstate);
+		return;
+	}
+	/* What cannot even be kept takes the opt-out with it no more. */
+	sqlstate = po_try(keep_opted_out, &failure, &foreign);
+	if (sqlstate != 0)
+		log_failure(webhook, sqlstate, "keeping");
+}
+
+/* Those whose subjects another transaction holds: kept, to be taken up soon. */
+static void
+keep_held(PoWebhook **webhook, int n)
+{
+	PoWebhook **held = palloc(Max(n, 1) * sizeof(PoWebhook *));
+	int			nheld = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		PoWebhook  *w = webhook[i];
+
+		if (!w->held)
+			continue;
+		(void) record_opt_out(w);
+		w->outcome = PO_OUTCOME_DEFERRED;
+		w->status = PO_PAYLOAD_PENDING;
+		w->last_error = "another transaction holds what it is about";
+		held[nheld++] = w;
+	}
+	po_write_payloads(held, nheld);
+}
+
+/* Webhooks whose receipts are written, together or else one by one. */
+static void
+process_fresh(PoWebhook **webhook, int n, bool waits)
+{
+	int			together = ERRCODE_LOCK_NOT_AVAILABLE;
+
+	if (n == 0)
+		return;
+	if (waits)
+		together = try_process(webhook, n, true);
+	if (together == ERRCODE_LOCK_NOT_AVAILABLE)
+		together = try_process(webhook, n, false);
+	for (int i = 0; i < n && together != 0; i++)
+	{
+		/* One alone need not be tried twice, and leaves its memory behind. */
+		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "outreach webhook",
+													  ALLOCSET_DEFAULT_SIZES);
+		MemoryContext caller = MemoryContextSwitchTo(context);
+		int			sqlstate = n == 1 ? together : try_process(&webhook[i], 1, false);
+
+		if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+			webhook[i]->held = true;
+		else if (sqlstate != 0)
+			give_up(webhook[i], sqlstate);
+		if (webhook[i]->held)
+			keep_held(&webhook[i], 1);
+		webhook[i]->held = false;
+		webhook[i]->message_lead = NULL;
+		webhook[i]->message_phone = NULL;
+		MemoryContextSwitchTo(caller);
+		MemoryContextDelete(context);
+	}
+	if (together == 0)
+		keep_held(webhook, n);
+}
+
+/*
+ * po_set_outcome says what a webhook that has not been tried comes to when nothing
+ * fails.
+ */
+void
+po_set_outcome(PoWebhook *webhook)
+{
+	bool		deferred = webhook->endpoint->deferred && !webhook->stored;
+
+	webhook->fresh = false;
+	webhook->held = false;
+	webhook->last_error = webhook->problem != NULL ? webhook->problem : webhook->flaw;
+	if (webhook->problem != NULL)
+	{
+		/* What was tried and could not be read will not become readable. */
+		webhook->outcome = PO_OUTCOME_ERROR;
+		webhook->status = PO_PAYLOAD_DEAD;
+	}
+	else if (deferred)
+	{
+		webhook->outcome = PO_OUTCOME_DEFERRED;
+		webhook->status = PO_PAYLOAD_PENDING;
+	}
+	else
+	{
+		webhook->outcome = PO_OUTCOME_ACCEPTED;
+		webhook->status = webhook->unresolved ? PO_PAYLOAD_UNRESOLVED : PO_PAYLOAD_DONE;
+	}
+}
+
+static void
+write_receipts(void *arg)
+{
+	Batch	   *batch = arg;
+
+	po_write_receipts(batch->webhook, batch->n, &batch->duplicates);
+}
+
+static void
+write_receipts_in_time(void *arg)
+{
+	po_wait_at_most(write_receipts, arg, ((Batch *) arg)->wait_ms);
+}
+
+/* The receipts; of those that another transaction is writing the webhooks are busy. */
+static void
+receive(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
+{
+	Batch		batch = {.webhook = webhook, .n = n, .wait_ms = wait_ms};
+	int			sqlstate = po_try(write_receipts_in_time, &batch, NULL);
+
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE && n > 1)
+	{
+		waited_in_vain = GetCurrentTimestamp();
+		for (int i = 0; i < n; i++)
+		{
+			po_set_outcome(webhook[i]);
+			receive(&webhook[i], 1, SHORT_WAIT_MS, duplicates);
+		}
+		return;
+	}
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		waited_in_vain = GetCurrentTimestamp();
+		webhook[0]->outcome = PO_OUTCOME_BUSY;
+		return;
+	}
+	if (sqlstate != 0)
+		ereport(ERROR,
+				(errcode(sqlstate),
+				 errmsg("the receipts of webhooks could not be written")));
+	for (int i = 0; i < batch.duplicates.n; i++)
+	{
+		const PoEvent *from = &batch.duplicates.event[i];
+
+		*po_event_list_add(duplicates, from->tenant_id, from->event_type, from->source) = *from;
+	}
+}
+
+/* What is to be processed, and what is only kept. */
+static int
+divide(PoWebhook **webhook, int n, PoWebhook **fresh, PoWebhook **kept, int *nkept)
+{
+	int			nfresh = 0;
+
+	*nkept = 0;
+	for (int i = 0; i < n; i++)
+	{
+		if (webhook[i]->outcome == PO_OUTCOME_BUSY)
+			continue;
+		if (webhook[i]->fresh && webhook[i]->status != PO_PAYLOAD_PENDING)
+			fresh[nfresh++] = webhook[i];
+		else if (webhook[i]->fresh || webhook[i]->status == PO_PAYLOAD_CONFLICT)
+			kept[(*nkept)++] = webhook[i];
+	}
+	return nfresh;
+}
+
+/* One webhook with all its steps at once, as nearly all of them go. */
+static void
+receive_at_once(void *arg)
+{
+	Batch	   *batch = arg;
+	PoWebhook  *webhook = batch->webhook[0];
+	PoWebhook  *kept;
+	int			nkept;
+
+	po_set_outcome(webhook);
+	memset(&batch->duplicates, 0, sizeof(PoEventList));
+	write_receipts_in_time(batch);
+	if (divide(&webhook, 1, &webhook, &kept, &nkept) > 0)
+		process(batch);
+	else
+	{
+		po_write_payloads(&kept, nkept);
+		po_events_append(batch->duplicates.event, batch->duplicates.n);
+	}
+}
+
+/*
+ * po_receive_webhooks writes the receipts of webhooks just received, for duplicates
+ * end there, and processes the others, unless they are deferred.  Needs SPI and the
+ * engine's owner as user.  Locks: receipts, phones, leads, messages, and so on, in
+ * that order.
+ */
+void
+po_receive_webhooks(PoWebhook **webhook, int n)
+{
+	PoEventList duplicates = {0};
+	PoWebhook **fresh = palloc(Max(n, 1) * sizeof(PoWebhook *));
+	PoWebhook **kept = palloc(Max(n, 1) * sizeof(PoWebhook *));
+	int			nfresh;
+	int			nkept;
+	int			sqlstate = 0;
+
+	if (n == 0)
+		return;
+	if (n == 1)
+	{
+		Batch		batch = {.webhook = webhook, .n = 1, .waits = true, .wait_ms = lock_wait()};
+
+		sqlstate = try_rounds(receive_at_once, &batch);
+		if (sqlstate == 0)
+			return;
+	}
+	for (int i = 0; i < n; i++)
+		po_set_outcome(webhook[i]);
+	receive(webhook, n, sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ? SHORT_WAIT_MS : lock_wait(),
+			&duplicates);
+	nfresh = divide(webhook, n, fresh, kept, &nkept);
+	/* One that is here has waited already, or failed alone. */
+	process_fresh(fresh, nfresh, n > 1);
+	po_write_payloads(kept, nkept);
+	po_events_append(duplicates.event, duplicates.n);
+}
+
+/*
+ * po_process_stored processes webhooks that were received before, and whose rows
+ * are locked.  Those that somebody holds what they are about are left for later; no
+ * attempt is counted then.
+ */
+void
+po_process_stored(PoWebhook **webhook, int n)
+{
+	for (int i = 0; i < n; i++)
+		po_set_outcome(webhook[i]);
+	process_fresh(webhook, n, false);
+}

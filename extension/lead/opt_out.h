@@ -1,0 +1,24 @@
+/*
+ * opt_out.h
+ *	  An opt-out is recorded, whatever else fails.
+ */
+#ifndef PO_LEAD_OPT_OUT_H
+#define PO_LEAD_OPT_OUT_H
+
+#include "lead/change_set.h"
+
+typedef struct PoOptOut
+{
+	const char *tenant_id;
+	const char *phone;
+	const PoCause *cause;
+	bool		waits;			/* for leads that others hold; else they are left */
+	/* what became of it */
+	bool		changed;
+	int			suppressed;
+} PoOptOut;
+
+extern int	po_record_opt_out(PoOptOut *opt_out);
+extern void po_suppress_left(TimestampTz until);
+
+#endif
