@@ -145,7 +145,7 @@ po_call_answer(const PGresult *result, PoWebhook **webhooks, int count, bool bat
 		webhooks[item] = NULL;
 		if (!PQgetisnull(result, row, batch ? 6 : 5))
 			po_lane_learn(webhook->request->path,
-						  strtoll(PQgetvalue(result, row, batch ? 6 : 5), NULL, 10));
+						  strtoll(PQgetvalue(result, row, batch ? 6 : 5), NULL, 10), webhook->lane);
 		left--;
 		po_webhook_answer(webhook, &answer);
 	}

@@ -56,18 +56,20 @@ po_lane_of(PoSlice path)
 	uint64		hash = mix(path.data, path.len);
 	const KnownPath *entry = &known[hash % KNOWN_PATHS];
 
-	return entry->path == hash ? entry->lane : (int) (hash >> 32) % PO_LANES;
+	return entry->path == hash ? entry->lane : (int) ((hash >> 32) % PO_LANES);
 }
 
-/* The path is that tenant's. */
+/* The path is that tenant's; so is what is known of the lane its request was in. */
 void
-po_lane_learn(PoSlice path, int64 tenant)
+po_lane_learn(PoSlice path, int64 tenant, int was)
 {
 	uint64		hash = mix(path.data, path.len);
 	KnownPath  *entry = &known[hash % KNOWN_PATHS];
 
 	entry->path = hash;
-	entry->lane = (int) (mix(&tenant, sizeof(tenant)) >> 32) % PO_LANES;
+	entry->lane = (int) (mix(&tenant, sizeof(tenant)) % PO_LANES);
+	if (lane[entry->lane].slow_until < lane[was].slow_until)
+		lane[entry->lane].slow_until = lane[was].slow_until;
 }
 
 /* The lane of which most webhooks wait. */

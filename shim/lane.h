@@ -28,7 +28,7 @@ typedef struct PoLanesInCall
 
 extern PoLane *po_lane(int number);
 extern int	po_lane_of(PoSlice path);
-extern void po_lane_learn(PoSlice path, int64 tenant);
+extern void po_lane_learn(PoSlice path, int64 tenant, int was);
 extern int	po_lane_longest(void);
 extern bool po_lane_is_slow(int number, int64 now);
 

@@ -50,6 +50,7 @@ typedef struct Batch
 	int			n;
 	bool		waits;			/* for locks of others */
 	int			wait_ms;		/* for receipts that others are writing */
+	bool		opts_out;		/* one of them does */
 	bool		again;			/* something was discovered too late to be locked */
 	PoSubjects	subjects;
 	bool		complete;
@@ -64,6 +65,21 @@ lock_wait(void)
 		GetCurrentTimestamp() - waited_in_vain < IMPATIENT_FOR;
 
 	return Max(impatient ? po_setting_lock_wait / 10 : po_setting_lock_wait, 1);
+}
+
+static bool
+opts_out(const PoWebhook *webhook)
+{
+	return (webhook->is_message && webhook->consent == PO_CONSENT_OPT_OUT) ||
+		(po_touches_phone(webhook) && webhook->effect == PO_EFFECT_OPTS_OUT);
+}
+
+/* Before the messages of callbacks are found, and after. */
+static void
+note_opt_outs(Batch *batch)
+{
+	for (int i = 0; i < batch->n; i++)
+		batch->opts_out |= opts_out(batch->webhook[i]);
 }
 
 static void
@@ -109,6 +125,7 @@ process(void *arg)
 		po_wait_at_most(lock_subjects, batch, lock_wait());
 	else
 		po_wait_each_at_most(lock_subjects, batch, SHORT_WAIT_MS);
+	note_opt_outs(batch);
 	batch->again = !batch->complete;
 	if (batch->again)
 		ereport(ERROR,
@@ -120,13 +137,6 @@ process(void *arg)
 	po_wait_each_at_most(write_effects, batch, batch->waits ? lock_wait() : SHORT_WAIT_MS);
 }
 
-static bool
-opts_out(const PoWebhook *webhook)
-{
-	return (webhook->is_message && webhook->consent == PO_CONSENT_OPT_OUT) ||
-		(po_touches_phone(webhook) && webhook->effect == PO_EFFECT_OPTS_OUT);
-}
-
 /*
  * Runs work over the batch in a subtransaction, again where it has discovered
  * something.  Returns 0, or the SQLSTATE it failed with and left nothing of.  What
@@ -136,15 +146,13 @@ opts_out(const PoWebhook *webhook)
 static int
 try_rounds(PoWork work, Batch *batch)
 {
-	bool		foreign = false;
 	int			sqlstate = 0;
 
+	note_opt_outs(batch);
 	for (int round = 0; round < MAX_ROUNDS; round++)
 	{
-		for (int i = 0; i < batch->n && !IsolationUsesXactSnapshot(); i++)
-			foreign |= opts_out(batch->webhook[i]);
 		batch->again = false;
-		sqlstate = po_try(work, batch, &foreign);
+		sqlstate = po_try(work, batch, IsolationUsesXactSnapshot() ? NULL : &batch->opts_out);
 		if (!batch->again)
 			break;
 	}
@@ -316,6 +324,12 @@ po_set_outcome(PoWebhook *webhook)
 {
 	bool		deferred = webhook->endpoint->deferred && !webhook->stored;
 
+	if (!webhook->stored)
+	{
+		/* What was done of it before has been undone. */
+		webhook->attempts = 0;
+		webhook->opted_out = false;
+	}
 	webhook->fresh = false;
 	webhook->held = false;
 	webhook->last_error = webhook->problem != NULL ? webhook->problem : webhook->flaw;
@@ -348,7 +362,7 @@ write_receipts(void *arg)
 static void
 write_receipts_in_time(void *arg)
 {
-	po_wait_at_most(write_receipts, arg, ((Batch *) arg)->wait_ms);
+	po_wait_each_at_most(write_receipts, arg, ((Batch *) arg)->wait_ms);
 }
 
 /* The receipts; of those that another transaction is writing the webhooks are busy. */
@@ -426,41 +440,71 @@ receive_at_once(void *arg)
 	}
 }
 
+/* Receipts, then what is new, then what is only kept. */
+static void
+receive_carefully(void *arg)
+{
+	Batch	   *batch = arg;
+	PoWebhook **fresh = palloc(batch->n * sizeof(PoWebhook *));
+	PoWebhook **kept = palloc(batch->n * sizeof(PoWebhook *));
+	PoEventList duplicates = {0};
+	int			nfresh;
+	int			nkept;
+
+	for (int i = 0; i < batch->n; i++)
+		po_set_outcome(batch->webhook[i]);
+	receive(batch->webhook, batch->n, batch->wait_ms, &duplicates);
+	nfresh = divide(batch->webhook, batch->n, fresh, kept, &nkept);
+	process_fresh(fresh, nfresh, batch->waits);
+	po_write_payloads(kept, nkept);
+	po_events_append(duplicates.event, duplicates.n);
+}
+
+static void
+receive_one(PoWebhook **webhook)
+{
+	Batch		batch = {.webhook = webhook, .n = 1, .waits = true, .wait_ms = lock_wait()};
+	int			sqlstate = try_rounds(receive_at_once, &batch);
+
+	if (sqlstate == 0)
+		return;
+	/* It has waited, or failed alone. */
+	batch.waits = false;
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+		batch.wait_ms = SHORT_WAIT_MS;
+	receive_carefully(&batch);
+}
+
 /*
  * po_receive_webhooks writes the receipts of webhooks just received, for duplicates
  * end there, and processes the others, unless they are deferred.  Needs SPI and the
  * engine's owner as user.  Locks: receipts, phones, leads, messages, and so on, in
  * that order.
+ *
+ * One of a batch that cannot even be kept is not received, and leaves nothing: busy,
+ * so that it is sent again.  One that comes alone raises the error.
  */
 void
 po_receive_webhooks(PoWebhook **webhook, int n)
 {
-	PoEventList duplicates = {0};
-	PoWebhook **fresh = palloc(Max(n, 1) * sizeof(PoWebhook *));
-	PoWebhook **kept = palloc(Max(n, 1) * sizeof(PoWebhook *));
-	int			nfresh;
-	int			nkept;
-	int			sqlstate = 0;
+	Batch		batch = {.webhook = webhook, .n = n, .waits = true, .wait_ms = lock_wait()};
+	int			together;
 
-	if (n == 0)
-		return;
 	if (n == 1)
+		receive_one(webhook);
+	if (n <= 1)
+		return;
+	together = try_rounds(receive_carefully, &batch);
+	for (int i = 0; i < n && together != 0; i++)
 	{
-		Batch		batch = {.webhook = webhook, .n = 1, .waits = true, .wait_ms = lock_wait()};
+		Batch		one = {.webhook = &webhook[i], .n = 1, .wait_ms = SHORT_WAIT_MS, .opts_out = batch.opts_out};
+		int			sqlstate = try_rounds(receive_carefully, &one);
 
-		sqlstate = try_rounds(receive_at_once, &batch);
 		if (sqlstate == 0)
-			return;
+			continue;
+		log_failure(webhook[i], sqlstate, "keeping");
+		webhook[i]->outcome = PO_OUTCOME_BUSY;
 	}
-	for (int i = 0; i < n; i++)
-		po_set_outcome(webhook[i]);
-	receive(webhook, n, sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ? SHORT_WAIT_MS : lock_wait(),
-			&duplicates);
-	nfresh = divide(webhook, n, fresh, kept, &nkept);
-	/* One that is here has waited already, or failed alone. */
-	process_fresh(fresh, nfresh, n > 1);
-	po_write_payloads(kept, nkept);
-	po_events_append(duplicates.event, duplicates.n);
 }
 
 /*

@@ -136,8 +136,10 @@ record(void *arg)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("the row of the phone is locked by another transaction")));
 	phone = &set.phone[0];
-	if (try->extent < WITHOUT_LEADS)
+	if (opt_out->waits && try->extent == WITH_ALL)
 		po_wait_at_most(lock_leads, try, po_setting_lock_wait);
+	else if (try->extent < WITHOUT_LEADS)
+		lock_leads(try);
 	opt_out->changed = po_change_consent(&set, phone, PO_CONSENT_OPTED_OUT, opt_out->cause);
 	for (int i = 0; i < set.nleads; i++)
 		opt_out->suppressed += set.lead[i].changed;

@@ -246,7 +246,7 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 -- signed and has an effect must therefore have all that Twilio sends; ids of
 -- Twilio's form it must have in any case.
 UPDATE outreach.webhook_kinds SET forms =
-	'{"message_id": ["SM:hex:32", "MM:hex:32"], "account_id": ["AC:hex:32"], "from": [":any:1-255"], "to": [":any:1-255"], "body": [":any:0-65535"]}'
+	'{"message_id": ["SM:hex:32", "MM:hex:32"], "account_id": ["AC:hex:32"], "from": [":any:1-255"], "to": [":any:1-255"]}'
  WHERE provider = 'twilio' AND effect = 'message';
 UPDATE outreach.webhook_kinds SET forms =
 	'{"message_id": ["SM:hex:32", "MM:hex:32"], "account_id": ["AC:hex:32"], "to": [":any:1-255"], "error_code": ["", ":digits:1-6"]}'
