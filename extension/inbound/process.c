@@ -257,8 +257,11 @@ give_up(PoWebhook *webhook, int sqlstate)
 		log_failure(webhook, sqlstate, "keeping");
 }
 
-/* Those whose subjects another transaction holds: kept, to be taken up soon. */
-static void
+/*
+ * Those whose subjects another transaction holds: kept, to be taken up soon.  Returns
+ * how many there are.
+ */
+static int
 keep_held(PoWebhook **webhook, int n)
 {
 	PoWebhook **held = palloc(Max(n, 1) * sizeof(PoWebhook *));
@@ -277,6 +280,7 @@ keep_held(PoWebhook **webhook, int n)
 		held[nheld++] = w;
 	}
 	po_write_payloads(held, nheld);
+	return nheld;
 }
 
 /* Webhooks whose receipts are written, together or else one by one. */
@@ -290,7 +294,12 @@ process_fresh(PoWebhook **webhook, int n, bool waits)
 	if (waits)
 		together = try_process(webhook, n, true);
 	if (together == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
 		together = try_process(webhook, n, false);
+		/* Slow, and not because of locks: the next ones need not be hurried. */
+		if (together == 0 && keep_held(webhook, n) == 0 && !webhook[0]->stored)
+			waited_in_vain = 0;
+	}
 	for (int i = 0; i < n && together != 0; i++)
 	{
 		/* One alone need not be tried twice, and leaves its memory behind. */
@@ -304,15 +313,13 @@ process_fresh(PoWebhook **webhook, int n, bool waits)
 		else if (sqlstate != 0)
 			give_up(webhook[i], sqlstate);
 		if (webhook[i]->held)
-			keep_held(&webhook[i], 1);
+			(void) keep_held(&webhook[i], 1);
 		webhook[i]->held = false;
 		webhook[i]->message_lead = NULL;
 		webhook[i]->message_phone = NULL;
 		MemoryContextSwitchTo(caller);
 		MemoryContextDelete(context);
 	}
-	if (together == 0)
-		keep_held(webhook, n);
 }
 
 /*

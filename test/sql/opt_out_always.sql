@@ -125,3 +125,13 @@ SELECT * FROM outreach.opt_out('team_always', '+12125551004');
 SELECT state, count(*) FROM outreach.leads WHERE phone = '+12125551004' GROUP BY 1 ORDER BY 1;
 SELECT * FROM outreach.verify() WHERE tenant_id = 'team_always';
 SELECT tenant_id, status, next_attempt_at IS NOT NULL AS due FROM outreach.inbound_payloads WHERE tenant_id LIKE 'team_always' AND next_attempt_at IS NOT NULL;
+-- What was left half written on purpose would be found by the test of the whole.
+BEGIN;
+SET LOCAL session_replication_role = replica;
+DELETE FROM outreach.webhook_receipts WHERE tenant_id LIKE 'team_always';
+DELETE FROM outreach.inbound_payloads WHERE tenant_id LIKE 'team_always';
+DELETE FROM outreach.events WHERE tenant_id LIKE 'team_always';
+DELETE FROM outreach.leads WHERE tenant_id LIKE 'team_always';
+DELETE FROM outreach.phones WHERE tenant_id LIKE 'team_always';
+DELETE FROM outreach.consent_history WHERE tenant_id LIKE 'team_always';
+COMMIT;

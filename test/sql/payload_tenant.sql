@@ -72,3 +72,13 @@ DROP FUNCTION public.regress_kept();
 SELECT outreach.process_payloads();
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_kept%';
 SELECT tenant_id, status, next_attempt_at IS NOT NULL AS due FROM outreach.inbound_payloads WHERE tenant_id LIKE 'team\_kept%' AND next_attempt_at IS NOT NULL;
+-- What was left half written on purpose would be found by the test of the whole.
+BEGIN;
+SET LOCAL session_replication_role = replica;
+DELETE FROM outreach.webhook_receipts WHERE tenant_id LIKE 'team\_kept%';
+DELETE FROM outreach.inbound_payloads WHERE tenant_id LIKE 'team\_kept%';
+DELETE FROM outreach.events WHERE tenant_id LIKE 'team\_kept%';
+DELETE FROM outreach.leads WHERE tenant_id LIKE 'team\_kept%';
+DELETE FROM outreach.phones WHERE tenant_id LIKE 'team\_kept%';
+DELETE FROM outreach.consent_history WHERE tenant_id LIKE 'team\_kept%';
+COMMIT;

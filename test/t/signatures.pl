@@ -333,6 +333,18 @@ for my $scheme (sort keys %file)
 	my $before = totals($node);
 	my ($row, $clean) = writes_nothing($node, { path => '/w/nobody', body => '{}', headers => {} });
 	is("$row->{outcome} $row->{http_status} $clean", 'unknown_endpoint 401 1', 'an unknown endpoint is answered as a wrong proof and writes nothing');
+	# In nothing that is told does it differ from a wrong proof, of whatever provider and with whatever answers of the tenant's own.
+	sql($node, "INSERT INTO outreach.answer_policies (tenant_id, provider, event_type, outcome, http_status, content_type, body)
+		VALUES ('team_a', '*', '*', '*', 202, 'text/plain', 'mine'), ('team_a', '*', '*', 'rejected', 403, 'text/plain', 'mine')");
+	for my $provider (qw(twilio generic signalhouse))
+	{
+		my ($wrong) = ingest($node, { path => endpoint(provider => $provider, scheme => 'hmac_sha256', secret => 'secret'), body => '{}',
+				headers => { 'x-signature' => '0' x 64 } });
+		is(join('|', map { $wrong->{$_} // 'none' } qw(http_status content_type body receipt_id)),
+			join('|', map { $row->{$_} // 'none' } qw(http_status content_type body receipt_id)), "$provider: a wrong proof is told the same");
+	}
+	sql($node, "DELETE FROM outreach.answer_policies WHERE tenant_id = 'team_a'");
+	$before = totals($node);
 	($row, $clean) = writes_nothing($node, with(signed('none', path => '/w/ep_1', body => '{}'), headers => {}));
 	is_deeply(totals($node), $before, 'a refused webhook adds a row to no table');
 	is(sql_error($node, "SELECT outreach.create_endpoint('team_a', '/w/x', 'generic', NULL)"), '22023', 'no scheme is no endpoint: none must be asked for');
