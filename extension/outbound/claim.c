@@ -259,7 +259,7 @@ send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
 	if (problem != NULL)
 	{
 		problem = pstrdup(problem);
-		MemoryContextDelete(flight->context);
+		po_flight_drop(flight);
 		defer(message, po_now() + RETRY_SETUP_USECS, problem);
 		return;
 	}
@@ -277,7 +277,6 @@ send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
 	po_array_add(&delivery[3], Int32GetDatum(message->fence));
 	po_array_add_text(&delivery[4], message->account);
 	po_array_add_text(&delivery[5], message->from_phone);
-	po_flight_claimed(flight);
 }
 
 static void

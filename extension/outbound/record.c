@@ -455,11 +455,13 @@ record(void *arg)
 	(void) po_exec_rows(&finish_deliveries, &now, delivery);
 	po_write_health(&health, &set);
 	po_write_changes(&set);
+	for (int i = 0; i < batch->n; i++)
+		po_flight_recorded(batch->result[i].flight);
 }
 
 /* What cannot be recorded leaves an unknown message rather than one that is forever under way. */
 static void
-leave_unknown(const PoFlight *flight, int64 quiet, const char *provider_message_id, const char *why)
+leave_unknown(PoFlight *flight, int64 quiet, const char *provider_message_id, const char *why)
 {
 	TimestampTz due = po_now() + quiet;
 	Datum		args[7] = {
@@ -470,6 +472,7 @@ leave_unknown(const PoFlight *flight, int64 quiet, const char *provider_message_
 		CStringGetTextDatum(why)
 	};
 
+	po_flight_recorded(flight);
 	if (flight->lookup)
 		return;
 	(void) po_exec(&give_up, args, provider_message_id == NULL ? "     n " : NULL);
@@ -512,19 +515,20 @@ po_record_deliveries(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Batch		batch = {NULL, 0};
+	PoFlight  **landed;
+	int			nlanded;
 
 	po_require_sender();
-	for (PoFlight *f = po_landed_flights(); f != NULL; f = f->next)
-		batch.n++;
-	if (batch.n == 0)
+	landed = po_landed_flights(&nlanded);
+	if (nlanded == 0)
 		PG_RETURN_INT32(0);
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	po_profiles_begin();
-	batch.result = palloc0(batch.n * sizeof(Landing));
-	batch.n = 0;
-	for (PoFlight *f = po_landed_flights(); f != NULL; f = f->next)
+	batch.result = palloc0(nlanded * sizeof(Landing));
+	for (int i = 0; i < nlanded; i++)
 	{
+		PoFlight   *f = landed[i];
 		Landing	   *result = &batch.result[batch.n];
 
 		result->flight = f;

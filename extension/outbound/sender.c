@@ -6,6 +6,11 @@
  * with its answer, and is done when that is recorded.  None of it survives the
  * process, and none needs to: the rows say what was claimed, and by whom.
  *
+ * What a transaction does to flights is done at its commit and undone at its
+ * abort, as with its rows, and so for a subtransaction: a flight that was claimed
+ * in one that aborts is dropped, and never departs; one whose answer was recorded
+ * there stays landed.
+ *
  * Who claims is named by a random number, and holds a session lock of that name
  * for as long as the process lives.  It is no advisory lock, which functions
  * that timers call could release.
@@ -32,9 +37,12 @@
 
 static int64 owner = 0;			/* 0: not started */
 static int	most_sends;			/* for which there are descriptors */
-static PoFlight *claimed;		/* to depart when the transaction has committed */
-static PoFlight *flying;		/* departed; their answers name them */
-static PoFlight *landed;
+static int	nflights;			/* in all lists */
+static dlist_head claimed = DLIST_STATIC_INIT(claimed); /* by the transaction that is open */
+static dlist_head ready = DLIST_STATIC_INIT(ready); /* that has committed: to depart */
+static dlist_head flying = DLIST_STATIC_INIT(flying);	/* departed; their answers name them */
+static dlist_head landed = DLIST_STATIC_INIT(landed);
+static dlist_head recorded = DLIST_STATIC_INIT(recorded);	/* by the transaction that is open */
 
 static void
 set_owner_tag(LOCKTAG *tag, int64 who)
@@ -75,6 +83,77 @@ release_owner(int code, Datum arg)
 	LockReleaseAll(DEFAULT_LOCKMETHOD, true);
 }
 
+static PoFlight *
+pop(dlist_head *list)
+{
+	return dlist_container(PoFlight, node, dlist_pop_head_node(list));
+}
+
+static void
+free_flight(PoFlight *flight)
+{
+	if (flight->answer != NULL)
+		po_http_free(flight->answer);
+	MemoryContextDelete(flight->context);
+	nflights--;
+}
+
+/* Nothing here raises: the transaction has ended. */
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	bool		committed = event == XACT_EVENT_COMMIT;
+
+	if (!committed && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	while (!dlist_is_empty(&claimed))
+	{
+		PoFlight   *flight = pop(&claimed);
+
+		if (committed)
+			dlist_push_tail(&ready, &flight->node);
+		else
+			free_flight(flight);
+	}
+	while (!dlist_is_empty(&recorded))
+	{
+		PoFlight   *flight = pop(&recorded);
+
+		if (committed)
+			free_flight(flight);
+		else
+			dlist_push_tail(&landed, &flight->node);
+	}
+}
+
+static void
+end_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	dlist_head *const list[] = {&claimed, &recorded};
+	dlist_mutable_iter iter;
+
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	for (int i = 0; i < lengthof(list); i++)
+		dlist_foreach_modify(iter, list[i])
+		{
+			PoFlight   *flight = dlist_container(PoFlight, node, iter.cur);
+
+			if (flight->level != mine)
+				continue;
+			if (event == SUBXACT_EVENT_COMMIT_SUB)
+			{
+				flight->level = parent;
+				continue;
+			}
+			dlist_delete(&flight->node);
+			if (list[i] == &claimed)
+				free_flight(flight);
+			else
+				dlist_push_tail(&landed, &flight->node);
+		}
+}
+
 /*
  * po_sender_start makes this process one that may claim.  Needs a transaction.
  */
@@ -94,6 +173,8 @@ po_sender_start(void)
 		set_owner_tag(&tag, who);
 	} while (who == 0 || LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL);
 	before_shmem_exit(release_owner, (Datum) 0);
+	RegisterXactCallback(end_transaction, NULL);
+	RegisterSubXactCallback(end_subtransaction, NULL);
 	find_descriptors();
 	if (!po_http_start(po_setting_allow_private_addresses))
 		ereport(ERROR,
@@ -103,13 +184,12 @@ po_sender_start(void)
 }
 
 /*
- * po_require_sender raises an error unless this process may claim, and nothing
- * but the transaction can undo what it does: flights are no part of that.
+ * po_require_sender raises an error unless this process may claim.
  */
 void
 po_require_sender(void)
 {
-	if (owner == 0 || GetCurrentTransactionNestLevel() > 1)
+	if (owner == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("only a background worker sends messages"),
@@ -141,8 +221,9 @@ po_owner_is_dead(int64 who)
 }
 
 /*
- * po_flight_begin makes an empty flight; what belongs to it is palloc'd in its
- * context.
+ * po_flight_begin makes an empty flight, which departs once the transaction has
+ * committed; what belongs to it is palloc'd in its context.  Whoever began it
+ * fills it in, drops it or raises.
  */
 PoFlight *
 po_flight_begin(const PoAccount *account)
@@ -152,6 +233,9 @@ po_flight_begin(const PoAccount *account)
 	PoFlight   *flight = MemoryContextAllocZero(context, sizeof(PoFlight));
 
 	flight->context = context;
+	flight->level = GetCurrentSubTransactionId();
+	dlist_push_tail(&claimed, &flight->node);
+	nflights++;
 	flight->tenant_id = MemoryContextStrdup(context, account->tenant_id);
 	flight->account = MemoryContextStrdup(context, account->account);
 	flight->host = MemoryContextStrdup(context, account->origin);
@@ -159,24 +243,42 @@ po_flight_begin(const PoAccount *account)
 }
 
 /*
- * po_flight_claimed hands over a flight whose row this transaction has claimed.
+ * po_flight_drop takes back a flight that this transaction has begun, and frees it.
  */
 void
-po_flight_claimed(PoFlight *flight)
+po_flight_drop(PoFlight *flight)
 {
-	flight->next = claimed;
-	claimed = flight;
+	dlist_delete(&flight->node);
+	free_flight(flight);
+}
+
+/*
+ * po_flight_recorded notes that this transaction has recorded a landed flight,
+ * which is freed when it commits.
+ */
+void
+po_flight_recorded(PoFlight *flight)
+{
+	dlist_delete(&flight->node);
+	flight->level = GetCurrentSubTransactionId();
+	dlist_push_tail(&recorded, &flight->node);
 }
 
 static int
 count(const char *tenant_id, const char *account, const char *host)
 {
+	dlist_head *const list[] = {&claimed, &ready, &flying};
+	dlist_iter	iter;
 	int			n = 0;
 
-	for (int list = 0; list < 2; list++)
-		for (PoFlight *f = list == 0 ? claimed : flying; f != NULL; f = f->next)
+	for (int i = 0; i < lengthof(list); i++)
+		dlist_foreach(iter, list[i])
+		{
+			const PoFlight *f = dlist_container(PoFlight, node, iter.cur);
+
 			n += host != NULL ? strcmp(f->host, host) == 0
 				: strcmp(f->account, account) == 0 && strcmp(f->tenant_id, tenant_id) == 0;
+		}
 	return n;
 }
 
@@ -213,15 +315,7 @@ po_sender_room(void)
 int
 po_sender_busy(void)
 {
-	int			n = 0;
-
-	for (PoFlight *f = claimed; f != NULL; f = f->next)
-		n++;
-	for (PoFlight *f = flying; f != NULL; f = f->next)
-		n++;
-	for (PoFlight *f = landed; f != NULL; f = f->next)
-		n++;
-	return n;
+	return nflights;
 }
 
 /* Whether it is too late for a request: what its claim has seen no longer holds. */
@@ -236,32 +330,23 @@ is_late(const PoFlight *flight)
 }
 
 /*
- * po_sender_depart sends what was claimed, the transaction having committed; keep
- * sends nothing: the process is to end, and may not have waited for the commit
- * to be safe.
+ * po_sender_depart sends what committed transactions have claimed; keep sends
+ * nothing: the process is to end, and may not have waited for the commit to be
+ * safe.
  */
 void
 po_sender_depart(bool keep)
 {
 	Assert(!IsTransactionState());
 	po_http_allow_private(po_setting_allow_private_addresses);
-	while (claimed != NULL)
+	while (!dlist_is_empty(&ready))
 	{
-		PoFlight   *flight = claimed;
+		PoFlight   *flight = pop(&ready);
 
-		claimed = flight->next;
 		flight->call.tag = flight;
-		if (!keep && !is_late(flight) && po_http_add(&flight->call))
-		{
-			flight->next = flying;
-			flying = flight;
-		}
-		else
-		{
-			/* Without an answer: surely not sent. */
-			flight->next = landed;
-			landed = flight;
-		}
+		/* Without an answer: surely not sent. */
+		dlist_push_tail(!keep && !is_late(flight) && po_http_add(&flight->call) ? &flying : &landed,
+						&flight->node);
 	}
 }
 
@@ -280,47 +365,26 @@ po_sender_collect(void)
 	while ((answer = po_http_next()) != NULL)
 	{
 		PoFlight   *flight = answer->tag;
-		PoFlight  **link = &flying;
 
-		while (*link != flight)
-			link = &(*link)->next;
-		*link = flight->next;
 		flight->answer = answer;
-		flight->next = landed;
-		landed = flight;
+		dlist_delete(&flight->node);
+		dlist_push_tail(&landed, &flight->node);
 	}
-	return landed != NULL;
+	return !dlist_is_empty(&landed);
 }
 
 /*
- * po_landed_flights returns those that are to be recorded; they stay where they
- * are until po_flights_done().
+ * po_landed_flights returns those that are to be recorded, palloc'd; they stay
+ * landed until po_flight_recorded().
  */
-PoFlight *
-po_landed_flights(void)
+PoFlight **
+po_landed_flights(int *n)
 {
-	return landed;
-}
+	PoFlight  **flight = palloc(Max(nflights, 1) * sizeof(PoFlight *));
+	dlist_iter	iter;
 
-/*
- * po_flights_done frees the flight and those behind it in the list of the
- * landed, the transaction that recorded them having committed.
- */
-void
-po_flights_done(PoFlight *flight)
-{
-	PoFlight  **link = &landed;
-
-	while (*link != NULL && *link != flight)
-		link = &(*link)->next;
-	*link = NULL;
-	while (flight != NULL)
-	{
-		PoFlight   *next = flight->next;
-
-		if (flight->answer != NULL)
-			po_http_free(flight->answer);
-		MemoryContextDelete(flight->context);
-		flight = next;
-	}
+	*n = 0;
+	dlist_foreach(iter, &landed)
+		flight[(*n)++] = dlist_container(PoFlight, node, iter.cur);
+	return flight;
 }

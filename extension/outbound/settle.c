@@ -211,12 +211,11 @@ look_up(PoMessage *message, const PoAccount *account, const char *body)
 	MemoryContextSwitchTo(old);
 	if (problem != NULL)
 	{
-		MemoryContextDelete(flight->context);
+		po_flight_drop(flight);
 		return false;
 	}
 	/* Should the answer never be recorded, it is asked again then. */
 	message->due_at = po_now() + account->profile->timeout_ms * INT64CONST(1000) + 5 * USECS_PER_SEC;
-	po_flight_claimed(flight);
 	return true;
 }
 

@@ -5,8 +5,9 @@
  * It connects as outreach_worker and has no rights but to call the engine's
  * functions.  One loop, one wait: a bounded batch of each activity in a
  * transaction of its own, then sleep until the next is due or somebody commits
- * something earlier.  An error of an item is the activity's business; anything
- * else ends the process, and the launcher starts another after a pause.
+ * something earlier.  An error of an item is the activity's business, and so is any
+ * error of sending, for requests are under way; anything else ends the process, and
+ * the launcher starts another after a pause.
  */
 #include "postgres.h"
 
@@ -45,7 +46,7 @@
 #define LINGER_MS		5000	/* stay that long with nothing to do */
 #define TURN_MS			2000	/* leave after that where others wait */
 #define BUSY_WAIT_MS	20		/* what is due is held by somebody else */
-#define RECORD_TRIES	5
+#define FAILED_PAUSE	USECS_PER_SEC	/* after an activity of sending failed */
 #define DRAIN_MS		10000	/* for answers that are under way, when it is to end */
 #define LONGEST_WAIT_MS	1000	/* so that a jump of the clock hurts no longer */
 
@@ -243,9 +244,8 @@ do_payloads(TimestampTz since)
 	return n;
 }
 
-/* Takes over from dead workers, and finds out what became of messages. */
 static int
-do_settle(void)
+settle(TimestampTz since)
 {
 	int			n;
 
@@ -254,13 +254,11 @@ do_settle(void)
 	(void) po_exec(&settle_messages, NULL, NULL);
 	n = po_column_int(0, 1);
 	finish();
-	po_sender_depart(ShutdownRequestPending);
 	return n;
 }
 
-/* Claims messages; their requests leave when that has committed. */
 static int
-do_claims(TimestampTz since)
+claim(TimestampTz since)
 {
 	Datum		args[1] = {TimestampTzGetDatum(since)};
 	int			n;
@@ -270,31 +268,40 @@ do_claims(TimestampTz since)
 	(void) po_exec(&claim_messages, args, NULL);
 	n = po_column_int(0, 1);
 	finish();
-	po_sender_depart(ShutdownRequestPending);
+	return n;
+}
+
+static int
+record(TimestampTz since)
+{
+	int			n;
+
+	begin("recording deliveries");
+	(void) po_exec(&record_deliveries, NULL, NULL);
+	n = po_column_int(0, 1);
+	finish();
 	return n;
 }
 
 /*
- * One try to record the answers that are there; -1 when it lost against another
- * transaction and is to be tried again.
+ * Does an activity in a transaction of its own; -1 when that failed.  Nothing of it
+ * is left then, flights included, and those under way are not given up for it.
  */
 static int
-try_records(bool last)
+try_sending(int (*activity) (TimestampTz), TimestampTz since)
 {
 	volatile int n = -1;
 
 	PG_TRY();
 	{
-		begin("recording deliveries");
-		(void) po_exec(&record_deliveries, NULL, NULL);
-		n = po_column_int(0, 1);
-		finish();
+		n = activity(since);
 	}
 	PG_CATCH();
 	{
-		if (last || ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_TRANSACTION_ROLLBACK)
+		if (ShutdownRequestPending)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(TopMemoryContext);
+		EmitErrorReport();
 		FlushErrorState();
 		AbortCurrentTransaction();
 	}
@@ -303,23 +310,55 @@ try_records(bool last)
 }
 
 /*
- * Records the answers that are there; without any it costs nothing.  What is not
- * recorded would be unknown for ever.
+ * Takes over from dead workers, and finds out what became of messages; look-ups
+ * leave when that has committed.
+ */
+static int
+do_settle(void)
+{
+	static TimestampTz failed = DT_NOBEGIN;
+	int			n = 0;
+
+	if (labs(GetCurrentTimestamp() - failed) > FAILED_PAUSE)
+		n = try_sending(settle, DT_NOBEGIN);
+	if (n < 0)
+		failed = GetCurrentTimestamp();
+	po_sender_depart(ShutdownRequestPending);
+	return Max(n, 0);
+}
+
+/* Claims messages; their requests leave when that has committed. */
+static int
+do_claims(TimestampTz since)
+{
+	static TimestampTz failed = DT_NOBEGIN;
+	int			n = 0;
+
+	if (labs(GetCurrentTimestamp() - failed) > FAILED_PAUSE)
+		n = try_sending(claim, since);
+	if (n < 0)
+		failed = GetCurrentTimestamp();
+	po_sender_depart(ShutdownRequestPending);
+	return Max(n, 0);
+}
+
+/*
+ * Records the answers that are there; without any it costs nothing.  What cannot
+ * be recorded stays landed.
  */
 static int
 do_records(void)
 {
-	PoFlight   *landed;
-	int			n = -1;
+	static TimestampTz failed = DT_NOBEGIN;
+	int			n;
 
-	if (!po_sender_collect())
+	if (!po_sender_collect() || labs(GetCurrentTimestamp() - failed) <= FAILED_PAUSE)
 		return 0;
-	landed = po_landed_flights();
-	for (int tries = 1; n < 0; tries++)
-		n = try_records(tries == RECORD_TRIES);
-	po_shared_count(my_slot, 0, 0, n, NULL, 0);
-	po_flights_done(landed);
-	return n;
+	n = try_sending(record, DT_NOBEGIN);
+	if (n < 0)
+		failed = GetCurrentTimestamp();
+	po_shared_count(my_slot, 0, 0, Max(n, 0), NULL, 0);
+	return Max(n, 0);
 }
 
 static TimestampTz

@@ -16,6 +16,9 @@
 #ifndef KILLS
 #define KILLS		2		/* kill -9 of a worker, or of all with the postmaster */
 #endif
+#ifndef ABORTS
+#define ABORTS	1		/* claims that fail */
+#endif
 #define W			2
 
 /* The SQL enum, without review; spin numbers an mtype from its end. */
@@ -61,7 +64,7 @@ bool restarted;				/* we count from a later request than the accepted one */
 
 /* The people. */
 bool opted_out, stopped, calm;
-byte kills, acts;
+byte kills, acts, aborts;
 
 #define SETTLED		(status >= uncertain && wire == 0)
 #define FINAL(s)	(s >= sent)
@@ -393,6 +396,16 @@ end:
 	:: atomic { pc[w] == claiming && (saw_opt_out[w] || saw_stop[w]) ->
 		refuse_claim(w);
 		forget(w) }
+	/* an error in T1, and the process lives on: nothing is claimed, nothing may leave */
+	:: atomic { pc[w] == claiming && aborts < ABORTS ->
+		aborts++;
+		printf("worker %d: its claim aborts\n", w);
+#ifdef ABORT_KEEPS
+		under[w] = fence + 1;
+		pc[w] = claimed }
+#else
+		forget(w) }
+#endif
 
 	/* the request: it may have been stalled for long */
 	:: atomic { pc[w] == claimed ->
