@@ -10,6 +10,13 @@
 
 #define PO_CLAIM_PRIORITIES 3
 
+/* A tenant of due messages, that there is. */
+typedef struct PoClaimTenant
+{
+	const char *tenant_id;
+	bool		locked;			/* against stops; false: somebody else has it */
+} PoClaimTenant;
+
 /* A due message, as it was found. */
 typedef struct PoCandidate
 {
@@ -21,7 +28,8 @@ typedef struct PoCandidate
 	const char *channel;
 	const char *subject;
 	const char *body;
-	bool		locked;			/* its lead, and its phone, if it goes to one */
+	bool		locked;			/* its lead, its phone, if it goes to one, and all against stops */
+	const PoClaimTenant *tenant;	/* NULL: gone */
 	const PoAccount *account;
 	const char *stop;			/* what holds it, or NULL */
 	PoGuardResult result;
@@ -32,6 +40,8 @@ typedef struct PoStop
 	const char *tenant_id;
 	const char *scope;
 	const char *id;
+	bool		looked;			/* whether it can be locked */
+	bool		locked;
 } PoStop;
 
 /* Requests under way of an account, or to a host. */
@@ -46,6 +56,8 @@ typedef struct PoClaim
 {
 	PoCandidate  *candidate;
 	int			n;
+	PoClaimTenant *tenant;
+	int			ntenants;
 	PoStop	   *stop;
 	int			nstops;
 	PoUsage	   *usage;

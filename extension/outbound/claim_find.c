@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/args.h"
+#include "core/arming.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/settings.h"
@@ -66,10 +67,10 @@ static PoPlan cancel_orphans = {
 	" END::outreach.message_status, last_error = 'the lead is gone' FROM"
 	" (SELECT o.tenant_id, o.message_id FROM outreach.outbound_messages o"
 	" WHERE o.due_at >= $1 AND o.due_at <= $2 AND o.due_at < 'infinity' AND o.status < 'sending'"
-	" ORDER BY o.due_at LIMIT $3) d"
-	" WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id"
 	" AND NOT EXISTS (SELECT FROM outreach.leads l"
-	" WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id)",
+	" WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
+	" ORDER BY o.due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) d"
+	" WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id",
 	.nargs = 3,
 	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
@@ -175,7 +176,7 @@ po_find_due(PoClaim *claim, TimestampTz since, int room)
 		n = po_exec(&select_due, args, NULL);
 		backlog = n == room;
 		add_candidates(claim, n);
-		if (n == 0)
+		if (n == 0 && po_arming_problem() == NULL)
 			(void) po_exec(&cancel_orphans, args, NULL);
 		return;
 	}

@@ -64,6 +64,7 @@ bool restarted;				/* we count from a later request than the accepted one */
 
 /* The people. */
 bool opted_out, stopped, calm;
+bool stopping, resuming;	/* its transaction is open and has its locks */
 byte kills, acts, aborts;
 
 #define SETTLED		(status >= uncertain && wire == 0)
@@ -78,13 +79,18 @@ byte kills, acts, aborts;
 #endif
 #ifdef STOP_UNLOCKED
 #define STOPS_FREE	true
+#define STOPPING_FREE	true
 #else
 #define STOPS_FREE	ROW_FREE
+#define STOPPING_FREE	!stopping			/* a claim leaves what a stop under way has locked */
 #endif
+/* The row of a stop: shared by claims that hold something under it, deleted by a resumption. */
 #ifdef RESUME_UNLOCKED
 #define RESUME_FREE	true
+#define STOP_ROW_FREE	true
 #else
-#define RESUME_FREE	ROW_FREE
+#define RESUME_FREE	(!(pc[0] == claiming && saw_stop[0]) && !(pc[1] == claiming && saw_stop[1]))
+#define STOP_ROW_FREE	(!stopped || !resuming)
 #endif
 
 /* Settle: every request that was given up is decided. */
@@ -369,7 +375,7 @@ proctype worker(byte w)
 end:
 	do
 	/* T1 */
-	:: atomic { pc[w] == idle && CLAIMABLE && ROW_FREE ->
+	:: atomic { pc[w] == idle && CLAIMABLE && ROW_FREE && STOPPING_FREE && STOP_ROW_FREE ->
 #ifdef CONSENT_AT_ENQUEUE
 		saw_opt_out[w] = false;
 #else
@@ -583,8 +589,11 @@ end:
 
 proctype stop()
 {
-	atomic { STOPS_FREE -> stopped = true; printf("\tstop\n") };
-	atomic { RESUME_FREE -> stopped = false; held = false; flush(); printf("\tresume\n") }
+	atomic { STOPS_FREE -> stopping = true; printf("\tstop_sending\n") };
+	atomic { stopping = false; stopped = true; printf("\tstop\n") };
+	/* the row goes, then what it holds is released */
+	atomic { RESUME_FREE -> resuming = true; printf("\tresume_sending\n") };
+	atomic { !held || ROW_FREE -> resuming = false; stopped = false; held = false; flush(); printf("\tresume\n") }
 }
 
 /* resolve_message(): what the person says is true when it is taken. */

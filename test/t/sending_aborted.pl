@@ -68,7 +68,7 @@ sub while_failing
 }
 
 is(wait_settled($node, ask()), 'sent', 'a message is sent');
-my $pid = worker($node, 'postgres');
+my $pid;
 
 for my $point (qw(delivery message commit))
 {
@@ -76,6 +76,7 @@ for my $point (qw(delivery message commit))
 	$provider->config(rules => [ { fault => 'slow:1000', body => 'under way', times => 1 } ]);
 	my $under_way = ask(body => 'under way');
 	wait_until(sub { message($node, $under_way)->{status} eq 'sending' }, 'a request to be under way');
+	$pid = worker($node, 'postgres');
 	my @ids = @{ while_failing($point, sub { [ map { ask() } 1 .. 3 ] }) };
 	is(message($node, $_)->{status}, 'pending', "$point: the claim failed") for @ids;
 	is(sql($node, "SELECT count(*) FROM outreach.message_deliveries WHERE message_id = '$ids[0]'"), 0, 'nothing of it is left');
@@ -99,6 +100,7 @@ for my $point (qw(delivery message commit))
 	my $asked = grep { $_->{method} eq 'GET' } $provider->requests;
 	my $id = while_failing('look-up', sub { ask(body => 'asked for', from_phone => '+12125550102') });
 	is(message($node, $id)->{status}, 'unknown', 'settling fails');
+	$pid = worker($node, 'postgres');
 	is(scalar(grep { $_->{method} eq 'GET' } $provider->requests), $asked, 'no look-up has left');
 	sql($node, 'TRUNCATE public.armed');
 	quiet($node);
@@ -110,6 +112,7 @@ for my $point (qw(delivery message commit))
 {
 	my $id = while_failing('record', sub { ask() });
 	is(message($node, $id)->{status}, 'sending', 'the commit of an answer fails: it stays landed');
+	$pid = worker($node, 'postgres');
 	sql($node, 'TRUNCATE public.armed');
 	is(wait_settled($node, $id), 'sent', 'and is recorded');
 	is(accepted($id), 1, 'accepted once');
