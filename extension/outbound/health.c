@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/key_probe.h"
 #include "core/spi_plan.h"
 #include "outbound/health.h"
 #include "utils/builtins.h"
@@ -229,17 +230,23 @@ po_note_report(PoHealth *health, const PoAccount *account, const PoMessage *mess
 		note->stop_account = verdict->meaning;
 }
 
-/* Nothing more is sent from there until resume_sending(); the tenant is told. */
+/*
+ * Nothing more is sent from there until resume_sending(); the tenant is told.  Where
+ * somebody is just stopping or resuming it, that is not waited for: what is wrong
+ * with it shows again with the next message.
+ */
 static void
 stop(PoChangeSet *set, const char *tenant_id, const char *scope, const char *id, const char *reason)
 {
+	const char *const key[3] = {tenant_id, scope, id};
 	Datum		args[5] = {
 		CStringGetTextDatum(tenant_id), CStringGetTextDatum(scope), CStringGetTextDatum(id),
 		CStringGetTextDatum(reason), TimestampTzGetDatum(po_now())
 	};
 	PoObject   *object;
 
-	if (po_exec(&insert_stop, args, NULL) == 0)
+	if (po_probe_key("sending_stops_pkey", key, 3) != PO_KEY_FREE ||
+		po_exec(&insert_stop, args, NULL) == 0)
 		return;
 	object = po_object_begin();
 	po_object_string(object, "scope", scope);

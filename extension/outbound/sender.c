@@ -24,6 +24,7 @@
 #include "core/compat.h"
 #include "core/settings.h"
 #include "miscadmin.h"
+#include "outbound/http_transfer.h"
 #include "outbound/sender.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
@@ -34,6 +35,9 @@
 
 #define PO_MOST_SENDS 10000		/* of outreach.max_sends */
 #define OTHER_DESCRIPTORS 100
+#define FIRST_PAUSE_MS 20		/* of an answer that cannot be recorded */
+#define LONGEST_PAUSE_MS 1000
+#define DRIVE_EVERY_MS 2
 
 static int64 owner = 0;			/* 0: not started */
 static int	most_sends;			/* for which there are descriptors */
@@ -41,7 +45,8 @@ static int	nflights;			/* in all lists */
 static dlist_head claimed = DLIST_STATIC_INIT(claimed); /* by the transaction that is open */
 static dlist_head ready = DLIST_STATIC_INIT(ready); /* that has committed: to depart */
 static dlist_head flying = DLIST_STATIC_INIT(flying);	/* departed; their answers name them */
-static dlist_head landed = DLIST_STATIC_INIT(landed);
+static dlist_head landed = DLIST_STATIC_INIT(landed);	/* to be recorded now, */
+static dlist_head waiting = DLIST_STATIC_INIT(waiting); /* and in a while */
 static dlist_head recorded = DLIST_STATIC_INIT(recorded);	/* by the transaction that is open */
 
 static void
@@ -264,6 +269,19 @@ po_flight_recorded(PoFlight *flight)
 	dlist_push_tail(&recorded, &flight->node);
 }
 
+/*
+ * po_flight_waits puts off a landed flight whose answer cannot be recorded now; it
+ * stays what it is, and is tried again soon, at longer and longer intervals.
+ */
+void
+po_flight_waits(PoFlight *flight)
+{
+	dlist_delete(&flight->node);
+	flight->pause_ms = Min(Max(2 * flight->pause_ms, FIRST_PAUSE_MS), LONGEST_PAUSE_MS);
+	flight->try_at = po_monotonic_ms() + flight->pause_ms;
+	dlist_push_tail(&waiting, &flight->node);
+}
+
 static int
 count(const char *tenant_id, const char *account, const char *host)
 {
@@ -358,10 +376,20 @@ bool
 po_sender_collect(void)
 {
 	PoHttpAnswer *answer;
+	dlist_mutable_iter iter;
 
 	if (owner == 0)
 		return false;
 	po_http_drive();
+	dlist_foreach_modify(iter, &waiting)
+	{
+		PoFlight   *flight = dlist_container(PoFlight, node, iter.cur);
+
+		if (flight->try_at > po_monotonic_ms())
+			continue;
+		dlist_delete(&flight->node);
+		dlist_push_tail(&landed, &flight->node);
+	}
 	while ((answer = po_http_next()) != NULL)
 	{
 		PoFlight   *flight = answer->tag;
@@ -374,8 +402,65 @@ po_sender_collect(void)
 }
 
 /*
+ * po_sender_postpone puts off all that has landed: recording it failed as a whole.
+ */
+void
+po_sender_postpone(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &landed)
+		po_flight_waits(dlist_container(PoFlight, node, iter.cur));
+}
+
+/*
+ * po_sender_drive lets libcurl do what it can without waiting, so that long work
+ * does not keep providers waiting: to be called between its parts, at any time and
+ * as often as one likes.  It raises nothing, and answers are taken later.
+ */
+void
+po_sender_drive(void)
+{
+	static int64 next = 0;
+
+	if (dlist_is_empty(&flying) || po_monotonic_ms() < next)
+		return;
+	po_http_drive();
+	next = po_monotonic_ms() + DRIVE_EVERY_MS;
+}
+
+/*
+ * po_sender_timeout_ms tells in how many milliseconds po_sender_collect() has
+ * something to do, if no socket has before; -1: never.
+ */
+long
+po_sender_timeout_ms(void)
+{
+	int64		at = PG_INT64_MAX;
+	long		timeout = po_http_timeout_ms();
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &waiting)
+		at = Min(at, dlist_container(PoFlight, node, iter.cur)->try_at);
+	if (at == PG_INT64_MAX)
+		return timeout;
+	at = Max(at - po_monotonic_ms(), 0);
+	return timeout < 0 ? at : Min(timeout, at);
+}
+
+/*
+ * po_sender_holds tells whether there are answers that others keep from being
+ * recorded, and nothing else is under way.
+ */
+bool
+po_sender_holds(void)
+{
+	return !dlist_is_empty(&waiting) && dlist_is_empty(&flying) && dlist_is_empty(&ready);
+}
+
+/*
  * po_landed_flights returns those that are to be recorded, palloc'd; they stay
- * landed until po_flight_recorded().
+ * landed until po_flight_recorded() or po_flight_waits().
  */
 PoFlight **
 po_landed_flights(int *n)

@@ -35,6 +35,8 @@ typedef struct PoFlight
 	bool		lookup;			/* asks, sends nothing */
 	PoHttpCall	call;
 	PoHttpAnswer *answer;		/* once it has landed */
+	int			pause_ms;		/* since its answer could not be recorded; 0: never tried */
+	int64		try_at;			/* again, by the monotonic clock in milliseconds */
 } PoFlight;
 
 extern void po_sender_start(void);
@@ -45,6 +47,7 @@ extern bool po_owner_is_dead(int64 owner);
 extern PoFlight *po_flight_begin(const PoAccount *account);
 extern void po_flight_drop(PoFlight *flight);
 extern void po_flight_recorded(PoFlight *flight);
+extern void po_flight_waits(PoFlight *flight);
 extern int	po_flights_of_account(const char *tenant_id, const char *account);
 extern int	po_flights_to_host(const char *host);
 extern int	po_sender_room(void);
@@ -52,6 +55,10 @@ extern PoFlight **po_landed_flights(int *n);
 
 extern void po_sender_depart(bool keep);
 extern bool po_sender_collect(void);
+extern void po_sender_postpone(void);
+extern void po_sender_drive(void);
+extern long po_sender_timeout_ms(void);
 extern int	po_sender_busy(void);
+extern bool po_sender_holds(void);
 
 #endif

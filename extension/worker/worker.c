@@ -25,6 +25,7 @@
 #include "outbound/claim.h"
 #include "outbound/http.h"
 #include "outbound/sender.h"
+#include "outbound/settle.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -316,7 +317,7 @@ try_sending(int (*activity) (TimestampTz), TimestampTz since)
 static int
 do_settle(void)
 {
-	static TimestampTz failed = DT_NOBEGIN;
+	static TimestampTz failed = 0;
 	int			n = 0;
 
 	if (labs(GetCurrentTimestamp() - failed) > FAILED_PAUSE)
@@ -331,7 +332,7 @@ do_settle(void)
 static int
 do_claims(TimestampTz since)
 {
-	static TimestampTz failed = DT_NOBEGIN;
+	static TimestampTz failed = 0;
 	int			n = 0;
 
 	if (labs(GetCurrentTimestamp() - failed) > FAILED_PAUSE)
@@ -349,14 +350,13 @@ do_claims(TimestampTz since)
 static int
 do_records(void)
 {
-	static TimestampTz failed = DT_NOBEGIN;
 	int			n;
 
-	if (!po_sender_collect() || labs(GetCurrentTimestamp() - failed) <= FAILED_PAUSE)
+	if (!po_sender_collect())
 		return 0;
 	n = try_sending(record, DT_NOBEGIN);
 	if (n < 0)
-		failed = GetCurrentTimestamp();
+		po_sender_postpone();
 	po_shared_count(my_slot, 0, 0, Max(n, 0), NULL, 0);
 	return Max(n, 0);
 }
@@ -402,7 +402,7 @@ wait(long wait_ms)
 
 	while (po_sender_busy() > 0 && wait_ms > 0 && (rc & WL_LATCH_SET) == 0)
 	{
-		long		timeout = po_http_timeout_ms();
+		long		timeout = po_sender_timeout_ms();
 
 		rc = WaitLatchOrSocket(MyLatch, events | WL_SOCKET_READABLE, po_http_fd(),
 							   timeout < 0 ? wait_ms : Min(wait_ms, timeout), PG_WAIT_EXTENSION);
@@ -485,7 +485,7 @@ work(void)
 
 			if (published || next.due <= now)
 				done += do_timers(known) + do_payloads(known);
-			if (next.settle_due <= now || (first && next.settle_due != DT_NOEND))
+			if (next.settle_due <= now || po_settle_waits() || (first && next.settle_due != DT_NOEND))
 				done += do_settle();
 			if (may_claim && (published || next.claim_due <= now))
 				done += do_claims(known);
@@ -505,7 +505,8 @@ work(void)
 		/* The clock may have been set back. */
 		began = Min(began, now);
 		idle_since = done > 0 ? now : Min(idle_since, now);
-		leaving = !next.armed || (po_shared_others_wait() &&
+		/* Answers that somebody keeps from being recorded cannot be left to another. */
+		leaving = !next.armed || (po_shared_others_wait() && !po_sender_holds() &&
 								  (due > now || now > began + TURN_MS * (int64) 1000));
 		if (po_sender_busy() == 0)
 		{
