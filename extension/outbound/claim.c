@@ -420,14 +420,12 @@ po_claim_messages(PG_FUNCTION_ARGS)
 	int			moved = 0;
 
 	po_require_sender();
-	po_claim_begins(room);
 	if (room == 0)
 		PG_RETURN_INT32(0);
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	po_profiles_begin();
 	claim.candidate = palloc(PO_CLAIM_PRIORITIES * room * sizeof(PoCandidate));
-	claim.usage = palloc(2 * PO_CLAIM_PRIORITIES * room * sizeof(PoUsage));
 	po_find_due(&claim, since, room);
 	if (claim.n == 0 || !lock_stops(&claim))
 	{

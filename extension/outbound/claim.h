@@ -44,14 +44,6 @@ typedef struct PoStop
 	bool		locked;
 } PoStop;
 
-/* Requests under way of an account, or to a host. */
-typedef struct PoUsage
-{
-	const PoAccount *account;	/* NULL: it is of the host */
-	const char *host;
-	int			n;
-} PoUsage;
-
 typedef struct PoClaim
 {
 	PoCandidate  *candidate;
@@ -60,14 +52,13 @@ typedef struct PoClaim
 	int			ntenants;
 	PoStop	   *stop;
 	int			nstops;
-	PoUsage	   *usage;
-	int			nusages;
 	PoMessage  *message;
 	int			nmessages;
 } PoClaim;
 
-extern void po_claim_begins(int room);
 extern void po_find_due(PoClaim *claim, TimestampTz since, int room);
-extern bool po_sends_wait(void);
+extern TimestampTz po_claim_since(TimestampTz since);
+extern TimestampTz po_claim_due(TimestampTz due);
+extern bool po_room_has_come(void);
 
 #endif

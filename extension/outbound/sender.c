@@ -25,6 +25,7 @@
 #include "core/settings.h"
 #include "miscadmin.h"
 #include "outbound/http_transfer.h"
+#include "outbound/load.h"
 #include "outbound/sender.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
@@ -42,6 +43,7 @@
 static int64 owner = 0;			/* 0: not started */
 static int	most_sends;			/* for which there are descriptors */
 static int	nflights;			/* in all lists */
+static uint64 ndone;			/* that were in them */
 static dlist_head claimed = DLIST_STATIC_INIT(claimed); /* by the transaction that is open */
 static dlist_head ready = DLIST_STATIC_INIT(ready); /* that has committed: to depart */
 static dlist_head flying = DLIST_STATIC_INIT(flying);	/* departed; their answers name them */
@@ -99,8 +101,10 @@ free_flight(PoFlight *flight)
 {
 	if (flight->answer != NULL)
 		po_http_free(flight->answer);
+	po_load_change(flight->tenant_id, flight->account, flight->host, -1);
 	MemoryContextDelete(flight->context);
 	nflights--;
+	ndone++;
 }
 
 /* Nothing here raises: the transaction has ended. */
@@ -178,6 +182,7 @@ po_sender_start(void)
 		set_owner_tag(&tag, who);
 	} while (who == 0 || LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL);
 	before_shmem_exit(release_owner, (Datum) 0);
+	po_load_start();
 	RegisterXactCallback(end_transaction, NULL);
 	RegisterSubXactCallback(end_subtransaction, NULL);
 	find_descriptors();
@@ -239,11 +244,12 @@ po_flight_begin(const PoAccount *account)
 
 	flight->context = context;
 	flight->level = GetCurrentSubTransactionId();
-	dlist_push_tail(&claimed, &flight->node);
-	nflights++;
 	flight->tenant_id = MemoryContextStrdup(context, account->tenant_id);
 	flight->account = MemoryContextStrdup(context, account->account);
 	flight->host = MemoryContextStrdup(context, account->origin);
+	po_load_change(flight->tenant_id, flight->account, flight->host, 1);
+	dlist_push_tail(&claimed, &flight->node);
+	nflights++;
 	return flight;
 }
 
@@ -282,42 +288,6 @@ po_flight_waits(PoFlight *flight)
 	dlist_push_tail(&waiting, &flight->node);
 }
 
-static int
-count(const char *tenant_id, const char *account, const char *host)
-{
-	dlist_head *const list[] = {&claimed, &ready, &flying};
-	dlist_iter	iter;
-	int			n = 0;
-
-	for (int i = 0; i < lengthof(list); i++)
-		dlist_foreach(iter, list[i])
-		{
-			const PoFlight *f = dlist_container(PoFlight, node, iter.cur);
-
-			n += host != NULL ? strcmp(f->host, host) == 0
-				: strcmp(f->account, account) == 0 && strcmp(f->tenant_id, tenant_id) == 0;
-		}
-	return n;
-}
-
-/*
- * po_flights_of_account counts what an account has under way.
- */
-int
-po_flights_of_account(const char *tenant_id, const char *account)
-{
-	return count(tenant_id, account, NULL);
-}
-
-/*
- * po_flights_to_host counts what is under way to a host.
- */
-int
-po_flights_to_host(const char *host)
-{
-	return count(NULL, NULL, host);
-}
-
 /*
  * po_sender_room tells how many more may be claimed.
  */
@@ -334,6 +304,15 @@ int
 po_sender_busy(void)
 {
 	return nflights;
+}
+
+/*
+ * po_sender_done counts flights that were: it has grown where there may be room.
+ */
+uint64
+po_sender_done(void)
+{
+	return ndone;
 }
 
 /* Whether it is too late for a request: what its claim has seen no longer holds. */

@@ -48,8 +48,6 @@ extern PoFlight *po_flight_begin(const PoAccount *account);
 extern void po_flight_drop(PoFlight *flight);
 extern void po_flight_recorded(PoFlight *flight);
 extern void po_flight_waits(PoFlight *flight);
-extern int	po_flights_of_account(const char *tenant_id, const char *account);
-extern int	po_flights_to_host(const char *host);
 extern int	po_sender_room(void);
 extern PoFlight **po_landed_flights(int *n);
 
@@ -59,6 +57,7 @@ extern void po_sender_postpone(void);
 extern void po_sender_drive(void);
 extern long po_sender_timeout_ms(void);
 extern int	po_sender_busy(void);
+extern uint64 po_sender_done(void);
 extern bool po_sender_holds(void);
 
 #endif

@@ -88,9 +88,9 @@ static PoPlan next_due = {
 	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.next_due($1), outreach.arming_problem(), s.claim_due, s.settle_due"
-	" FROM outreach.next_sends($1) s",
-	.nargs = 1,
-	.argtype = {TIMESTAMPTZOID}
+	" FROM outreach.next_sends($2) s",
+	.nargs = 2,
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 static PoPlan claim_messages = {
@@ -373,7 +373,7 @@ column_due(int column)
 static Work
 read_next_due(TimestampTz since)
 {
-	Datum		args[1] = {TimestampTzGetDatum(since)};
+	Datum		args[2] = {TimestampTzGetDatum(since), TimestampTzGetDatum(po_claim_since(since))};
 	Work		work;
 	char	   *problem;
 
@@ -383,7 +383,7 @@ read_next_due(TimestampTz since)
 	problem = po_column_text(0, 2);
 	work.armed = problem == NULL;
 	strlcpy(work.problem, problem != NULL ? problem : "", sizeof(work.problem));
-	work.claim_due = column_due(3);
+	work.claim_due = po_claim_due(column_due(3));
 	work.settle_due = column_due(4);
 	finish();
 	return work;
@@ -477,9 +477,6 @@ work(void)
 		done = do_records();
 		if (next.armed && !leaving)
 		{
-			/* Whether a slot is free again, an answer tells. */
-			bool		may_claim = done > 0 || !po_sends_wait() || po_sender_busy() == 0;
-
 			/* Of what was published meanwhile it is not known what it is. */
 			bool		published = first || known < read;
 
@@ -487,8 +484,8 @@ work(void)
 				done += do_timers(known) + do_payloads(known);
 			if (next.settle_due <= now || po_settle_waits() || (first && next.settle_due != DT_NOEND))
 				done += do_settle();
-			if (may_claim && (published || next.claim_due <= now))
-				done += do_claims(known);
+			if (published || next.claim_due <= now || po_room_has_come())
+				done += do_claims(po_claim_since(known));
 			if (first)
 				po_shared_found(my_slot, PO_DATABASE_PRESENT, NULL);
 		}
@@ -497,8 +494,6 @@ work(void)
 		read = Min(next.due, Min(next.claim_due, next.settle_due));
 		/* What is due where no work may be done is nobody's business until it may. */
 		due = next.armed ? po_shared_lower_due(my_slot, read) : DT_NOEND;
-		if (due == next.claim_due && po_sends_wait())
-			due = Min(next.due, next.settle_due);
 		pgstat_report_stat(false);
 
 		now = GetCurrentTimestamp();
