@@ -18,12 +18,12 @@ MODULE_big = pg_outreach
 
 # Each folder is a floor: it uses those above it in this list, never those below.
 CORE = api.o args.o arming.o base64.o cache.o clock.o counters.o document.o document_digest.o errors.o form.o \
-	identity.o ids.o json.o lock_wait.o rights.o seal.o secrets.o settings.o shared.o spi_plan.o subtransaction.o \
+	identity.o ids.o json.o key_probe.o lock_wait.o rights.o seal.o secrets.o settings.o shared.o spi_plan.o subtransaction.o \
 	tenant.o wakeup.o
 LEAD = change_set.o classify.o event_log.o lead_api.o lead_rows.o opt_out.o phone.o rules.o \
 	states.o text.o timer.o timer_api.o unicode.o
 OUTBOUND = answer.o claim.o claim_find.o draft.o echo.o guards.o health.o http.o http_address.o http_answer.o http_socket.o \
-	http_transfer.o message.o origin.o outbound_api.o outbox.o profile.o record.o request.o segments.o \
+	http_transfer.o load.o message.o origin.o outbound_api.o outbox.o profile.o record.o record_lock.o request.o segments.o \
 	sender.o settle.o template.o template_filter.o
 INBOUND = authenticate.o decide.o envelope.o ingest.o normalize.o process.o provider_map.o receipt.o \
 	signature.o signature_twilio.o signature_webhooks.o status.o

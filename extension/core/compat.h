@@ -36,4 +36,13 @@
 #define po_owns_database(database, role) pg_database_ownercheck(database, role)
 #endif
 
+/* 18 counts index searches. */
+#if PG_VERSION_NUM >= 180000
+#define po_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, NULL, nkeys, 0)
+#else
+#define po_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
 #endif

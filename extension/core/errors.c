@@ -26,6 +26,18 @@ static const struct
 PG_FUNCTION_INFO_V1(po_error_codes);
 
 /*
+ * po_is_busy tells, in a worker, that an item was not done because somebody holds
+ * what it needs, or because its activity had used up its time: it is to be tried
+ * again, and has not failed.
+ */
+bool
+po_is_busy(int sqlstate)
+{
+	return IsBackgroundWorker && !ShutdownRequestPending &&
+		(sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || sqlstate == ERRCODE_QUERY_CANCELED);
+}
+
+/*
  * po_is_servers_fault tells failures that would have hit any item (no memory, no
  * disk, a deadlock, a cancel, a shutdown) from those of one item.
  */
@@ -33,7 +45,7 @@ bool
 po_is_servers_fault(int sqlstate)
 {
 	/* Somebody holds what this item needs; the next one may need something else. */
-	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || po_is_busy(sqlstate))
 		return false;
 	switch (ERRCODE_TO_CATEGORY(sqlstate))
 	{

@@ -117,6 +117,7 @@ typedef struct PoLeadKey
 extern int	po_phone_keys_sort(PoPhoneKey *key, int n);
 extern void po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
+extern int	po_make_free_phones(const PoPhoneKey *key, int n);
 extern void po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n);
 extern int	po_lock_leads_but_held(PoChangeSet *set, const PoLeadKey *key, int n,

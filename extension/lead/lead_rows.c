@@ -18,6 +18,7 @@
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/ids.h"
+#include "core/key_probe.h"
 #include "core/spi_plan.h"
 #include "core/wakeup.h"
 #include "lead/change_set.h"
@@ -268,9 +269,31 @@ phone_compare(const void *a, const void *b)
 }
 
 /*
- * po_lock_free_phones does the same for those that nobody else holds; the others
- * are not in the set.  It waits for nobody but a transaction that is making the
- * row of one of them.
+ * po_make_free_phones makes rows for the phones that have none, but for those that
+ * another transaction is making: it does not wait for that.  Returns how many it
+ * made; they are the statement's result.
+ */
+int
+po_make_free_phones(const PoPhoneKey *key, int n)
+{
+	PoArray		column[2];
+
+	po_rows_init(&make_phones, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		const char *const name[2] = {key[i].tenant_id, key[i].phone};
+
+		if (po_probe_key("phones_pkey", name, 2) != PO_KEY_FREE)
+			continue;
+		po_array_add_text(&column[0], key[i].tenant_id);
+		po_array_add_text(&column[1], key[i].phone);
+	}
+	return po_exec_rows(&make_phones, NULL, column);
+}
+
+/*
+ * po_lock_free_phones does the same as po_lock_phones for those that nobody else
+ * holds or is making; the others are not in the set.  It never waits.
  */
 void
 po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
@@ -291,8 +314,7 @@ po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 		return;
 	known = set->phone;
 	nknown = set->nphones;
-	phone_key_rows(&make_phones, missing, nmissing, column);
-	po_read_phones(set, po_exec_rows(&make_phones, NULL, column));
+	po_read_phones(set, po_make_free_phones(missing, nmissing));
 	set->phone = repalloc(set->phone, Max(nknown + set->nphones, 1) * sizeof(PoPhone));
 	memcpy(set->phone + set->nphones, known, nknown * sizeof(PoPhone));
 	set->nphones += nknown;

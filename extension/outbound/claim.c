@@ -2,11 +2,14 @@
  * claim.c
  *	  Claiming due messages: what is committed before the first byte leaves.
  *
- * A claim sees kill switches and consent as they are when it commits: the table
- * of stops is locked against stop_sending(), and each phone against an opt-out.
+ * A claim sees kill switches and consent as they are when it commits.  It shares a
+ * lock of each row that a stop has to lock before it can commit, that of arming for
+ * everything and the tenant's for the rest; of each stop that holds a message of
+ * it, which resume_sending() has to delete; and of each phone, against an opt-out.
  * Nothing that somebody else holds is waited for, so that the order of these locks
- * is no matter; due messages are found with their leads, and looked at again under
- * their own lock.
+ * is no matter, and neither does a claim insert a key that others may be inserting.
+ * What it cannot lock it leaves for the next.  Due messages are found with their
+ * leads, and looked at again under their own lock.
  *
  * A message whose outcome was once unknown is claimed again only while its
  * provider takes the same idempotency key for the same message.
@@ -31,16 +34,42 @@
 #define BATCH 200
 #define RETRY_SETUP_USECS (60 * USECS_PER_SEC)	/* an account that cannot send yet */
 
-static PoPlan lock_stops = {
-	.name = "claim.lock",
-	.expect = SPI_OK_UTILITY,
-	.sql = "LOCK TABLE outreach.sending_stops IN ROW SHARE MODE"
+/*
+ * KEY SHARE: only a stop's FOR UPDATE and a deletion exclude it, not a change of the
+ * tenant's name or of a stop's reason.
+ */
+static PoPlan lock_arming = {
+	.name = "claim.arming",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT FROM outreach.arming FOR KEY SHARE SKIP LOCKED"
+};
+
+/* Null: locked by somebody else.  A tenant that is gone is not there. */
+static PoRowsPlan lock_tenants = {
+	.name = "claim.tenants",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT t.tenant_id, l.tenant_id FROM",
+	.columns = "tenant_id",
+	.after = "JOIN outreach.tenants t ON t.tenant_id = u.tenant_id"
+	" LEFT JOIN LATERAL (SELECT k.tenant_id FROM outreach.tenants k"
+	" WHERE k.tenant_id = t.tenant_id FOR KEY SHARE SKIP LOCKED) l ON true",
+	.ncolumns = 1,
+	.element = {TEXTOID}
 };
 
 static PoPlan select_stops = {
 	.name = "claim.stops",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT tenant_id, scope, id FROM outreach.sending_stops"
+};
+
+static PoPlan lock_stop = {
+	.name = "claim.stop",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT FROM outreach.sending_stops WHERE tenant_id = $1 AND scope = $2 AND id = $3"
+	" FOR KEY SHARE SKIP LOCKED",
+	.nargs = 3,
+	.argtype = {TEXTOID, TEXTOID, TEXTOID}
 };
 
 static PoRowsPlan lock_phones = {
@@ -50,18 +79,6 @@ static PoRowsPlan lock_phones = {
 	.columns = "tenant_id, phone",
 	.after = "JOIN outreach.phones p ON p.tenant_id = u.tenant_id AND p.phone = u.phone"
 	" ORDER BY p.tenant_id, p.phone FOR SHARE OF p SKIP LOCKED",
-	.ncolumns = 2,
-	.element = {TEXTOID, TEXTOID}
-};
-
-/* A phone without a row could not be locked, and its messages would wait for ever. */
-static PoRowsPlan insert_phones = {
-	.name = "claim.missing_phones",
-	.expect = SPI_OK_INSERT,
-	.before = "INSERT INTO outreach.phones (tenant_id, phone) SELECT DISTINCT u.tenant_id, u.phone FROM",
-	.columns = "tenant_id, phone",
-	.after = "WHERE NOT EXISTS (SELECT FROM outreach.phones p WHERE p.tenant_id = u.tenant_id"
-	" AND p.phone = u.phone) ORDER BY u.tenant_id, u.phone ON CONFLICT (tenant_id, phone) DO NOTHING",
 	.ncolumns = 2,
 	.element = {TEXTOID, TEXTOID}
 };
@@ -82,35 +99,102 @@ static PoRowsPlan insert_deliveries = {
 
 PG_FUNCTION_INFO_V1(po_claim_messages);
 
-static const char *
+/* The stop that holds a message, or NULL. */
+static PoStop *
 stop_of(const PoClaim *claim, const PoCandidate *candidate)
 {
 	const char *tenant_id = candidate->key.tenant_id;
 
 	for (int i = 0; i < claim->nstops; i++)
 	{
-		const PoStop *s = &claim->stop[i];
+		PoStop	   *s = &claim->stop[i];
 		const char *id = strcmp(s->scope, "account") == 0 ? candidate->account_name
 			: strcmp(s->scope, "number") == 0 ? candidate->from_phone : s->id;
 
 		if ((strcmp(s->tenant_id, "*") == 0 || strcmp(s->tenant_id, tenant_id) == 0) &&
 			id != NULL && strcmp(s->id, id) == 0)
-			return psprintf("%s:%s", s->scope, s->id);
+			return s;
 	}
 	return NULL;
 }
 
-static void
-read_stops(PoClaim *claim)
+/* Whether resume_sending() waits for us before it looks for what the stop holds. */
+static bool
+is_locked(PoStop *stop)
 {
+	Datum		args[3];
+
+	if (!stop->looked)
+	{
+		args[0] = CStringGetTextDatum(stop->tenant_id);
+		args[1] = CStringGetTextDatum(stop->scope);
+		args[2] = CStringGetTextDatum(stop->id);
+		stop->locked = po_exec(&lock_stop, args, NULL) > 0;
+		stop->looked = true;
+	}
+	return stop->locked;
+}
+
+static int
+compare_tenants(const void *a, const void *b)
+{
+	return strcmp(((const PoClaimTenant *) a)->tenant_id, ((const PoClaimTenant *) b)->tenant_id);
+}
+
+/* Locks the tenants of the candidates against stops. */
+static void
+lock_tenants_of(PoClaim *claim)
+{
+	PoArray		column;
+	const char *last = NULL;
+	int			n = 0;
+
+	claim->tenant = palloc(claim->n * sizeof(PoClaimTenant));
+	for (int i = 0; i < claim->n; i++)
+		claim->tenant[i].tenant_id = claim->candidate[i].key.tenant_id;
+	qsort(claim->tenant, claim->n, sizeof(PoClaimTenant), compare_tenants);
+	po_rows_init(&lock_tenants, &column, claim->n);
+	for (int i = 0; i < claim->n; i++)
+	{
+		if (last == NULL || strcmp(last, claim->tenant[i].tenant_id) != 0)
+			po_array_add_text(&column, claim->tenant[i].tenant_id);
+		last = claim->tenant[i].tenant_id;
+	}
+	n = po_exec_rows(&lock_tenants, NULL, &column);
+	for (int i = 0; i < n; i++)
+	{
+		claim->tenant[i].tenant_id = po_column_text(i, 1);
+		claim->tenant[i].locked = po_column_text(i, 2) != NULL;
+	}
+	claim->ntenants = n;
+	qsort(claim->tenant, n, sizeof(PoClaimTenant), compare_tenants);
+	for (int i = 0; i < claim->n; i++)
+	{
+		PoClaimTenant key = {.tenant_id = claim->candidate[i].key.tenant_id};
+
+		claim->candidate[i].tenant = bsearch(&key, claim->tenant, n, sizeof(PoClaimTenant), compare_tenants);
+	}
+}
+
+/*
+ * Locks what stops have to lock, and reads them then: from here on until the commit
+ * there is no other.  False: everything is being stopped, or may not be sent.
+ */
+static bool
+lock_stops(PoClaim *claim)
+{
+	if (po_exec(&lock_arming, NULL, NULL) == 0 || po_arming_problem() != NULL)
+		return false;
+	lock_tenants_of(claim);
 	claim->nstops = po_exec(&select_stops, NULL, NULL);
-	claim->stop = palloc(Max(claim->nstops, 1) * sizeof(PoStop));
+	claim->stop = palloc0(Max(claim->nstops, 1) * sizeof(PoStop));
 	for (int i = 0; i < claim->nstops; i++)
 	{
 		claim->stop[i].tenant_id = po_column_text(i, 1);
 		claim->stop[i].scope = po_column_text(i, 2);
 		claim->stop[i].id = po_column_text(i, 3);
 	}
+	return true;
 }
 
 static void
@@ -141,10 +225,9 @@ lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
 	n = po_phone_keys_sort(key, n);
 	add_phones(column, key, n);
 	po_read_phones(phones, po_exec_rows(&lock_phones, NULL, column));
-	if (phones->nphones == n)
-		return;
-	add_phones(column, key, n);
-	(void) po_exec_rows(&insert_phones, NULL, column);
+	/* One without a row could not be locked, and its messages would wait for ever. */
+	if (phones->nphones < n)
+		(void) po_make_free_phones(key, n);
 }
 
 /*
@@ -172,14 +255,16 @@ lock_and_judge(PoClaim *claim, PoChangeSet *set)
 		PoCandidate  *c = &claim->candidate[i];
 		PoPhone    *phone = po_goes_to_phone(c->channel) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
 		PoLead	   *locked = po_find_lead(set, c->key.tenant_id, c->lead_id);
+		PoStop	   *stop = stop_of(claim, c);
 		PoGuardInput input = {
 			.phone = c->phone,
 			.consent = phone != NULL ? phone->consent : PO_CONSENT_UNKNOWN,
 			.lead_state = locked != NULL ? locked->state : PO_STATE_SUPPRESSED,
-			.stop = stop_of(claim, c)
+			.stop = stop != NULL ? psprintf("%s:%s", stop->scope, stop->id) : NULL
 		};
 
-		c->locked = locked != NULL && (phone != NULL || !po_goes_to_phone(c->channel));
+		c->locked = locked != NULL && (phone != NULL || !po_goes_to_phone(c->channel)) &&
+			(c->tenant == NULL || c->tenant->locked) && (stop == NULL || is_locked(stop));
 		c->stop = input.stop;
 		c->result = po_judge(&input, PO_AT_CLAIM);
 	}
@@ -259,7 +344,7 @@ send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
 	if (problem != NULL)
 	{
 		problem = pstrdup(problem);
-		MemoryContextDelete(flight->context);
+		po_flight_drop(flight);
 		defer(message, po_now() + RETRY_SETUP_USECS, problem);
 		return;
 	}
@@ -277,17 +362,16 @@ send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
 	po_array_add(&delivery[3], Int32GetDatum(message->fence));
 	po_array_add_text(&delivery[4], message->account);
 	po_array_add_text(&delivery[5], message->from_phone);
-	po_flight_claimed(flight);
 }
 
-static void
+/* False: its circuit is held by somebody, and the message is left. */
+static bool
 decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandidate *candidate,
 	   PoArray delivery[6])
 {
 	const PoAccount *account = candidate->account;
 	TimestampTz open_until;
 
-	message->changed = true;
 	if (candidate->result.verdict == PO_GUARD_BLOCK)
 		block(set, message, &candidate->result);
 	else if (candidate->result.verdict != PO_GUARD_ALLOW)
@@ -296,20 +380,25 @@ decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandi
 		message->held_by = candidate->stop;
 		message->verdicts = po_guard_verdicts(&candidate->result);
 	}
-	else if (account == NULL || account->problem != NULL)
+	else if (candidate->tenant == NULL || account == NULL || account->problem != NULL)
 		defer(message, po_now() + RETRY_SETUP_USECS,
-			  account == NULL ? "its account no longer exists" : account->problem);
+			  candidate->tenant == NULL ? "its tenant no longer exists"
+			  : account == NULL ? "its account no longer exists" : account->problem);
 	else if (!may_be_sent(message, account->profile))
 	{
 		PoCause		cause = {.source = "engine", .reason = "its idempotency key may be forgotten"};
 
 		po_message_uncertain(set, message, &cause);
 	}
-	else if ((open_until = po_circuit_open_until(circuits, account, message->from_phone)) != DT_NOBEGIN)
+	else if (!po_circuit_open_until(circuits, account, message->from_phone, &open_until))
+		return false;
+	else if (open_until != DT_NOBEGIN)
 		defer(message, open_until + pg_prng_uint64_range(&pg_global_prng_state, 0, USECS_PER_SEC),
 			  "its account or number rests after failures");
 	else
 		send(message, candidate, delivery);
+	message->changed = true;
+	return true;
 }
 
 /*
@@ -331,27 +420,20 @@ po_claim_messages(PG_FUNCTION_ARGS)
 	int			moved = 0;
 
 	po_require_sender();
-	po_claim_begins(room);
 	if (room == 0)
 		PG_RETURN_INT32(0);
 	SPI_connect();
 	MemoryContextSwitchTo(context);
-	(void) po_exec(&lock_stops, NULL, NULL);
-	if (po_arming_problem() != NULL)
+	po_profiles_begin();
+	claim.candidate = palloc(PO_CLAIM_PRIORITIES * room * sizeof(PoCandidate));
+	po_find_due(&claim, since, room);
+	if (claim.n == 0 || !lock_stops(&claim))
 	{
 		SPI_finish();
 		PG_RETURN_INT32(0);
 	}
-	po_profiles_begin();
-	read_stops(&claim);
-	claim.candidate = palloc(PO_CLAIM_PRIORITIES * room * sizeof(PoCandidate));
-	claim.usage = palloc(2 * PO_CLAIM_PRIORITIES * room * sizeof(PoUsage));
-	po_find_due(&claim, since, room);
-	if (claim.n > 0)
-	{
-		lock_and_judge(&claim, &set);
-		po_read_circuits(&circuits);
-	}
+	lock_and_judge(&claim, &set);
+	po_read_circuits(&circuits);
 	po_rows_init(&insert_deliveries, delivery, claim.n);
 	for (int i = 0; i < claim.n; i++)
 	{
@@ -363,8 +445,7 @@ po_claim_messages(PG_FUNCTION_ARGS)
 		if (!c->locked || message == NULL || message->status >= PO_MESSAGE_SENDING ||
 			message->due_at > now)
 			continue;
-		decide(&set, &circuits, message, c, delivery);
-		moved++;
+		moved += decide(&set, &circuits, message, c, delivery);
 	}
 	po_write_messages(claim.message, claim.nmessages);
 	(void) po_exec_rows(&insert_deliveries, &now_datum, delivery);

@@ -10,6 +10,13 @@
 
 #define PO_CLAIM_PRIORITIES 3
 
+/* A tenant of due messages, that there is. */
+typedef struct PoClaimTenant
+{
+	const char *tenant_id;
+	bool		locked;			/* against stops; false: somebody else has it */
+} PoClaimTenant;
+
 /* A due message, as it was found. */
 typedef struct PoCandidate
 {
@@ -21,7 +28,8 @@ typedef struct PoCandidate
 	const char *channel;
 	const char *subject;
 	const char *body;
-	bool		locked;			/* its lead, and its phone, if it goes to one */
+	bool		locked;			/* its lead, its phone, if it goes to one, and all against stops */
+	const PoClaimTenant *tenant;	/* NULL: gone */
 	const PoAccount *account;
 	const char *stop;			/* what holds it, or NULL */
 	PoGuardResult result;
@@ -32,30 +40,25 @@ typedef struct PoStop
 	const char *tenant_id;
 	const char *scope;
 	const char *id;
+	bool		looked;			/* whether it can be locked */
+	bool		locked;
 } PoStop;
-
-/* Requests under way of an account, or to a host. */
-typedef struct PoUsage
-{
-	const PoAccount *account;	/* NULL: it is of the host */
-	const char *host;
-	int			n;
-} PoUsage;
 
 typedef struct PoClaim
 {
 	PoCandidate  *candidate;
 	int			n;
+	PoClaimTenant *tenant;
+	int			ntenants;
 	PoStop	   *stop;
 	int			nstops;
-	PoUsage	   *usage;
-	int			nusages;
 	PoMessage  *message;
 	int			nmessages;
 } PoClaim;
 
-extern void po_claim_begins(int room);
 extern void po_find_due(PoClaim *claim, TimestampTz since, int room);
-extern bool po_sends_wait(void);
+extern TimestampTz po_claim_since(TimestampTz since);
+extern TimestampTz po_claim_due(TimestampTz due);
+extern bool po_room_has_come(void);
 
 #endif

@@ -4,20 +4,27 @@
  *
  * All that is due is taken by its time, while it is less than a batch; where it
  * is more, replies go before campaigns, and accounts take turns.  What is found
- * has its lead locked.  Where a round stands, and whether something waits for
- * room, is the state of the process.
+ * has its lead locked.
+ *
+ * An account that is found to have no room is not looked at again before it has
+ * some, nor is one of a tenant that has none: then accounts take turns too, the
+ * others alone, so that what waits for room is in nobody's way.  Where a round
+ * stands, and who waits for room, is the state of the process.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "core/args.h"
+#include "core/arming.h"
 #include "core/clock.h"
 #include "core/compat.h"
-#include "core/settings.h"
 #include "core/spi_plan.h"
+#include "lib/ilist.h"
 #include "outbound/claim.h"
+#include "outbound/load.h"
 #include "outbound/sender.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define CANDIDATE_COLUMNS \
@@ -43,18 +50,47 @@ static PoPlan select_due = {
 	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
 
+/* Accounts for which something waits, behind a pair, in order: a step of the index each. */
+#define WAITING_ACCOUNTS(tenant_id, account) \
+	"WITH RECURSIVE a AS ((" NEXT_ACCOUNT(tenant_id, account) ") UNION ALL" \
+	" SELECT n.tenant_id, n.account FROM a CROSS JOIN LATERAL (" NEXT_ACCOUNT("a.tenant_id", "a.account") ") n)"
+#define NEXT_ACCOUNT(tenant_id, account) \
+	"SELECT w.tenant_id, w.account FROM outreach.outbound_messages w" \
+	" WHERE (w.tenant_id, w.account) > (" tenant_id ", " account ")" \
+	" AND w.due_at IS NOT NULL AND w.status < 'sending'" \
+	" ORDER BY w.tenant_id, w.account LIMIT 1"
+
+/* Those that have room: not of the tenants, nor among the accounts, that have none. */
+#define HAVE_ROOM(tenants, of_tenant, accounts) \
+	" a.tenant_id <> ALL (" tenants ") AND (a.tenant_id, a.account) NOT IN" \
+	" (SELECT f.t, f.a FROM unnest(" of_tenant ", " accounts ") f (t, a))"
+
 /* Of one priority, so many of each account. */
 static PoPlan select_fairly = {
 	.name = "claim.fairly",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT d.* FROM outreach.sending_accounts a CROSS JOIN LATERAL"
+	.sql = WAITING_ACCOUNTS("$4", "$7") " SELECT d.* FROM a CROSS JOIN LATERAL"
 	" (SELECT " CANDIDATE_COLUMNS CANDIDATE_TABLES
 	" WHERE m.tenant_id = a.tenant_id AND m.account = a.account AND m.priority = $6"
 	" AND m.due_at >= $1 AND m.due_at <= $2 AND m.status < 'sending'"
 	" ORDER BY m.due_at LIMIT $5) d"
-	" WHERE (a.tenant_id, a.account) > ($4, $7) ORDER BY a.tenant_id, a.account LIMIT $3",
-	.nargs = 7,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, INT2OID, TEXTOID}
+	" WHERE" HAVE_ROOM("$8", "$9", "$10") " LIMIT $3",
+	.nargs = 10,
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, INT2OID, TEXTOID,
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+};
+
+/* When the next is due for which there is room. */
+static PoPlan select_next = {
+	.name = "claim.next",
+	.expect = SPI_OK_SELECT,
+	.sql = WAITING_ACCOUNTS("''", "''") " SELECT min(d.due_at) FROM a CROSS JOIN generate_series(0, 2) p"
+	" CROSS JOIN LATERAL (SELECT m.due_at FROM outreach.outbound_messages m"
+	" WHERE m.tenant_id = a.tenant_id AND m.account = a.account AND m.priority = p"
+	" AND m.due_at IS NOT NULL AND m.status < 'sending' ORDER BY m.due_at LIMIT 1) d"
+	" WHERE" HAVE_ROOM("$1", "$2", "$3"),
+	.nargs = 3,
+	.argtype = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 /* What is due and not found by them has its lead locked, or has none any more. */
@@ -66,10 +102,10 @@ static PoPlan cancel_orphans = {
 	" END::outreach.message_status, last_error = 'the lead is gone' FROM"
 	" (SELECT o.tenant_id, o.message_id FROM outreach.outbound_messages o"
 	" WHERE o.due_at >= $1 AND o.due_at <= $2 AND o.due_at < 'infinity' AND o.status < 'sending'"
-	" ORDER BY o.due_at LIMIT $3) d"
-	" WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id"
 	" AND NOT EXISTS (SELECT FROM outreach.leads l"
-	" WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id)",
+	" WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
+	" ORDER BY o.due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) d"
+	" WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id",
 	.nargs = 3,
 	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
@@ -82,49 +118,85 @@ typedef struct Turn
 	char		last_account[PO_MAX_ID_BYTES + 1];
 } Turn;
 
+/* An account that was found to have no room. */
+typedef struct TurnedAway
+{
+	dlist_node	node;
+	char		tenant_id[PO_MAX_ID_BYTES + 1];
+	char		account[PO_MAX_ID_BYTES + 1];
+} TurnedAway;
+
 static bool backlog = false;
 static Turn turn[PO_CLAIM_PRIORITIES];
-static bool no_room = false;	/* something due waits for a flight to land */
+static dlist_head turned_away = DLIST_STATIC_INIT(turned_away);
+static bool crowded = false;	/* some have no room, */
+static TimestampTz others_due;	/* and then the next of the others is due */
+static bool some_left = true;	/* due before what is known to be next */
+static uint64 done_before;		/* flights, when it was found out who has room */
 
-/* What is under way of an account, or to a host, claims of this batch included. */
-static int *
-usage_of(PoClaim *claim, const PoAccount *account, bool of_host)
+/* In this claim already; then it is the last, or nearly so. */
+static bool
+is_turned_away(const PoAccount *account)
 {
-	PoUsage	   *usage;
+	dlist_iter	iter;
 
-	for (int i = 0; i < claim->nusages; i++)
-	{
-		usage = &claim->usage[i];
-		if (of_host ? usage->host != NULL && strcmp(usage->host, account->origin) == 0
-			: usage->account == account)
-			return &usage->n;
-	}
-	usage = &claim->usage[claim->nusages++];
-	usage->account = of_host ? NULL : account;
-	usage->host = of_host ? account->origin : NULL;
-	usage->n = of_host ? po_flights_to_host(account->origin)
-		: po_flights_of_account(account->tenant_id, account->account);
-	return &usage->n;
+	if (account != NULL)
+		dlist_reverse_foreach(iter, &turned_away)
+		{
+			const TurnedAway *entry = dlist_container(TurnedAway, node, iter.cur);
+
+			if (strcmp(entry->account, account->account) == 0 &&
+				strcmp(entry->tenant_id, account->tenant_id) == 0)
+				return true;
+		}
+	return false;
 }
 
 static bool
-take_room(PoClaim *claim, const PoAccount *account)
+take_room(const PoAccount *account)
 {
-	int		   *of_account;
-	int		   *to_host;
+	TurnedAway *entry;
 
-	if (account == NULL || account->problem != NULL)
+	if (account == NULL || account->problem != NULL || po_load_plan(account))
 		return true;
-	of_account = usage_of(claim, account, false);
-	to_host = usage_of(claim, account, true);
-	if (*of_account >= account->profile->max_in_flight || *to_host >= po_setting_max_sends_per_host)
+	crowded = true;
+	entry = MemoryContextAllocZero(TopMemoryContext, sizeof(TurnedAway));
+	strlcpy(entry->tenant_id, account->tenant_id, sizeof(entry->tenant_id));
+	strlcpy(entry->account, account->account, sizeof(entry->account));
+	dlist_push_tail(&turned_away, &entry->node);
+	return false;
+}
+
+/*
+ * Who has no room still, as three arrays: tenants, and accounts with theirs.  Those
+ * that have been turned away for longest are asked first.
+ */
+static void
+find_crowded(Datum array[3])
+{
+	PoArray		column[2];
+	dlist_mutable_iter iter;
+
+	po_array_init(&column[0], TEXTOID, 8);
+	po_array_init(&column[1], TEXTOID, 8);
+	dlist_foreach_modify(iter, &turned_away)
 	{
-		no_room = true;
-		return false;
+		TurnedAway *entry = dlist_container(TurnedAway, node, iter.cur);
+		const PoAccount *account = po_find_account(entry->tenant_id, entry->account);
+
+		if (account == NULL || account->problem != NULL || po_load_may_plan(account))
+		{
+			dlist_delete(&entry->node);
+			pfree(entry);
+			continue;
+		}
+		po_array_add_text(&column[0], entry->tenant_id);
+		po_array_add_text(&column[1], entry->account);
 	}
-	(*of_account)++;
-	(*to_host)++;
-	return true;
+	array[0] = po_loaded_tenants(&crowded);
+	crowded |= column[0].n > 0;
+	array[1] = po_array_datum(&column[0]);
+	array[2] = po_array_datum(&column[1]);
 }
 
 /* Takes over those of the last statement's rows for which there is room. */
@@ -153,33 +225,40 @@ add_candidates(PoClaim *claim, int n)
 		PoCandidate  *c = &claim->candidate[i];
 
 		c->account = po_find_account(c->key.tenant_id, c->account_name);
-		if (take_room(claim, c->account))
+		if (is_turned_away(c->account))
+			continue;
+		if (take_room(c->account))
 			claim->candidate[claim->n++] = *c;
 	}
 }
 
-/*
- * po_find_due finds what is due since a time and has room: the candidates of the
- * claim, whose arrays are big enough.
- */
-void
-po_find_due(PoClaim *claim, TimestampTz since, int room)
+/* By time, as far as a batch goes. */
+static void
+find_by_time(PoClaim *claim, TimestampTz since, int room)
 {
-	Datum		args[7] = {
+	Datum		args[3] = {
 		TimestampTzGetDatum(since), TimestampTzGetDatum(po_now()), Int32GetDatum(room)
 	};
+	int			n = po_exec(&select_due, args, NULL);
+
+	backlog = n == room;
+	add_candidates(claim, n);
+	some_left = backlog || crowded;
+	if (n == 0 && po_arming_problem() == NULL)
+		(void) po_exec(&cancel_orphans, args, NULL);
+}
+
+/* In turn, of accounts that have room; returns whether there is any such message. */
+static bool
+find_in_turn(PoClaim *claim, const Datum full[3], int room)
+{
+	Datum		args[10] = {
+		TimestampTzGetDatum(DT_NOBEGIN), TimestampTzGetDatum(po_now()),
+		[7] = full[0], [8] = full[1], [9] = full[2]
+	};
+	bool		any = false;
 	int			n;
 
-	if (!backlog)
-	{
-		n = po_exec(&select_due, args, NULL);
-		backlog = n == room;
-		add_candidates(claim, n);
-		if (n == 0)
-			(void) po_exec(&cancel_orphans, args, NULL);
-		return;
-	}
-	backlog = false;
 	for (int p = 0; p < PO_CLAIM_PRIORITIES && claim->n < room; p++)
 	{
 		Turn	   *t = &turn[p];
@@ -200,27 +279,70 @@ po_find_due(PoClaim *claim, TimestampTz since, int room)
 			strlcpy(t->last_tenant, n == size ? po_column_text(n - 1, 1) : "", sizeof(t->last_tenant));
 			strlcpy(t->last_account, n == size ? po_column_text(n - 1, 4) : "", sizeof(t->last_account));
 		} while (again);
-		backlog |= n > 0;
+		any |= n > 0;
 		t->share = n < size ? 2 * share : 0;
 		add_candidates(claim, n);
+	}
+	return any;
+}
+
+/*
+ * po_find_due finds what is due since a time and has room: the candidates of the
+ * claim, whose array is big enough.
+ */
+void
+po_find_due(PoClaim *claim, TimestampTz since, int room)
+{
+	Datum		full[3];
+
+	done_before = po_sender_done();
+	po_load_plan_begins(po_sender_room());
+	find_crowded(full);
+	others_due = po_now();
+	if (!backlog && !crowded)
+		find_by_time(claim, since, room);
+	else
+	{
+		backlog = find_in_turn(claim, full, room);
+		some_left = true;
+		/* Whoever was turned away before waits for what is under way. */
+		if (!backlog && crowded)
+		{
+			bool		isnull;
+			Datum		due;
+
+			(void) po_exec(&select_next, full, NULL);
+			due = po_column(0, 1, &isnull);
+			others_due = isnull ? DT_NOEND : DatumGetTimestampTz(due);
+		}
 	}
 }
 
 /*
- * po_claim_begins notes how much room there is for the next claim.
+ * po_claim_since returns the time since which to look: what was left behind may be
+ * due earlier than what is known to be next.
  */
-void
-po_claim_begins(int room)
+TimestampTz
+po_claim_since(TimestampTz since)
 {
-	no_room = room == 0;
+	return some_left ? DT_NOBEGIN : since;
 }
 
 /*
- * po_sends_wait tells whether something due waits for a flight to land, so that
- * looking again before is useless.
+ * po_claim_due returns when to claim next, where the tables have something that is
+ * due then: not before there is room for it.
+ */
+TimestampTz
+po_claim_due(TimestampTz due)
+{
+	return po_sender_room() == 0 ? DT_NOEND : crowded ? others_due : due;
+}
+
+/*
+ * po_room_has_come tells whether those that were turned away may have room now.
  */
 bool
-po_sends_wait(void)
+po_room_has_come(void)
 {
-	return no_room;
+	return crowded && po_sender_done() != done_before;
 }

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/key_probe.h"
 #include "core/spi_plan.h"
 #include "outbound/health.h"
 #include "utils/builtins.h"
@@ -32,8 +33,10 @@ static PoPlan select_circuits = {
 static PoPlan begin_probe = {
 	.name = "health.probe",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.sending_circuits SET open_until = $4, updated_at = $5"
-	" WHERE tenant_id = $1 AND account = $2 AND from_phone = $3",
+	.sql = "UPDATE outreach.sending_circuits c SET open_until = $4, updated_at = $5 FROM"
+	" (SELECT FROM outreach.sending_circuits"
+	" WHERE tenant_id = $1 AND account = $2 AND from_phone = $3 FOR NO KEY UPDATE SKIP LOCKED) free"
+	" WHERE c.tenant_id = $1 AND c.account = $2 AND c.from_phone = $3",
 	.nargs = 5,
 	.argtype = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
@@ -130,11 +133,13 @@ find_circuit(const PoCircuits *circuits, const PoAccount *account, const char *f
 }
 
 /*
- * po_circuit_open_until returns until when a message of the account and number
- * has to wait, DT_NOBEGIN when it may go: as the probe, where there was a rest.
+ * po_circuit_open_until tells until when a message of the account and number has to
+ * wait, DT_NOBEGIN when it may go: as the probe, where there was a rest.  False
+ * when that cannot be noted, because somebody else holds the circuit.
  */
-TimestampTz
-po_circuit_open_until(PoCircuits *circuits, const PoAccount *account, const char *from_phone)
+bool
+po_circuit_open_until(PoCircuits *circuits, const PoAccount *account, const char *from_phone,
+					  TimestampTz *open_until)
 {
 	TimestampTz now = po_now();
 	PoCircuit  *circuit[2] = {
@@ -144,22 +149,28 @@ po_circuit_open_until(PoCircuits *circuits, const PoAccount *account, const char
 
 	for (int i = 0; i < 2; i++)
 		if (circuit[i] != NULL && circuit[i]->open_until > now)
-			return circuit[i]->open_until;
+		{
+			*open_until = circuit[i]->open_until;
+			return true;
+		}
+	*open_until = DT_NOBEGIN;
 	for (int i = 0; i < 2; i++)
 	{
+		TimestampTz until = now + (account->profile->timeout_ms + 1000) * INT64CONST(1000);
 		Datum		args[5];
 
 		if (circuit[i] == NULL || circuit[i]->open_until == DT_NOBEGIN)
 			continue;
-		circuit[i]->open_until = now + (account->profile->timeout_ms + 1000) * INT64CONST(1000);
 		args[0] = CStringGetTextDatum(circuit[i]->tenant_id);
 		args[1] = CStringGetTextDatum(circuit[i]->account);
 		args[2] = CStringGetTextDatum(circuit[i]->from_phone);
-		args[3] = TimestampTzGetDatum(circuit[i]->open_until);
+		args[3] = TimestampTzGetDatum(until);
 		args[4] = TimestampTzGetDatum(now);
-		(void) po_exec(&begin_probe, args, NULL);
+		if (po_exec(&begin_probe, args, NULL) == 0)
+			return false;
+		circuit[i]->open_until = until;
 	}
-	return DT_NOBEGIN;
+	return true;
 }
 
 /*
@@ -219,17 +230,23 @@ po_note_report(PoHealth *health, const PoAccount *account, const PoMessage *mess
 		note->stop_account = verdict->meaning;
 }
 
-/* Nothing more is sent from there until resume_sending(); the tenant is told. */
+/*
+ * Nothing more is sent from there until resume_sending(); the tenant is told.  Where
+ * somebody is just stopping or resuming it, that is not waited for: what is wrong
+ * with it shows again with the next message.
+ */
 static void
 stop(PoChangeSet *set, const char *tenant_id, const char *scope, const char *id, const char *reason)
 {
+	const char *const key[3] = {tenant_id, scope, id};
 	Datum		args[5] = {
 		CStringGetTextDatum(tenant_id), CStringGetTextDatum(scope), CStringGetTextDatum(id),
 		CStringGetTextDatum(reason), TimestampTzGetDatum(po_now())
 	};
 	PoObject   *object;
 
-	if (po_exec(&insert_stop, args, NULL) == 0)
+	if (po_probe_key("sending_stops_pkey", key, 3) != PO_KEY_FREE ||
+		po_exec(&insert_stop, args, NULL) == 0)
 		return;
 	object = po_object_begin();
 	po_object_string(object, "scope", scope);

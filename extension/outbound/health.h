@@ -51,8 +51,8 @@ typedef struct PoHealth
 } PoHealth;
 
 extern void po_read_circuits(PoCircuits *circuits);
-extern TimestampTz po_circuit_open_until(PoCircuits *circuits, const PoAccount *account,
-										 const char *from_phone);
+extern bool po_circuit_open_until(PoCircuits *circuits, const PoAccount *account,
+								  const char *from_phone, TimestampTz *open_until);
 extern PoHealthNote *po_health_note(PoHealth *health, const PoAccount *account,
 									const char *from_phone, const char *channel);
 extern void po_note_report(PoHealth *health, const PoAccount *account, const PoMessage *message,

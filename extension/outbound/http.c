@@ -30,6 +30,8 @@
 #include "outbound/http_transfer.h"
 
 #define EVENTS_AT_ONCE			256
+/* So often a socket is read for the longest answer: head and body, by 8 KiB. */
+#define LONGEST_ANSWER_READS	((PO_HTTP_MAX_HEADER + PO_HTTP_MAX_BODY) / 8192)
 #define NEVER					PG_INT64_MAX
 
 static CURLM *multi = NULL;
@@ -240,7 +242,7 @@ static void
 end_transfer(PoHttpTransfer *transfer, CURLcode code)
 {
 	(void) curl_multi_remove_handle(multi, transfer->easy);
-	if (po_transfer_again(transfer) && curl_multi_add_handle(multi, transfer->easy) == CURLM_OK)
+	if (po_transfer_again(transfer, code) && curl_multi_add_handle(multi, transfer->easy) == CURLM_OK)
 		return;
 	dlist_delete(&transfer->node);
 	nrunning--;
@@ -262,9 +264,9 @@ end_done(void)
 	}
 }
 
-/* Gives up the transfers whose time is up, and sets look_at for the others. */
+/* Gives up the transfers whose time was up then, and sets look_at for the others. */
 static void
-end_late(int64 now)
+end_late(int64 then)
 {
 	dlist_mutable_iter iter;
 
@@ -273,7 +275,7 @@ end_late(int64 now)
 	{
 		PoHttpTransfer *transfer = dlist_container(PoHttpTransfer, node, iter.cur);
 
-		if (transfer->give_up_at <= now)
+		if (transfer->give_up_at <= then)
 			end_transfer(transfer, CURLE_OPERATION_TIMEDOUT);
 		else
 			look_at = Min(look_at, transfer->give_up_at);
@@ -305,20 +307,14 @@ po_http_timeout_ms(void)
 	return (long) Min(Max(at - po_monotonic_ms(), 0), INT_MAX);
 }
 
-/* Does what can be done without waiting.  May be called at any time. */
-void
-po_http_drive(void)
+/* Lets libcurl read and write where it can, once each; returns how many sockets. */
+static int
+drive_sockets(void)
 {
 	struct epoll_event event[EVENTS_AT_ONCE];
-	sigset_t	before;
 	int			unused;
-	int			n;
+	int			n = epoll_wait(epoll_fd, event, EVENTS_AT_ONCE, 0);
 
-	if (multi == NULL)
-		return;
-	block_signals(&before);
-
-	n = epoll_wait(epoll_fd, event, EVENTS_AT_ONCE, 0);
 	for (int i = 0; i < n; i++)
 	{
 		int			what = 0;
@@ -331,15 +327,44 @@ po_http_drive(void)
 			what |= CURL_CSELECT_ERR;
 		(void) curl_multi_socket_action(multi, event[i].data.fd, what, &unused);
 	}
-	if (timer_at <= po_monotonic_ms())
+	return n;
+}
+
+/*
+ * Does what can be done without waiting.  May be called at any time, however late:
+ * a transfer whose time is up is given up after all that has arrived for it was
+ * read, and so an answer that came in time counts although nobody looked.
+ */
+void
+po_http_drive(void)
+{
+	int64		began = po_monotonic_ms();
+	sigset_t	before;
+	int			unused;
+	int			rounds = 1;
+	bool		again;
+
+	if (multi == NULL)
+		return;
+	block_signals(&before);
+
+	/* When something may be given up, until nothing has arrived; no peer may make it endless. */
+	if (look_at <= began)
+		rounds = LONGEST_ANSWER_READS + max_running / EVENTS_AT_ONCE;
+	do
 	{
-		timer_at = NEVER;
-		(void) curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &unused);
-	}
+		again = drive_sockets() > 0;
+		if (timer_at <= po_monotonic_ms())
+		{
+			timer_at = NEVER;
+			(void) curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &unused);
+			again = true;
+		}
+	} while (again && --rounds > 0);
 
 	end_done();
-	if (look_at <= po_monotonic_ms())
-		end_late(po_monotonic_ms());
+	if (look_at <= began)
+		end_late(began);
 	restore_signals(&before);
 }
 

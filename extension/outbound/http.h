@@ -8,8 +8,10 @@
  * has.  Nothing here waits.  SIGPIPE must be ignored, as it is in a server
  * process.
  *
- * Each call ends in exactly one answer, at the latest a second after its
- * time-out.  Its outcome says what the provider can know of the request:
+ * Each call ends in exactly one answer, at the latest in the first
+ * po_http_drive() that begins after its time-out.  What has arrived by then is
+ * read before: an answer that came while nobody drove is one.  Its outcome says
+ * what the provider can know of the request:
  *
  *	ANSWERED	there is a complete answer.  What it means is not judged here: a
  *				redirection or a 500 is an answer as well.

@@ -43,8 +43,8 @@
  */
 #define MAX_IDLE_S				3
 
-/* How much later than libcurl we give a call up: never, if it does its work. */
-#define GRACE_MS				1000
+/* A connection whose time was up this much before anybody looked is tried anew. */
+#define LATE_MS					100
 
 /* Buffers of a transfer; libcurl's own would be 16 and 64 KiB. */
 #define RECEIVE_BUFFER			8192
@@ -88,7 +88,8 @@ before_request(void *arg, char *peer, char *self, int peer_port, int self_port)
 	PoSocketState state = po_socket_state(self_port);
 	long		connects = 0;
 
-	if (transfer->requested)
+	/* Nor is a request begun that would be given up at once. */
+	if (transfer->requested || transfer->give_up_at <= po_monotonic_ms())
 		return CURL_PREREQFUNC_ABORT;
 	transfer->address_refused = !po_socket_peer_allowed(peer);
 	/* a new connection of TLS may well begin with a word from the server */
@@ -293,8 +294,8 @@ make_easy(PoHttpTransfer *transfer, const PoHttpCall *call)
 	SET(URL, call->url);
 	SET(PROTOCOLS_STR, po_sockets_private_allowed() ? "https,http" : "https");
 	SET(HTTPHEADER, transfer->header);
-	SET(CONNECTTIMEOUT_MS, (long) Max(call->connect_timeout_ms, 1));
-	SET(TIMEOUT_MS, (long) Max(call->timeout_ms, 1));
+	/* How long all of it takes is ours to judge: libcurl would before it reads. */
+	SET(CONNECTTIMEOUT_MS, (long) transfer->connect_ms);
 	if (is_post || transfer->body != NULL)
 	{
 		SET(POST, 1L);
@@ -324,7 +325,8 @@ po_transfer_make(const PoHttpCall *call)
 		return NULL;
 	transfer->answer.tag = call->tag;
 	transfer->started_at = po_monotonic_ms();
-	transfer->give_up_at = transfer->started_at + Max(call->timeout_ms, 1) + GRACE_MS;
+	transfer->give_up_at = transfer->started_at + Max(call->timeout_ms, 1);
+	transfer->connect_ms = Max(Min(call->connect_timeout_ms, call->timeout_ms), 1);
 	if (!copy_request(transfer, call) || !make_easy(transfer, call))
 	{
 		po_transfer_free(transfer);
@@ -368,6 +370,8 @@ describe_not_sent(const PoHttpTransfer *transfer, CURLcode code)
 		return "the address is not a public one";
 	if (transfer->closed)
 		return "the server closed the connection";
+	if (code == CURLE_ABORTED_BY_CALLBACK)
+		code = CURLE_OPERATION_TIMEDOUT;
 	switch (code)
 	{
 		case CURLE_UNSUPPORTED_PROTOCOL:
@@ -479,20 +483,25 @@ set_answer(PoHttpTransfer *transfer, PoHttpOutcome outcome, const char *error)
 
 /*
  * Whether a transfer that has ended, and was removed from its multi handle, is
- * to be added again: the connection it was given had been closed, and nothing
- * was written to it.  That is so once; it gets a new connection then.
+ * to be added again, nothing of its request having been written: the connection it
+ * was given had been closed, or the time to connect was up when nobody looked.  That
+ * is so once; it gets a new connection then.
  */
 bool
-po_transfer_again(PoHttpTransfer *transfer)
+po_transfer_again(PoHttpTransfer *transfer, CURLcode code)
 {
-	int64		left = transfer->give_up_at - GRACE_MS - po_monotonic_ms();
+	int64		now = po_monotonic_ms();
+	bool		missed = code == CURLE_OPERATION_TIMEDOUT &&
+		now > transfer->started_at + transfer->connect_ms + LATE_MS;
 
-	if (!transfer->closed || transfer->requested || transfer->again || left <= 0)
+	if (transfer->requested || transfer->again || transfer->give_up_at <= now ||
+		(!transfer->closed && !missed))
 		return false;
 	transfer->closed = false;
 	transfer->again = true;
 	return curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
-		curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long) left) == CURLE_OK;
+		curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS,
+						 (long) Min(transfer->connect_ms, transfer->give_up_at - now)) == CURLE_OK;
 }
 
 /* Fills in the answer of a transfer that was never added to a multi handle. */

@@ -20,6 +20,7 @@ typedef struct PoHttpTransfer
 	CURL	   *easy;			/* NULL when it is finished */
 	int64		started_at;		/* on po_monotonic_ms() */
 	int64		give_up_at;
+	int			connect_ms;
 	struct curl_slist *header;
 	char	   *body;
 	size_t		body_len;
@@ -39,7 +40,7 @@ extern void po_transfers_stop(void);
 extern const char *po_transfer_problem(const PoHttpCall *call);
 extern PoHttpTransfer *po_transfer_make(const PoHttpCall *call);
 extern void po_transfer_refuse(PoHttpTransfer *transfer, const char *problem);
-extern bool po_transfer_again(PoHttpTransfer *transfer);
+extern bool po_transfer_again(PoHttpTransfer *transfer, CURLcode code);
 extern void po_transfer_finish(PoHttpTransfer *transfer, CURLcode code);
 extern void po_transfer_free(PoHttpTransfer *transfer);
 

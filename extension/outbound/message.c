@@ -41,6 +41,18 @@ static const char *const status_name[] = {
 static PoRowsPlan lock_messages = LOCK_MESSAGES("");
 static PoRowsPlan lock_free_messages = LOCK_MESSAGES(" SKIP LOCKED");
 
+static PoRowsPlan select_existing = {
+	.name = "messages.existing",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT u.n::int FROM",
+	.columns = "tenant_id, message_id",
+	.after = "JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
+	" AND m.message_id = u.message_id",
+	.ncolumns = 2,
+	.element = {TEXTOID, UUIDOID},
+	.numbered = true
+};
+
 static PoRowsPlan update_messages = {
 	.name = "messages.update",
 	.expect = SPI_OK_UPDATE,
@@ -200,6 +212,35 @@ po_find_message(PoMessage *message, int n, const char *tenant_id, const pg_uuid_
 			low = middle + 1;
 	}
 	return NULL;
+}
+
+/*
+ * po_lock_messages_or_tell locks those that nobody else holds, and sets held for the
+ * others that there are: it never waits.
+ */
+int
+po_lock_messages_or_tell(const PoMessageKey *key, int n, PoMessage **message, bool *held)
+{
+	int			found = po_lock_messages(key, n, false, message);
+	PoArray		column[2];
+	uint64		rows;
+
+	if (found == n)
+		return found;
+	po_rows_init(&select_existing, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		po_array_add_text(&column[0], key[i].tenant_id);
+		po_array_add_uuid(&column[1], &key[i].message_id);
+	}
+	rows = po_exec_rows(&select_existing, NULL, column);
+	for (uint64 r = 0; r < rows; r++)
+	{
+		int			i = po_column_int(r, 1) - 1;
+
+		held[i] |= po_find_message(*message, found, key[i].tenant_id, &key[i].message_id) == NULL;
+	}
+	return found;
 }
 
 static void

@@ -72,6 +72,7 @@ extern const char *po_message_status_name(PoMessageStatus status);
 extern PoMessageStatus po_message_status_from_name(const char *name);
 
 extern int	po_lock_messages(const PoMessageKey *key, int n, bool wait, PoMessage **message);
+extern int	po_lock_messages_or_tell(const PoMessageKey *key, int n, PoMessage **message, bool *held);
 extern PoMessage *po_find_message(PoMessage *message, int n, const char *tenant_id,
 								  const pg_uuid_t *message_id);
 extern void po_write_messages(PoMessage *message, int n);

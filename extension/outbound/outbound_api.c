@@ -51,6 +51,12 @@ check_key(const char *send_key)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("send_key must have 1 to %d bytes", MAX_SEND_KEY_BYTES)));
+	if (send_key != NULL && strncmp(send_key, PO_TIMER_KEY_PREFIX, strlen(PO_TIMER_KEY_PREFIX)) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("send_key must not begin with \"%s\"", PO_TIMER_KEY_PREFIX),
+				 errdetail("These are the keys of messages that timers send."),
+				 errhint("Begin it with another word.")));
 }
 
 /* Arguments 0 and 2 to 9, which both functions have. */

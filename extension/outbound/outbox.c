@@ -127,17 +127,29 @@ read_leads(const PoSending *sending, PoDraft *draft, int n)
 					 errhint("Make it with outreach.create_lead().")));
 }
 
-/* A phone without a row could not be locked by an opt-out and by a claim. */
+/*
+ * A phone without a row could not be locked by an opt-out and by a claim.  A worker
+ * waits for nobody who is making the row; it makes what is missing at the claim.
+ */
 static void
 make_phones(const PoSending *sending, const PoDraft *draft, int n)
 {
-	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	const char *tenant_id = sending->request->tenant_id;
+	Datum		tenant = CStringGetTextDatum(tenant_id);
 	PoArray		column;
 
 	po_rows_init(&insert_phones, &column, n);
 	for (int i = 0; i < n && sending->to_phone; i++)
-		if (draft[i].phone != NULL && !draft[i].has_phone_row)
+	{
+		PoPhoneKey	key = {tenant_id, draft[i].phone};
+
+		if (draft[i].phone == NULL || draft[i].has_phone_row)
+			continue;
+		if (IsBackgroundWorker)
+			(void) po_make_free_phones(&key, 1);
+		else
 			po_array_add_text(&column, draft[i].phone);
+	}
 	(void) po_exec_rows(&insert_phones, &tenant, &column);
 }
 

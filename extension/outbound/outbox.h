@@ -8,6 +8,12 @@
 #include "outbound/guards.h"
 #include "outbound/message.h"
 
+/*
+ * Keys of messages that timers send.  No caller can give one, and so none can hold
+ * one that a worker is to insert.
+ */
+#define PO_TIMER_KEY_PREFIX "timer:"
+
 /* The same message to one or many leads of a tenant. */
 typedef struct PoSendRequest
 {

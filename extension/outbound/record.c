@@ -4,8 +4,13 @@
  *	  its phone are after them, in one transaction.
  *
  * A result counts only under the fence it was sent with, unless it is an
- * acceptance: who took the message over meanwhile has raised the fence.  A status callback may have come first; then the
- * message is already further than its answer says, and stays there.
+ * acceptance: who took the message over meanwhile has raised the fence.  A status
+ * callback may have come first; then the message is already further than its answer
+ * says, and stays there.
+ *
+ * Nobody is waited for: an answer of which somebody else holds a row stays landed,
+ * and is tried again soon, while the others are recorded.  Only one that fails by
+ * itself leaves its message unknown.
  */
 #include "postgres.h"
 
@@ -13,14 +18,14 @@
 #include "common/pg_prng.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/errors.h"
+#include "core/key_probe.h"
 #include "core/spi_plan.h"
 #include "core/subtransaction.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
-#include "outbound/answer.h"
 #include "outbound/health.h"
-#include "outbound/message.h"
-#include "outbound/sender.h"
+#include "outbound/record.h"
 #include "outbound/settle.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
@@ -28,22 +33,7 @@
 #include "utils/timestamp.h"
 
 #define DEFAULT_LATER (60 * USECS_PER_SEC)
-
-/* A landed flight and what is made of it. */
-typedef struct Landing
-{
-	PoFlight   *flight;
-	const PoAccount *account;
-	PoOutcomeOfSend outcome;
-	const char *report_phone;	/* an early callback says something of it; NULL: none */
-} Landing;
-
-typedef struct Batch
-{
-	Landing	   *result;
-	int			n;
-	bool		again;			/* something was discovered too late to be locked */
-} Batch;
+#define MOST_BUSY 3				/* answers that may run into a lock's time-out in one go */
 
 /* A status callback that was there before the answer. */
 typedef struct Early
@@ -91,12 +81,24 @@ static PoRowsPlan insert_ids = {
 static PoPlan give_up = {
 	.name = "record.give_up",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.outbound_messages SET status = 'unknown', owner = NULL,"
-	" ambiguous_since = coalesce(ambiguous_since, $4), due_at = $5,"
-	" provider_message_id = coalesce(provider_message_id, $6), last_error = $7"
-	" WHERE tenant_id = $1 AND message_id = $2 AND fence = $3 AND status = 'sending'",
+	.sql = "UPDATE outreach.outbound_messages m SET status = 'unknown', owner = NULL,"
+	" ambiguous_since = coalesce(m.ambiguous_since, $4), due_at = $5,"
+	" provider_message_id = coalesce(m.provider_message_id, $6), last_error = $7"
+	" FROM (SELECT FROM outreach.outbound_messages WHERE tenant_id = $1 AND message_id = $2"
+	" FOR NO KEY UPDATE SKIP LOCKED) free"
+	" WHERE m.tenant_id = $1 AND m.message_id = $2 AND m.fence = $3 AND m.status = 'sending'",
 	.nargs = 7,
 	.argtype = {TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
+};
+
+/* What that one has not done, because somebody else holds the message. */
+static PoPlan select_left = {
+	.name = "record.left",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT FROM outreach.outbound_messages"
+	" WHERE tenant_id = $1 AND message_id = $2 AND fence = $3 AND status = 'sending'",
+	.nargs = 3,
+	.argtype = {TEXTOID, UUIDOID, INT4OID}
 };
 
 PG_FUNCTION_INFO_V1(po_record_deliveries);
@@ -151,7 +153,7 @@ fail(PoChangeSet *set, PoMessage *message, PoMessageStatus status, const char *e
 
 /* Refused for now: it waits for its next try, or there is none. */
 static void
-wait_or_die(PoChangeSet *set, PoMessage *message, const Landing *result, const PoCause *cause)
+wait_or_die(PoChangeSet *set, PoMessage *message, const PoLanding *result, const PoCause *cause)
 {
 	const PoProfile *profile = result->account->profile;
 	int			retries = profile->nretries;
@@ -180,7 +182,7 @@ wait_or_die(PoChangeSet *set, PoMessage *message, const Landing *result, const P
 
 /* What the answer makes of a message that is still where it was when it was sent. */
 static void
-move(PoChangeSet *set, PoMessage *message, Landing *result, PoHealthNote *note, const PoCause *cause)
+move(PoChangeSet *set, PoMessage *message, PoLanding *result, PoHealthNote *note, const PoCause *cause)
 {
 	const PoOutcomeOfSend *outcome = &result->outcome;
 
@@ -222,7 +224,7 @@ move(PoChangeSet *set, PoMessage *message, Landing *result, PoHealthNote *note, 
 }
 
 static void
-note_health(const Landing *result, PoHealthNote *note)
+note_health(const PoLanding *result, PoHealthNote *note)
 {
 	const PoOutcomeOfSend *outcome = &result->outcome;
 
@@ -242,46 +244,9 @@ note_health(const Landing *result, PoHealthNote *note)
 		note->stop_account = outcome->error;
 }
 
-static void
-lock_rows(PoChangeSet *set, const Batch *batch, PoMessage **message, int *nmessages)
-{
-	PoPhoneKey *phone = palloc(2 * batch->n * sizeof(PoPhoneKey));
-	PoLeadKey  *lead = palloc(batch->n * sizeof(PoLeadKey));
-	PoMessageKey *key = palloc(batch->n * sizeof(PoMessageKey));
-	int			nphones = 0;
-
-	for (int i = 0; i < batch->n; i++)
-	{
-		const PoFlight *flight = batch->result[i].flight;
-		PoVerdictEffect effect = batch->result[i].outcome.effect;
-		const char *report_phone = batch->result[i].report_phone;
-
-		lead[i].tenant_id = key[i].tenant_id = flight->tenant_id;
-		lead[i].lead_id = flight->lead_id;
-		lead[i].phone = report_phone;
-		key[i].message_id = flight->message_id;
-		if (report_phone != NULL)
-		{
-			phone[nphones].tenant_id = flight->tenant_id;
-			phone[nphones++].phone = report_phone;
-		}
-		if (flight->phone == NULL || flight->lookup ||
-			(effect != PO_EFFECT_OPTS_OUT && effect != PO_EFFECT_BAD_PHONE))
-			continue;
-		phone[nphones].tenant_id = flight->tenant_id;
-		phone[nphones++].phone = flight->phone;
-		if (effect == PO_EFFECT_OPTS_OUT)
-			lead[i].phone = flight->phone;
-	}
-	nphones = po_phone_keys_sort(phone, nphones);
-	po_lock_phones(set, phone, nphones);
-	po_lock_leads(set, lead, batch->n);
-	*nmessages = po_lock_messages(key, batch->n, true, message);
-}
-
 /* What a provider says of the phone holds whatever became of the message. */
 static void
-apply_to_phone(PoChangeSet *set, const Landing *result)
+apply_to_phone(PoChangeSet *set, const PoLanding *result)
 {
 	const PoFlight *flight = result->flight;
 	PoPhone    *phone = flight->phone == NULL ? NULL
@@ -293,7 +258,7 @@ apply_to_phone(PoChangeSet *set, const Landing *result)
 }
 
 static void
-finish(PoArray column[10], const Landing *result)
+finish(PoArray column[10], const PoLanding *result)
 {
 	const PoFlight *flight = result->flight;
 	const PoHttpAnswer *answer = flight->answer;
@@ -320,7 +285,7 @@ finish(PoArray column[10], const Landing *result)
  * and messages: where it is not, all is done again.
  */
 static void
-apply_early(PoChangeSet *set, Batch *batch, Landing *result, const PoMessage *message,
+apply_early(PoChangeSet *set, PoLandings *batch, PoLanding *result, const PoMessage *message,
 			const PoReport *report, const PoCause *cause)
 {
 	PoVerdictEffect effect = report->error_code == NULL ? PO_NO_EFFECT
@@ -340,8 +305,8 @@ apply_early(PoChangeSet *set, Batch *batch, Landing *result, const PoMessage *me
 	}
 }
 
-static Landing *
-find_result(const Batch *batch, const PoMessage *message)
+static PoLanding *
+find_result(const PoLandings *batch, const PoMessage *message)
 {
 	int			i = 0;
 
@@ -351,9 +316,17 @@ find_result(const Batch *batch, const PoMessage *message)
 	return &batch->result[i];
 }
 
+static void
+do_again(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("not all of the answers could be locked at first")));
+}
+
 /* The provider's ids of accepted messages; early callbacks of theirs are applied. */
 static void
-write_ids(PoChangeSet *set, PoHealth *health, Batch *batch, PoMessage *message, int nmessages)
+write_ids(PoChangeSet *set, PoHealth *health, PoLandings *batch, PoMessage *message, int nmessages)
 {
 	PoArray		column[4];
 	uint64		rows;
@@ -363,15 +336,23 @@ write_ids(PoChangeSet *set, PoHealth *health, Batch *batch, PoMessage *message, 
 	po_rows_init(&insert_ids, column, batch->n);
 	for (int i = 0; i < batch->n; i++)
 	{
-		const Landing *result = &batch->result[i];
+		PoLanding  *result = &batch->result[i];
+		const char *const key[3] = {
+			result->flight->tenant_id, result->account->profile->provider,
+			result->outcome.provider_message_id
+		};
 
-		if (result->outcome.provider_message_id == NULL)
+		if (key[2] == NULL)
 			continue;
-		po_array_add_text(&column[0], result->flight->tenant_id);
-		po_array_add_text(&column[1], result->account->profile->provider);
-		po_array_add_text(&column[2], result->outcome.provider_message_id);
+		/* A callback that comes now is parking its status there, or notes the id. */
+		result->held = po_probe_key("provider_message_ids_pkey", key, 3) == PO_KEY_HELD;
+		batch->again |= result->held;
+		for (int k = 0; k < 3; k++)
+			po_array_add_text(&column[k], key[k]);
 		po_array_add_uuid(&column[3], &result->flight->message_id);
 	}
+	if (batch->again)
+		do_again();
 	rows = po_exec_rows(&insert_ids, NULL, column);
 	early = palloc(Max(rows, 1) * sizeof(Early));
 	for (uint64 r = 0; r < rows; r++)
@@ -393,7 +374,7 @@ write_ids(PoChangeSet *set, PoHealth *health, Batch *batch, PoMessage *message, 
 	for (int i = 0; i < n; i++)
 	{
 		Early	   *e = &early[i];
-		Landing    *result = find_result(batch, e->message);
+		PoLanding    *result = find_result(batch, e->message);
 		PoMessageStatus previous = e->message->status;
 		PoCause		cause = {
 			.source = result->account->profile->provider,
@@ -405,15 +386,13 @@ write_ids(PoChangeSet *set, PoHealth *health, Batch *batch, PoMessage *message, 
 			po_note_report(health, result->account, e->message, &e->report, previous);
 	}
 	if (batch->again)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("messages are locked before a phone")));
+		do_again();
 }
 
 static void
 record(void *arg)
 {
-	Batch	   *batch = arg;
+	PoLandings *batch = arg;
 	Datum		now = TimestampTzGetDatum(po_now());
 	PoChangeSet set = {0};
 	PoHealth	health = {0};
@@ -421,11 +400,11 @@ record(void *arg)
 	int			nmessages;
 	PoArray		delivery[10];
 
-	lock_rows(&set, batch, &message, &nmessages);
+	nmessages = po_lock_landings(batch, &set, &message);
 	po_rows_init(&finish_deliveries, delivery, batch->n);
 	for (int i = 0; i < batch->n; i++)
 	{
-		Landing	   *result = &batch->result[i];
+		PoLanding	   *result = &batch->result[i];
 		PoFlight   *flight = result->flight;
 		PoMessage  *m = po_find_message(message, nmessages, flight->tenant_id, &flight->message_id);
 		PoCause		cause = {.source = result->account->profile->provider};
@@ -455,93 +434,160 @@ record(void *arg)
 	(void) po_exec_rows(&finish_deliveries, &now, delivery);
 	po_write_health(&health, &set);
 	po_write_changes(&set);
+	for (int i = 0; i < batch->n; i++)
+		po_flight_recorded(batch->result[i].flight);
 }
 
-/* What cannot be recorded leaves an unknown message rather than one that is forever under way. */
-static void
-leave_unknown(const PoFlight *flight, int64 quiet, const char *provider_message_id, const char *why)
+/* An answer that cannot be recorded, and why. */
+typedef struct Failure
 {
-	TimestampTz due = po_now() + quiet;
+	const PoLanding *result;
+	int64		quiet;
+	const char *why;
+} Failure;
+
+/* It leaves an unknown message rather than one that is forever under way. */
+static void
+leave_unknown(void *arg)
+{
+	const Failure *failure = arg;
+	PoFlight   *flight = failure->result->flight;
+	const char *provider_message_id = failure->result->outcome.provider_message_id;
+	TimestampTz due = po_now() + failure->quiet;
 	Datum		args[7] = {
 		CStringGetTextDatum(flight->tenant_id), UUIDPGetDatum(&flight->message_id),
 		Int32GetDatum(flight->fence), TimestampTzGetDatum(flight->started_at),
 		TimestampTzGetDatum(due),
 		provider_message_id != NULL ? CStringGetTextDatum(provider_message_id) : (Datum) 0,
-		CStringGetTextDatum(why)
+		CStringGetTextDatum(failure->why)
 	};
 
-	if (flight->lookup)
-		return;
-	(void) po_exec(&give_up, args, provider_message_id == NULL ? "     n " : NULL);
-	po_wake_at(due);
+	if (!flight->lookup)
+	{
+		if (po_exec(&give_up, args, provider_message_id == NULL ? "     n " : NULL) == 0 &&
+			po_exec(&select_left, args, NULL) > 0)
+		{
+			po_flight_waits(flight);
+			return;
+		}
+		po_wake_at(due);
+	}
+	po_flight_recorded(flight);
 }
 
-/* Returns 0, or the SQLSTATE it failed with and left nothing of. */
-static int
-try_record(Batch *batch)
+static void
+give_up_on(const PoLanding *result, int64 quiet, const char *why)
 {
+	Failure		failure = {result, quiet, why};
+
+	if (po_try(leave_unknown, &failure, NULL) != 0)
+		po_flight_waits(result->flight);
+}
+
+/*
+ * Returns 0, or the SQLSTATE it failed with and left nothing of.  Each time it
+ * begins again with one more phone to lock, or without an answer that is held.
+ */
+static int
+try_record(PoLandings *batch)
+{
+	int			all = batch->n;
 	int			sqlstate;
 
-	/* What it has discovered is locked the next time. */
 	do
 	{
 		batch->again = false;
 		sqlstate = po_try(record, batch, NULL);
+		po_set_held_aside(batch);
 	} while (batch->again);
+	for (int i = batch->n; i < all; i++)
+		po_flight_waits(batch->result[i].flight);
 	return sqlstate;
 }
 
-static void
-record_alone(Landing *result)
+/* Returns whether it was recorded, or never will be. */
+static bool
+record_alone(PoLanding *result)
 {
-	Batch		one = {result, 1};
+	PoLandings	one = {result, 1};
 	int			sqlstate = try_record(&one);
 
-	if (sqlstate != 0)
-		leave_unknown(result->flight, po_quiet_time(result->account->profile),
-					  result->outcome.provider_message_id,
-					  psprintf("recording the answer failed with SQLSTATE %s", unpack_sql_state(sqlstate)));
+	if (sqlstate == 0)
+		return one.n > 0;
+	if (po_is_busy(sqlstate))
+	{
+		po_flight_waits(result->flight);
+		return false;
+	}
+	give_up_on(result, po_quiet_time(result->account->profile),
+			   psprintf("recording the answer failed with SQLSTATE %s", unpack_sql_state(sqlstate)));
+	return true;
 }
 
 /*
- * record_deliveries(): records all answers that this process has, and returns
- * how many.
+ * Those that could not be recorded together, one by one; of those that keep us
+ * waiting for their locks, a few a time.  The others have their turn soon.
+ */
+static int
+record_each(PoLandings *batch)
+{
+	int			recorded = 0;
+	int			busy = 0;
+
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (busy == MOST_BUSY)
+			po_flight_waits(batch->result[i].flight);
+		else if (record_alone(&batch->result[i]))
+			recorded++;
+		else
+			busy++;
+		po_sender_drive();
+	}
+	return recorded;
+}
+
+/*
+ * record_deliveries(): records the answers that this process has and nobody holds
+ * up, and returns how many.
  */
 Datum
 po_record_deliveries(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Batch		batch = {NULL, 0};
+	PoLandings	batch = {NULL, 0};
+	PoFlight  **landed;
+	int			nlanded;
+	int			sqlstate;
 
 	po_require_sender();
-	for (PoFlight *f = po_landed_flights(); f != NULL; f = f->next)
-		batch.n++;
-	if (batch.n == 0)
+	landed = po_landed_flights(&nlanded);
+	if (nlanded == 0)
 		PG_RETURN_INT32(0);
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	po_profiles_begin();
-	batch.result = palloc0(batch.n * sizeof(Landing));
-	batch.n = 0;
-	for (PoFlight *f = po_landed_flights(); f != NULL; f = f->next)
+	batch.result = palloc0(nlanded * sizeof(PoLanding));
+	for (int i = 0; i < nlanded; i++)
 	{
-		Landing	   *result = &batch.result[batch.n];
+		PoFlight   *f = landed[i];
+		PoLanding  *result = &batch.result[batch.n];
 
 		result->flight = f;
 		result->account = po_find_account(f->tenant_id, f->account);
 		/* Without it nobody knows what the answer means. */
 		if (result->account == NULL || result->account->profile == NULL)
 		{
-			leave_unknown(f, PO_DEFAULT_QUIET, NULL, "its account is gone");
+			give_up_on(result, PO_DEFAULT_QUIET, "its account is gone");
 			continue;
 		}
 		batch.n++;
 		if (!f->lookup)
 			po_read_answer(result->account, &f->call, f->answer, &result->outcome);
 	}
-	if (batch.n > 0 && try_record(&batch) != 0)
-		for (int i = 0; i < batch.n; i++)
-			record_alone(&batch.result[i]);
+	sqlstate = try_record(&batch);
+	if (sqlstate != 0)
+		batch.n = record_each(&batch);
 	SPI_finish();
 	PG_RETURN_INT32(batch.n);
 }

@@ -6,6 +6,11 @@
  * with its answer, and is done when that is recorded.  None of it survives the
  * process, and none needs to: the rows say what was claimed, and by whom.
  *
+ * What a transaction does to flights is done at its commit and undone at its
+ * abort, as with its rows, and so for a subtransaction: a flight that was claimed
+ * in one that aborts is dropped, and never departs; one whose answer was recorded
+ * there stays landed.
+ *
  * Who claims is named by a random number, and holds a session lock of that name
  * for as long as the process lives.  It is no advisory lock, which functions
  * that timers call could release.
@@ -19,6 +24,8 @@
 #include "core/compat.h"
 #include "core/settings.h"
 #include "miscadmin.h"
+#include "outbound/http_transfer.h"
+#include "outbound/load.h"
 #include "outbound/sender.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
@@ -29,12 +36,20 @@
 
 #define PO_MOST_SENDS 10000		/* of outreach.max_sends */
 #define OTHER_DESCRIPTORS 100
+#define FIRST_PAUSE_MS 20		/* of an answer that cannot be recorded */
+#define LONGEST_PAUSE_MS 1000
+#define DRIVE_EVERY_MS 2
 
 static int64 owner = 0;			/* 0: not started */
 static int	most_sends;			/* for which there are descriptors */
-static PoFlight *claimed;		/* to depart when the transaction has committed */
-static PoFlight *flying;		/* departed; their answers name them */
-static PoFlight *landed;
+static int	nflights;			/* in all lists */
+static uint64 ndone;			/* that were in them */
+static dlist_head claimed = DLIST_STATIC_INIT(claimed); /* by the transaction that is open */
+static dlist_head ready = DLIST_STATIC_INIT(ready); /* that has committed: to depart */
+static dlist_head flying = DLIST_STATIC_INIT(flying);	/* departed; their answers name them */
+static dlist_head landed = DLIST_STATIC_INIT(landed);	/* to be recorded now, */
+static dlist_head waiting = DLIST_STATIC_INIT(waiting); /* and in a while */
+static dlist_head recorded = DLIST_STATIC_INIT(recorded);	/* by the transaction that is open */
 
 static void
 set_owner_tag(LOCKTAG *tag, int64 who)
@@ -75,6 +90,79 @@ release_owner(int code, Datum arg)
 	LockReleaseAll(DEFAULT_LOCKMETHOD, true);
 }
 
+static PoFlight *
+pop(dlist_head *list)
+{
+	return dlist_container(PoFlight, node, dlist_pop_head_node(list));
+}
+
+static void
+free_flight(PoFlight *flight)
+{
+	if (flight->answer != NULL)
+		po_http_free(flight->answer);
+	po_load_change(flight->tenant_id, flight->account, flight->host, -1);
+	MemoryContextDelete(flight->context);
+	nflights--;
+	ndone++;
+}
+
+/* Nothing here raises: the transaction has ended. */
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	bool		committed = event == XACT_EVENT_COMMIT;
+
+	if (!committed && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	while (!dlist_is_empty(&claimed))
+	{
+		PoFlight   *flight = pop(&claimed);
+
+		if (committed)
+			dlist_push_tail(&ready, &flight->node);
+		else
+			free_flight(flight);
+	}
+	while (!dlist_is_empty(&recorded))
+	{
+		PoFlight   *flight = pop(&recorded);
+
+		if (committed)
+			free_flight(flight);
+		else
+			dlist_push_tail(&landed, &flight->node);
+	}
+}
+
+static void
+end_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	dlist_head *const list[] = {&claimed, &recorded};
+	dlist_mutable_iter iter;
+
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	for (int i = 0; i < lengthof(list); i++)
+		dlist_foreach_modify(iter, list[i])
+		{
+			PoFlight   *flight = dlist_container(PoFlight, node, iter.cur);
+
+			if (flight->level != mine)
+				continue;
+			if (event == SUBXACT_EVENT_COMMIT_SUB)
+			{
+				flight->level = parent;
+				continue;
+			}
+			dlist_delete(&flight->node);
+			if (list[i] == &claimed)
+				free_flight(flight);
+			else
+				dlist_push_tail(&landed, &flight->node);
+		}
+}
+
 /*
  * po_sender_start makes this process one that may claim.  Needs a transaction.
  */
@@ -94,6 +182,9 @@ po_sender_start(void)
 		set_owner_tag(&tag, who);
 	} while (who == 0 || LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL);
 	before_shmem_exit(release_owner, (Datum) 0);
+	po_load_start();
+	RegisterXactCallback(end_transaction, NULL);
+	RegisterSubXactCallback(end_subtransaction, NULL);
 	find_descriptors();
 	if (!po_http_start(po_setting_allow_private_addresses))
 		ereport(ERROR,
@@ -103,13 +194,12 @@ po_sender_start(void)
 }
 
 /*
- * po_require_sender raises an error unless this process may claim, and nothing
- * but the transaction can undo what it does: flights are no part of that.
+ * po_require_sender raises an error unless this process may claim.
  */
 void
 po_require_sender(void)
 {
-	if (owner == 0 || GetCurrentTransactionNestLevel() > 1)
+	if (owner == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("only a background worker sends messages"),
@@ -141,8 +231,9 @@ po_owner_is_dead(int64 who)
 }
 
 /*
- * po_flight_begin makes an empty flight; what belongs to it is palloc'd in its
- * context.
+ * po_flight_begin makes an empty flight, which departs once the transaction has
+ * committed; what belongs to it is palloc'd in its context.  Whoever began it
+ * fills it in, drops it or raises.
  */
 PoFlight *
 po_flight_begin(const PoAccount *account)
@@ -152,50 +243,49 @@ po_flight_begin(const PoAccount *account)
 	PoFlight   *flight = MemoryContextAllocZero(context, sizeof(PoFlight));
 
 	flight->context = context;
+	flight->level = GetCurrentSubTransactionId();
 	flight->tenant_id = MemoryContextStrdup(context, account->tenant_id);
 	flight->account = MemoryContextStrdup(context, account->account);
 	flight->host = MemoryContextStrdup(context, account->origin);
+	po_load_change(flight->tenant_id, flight->account, flight->host, 1);
+	dlist_push_tail(&claimed, &flight->node);
+	nflights++;
 	return flight;
 }
 
 /*
- * po_flight_claimed hands over a flight whose row this transaction has claimed.
+ * po_flight_drop takes back a flight that this transaction has begun, and frees it.
  */
 void
-po_flight_claimed(PoFlight *flight)
+po_flight_drop(PoFlight *flight)
 {
-	flight->next = claimed;
-	claimed = flight;
-}
-
-static int
-count(const char *tenant_id, const char *account, const char *host)
-{
-	int			n = 0;
-
-	for (int list = 0; list < 2; list++)
-		for (PoFlight *f = list == 0 ? claimed : flying; f != NULL; f = f->next)
-			n += host != NULL ? strcmp(f->host, host) == 0
-				: strcmp(f->account, account) == 0 && strcmp(f->tenant_id, tenant_id) == 0;
-	return n;
+	dlist_delete(&flight->node);
+	free_flight(flight);
 }
 
 /*
- * po_flights_of_account counts what an account has under way.
+ * po_flight_recorded notes that this transaction has recorded a landed flight,
+ * which is freed when it commits.
  */
-int
-po_flights_of_account(const char *tenant_id, const char *account)
+void
+po_flight_recorded(PoFlight *flight)
 {
-	return count(tenant_id, account, NULL);
+	dlist_delete(&flight->node);
+	flight->level = GetCurrentSubTransactionId();
+	dlist_push_tail(&recorded, &flight->node);
 }
 
 /*
- * po_flights_to_host counts what is under way to a host.
+ * po_flight_waits puts off a landed flight whose answer cannot be recorded now; it
+ * stays what it is, and is tried again soon, at longer and longer intervals.
  */
-int
-po_flights_to_host(const char *host)
+void
+po_flight_waits(PoFlight *flight)
 {
-	return count(NULL, NULL, host);
+	dlist_delete(&flight->node);
+	flight->pause_ms = Min(Max(2 * flight->pause_ms, FIRST_PAUSE_MS), LONGEST_PAUSE_MS);
+	flight->try_at = po_monotonic_ms() + flight->pause_ms;
+	dlist_push_tail(&waiting, &flight->node);
 }
 
 /*
@@ -213,15 +303,16 @@ po_sender_room(void)
 int
 po_sender_busy(void)
 {
-	int			n = 0;
+	return nflights;
+}
 
-	for (PoFlight *f = claimed; f != NULL; f = f->next)
-		n++;
-	for (PoFlight *f = flying; f != NULL; f = f->next)
-		n++;
-	for (PoFlight *f = landed; f != NULL; f = f->next)
-		n++;
-	return n;
+/*
+ * po_sender_done counts flights that were: it has grown where there may be room.
+ */
+uint64
+po_sender_done(void)
+{
+	return ndone;
 }
 
 /* Whether it is too late for a request: what its claim has seen no longer holds. */
@@ -236,32 +327,23 @@ is_late(const PoFlight *flight)
 }
 
 /*
- * po_sender_depart sends what was claimed, the transaction having committed; keep
- * sends nothing: the process is to end, and may not have waited for the commit
- * to be safe.
+ * po_sender_depart sends what committed transactions have claimed; keep sends
+ * nothing: the process is to end, and may not have waited for the commit to be
+ * safe.
  */
 void
 po_sender_depart(bool keep)
 {
 	Assert(!IsTransactionState());
 	po_http_allow_private(po_setting_allow_private_addresses);
-	while (claimed != NULL)
+	while (!dlist_is_empty(&ready))
 	{
-		PoFlight   *flight = claimed;
+		PoFlight   *flight = pop(&ready);
 
-		claimed = flight->next;
 		flight->call.tag = flight;
-		if (!keep && !is_late(flight) && po_http_add(&flight->call))
-		{
-			flight->next = flying;
-			flying = flight;
-		}
-		else
-		{
-			/* Without an answer: surely not sent. */
-			flight->next = landed;
-			landed = flight;
-		}
+		/* Without an answer: surely not sent. */
+		dlist_push_tail(!keep && !is_late(flight) && po_http_add(&flight->call) ? &flying : &landed,
+						&flight->node);
 	}
 }
 
@@ -273,54 +355,100 @@ bool
 po_sender_collect(void)
 {
 	PoHttpAnswer *answer;
+	dlist_mutable_iter iter;
 
 	if (owner == 0)
 		return false;
 	po_http_drive();
+	dlist_foreach_modify(iter, &waiting)
+	{
+		PoFlight   *flight = dlist_container(PoFlight, node, iter.cur);
+
+		if (flight->try_at > po_monotonic_ms())
+			continue;
+		dlist_delete(&flight->node);
+		dlist_push_tail(&landed, &flight->node);
+	}
 	while ((answer = po_http_next()) != NULL)
 	{
 		PoFlight   *flight = answer->tag;
-		PoFlight  **link = &flying;
 
-		while (*link != flight)
-			link = &(*link)->next;
-		*link = flight->next;
 		flight->answer = answer;
-		flight->next = landed;
-		landed = flight;
+		dlist_delete(&flight->node);
+		dlist_push_tail(&landed, &flight->node);
 	}
-	return landed != NULL;
+	return !dlist_is_empty(&landed);
 }
 
 /*
- * po_landed_flights returns those that are to be recorded; they stay where they
- * are until po_flights_done().
- */
-PoFlight *
-po_landed_flights(void)
-{
-	return landed;
-}
-
-/*
- * po_flights_done frees the flight and those behind it in the list of the
- * landed, the transaction that recorded them having committed.
+ * po_sender_postpone puts off all that has landed: recording it failed as a whole.
  */
 void
-po_flights_done(PoFlight *flight)
+po_sender_postpone(void)
 {
-	PoFlight  **link = &landed;
+	dlist_mutable_iter iter;
 
-	while (*link != NULL && *link != flight)
-		link = &(*link)->next;
-	*link = NULL;
-	while (flight != NULL)
-	{
-		PoFlight   *next = flight->next;
+	dlist_foreach_modify(iter, &landed)
+		po_flight_waits(dlist_container(PoFlight, node, iter.cur));
+}
 
-		if (flight->answer != NULL)
-			po_http_free(flight->answer);
-		MemoryContextDelete(flight->context);
-		flight = next;
-	}
+/*
+ * po_sender_drive lets libcurl do what it can without waiting, so that long work
+ * does not keep providers waiting: to be called between its parts, at any time and
+ * as often as one likes.  It raises nothing, and answers are taken later.
+ */
+void
+po_sender_drive(void)
+{
+	static int64 next = 0;
+
+	if (dlist_is_empty(&flying) || po_monotonic_ms() < next)
+		return;
+	po_http_drive();
+	next = po_monotonic_ms() + DRIVE_EVERY_MS;
+}
+
+/*
+ * po_sender_timeout_ms tells in how many milliseconds po_sender_collect() has
+ * something to do, if no socket has before; -1: never.
+ */
+long
+po_sender_timeout_ms(void)
+{
+	int64		at = PG_INT64_MAX;
+	long		timeout = po_http_timeout_ms();
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &waiting)
+		at = Min(at, dlist_container(PoFlight, node, iter.cur)->try_at);
+	if (at == PG_INT64_MAX)
+		return timeout;
+	at = Max(at - po_monotonic_ms(), 0);
+	return timeout < 0 ? at : Min(timeout, at);
+}
+
+/*
+ * po_sender_holds tells whether there are answers that others keep from being
+ * recorded, and nothing else is under way.
+ */
+bool
+po_sender_holds(void)
+{
+	return !dlist_is_empty(&waiting) && dlist_is_empty(&flying) && dlist_is_empty(&ready);
+}
+
+/*
+ * po_landed_flights returns those that are to be recorded, palloc'd; they stay
+ * landed until po_flight_recorded() or po_flight_waits().
+ */
+PoFlight **
+po_landed_flights(int *n)
+{
+	PoFlight  **flight = palloc(Max(nflights, 1) * sizeof(PoFlight *));
+	dlist_iter	iter;
+
+	*n = 0;
+	dlist_foreach(iter, &landed)
+		flight[(*n)++] = dlist_container(PoFlight, node, iter.cur);
+	return flight;
 }

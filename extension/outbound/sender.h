@@ -5,6 +5,7 @@
 #ifndef PO_OUTBOUND_SENDER_H
 #define PO_OUTBOUND_SENDER_H
 
+#include "lib/ilist.h"
 #include "outbound/http.h"
 #include "outbound/profile.h"
 #include "outbound/request.h"
@@ -17,7 +18,8 @@
 typedef struct PoFlight
 {
 	MemoryContext context;
-	struct PoFlight *next;
+	dlist_node	node;
+	SubTransactionId level;		/* that has claimed or recorded it, while that is open */
 	const char *tenant_id;
 	pg_uuid_t	message_id;
 	const char *lead_id;
@@ -33,6 +35,8 @@ typedef struct PoFlight
 	bool		lookup;			/* asks, sends nothing */
 	PoHttpCall	call;
 	PoHttpAnswer *answer;		/* once it has landed */
+	int			pause_ms;		/* since its answer could not be recorded; 0: never tried */
+	int64		try_at;			/* again, by the monotonic clock in milliseconds */
 } PoFlight;
 
 extern void po_sender_start(void);
@@ -41,15 +45,19 @@ extern int64 po_sender_owner(void);
 extern bool po_owner_is_dead(int64 owner);
 
 extern PoFlight *po_flight_begin(const PoAccount *account);
-extern void po_flight_claimed(PoFlight *flight);
-extern int	po_flights_of_account(const char *tenant_id, const char *account);
-extern int	po_flights_to_host(const char *host);
+extern void po_flight_drop(PoFlight *flight);
+extern void po_flight_recorded(PoFlight *flight);
+extern void po_flight_waits(PoFlight *flight);
 extern int	po_sender_room(void);
-extern PoFlight *po_landed_flights(void);
-extern void po_flights_done(PoFlight *flight);
+extern PoFlight **po_landed_flights(int *n);
 
 extern void po_sender_depart(bool keep);
 extern bool po_sender_collect(void);
+extern void po_sender_postpone(void);
+extern void po_sender_drive(void);
+extern long po_sender_timeout_ms(void);
 extern int	po_sender_busy(void);
+extern uint64 po_sender_done(void);
+extern bool po_sender_holds(void);
 
 #endif

@@ -10,6 +10,8 @@
  * it is repeated under the same idempotency key while the provider remembers
  * that, or looked up, or left to a person.  A status callback settles it at any
  * time, also afterwards.
+ *
+ * Nobody is waited for: what somebody else holds is left for the next time.
  */
 #include "postgres.h"
 
@@ -53,18 +55,24 @@ static PoPlan select_claimed = {
 static PoPlan postpone = {
 	.name = "settle.postpone",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.outbound_messages SET due_at = $2"
-	" WHERE status = 'sending' AND due_at <= $1",
+	.sql = "UPDATE outreach.outbound_messages m SET due_at = $2 FROM"
+	" (SELECT tenant_id, message_id FROM outreach.outbound_messages"
+	" WHERE status = 'sending' AND due_at <= $1 FOR NO KEY UPDATE SKIP LOCKED) free"
+	" WHERE m.tenant_id = free.tenant_id AND m.message_id = free.message_id",
 	.nargs = 2,
 	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
+/* With its lead locked; one that is held takes nobody's place, one that is gone needs no lock. */
 static PoPlan select_unknown = {
 	.name = "settle.unknown",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT tenant_id, message_id, lead_id, account, from_phone, phone, body"
-	" FROM outreach.outbound_messages WHERE status = 'unknown' AND due_at <= $1"
-	" ORDER BY due_at LIMIT $2",
+	.sql = "SELECT m.tenant_id, m.message_id, m.lead_id, m.body FROM outreach.outbound_messages m"
+	" LEFT JOIN LATERAL (SELECT k.lead_id FROM outreach.leads k WHERE k.tenant_id = m.tenant_id"
+	" AND k.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) free ON true"
+	" WHERE m.status = 'unknown' AND m.due_at <= $1 AND (free.lead_id IS NOT NULL OR NOT EXISTS"
+	" (SELECT FROM outreach.leads l WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id))"
+	" ORDER BY m.due_at LIMIT $2",
 	.nargs = 2,
 	.argtype = {TIMESTAMPTZOID, INT4OID}
 };
@@ -98,6 +106,18 @@ static PoPlan select_twin = {
 
 PG_FUNCTION_INFO_V1(po_settle_messages);
 
+static bool claims_left = false;	/* of dead workers, because somebody held the messages */
+
+/*
+ * po_settle_waits tells whether there is something to take over whose time does not
+ * tell.
+ */
+bool
+po_settle_waits(void)
+{
+	return claims_left;
+}
+
 /*
  * po_quiet_time tells how long after the end of a request it is certain what
  * the provider has: nothing is on its way any more, and a look-up shows it.
@@ -108,10 +128,7 @@ po_quiet_time(const PoProfile *profile)
 	return profile->settle + (profile->lookup_url != NULL ? profile->lookup_lag : 0);
 }
 
-/*
- * The claims of workers that are dead, all of them: locked at once, in the order
- * of their keys.
- */
+/* The claims of workers that are dead, all of them, but for what somebody holds. */
 static int
 take_over_from(const int64 *owner, int nowners)
 {
@@ -139,7 +156,8 @@ take_over_from(const int64 *owner, int nowners)
 		started[i] = po_column_time(i, 4);
 		claimed_by[i] = po_column_int64(i, 5);
 	}
-	nmessages = po_lock_messages(key, n, true, &message);
+	nmessages = po_lock_messages(key, n, false, &message);
+	claims_left = nmessages < n;
 	for (int i = 0; i < n; i++)
 	{
 		PoMessage  *m = po_find_message(message, nmessages, key[i].tenant_id, &key[i].message_id);
@@ -169,6 +187,7 @@ take_over(void)
 	int			ndead = 0;
 	bool		stalled = false;
 
+	claims_left = false;
 	for (int i = 0; i < n; i++)
 		dead[i] = po_column_int64(i, 1);
 	for (int i = 0; i < n; i++)
@@ -211,12 +230,11 @@ look_up(PoMessage *message, const PoAccount *account, const char *body)
 	MemoryContextSwitchTo(old);
 	if (problem != NULL)
 	{
-		MemoryContextDelete(flight->context);
+		po_flight_drop(flight);
 		return false;
 	}
 	/* Should the answer never be recorded, it is asked again then. */
 	message->due_at = po_now() + account->profile->timeout_ms * INT64CONST(1000) + 5 * USECS_PER_SEC;
-	po_flight_claimed(flight);
 	return true;
 }
 
@@ -274,11 +292,11 @@ settle_unknown(int room)
 		lead[i].tenant_id = key[i].tenant_id = po_column_text(i, 1);
 		(void) po_column_uuid(i, 2, &key[i].message_id);
 		lead[i].lead_id = po_column_text(i, 3);
-		body[i] = po_column_text(i, 7);
+		body[i] = po_column_text(i, 4);
 	}
 	if (n == 0)
 		return 0;
-	po_lock_leads(&set, lead, n);
+	po_lock_free_leads(&set, lead, n);
 	nmessages = po_lock_messages(key, n, false, &message);
 	for (int i = 0; i < n; i++)
 	{

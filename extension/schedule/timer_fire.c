@@ -188,7 +188,7 @@ call_function(const Firing *firing, const char *name)
 static void
 send_template(const Firing *firing, const char *template)
 {
-	const char *send_key = psprintf("timer:%s", DatumGetCString(DirectFunctionCall1(uuid_out,
+	const char *send_key = psprintf(PO_TIMER_KEY_PREFIX "%s", DatumGetCString(DirectFunctionCall1(uuid_out,
 																			   UUIDPGetDatum(&firing->timer_id))));
 	const char *lead_id = firing->lead_id;
 	char	   *channel = payload_text(firing->action_payload, "channel");

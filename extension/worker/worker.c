@@ -5,8 +5,9 @@
  * It connects as outreach_worker and has no rights but to call the engine's
  * functions.  One loop, one wait: a bounded batch of each activity in a
  * transaction of its own, then sleep until the next is due or somebody commits
- * something earlier.  An error of an item is the activity's business; anything
- * else ends the process, and the launcher starts another after a pause.
+ * something earlier.  An error of an item is the activity's business, and so is any
+ * error of sending, for requests are under way; anything else ends the process, and
+ * the launcher starts another after a pause.
  */
 #include "postgres.h"
 
@@ -24,6 +25,7 @@
 #include "outbound/claim.h"
 #include "outbound/http.h"
 #include "outbound/sender.h"
+#include "outbound/settle.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -45,7 +47,7 @@
 #define LINGER_MS		5000	/* stay that long with nothing to do */
 #define TURN_MS			2000	/* leave after that where others wait */
 #define BUSY_WAIT_MS	20		/* what is due is held by somebody else */
-#define RECORD_TRIES	5
+#define FAILED_PAUSE	USECS_PER_SEC	/* after an activity of sending failed */
 #define DRAIN_MS		10000	/* for answers that are under way, when it is to end */
 #define LONGEST_WAIT_MS	1000	/* so that a jump of the clock hurts no longer */
 
@@ -86,9 +88,9 @@ static PoPlan next_due = {
 	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.next_due($1), outreach.arming_problem(), s.claim_due, s.settle_due"
-	" FROM outreach.next_sends($1) s",
-	.nargs = 1,
-	.argtype = {TIMESTAMPTZOID}
+	" FROM outreach.next_sends($2) s",
+	.nargs = 2,
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 static PoPlan claim_messages = {
@@ -243,9 +245,8 @@ do_payloads(TimestampTz since)
 	return n;
 }
 
-/* Takes over from dead workers, and finds out what became of messages. */
 static int
-do_settle(void)
+settle(TimestampTz since)
 {
 	int			n;
 
@@ -254,13 +255,11 @@ do_settle(void)
 	(void) po_exec(&settle_messages, NULL, NULL);
 	n = po_column_int(0, 1);
 	finish();
-	po_sender_depart(ShutdownRequestPending);
 	return n;
 }
 
-/* Claims messages; their requests leave when that has committed. */
 static int
-do_claims(TimestampTz since)
+claim(TimestampTz since)
 {
 	Datum		args[1] = {TimestampTzGetDatum(since)};
 	int			n;
@@ -270,31 +269,40 @@ do_claims(TimestampTz since)
 	(void) po_exec(&claim_messages, args, NULL);
 	n = po_column_int(0, 1);
 	finish();
-	po_sender_depart(ShutdownRequestPending);
+	return n;
+}
+
+static int
+record(TimestampTz since)
+{
+	int			n;
+
+	begin("recording deliveries");
+	(void) po_exec(&record_deliveries, NULL, NULL);
+	n = po_column_int(0, 1);
+	finish();
 	return n;
 }
 
 /*
- * One try to record the answers that are there; -1 when it lost against another
- * transaction and is to be tried again.
+ * Does an activity in a transaction of its own; -1 when that failed.  Nothing of it
+ * is left then, flights included, and those under way are not given up for it.
  */
 static int
-try_records(bool last)
+try_sending(int (*activity) (TimestampTz), TimestampTz since)
 {
 	volatile int n = -1;
 
 	PG_TRY();
 	{
-		begin("recording deliveries");
-		(void) po_exec(&record_deliveries, NULL, NULL);
-		n = po_column_int(0, 1);
-		finish();
+		n = activity(since);
 	}
 	PG_CATCH();
 	{
-		if (last || ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_TRANSACTION_ROLLBACK)
+		if (ShutdownRequestPending)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(TopMemoryContext);
+		EmitErrorReport();
 		FlushErrorState();
 		AbortCurrentTransaction();
 	}
@@ -303,23 +311,54 @@ try_records(bool last)
 }
 
 /*
- * Records the answers that are there; without any it costs nothing.  What is not
- * recorded would be unknown for ever.
+ * Takes over from dead workers, and finds out what became of messages; look-ups
+ * leave when that has committed.
+ */
+static int
+do_settle(void)
+{
+	static TimestampTz failed = 0;
+	int			n = 0;
+
+	if (labs(GetCurrentTimestamp() - failed) > FAILED_PAUSE)
+		n = try_sending(settle, DT_NOBEGIN);
+	if (n < 0)
+		failed = GetCurrentTimestamp();
+	po_sender_depart(ShutdownRequestPending);
+	return Max(n, 0);
+}
+
+/* Claims messages; their requests leave when that has committed. */
+static int
+do_claims(TimestampTz since)
+{
+	static TimestampTz failed = 0;
+	int			n = 0;
+
+	if (labs(GetCurrentTimestamp() - failed) > FAILED_PAUSE)
+		n = try_sending(claim, since);
+	if (n < 0)
+		failed = GetCurrentTimestamp();
+	po_sender_depart(ShutdownRequestPending);
+	return Max(n, 0);
+}
+
+/*
+ * Records the answers that are there; without any it costs nothing.  What cannot
+ * be recorded stays landed.
  */
 static int
 do_records(void)
 {
-	PoFlight   *landed;
-	int			n = -1;
+	int			n;
 
 	if (!po_sender_collect())
 		return 0;
-	landed = po_landed_flights();
-	for (int tries = 1; n < 0; tries++)
-		n = try_records(tries == RECORD_TRIES);
-	po_shared_count(my_slot, 0, 0, n, NULL, 0);
-	po_flights_done(landed);
-	return n;
+	n = try_sending(record, DT_NOBEGIN);
+	if (n < 0)
+		po_sender_postpone();
+	po_shared_count(my_slot, 0, 0, Max(n, 0), NULL, 0);
+	return Max(n, 0);
 }
 
 static TimestampTz
@@ -334,7 +373,7 @@ column_due(int column)
 static Work
 read_next_due(TimestampTz since)
 {
-	Datum		args[1] = {TimestampTzGetDatum(since)};
+	Datum		args[2] = {TimestampTzGetDatum(since), TimestampTzGetDatum(po_claim_since(since))};
 	Work		work;
 	char	   *problem;
 
@@ -344,7 +383,7 @@ read_next_due(TimestampTz since)
 	problem = po_column_text(0, 2);
 	work.armed = problem == NULL;
 	strlcpy(work.problem, problem != NULL ? problem : "", sizeof(work.problem));
-	work.claim_due = column_due(3);
+	work.claim_due = po_claim_due(column_due(3));
 	work.settle_due = column_due(4);
 	finish();
 	return work;
@@ -363,7 +402,7 @@ wait(long wait_ms)
 
 	while (po_sender_busy() > 0 && wait_ms > 0 && (rc & WL_LATCH_SET) == 0)
 	{
-		long		timeout = po_http_timeout_ms();
+		long		timeout = po_sender_timeout_ms();
 
 		rc = WaitLatchOrSocket(MyLatch, events | WL_SOCKET_READABLE, po_http_fd(),
 							   timeout < 0 ? wait_ms : Min(wait_ms, timeout), PG_WAIT_EXTENSION);
@@ -438,18 +477,15 @@ work(void)
 		done = do_records();
 		if (next.armed && !leaving)
 		{
-			/* Whether a slot is free again, an answer tells. */
-			bool		may_claim = done > 0 || !po_sends_wait() || po_sender_busy() == 0;
-
 			/* Of what was published meanwhile it is not known what it is. */
 			bool		published = first || known < read;
 
 			if (published || next.due <= now)
 				done += do_timers(known) + do_payloads(known);
-			if (next.settle_due <= now || (first && next.settle_due != DT_NOEND))
+			if (next.settle_due <= now || po_settle_waits() || (first && next.settle_due != DT_NOEND))
 				done += do_settle();
-			if (may_claim && (published || next.claim_due <= now))
-				done += do_claims(known);
+			if (published || next.claim_due <= now || po_room_has_come())
+				done += do_claims(po_claim_since(known));
 			if (first)
 				po_shared_found(my_slot, PO_DATABASE_PRESENT, NULL);
 		}
@@ -458,15 +494,14 @@ work(void)
 		read = Min(next.due, Min(next.claim_due, next.settle_due));
 		/* What is due where no work may be done is nobody's business until it may. */
 		due = next.armed ? po_shared_lower_due(my_slot, read) : DT_NOEND;
-		if (due == next.claim_due && po_sends_wait())
-			due = Min(next.due, next.settle_due);
 		pgstat_report_stat(false);
 
 		now = GetCurrentTimestamp();
 		/* The clock may have been set back. */
 		began = Min(began, now);
 		idle_since = done > 0 ? now : Min(idle_since, now);
-		leaving = !next.armed || (po_shared_others_wait() &&
+		/* Answers that somebody keeps from being recorded cannot be left to another. */
+		leaving = !next.armed || (po_shared_others_wait() && !po_sender_holds() &&
 								  (due > now || now > began + TURN_MS * (int64) 1000));
 		if (po_sender_busy() == 0)
 		{

@@ -219,20 +219,30 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION outreach_impl.add_number(text, text, text) IS 'Names a number that a tenant sends from, and the account it sends through.';
 
--- A claim holds ROW SHARE on the table while it reads it: once a stop has
--- committed, nothing is claimed that it holds, and nothing that was held because
--- of a row is missed when the row goes.  A snapshot from before the lock would
--- miss it.
-CREATE FUNCTION outreach_impl.lock_stops() RETURNS void
+-- A claim shares a lock of the row of arming, and of the row of each tenant that it
+-- sends for, and reads the stops then: once a stop has committed, nothing is claimed
+-- that it holds.  Of a stop that holds something it shares the lock of the row, so
+-- that nothing is missed when the row goes.  A snapshot from before the lock would
+-- miss it.  Claims leave what is locked here, and go on with other tenants.
+CREATE FUNCTION outreach_impl.lock_stops(of_tenants text[] DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
 		RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction',
 			MESSAGE = 'sending is stopped and resumed at isolation level READ COMMITTED alone';
 	END IF;
-	LOCK TABLE outreach.sending_stops IN EXCLUSIVE MODE;
+	IF of_tenants IS NOT NULL THEN
+		PERFORM FROM outreach.tenants t WHERE t.tenant_id = ANY (of_tenants) ORDER BY t.tenant_id FOR UPDATE;
+		RETURN;
+	END IF;
+	PERFORM FROM outreach.arming FOR UPDATE;
+	IF NOT FOUND THEN
+		-- Nothing is claimed, and nobody arms it meanwhile.
+		LOCK TABLE outreach.arming IN SHARE ROW EXCLUSIVE MODE;
+		PERFORM FROM outreach.arming FOR UPDATE;
+	END IF;
 END $$;
-COMMENT ON FUNCTION outreach_impl.lock_stops() IS 'Waits for claims under way, and keeps others from beginning; not for callers.';
+COMMENT ON FUNCTION outreach_impl.lock_stops(text[]) IS 'Waits for claims under way of the tenants, null: of all, and keeps others from beginning; not for callers.';
 
 CREATE FUNCTION outreach_impl.require_stop_right(scope text, id text, tenant_id text) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -250,7 +260,8 @@ BEGIN
 	IF coalesce(reason, '') = '' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a stop needs a reason';
 	END IF;
-	PERFORM outreach_impl.lock_stops();
+	PERFORM outreach_impl.lock_stops(CASE WHEN scope <> 'all' THEN
+		ARRAY(SELECT s.tenant_id FROM outreach_impl.stop_rows(scope, id, stop_sending.tenant_id) s) END);
 	INSERT INTO outreach.sending_stops (tenant_id, scope, id, reason, stopped_at)
 	SELECT s.tenant_id, s.scope, s.id, stop_sending.reason, clock_timestamp()
 	  FROM outreach_impl.stop_rows(scope, id, stop_sending.tenant_id) s
@@ -299,7 +310,8 @@ DECLARE
 	s record;
 BEGIN
 	PERFORM outreach_impl.require_stop_right(scope, id, tenant_id);
-	PERFORM outreach_impl.lock_stops();
+	-- The rows that go are lock enough.
+	PERFORM outreach_impl.lock_stops('{}');
 	FOR s IN SELECT * FROM outreach_impl.stop_rows(scope, id, tenant_id) LOOP
 		IF s.scope = 'number' THEN
 			-- What it was stopped for counts no more.

@@ -16,6 +16,9 @@
 #ifndef KILLS
 #define KILLS		2		/* kill -9 of a worker, or of all with the postmaster */
 #endif
+#ifndef ABORTS
+#define ABORTS	1		/* claims that fail */
+#endif
 #define W			2
 
 /* The SQL enum, without review; spin numbers an mtype from its end. */
@@ -61,7 +64,8 @@ bool restarted;				/* we count from a later request than the accepted one */
 
 /* The people. */
 bool opted_out, stopped, calm;
-byte kills, acts;
+bool stopping, resuming;	/* its transaction is open and has its locks */
+byte kills, acts, aborts;
 
 #define SETTLED		(status >= uncertain && wire == 0)
 #define FINAL(s)	(s >= sent)
@@ -75,13 +79,18 @@ byte kills, acts;
 #endif
 #ifdef STOP_UNLOCKED
 #define STOPS_FREE	true
+#define STOPPING_FREE	true
 #else
 #define STOPS_FREE	ROW_FREE
+#define STOPPING_FREE	!stopping			/* a claim leaves what a stop under way has locked */
 #endif
+/* The row of a stop: shared by claims that hold something under it, deleted by a resumption. */
 #ifdef RESUME_UNLOCKED
 #define RESUME_FREE	true
+#define STOP_ROW_FREE	true
 #else
-#define RESUME_FREE	ROW_FREE
+#define RESUME_FREE	(!(pc[0] == claiming && saw_stop[0]) && !(pc[1] == claiming && saw_stop[1]))
+#define STOP_ROW_FREE	(!stopped || !resuming)
 #endif
 
 /* Settle: every request that was given up is decided. */
@@ -366,7 +375,7 @@ proctype worker(byte w)
 end:
 	do
 	/* T1 */
-	:: atomic { pc[w] == idle && CLAIMABLE && ROW_FREE ->
+	:: atomic { pc[w] == idle && CLAIMABLE && ROW_FREE && STOPPING_FREE && STOP_ROW_FREE ->
 #ifdef CONSENT_AT_ENQUEUE
 		saw_opt_out[w] = false;
 #else
@@ -393,6 +402,16 @@ end:
 	:: atomic { pc[w] == claiming && (saw_opt_out[w] || saw_stop[w]) ->
 		refuse_claim(w);
 		forget(w) }
+	/* an error in T1, and the process lives on: nothing is claimed, nothing may leave */
+	:: atomic { pc[w] == claiming && aborts < ABORTS ->
+		aborts++;
+		printf("worker %d: its claim aborts\n", w);
+#ifdef ABORT_KEEPS
+		under[w] = fence + 1;
+		pc[w] = claimed }
+#else
+		forget(w) }
+#endif
 
 	/* the request: it may have been stalled for long */
 	:: atomic { pc[w] == claimed ->
@@ -570,8 +589,11 @@ end:
 
 proctype stop()
 {
-	atomic { STOPS_FREE -> stopped = true; printf("\tstop\n") };
-	atomic { RESUME_FREE -> stopped = false; held = false; flush(); printf("\tresume\n") }
+	atomic { STOPS_FREE -> stopping = true; printf("\tstop_sending\n") };
+	atomic { stopping = false; stopped = true; printf("\tstop\n") };
+	/* the row goes, then what it holds is released */
+	atomic { RESUME_FREE -> resuming = true; printf("\tresume_sending\n") };
+	atomic { !held || ROW_FREE -> resuming = false; stopped = false; held = false; flush(); printf("\tresume\n") }
 }
 
 /* resolve_message(): what the person says is true when it is taken. */

@@ -1,8 +1,8 @@
 # A claim against everything else that wants its message at that moment: an
 # opt-out, a kill switch, a cancellation, a lead that goes.  Whoever commits
-# first is obeyed.  Locks of other sessions make the order certain: a claim can
-# be kept from beginning, and be stopped when it has written its delivery; what
-# another session has locked it passes by.
+# first is obeyed.  Locks of other sessions make the order certain: claims can be
+# kept from taking anything, and be stopped when one has written its delivery; what
+# another session has locked they pass by.
 
 use strict;
 use warnings;
@@ -11,10 +11,11 @@ use OutreachTest;
 use Sending;
 use Test::More;
 use TestProvider;
+use Time::HiRes qw(sleep);
 
 my $node = sending_cluster();
 my $provider = TestProvider->start(config => { twilio_token => 'token' });
-sending_database($node, 'postgres', $provider, leads => 60);
+sending_database($node, 'postgres', $provider, leads => 80);
 quick_profiles($node);
 my $n = 0;
 
@@ -90,6 +91,18 @@ sub is_accepted
 
 sub lead_phone { return sql($node, "SELECT phone FROM outreach.leads WHERE lead_id = 'lead_$_[0]'") }
 
+# Keeps claims from taking anything, as a stop under way does
+sub no_claims { return holder('SELECT FROM outreach.arming FOR UPDATE'); }
+
+# Nothing is claimed while everything of the tenant is held
+sub is_left
+{
+	my ($id, $what) = @_;
+	sleep(0.5);
+	is(message($node, $id)->{status}, 'pending', "$what: nothing is claimed, and nothing waits");
+	is(sql($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'outreach worker' AND wait_event_type = 'Lock'}), 0, 'the worker waits for nobody');
+}
+
 # Claims have looked at the message and left it where it is: one that was asked
 # for later has gone past it.
 sub is_passed_by
@@ -152,9 +165,8 @@ for my $way ('opt_out', 'STOP')
 
 {
 	# before any claim can look at it
-	my $table = holder('LOCK TABLE outreach.sending_stops IN EXCLUSIVE MODE');
+	my $table = no_claims();
 	my $id = ask();
-	worker_waits('relation');
 	sql($node, "SELECT outreach.opt_out('team_a', '" . lead_phone($n) . "')");
 	release($table);
 	is(settled($id), 'blocked', 'an opt-out before the claim: blocked');
@@ -176,6 +188,8 @@ for my $way ('opt_out', 'STOP')
 
 my %stop = (
 	all => [ "outreach.stop_sending('all', reason => 'a test')", "outreach.resume_sending('all')", 'all:*' ],
+	tenant => [ "outreach.stop_sending('tenant', 'team_a', 'a test')", "outreach.resume_sending('tenant', 'team_a')", 'tenant:team_a' ],
+	account => [ "outreach.stop_sending('account', 'signalhouse', 'a test')", "outreach.resume_sending('account', 'signalhouse')", 'account:signalhouse' ],
 	number => [ "outreach.stop_sending('number', '+12125550101', 'a test')", "outreach.resume_sending('number', '+12125550101')", 'number:+12125550101' ]);
 
 for my $scope (sort keys %stop)
@@ -197,20 +211,39 @@ for my $scope (sort keys %stop)
 
 	my $session = holder("SELECT $stop");
 	my $id = ask();
-	worker_waits('relation');
+	is_left($id, "$scope: a stop is under way");
 	release($session);
-	is(settled($id), 'deferred', "$scope: a stop that commits while a claim waits for it holds the message");
+	is(settled($id), 'deferred', 'it commits, and holds the message');
 	$session = holder("SELECT $resume");
 	is(message($node, $id)->{status}, 'deferred', 'until the resumption commits');
+	# what is asked for meanwhile is not held by what is going
+	my $meanwhile = ask();
+	is_left($meanwhile, "$scope: a resumption is under way");
 	release($session);
-	is(settled($id), 'sent', 'and is sent then');
-	is_accepted($id, 1, 'once');
+	is(settled($_), 'sent', 'and is sent then') for $id, $meanwhile;
+	is_accepted($_, 1, 'once') for $id, $meanwhile;
 
 	$session = holder("SELECT $stop");
 	$id = ask();
-	worker_waits('relation');
+	is_left($id, "$scope: a stop is under way");
 	release($session, 'ROLLBACK');
-	is(settled($id), 'sent', "$scope: a stop that is rolled back holds nothing");
+	is(settled($id), 'sent', 'it is rolled back, and holds nothing');
+}
+
+{
+	# A claim that holds a message under a stop, and has not committed: the resumption
+	# waits for it, also where what was stopped is gone.
+	sql($node, q{SELECT outreach.stop_sending('number', '+12125550101', 'a test', 'team_a');
+		CREATE TRIGGER stand_still_held BEFORE UPDATE ON outreach.outbound_messages FOR EACH ROW
+			WHEN (NEW.held_by IS NOT NULL AND OLD.held_by IS NULL) EXECUTE FUNCTION public.stand_still()});
+	my ($gate, $id) = in_progress();
+	sql($node, q{SET session_replication_role = replica; DELETE FROM outreach.numbers WHERE phone = '+12125550101'});
+	my $resuming = waiter("SELECT outreach.resume_sending('number', '+12125550101', 'team_a')");
+	release($gate);
+	is(ended($resuming), 1, 'a resumption waits for a claim that holds a message under its stop, and releases that');
+	is(settled($id), 'sent', 'which is sent');
+	sql($node, q{DROP TRIGGER stand_still_held ON outreach.outbound_messages;
+		SELECT outreach.add_number('team_a', '+12125550101', 'signalhouse')});
 }
 
 {
@@ -239,9 +272,8 @@ for my $scope (sort keys %stop)
 	for my $end ([ 'COMMIT', 'cancelled', 0 ], [ 'ROLLBACK', 'sent', 1 ])
 	{
 		my ($how, $status, $times) = @$end;
-		my $table = holder('LOCK TABLE outreach.sending_stops IN EXCLUSIVE MODE');
+		my $table = no_claims();
 		my $claimed = ask();
-		worker_waits('relation');
 		my $cancel = holder("SELECT outreach.cancel_message('team_a', '$claimed')");
 		release($table);
 		is_passed_by($claimed, 'a cancellation is under way');
@@ -259,9 +291,8 @@ for my $scope (sort keys %stop)
 	is(settled($id), 'sent', 'a lead that is deleted during the claim: the message is sent');
 	is_accepted($id, 1, 'once');
 
-	my $table = holder('LOCK TABLE outreach.sending_stops IN EXCLUSIVE MODE');
+	my $table = no_claims();
 	$id = ask();
-	worker_waits('relation');
 	my $delete = holder("DELETE FROM outreach.leads WHERE lead_id = 'lead_$n'");
 	release($table);
 	is_passed_by($id, 'its lead is being deleted');

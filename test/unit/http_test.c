@@ -26,7 +26,6 @@
 #include "http_peer.h"
 
 static Peer peer;
-static bool time_outs_fail = false;
 
 /* ---- what libcurl calls, replaced ---- */
 
@@ -45,25 +44,6 @@ getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
 	if (name != NULL && strcmp(name, "private.test") == 0)
 		name = "127.0.0.1";
 	return real(name, service, hints, found);
-}
-
-/* Makes libcurl's own time-outs fail when that is asked for. */
-#undef curl_easy_setopt
-CURLcode
-curl_easy_setopt(CURL *easy, CURLoption option, ...)
-{
-	static CURLcode (*real) (CURL *, CURLoption,...);
-	va_list		args;
-	void	   *value;
-
-	if (real == NULL)
-		real = (CURLcode (*) (CURL *, CURLoption,...)) dlsym(RTLD_NEXT, "curl_easy_setopt");
-	va_start(args, option);
-	value = va_arg(args, void *);
-	va_end(args);
-	if (time_outs_fail && option == CURLOPT_TIMEOUT_MS)
-		return CURLE_OK;
-	return real(easy, option, value);
 }
 
 /* ---- requests ---- */
@@ -389,19 +369,76 @@ test_time(void)
 		ok(ends_as(answer, PO_HTTP_LOST, 0, ""), paths[i]);
 	}
 
-	time_outs_fail = true;
-	call.url = url_of(&peer, "/hang");
-	call.timeout_ms = 300;
-	answer = run_call(&call);
-	time_outs_fail = false;
-	ok(answer->latency_ms >= 1290 && answer->latency_ms < 2000,
-	   "a second later even if libcurl does not hold it");
-	ok(ends_as(answer, PO_HTTP_LOST, 0, ""), "is lost as well");
 	call.timeout_ms = 0;
 	answer = run_call(&call);
 	ok(answer->latency_ms < 1000, "none is not forever");
 	po_http_free(answer);
 	ok(po_http_in_flight() == 0 && longest_drive_ms < 500, "nothing waits inside");
+}
+
+/* Nobody looks at a call, from when the peer has its request until its time is long up. */
+static PoHttpAnswer *
+neglect(const PoHttpCall *call, const char *text)
+{
+	PoHttpAnswer *answer;
+	int			seen;
+
+	do
+	{
+		seen = peer_count(text);
+		if (!po_http_add(call))
+			bail_out("no memory");
+		while (peer_count(text) == seen && po_http_next() == NULL)
+			po_http_drive();
+		answer = po_http_next();
+		if (answer != NULL)
+			po_http_free(answer);
+	} while (po_http_in_flight() == 0);
+	usleep((call->timeout_ms + 300) * 1000);
+	po_http_drive();
+	return po_http_next();
+}
+
+static void
+test_neglect(void)
+{
+	static char raw[PO_HTTP_MAX_BODY + 256];
+	PoHttpCall	call = make_call("POST", url_of(&peer, "/raw"), raw);
+	PoHttpAnswer *answer;
+	int			head;
+
+	head = sprintf(raw, "HTTP/1.1 200 OK\r\nX-Neglected: %d\r\nContent-Length: %d\r\n\r\n",
+				   PO_HTTP_MAX_BODY, PO_HTTP_MAX_BODY);
+	memset(raw + head, 'n', PO_HTTP_MAX_BODY);
+	call.body_len = strlen(raw);
+	call.timeout_ms = 400;
+	answer = neglect(&call, "X-Neglected");
+	ok(answer != NULL && answer->latency_ms >= 400 && answer->body_len == PO_HTTP_MAX_BODY &&
+	   ends_as(answer, PO_HTTP_ANSWERED, 200, raw + head),
+	   "an answer that came in time counts, however late it is looked at");
+
+	call = make_call("POST", url_of(&peer, "/hang"), "neglected");
+	call.timeout_ms = 400;
+	answer = neglect(&call, "neglected");
+	ok(answer != NULL && ends_as(answer, PO_HTTP_LOST, 0, ""), "where none came, the first look gives it up");
+
+	/* nobody has looked since before there was a connection */
+	call = make_call("POST", url_of(&peer, "/plain"), "connected late");
+	call.connect_timeout_ms = 200;
+	po_http_stop();
+	if (!po_http_start(true) || !po_http_add(&call))
+		bail_out("no memory");
+	usleep(500 * 1000);
+	ok(ends_as(wait_for_answer(), PO_HTTP_ANSWERED, 200, "hello"), "a connection is tried anew when its time went by unseen");
+	call.timeout_ms = 300;
+	call.body = "never begun";
+	call.body_len = strlen(call.body);
+	po_http_stop();
+	if (!po_http_start(true) || !po_http_add(&call))
+		bail_out("no memory");
+	usleep(500 * 1000);
+	ok(ends_as(wait_for_answer(), PO_HTTP_NOT_SENT, 0, "") && peer_count("never begun") == 0,
+	   "a request whose time is up is not begun");
 }
 
 /* ---- what is not sent ---- */
@@ -692,6 +729,7 @@ main(void)
 	test_answer_header();
 	test_bounds();
 	test_time();
+	test_neglect();
 	test_not_sent();
 	test_connect_time();
 	test_private_refused();

@@ -1,0 +1,17 @@
+/*
+ * key_probe.h
+ *	  Whether a row could be inserted under a unique key without waiting.
+ */
+#ifndef PO_KEY_PROBE_H
+#define PO_KEY_PROBE_H
+
+typedef enum PoKeyState
+{
+	PO_KEY_FREE,				/* no row */
+	PO_KEY_TAKEN,				/* a row that is committed, or our own */
+	PO_KEY_HELD					/* a row that another transaction is making, changing or deleting */
+} PoKeyState;
+
+extern PoKeyState po_probe_key(const char *index_name, const char *const *key, int n);
+
+#endif

@@ -1,0 +1,19 @@
+/*
+ * load.h
+ *	  How much is under way of what has a limit, and whether there is room for more.
+ */
+#ifndef PO_OUTBOUND_LOAD_H
+#define PO_OUTBOUND_LOAD_H
+
+#include "outbound/profile.h"
+#include "utils/array.h"
+
+extern void po_load_start(void);
+extern void po_load_change(const char *tenant_id, const char *account, const char *host, int by);
+
+extern void po_load_plan_begins(int room);
+extern bool po_load_may_plan(const PoAccount *account);
+extern bool po_load_plan(const PoAccount *account);
+extern Datum po_loaded_tenants(bool *any);
+
+#endif

@@ -1,0 +1,124 @@
+# A claim that fails at any of its steps: nothing of it is sent, the worker goes on
+# with the requests that are under way, and sends later, once.  The same for a
+# look-up, and for an answer whose recording fails.
+
+use strict;
+use warnings;
+use lib 'test/support', 'test/torture';
+use OutreachTest;
+use Sending;
+use Test::More;
+use TestProvider;
+use Timers qw(worker);
+
+my $node = sending_cluster();
+my $provider = TestProvider->start(config => { twilio_token => 'token' });
+sending_database($node, 'postgres', $provider, leads => 40);
+quick_profiles($node);
+my $n = 0;
+
+# While it is armed, a statement of the engine fails there.
+sql($node, q{
+	CREATE TABLE public.armed (point text);
+	CREATE SEQUENCE public.failures;
+	CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+	BEGIN
+		IF EXISTS (SELECT FROM public.armed WHERE point = TG_ARGV[0]) THEN
+			PERFORM nextval('public.failures');
+			RAISE 'refused for a test' USING ERRCODE = TG_ARGV[1];
+		END IF;
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER at_delivery AFTER INSERT ON outreach.message_deliveries
+		FOR EACH ROW EXECUTE FUNCTION public.fail('delivery', 'check_violation');
+	CREATE TRIGGER at_message AFTER UPDATE ON outreach.outbound_messages
+		FOR EACH ROW WHEN (NEW.status = 'sending') EXECUTE FUNCTION public.fail('message', 'lock_not_available');
+	CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON outreach.message_deliveries DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION public.fail('commit', 'serialization_failure');
+	CREATE CONSTRAINT TRIGGER at_look_up AFTER UPDATE ON outreach.outbound_messages DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW WHEN (OLD.status = 'unknown' AND NEW.status = 'unknown') EXECUTE FUNCTION public.fail('look-up', 'check_violation');
+	CREATE CONSTRAINT TRIGGER at_record AFTER UPDATE ON outreach.outbound_messages DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW WHEN (OLD.status = 'sending') EXECUTE FUNCTION public.fail('record', 'check_violation')});
+
+sub ask
+{
+	my (%args) = @_;
+	$n++;
+	return send_message($node, lead_id => "lead_$n", body => "Hello $n", from_phone => '+12125550101', %args)->{message_id};
+}
+
+sub accepted
+{
+	my ($id) = @_;
+	my $body = message($node, $id)->{body};
+	return scalar grep { $_->{body} eq $body } $provider->accepted;
+}
+
+sub failures { return sql($node, 'SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM public.failures'); }
+
+# Has the engine fail at a point at least twice, meanwhile done, and then no more
+sub while_failing
+{
+	my ($point, $meanwhile) = @_;
+	my $before = failures();
+	sql($node, "INSERT INTO public.armed VALUES ('$point')");
+	my $made = $meanwhile->();
+	wait_until(sub { failures() >= $before + 2 }, "two failures ($point)");
+	return $made;
+}
+
+is(wait_settled($node, ask()), 'sent', 'a message is sent');
+my $pid;
+
+for my $point (qw(delivery message commit))
+{
+	# a request that is under way all the time
+	$provider->config(rules => [ { fault => 'slow:1000', body => 'under way', times => 1 } ]);
+	my $under_way = ask(body => 'under way');
+	wait_until(sub { message($node, $under_way)->{status} eq 'sending' }, 'a request to be under way');
+	$pid = worker($node, 'postgres');
+	my @ids = @{ while_failing($point, sub { [ map { ask() } 1 .. 3 ] }) };
+	is(message($node, $_)->{status}, 'pending', "$point: the claim failed") for @ids;
+	is(sql($node, "SELECT count(*) FROM outreach.message_deliveries WHERE message_id = '$ids[0]'"), 0, 'nothing of it is left');
+	is(accepted($_), 0, 'and nothing was sent') for @ids;
+	is(worker($node, 'postgres'), $pid, 'the worker lives');
+	# the next claim is of another message alone, whose departure would take them along
+	sql($node, q{UPDATE outreach.outbound_messages SET due_at = now() + '1 hour' WHERE status = 'pending';
+		TRUNCATE public.armed});
+	is(wait_settled($node, ask()), 'sent', 'another message is claimed and sent');
+	is(accepted($_), 0, 'the failed ones are not') for @ids;
+	sql($node, q{UPDATE outreach.outbound_messages SET due_at = now() WHERE status = 'pending'; SELECT outreach.wake_workers()});
+	is(wait_settled($node, $_), 'sent', 'claimed at last, it is sent') for @ids;
+	is(accepted($_), 1, 'once') for @ids;
+	is(message($node, $_)->{attempts}, 1, 'in one attempt') for @ids;
+	is(wait_settled($node, $under_way), 'sent', 'what was under way was answered');
+	is(sql($node, "SELECT outcome FROM outreach.message_deliveries WHERE message_id = '$under_way'"), 'sent', 'and that was recorded');
+}
+
+{
+	$provider->config(rules => [ { fault => 'lose_answer', body => 'asked for', times => 1 } ]);
+	my $asked = grep { $_->{method} eq 'GET' } $provider->requests;
+	my $id = while_failing('look-up', sub { ask(body => 'asked for', from_phone => '+12125550102') });
+	is(message($node, $id)->{status}, 'unknown', 'settling fails');
+	$pid = worker($node, 'postgres');
+	is(scalar(grep { $_->{method} eq 'GET' } $provider->requests), $asked, 'no look-up has left');
+	sql($node, 'TRUNCATE public.armed');
+	quiet($node);
+	is(message($node, $id)->{status}, 'sent', 'it is looked up and found');
+	is(accepted($id), 1, 'accepted once');
+	is(worker($node, 'postgres'), $pid, 'by the same worker');
+}
+
+{
+	my $id = while_failing('record', sub { ask() });
+	is(message($node, $id)->{status}, 'sending', 'the commit of an answer fails: it stays landed');
+	$pid = worker($node, 'postgres');
+	sql($node, 'TRUNCATE public.armed');
+	is(wait_settled($node, $id), 'sent', 'and is recorded');
+	is(accepted($id), 1, 'accepted once');
+	is(worker($node, 'postgres'), $pid, 'by the same worker');
+}
+
+is($provider->counter('doubled'), 0, 'nothing was accepted twice');
+is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');
+done_testing();

@@ -1,0 +1,190 @@
+# What one tenant can hold in an open transaction keeps no other tenant's message from
+# being claimed, sent and recorded.  Each lock is held twice: while the tenant's own
+# message is to be claimed, and while its answer is to be recorded.  That one waits,
+# is never unknown for it, and is sent once.
+
+use strict;
+use warnings;
+use lib 'test/support', 'test/torture';
+use OutreachTest;
+use Sending;
+use Test::More;
+use TestProvider;
+use Time::HiRes qw(sleep);
+
+my $node = sending_cluster();
+my $provider = TestProvider->start(config => { twilio_token => 'token' });
+my $url = $provider->url;
+sending_database($node, 'postgres', $provider, leads => 80);
+sql($node, qq{
+	SELECT outreach.create_tenant('team_b', 'B');
+	SELECT outreach.create_account('team_b', 'signalhouse', 'signalhouse_sms', 'jwt', base_url => '$url');
+	SELECT outreach.add_number('team_b', '+12125550111', 'signalhouse');
+	SELECT outreach.create_endpoint('team_a', '/w/status', 'signalhouse', 'none');
+	SELECT count(*) FROM generate_series(1, 80) i, LATERAL outreach.create_lead('team_b', 'lead_' || i,
+		'+1415556' || lpad(i::text, 4, '0')) l});
+my $n = 0;
+
+sub ask
+{
+	my ($tenant, $lead, $body, $from) = @_;
+	return sql($node, "SELECT message_id FROM outreach.send_message('$tenant', '$lead', '$body', from_phone => '$from')");
+}
+
+sub ask_a { return ask('team_a', "lead_$n", "Message $n of a $_[0]", '+12125550101'); }
+sub ask_b { return ask('team_b', "lead_$n", "Message $n of b $_[0]", '+12125550111'); }
+
+sub status_of { return sql($node, "SELECT status FROM outreach.outbound_messages WHERE message_id = '$_[0]'"); }
+
+sub wait_sent
+{
+	my ($id) = @_;
+	wait_until(sub { status_of($id) eq 'sent' || status_of($id) eq 'delivered' }, "message $id to be sent");
+	return 1;
+}
+
+sub hold
+{
+	my ($statement) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+
+	$session->query_safe("BEGIN; SET LOCAL client_min_messages = error; $statement");
+	return $session;
+}
+
+sub release
+{
+	my ($session, $how) = @_;
+	$session->query_safe($how);
+	$session->quit;
+}
+
+sub is_once
+{
+	my ($id, $what) = @_;
+	my $body = sql($node, "SELECT body FROM outreach.outbound_messages WHERE message_id = '$id'");
+
+	is(scalar(grep { $_->{body} eq $body } $provider->accepted), 1, "$what: accepted once");
+	is(sql($node, "SELECT string_agg(outcome, ' ') FROM outreach.message_deliveries WHERE message_id = '$id'"), 'sent', 'in one attempt, with its answer');
+}
+
+# What a tenant, or its administrator, can hold; LEAD, PHONE and MESSAGE are of the
+# message.  Where a claim may take it all the same: what is left of it.
+my @locks = (
+	[ 'a lead, changed', q{SELECT FROM outreach.create_lead('team_a', 'LEAD', first_name => 'New')} ],
+	[ 'a lead, moved', q{SELECT FROM outreach.transition_lead('team_a', 'LEAD', 'touched')} ],
+	[ 'a lead, by its timer', q{SELECT FROM outreach.set_timer('team_a', 'LEAD', 'CALLBACK', now() + interval '1 day')} ],
+	[ 'a phone', q{SELECT FROM outreach.opt_in('team_a', 'PHONE', 'a test')} ],
+	[ 'a lead of the same phone', q{SELECT FROM outreach.create_lead('team_a', 'LEAD-too', 'PHONE')} ],
+	[ 'a message', q{SELECT FROM outreach.outbound_messages WHERE message_id = 'MESSAGE' FOR UPDATE} ],
+	[ 'a number', q{SELECT outreach.add_number('team_a', '+12125550101', 'signalhouse')} ],
+	[ 'a number, resumed', q{SELECT outreach.stop_sending('number', '+12125550101', 'a test', 'team_a'), outreach.resume_sending('number', '+12125550101', 'team_a')} ],
+	[ 'a stop of the tenant', q{SELECT outreach.stop_sending('tenant', 'team_a', 'a test')} ],
+	[ 'a stop of an account', q{SELECT outreach.stop_sending('account', 'signalhouse', 'a test', 'team_a')} ],
+	[ 'a stop of a number', q{SELECT outreach.stop_sending('number', '+12125550101', 'a test', 'team_a')} ],
+	[ 'a template', q{SELECT outreach.save_template('team_a', 'offer', 'An offer')} ],
+	[ 'an account', q{SELECT outreach.rotate_account_secret('team_a', 'signalhouse', 'another')} ],
+	[ 'a send key', q{SELECT FROM outreach.send_message('team_a', 'LEAD', 'Another', send_key => 'held LEAD')} ],
+	[ 'a circuit', q{INSERT INTO outreach.sending_circuits (tenant_id, account, from_phone, failures, updated_at) VALUES ('team_a', 'other', '', 1, now())} ]);
+
+sub filled_in
+{
+	my ($statement, $id) = @_;
+	my $phone = phone($n);
+	return $statement =~ s/LEAD/lead_$n/gr =~ s/PHONE/$phone/gr =~ s/MESSAGE/$id/gr;
+}
+
+for my $lock (@locks)
+{
+	my ($what, $statement) = @$lock;
+
+	# ---- at the claim: it is asked for later than all of this
+	$n++;
+	my $a = sql($node, "SELECT message_id FROM outreach.send_message('team_a', 'lead_$n', 'Message $n of a first',
+		from_phone => '+12125550101', send_at => now() + interval '1 hour')");
+	my $session = hold(filled_in($statement, $a));
+	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$a'; SELECT outreach.wake_workers()")
+	  if $what ne 'a message';
+	my $b = ask_b('first');
+	ok(wait_sent($b), "$what is held at the claim: another tenant's message is sent and recorded");
+	like(status_of($a), qr/^(pending|sending|sent)$/, 'its own waits or is sent');
+	release($session, 'ROLLBACK');
+	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$a'; SELECT outreach.wake_workers()")
+	  if $what eq 'a message';
+	ok(wait_sent($a), 'and leaves when it is let go');
+	is_once($a, $what);
+
+	# ---- while the request is under way
+	$n++;
+	$provider->config(rules => [ { fault => 'slow:1000', body => '*of a under way', times => 1 },
+		{ fault => 'slow:1500', body => '*of b under way', times => 1 } ]);
+	$a = ask_a('under way');
+	wait_until(sub { status_of($a) eq 'sending' }, 'the request to be under way');
+	$session = hold(filled_in($statement, $a));
+	$b = ask_b('under way');
+	ok(wait_sent($b), "$what is held at the record: another tenant's message is sent and recorded");
+	like(status_of($a), qr/^(sending|sent)$/, 'its own answer is recorded or stays');
+	release($session, 'ROLLBACK');
+	ok(wait_sent($a), 'at the latest when it is let go');
+	is_once($a, $what);
+}
+
+# ---- the provider's id, which a callback is parking in a transaction that is open
+{
+	$n++;
+	$provider->config(rules => [ { fault => 'slow:1500', body => '*of a called back', times => 1 } ]);
+	my $a = ask_a('called back');
+	my $accepted = wait_until(sub { my ($found) = grep { $_->{body} eq "Message $n of a called back" } $provider->accepted; $found }, 'the request to be accepted');
+	my $session = hold(qq{SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/status', 'body',
+		jsonb_build_object('event', 'message.delivered', 'id', '$accepted->{id}', 'messageId', '$accepted->{id}')::text))});
+	my $b = ask_b('after it');
+	ok(wait_sent($b), "a provider's id is held: another tenant's message is sent and recorded");
+	sleep(2);
+	like(status_of($a), qr/^(sending|sent)$/, 'its own waits');
+	release($session, 'COMMIT');
+	ok(wait_sent($a), 'and is recorded when the callback has committed');
+	is_once($a, 'a provider\'s id');
+}
+
+# ---- everything is held at once, by one transaction a lead, and answers keep coming
+{
+	# asked for at once, and answered when the locks are there
+	$provider->config(rules => [ { fault => 'slow:5000', body => '*of a many', times => 20 } ]);
+	my $leads = join ',', map { 'lead_' . ++$n } 1 .. 20;
+	my @a = split /\n/, sql($node, "SELECT message_id FROM outreach.send_messages('team_a', '{$leads}', 'One of a many', from_phone => '+12125550101')");
+	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.outbound_messages WHERE status = 'sending'") == 20 }, 'twenty requests to be under way');
+	my $session = hold(join ';', map { "SELECT FROM outreach.create_lead('team_a', 'lead_" . ($n - $_) . "', first_name => 'Held')" } 0 .. 19);
+	ok(wait_sent(ask_b("among many $_")), 'another tenant is served') for 1 .. 5;
+	wait_until(sub { 20 == grep { $_->{body} eq 'One of a many' } $provider->accepted }, 'all to be accepted');
+	sleep(6);
+	is(sql($node, q{SELECT string_agg(DISTINCT status::text, ' ') FROM outreach.outbound_messages WHERE body LIKE '%of a many'}), 'sending', 'the answers stay');
+	release($session, 'COMMIT');
+	ok(wait_sent($_), 'and are recorded') for @a;
+	is(sql($node, q{SELECT count(*) FROM outreach.message_deliveries d JOIN outreach.outbound_messages m USING (message_id)
+		WHERE m.body LIKE '%of a many' AND d.outcome = 'sent'}), 20, 'each once');
+}
+
+# ---- a phone without a row, which somebody is making and takes back
+{
+	$n++;
+	sql($node, "DELETE FROM outreach.phones WHERE tenant_id = 'team_a' AND phone = '" . phone($n) . "'");
+	my $a = sql($node, "SELECT message_id FROM outreach.send_message('team_a', 'lead_$n', 'Message $n of a first',
+		from_phone => '+12125550101', send_at => now() + interval '1 hour')");
+	sql($node, "DELETE FROM outreach.phones WHERE tenant_id = 'team_a' AND phone = '" . phone($n) . "'");
+	my $session = hold("SELECT FROM outreach.create_lead('team_a', 'lead_new', '" . phone($n) . "')");
+	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$a'; SELECT outreach.wake_workers()");
+	ok(wait_sent(ask_b('first')), "a phone's row is being made: another tenant is served");
+	is(status_of($a), 'pending', 'its own waits');
+	release($session, 'ROLLBACK');
+	ok(wait_sent($a), 'and leaves when nobody makes it');
+	is_once($a, 'a phone without a row');
+}
+
+# ---- a key that a worker inserts cannot be held
+is(sql_error($node, q{SELECT outreach.send_message('team_a', 'lead_1', 'Mine', send_key => 'timer:1')}), '22023', 'keys of timers are not for callers');
+is(sql_error($node, q{SELECT outreach.send_messages('team_a', '{lead_1}', 'Mine', send_keys => '{timer:1}')}), '22023', 'nor many of them');
+
+is($provider->counter('doubled'), 0, 'nothing was accepted twice');
+is(sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE status IN ('unknown', 'uncertain')}), 0, 'no outcome is unknown');
+is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');
+done_testing();
