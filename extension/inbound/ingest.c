@@ -319,6 +319,7 @@ po_ingest_webhook(PG_FUNCTION_ARGS)
 	Datum		values[5];
 	bool		nulls[5] = {false};
 
+	po_limit_arguments(fcinfo);
 	answer(ingest(&envelope, &isnull, 1), values, nulls);
 	return po_result_row(fcinfo, values, nulls);
 }
@@ -335,6 +336,7 @@ po_ingest_webhooks(PG_FUNCTION_ARGS)
 	bool	   *isnull;
 	int			n;
 
+	po_limit_arguments(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
