@@ -88,9 +88,11 @@ static const PoLimit limit[] = {
 	{"extract", PO_MAX_ID, true},
 	{"field", PO_MAX_ID, true},
 	{"first_name", 256},
+	{"forms", 16 * KB},
 	{"from_phone", 320},
 	{"from_state", PO_MAX_ID, true},
 	{"function", 1 * KB},
+	{"given_for", 2 * KB},
 	{"headers", 16 * KB},
 	{"held_by", 512},
 	{"http_status", PO_MAX_ID, true},
@@ -116,6 +118,7 @@ static const PoLimit limit[] = {
 	{"name", 256},
 	{"opt_out_words.source", 1 * KB},
 	{"options", 64 * KB},
+	{"origin", 2 * KB},
 	{"outbound_messages.phone", 1 * KB},
 	{"outcome", PO_MAX_ID, true},
 	{"path", 255},
@@ -131,6 +134,7 @@ static const PoLimit limit[] = {
 	{"public_url", 2 * KB},
 	{"purpose", PO_MAX_ID, true},
 	{"reason", 1 * KB},
+	{"reference", 255},
 	{"right_role", 64},
 	{"role_name", 64},
 	{"rule", PO_MAX_ID, true},
@@ -403,6 +407,21 @@ find_table(Relation relation)
 	entry = hash_search(tables, &relid, HASH_ENTER, NULL);
 	*entry = read;
 	return entry;
+}
+
+/*
+ * po_fits_batch tells whether a batch that has taken so many bytes may take a
+ * value too, which is not unpacked, and counts it.  A first one always fits.
+ */
+bool
+po_fits_batch(Size *taken, Datum value)
+{
+	Size		size = toast_raw_datum_size(value);
+
+	if (*taken > 0 && *taken + size > PO_MAX_BATCH_BYTES)
+		return false;
+	*taken += size;
+	return true;
 }
 
 /*

@@ -368,6 +368,7 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	PoWebhook  *webhook;
 	PoWebhook **readable;
 	int			nreadable = 0;
+	Size		taken = 0;
 	int			n;
 
 	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
@@ -391,8 +392,18 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = &webhook[i];
-		bytea	   *body = po_column_bytea(i, 4);
+		bool		isnull;
+		bytea	   *body;
 
+		/* What does not fit is due again in the next batch, in which others come first. */
+		if (!po_fits_batch(&taken, po_column(i, 4, &isnull)))
+		{
+			if (turns.backlog)
+				strlcpy(turns.last_tenant, po_column_text(i - 1, 7), sizeof(turns.last_tenant));
+			n = i;
+			break;
+		}
+		body = po_column_bytea(i, 4);
 		w->path.data = po_column_text(i, 1);
 		w->path.len = strlen(w->path.data);
 		(void) po_column_uuid(i, 2, &w->receipt_id);

@@ -21,7 +21,7 @@
 #define MAX_NAMES 32
 
 PG_FUNCTION_INFO_V1(po_names);
-PG_FUNCTION_INFO_V1(po_is_term);
+PG_FUNCTION_INFO_V1(po_are_terms);
 PG_FUNCTION_INFO_V1(po_check_action);
 
 static const char *
@@ -86,19 +86,30 @@ po_names(PG_FUNCTION_ARGS)
 }
 
 /*
- * is_term(match, term): whether a text can ever match; "!" cannot.
+ * are_terms(match, terms): whether each can ever match; "!" cannot.
  */
 Datum
-po_is_term(PG_FUNCTION_ARGS)
+po_are_terms(PG_FUNCTION_ARGS)
 {
-	text	   *value = PG_GETARG_TEXT_PP(1);
 	PoMatch		match;
 	PoTerm		term;
+	Datum	   *element;
+	bool	   *isnull;
+	int			n;
 
 	if (!po_match_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &match))
 		PG_RETURN_BOOL(false);
-	po_term_init(&term, match, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-	PG_RETURN_BOOL(term.len > 0);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT, &element, &isnull, &n);
+	for (int i = 0; i < n; i++)
+	{
+		text	   *value = isnull[i] ? NULL : DatumGetTextPP(element[i]);
+
+		if (value != NULL)
+			po_term_init(&term, match, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+		if (value == NULL || term.len == 0)
+			PG_RETURN_BOOL(false);
+	}
+	PG_RETURN_BOOL(true);
 }
 
 /*

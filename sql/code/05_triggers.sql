@@ -2,7 +2,7 @@ CREATE FUNCTION outreach.refuse_change() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'po_refuse_change';
 COMMENT ON FUNCTION outreach.refuse_change() IS 'Trigger of append-only tables.';
 
-CREATE FUNCTION outreach.require_trigger(called text, VARIADIC made text[]) RETURNS void
+CREATE FUNCTION outreach_impl.require_trigger(called text, VARIADIC made text[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF called <> ALL (made) THEN
@@ -12,7 +12,7 @@ BEGIN
 			HINT = 'Drop that trigger.';
 	END IF;
 END $$;
-COMMENT ON FUNCTION outreach.require_trigger(text, text[]) IS 'Raises an error in a trigger function that hangs where it was not made for; not for callers.';
+COMMENT ON FUNCTION outreach_impl.require_trigger(text, text[]) IS 'Raises an error in a trigger function that hangs where it was not made for; not for callers.';
 
 CREATE FUNCTION outreach.config_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'po_config_changed';
@@ -50,7 +50,7 @@ CREATE TRIGGER state_changed BEFORE UPDATE ON outreach.leads
 CREATE FUNCTION outreach.lead_gone() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
 		'AFTER DELETE ROW outreach.leads');
 	DELETE FROM outreach.lead_timers t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id;
 	UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = now(), last_error = 'the lead is gone',
@@ -66,7 +66,7 @@ CREATE TRIGGER lead_gone AFTER DELETE ON outreach.leads
 CREATE FUNCTION outreach.endpoint_gone() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
 		'AFTER DELETE ROW outreach.endpoints', 'AFTER UPDATE ROW outreach.endpoints');
 	DELETE FROM outreach.secrets s
 	 WHERE s.tenant_id = OLD.tenant_id AND s.purpose = 'endpoint' AND s.name = OLD.path;
@@ -80,7 +80,7 @@ CREATE TRIGGER endpoint_gone AFTER DELETE OR UPDATE OF tenant_id, path ON outrea
 CREATE FUNCTION outreach.account_gone() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
 		'AFTER DELETE ROW outreach.sending_accounts', 'AFTER UPDATE ROW outreach.sending_accounts');
 	DELETE FROM outreach.secrets s
 	 WHERE s.tenant_id = OLD.tenant_id AND s.purpose IN ('account', 'callback') AND s.name = OLD.account;
@@ -94,7 +94,7 @@ CREATE TRIGGER account_gone AFTER DELETE OR UPDATE OF tenant_id, account ON outr
 CREATE FUNCTION outreach.refuse_used_tenant() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM outreach.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
 		'BEFORE DELETE ROW outreach.tenants', 'BEFORE UPDATE ROW outreach.tenants');
 	IF EXISTS (SELECT FROM outreach.endpoints e WHERE e.tenant_id = OLD.tenant_id)
 	   OR EXISTS (SELECT FROM outreach.leads l WHERE l.tenant_id = OLD.tenant_id) THEN

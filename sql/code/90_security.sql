@@ -89,9 +89,9 @@ GRANT EXECUTE ON FUNCTION
 
 -- In constraints of the tables that administrators write.
 GRANT EXECUTE ON FUNCTION
-	outreach.names(text), outreach.is_term(text, text), outreach.are_terms(text, text[]), outreach.check_action(jsonb),
-	outreach.check_templates(jsonb), outreach.is_span(interval, interval), outreach.are_spans(interval[], interval),
-	outreach.are_like(text[], text), outreach.are_conditions(jsonb), outreach.are_headers(jsonb)
+	outreach_impl.names(text), outreach_impl.are_terms(text, text[]), outreach_impl.check_action(jsonb),
+	outreach_impl.check_templates(jsonb), outreach_impl.is_span(interval, interval), outreach_impl.are_spans(interval[], interval),
+	outreach_impl.are_like(text[], text), outreach_impl.are_conditions(jsonb), outreach_impl.are_headers(jsonb)
 	TO outreach_admin;
 
 -- It tells of other databases.

@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/helpers.inc
 \set ECHO all
-SELECT kind, outreach.names(kind) FROM unnest('{action member,consent action,extract,outcome,rule match,word match,no such kind}'::text[]) kind;
+SELECT kind, outreach_impl.names(kind) FROM unnest('{action member,consent action,extract,outcome,rule match,word match,no such kind}'::text[]) kind;
 CREATE ROLE regress_rows_admin IN ROLE outreach_admin;
 SELECT outreach.create_tenant('team_rows', 'Rows'), outreach.grant_tenant('team_rows', 'regress_rows_admin');
 -- A good row of a table, with changes, as an administrator writes it
