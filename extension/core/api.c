@@ -83,6 +83,8 @@ static const Function functions[] = {
 	{"create_lead", TENANT_USERS, 0, HOT},
 	{"create_tenant", PROVISIONERS, -1, SETS},
 	{"disarm", PO_ADMIN, -1, SETS},
+	{"drop_partitions", PO_ADMIN, -1, SETS},
+	{"drop_tenant", PO_ADMIN, -1, SETS},
 	{"drop_timer_function", PO_ADMIN, -1, SETS},
 	{"enter_tenant", TENANT_USERS, -1, HOT},
 	{"fire_timers", WORKERS, -1, QUEUE},
@@ -119,6 +121,7 @@ static const Function functions[] = {
 	{"settle_messages", PO_WORKER, -1, QUEUE},
 	{"stop_sending", TENANT_ADMINS, -1, SETS},
 	{"transition_lead", TENANT_USERS, 0, HOT},
+	{"upkeep", WORKERS, -1, SETS},
 	{"verify", TENANT_USERS, -1, SETS},
 	{"wake_workers", WORKERS, -1, HOT},
 	{"worker_slots", WORKERS, -1, HOT}
@@ -345,6 +348,7 @@ po_api(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		require_right(target->function, fcinfo, frame.caller);
+		po_limit_arguments(fcinfo);
 		result = call_body(target, fcinfo);
 	}
 	PG_FINALLY();

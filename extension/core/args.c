@@ -3,7 +3,8 @@
  *	  Arguments and results of SQL functions.
  *
  * No function of the API is STRICT: a null where a value is needed is an error
- * that names the argument, not a null result.
+ * that names the argument, not a null result.  What reads an argument has asked
+ * before whether it is too long (limits.c).
  */
 #include "postgres.h"
 
@@ -21,6 +22,7 @@
 char *
 po_arg_text(FunctionCallInfo fcinfo, int n, const char *name)
 {
+	po_limit_argument(fcinfo, n);
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
@@ -51,11 +53,32 @@ po_arg_id(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	char	   *value = po_arg_required(fcinfo, n, name);
 
-	if (pg_mbstrlen(value) > PO_MAX_ID)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is longer than %d characters", name, PO_MAX_ID)));
+	Assert(pg_mbstrlen(value) <= PO_MAX_ID);
 	return value;
+}
+
+/*
+ * po_arg_jsonb returns a jsonb argument; NULL for null.
+ */
+Jsonb *
+po_arg_jsonb(FunctionCallInfo fcinfo, int n)
+{
+	po_limit_argument(fcinfo, n);
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_JSONB_P(n);
+}
+
+/*
+ * po_arg_array returns an array; an error for null.
+ */
+ArrayType *
+po_arg_array(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	po_limit_argument(fcinfo, n);
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+	return PG_GETARG_ARRAYTYPE_P(n);
 }
 
 /*

@@ -18,11 +18,12 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
-#include "commands/trigger.h"
 #include "core/cache.h"
 #include "core/compat.h"
 #include "core/errors.h"
+#include "core/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -142,12 +143,8 @@ po_cache_discard(PoCache *cache)
 Datum
 po_config_changed(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = po_trigger(fcinfo, "config_changed", PO_TRIGGER_AFTER_STATEMENT, NULL);
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("not called by trigger manager")));
 	CacheInvalidateRelcache(trigger->tg_relation);
 	return PointerGetDatum(NULL);
 }
@@ -171,25 +168,24 @@ refuse_shipped(Relation relation)
 Datum
 po_protect_shipped(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger;
 	HeapTuple	tuples[2];
+	int			column;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("not called by trigger manager")));
-	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+	if (po_trigger_is(fcinfo, PO_TRIGGER_BEFORE_TRUNCATE, NULL))
 	{
+		trigger = (TriggerData *) fcinfo->context;
 		if (!creating_extension)
 			refuse_shipped(trigger->tg_relation);
 		return PointerGetDatum(NULL);
 	}
+	trigger = po_trigger(fcinfo, "protect_shipped", PO_TRIGGER_BEFORE_ROW, NULL);
+	column = po_trigger_column(trigger, "tenant_id", TEXTOID);
 	tuples[0] = trigger->tg_trigtuple;
 	tuples[1] = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : NULL;
 	for (int i = 0; i < 2 && tuples[i] != NULL && !creating_extension; i++)
 	{
 		bool		isnull;
-		int			column = SPI_fnumber(trigger->tg_relation->rd_att, "tenant_id");
 		Datum		value = heap_getattr(tuples[i], column,
 										 trigger->tg_relation->rd_att, &isnull);
 

@@ -270,14 +270,15 @@ Datum
 po_enter_tenant(PG_FUNCTION_ARGS)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	char	   *proof = po_arg_text(fcinfo, 1, "proof");
 	Oid			caller = po_caller();
 
 	if (strcmp(tenant_id, "*") == 0)
 		refuse_role(caller, tenant_id);
 	po_require_same_tenant(caller, tenant_id);
-	if (!PG_ARGISNULL(1))
+	if (proof != NULL)
 	{
-		if (!proof_is_valid(tenant_id, text_to_cstring(PG_GETARG_TEXT_PP(1))))
+		if (!proof_is_valid(tenant_id, proof))
 			ereport(ERROR,
 					(errcode(PO_ERRCODE_INVALID_PROOF),
 					 errmsg("the proof for tenant \"%s\" is not valid", tenant_id),

@@ -9,7 +9,9 @@
 #include "postgres.h"
 
 #include "core/compat.h"
+#include "core/limits.h"
 #include "inbound/webhook.h"
+#include "mb/pg_wchar.h"
 
 /* Messages whose effect depends on, or changes, the consent of the phone. */
 static bool
@@ -220,10 +222,21 @@ received_payload(const PoWebhook *webhook)
 {
 	const PoProviderMap *map = webhook->endpoint->map;
 	PoObject   *object = po_object_begin();
+	int			room = PO_MAX_FIELDS_BYTES;
+	bool		cut = false;
 
+	/* What is too much for an event is in the body, which is kept. */
 	for (int f = 0; f < map->nfields; f++)
-		po_object_text(object, map->field[f].name, webhook->value[f].data,
-					   webhook->value[f].len);
+	{
+		const PoBytes *value = &webhook->value[f];
+		int			len = value->data != NULL ? pg_mbcliplen(value->data, value->len, room) : 0;
+
+		po_object_text(object, map->field[f].name, value->data, len);
+		cut |= len < value->len;
+		room -= len;
+	}
+	if (cut)
+		po_object_bool(object, "cut", true);
 	po_object_string(object, "kind", webhook->event_type);
 	if (webhook->rule != NULL)
 	{

@@ -291,6 +291,7 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	PoWebhook **readable;
 	Origin	   *origin;
 	int			nreadable = 0;
+	Size		taken = 0;
 	int			n;
 
 	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
@@ -314,7 +315,19 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	readable = palloc(Max(n, 1) * sizeof(PoWebhook *));
 	origin = palloc(Max(n, 1) * sizeof(Origin));
 	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		/* What does not fit is due again in the next batch, in which others come first. */
+		if (!po_fits_batch(&taken, po_column(i, 4, &isnull)))
+		{
+			if (turns.backlog)
+				strlcpy(turns.last_tenant, po_column_text(i - 1, 7), sizeof(turns.last_tenant));
+			n = i;
+			break;
+		}
 		read_stored(i, &webhook[i], &origin[i]);
+	}
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = &webhook[i];

@@ -41,6 +41,30 @@ static const struct
 };
 
 /*
+ * po_match_name returns the name of a kind of match.
+ */
+const char *
+po_match_name(PoMatch match)
+{
+	for (int i = 0; i < (int) lengthof(matches); i++)
+	{
+		if (matches[i].match == match)
+			return matches[i].name;
+	}
+	return NULL;
+}
+
+/*
+ * po_consent_action_name returns the i-th action that a row may have, NULL
+ * behind the last.
+ */
+const char *
+po_consent_action_name(int i)
+{
+	return i < (int) lengthof(actions) ? actions[i].name : NULL;
+}
+
+/*
  * po_match_parse returns false for a name that is no kind of match.
  */
 bool

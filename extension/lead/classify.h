@@ -70,6 +70,11 @@ typedef struct PoRule
 	bool extract_email;
 } PoRule;
 
+/* The one thing that a rule extracts. */
+#define PO_EXTRACT_EMAIL "email"
+
+extern const char *po_match_name(PoMatch match);
+extern const char *po_consent_action_name(int i);
 extern bool po_match_parse(const char *name, PoMatch *match);
 extern bool po_consent_action_parse(const char *name, PoConsentAction *action);
 extern void po_term_init(PoTerm *term, PoMatch match, const char *text, int len);

@@ -5,9 +5,15 @@
  * Events are written in lists, one statement a list.  The order of a lead's
  * events is their lead_version, which the writer takes under the lead's row
  * lock; it never depends on a clock.
+ *
+ * They go into the partition of their month, or, where nobody has made it, into
+ * outreach.events_default, which is no partition (outreach.upkeep() moves them).
+ * Which months there are is remembered.
  */
 #include "postgres.h"
 
+#include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -15,8 +21,14 @@
 #include "core/ids.h"
 #include "core/spi_plan.h"
 #include "lead/event_log.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 struct PoObject
@@ -24,24 +36,31 @@ struct PoObject
 	JsonbParseState *state;
 };
 
-static PoRowsPlan insert_events = {
-	.name = "events.insert",
-	.expect = SPI_OK_INSERT,
-	.before = "INSERT INTO outreach.events (tenant_id, event_id, occurred_at, event_type, source,"
-	" lead_id, lead_version, previous_state, new_state, receipt_id, correlation_id,"
-	" dedupe_key, payload)"
-	" SELECT u.tenant_id, u.event_id, $1, u.event_type, u.source, u.lead_id, u.lead_version,"
-	" u.previous_state::outreach.lead_state, u.new_state::outreach.lead_state,"
-	" u.receipt_id, u.correlation_id, u.dedupe_key, u.payload FROM",
-	.columns = "tenant_id, event_id, event_type, source, lead_id, lead_version, previous_state,"
-	" new_state, receipt_id, correlation_id, dedupe_key, payload",
-	.after = "",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 12,
-	.element = {TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, UUIDOID,
+#define INSERT_INTO(table) \
+	.expect = SPI_OK_INSERT, \
+	.before = "INSERT INTO " table " (tenant_id, event_id, occurred_at, event_type, source," \
+	" lead_id, lead_version, previous_state, new_state, receipt_id, correlation_id," \
+	" dedupe_key, payload)" \
+	" SELECT u.tenant_id, u.event_id, $1, u.event_type, u.source, u.lead_id, u.lead_version," \
+	" u.previous_state::outreach.lead_state, u.new_state::outreach.lead_state," \
+	" u.receipt_id, u.correlation_id, u.dedupe_key, u.payload FROM", \
+	.columns = "tenant_id, event_id, event_type, source, lead_id, lead_version, previous_state," \
+	" new_state, receipt_id, correlation_id, dedupe_key, payload", \
+	.after = "", \
+	.nfixed = 1, \
+	.fixed = {TIMESTAMPTZOID}, \
+	.ncolumns = 12, \
+	.element = {TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, UUIDOID, \
 	UUIDOID, TEXTOID, JSONBOID}
-};
+
+static PoRowsPlan insert_events = {.name = "events.insert", INSERT_INTO("outreach.events")};
+static PoRowsPlan insert_unplaced = {.name = "events.unplaced", INSERT_INTO("outreach.events_default")};
+
+/* What was found out last: whether there is a partition from then until then. */
+static Oid	events_relid = InvalidOid;	/* InvalidOid: nothing is known */
+static TimestampTz known_from;
+static TimestampTz known_until;
+static bool known_place;
 
 /*
  * po_event_list_add appends a zeroed event with its names set; the pointer is
@@ -98,6 +117,65 @@ po_require_event_type(const char *event_type)
 				 errhint("Record it under a type of your own; an administrator can add one to outreach.event_types.")));
 }
 
+static void
+events_changed(Datum arg, Oid relid)
+{
+	if (relid == events_relid || relid == InvalidOid)
+		events_relid = InvalidOid;
+}
+
+static void
+find_place(Relation events, TimestampTz time)
+{
+	PartitionBoundInfo bounds = RelationGetPartitionDesc(events, true)->boundinfo;
+
+	known_from = DT_NOBEGIN;
+	known_until = DT_NOEND;
+	known_place = false;
+	for (int i = 0; bounds != NULL && i < bounds->ndatums; i++)
+	{
+		TimestampTz bound = bounds->kind[i][0] == PARTITION_RANGE_DATUM_VALUE
+			? DatumGetTimestampTz(bounds->datums[i][0])
+			: bounds->kind[i][0] == PARTITION_RANGE_DATUM_MINVALUE ? DT_NOBEGIN : DT_NOEND;
+
+		if (time < bound)
+		{
+			/* of the partition that ends there */
+			known_until = bound;
+			known_place = bounds->indexes[i] >= 0;
+			break;
+		}
+		known_from = bound;
+	}
+}
+
+/*
+ * Whether there is a partition for the time.  The lock, which the insertion takes
+ * anyway, keeps it from going away meanwhile; one that comes is no harm.
+ */
+static bool
+has_place(TimestampTz time)
+{
+	static bool registered = false;
+	Relation	events;
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(events_changed, (Datum) 0);
+		registered = true;
+	}
+	/* The lock tells of changes before. */
+	if (OidIsValid(events_relid))
+		LockRelationOid(events_relid, RowExclusiveLock);
+	if (OidIsValid(events_relid) && time >= known_from && time < known_until)
+		return known_place;
+	events = table_open(get_relname_relid("events", get_namespace_oid("outreach", false)), RowExclusiveLock);
+	events_relid = RelationGetRelid(events);
+	find_place(events, time);
+	table_close(events, NoLock);
+	return known_place;
+}
+
 /*
  * po_events_append writes the events and fills in their ids.  Needs SPI, the
  * engine's owner as user, and for events of a lead the lead's row lock.
@@ -106,9 +184,10 @@ void
 po_events_append(PoEvent *events, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
+	PoRowsPlan *insert = n > 0 && !has_place(po_now()) ? &insert_unplaced : &insert_events;
 	PoArray		column[12];
 
-	po_rows_init(&insert_events, column, n);
+	po_rows_init(insert, column, n);
 	for (int i = 0; i < n; i++)
 	{
 		PoEvent    *event = &events[i];
@@ -137,7 +216,7 @@ po_events_append(PoEvent *events, int n)
 		else
 			po_array_add_null(&column[11]);
 	}
-	(void) po_exec_rows(&insert_events, &now, column);
+	(void) po_exec_rows(insert, &now, column);
 }
 
 /*

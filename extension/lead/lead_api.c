@@ -267,6 +267,7 @@ po_api_record_event(PG_FUNCTION_ARGS)
 	char	   *lead_id = PG_ARGISNULL(1) ? NULL : po_arg_id(fcinfo, 1, "lead_id");
 	char	   *event_type = po_arg_id(fcinfo, 2, "event_type");
 	char	   *dedupe_key = PG_ARGISNULL(4) ? NULL : po_arg_required(fcinfo, 4, "dedupe_key");
+	Jsonb	   *payload = po_arg_jsonb(fcinfo, 3);
 	PoCause		cause = {.source = "sql"};
 	PoChangeSet set = {0};
 	PoEvent    *event;
@@ -276,10 +277,6 @@ po_api_record_event(PG_FUNCTION_ARGS)
 	bool		isnull[2] = {false};
 	bool		duplicate = false;
 
-	if (dedupe_key != NULL && strlen(dedupe_key) > 512)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("dedupe_key is longer than 512 bytes")));
 	po_uuid_v7(event_id);
 	SPI_connect();
 	po_require_event_type(event_type);
@@ -300,7 +297,7 @@ po_api_record_event(PG_FUNCTION_ARGS)
 			event = po_event_list_add(&set.events, tenant_id, event_type, cause.source);
 		event->event_id = *event_id;
 		event->dedupe_key = dedupe_key;
-		event->payload = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
+		event->payload = payload;
 		po_write_changes(&set);
 	}
 	SPI_finish();
@@ -361,10 +358,10 @@ po_api_classify_message(PG_FUNCTION_ARGS)
 Datum
 po_api_normalize_phone(PG_FUNCTION_ARGS)
 {
-	text	   *phone = PG_GETARG_TEXT_PP(0);
+	char	   *phone = po_arg_text(fcinfo, 0, "phone");
 	char		e164[PO_E164_SIZE];
 
-	if (!po_phone_e164(VARDATA_ANY(phone), VARSIZE_ANY_EXHDR(phone), e164))
+	if (!po_phone_e164(phone, strlen(phone), e164))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(e164));
 }

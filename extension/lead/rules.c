@@ -103,7 +103,7 @@ read_words(MemoryContext context, const char *tenant_id, PoWordSet *set)
 	{
 		PoWord	   *w = &word[set->nwords];
 
-		/* A row with a value nobody knows has no effect; it is visible. */
+		/* CHECK keeps out what nobody knows; where it was switched off, it has no effect. */
 		if (!po_consent_action_parse(po_column_text(i, 2), &w->action) ||
 			!po_match_parse(po_column_text(i, 3), &w->match))
 			continue;
@@ -136,7 +136,7 @@ read_rules(MemoryContext context, const char *tenant_id, const char *client,
 		r->terms = read_terms(context, r->match, i, 4, &r->nterms);
 		r->except = read_terms(context, PO_MATCH_WORD, i, 5, &r->nexcept);
 		r->to_state = to_state ? po_state_name(po_state_require(to_state)) : NULL;
-		r->extract_email = extract != NULL && strcmp(extract, "email") == 0;
+		r->extract_email = extract != NULL && strcmp(extract, PO_EXTRACT_EMAIL) == 0;
 		rules->nrules++;
 	}
 }

@@ -10,12 +10,12 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "core/args.h"
 #include "core/cache.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/spi_plan.h"
+#include "core/trigger.h"
 #include "fmgr.h"
 #include "lead/change_set.h"
 #include "lead/event_log.h"
@@ -255,21 +255,15 @@ po_lead_states(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(construct_array(names, PO_NSTATES, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-static char *
-tuple_text(HeapTuple tuple, TupleDesc desc, const char *column)
-{
-	return SPI_getvalue(tuple, desc, SPI_fnumber(desc, column));
-}
-
 /*
  * lead_state_changed(): BEFORE UPDATE trigger of outreach.leads, for rows whose
- * state changes.
+ * state changes.  NOT NULL has not been checked yet.
  */
 Datum
 po_lead_state_changed(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
+	TriggerData *trigger = po_trigger(fcinfo, "lead_state_changed", PO_TRIGGER_BEFORE_ROW, "leads");
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	HeapTuple	row;
 	const PoTransitions *transitions;
 	PoState		from;
@@ -281,25 +275,24 @@ po_lead_state_changed(PG_FUNCTION_ARGS)
 	Datum		value[2];
 	bool		isnull[2] = {false, false};
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("not called by trigger manager")));
+	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		po_trigger_misused("lead_state_changed");
 	if (changes_recorded)
 		return PointerGetDatum(trigger->tg_newtuple);
 
-	desc = trigger->tg_relation->rd_att;
 	row = trigger->tg_newtuple;
-	event.tenant_id = tuple_text(row, desc, "tenant_id");
-	event.lead_id = tuple_text(row, desc, "lead_id");
-	from = po_state_require(tuple_text(trigger->tg_trigtuple, desc, "state"));
-	to = po_state_require(tuple_text(row, desc, "state"));
+	event.tenant_id = po_trigger_text(trigger, row, "tenant_id");
+	event.lead_id = po_trigger_text(trigger, row, "lead_id");
+	from = po_state_require(po_trigger_text(trigger, trigger->tg_trigtuple, "state"));
+	to = po_state_require(po_trigger_text(trigger, row, "state"));
+	column[0] = po_trigger_column(trigger, "version", INT4OID);
+	column[1] = po_trigger_column(trigger, "has_timers", BOOLOID);
+	lead.has_timers = po_trigger_text(trigger, row, "has_timers")[0] == 't';
 	transitions = po_transitions(event.tenant_id);
 	if (!po_transition_step(transitions, from, to))
 		po_illegal_transition(transitions, from, to);
 
-	column[0] = SPI_fnumber(desc, "version");
-	event.lead_version = atoi(tuple_text(trigger->tg_trigtuple, desc, "version")) + 1;
+	event.lead_version = atoi(po_trigger_text(trigger, trigger->tg_trigtuple, "version")) + 1;
 	event.event_type = "lead.state.changed";
 	event.source = "sql";
 	event.previous_state = from;
@@ -309,13 +302,11 @@ po_lead_state_changed(PG_FUNCTION_ARGS)
 	/* It is a change like the engine's own, also for the timers. */
 	lead.tenant_id = event.tenant_id;
 	lead.lead_id = event.lead_id;
-	lead.has_timers = tuple_text(row, desc, "has_timers")[0] == 't';
 	po_timers_of_state(&set, &lead, from, to);
 	(void) po_cancel_timers(set.cancel, set.ncancels);
 	po_set_timers(set.timer, set.ntimers);
 	SPI_finish();
 
-	column[1] = SPI_fnumber(desc, "has_timers");
 	value[1] = BoolGetDatum(lead.has_timers);
 	value[0] = Int32GetDatum(event.lead_version);
 	return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 2, column, value, isnull));

@@ -167,18 +167,43 @@ po_timer_after(const Interval *delay)
 												   IntervalPGetDatum(delay)));
 }
 
+/* What a firing does; the channel is that of "send". */
+static const char *const action_member[] = {
+	"to_state", "agent", "event_type", "set_timer", "send", "channel", "call"
+};
+
 /*
- * po_check_action_payload returns a fixed phrase about what is wrong with an
- * action's payload, or NULL.
+ * po_action_member returns the i-th member that an action may have, NULL behind
+ * the last.
  */
 const char *
-po_check_action_payload(Jsonb *payload)
+po_action_member(int i)
 {
-	static const char *const known[] = {"to_state", "agent", "event_type", "set_timer", "send", "call"};
+	return i < lengthof(action_member) ? action_member[i] : NULL;
+}
+
+static bool
+is_key(const JsonbValue *key, const char *name)
+{
+	return key->val.string.len == strlen(name) &&
+		memcmp(key->val.string.val, name, key->val.string.len) == 0;
+}
+
+/*
+ * po_check_action_payload returns a fixed phrase about what is wrong with an
+ * action's payload, or NULL.  Of a kind, which an administrator writes, no member
+ * may be without meaning, but where a function is called, which may read it.
+ */
+const char *
+po_check_action_payload(Jsonb *payload, bool of_kind)
+{
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue	value;
 	bool		wants_text = false;
+	bool		wants_state = false;
+	bool		strange = false;
+	bool		calls = false;
 
 	if (!JB_ROOT_IS_OBJECT(payload))
 		return "action_payload must be an object";
@@ -188,13 +213,24 @@ po_check_action_payload(Jsonb *payload)
 		if (token == WJB_KEY)
 		{
 			wants_text = false;
-			for (int i = 0; i < lengthof(known); i++)
-				wants_text |= value.val.string.len == strlen(known[i]) &&
-					memcmp(value.val.string.val, known[i], value.val.string.len) == 0;
+			for (int i = 0; i < lengthof(action_member); i++)
+				wants_text |= is_key(&value, action_member[i]);
+			wants_state = is_key(&value, "to_state");
+			calls |= is_key(&value, "call");
+			strange |= !wants_text;
 		}
-		else if (token == WJB_VALUE && wants_text && value.type != jbvString)
-			return "to_state, agent, event_type, set_timer, send and call must be strings";
+		else if (token == WJB_VALUE && wants_text)
+		{
+			if (value.type != jbvString)
+				return "to_state, agent, event_type, set_timer, send, channel and call must be strings";
+			if (of_kind && value.val.string.len == 0)
+				return "to_state, agent, event_type, set_timer, send, channel and call must not be empty";
+			if (of_kind && wants_state && po_state_from_name(pnstrdup(value.val.string.val, value.val.string.len)) == PO_STATE_NONE)
+				return "to_state must be a lead state";
+		}
 	}
+	if (of_kind && strange && !calls)
+		return "action_payload has a member that means nothing";
 	return NULL;
 }
 

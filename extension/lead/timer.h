@@ -48,7 +48,8 @@ typedef struct PoTimerCancel
 extern const PoTimerType *po_timer_type(const char *tenant_id, const char *timer_type);
 extern const PoTimerType *po_timer_types(const char *tenant_id, int *n);
 extern TimestampTz po_timer_after(const Interval *delay);
-extern const char *po_check_action_payload(Jsonb *payload);
+extern const char *po_action_member(int i);
+extern const char *po_check_action_payload(Jsonb *payload, bool of_kind);
 extern int	po_cancel_timers(const PoTimerCancel *cancel, int n);
 extern void po_set_timers(const PoNewTimer *timer, int n);
 

@@ -4,10 +4,10 @@
  */
 #include "postgres.h"
 
-#include "commands/trigger.h"
 #include "core/args.h"
 #include "core/compat.h"
 #include "core/spi_plan.h"
+#include "core/trigger.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
 #include "lead/change_set.h"
@@ -32,7 +32,7 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 		.lead_id = po_arg_id(fcinfo, 1, "lead_id"),
 		.timer_type = po_arg_id(fcinfo, 2, "timer_type"),
 		.action = po_arg_text(fcinfo, 4, "action"),
-		.action_payload = PG_ARGISNULL(5) ? NULL : PG_GETARG_JSONB_P(5)
+		.action_payload = po_arg_jsonb(fcinfo, 5)
 	};
 	PoChangeSet set = {0};
 	const PoTimerType *type;
@@ -64,7 +64,7 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 		timer.action = type != NULL ? type->action : "event";
 	if (timer.action_payload == NULL)
 		timer.action_payload = type->action_payload;
-	problem = po_check_action_payload(timer.action_payload);
+	problem = po_check_action_payload(timer.action_payload, false);
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -130,12 +130,8 @@ po_wake_workers(PG_FUNCTION_ARGS)
 Datum
 po_rows_to_do(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = po_trigger(fcinfo, "rows_to_do", PO_TRIGGER_AFTER_STATEMENT, NULL);
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("not called by trigger manager")));
 	if (trigger->tg_relation->rd_rel->relowner != GetUserId())
 		po_wake_at(DT_NOBEGIN);
 	return PointerGetDatum(NULL);

@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "outbound/outbox.h"
+#include "outbound/request.h"
 #include "outbound/segments.h"
 #include "outbound/template.h"
 #include "utils/array.h"
@@ -25,7 +26,6 @@
 #include "utils/timestamp.h"
 
 #define MAX_SEND_KEY_BYTES 512
-#define MAX_MESSAGES 100000		/* of one call */
 
 static const char *const priority_name[] = {"reply", "normal", "campaign"};
 
@@ -43,6 +43,7 @@ PG_FUNCTION_INFO_V1(po_api_cancel_message);
 PG_FUNCTION_INFO_V1(po_api_resolve_message);
 PG_FUNCTION_INFO_V1(po_api_check_template);
 PG_FUNCTION_INFO_V1(po_api_count_segments);
+PG_FUNCTION_INFO_V1(po_check_templates);
 
 static void
 check_key(const char *send_key)
@@ -72,7 +73,7 @@ read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
 	request->channel = po_arg_required(fcinfo, 4, "channel");
 	request->from_phone = po_arg_text(fcinfo, 6, "from_phone");
 	request->send_at = PG_ARGISNULL(7) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(7);
-	request->options = PG_ARGISNULL(9) ? NULL : PG_GETARG_JSONB_P(9);
+	request->options = po_arg_jsonb(fcinfo, 9);
 	for (request->priority = 0; request->priority < lengthof(priority_name); request->priority++)
 		if (strcmp(priority, priority_name[request->priority]) == 0)
 			break;
@@ -158,21 +159,15 @@ po_api_send_messages(PG_FUNCTION_ARGS)
 	MemoryContext context = CurrentMemoryContext;
 	PoSendRequest request;
 	PoSendResult *result;
+	ArrayType  *lead_ids;
 	int			nkeys;
 
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("lead_ids must not be null")));
+	lead_ids = po_arg_array(fcinfo, 1, "lead_ids");
 	read_arguments(fcinfo, &request);
-	request.lead_id = text_array(PG_GETARG_ARRAYTYPE_P(1), &request.n);
-	if (request.n > MAX_MESSAGES)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("more than %d messages in one call", MAX_MESSAGES)));
+	request.lead_id = text_array(lead_ids, &request.n);
 	if (!PG_ARGISNULL(5))
 	{
-		request.send_key = text_array(PG_GETARG_ARRAYTYPE_P(5), &nkeys);
+		request.send_key = text_array(po_arg_array(fcinfo, 5, "send_keys"), &nkeys);
 		if (nkeys != request.n)
 			ereport(ERROR,
 					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
@@ -357,12 +352,40 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 Datum
 po_api_check_template(PG_FUNCTION_ARGS)
 {
-	text	   *template = PG_GETARG_TEXT_PP(0);
+	char	   *template = po_arg_text(fcinfo, 0, "body");
 	PoTemplateProblem problem;
 
-	if (po_template_check(VARDATA_ANY(template), VARSIZE_ANY_EXHDR(template), &problem) == PO_TEMPLATE_OK)
+	if (po_template_check(template, strlen(template), &problem) == PO_TEMPLATE_OK)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s, at byte %d", problem.reason, problem.position + 1)));
+}
+
+/*
+ * check_templates(document): what is wrong with the strings of a document, which
+ * are templates, or with its depth; null when nothing is.
+ */
+Datum
+po_check_templates(PG_FUNCTION_ARGS)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&PG_GETARG_JSONB_P(0)->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	PoTemplateProblem problem;
+	int			depth = 0;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_BEGIN_OBJECT || token == WJB_BEGIN_ARRAY)
+			depth++;
+		else if (token == WJB_END_OBJECT || token == WJB_END_ARRAY)
+			depth--;
+		if (depth >= PO_REQUEST_MAX_DEPTH)
+			PG_RETURN_TEXT_P(cstring_to_text("it is nested too deeply"));
+		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString &&
+			po_template_check(value.val.string.val, value.val.string.len, &problem) != PO_TEMPLATE_OK)
+			PG_RETURN_TEXT_P(cstring_to_text(problem.reason));
+	}
+	PG_RETURN_NULL();
 }
 
 /*
@@ -371,9 +394,9 @@ po_api_check_template(PG_FUNCTION_ARGS)
 Datum
 po_api_count_segments(PG_FUNCTION_ARGS)
 {
-	text	   *body = PG_GETARG_TEXT_PP(0);
+	char	   *body = po_arg_text(fcinfo, 0, "body");
 	bool		ucs2;
-	int			segments = po_segments(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), &ucs2);
+	int			segments = po_segments(body, strlen(body), &ucs2);
 	Datum		values[2] = {CStringGetTextDatum(ucs2 ? "UCS-2" : "GSM-7"), Int32GetDatum(segments)};
 	bool		isnull[2] = {false};
 

@@ -21,7 +21,7 @@
 #include "utils/json.h"
 #include "utils/numeric.h"
 
-#define MAX_DEPTH 16
+#define MAX_DEPTH PO_REQUEST_MAX_DEPTH
 #define MAX_HEADERS 32
 
 typedef struct Values

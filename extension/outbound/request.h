@@ -8,6 +8,9 @@
 #include "outbound/http.h"
 #include "outbound/profile.h"
 
+/* Of the body of a profile. */
+#define PO_REQUEST_MAX_DEPTH 16
+
 /* What a request is made of. */
 typedef struct PoRequestInput
 {

@@ -5,7 +5,8 @@
  * Due timers are found together with their leads, which are locked; then the
  * timers are read again, for they may have been cancelled or moved meanwhile: the
  * lead's lock is theirs too, as it is for whoever sets or cancels.  Leads that somebody else
- * holds are left for the next cycle.  A batch is one subtransaction; when it
+ * holds are left for the next cycle, and so is what makes a batch too large.  A batch
+ * is one subtransaction; when it
  * fails, its members are done again one by one, and one that fails alone has
  * its next try, or gives up after max_attempts.
  */
@@ -259,6 +260,7 @@ lock(PoChangeSet *set, Firing *firing, int n)
 	PoLeadKey  *lead = palloc0(n * sizeof(PoLeadKey));
 	PoArray		timer[2];
 	int		   *position = palloc(n * sizeof(int));
+	Size		taken = 0;
 	uint64		rows;
 
 	po_rows_init(&read_timers, timer, n);
@@ -283,6 +285,14 @@ lock(PoChangeSet *set, Firing *firing, int n)
 		Firing	   *f = &firing[position[po_column_int(r, 1) - 1]];
 		bool		isnull;
 
+		/* What does not fit is due again in the next batch, in which others come first. */
+		if (!po_fits_batch(&taken, po_column(r, 5, &isnull)))
+		{
+			if (turns.backlog && r > 0)
+				strlcpy(turns.last_tenant, firing[position[po_column_int(r - 1, 1) - 1]].tenant_id,
+						sizeof(turns.last_tenant));
+			break;
+		}
 		f->timer_type = po_column_text(r, 2);
 		f->due_at = po_column_time(r, 3);
 		f->action = po_column_text(r, 4);

@@ -1,12 +1,18 @@
 CREATE FUNCTION outreach.refuse_change() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'po_refuse_change';
+COMMENT ON FUNCTION outreach.refuse_change() IS 'Trigger of append-only tables.';
+
+CREATE FUNCTION outreach_impl.require_trigger(called text, VARIADIC made text[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	RAISE EXCEPTION USING ERRCODE = 'OR301',
-		MESSAGE = format('"%s" is append-only', TG_TABLE_NAME),
-		DETAIL = format('%s is refused to everyone.', TG_OP),
-		HINT = 'Write a new row; retention drops whole partitions.';
+	IF called <> ALL (made) THEN
+		RAISE EXCEPTION USING ERRCODE = 'trigger_protocol_violated',
+			MESSAGE = 'a trigger function is called as a trigger that it was not made for',
+			DETAIL = format('It is called as %s, and was made for %s.', called, array_to_string(made, ', ')),
+			HINT = 'Drop that trigger.';
+	END IF;
 END $$;
-COMMENT ON FUNCTION outreach.refuse_change() IS 'Trigger of append-only tables.';
+COMMENT ON FUNCTION outreach_impl.require_trigger(text, text[]) IS 'Raises an error in a trigger function that hangs where it was not made for; not for callers.';
 
 CREATE FUNCTION outreach.config_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'po_config_changed';
@@ -15,6 +21,10 @@ COMMENT ON FUNCTION outreach.config_changed() IS 'Trigger of configuration table
 CREATE FUNCTION outreach.protect_shipped() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'po_protect_shipped';
 COMMENT ON FUNCTION outreach.protect_shipped() IS 'Trigger of tables with shipped rows: those of tenant * are the extension''s.';
+
+CREATE FUNCTION outreach.within_limits() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'po_within_limits';
+COMMENT ON FUNCTION outreach.within_limits() IS 'Trigger of every table: no text, document or array is longer than outreach.limits() has it.';
 
 CREATE FUNCTION outreach.rows_to_do() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'po_rows_to_do';
@@ -40,6 +50,8 @@ CREATE TRIGGER state_changed BEFORE UPDATE ON outreach.leads
 CREATE FUNCTION outreach.lead_gone() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+		'AFTER DELETE ROW outreach.leads');
 	DELETE FROM outreach.lead_timers t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id;
 	UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = now(), last_error = 'the lead is gone',
 		status = CASE WHEN m.ambiguous_since IS NULL THEN 'cancelled' ELSE 'uncertain' END::outreach.message_status
@@ -54,6 +66,8 @@ CREATE TRIGGER lead_gone AFTER DELETE ON outreach.leads
 CREATE FUNCTION outreach.endpoint_gone() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+		'AFTER DELETE ROW outreach.endpoints', 'AFTER UPDATE ROW outreach.endpoints');
 	DELETE FROM outreach.secrets s
 	 WHERE s.tenant_id = OLD.tenant_id AND s.purpose = 'endpoint' AND s.name = OLD.path;
 	RETURN NULL;
@@ -66,6 +80,8 @@ CREATE TRIGGER endpoint_gone AFTER DELETE OR UPDATE OF tenant_id, path ON outrea
 CREATE FUNCTION outreach.account_gone() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+		'AFTER DELETE ROW outreach.sending_accounts', 'AFTER UPDATE ROW outreach.sending_accounts');
 	DELETE FROM outreach.secrets s
 	 WHERE s.tenant_id = OLD.tenant_id AND s.purpose IN ('account', 'callback') AND s.name = OLD.account;
 	RETURN NULL;
@@ -78,6 +94,8 @@ CREATE TRIGGER account_gone AFTER DELETE OR UPDATE OF tenant_id, account ON outr
 CREATE FUNCTION outreach.refuse_used_tenant() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+		'BEFORE DELETE ROW outreach.tenants', 'BEFORE UPDATE ROW outreach.tenants');
 	IF EXISTS (SELECT FROM outreach.endpoints e WHERE e.tenant_id = OLD.tenant_id)
 	   OR EXISTS (SELECT FROM outreach.leads l WHERE l.tenant_id = OLD.tenant_id) THEN
 		RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
@@ -94,14 +112,20 @@ DO $$
 DECLARE
 	name text;
 BEGIN
-	FOREACH name IN ARRAY ARRAY['events', 'event_keys', 'consent_history', 'webhook_receipts'] LOOP
+	FOREACH name IN ARRAY ARRAY['events', 'events_default', 'event_keys', 'consent_history', 'webhook_receipts'] LOOP
 		EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON outreach.%I'
 					   ' FOR EACH ROW EXECUTE FUNCTION outreach.refuse_change()', name);
 		EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.%I'
 					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change()', name);
 	END LOOP;
-	CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.events_default
-		FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change();
+
+	FOR name IN SELECT c.relname::text FROM pg_class c
+				 WHERE c.relnamespace OPERATOR(pg_catalog.=) 'outreach'::regnamespace
+				   AND (c.relkind OPERATOR(pg_catalog.=) 'r' OR c.relkind OPERATOR(pg_catalog.=) 'p')
+				   AND NOT c.relispartition ORDER BY c.relname LOOP
+		EXECUTE format('CREATE TRIGGER within_limits BEFORE INSERT OR UPDATE ON outreach.%I'
+					   ' FOR EACH ROW EXECUTE FUNCTION outreach.within_limits()', name);
+	END LOOP;
 
 	FOREACH name IN ARRAY ARRAY['administrators', 'answer_policies', 'classification_rules', 'endpoints', 'event_types',
 								'lead_transitions', 'opt_out_words', 'payload_maps', 'provider_profiles',

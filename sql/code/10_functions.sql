@@ -14,6 +14,10 @@ CREATE FUNCTION outreach.error_codes(OUT sqlstate text, OUT name text, OUT descr
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_error_codes';
 COMMENT ON FUNCTION outreach.error_codes() IS 'The engine''s own SQLSTATE values.';
 
+CREATE FUNCTION outreach.limits(OUT name text, OUT most int, OUT unit text, OUT elements int) RETURNS SETOF record
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_limits';
+COMMENT ON FUNCTION outreach.limits() IS 'How long an argument or column of a name may be, and how many elements an array may have.';
+
 CREATE FUNCTION outreach.rights(OUT function text, OUT callers text[], OUT of_tenant boolean) RETURNS SETOF record
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_rights';
 COMMENT ON FUNCTION outreach.rights() IS 'Who may call each function of the API that reads or writes a table.';
@@ -198,9 +202,11 @@ CREATE FUNCTION outreach_impl.worker_slots(OUT database oid, OUT state text, OUT
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_worker_slots';
 COMMENT ON FUNCTION outreach_impl.worker_slots() IS 'What the launcher knows of each database.';
 
+-- What waits for a lock here is not waited for by others: the locks are ones that
+-- readers and writers do not mind, or they are given up soon.
 CREATE FUNCTION outreach_impl.make_partitions(months_ahead int DEFAULT 12) RETURNS int
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-	SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
+	SET datestyle = 'ISO' SET timezone = 'UTC' SET lock_timeout = '100ms' AS $$
 DECLARE
 	first timestamptz := date_trunc('month', now(), 'UTC');
 	low timestamptz;
@@ -217,14 +223,10 @@ BEGIN
 		high := (first AT TIME ZONE 'UTC' + make_interval(months => i + 1)) AT TIME ZONE 'UTC';
 		name := 'events_' || to_char(low AT TIME ZONE 'UTC', 'YYYY_MM');
 		CONTINUE WHEN to_regclass('outreach.' || name) IS NOT NULL;
-		-- Another session may be making it.
+		-- Another session may be making it.  Readers and writers go on beside this lock.
 		LOCK TABLE outreach.events IN SHARE UPDATE EXCLUSIVE MODE;
 		CONTINUE WHEN to_regclass('outreach.' || name) IS NOT NULL;
-		-- The events of a month that began without its partition stay where they are.
-		CONTINUE WHEN EXISTS (SELECT FROM outreach.events_default e
-							   WHERE e.occurred_at >= low AND e.occurred_at < high);
-		EXECUTE format('CREATE TABLE outreach.%I PARTITION OF outreach.events FOR VALUES FROM (%L) TO (%L)',
-					   name, low, high);
+		EXECUTE format('CREATE TABLE outreach.%I (LIKE outreach.events)', name);
 		EXECUTE format('CREATE INDEX %I ON outreach.%I (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL',
 					   name || '_lead', name);
 		EXECUTE format('CREATE INDEX %I ON outreach.%I USING brin (occurred_at)', name || '_time', name);
@@ -232,6 +234,8 @@ BEGIN
 		EXECUTE format('CREATE POLICY engine ON outreach.%I TO outreach_owner USING (true)', name);
 		EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.%I'
 					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change()', name);
+		EXECUTE format('ALTER TABLE outreach.events ATTACH PARTITION outreach.%I FOR VALUES FROM (%L) TO (%L)',
+					   name, low, high);
 		made := made + 1;
 	END LOOP;
 	RETURN made;
@@ -251,7 +255,12 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM outreach.arming) THEN
 		PERFORM outreach_impl.arm();
 	END IF;
-	PERFORM outreach_impl.make_partitions();
+	-- Where somebody else is at it, it is done there or by the next upkeep().
+	BEGIN
+		PERFORM outreach_impl.make_partitions();
+	EXCEPTION WHEN lock_not_available THEN
+		NULL;
+	END;
 	RETURN create_tenant.tenant_id;
 END $$;
 COMMENT ON FUNCTION outreach_impl.create_tenant(text, text) IS 'Makes a tenant, or renames it.';
@@ -440,8 +449,8 @@ CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT p
 	), step AS (
 		SELECT e.tenant_id, e.lead_id, e.lead_version, e.previous_state, e.new_state,
 			   lag(e.new_state) OVER history AS before
-		  FROM tenant JOIN outreach.events e USING (tenant_id)
-		 WHERE e.lead_id IS NOT NULL AND e.new_state IS NOT NULL
+		  FROM tenant JOIN outreach.lead_history e USING (tenant_id)
+		 WHERE e.new_state IS NOT NULL
 		WINDOW history AS (PARTITION BY e.tenant_id, e.lead_id ORDER BY e.lead_version)
 	), last AS (
 		SELECT DISTINCT ON (s.tenant_id, s.lead_id) s.tenant_id, s.lead_id, s.new_state
@@ -449,7 +458,7 @@ CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT p
 	), counted AS (
 		SELECT e.tenant_id, e.lead_id, count(*) AS events, count(DISTINCT e.lead_version) AS versions,
 			   max(e.lead_version) AS last_version
-		  FROM tenant JOIN outreach.events e USING (tenant_id) WHERE e.lead_id IS NOT NULL GROUP BY e.tenant_id, e.lead_id
+		  FROM tenant JOIN outreach.lead_history e USING (tenant_id) GROUP BY e.tenant_id, e.lead_id
 	)
 	SELECT l.tenant_id, l.lead_id, 'its state is not the one its events lead to'
 	  FROM tenant JOIN outreach.leads l USING (tenant_id) LEFT JOIN last USING (tenant_id, lead_id)
@@ -462,5 +471,157 @@ CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT p
 	  FROM tenant JOIN outreach.leads l USING (tenant_id) LEFT JOIN counted c USING (tenant_id, lead_id)
 	 WHERE c.events IS DISTINCT FROM l.version OR c.versions IS DISTINCT FROM l.version
 		OR c.last_version IS DISTINCT FROM l.version
+	UNION ALL
+	SELECT o.tenant_id, NULL, o.problem FROM outreach_impl.orphans() o
 $$;
-COMMENT ON FUNCTION outreach_impl.verify() IS 'Leads of the entered tenant whose state does not follow from their events: no row when all is well. Needs all partitions of outreach.events.';
+COMMENT ON FUNCTION outreach_impl.verify() IS 'Leads of the entered tenant whose state does not follow from their events, and rows whose tenant is gone: no row when all is well. Needs all partitions of outreach.events.';
+
+CREATE FUNCTION outreach_impl.remove_rows(of_table regclass, of_tenant text) RETURNS bigint
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_remove_rows';
+COMMENT ON FUNCTION outreach_impl.remove_rows(regclass, text) IS 'Removes a tenant''s rows of a table, append-only ones too; not for callers.';
+
+CREATE FUNCTION outreach_impl.move_events(from_time timestamptz, until_time timestamptz, most int) RETURNS int
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_move_events';
+COMMENT ON FUNCTION outreach_impl.move_events(timestamptz, timestamptz, int) IS 'Moves events of outreach.events_default into the partition that there is for them; not for callers.';
+
+CREATE FUNCTION outreach_impl.event_partitions(OUT partition regclass, OUT from_time timestamptz, OUT until_time timestamptz) RETURNS SETOF record
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
+	SELECT c.oid::regclass, bound[1]::timestamptz, bound[2]::timestamptz
+	  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
+		   regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \(''([^'']+)''\) TO \(''([^'']+)''\)$') bound
+	 WHERE i.inhparent = 'outreach.events'::regclass AND bound IS NOT NULL ORDER BY 2
+$$;
+COMMENT ON FUNCTION outreach_impl.event_partitions() IS 'The partitions of outreach.events and the times they are for; not for callers.';
+
+CREATE FUNCTION outreach_impl.remove_old_events(before timestamptz, most int) RETURNS int
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_remove_old_events';
+COMMENT ON FUNCTION outreach_impl.remove_old_events(timestamptz, int) IS 'Removes events of outreach.events_default from before a time; not for callers.';
+
+CREATE FUNCTION outreach_impl.require_own_transaction() RETURNS void
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_require_own_transaction';
+COMMENT ON FUNCTION outreach_impl.require_own_transaction() IS 'Raises an error in a transaction block; not for callers.';
+
+CREATE FUNCTION outreach_impl.upkeep(OUT partitions_made int, OUT events_moved int, OUT problem text)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+	p record;
+	moved int := 0;
+BEGIN
+	partitions_made := 0;
+	events_moved := 0;
+	BEGIN
+		partitions_made := outreach_impl.make_partitions();
+	EXCEPTION WHEN lock_not_available THEN
+		problem := 'outreach.events is locked by somebody else: no partition was made';
+	END;
+	IF EXISTS (SELECT FROM outreach.events_default) THEN
+		BEGIN
+			FOR p IN SELECT * FROM outreach_impl.event_partitions() LOOP
+				moved := moved + outreach_impl.move_events(p.from_time, p.until_time, 10000 - moved);
+				EXIT WHEN moved >= 10000;
+			END LOOP;
+			events_moved := moved;
+		EXCEPTION WHEN lock_not_available THEN
+			problem := 'outreach.events_default is locked by somebody else: no event was moved';
+		END;
+	END IF;
+END $$;
+COMMENT ON FUNCTION outreach_impl.upkeep() IS 'What has to be done now and then: partitions ahead are made, and events that came without one are moved into theirs. Waits for no lock longer than a moment.';
+
+CREATE FUNCTION outreach_impl.drop_partitions(before timestamptz, OUT partition text, OUT events_removed int) RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+	SET datestyle = 'ISO' SET timezone = 'UTC' SET lock_timeout = '50ms' AS $$
+DECLARE
+	old regclass[];
+	p regclass;
+BEGIN
+	-- The locks it takes are everybody's, and end with the transaction.
+	PERFORM outreach_impl.require_own_transaction();
+	IF before IS NULL OR before > now() THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'before must be a time in the past';
+	END IF;
+	SELECT array_agg(e.partition) INTO old FROM outreach_impl.event_partitions() e WHERE e.until_time <= drop_partitions.before;
+	BEGIN
+		IF old IS NOT NULL THEN
+			-- Whoever comes meanwhile waits as long as this does, and no longer.
+			LOCK TABLE outreach.events IN ACCESS EXCLUSIVE MODE;
+			FOREACH p IN ARRAY old LOOP
+				partition := (SELECT c.relname FROM pg_class c WHERE c.oid = p);
+				EXECUTE format('DROP TABLE %s', p);
+				RETURN NEXT;
+			END LOOP;
+		END IF;
+	EXCEPTION WHEN lock_not_available THEN
+		RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
+			MESSAGE = 'outreach.events is in use: nothing was dropped',
+			HINT = 'Call it again; a transaction that has read events and stays open keeps it from them.';
+	END;
+	events_removed := outreach_impl.remove_old_events(drop_partitions.before, 100000);
+	IF events_removed > 0 THEN
+		partition := 'events_default';
+		RETURN NEXT;
+	END IF;
+END $$;
+COMMENT ON FUNCTION outreach_impl.drop_partitions(timestamptz) IS 'Retention: drops the partitions of outreach.events that end before a time. Gives up, with an error, where it does not get its lock at once.';
+
+CREATE FUNCTION outreach_impl.tables_of_tenants() RETURNS SETOF regclass
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT c.oid::regclass FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+	 WHERE c.relnamespace = 'outreach'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+	   AND a.attname = 'tenant_id' AND NOT a.attisdropped ORDER BY c.relname
+$$;
+COMMENT ON FUNCTION outreach_impl.tables_of_tenants() IS 'Tables that have rows of tenants; not for callers.';
+
+CREATE FUNCTION outreach_impl.orphans(OUT tenant_id text, OUT problem text) RETURNS SETOF record
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	t regclass;
+	mine text := outreach_impl.caller_tenant();
+BEGIN
+	FOR t IN SELECT u FROM outreach_impl.tables_of_tenants() u WHERE mine IS NULL LOOP
+		-- From one tenant to the next by an index, where there is one.
+		RETURN QUERY EXECUTE format('SELECT o.tenant_id, %1$L::text FROM (' || CASE WHEN EXISTS (SELECT FROM pg_index i JOIN pg_attribute a
+					ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] WHERE i.indrelid = t AND i.indpred IS NULL AND a.attname = 'tenant_id')
+				THEN 'WITH RECURSIVE o AS (SELECT min(t.tenant_id) AS tenant_id FROM %2$s t'
+					' UNION ALL SELECT (SELECT min(t.tenant_id) FROM %2$s t WHERE t.tenant_id > o.tenant_id) FROM o WHERE o.tenant_id IS NOT NULL)'
+					' SELECT o.tenant_id FROM o'
+				ELSE 'SELECT DISTINCT t.tenant_id FROM %2$s t' END
+				|| ') o WHERE o.tenant_id <> $1 AND NOT EXISTS (SELECT FROM outreach.tenants n WHERE n.tenant_id = o.tenant_id)',
+			format('rows of "%s" belong to no tenant', (SELECT c.relname FROM pg_class c WHERE c.oid = t)), t) USING '*'::text;
+	END LOOP;
+	RETURN QUERY SELECT DISTINCT s.tenant_id, format('a secret of purpose "%s" has no owner', s.purpose) FROM outreach.secrets s
+	 WHERE s.tenant_id = coalesce(mine, s.tenant_id)
+	   AND CASE s.purpose WHEN 'endpoint' THEN NOT EXISTS (SELECT FROM outreach.endpoints e WHERE e.tenant_id = s.tenant_id AND e.path = s.name)
+		WHEN 'proof' THEN false
+		ELSE NOT EXISTS (SELECT FROM outreach.sending_accounts a WHERE a.tenant_id = s.tenant_id AND a.account = s.name) END;
+END $$;
+COMMENT ON FUNCTION outreach_impl.orphans() IS 'Rows whose tenant is gone, and secrets whose endpoint or account is; of the tenant entered, or of all for administrators.';
+
+CREATE FUNCTION outreach_impl.drop_tenant(tenant_id text, OUT table_name text, OUT rows_removed bigint) RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	t regclass;
+BEGIN
+	IF tenant_id IS NULL OR tenant_id = '*' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'tenant_id must name one tenant';
+	END IF;
+	PERFORM FROM outreach.tenants n WHERE n.tenant_id = drop_tenant.tenant_id FOR UPDATE;
+	-- What workers and webhooks lock, in their order.
+	PERFORM FROM outreach.phones p WHERE p.tenant_id = drop_tenant.tenant_id ORDER BY p.phone FOR UPDATE;
+	PERFORM FROM outreach.leads l WHERE l.tenant_id = drop_tenant.tenant_id ORDER BY l.lead_id FOR UPDATE;
+	PERFORM FROM outreach.outbound_messages m WHERE m.tenant_id = drop_tenant.tenant_id ORDER BY m.message_id FOR UPDATE;
+	-- What goes with other rows by their triggers goes before them.
+	FOR t IN SELECT u FROM outreach_impl.tables_of_tenants() u ORDER BY (u = 'outreach.tenants'::regclass),
+			(u = ANY ('{outreach.leads,outreach.endpoints,outreach.sending_accounts}'::regclass[])), u::text LOOP
+		rows_removed := outreach_impl.remove_rows(t, tenant_id);
+		table_name := (SELECT c.relname FROM pg_class c WHERE c.oid = t);
+		IF rows_removed > 0 THEN
+			RETURN NEXT;
+		END IF;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION outreach_impl.drop_tenant(text) IS 'Removes a tenant with everything it has: its rows in every table, secrets and bindings too; returns how many.';

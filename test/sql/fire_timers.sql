@@ -26,7 +26,7 @@ BEGIN
 	PERFORM outreach.set_timer('team_fire', lead, 'T', at, 'act', payload);
 END $$;
 CREATE FUNCTION pg_temp.log(lead text) RETURNS TABLE (event_type text, source text, step text, payload jsonb) LANGUAGE sql AS $$
-	SELECT event_type, source, previous_state || ' -> ' || new_state, payload FROM outreach.events
+	SELECT event_type, source, previous_state || ' -> ' || new_state, payload FROM pg_temp.events
 	 WHERE tenant_id = 'team_fire' AND lead_id = lead AND occurred_at > '2008-03-02' ORDER BY lead_version
 $$;
 SELECT pg_temp.plan('state', 'touched', '{"to_state": "retargeting"}') \g /dev/null
@@ -90,7 +90,7 @@ SELECT timer_type FROM outreach.set_timer('team_fire', 'gone', 'T', '2008-03-05 
 DELETE FROM outreach.leads WHERE tenant_id = 'team_fire' AND lead_id = 'gone';
 SELECT cardinality(outreach.fire_timers()) AS fired;
 SELECT (SELECT count(*) FROM outreach.timers_ahead WHERE lead_id = 'gone') AS ahead,
-	   (SELECT count(*) FROM outreach.events WHERE tenant_id = 'team_fire' AND lead_id = 'gone' AND event_type = 'timer.fired') AS fired;
+	   (SELECT count(*) FROM pg_temp.events WHERE tenant_id = 'team_fire' AND lead_id = 'gone' AND event_type = 'timer.fired') AS fired;
 -- A timer that sets its own kind again
 INSERT INTO outreach.timer_types (tenant_id, timer_type, delay, action, action_payload) VALUES ('team_fire', 'DAILY', '1 day', 'daily', '{"set_timer": "DAILY"}');
 SELECT FROM outreach.create_lead('team_fire', 'daily');

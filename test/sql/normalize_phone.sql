@@ -6,4 +6,4 @@ SELECT phone, outreach.normalize_phone(phone) FROM (VALUES
 	(15, '1'), (16, '+'), (17, '++12125550100'), (18, '+1234567890123456'), (19, '72727'), (20, 'STOP'), (21, ''),
 	(22, '２１２５５５０１００'), (23, E'+1 212 555 0100\u200f'), (24, '+1212555010a'), (25, '%s'), (26, NULL)
 	) AS v(n, phone) ORDER BY n;
-SELECT outreach.normalize_phone(repeat('5', 10000000)) IS NULL AS refused;
+SELECT outreach.normalize_phone(repeat('5', 64)) IS NULL AS refused;

@@ -37,12 +37,12 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
 	RETURN 'others cannot send: ' || SQLSTATE;
 END $$;
-SELECT outreach.create_tenant('team_bounds_other', 'other') IS NOT NULL AS tenant,
+SELECT outreach.create_tenant('team_bounds', 'bounds') IS NOT NULL AS bounds, outreach.create_tenant('team_bounds_other', 'other') IS NOT NULL AS tenant,
 	outreach.create_account('team_bounds_other', 'hook', 'generic_json', 'a-secret', base_url => 'https://hooks.example.com') AS account,
 	(outreach.create_lead('team_bounds_other', 'lead_1')).created;
 SELECT changes, pg_temp.try_profile(changes) FROM (VALUES
-	('{"lookup": {"url": "x", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "1 minute"}}'::jsonb),
-	('{"lookup": {"url": "x", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "soon"}}'),
+	('{"lookup": {"url": "https://x", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "1 minute"}}'::jsonb),
+	('{"lookup": {"url": "https://x", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "soon"}}'),
 	('{"lookup": {"url": "x", "list": {"a": 1}, "id": ["b"], "body": ["c"], "lag": "1 minute"}}'),
 	('{"lookup": {"url": "x", "list": ["a"], "id": "b", "body": ["c"], "lag": "1 minute"}}'),
 	('{"lookup": {"url": "x", "list": [null], "id": ["b"], "body": ["c"], "lag": "1 minute"}}'),

@@ -14,12 +14,12 @@ SELECT duplicate FROM outreach.record_event('team_retention', NULL, 'contact.upd
 SELECT count(*) FROM outreach.:"partition" WHERE tenant_id = 'team_retention';
 DROP TABLE outreach.:"partition";
 DELETE FROM outreach.inbound_payloads WHERE tenant_id = 'team_retention' AND status = 'done' AND received_at <= :'clock';
-SELECT count(*) FROM outreach.events WHERE tenant_id = 'team_retention';
+SELECT count(*) FROM pg_temp.events WHERE tenant_id = 'team_retention';
 SELECT pg_temp.receive('/w/retention', 'm1', '+12125550170', 'STOP');
 SELECT pg_temp.receive('/w/retention', 'm1', '+12125550170', 'START');
 SELECT duplicate FROM outreach.record_event('team_retention', NULL, 'contact.updated', NULL, 'a-key');
 SELECT consent, state FROM outreach.phones JOIN outreach.leads USING (tenant_id, phone) WHERE tenant_id = 'team_retention';
--- What comes now is in the default partition; of the lead it is told that its past is missing.
-SELECT tableoid::regclass, event_type, payload FROM outreach.events WHERE tenant_id = 'team_retention' ORDER BY event_id;
+-- What comes now waits in events_default; of the lead it is told that its past is missing.
+SELECT event_type, payload FROM outreach.events_default WHERE tenant_id = 'team_retention' ORDER BY event_id;
 SELECT problem FROM outreach.verify() WHERE tenant_id = 'team_retention' ORDER BY 1;
 ROLLBACK;

@@ -73,14 +73,11 @@ SELECT pg_temp.error($$INSERT INTO outreach.answer_policies VALUES ('team_shippe
 -- What passes and is odd harms nobody.
 SELECT outreach.create_endpoint('team_shipped', '/w/shipped', 'generic', 'none');
 INSERT INTO outreach.webhook_kinds VALUES
-	('team_shipped', 'generic', 1, 'odd', '{"event": 7, "from": {"a": ["b"]}, "nobody": null, "to": []}', '{}', 'message'),
-	('team_shipped', 'generic', 2, 'odder', '{"event": "x"}', '{:::,"",?,a?:b?}', 'message'),
-	('team_shipped', 'generic', 3, 'oddest', '{"event": ["*"], "id": ["", "*"]}', '{event:}', 'opt_out');
-INSERT INTO outreach.payload_maps VALUES ('team_shipped', 'generic', '', 1, '{""}'), ('team_shipped', 'generic', 'body', -5, '{a,b,c,d,e,f,g,h}');
-INSERT INTO outreach.classification_rules VALUES ('team_shipped', '*', '', 5, 'nonsense', '{}', '{}', NULL, NULL), ('team_shipped', '*', 'empty', 500, 'word', '{""}', '{""}', 'closed', 'nothing');
-INSERT INTO outreach.opt_out_words VALUES ('team_shipped', '', 'opt_out', 'whole', 'own'), ('team_shipped', 'x', 'nonsense', 'nonsense', 'own');
+	('team_shipped', 'generic', 1, 'odd', '{"event": [""], "nobody": ["*"]}', '{}', 'message'),
+	('team_shipped', 'generic', 2, 'odder', '{"event": ["x"]}', '{a?:b?}', 'message'),
+	('team_shipped', 'generic', 3, 'oddest', '{"event": ["*"], "id": ["", "*"]}', '{event}', 'opt_out');
+INSERT INTO outreach.payload_maps VALUES ('team_shipped', 'generic', 'odd', 1, '{""}'), ('team_shipped', 'generic', 'body', -5, '{a,b,c,d,e,f,g,h}');
 SELECT n, outcome FROM (VALUES (1, '{}'), (2, '{"event": "x"}'), (3, '{"event": "x", "id": 1, "from": "+12125550170"}'), (4, '{"event": "y", "from": 7}')) AS v(n, body),
 	outreach.ingest_webhook(jsonb_build_object('path', '/w/shipped', 'body', body)) ORDER BY n;
 SELECT * FROM outreach.classify_message('team_shipped', 'hello');
-DELETE FROM outreach.opt_out_words WHERE tenant_id LIKE 'team\_shipped%';
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_shipped%';

@@ -103,7 +103,7 @@ SELECT FROM outreach.create_lead('team_fn', 'work');
 SELECT timer_type FROM outreach.set_timer('team_fn', 'work', 'T', '2004-03-01 12:00:00+00', NULL, '{"to_state": "touched", "agent": "CATHY", "call": "work"}');
 SELECT cardinality(outreach.fire_timers()) AS fired;
 SELECT state, assigned_agent FROM outreach.leads WHERE tenant_id = 'team_fn' AND lead_id = 'work';
-SELECT lead_version, event_type, new_state FROM outreach.events WHERE tenant_id = 'team_fn' AND lead_id = 'work' ORDER BY lead_version, event_id;
+SELECT lead_version, event_type, new_state FROM pg_temp.events WHERE tenant_id = 'team_fn' AND lead_id = 'work' ORDER BY lead_version, event_id;
 SELECT timer_type FROM outreach.timers_ahead WHERE tenant_id = 'team_fn' AND lead_id = 'work' ORDER BY 1;
 -- and is undone with it
 CREATE OR REPLACE FUNCTION public.regress_work(tenant_id text, lead_id text, payload jsonb) RETURNS void LANGUAGE plpgsql AS $$

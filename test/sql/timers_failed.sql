@@ -42,7 +42,7 @@ SET outreach.clock = '2006-06-01 12:00:00+00';
 SELECT cardinality(outreach.fire_timers()) >= 0 AS no_more;
 SELECT * FROM pg_temp.timer WHERE lead_id = 'poison';
 SELECT * FROM outreach.timers_failed WHERE tenant_id = 'team_poison';
-SELECT lead_version, event_type, source, payload FROM outreach.events WHERE tenant_id = 'team_poison' AND lead_id = 'poison' ORDER BY lead_version;
+SELECT lead_version, event_type, source, payload FROM pg_temp.events WHERE tenant_id = 'team_poison' AND lead_id = 'poison' ORDER BY lead_version;
 -- Set again it has all its attempts again, beside the one that gave up.
 SELECT timer_type FROM outreach.set_timer('team_poison', 'poison', 'T', '2006-06-01 11:00:00+00', 'act', '{}');
 SELECT cardinality(outreach.fire_timers()) AS fired;

@@ -52,6 +52,6 @@ SELECT payloads > 0 AS more FROM outreach.run_once(10);
 SELECT tenant_id, count(*) FROM outreach.webhooks_unfinished WHERE tenant_id LIKE 'team\_fair\__' GROUP BY 1 ORDER BY 1;
 SELECT sum(outreach.process_payloads(200)) >= 980 AS rest FROM generate_series(1, 50);
 SELECT tenant_id, count(*) FROM outreach.webhooks_unfinished WHERE tenant_id LIKE 'team\_fair\_%' GROUP BY 1 ORDER BY 1;
-SELECT tenant_id, count(*) AS received FROM outreach.events WHERE tenant_id LIKE 'team\_fair\_%' AND event_type = 'webhook.inbound.received' GROUP BY 1 ORDER BY 1;
+SELECT tenant_id, count(*) AS received FROM pg_temp.events WHERE tenant_id LIKE 'team\_fair\_%' AND event_type = 'webhook.inbound.received' GROUP BY 1 ORDER BY 1;
 RESET outreach.clock;
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_fair\_%';

@@ -23,7 +23,7 @@ SELECT tenant_id, lead_id, channel, template, body, subject, status, priority, d
   FROM outreach.outbound_messages o WHERE tenant_id LIKE 'team\_timed%' ORDER BY 1, 2;
 -- One that cannot be asked for has failed, and is tried again.
 SELECT tenant_id, lead_id, timer_type, due_at, executed_at, attempts, last_error FROM outreach.lead_timers WHERE tenant_id LIKE 'team\_timed%' ORDER BY 1, 2, 3;
-SELECT lead_id, event_type FROM outreach.events WHERE tenant_id = 'team_timed' AND event_type ~ '^(timer|message|contact)' ORDER BY lead_id, lead_version;
+SELECT lead_id, event_type FROM pg_temp.events WHERE tenant_id = 'team_timed' AND event_type ~ '^(timer|message|contact)' ORDER BY lead_id, lead_version;
 SELECT outreach.save_template('team_timed', 'nothing', 'At last');
 SET outreach.clock = '2009-03-03 12:00:00+00';
 SELECT FROM outreach.run_once();

@@ -1,0 +1,25 @@
+/*
+ * limits.h
+ *	  How long texts, documents and arrays may be that come from outside.
+ */
+#ifndef PO_LIMITS_H
+#define PO_LIMITS_H
+
+#include "fmgr.h"
+
+/* Ids are counted in characters. */
+#define PO_MAX_ID 64
+/* the same in UTF-8 */
+#define PO_MAX_ID_BYTES (4 * PO_MAX_ID)
+
+/* What an event keeps of the fields of a webhook; the body keeps all. */
+#define PO_MAX_FIELDS_BYTES (32 * 1024)
+
+/* What a statement that reads wide rows for a batch takes at most, in bytes. */
+#define PO_MAX_BATCH_BYTES (8 * 1024 * 1024)
+
+extern bool po_fits_batch(Size *taken, Datum value);
+extern void po_limit_argument(FunctionCallInfo fcinfo, int n);
+extern void po_limit_arguments(FunctionCallInfo fcinfo);
+
+#endif

@@ -1,0 +1,126 @@
+# Partitions of events are made, filled and dropped without a lock that a reader can
+# hold up: an open transaction of one tenant stops neither the upkeep nor, by way of
+# it, anybody else.  What is held here is held until the test lets it go.
+
+use strict;
+use warnings;
+use lib 'test/support';
+use OutreachTest;
+use Test::More;
+
+my $node = new_cluster(conf => "outreach.max_workers = 0\n");
+create_extension($node);
+sub value { my ($sql, %opt) = @_; return sql($node, $sql, %opt); }
+
+value(<<'SQL');
+SELECT outreach.create_tenant('team_a', 'A'), outreach.create_tenant('team_b', 'B');
+SELECT outreach.grant_tenant('team_a', 'test_app'), outreach.grant_tenant('team_b', 'test_app');
+SELECT outreach.create_endpoint('team_b', '/w/b', 'generic', 'none');
+SELECT FROM outreach.create_lead('team_a', 'lead_1');
+SQL
+my $n = 0;
+
+# What tenant b does meanwhile; a session that waits for what is held here never ends.
+sub others_go_on
+{
+	my ($name) = @_;
+	$n++;
+	is(value("SELECT created FROM outreach.create_lead('team_b', 'lead_$n')", user => 'test_app'), 't', "$name: another tenant's lead is made");
+	is(ingest($node, signed('none', path => '/w/b', body => qq({"event":"message.received","id":"m$n","from":"+1212555010$n","body":"hi"})))->{outcome},
+		'accepted', "$name: another tenant's webhook is taken in");
+	is(value("SELECT count(*) FROM pg_locks WHERE NOT granted"), 0, "$name: nobody waits");
+}
+
+sub last_partition { return value("SELECT max(relname) FROM pg_class WHERE relispartition AND relname ~ '^events_[0-9_]+\$'"); }
+sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name"); return $name; }
+
+# a reader that stays
+{
+	my $missing = drop_last();
+	my $reader = $node->background_psql('postgres', on_error_stop => 0);
+	$reader->query_safe("BEGIN; SELECT outreach.enter_tenant('team_a'); SELECT count(*) FROM outreach.lead_history;");
+	is(value('SELECT outreach.make_partitions()', user => 'test_worker'), 1, 'a reader: a partition is made');
+	is(last_partition(), $missing, 'a reader: the one that was missing');
+	others_go_on('a reader');
+
+	# what takes a lock that readers mind gives up, and is not queued for
+	is(sql_error($node, "SELECT * FROM outreach.drop_partitions(now())"), '', 'a reader: nothing to drop is no lock');
+	value("CREATE TABLE outreach.events_2001_01 (LIKE outreach.events); ALTER TABLE outreach.events_2001_01 OWNER TO outreach_owner;"
+		. " ALTER TABLE outreach.events ATTACH PARTITION outreach.events_2001_01 FOR VALUES FROM ('2001-01-01 00:00Z') TO ('2001-02-01 00:00Z')");
+	is(sql_error($node, "SELECT * FROM outreach.drop_partitions('2001-02-02')", user => 'test_admin'), '55P03', 'a reader: old partitions stay');
+	others_go_on('a reader, after drop_partitions');
+	$reader->query_safe('COMMIT');
+	is(sql_error($node, "BEGIN; SELECT * FROM outreach.drop_partitions('2001-02-02')", user => 'test_admin'), '25001', 'not in a transaction block');
+	is(sql_error($node, "SELECT * FROM outreach.drop_partitions('2101-02-02')", user => 'test_admin'), '22023', 'not what is to come');
+	is(value("SELECT * FROM outreach.drop_partitions('2001-01-31 23:59')", user => 'test_admin'), '', 'a partition that is not wholly before stays');
+	is(value("SELECT * FROM outreach.drop_partitions('2001-02-01 00:00Z')", user => 'test_admin'), 'events_2001_01|', 'without readers it is dropped');
+	is(sql_error($node, "SELECT * FROM outreach.drop_partitions('2001-02-02')", user => 'test_worker'), '42501', 'by administrators alone');
+	$reader->quit;
+}
+
+# somebody is making partitions, and does not end
+{
+	drop_last();
+	my $maker = $node->background_psql('postgres', on_error_stop => 0);
+	$maker->query_safe('BEGIN; SELECT outreach.make_partitions();');
+	others_go_on('a maker');
+	is(sql_error($node, 'SELECT outreach.make_partitions()'), '55P03', 'a maker: a second one gives up');
+	like(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), qr/^0\|0\|outreach\.events is locked/, 'a maker: upkeep says so');
+	is(value("SELECT outreach.create_tenant('team_c', 'C')", user => 'test_admin'), 'team_c', 'a maker: a tenant is made');
+	others_go_on('a maker, after others');
+	$maker->query_safe('ROLLBACK');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), '1|0|', 'and when it has gone, upkeep makes it');
+	$maker->quit;
+}
+
+# somebody locks everything
+{
+	my $name = drop_last();
+	my $locker = $node->background_psql('postgres', on_error_stop => 0);
+	$locker->query_safe('BEGIN; LOCK TABLE outreach.events IN ACCESS EXCLUSIVE MODE;');
+	like(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), qr/^0\|0\|outreach\.events is locked/, 'a lock on everything: upkeep gives up');
+	$locker->query_safe('ROLLBACK');
+	$locker->quit;
+}
+
+# events that came before their partition
+{
+	my $month = value("SELECT to_char(now() AT TIME ZONE 'UTC' + interval '12 months', 'YYYY-MM-01')");
+	value("SET outreach.clock = '$month 00:00:00Z'; SELECT FROM outreach.create_lead('team_b', 'early')");
+	value("SET outreach.clock = '$month 00:00:01Z'; SELECT FROM outreach.transition_lead('team_b', 'early', 'touched')");
+	is(value("SELECT count(*) FROM outreach.events_default"), 2, 'without a partition: they are kept');
+	is(value("SELECT string_agg(lead_version::text, ' ' ORDER BY lead_version) FROM outreach.lead_history WHERE lead_id = 'early'",
+			user => 'test_app', tenant => 'team_b'), '1 2', 'without a partition: they are in the history');
+	is(value("SELECT count(*) FROM outreach.events_default", user => 'test_app', tenant => 'team_a'), 0, 'without a partition: of that tenant alone');
+	is(value('SELECT * FROM outreach.verify()'), '', 'without a partition: states follow from them');
+	my $locker = $node->background_psql('postgres', on_error_stop => 0);
+	$locker->query_safe('BEGIN; LOCK TABLE outreach.events_default IN SHARE MODE;');
+	like(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), qr/^1\|0\|outreach\.events_default is locked/, 'the month is made, and its events wait for a lock');
+	$locker->query_safe('ROLLBACK');
+	$locker->quit;
+	is(value("SET outreach.clock = '$month 00:00:02Z'; SELECT new_state FROM outreach.transition_lead('team_b', 'early', 'responded')"), 'responded', 'what comes now is in its month');
+	is(value("SELECT count(*) FROM outreach.events_default"), 2, 'and does not wait');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), '0|2|', 'they are moved');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), '0|0|', 'once');
+	is(value("SELECT count(*) FROM outreach.events WHERE lead_id = 'early'"), 3, 'into their month');
+	is(value('SELECT * FROM outreach.verify()'), '', 'and nothing is lost');
+	value("SET outreach.clock = '2003-03-03'; SELECT FROM outreach.create_lead('team_b', 'ancient')");
+	is(value("SELECT * FROM outreach.drop_partitions('2004-01-01')", user => 'test_admin'), 'events_default|1', 'old ones without a partition are removed');
+}
+
+# A session that remembers which months there are notices what changes.
+{
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	$session->query_safe("SELECT FROM outreach.record_event('team_a', 'lead_1', 'contact.updated')");
+	my $this = value("SELECT 'events_' || to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')");
+	value("DROP TABLE outreach.$this");
+	$session->query_safe("SELECT FROM outreach.record_event('team_a', 'lead_1', 'contact.updated')");
+	is(value('SELECT count(*) FROM outreach.events_default'), 1, 'a month that goes away is noticed');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), '1|1|', 'and made again');
+	$session->query_safe("SELECT FROM outreach.record_event('team_a', 'lead_1', 'contact.updated')");
+	is(value("SELECT count(*) FROM outreach.$this WHERE lead_id = 'lead_1'"), 2, 'and noticed, too');
+	$session->quit;
+}
+
+is(value('SELECT 1'), 1, 'at the end');
+done_testing();
