@@ -3,7 +3,7 @@ package SqlGrammar;
 # Statements against the engine, from a grammar whose words are the catalogue's.
 #
 #	my $grammar = SqlGrammar->new(values => SqlValues, functions => [...], relations => [...],
-#		settings => [names], roles => [names]);
+#		settings => [names], roles => [names], allowed => {role => [functions]});
 #		a function is {name, args => [[name, type], …], defaults => how many, trigger}, a relation
 #		{name, columns => [[name, type], …]}, their names quoted and with schema
 #	$grammar->statement($role, $start, relation =>, function =>)	one statement of a role,
@@ -174,11 +174,19 @@ sub _signature
 }
 sub _signature_text { return quoted($_[0]->_signature); }
 
+# What the role may execute as often as all others together
+sub _any_function
+{
+	my ($self) = @_;
+	my $allowed = $self->{allowed}{ $self->{me} } // [];
+	return pick(@$allowed && chance(2) ? @$allowed : @{ $self->{functions} });
+}
+
 # A call, by position, by name, or both; sometimes with too few arguments
 sub _function
 {
 	my ($self) = @_;
-	my $function = delete $self->{wanted} // pick(@{ $self->{functions} });
+	my $function = delete $self->{wanted} // $self->_any_function;
 	my $needed = @{ $function->{args} } - $function->{defaults};
 	my $kind = $self->{values}{kind} = chance(2);
 	my $n = 0;
@@ -195,7 +203,8 @@ sub _function
 sub bound
 {
 	my ($self, $role) = @_;
-	my $function = pick(@{ $self->{functions} });
+	$self->{me} = $role;
+	my $function = $self->_any_function;
 	my @types = map { $_->[1] } @{ $function->{args} };
 	my $text = "SELECT * FROM $function->{name}(" . join(', ', map { "\$$_" . (chance(2) ? "::$types[ $_ - 1 ]" : '') } 1 .. @types) . ')';
 	$self->{values}{kind} = chance(2);

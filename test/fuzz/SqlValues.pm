@@ -125,6 +125,7 @@ sub _kind
 	return '{' . join(',', map { $self->_kind($name =~ s/s$//r, $type =~ s/\[\]$//r) =~ s/.*/"$&"/sr } 1 .. 2) . '}' if $type =~ /^(?:text|uuid)\[\]$/;
 	return '{"' . ($self->envelope =~ s/([\\"])/\\$1/gr) . '"}' if $name eq 'envelopes';
 	return $self->envelope if $name eq 'envelope';
+	return pick('{"call": "called"}', '{"agent": "x", "call": "called"}') if $name eq 'action_payload' && chance(2);
 	return pick('{}', '{"note": "x"}') if $type eq 'jsonb';
 	return pick(@{ $self->{known}{$name} }) if $self->{known}{$name};
 	return pick('2040-01-01', 'now', '-infinity') if $type =~ /^timestamp/;
@@ -156,7 +157,7 @@ sub _member
 	return pick('OTHER', 'TIMER_7D', { timer_type => 'OTHER', delay => pick(@intervals) }, [], 7) if $key eq 'set_timer' && !chance(4);
 	return pick({ template => pick('hello_a', 'hello_b') }, { body => pick(@texts) =~ s/[^\x20-\x7e]//gr, channel => 'webhook' }) if $key eq 'send' && !chance(4);
 	return pick(undef, 1, -1e308, '', 'x' x 3000, [], {}, [ [ [] ] ], { a => { b => [ 1, 'x', undef ] } }, $self->{known}{to_state}[ int rand 12 ],
-		pick(@{ $self->{known}{function} }), 'b', 'lead_b');
+		pick(@{ $self->{known}{function} }), 'b', 'lead_b', 'called');
 }
 
 # What the shim hands over, with a payload of some provider, and defects

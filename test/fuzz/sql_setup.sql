@@ -145,8 +145,14 @@ BEGIN
 				RETURN NULL;
 			END $later$;
 			CREATE FUNCTION ROLE.called(tenant_id text, lead_id text, payload jsonb) RETURNS void LANGUAGE plpgsql AS $called$
+			DECLARE
+				statement text;
 			BEGIN
-				PERFORM ROLE.run('SELECT * FROM outreach.leads');
+				FOREACH statement IN ARRAY ARRAY['SELECT * FROM outreach.leads', 'SELECT outreach.enter_tenant(''b'')',
+					'SELECT * FROM outreach.create_lead(''b'', ''made'')', 'SELECT * FROM outreach.verify()', 'SELECT set_config(''role'', ''outreach_owner'', false)',
+					'SELECT set_config(''outreach.tenant_id'', ''b'', false)', 'SELECT * FROM outreach.events', 'SELECT ROLE.lend(''TABLE outreach.leads'')'] LOOP
+					RAISE LOG 'called: %', ROLE.run(statement);
+				END LOOP;
 			END $called$;
 			CREATE TABLE ROLE.own (id text, statement text);
 			CREATE TABLE ROLE.baited (statement text);
@@ -160,4 +166,6 @@ BEGIN
 		RESET ROLE;
 	END LOOP;
 END $$;
+SELECT outreach.register_timer_function('called', 'app_a.called(text,text,jsonb)');
 ALTER ROLE admin SET log_min_messages = fatal;
+SELECT outreach.set_timer('a', 'lead_a' || i, 'OTHER', 'now', 'other', '{"call": "called"}') FROM generate_series(1, 5) i;

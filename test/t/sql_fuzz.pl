@@ -5,10 +5,7 @@ use strict;
 use warnings;
 use Test::More;
 
-for my $seed (1, 2)
-{
-	my $said = `test/fuzz/sql --seed $seed --programs 150 --sessions 1 2>&1`;
-	is($?, 0, "seed $seed: nothing of another tenant, no internal error, no crash") or diag($said);
-	like($said, qr/ (?:[3-9]\d|\d{3,}) of \d+ functions worked/, 'a good part of the calls did something') or diag($said);
-}
+my $said = `test/fuzz/sql --seed 2 --programs 120 --sessions 1 2>&1`;
+is($?, 0, 'nothing of another tenant, no internal error, no crash') or diag($said);
+like($said, qr/ (?:[3-9]\d|\d{3,}) of \d+ functions worked/, 'a good part of the calls did something') or diag($said);
 done_testing();
