@@ -63,8 +63,8 @@ BEGIN
 
 		INSERT INTO outreach.webhook_receipts (tenant_id, provider, idempotency_key, receipt_id, event_type, body_hash, created_at)
 		VALUES (t, 'generic', word, gen_random_uuid(), 'webhook.inbound.received', 1, now());
-		INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, form_encoded, body, received_at, correlation_id, last_error)
-		SELECT t, r.receipt_id, 'dead', '/w/' || word, false, convert_to(format('{"text": "%s"}', word), 'UTF8'), now(), gen_random_uuid(), word
+		INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, last_error)
+		SELECT t, r.receipt_id, 'dead', '/w/' || word, 'generic', false, convert_to(format('{"text": "%s"}', word), 'UTF8'), now(), gen_random_uuid(), word
 		  FROM outreach.webhook_receipts r WHERE r.tenant_id = t;
 		INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at, finished_at, outcome, answer)
 		VALUES (t, message, 1, 1, word, now(), now(), 'failed', word);
