@@ -30,9 +30,10 @@ my %rule = (
 		'WITH w AS MATERIALIZED (SELECT <function> AS f) SELECT f FROM w, w AS v', 'SELECT * FROM <me>.own o LEFT JOIN LATERAL <function> f ON true',
 		'SELECT coalesce((SELECT <function>)::text, <text>)', 'INSERT INTO <me>.own VALUES ((<function>)::text)', 'UPDATE <me>.own SET id = (<function>)::text',
 		'SELECT <function> WHERE (SELECT outreach.enter_tenant(<tenant>)) IS NOT NULL', 'CREATE TEMP TABLE IF NOT EXISTS made AS SELECT <function>' ],
-	probe => [ q{SELECT 'CAN' || 'ARY', count(*) FROM <relation> t WHERE to_jsonb(t) ->> 'tenant_id' = 'b' HAVING count(*) > 0},
-		q{SELECT 'CAN' || 'ARY' FROM <relation> t WHERE t::text ~ '(^|[(,])b,'},
-		q{SELECT 'CAN' || 'ARY' WHERE outreach.current_tenant() = 'b'} ],
+	# what shows the canary where there is a row of b; concat() is not computed by the planner
+	probe => [ q{SELECT concat('CAN', 'ARY'), count(*) FROM <relation> t WHERE to_jsonb(t) ->> 'tenant_id' = 'b' HAVING count(*) > 0},
+		q{SELECT concat('CAN', 'ARY') FROM <relation> t WHERE t::text ~ '(^|[(,])b,'},
+		q{SELECT concat('CAN', 'ARY') WHERE outreach.current_tenant() = 'b'} ],
 	read => [ 'SELECT <expression> FROM <relation> t', 'SELECT <expression> FROM <relation> t WHERE <condition>', 'SELECT <expression> FROM <relation> t WHERE <condition> AND <condition>', '<probe>',
 		'TABLE <relation>', 'SELECT t FROM <relation> t ORDER BY <me>.leak(t::text)', 'SELECT <expression> FROM <relation> t JOIN LATERAL (SELECT <me>.leak(t::text) AS l) l ON l.l',
 		'SELECT count(*), min(t::text), string_agg(t::text, <text>) FROM <relation> t', 'SELECT <expression> FROM <relation> t WHERE <condition> FOR <lock>', 'COPY (SELECT <expression> FROM <relation> t WHERE <condition>) TO STDOUT',
