@@ -6,7 +6,7 @@
 #   make check                all tests in a private instance (SUITES=, TESTS=)
 #   make lint                 structure of the tree, both compilers
 #   make bench                figures, beside the ways it is done today
-#   make fuzz                 the parsers on random bytes (SECONDS=)
+#   make fuzz                 the parsers on random bytes, SQL by hostile roles (SECONDS=, TARGETS=)
 #   make torture              the kill -9 tests N times (N=)
 #   make indent               clang-format over the C files
 #
@@ -95,10 +95,11 @@ torture:
 bench:
 	test/bench/run
 
-# every parser of foreign bytes, SECONDS each; what breaks one lands in tmp_check/
+# every parser of foreign bytes, and the functions of SQL, SECONDS each; what breaks a
+# parser lands in tmp_check/
 fuzz:
 	test/support/install-packages fuzz
-	test/support/private test/support/run-fuzz $(or $(SECONDS),60)
+	ASSERT=1 test/support/private test/support/run-fuzz $(or $(SECONDS),60)
 
 indent:
 	clang-format -i $$(find extension shim test -name '*.[ch]')

@@ -486,7 +486,9 @@ po_require_tenant_admin(PG_FUNCTION_ARGS)
 	char	   *tenant_id = po_arg_text(fcinfo, 0, "tenant_id");
 
 	if (innermost == NULL || innermost->function == NULL)
-		elog(ERROR, "require_tenant_admin() outside a function of the API");
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("require_tenant_admin() is called outside a function of the API")));
 	if (tenant_id != NULL)
 		po_require_tenant_for(innermost->caller, tenant_id);
 	else if (!po_role_has(innermost->caller, PO_ADMIN))

@@ -32,7 +32,10 @@ po_exec(PoPlan *plan, Datum *args, const char *nulls)
 	int			rc;
 
 	if (!plan->as_anybody && GetUserId() != po_engine_owner())
-		elog(ERROR, "statement \"%s\" runs outside the engine's functions", plan->name);
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("statement \"%s\" runs outside the engine's functions", plan->name),
+				 errhint("Call the function of the same name in the schema outreach.")));
 	if (plan->plan == NULL)
 	{
 		SPIPlanPtr	prepared;
