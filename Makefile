@@ -17,9 +17,9 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION)
 MODULE_big = pg_outreach
 
 # Each folder is a floor: it uses those above it in this list, never those below.
-CORE = api.o args.o arming.o base64.o cache.o clock.o counters.o document.o document_digest.o errors.o form.o \
-	identity.o ids.o json.o key_probe.o limits.o lock_wait.o rights.o seal.o secrets.o settings.o shared.o spi_plan.o \
-	subtransaction.o tenant.o trigger.o wakeup.o
+CORE = api.o args.o arming.o base64.o budget.o cache.o calm.o clock.o counters.o document.o document_digest.o errors.o \
+	form.o identity.o ids.o json.o key_probe.o limits.o lock_wait.o rights.o seal.o secrets.o settings.o shared.o \
+	spi_plan.o subtransaction.o tenant.o trigger.o wakeup.o
 LEAD = change_set.o classify.o event_log.o lead_api.o lead_rows.o opt_out.o phone.o retention.o row_checks.o rules.o \
 	states.o text.o timer.o timer_api.o unicode.o
 OUTBOUND = answer.o claim.o claim_find.o draft.o echo.o guards.o health.o http.o http_address.o http_answer.o http_socket.o \
@@ -27,8 +27,8 @@ OUTBOUND = answer.o claim.o claim_find.o draft.o echo.o guards.o health.o http.o
 	sender.o settle.o template.o template_filter.o
 INBOUND = authenticate.o decide.o envelope.o ingest.o normalize.o process.o provider_map.o receipt.o \
 	signature.o signature_twilio.o signature_webhooks.o status.o
-SCHEDULE = timer_fire.o
-WORKER = init.o launcher.o worker.o worker_status.o
+SCHEDULE = timer_call.o timer_cycle.o timer_fire.o
+WORKER = activity.o functions.o holding.o init.o launcher.o session.o worker.o worker_status.o
 OBJS = $(addprefix extension/core/, $(CORE)) $(addprefix extension/lead/, $(LEAD)) \
 	$(addprefix extension/outbound/, $(OUTBOUND)) \
 	$(addprefix extension/inbound/, $(INBOUND)) $(addprefix extension/schedule/, $(SCHEDULE)) \

@@ -39,7 +39,7 @@ DECLARE
 BEGIN
 	FOREACH role_name IN ARRAY ARRAY['outreach_owner', 'outreach_app', 'outreach_tenant_admin',
 									 'outreach_provisioner', 'outreach_admin', 'outreach_ingress',
-									 'outreach_scheduler', 'outreach_worker'] LOOP
+									 'outreach_scheduler', 'outreach_functions', 'outreach_worker'] LOOP
 		SELECT * INTO existing FROM pg_roles WHERE rolname OPERATOR(pg_catalog.=) role_name;
 		IF NOT FOUND THEN
 			EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS', role_name);
@@ -51,7 +51,7 @@ BEGIN
 				HINT = format('ALTER ROLE %I NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE, or rename it.', role_name);
 		END IF;
 	END LOOP;
-	-- Background workers connect as it; it has no password, and pg_hba.conf need not admit it.
+	-- Background workers connect as it, and nobody else; it has no password, and pg_hba.conf need not admit it.
 	IF NOT (SELECT r.rolcanlogin FROM pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) 'outreach_worker') THEN
 		ALTER ROLE outreach_worker LOGIN PASSWORD NULL;
 	END IF;

@@ -25,6 +25,13 @@
 #define guc_malloc(elevel, size) malloc(size)
 #endif
 
+/* 16 keeps settings in a hash table. */
+#if PG_VERSION_NUM >= 160000
+#define po_guc_variables(n) get_guc_variables(n)
+#else
+#define po_guc_variables(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
+#endif
+
 /* 16 replaced the per-catalog privilege checks. */
 #if PG_VERSION_NUM >= 160000
 #define po_function_aclcheck(function, role) \

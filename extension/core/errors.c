@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "core/budget.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "fmgr.h"
@@ -24,18 +25,6 @@ static const struct
 };
 
 PG_FUNCTION_INFO_V1(po_error_codes);
-
-/*
- * po_is_busy tells, in a worker, that an item was not done because somebody holds
- * what it needs, or because its activity had used up its time: it is to be tried
- * again, and has not failed.
- */
-bool
-po_is_busy(int sqlstate)
-{
-	return IsBackgroundWorker && !ShutdownRequestPending &&
-		(sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || sqlstate == ERRCODE_QUERY_CANCELED);
-}
 
 /*
  * po_is_servers_fault tells failures that would have hit any item (no memory, no
@@ -62,17 +51,15 @@ po_is_servers_fault(int sqlstate)
 }
 
 /*
- * po_is_everybodys_fault is the narrower test for what a function of somebody
- * else's raised: a state of its transaction, a lock or a remote server of its own
- * is its own affair.
+ * po_is_functions_fault tells what a function of somebody else's raised from what
+ * ended it from outside: a person who cancels his own session, or the end of a
+ * worker.  Every error of its own is its own, for any SQLSTATE can be raised; in
+ * a worker a cancel is how a person, or its time, ends that function.
  */
 bool
-po_is_everybodys_fault(int sqlstate)
+po_is_functions_fault(int sqlstate)
 {
-	/* In a worker it is that function that was cancelled, unless the worker is to stop. */
-	return (sqlstate == ERRCODE_QUERY_CANCELED && (!IsBackgroundWorker || ShutdownRequestPending)) ||
-		sqlstate == ERRCODE_OUT_OF_MEMORY ||
-		sqlstate == ERRCODE_DISK_FULL || ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_SYSTEM_ERROR;
+	return sqlstate != ERRCODE_QUERY_CANCELED || (IsBackgroundWorker && !ShutdownRequestPending);
 }
 
 /*

@@ -57,8 +57,7 @@ enum
 #undef X
 };
 
-extern bool po_is_busy(int sqlstate);
 extern bool po_is_servers_fault(int sqlstate);
-extern bool po_is_everybodys_fault(int sqlstate);
+extern bool po_is_functions_fault(int sqlstate);
 
 #endif

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/settings.h"
@@ -16,8 +18,10 @@
 
 bool		po_setting_allow_private_addresses = false;
 char	   *po_setting_clock = NULL;
+int			po_setting_function_timeout = 30000;
 int			po_setting_lock_wait = 300;
 int			po_setting_max_databases = 1024;
+int			po_setting_max_function_workers = 2;
 int			po_setting_max_sends = 500;
 int			po_setting_max_sends_per_host = 500;
 int			po_setting_max_workers = 4;
@@ -44,6 +48,13 @@ po_define_settings(void)
 							   PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							   po_clock_check, po_clock_assign, NULL);
 
+	DefineCustomIntVariable("outreach.function_timeout",
+							"Time that a worker gives a function which a timer calls.",
+							"0 is for ever.",
+							&po_setting_function_timeout, 30000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
 	DefineCustomIntVariable("outreach.lock_wait",
 							"How long a call that takes webhooks in waits for locks of others, in all.",
 							"After that what is locked is kept, and processed when it is free.",
@@ -57,6 +68,13 @@ po_define_settings(void)
 								"Number of databases that workers can know of.",
 								NULL,
 								&po_setting_max_databases, 1024, 1, 65536,
+								PGC_POSTMASTER, 0,
+								NULL, NULL, NULL);
+
+		DefineCustomIntVariable("outreach.max_function_workers",
+								"Number of background workers that call timers' functions, for all databases together.",
+								"They count towards max_worker_processes, beside those of outreach.max_workers.",
+								&po_setting_max_function_workers, 2, 1, 64,
 								PGC_POSTMASTER, 0,
 								NULL, NULL, NULL);
 	}

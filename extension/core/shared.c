@@ -13,12 +13,12 @@
  */
 #include "postgres.h"
 
+#include "core/calm.h"
 #include "core/compat.h"
 #include "core/settings.h"
 #include "core/shared.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
@@ -26,17 +26,14 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
-#define CLOCK_JUMP_USECS (2 * USECS_PER_SEC)
-
 typedef struct Shared
 {
 	LWLock	   *lock;
 	PGPROC	   *launcher;		/* NULL: not running */
 	bool		rescan;			/* the launcher is to look at pg_database */
-	bool		waiting;		/* a database waits for a worker to be free */
-	instr_time	calm_since;		/* when the wall clock was last seen to jump */
+	bool		waiting[PO_WORKER_KINDS];	/* a database waits for one to be free */
 	int			nslots;
-	PGPROC	   *worker[FLEXIBLE_ARRAY_MEMBER];	/* one a slot; then the slots */
+	PGPROC	   *worker[FLEXIBLE_ARRAY_MEMBER][PO_WORKER_KINDS];	/* a row a slot; then the slots */
 } Shared;
 
 static Shared *shared = NULL;
@@ -47,7 +44,7 @@ static shmem_startup_hook_type previous_startup;
 static Size
 workers_size(void)
 {
-	return MAXALIGN(offsetof(Shared, worker) + po_setting_max_databases * sizeof(PGPROC *));
+	return MAXALIGN(offsetof(Shared, worker) + po_setting_max_databases * PO_WORKER_KINDS * sizeof(PGPROC *));
 }
 
 static Size
@@ -61,7 +58,7 @@ request(void)
 {
 	if (previous_request)
 		previous_request();
-	RequestAddinShmemSpace(shared_size());
+	RequestAddinShmemSpace(shared_size() + po_calm_size());
 	RequestNamedLWLockTranche("pg_outreach", 1);
 }
 
@@ -81,6 +78,7 @@ startup(void)
 		shared->lock = &GetNamedLWLockTranche("pg_outreach")->lock;
 		shared->nslots = po_setting_max_databases;
 	}
+	po_calm_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -105,6 +103,12 @@ po_shared_available(void)
 	return shared != NULL;
 }
 
+static bool
+has_worker(const PoDatabaseSlot *slot)
+{
+	return slot->worker[PO_WORKER_MAIN].pid != 0 || slot->worker[PO_WORKER_FUNCTIONS].pid != 0;
+}
+
 /* With the lock held: the database's slot, made if wanted and possible. */
 static PoDatabaseSlot *
 find_slot(Oid database, bool make)
@@ -115,15 +119,17 @@ find_slot(Oid database, bool make)
 	{
 		if (slot_of[i].database == database)
 			return &slot_of[i];
-		if (empty == NULL && !OidIsValid(slot_of[i].database) && slot_of[i].worker_pid == 0)
+		if (empty == NULL && !OidIsValid(slot_of[i].database) && !has_worker(&slot_of[i]))
 			empty = &slot_of[i];
 	}
 	if (!make || empty == NULL)
 		return NULL;
 	memset(empty, 0, sizeof(PoDatabaseSlot));
 	empty->database = database;
-	empty->next_due = DT_NOBEGIN;
-	empty->start_after = DT_NOBEGIN;
+	empty->worker[PO_WORKER_MAIN].next_due = DT_NOBEGIN;
+	empty->worker[PO_WORKER_FUNCTIONS].next_due = DT_NOEND;
+	for (int kind = 0; kind < PO_WORKER_KINDS; kind++)
+		empty->worker[kind].start_after = DT_NOBEGIN;
 	return empty;
 }
 
@@ -135,26 +141,29 @@ wake(PGPROC *proc)
 }
 
 static void
-wake_for(const PoDatabaseSlot *slot)
+wake_for(const PoDatabaseSlot *slot, PoWorkerKind kind)
 {
-	PGPROC	   *worker = shared->worker[slot - slot_of];
+	PGPROC	   *worker = shared->worker[slot - slot_of][kind];
 
 	wake(worker != NULL ? worker : shared->launcher);
 }
 
 /*
- * po_shared_publish makes known that a database has work due at a time.
+ * po_shared_publish makes known that a database has work due at a time.  Of which
+ * kind it is its worker finds out.
  */
 void
 po_shared_publish(Oid database, TimestampTz due)
 {
 	PoDatabaseSlot *slot;
+	PoWorkerSlot *main;
 
 	if (shared == NULL)
 		return;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	slot = find_slot(database, true);
-	if (slot != NULL && (due < slot->next_due || due == DT_NOBEGIN))
+	main = slot != NULL ? &slot->worker[PO_WORKER_MAIN] : NULL;
+	if (slot != NULL && (due < main->next_due || due == DT_NOBEGIN))
 	{
 		/* Only a session that has the extension publishes. */
 		if (slot->state == PO_DATABASE_ABSENT || slot->state == PO_DATABASE_OTHER_VERSION)
@@ -166,8 +175,24 @@ po_shared_publish(Oid database, TimestampTz due)
 		/* arm() asks for a look, and other commits need none. */
 		else if (slot->state == PO_DATABASE_DISARMED && due == DT_NOBEGIN)
 			slot->state = PO_DATABASE_UNKNOWN;
-		slot->next_due = due;
-		wake_for(slot);
+		main->next_due = due;
+		wake_for(slot, PO_WORKER_MAIN);
+	}
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * po_shared_hand_over tells the worker that calls functions, or has one started,
+ * for what the main worker has read.
+ */
+void
+po_shared_hand_over(int slot, TimestampTz due)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	if (due < slot_of[slot].worker[PO_WORKER_FUNCTIONS].next_due)
+	{
+		slot_of[slot].worker[PO_WORKER_FUNCTIONS].next_due = due;
+		wake_for(&slot_of[slot], PO_WORKER_FUNCTIONS);
 	}
 	LWLockRelease(shared->lock);
 }
@@ -177,13 +202,13 @@ po_shared_publish(Oid database, TimestampTz due)
  * what was known, before which nothing is due.
  */
 TimestampTz
-po_shared_forget_due(int slot)
+po_shared_forget_due(int slot, PoWorkerKind kind)
 {
 	TimestampTz known;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	known = slot_of[slot].next_due;
-	slot_of[slot].next_due = DT_NOEND;
+	known = slot_of[slot].worker[kind].next_due;
+	slot_of[slot].worker[kind].next_due = DT_NOEND;
 	LWLockRelease(shared->lock);
 	return known;
 }
@@ -193,14 +218,25 @@ po_shared_forget_due(int slot)
  * then.
  */
 TimestampTz
-po_shared_lower_due(int slot, TimestampTz due)
+po_shared_lower_due(int slot, PoWorkerKind kind, TimestampTz due)
 {
+	PoWorkerSlot *worker = &slot_of[slot].worker[kind];
 	TimestampTz result;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	slot_of[slot].next_due = result = Min(slot_of[slot].next_due, due);
+	worker->next_due = result = Min(worker->next_due, due);
 	LWLockRelease(shared->lock);
 	return result;
+}
+
+/* With the lock held. */
+static void
+set_problem(PoDatabaseSlot *slot, const char *problem)
+{
+	int			len = pg_mbcliplen(problem, strlen(problem), sizeof(slot->problem) - 1);
+
+	memcpy(slot->problem, problem, len);
+	slot->problem[len] = '\0';
 }
 
 /*
@@ -210,48 +246,63 @@ po_shared_lower_due(int slot, TimestampTz due)
 void
 po_shared_found(int slot, PoDatabaseState state, const char *problem)
 {
-	int			len;
+	PoDatabaseSlot *s = &slot_of[slot];
 
-	if (problem == NULL)
-		problem = "";
-	len = pg_mbcliplen(problem, strlen(problem), sizeof(slot_of[slot].problem) - 1);
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	/* What was published after the forgetting may contradict what was read before. */
-	if (slot_of[slot].state != PO_DATABASE_HELD &&
-		(state == PO_DATABASE_PRESENT || slot_of[slot].next_due == DT_NOEND))
+	if (s->state != PO_DATABASE_HELD &&
+		(state == PO_DATABASE_PRESENT || s->worker[PO_WORKER_MAIN].next_due == DT_NOEND))
 	{
-		slot_of[slot].state = state;
-		memcpy(slot_of[slot].problem, problem, len);
-		slot_of[slot].problem[len] = '\0';
+		s->state = state;
+		set_problem(s, problem != NULL ? problem : "");
 	}
 	LWLockRelease(shared->lock);
 }
 
 /*
- * po_shared_hold keeps workers away from a database; returns the pid of the one
- * that is there, 0 when there is none.
+ * po_shared_hold keeps workers away from a database until as many
+ * po_shared_release() have come; false where workers do not know it.
+ */
+bool
+po_shared_hold(Oid database)
+{
+	PoDatabaseSlot *slot;
+
+	if (shared == NULL)
+		return false;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot = find_slot(database, true);
+	if (slot != NULL)
+	{
+		slot->state = PO_DATABASE_HELD;
+		slot->holds++;
+	}
+	LWLockRelease(shared->lock);
+	return slot != NULL;
+}
+
+/*
+ * po_shared_worker_of returns the pid of a worker that is there, 0 when there is
+ * none.
  */
 int
-po_shared_hold(Oid database)
+po_shared_worker_of(Oid database)
 {
 	PoDatabaseSlot *slot;
 	int			pid = 0;
 
 	if (shared == NULL)
 		return 0;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(shared->lock, LW_SHARED);
 	slot = find_slot(database, false);
-	if (slot != NULL)
-	{
-		slot->state = PO_DATABASE_HELD;
-		pid = slot->worker_pid;
-	}
+	for (int kind = 0; slot != NULL && pid == 0 && kind < PO_WORKER_KINDS; kind++)
+		pid = slot->worker[kind].pid;
 	LWLockRelease(shared->lock);
 	return pid;
 }
 
 /*
- * po_shared_release ends that, and makes the launcher look at pg_database.
+ * po_shared_release ends one hold, and makes the launcher look at pg_database.
  */
 void
 po_shared_release(Oid database)
@@ -262,11 +313,25 @@ po_shared_release(Oid database)
 		return;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	slot = find_slot(database, false);
-	if (slot != NULL && slot->state == PO_DATABASE_HELD)
+	if (slot != NULL && slot->holds > 0 && --slot->holds == 0)
 	{
 		slot->state = PO_DATABASE_UNKNOWN;
-		slot->next_due = DT_NOBEGIN;
+		slot->worker[PO_WORKER_MAIN].next_due = DT_NOBEGIN;
 	}
+	shared->rescan = true;
+	wake(shared->launcher);
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * po_shared_ask_rescan makes the launcher look at pg_database.
+ */
+void
+po_shared_ask_rescan(void)
+{
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	shared->rescan = true;
 	wake(shared->launcher);
 	LWLockRelease(shared->lock);
@@ -297,10 +362,11 @@ po_shared_slots(PoDatabaseSlot *copy)
 
 /*
  * po_shared_keep_databases makes slots for the databases and frees those of
- * others; returns for how many there is no slot.
+ * others; returns for how many there is no slot.  Those that may not be entered
+ * are left alone until they may.
  */
 int
-po_shared_keep_databases(const Oid *database, int n)
+po_shared_keep_databases(const PoSeenDatabase *seen, int n)
 {
 	int			left_out = 0;
 
@@ -310,12 +376,28 @@ po_shared_keep_databases(const Oid *database, int n)
 		bool		there = false;
 
 		for (int d = 0; d < n && !there; d++)
-			there = slot_of[i].database == database[d];
+			there = slot_of[i].database == seen[d].database;
 		if (!there)
 			slot_of[i].database = InvalidOid;
 	}
 	for (int d = 0; d < n; d++)
-		left_out += find_slot(database[d], true) == NULL;
+	{
+		PoDatabaseSlot *slot = find_slot(seen[d].database, true);
+
+		if (slot == NULL)
+			left_out++;
+		else if (seen[d].closed != NULL && slot->state != PO_DATABASE_HELD && !has_worker(slot))
+		{
+			slot->state = PO_DATABASE_CLOSED;
+			set_problem(slot, seen[d].closed);
+			slot->worker[PO_WORKER_MAIN].next_due = DT_NOBEGIN;
+			slot->worker[PO_WORKER_MAIN].failures = 0;
+		}
+		/* One that a worker tried in vain has its pause. */
+		else if (seen[d].closed == NULL && slot->state == PO_DATABASE_CLOSED &&
+				 slot->worker[PO_WORKER_MAIN].failures == 0)
+			slot->state = PO_DATABASE_UNKNOWN;
+	}
 	LWLockRelease(shared->lock);
 	return left_out;
 }
@@ -359,19 +441,20 @@ po_shared_take_rescan(void)
  * po_shared_started notes that a worker was asked for.
  */
 void
-po_shared_started(int slot)
+po_shared_started(int slot, PoWorkerKind kind)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	slot_of[slot].last_started = GetCurrentTimestamp();
+	slot_of[slot].worker[kind].last_started = GetCurrentTimestamp();
 	LWLockRelease(shared->lock);
 }
 
 /*
- * po_shared_attach_worker makes this process the database's worker; false when the
- * database has been taken from the slot, or is held, since the worker was asked for.
+ * po_shared_attach_worker makes this process the database's worker of its kind;
+ * false when the database has been taken from the slot, or is held, since it was
+ * asked for.
  */
 bool
-po_shared_attach_worker(int slot, Oid database)
+po_shared_attach_worker(int slot, PoWorkerKind kind, Oid database)
 {
 	bool		result;
 
@@ -379,39 +462,84 @@ po_shared_attach_worker(int slot, Oid database)
 	result = slot_of[slot].database == database && slot_of[slot].state != PO_DATABASE_HELD;
 	if (result)
 	{
-		slot_of[slot].worker_pid = MyProcPid;
-		shared->worker[slot] = MyProc;
+		slot_of[slot].worker[kind].pid = MyProcPid;
+		shared->worker[slot][kind] = MyProc;
 	}
 	LWLockRelease(shared->lock);
 	return result;
 }
 
+/* With the lock held. */
+static void
+count_failure(PoWorkerSlot *worker, int sqlstate)
+{
+	worker->failures++;
+	worker->last_failed = GetCurrentTimestamp();
+	worker->last_sqlstate = sqlstate;
+}
+
 /*
- * po_shared_detach_worker ends that; a worker that failed is not started again
+ * po_shared_detach_worker ends that; where one failed none is started again
  * before a pause that doubles, up to a minute.
  */
 void
-po_shared_detach_worker(int slot, bool well, bool asked, int sqlstate)
+po_shared_detach_worker(int slot, PoWorkerKind kind, PoWorkerEnd end, int sqlstate)
 {
 	PoDatabaseSlot *s = &slot_of[slot];
+	PoWorkerSlot *worker = &s->worker[kind];
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	s->worker_pid = 0;
-	shared->worker[slot] = NULL;
-	if (well)
-		s->failures = 0;
-	else if (!asked)
+	worker->pid = 0;
+	shared->worker[slot][kind] = NULL;
+	if (end == PO_END_FAILED || end == PO_END_OUTSIDE)
 	{
-		s->failures++;
-		s->last_failed = GetCurrentTimestamp();
-		s->last_sqlstate = sqlstate;
-		s->start_after = s->last_failed +
-			Min((int64) 1 << Min(s->failures - 1, 6), 60) * USECS_PER_SEC;
+		count_failure(worker, sqlstate);
+		worker->start_after = worker->last_failed +
+			Min((int64) 1 << Min(worker->failures - 1, 6), 60) * USECS_PER_SEC;
+	}
+	if (end == PO_END_OUTSIDE && s->state != PO_DATABASE_HELD)
+	{
+		s->state = PO_DATABASE_CLOSED;
+		set_problem(s, "the worker could not connect");
 	}
 	/* What it had forgotten is not known now. */
-	if (!well)
-		s->next_due = DT_NOBEGIN;
+	if (end != PO_END_WELL)
+		worker->next_due = DT_NOBEGIN;
 	wake(shared->launcher);
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * po_shared_failed notes that something of a worker failed which goes on itself.
+ */
+void
+po_shared_failed(int slot, PoWorkerKind kind, int sqlstate)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	count_failure(&slot_of[slot].worker[kind], sqlstate);
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * po_shared_recovered notes that nothing of it fails any more.
+ */
+void
+po_shared_recovered(int slot, PoWorkerKind kind)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot_of[slot].worker[kind].failures = 0;
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * po_shared_rest keeps the database without a worker of this kind until then: it
+ * has nothing to do but what rests.
+ */
+void
+po_shared_rest(int slot, PoWorkerKind kind, TimestampTz until)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot_of[slot].worker[kind].start_after = until;
 	LWLockRelease(shared->lock);
 }
 
@@ -437,63 +565,14 @@ po_shared_count(int slot, int fired, int processed, int sent, const int64 *late_
 }
 
 /*
- * po_shared_watch_clock notes a jump of the wall clock since this process has
- * looked at it last; begins: nobody has looked before.  To be called once a
- * second at least.
+ * po_shared_set_waiting tells the workers of a kind whether a database waits for
+ * one of them to be free.
  */
 void
-po_shared_watch_clock(bool begins)
-{
-	static TimestampTz wall_before = 0;
-	static instr_time before;
-	TimestampTz wall = GetCurrentTimestamp();
-	instr_time	now;
-	instr_time	passed;
-	bool		jumped = false;
-
-	INSTR_TIME_SET_CURRENT(now);
-	if (wall_before != 0)
-	{
-		passed = now;
-		INSTR_TIME_SUBTRACT(passed, before);
-		jumped = Abs(wall - wall_before - (int64) INSTR_TIME_GET_MICROSEC(passed)) > CLOCK_JUMP_USECS;
-	}
-	wall_before = wall;
-	before = now;
-	if (!begins && !jumped)
-		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->calm_since = now;
-	LWLockRelease(shared->lock);
-}
-
-/*
- * po_shared_calm_for tells for how many microseconds the wall clock has been seen
- * to go as the monotonic one does: times in rows can be trusted that far back.
- */
-int64
-po_shared_calm_for(void)
-{
-	instr_time	passed;
-	instr_time	since;
-
-	LWLockAcquire(shared->lock, LW_SHARED);
-	since = shared->calm_since;
-	LWLockRelease(shared->lock);
-	INSTR_TIME_SET_CURRENT(passed);
-	INSTR_TIME_SUBTRACT(passed, since);
-	return INSTR_TIME_GET_MICROSEC(passed);
-}
-
-/*
- * po_shared_set_waiting tells the workers whether a database waits for one of
- * them to be free.
- */
-void
-po_shared_set_waiting(bool waiting)
+po_shared_set_waiting(PoWorkerKind kind, bool waiting)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->waiting = waiting;
+	shared->waiting[kind] = waiting;
 	LWLockRelease(shared->lock);
 }
 
@@ -501,12 +580,12 @@ po_shared_set_waiting(bool waiting)
  * po_shared_others_wait is the worker's side of it.
  */
 bool
-po_shared_others_wait(void)
+po_shared_others_wait(PoWorkerKind kind)
 {
 	bool		result;
 
 	LWLockAcquire(shared->lock, LW_SHARED);
-	result = shared->waiting;
+	result = shared->waiting[kind];
 	LWLockRelease(shared->lock);
 	return result;
 }

@@ -5,21 +5,35 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "core/budget.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/subtransaction.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-/*
- * po_try runs work in a subtransaction and returns 0, or the SQLSTATE it failed
- * with, in which case nothing of it is left in the database; its memory stays in
- * the current context.  Failures that are the server's are raised again; what
- * code that is not the engine's raises, *foreign being true then, is taken for
- * that code's own, but for a cancel and want of memory or disk.
- */
-int
-po_try(PoWork work, void *arg, const bool *foreign)
+static bool
+is_own_fault(int sqlstate, bool foreign, bool alone)
+{
+	if (foreign)
+		return po_is_functions_fault(sqlstate);
+	if (po_is_busy(sqlstate) || !po_is_servers_fault(sqlstate))
+		return true;
+	if (!alone)
+		return false;
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case ERRCODE_INVALID_TRANSACTION_STATE:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return false;
+		default:
+			return true;
+	}
+}
+
+static int
+try(PoWork work, void *arg, const bool *foreign, bool alone)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -43,8 +57,8 @@ po_try(PoWork work, void *arg, const bool *foreign)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		if (foreign != NULL && *(const volatile bool *) foreign
-			? po_is_everybodys_fault(error->sqlerrcode) : po_is_servers_fault(error->sqlerrcode))
+		if (!is_own_fault(error->sqlerrcode,
+						  foreign != NULL && *(const volatile bool *) foreign, alone))
 			ReThrowError(error);
 		sqlstate = error->sqlerrcode;
 		FreeErrorData(error);
@@ -53,4 +67,29 @@ po_try(PoWork work, void *arg, const bool *foreign)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return sqlstate;
+}
+
+/*
+ * po_try runs work in a subtransaction and returns 0, or the SQLSTATE it failed
+ * with, in which case nothing of it is left in the database; its memory stays in
+ * the current context.  Failures that are the server's are raised again.  In a
+ * worker, where po_is_busy() says so of what is returned, the work was in
+ * somebody's way and is to be left for later.  What code that is not the engine's
+ * raises, *foreign being true then, is that code's own, whatever it is.
+ */
+int
+po_try(PoWork work, void *arg, const bool *foreign)
+{
+	return try(work, arg, foreign, false);
+}
+
+/*
+ * po_try_alone is the same for one item that has failed among others: want of
+ * memory, of disk and the like, twice, are the item's too, lest it keep all others
+ * from their turn.  What ends the session or the transaction from outside is not.
+ */
+int
+po_try_alone(PoWork work, void *arg, const bool *foreign)
+{
+	return try(work, arg, foreign, true);
 }

@@ -8,5 +8,6 @@
 typedef void (*PoWork) (void *arg);
 
 extern int	po_try(PoWork work, void *arg, const bool *foreign);
+extern int	po_try_alone(PoWork work, void *arg, const bool *foreign);
 
 #endif

@@ -30,6 +30,8 @@ static PoCache type_cache = {.name = "outreach timer types"};
 static TenantTimerType *timer_type_of;	/* tenants' rows before those of '*' */
 static int	ntimer_types;
 
+static TimestampTz not_before = DT_NOBEGIN;
+
 /* What po_timer_types returned last, for as long as the cache lives. */
 static PoTimerType *merged;
 
@@ -167,6 +169,25 @@ po_timer_after(const Interval *delay)
 												   IntervalPGetDatum(delay)));
 }
 
+/*
+ * po_timers_not_before makes what is set from now on due no earlier, whoever sets
+ * it in this session; DT_NOBEGIN ends that.  For the time of a firing.
+ */
+void
+po_timers_not_before(TimestampTz time)
+{
+	not_before = time;
+}
+
+/*
+ * po_timer_time returns the time that a timer gets which is set for a time.
+ */
+TimestampTz
+po_timer_time(TimestampTz time)
+{
+	return Max(time, not_before);
+}
+
 /* What a firing does; the channel is that of "send". */
 static const char *const action_member[] = {
 	"to_state", "agent", "event_type", "set_timer", "send", "channel", "call"
@@ -277,12 +298,12 @@ po_set_timers(const PoNewTimer *timer, int n)
 		po_array_add_uuid(&array[1], &timer_id[i]);
 		po_array_add_text(&array[2], timer[i].lead_id);
 		po_array_add_text(&array[3], timer[i].timer_type);
-		po_array_add(&array[4], TimestampTzGetDatum(timer[i].trigger_at));
+		po_array_add(&array[4], TimestampTzGetDatum(po_timer_time(timer[i].trigger_at)));
 		po_array_add_text(&array[5], timer[i].action);
 		po_array_add(&array[6], JsonbPGetDatum(timer[i].action_payload));
 		po_array_add(&array[7], BoolGetDatum(timer[i].cancel_on_reply));
 		po_array_add(&array[8], Int32GetDatum(timer[i].max_attempts));
-		earliest = Min(earliest, timer[i].trigger_at);
+		earliest = Min(earliest, po_timer_time(timer[i].trigger_at));
 	}
 	(void) po_exec_rows(&set_timers, &now, array);
 	if (n > 0)

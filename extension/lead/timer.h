@@ -48,6 +48,8 @@ typedef struct PoTimerCancel
 extern const PoTimerType *po_timer_type(const char *tenant_id, const char *timer_type);
 extern const PoTimerType *po_timer_types(const char *tenant_id, int *n);
 extern TimestampTz po_timer_after(const Interval *delay);
+extern void po_timers_not_before(TimestampTz time);
+extern TimestampTz po_timer_time(TimestampTz time);
 extern const char *po_action_member(int i);
 extern const char *po_check_action_payload(Jsonb *payload, bool of_kind);
 extern int	po_cancel_timers(const PoTimerCancel *cancel, int n);

@@ -60,6 +60,7 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("trigger_at must be finite")));
+	timer.trigger_at = po_timer_time(timer.trigger_at);
 	if (timer.action == NULL)
 		timer.action = type != NULL ? type->action : "event";
 	if (timer.action_payload == NULL)

@@ -16,6 +16,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
+#include "core/budget.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"

@@ -5,58 +5,29 @@
  * Due timers are found together with their leads, which are locked; then the
  * timers are read again, for they may have been cancelled or moved meanwhile: the
  * lead's lock is theirs too, as it is for whoever sets or cancels.  Leads that somebody else
- * holds are left for the next cycle, and so is what makes a batch too large.  A batch
- * is one subtransaction; when it
- * fails, its members are done again one by one, and one that fails alone has
- * its next try, or gives up after max_attempts.
+ * holds are left for the next cycle, and so is what makes a batch too large.  Timers
+ * that call a function are never in a batch with others.
  */
 #include "postgres.h"
 
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "core/api.h"
 #include "core/args.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/errors.h"
 #include "core/spi_plan.h"
 #include "core/subtransaction.h"
 #include "core/turns.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
-#include "lead/change_set.h"
 #include "lead/timer.h"
 #include "outbound/outbox.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
+#include "schedule/firing.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-typedef struct Firing
-{
-	const char *tenant_id;
-	const char *lead_id;
-	const char *timer_type;
-	pg_uuid_t	timer_id;
-	TimestampTz due_at;
-	const char *action;
-	Jsonb	   *action_payload;
-	int			attempts;
-	int			max_attempts;
-	bool		cancel_on_reply;
-	bool		locked;
-	bool		executed;
-	const char *last_error;
-	TimestampTz next_due;		/* DT_NOEND: none */
-} Firing;
-
-typedef struct Batch
-{
-	Datum	   *due;			/* arguments of the statements that find them; NULL: they are known */
-	Firing	   *firing;
-	int			n;
-	int			at;				/* the one being done; -1: all of them together */
-	bool		foreign;		/* its function is running */
-} Batch;
+/* What a firing sets fires no earlier after it: a ring of timers has a beat. */
+#define RING_BEAT_MS	1000
 
 /*
  * Leads that somebody else holds are not waited for, and take nobody's place.  They
@@ -67,14 +38,39 @@ typedef struct Batch
 	" CROSS JOIN LATERAL (SELECT FROM outreach.leads l WHERE l.tenant_id = t.tenant_id" \
 	" AND l.lead_id = t.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked"
 
-static PoPlan select_due = {
-	.name = "fire.due",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT t.tenant_id, t.lead_id, t.timer_id FROM outreach.lead_timers t" LOCKED_LEAD
-	" WHERE t.due_at >= $1 AND t.due_at <= $2 AND t.due_at < 'infinity'"
-	" ORDER BY t.due_at LIMIT $3",
-	.nargs = 3,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+#define SELECT_DUE(plan_name, kind) { \
+	.name = plan_name, \
+	.expect = SPI_OK_SELECT, \
+	.sql = "SELECT t.tenant_id, t.lead_id, t.timer_id FROM outreach.lead_timers t" LOCKED_LEAD \
+	" WHERE t.due_at >= $1 AND t.due_at <= $2 AND t.due_at < 'infinity' AND " kind \
+	" ORDER BY t.due_at LIMIT $3", \
+	.nargs = 3, \
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID} \
+}
+
+/* What is due and not found by them has its lead locked, or has none any more. */
+#define CANCEL_ORPHANS(plan_name, kind) { \
+	.name = plan_name, \
+	.expect = SPI_OK_UPDATE, \
+	.sql = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $2, updated_at = $2," \
+	" cancel_reason = 'the lead is gone' FROM" \
+	" (SELECT o.tenant_id, o.timer_id FROM outreach.lead_timers o" \
+	" WHERE o.due_at >= $1 AND o.due_at <= $2 AND o.due_at < 'infinity' AND " kind \
+	" ORDER BY o.due_at LIMIT $3) d" \
+	" WHERE t.tenant_id = d.tenant_id AND t.timer_id = d.timer_id AND NOT EXISTS" \
+	" (SELECT FROM outreach.leads l WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id)", \
+	.nargs = 3, \
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID} \
+}
+
+/* The second of each is for those that call a function: each kind has its own index. */
+static PoPlan select_due[2] = {
+	SELECT_DUE("fire.due", "NOT (t.action_payload ? 'call')"),
+	SELECT_DUE("fire.calls", "t.action_payload ? 'call'")
+};
+static PoPlan cancel_orphans[2] = {
+	CANCEL_ORPHANS("fire.orphans", "NOT (o.action_payload ? 'call')"),
+	CANCEL_ORPHANS("fire.call_orphans", "o.action_payload ? 'call'")
 };
 
 static PoPlan select_fairly = {
@@ -82,25 +78,11 @@ static PoPlan select_fairly = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT d.tenant_id, d.lead_id, d.timer_id FROM outreach.tenants n CROSS JOIN LATERAL"
 	" (SELECT t.tenant_id, t.lead_id, t.timer_id FROM outreach.lead_timers t" LOCKED_LEAD
-	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2"
+	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2 AND (t.action_payload ? 'call') = $6"
 	" ORDER BY t.due_at LIMIT $5) d"
 	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3",
-	.nargs = 5,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID}
-};
-
-/* What is due and not found by them has its lead locked, or has none any more. */
-static PoPlan cancel_orphans = {
-	.name = "fire.orphans",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $2, updated_at = $2,"
-	" cancel_reason = 'the lead is gone' FROM"
-	" (SELECT o.tenant_id, o.timer_id FROM outreach.lead_timers o"
-	" WHERE o.due_at >= $1 AND o.due_at <= $2 AND o.due_at < 'infinity' ORDER BY o.due_at LIMIT $3) d"
-	" WHERE t.tenant_id = d.tenant_id AND t.timer_id = d.timer_id AND NOT EXISTS"
-	" (SELECT FROM outreach.leads l WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id)",
-	.nargs = 3,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+	.nargs = 6,
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, BOOLOID}
 };
 
 static PoRowsPlan read_timers = {
@@ -132,17 +114,7 @@ static PoRowsPlan update_timers = {
 	.element = {TEXTOID, UUIDOID, TIMESTAMPTZOID, INT4OID, TEXTOID, BOOLOID}
 };
 
-static PoPlan select_function = {
-	.name = "fire.function",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT function FROM outreach.timer_functions WHERE name = $1",
-	.nargs = 1,
-	.argtype = {TEXTOID}
-};
-
-static PoTurns turns;
-
-PG_FUNCTION_INFO_V1(po_fire_timers);
+static PoTurns turns[2];		/* the second for those that call a function */
 
 static char *
 payload_text(Jsonb *payload, const char *key)
@@ -155,39 +127,9 @@ payload_text(Jsonb *payload, const char *key)
 	return pnstrdup(value.val.string.val, value.val.string.len);
 }
 
-/* A registered function runs with the rights of the worker's role alone. */
-static void
-call_function(const Firing *firing, const char *name)
-{
-	Datum		args[1] = {CStringGetTextDatum(name)};
-	Oid			function;
-	Oid			role = get_role_oid("outreach_worker", false);
-	FmgrInfo	info;
-	LOCAL_FCINFO(call, 3);
-
-	if (po_exec(&select_function, args, NULL) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("\"%s\" is not in outreach.timer_functions", name)));
-	function = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
-													CStringGetDatum(po_column_text(0, 1))));
-	if (po_function_aclcheck(function, role) != ACLCHECK_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("outreach_worker may not execute the function of \"%s\"", name)));
-	fmgr_info(function, &info);
-	InitFunctionCallInfoData(*call, &info, 3, InvalidOid, NULL, NULL);
-	call->args[0].value = CStringGetTextDatum(firing->tenant_id);
-	call->args[1].value = CStringGetTextDatum(firing->lead_id);
-	call->args[2].value = JsonbPGetDatum(firing->action_payload);
-	for (int i = 0; i < 3; i++)
-		call->args[i].isnull = false;
-	(void) po_call_foreign(&info, role, firing->tenant_id, call);
-}
-
 /* A message of a template; one that a guard refuses is kept, and no failure. */
 static void
-send_template(const Firing *firing, const char *template)
+send_template(const PoFiring *firing, const char *template)
 {
 	const char *send_key = psprintf(PO_TIMER_KEY_PREFIX "%s", DatumGetCString(DirectFunctionCall1(uuid_out,
 																			   UUIDPGetDatum(&firing->timer_id))));
@@ -208,7 +150,7 @@ send_template(const Firing *firing, const char *template)
 }
 
 static Jsonb *
-firing_payload(const Firing *firing)
+firing_payload(const PoFiring *firing)
 {
 	PoObject   *object = po_object_begin();
 
@@ -220,7 +162,7 @@ firing_payload(const Firing *firing)
 
 /* What a firing does to its lead, but for the function it calls. */
 static void
-apply(PoChangeSet *set, PoLead *lead, Firing *firing)
+apply(PoChangeSet *set, PoLead *lead, PoFiring *firing)
 {
 	PoCause		cause = {.source = "timer", .reason = firing->timer_type};
 	char	   *to_state = payload_text(firing->action_payload, "to_state");
@@ -244,19 +186,24 @@ apply(PoChangeSet *set, PoLead *lead, Firing *firing)
 		po_arm_timer(set, lead, set_timer);
 	firing->executed = true;
 	firing->next_due = DT_NOEND;
-	firing->attempts++;
+	if (!firing->counted)
+		firing->attempts++;
 }
 
 static PoLead *
-find_lead(PoChangeSet *set, const Firing *firing)
+find_lead(PoChangeSet *set, const PoFiring *firing)
 {
 	return po_find_lead(set, firing->tenant_id, firing->lead_id);
 }
 
-static void
-lock(PoChangeSet *set, Firing *firing, int n)
+/*
+ * po_lock_firings locks the leads of timers that are due and reads both as they
+ * are then; what is not locked afterwards is held, or due no more.
+ */
+void
+po_lock_firings(PoChangeSet *set, PoFiring *firing, int n)
 {
-	Datum		now = TimestampTzGetDatum(po_now());
+	Datum		until = TimestampTzGetDatum(firing->counted ? firing->token : po_now());
 	PoLeadKey  *lead = palloc0(n * sizeof(PoLeadKey));
 	PoArray		timer[2];
 	int		   *position = palloc(n * sizeof(int));
@@ -279,18 +226,18 @@ lock(PoChangeSet *set, Firing *firing, int n)
 		po_array_add_text(&timer[0], firing[i].tenant_id);
 		po_array_add_uuid(&timer[1], &firing[i].timer_id);
 	}
-	rows = po_exec_rows(&read_timers, &now, timer);
+	rows = po_exec_rows(&read_timers, &until, timer);
 	for (uint64 r = 0; r < rows; r++)
 	{
-		Firing	   *f = &firing[position[po_column_int(r, 1) - 1]];
+		PoFiring   *f = &firing[position[po_column_int(r, 1) - 1]];
 		bool		isnull;
 
 		/* What does not fit is due again in the next batch, in which others come first. */
 		if (!po_fits_batch(&taken, po_column(r, 5, &isnull)))
 		{
-			if (turns.backlog && r > 0)
-				strlcpy(turns.last_tenant, firing[position[po_column_int(r - 1, 1) - 1]].tenant_id,
-						sizeof(turns.last_tenant));
+			if (turns[false].backlog && r > 0)
+				strlcpy(turns[false].last_tenant, firing[position[po_column_int(r - 1, 1) - 1]].tenant_id,
+						sizeof(turns[false].last_tenant));
 			break;
 		}
 		f->timer_type = po_column_text(r, 2);
@@ -300,12 +247,16 @@ lock(PoChangeSet *set, Firing *firing, int n)
 		f->attempts = po_column_int(r, 6);
 		f->max_attempts = po_column_int(r, 7);
 		f->cancel_on_reply = po_column_bool(r, 8);
-		f->locked = true;
+		/* One that was taken is the same one as long as it was not moved. */
+		f->locked = !f->counted || f->due_at == f->token;
 	}
 }
 
-static void
-write_firings(Firing *firing, int n)
+/*
+ * po_write_firings writes what became of those that are locked.
+ */
+void
+po_write_firings(PoFiring *firing, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
 	PoArray		array[6];
@@ -313,7 +264,7 @@ write_firings(Firing *firing, int n)
 	po_rows_init(&update_timers, array, n);
 	for (int i = 0; i < n; i++)
 	{
-		Firing	   *f = &firing[i];
+		PoFiring   *f = &firing[i];
 
 		if (!f->locked)
 			continue;
@@ -332,7 +283,7 @@ write_firings(Firing *firing, int n)
 
 /* Whether one before it in the batch has cancelled or moved it. */
 static bool
-is_superseded(const PoChangeSet *set, const Firing *firing)
+is_superseded(const PoChangeSet *set, const PoFiring *firing)
 {
 	for (int i = 0; i < set->ncancels; i++)
 		if (strcmp(set->cancel[i].lead_id, firing->lead_id) == 0 &&
@@ -347,20 +298,27 @@ is_superseded(const PoChangeSet *set, const Firing *firing)
 	return false;
 }
 
-static void
-find_due(Batch *batch)
+/*
+ * po_find_due_timers finds timers that are due, in a fair order, and locks their
+ * leads.  batch->due has room for the six arguments, of which the caller fills in
+ * the first three: from, until, how many.
+ */
+void
+po_find_due_timers(PoBatch *batch)
 {
 	Datum	   *args = batch->due;
+	PoTurns    *turn = &turns[batch->calls];
 	int			size = DatumGetInt32(args[2]);
 	int			n;
 
+	args[5] = BoolGetDatum(batch->calls);
 	do
 	{
-		args[3] = CStringGetTextDatum(turns.last_tenant);
-		args[4] = Int32GetDatum(po_turns_share(&turns, size));
-		n = po_exec(turns.backlog ? &select_fairly : &select_due, args, NULL);
-	} while (po_turns_again(&turns, n, size, n > 0 ? po_column_text(n - 1, 1) : ""));
-	batch->firing = palloc0(Max(n, 1) * sizeof(Firing));
+		args[3] = CStringGetTextDatum(turn->last_tenant);
+		args[4] = Int32GetDatum(po_turns_share(turn, size));
+		n = po_exec(turn->backlog ? &select_fairly : &select_due[batch->calls], args, NULL);
+	} while (po_turns_again(turn, n, size, n > 0 ? po_column_text(n - 1, 1) : ""));
+	batch->firing = palloc0(Max(n, 1) * sizeof(PoFiring));
 	for (int i = 0; i < n; i++)
 	{
 		batch->firing[i].tenant_id = po_column_text(i, 1);
@@ -369,26 +327,25 @@ find_due(Batch *batch)
 	}
 	batch->n = n;
 	if (n == 0)
-		po_exec(&cancel_orphans, args, NULL);
+		po_exec(&cancel_orphans[batch->calls], args, NULL);
 }
 
 static void
-fire_batch(void *arg)
+fire(PoBatch *batch)
 {
-	Batch	   *batch = arg;
 	PoChangeSet set = {0};
-	Firing	   *firing;
+	PoFiring   *firing;
 	int			n;
 
 	batch->at = -1;
 	batch->foreign = false;
 	if (batch->due != NULL)
-		find_due(batch);
+		po_find_due_timers(batch);
 	firing = batch->firing;
 	n = batch->n;
 	if (n == 0)
 		return;
-	lock(&set, firing, n);
+	po_lock_firings(&set, firing, n);
 	for (int i = 0; i < n; i++)
 	{
 		firing[i].executed = false;
@@ -400,7 +357,7 @@ fire_batch(void *arg)
 	}
 	batch->at = -1;
 	/* Before the lead's own changes, which may set a timer of the same kind. */
-	write_firings(firing, n);
+	po_write_firings(firing, n);
 	po_write_changes(&set);
 	/* At the end, when the lead and its timers are as a function may change them. */
 	for (int i = 0; i < n; i++)
@@ -411,33 +368,69 @@ fire_batch(void *arg)
 		batch->at = i;
 		if (template != NULL)
 			send_template(&firing[i], template);
-		batch->at = -1;
-		if (call == NULL)
-			continue;
-		batch->at = i;
-		batch->foreign = true;
-		call_function(&firing[i], call);
-		batch->foreign = false;
+		if (call != NULL)
+		{
+			batch->foreign = true;
+			po_call_timer_function(&firing[i], call);
+			batch->foreign = false;
+		}
 		batch->at = -1;
 	}
 }
 
-/* Counts the try; attempts never exceed max_attempts. */
-static void
-fail(Firing *firing, int sqlstate)
+/*
+ * po_fire_batch fires timers together, or one; the work of po_try().
+ */
+void
+po_fire_batch(void *arg)
+{
+	po_timers_not_before(po_now() + RING_BEAT_MS * (int64) 1000);
+	PG_TRY();
+	{
+		fire(arg);
+	}
+	PG_FINALLY();
+	{
+		po_timers_not_before(DT_NOBEGIN);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * po_next_try returns when one that failed so often is tried again.
+ */
+TimestampTz
+po_next_try(int attempts)
+{
+	return po_now() + ((int64) 60 * USECS_PER_SEC << Min(Max(attempts, 1) - 1, 10));
+}
+
+/*
+ * po_firing_failed counts the try, and gives up after max_attempts, which attempts
+ * never exceed.  What looks like the server's fault is tried for ever: it is out of
+ * the others' way, and nothing is lost to a full disk.
+ */
+void
+po_firing_failed(PoFiring *firing, int sqlstate)
 {
 	PoChangeSet set = {0};
 
 	firing->executed = false;
-	lock(&set, firing, 1);
+	po_lock_firings(&set, firing, 1);
 	if (!firing->locked)
 		return;
-	firing->attempts++;
-	firing->last_error = psprintf("the action failed with SQLSTATE %s", unpack_sql_state(sqlstate));
+	if (!firing->counted)
+		firing->attempts++;
+	firing->last_error = sqlstate == 0 ? "the process ended while its function ran"
+		: psprintf("the action failed with SQLSTATE %s", unpack_sql_state(sqlstate));
+	if (sqlstate != 0 && !firing->foreign && po_is_servers_fault(sqlstate))
+		firing->attempts = Min(firing->attempts, firing->max_attempts - 1);
 	if (firing->attempts < firing->max_attempts)
 	{
-		firing->next_due = po_now() + ((int64) 60 * USECS_PER_SEC << Min(firing->attempts - 1, 10));
-		po_wake_at(firing->next_due);
+		firing->next_due = po_next_try(firing->attempts);
+		/* Its own worker looks for itself. */
+		if (!firing->counted)
+			po_wake_at(firing->next_due);
 	}
 	else
 	{
@@ -447,64 +440,6 @@ fail(Firing *firing, int sqlstate)
 		po_lead_event(&set, find_lead(&set, firing), "timer.failed", &cause)->payload =
 			firing_payload(firing);
 	}
-	write_firings(firing, 1);
+	po_write_firings(firing, 1);
 	po_write_changes(&set);
-}
-
-/*
- * Fires what is due together; when that fails, alone, but for the one that is
- * known to have failed: an action is tried once an attempt.
- */
-static Batch
-fire_due(Datum *due)
-{
-	Batch		all = {.due = due};
-	int			sqlstate = po_try(fire_batch, &all, &all.foreign);
-	int			failed = all.n == 1 ? 0 : all.at;
-
-	if (sqlstate != 0 && all.n == 0)
-		ereport(ERROR,
-				(errcode(sqlstate),
-				 errmsg("due timers could not be found")));
-	for (int i = 0; i < all.n && sqlstate != 0; i++)
-	{
-		Batch		one = {.firing = &all.firing[i], .n = 1};
-		int			state = i == failed ? sqlstate : po_try(fire_batch, &one, &one.foreign);
-
-		if (state != 0)
-			fail(&all.firing[i], state);
-	}
-	return all;
-}
-
-/*
- * fire_timers(batch, since): fires up to so many timers that are due, from the
- * time since on, and returns how late each was, in milliseconds.
- */
-Datum
-po_fire_timers(PG_FUNCTION_ARGS)
-{
-	MemoryContext context = CurrentMemoryContext;
-	Datum		args[5];
-	Batch		fired;
-	PoArray		late;
-	TimestampTz now = po_now();
-
-	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("batch must be at least 1")));
-	SPI_connect();
-	MemoryContextSwitchTo(context);
-	args[0] = TimestampTzGetDatum(PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1));
-	args[1] = TimestampTzGetDatum(now);
-	args[2] = PG_GETARG_DATUM(0);
-	fired = fire_due(args);
-	SPI_finish();
-	MemoryContextSwitchTo(context);
-	po_array_init(&late, INT8OID, fired.n);
-	for (int i = 0; i < fired.n; i++)
-		if (fired.firing[i].executed)
-			po_array_add(&late, Int64GetDatum((now - fired.firing[i].due_at) / 1000));
-	PG_RETURN_DATUM(po_array_datum(&late));
 }

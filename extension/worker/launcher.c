@@ -6,6 +6,10 @@
  * it knows, from shared memory, when work is next due there, and starts a worker
  * a little before, within outreach.max_workers; a database nobody has looked at
  * counts as due now, and the worker finds out whether the extension is there.
+ * Functions that timers call have workers of their own, which come out of another
+ * number, outreach.max_function_workers: however many hang, they take none from
+ * timers and messages.  A database that no worker may enter is left alone until
+ * one may.
  * Restarts are the launcher's business alone: the postmaster restarts none.
  * Workers run on a primary only, because the postmaster starts this process only
  * when recovery has ended.
@@ -17,23 +21,21 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
-#include "commands/dbcommands.h"
-#include "commands/defrem.h"
 #include "core/compat.h"
 #include "core/settings.h"
 #include "core/shared.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
-#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "worker/holding.h"
 #include "worker/launcher.h"
 
 #define LONGEST_WAIT_MS		1000	/* so that a jump of the clock hurts no longer */
@@ -45,17 +47,44 @@
 typedef struct Running
 {
 	int			slot;			/* -1: free */
+	PoWorkerKind kind;
 	BackgroundWorkerHandle *handle;
 } Running;
 
+static const struct
+{
+	const char *type;
+	const char *function;
+	int		   *most;
+	const char *setting;
+}			kind_of[PO_WORKER_KINDS] = {
+	{"outreach worker", "po_worker_main", &po_setting_max_workers, "outreach.max_workers"},
+	{"outreach functions worker", "po_functions_main", &po_setting_max_function_workers,
+	"outreach.max_function_workers"}
+};
+
 static Running *running;
+static int	nrunning;			/* room in it */
 static TimestampTz shortage_until = 0;
 static Oid	worker_role = InvalidOid;
-static ProcessUtility_hook_type previous_utility;
 
-/* Of this session's transaction: what it holds, and whether the launcher is to look. */
-static Oid	held = InvalidOid;
-static bool look_at_end = false;
+/*
+ * Why a worker would not get in; NULL: it would.  From the row itself: whoever
+ * changed it wakes the launcher before caches are told.
+ */
+static const char *
+closed_because(Form_pg_database form, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		datum = heap_getattr(tuple, Anum_pg_database_datacl, desc, &isnull);
+	Acl		   *acl = isnull ? acldefault(OBJECT_DATABASE, form->datdba) : DatumGetAclPCopy(datum);
+
+	if (form->datconnlimit < -1)
+		return "the database is invalid: its DROP DATABASE was interrupted";
+	if (aclmask(acl, worker_role, form->datdba, ACL_CONNECT, ACLMASK_ANY) == 0)
+		return "outreach_worker has no CONNECT privilege";
+	return NULL;
+}
 
 /* The databases that workers could connect to. */
 static void
@@ -65,11 +94,11 @@ scan_databases(MemoryContext context)
 	TableScanDesc scan;
 	HeapTuple	tuple;
 	static int	left_out = 0;
-	Oid		   *database;
+	PoSeenDatabase *database;
 	int			n = 0;
 	int			size = 64;
 
-	database = MemoryContextAlloc(context, size * sizeof(Oid));
+	database = MemoryContextAlloc(context, size * sizeof(PoSeenDatabase));
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
 	/* No role: the extension was never created in any database. */
@@ -83,8 +112,10 @@ scan_databases(MemoryContext context)
 		if (!form->datallowconn || form->datistemplate)
 			continue;
 		if (n == size)
-			database = repalloc(database, (size *= 2) * sizeof(Oid));
-		database[n++] = form->oid;
+			database = repalloc(database, (size *= 2) * sizeof(PoSeenDatabase));
+		database[n].database = form->oid;
+		database[n++].closed = OidIsValid(worker_role)
+			? closed_because(form, tuple, RelationGetDescr(relation)) : NULL;
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
@@ -99,22 +130,23 @@ scan_databases(MemoryContext context)
 }
 
 static bool
-start_worker(int slot, Oid database)
+start_worker(int slot, PoWorkerKind kind, Oid database)
 {
 	BackgroundWorker worker = {0};
 	PoWorkerArgs args = {database, worker_role};
 	Running    *r = NULL;
 
-	for (int i = 0; i < po_setting_max_workers && r == NULL; i++)
+	for (int i = 0; i < nrunning && r == NULL; i++)
 		if (running[i].slot < 0)
 			r = &running[i];
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "pg_outreach", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "po_worker_main", sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_type, "outreach worker", sizeof(worker.bgw_type));
-	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "outreach worker for database %u", database);
+	strlcpy(worker.bgw_function_name, kind_of[kind].function, sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_type, kind_of[kind].type, sizeof(worker.bgw_type));
+	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "%s for database %u", kind_of[kind].type,
+			 database);
 	worker.bgw_main_arg = Int32GetDatum(slot);
 	StaticAssertStmt(sizeof(args) <= BGW_EXTRALEN, "a worker's arguments must fit");
 	memcpy(worker.bgw_extra, &args, sizeof(args));
@@ -122,17 +154,17 @@ start_worker(int slot, Oid database)
 	if (!RegisterDynamicBackgroundWorker(&worker, &r->handle))
 		return false;
 	r->slot = slot;
-	po_shared_started(slot);
+	r->kind = kind;
+	po_shared_started(slot, kind);
 	return true;
 }
 
-/* Forgets workers that ended; returns how many still run. */
-static int
-collect_workers(void)
+/* Forgets workers that ended; counts those of each kind that still run. */
+static void
+collect_workers(int *n)
 {
-	int			n = 0;
-
-	for (int i = 0; i < po_setting_max_workers; i++)
+	memset(n, 0, PO_WORKER_KINDS * sizeof(int));
+	for (int i = 0; i < nrunning; i++)
 	{
 		pid_t		pid;
 
@@ -145,32 +177,54 @@ collect_workers(void)
 			shortage_until = 0;
 		}
 		else
-			n++;
+			n[running[i].kind]++;
 	}
-	return n;
 }
 
 /* Started by this process and not ended, or there since before it. */
 static bool
-is_running(int slot, const PoDatabaseSlot *slots)
+is_running(int slot, PoWorkerKind kind, const PoDatabaseSlot *slots)
 {
-	for (int i = 0; i < po_setting_max_workers; i++)
-		if (running[i].slot == slot)
+	for (int i = 0; i < nrunning; i++)
+		if (running[i].slot == slot && running[i].kind == kind)
 			return true;
-	return slots[slot].worker_pid != 0;
+	return slots[slot].worker[kind].pid != 0;
+}
+
+/* When a worker is to be started there; DT_NOEND: none. */
+static TimestampTz
+start_at(int slot, PoWorkerKind kind, const PoDatabaseSlot *slots, TimestampTz now)
+{
+	const PoDatabaseSlot *s = &slots[slot];
+	const PoWorkerSlot *worker = &s->worker[kind];
+	TimestampTz at;
+
+	if (!OidIsValid(s->database) || is_running(slot, kind, slots))
+		return DT_NOEND;
+	/* What a worker tried in vain is tried again after its pause. */
+	if (s->state != PO_DATABASE_PRESENT &&
+		(kind != PO_WORKER_MAIN || (s->state != PO_DATABASE_UNKNOWN &&
+									(s->state != PO_DATABASE_CLOSED || worker->failures == 0))))
+		return DT_NOEND;
+	if (worker->next_due == DT_NOEND)
+		return DT_NOEND;
+	at = worker->next_due == DT_NOBEGIN
+		? DT_NOBEGIN : worker->next_due - START_AHEAD_MS * (int64) 1000;
+	/* Further ahead than any pause it comes from before the clock was set back. */
+	if (worker->start_after < now + LONGEST_PAUSE_S * USECS_PER_SEC)
+		at = Max(at, worker->start_after);
+	return at;
 }
 
 /*
- * Starts workers for what is due, the most overdue first, and returns for how
- * many milliseconds there is nothing to do.
+ * Starts workers of a kind for what is due, the most overdue first, and returns
+ * when there is something to do again.
  */
-static long
-start_due(PoDatabaseSlot *slots)
+static TimestampTz
+start_due(PoWorkerKind kind, const PoDatabaseSlot *slots, int n, int free_workers)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
-	int			free_workers = po_setting_max_workers - collect_workers();
-	int			n = po_shared_slots(slots);
 	bool		waiting = false;
 
 	for (;;)
@@ -180,17 +234,9 @@ start_due(PoDatabaseSlot *slots)
 
 		for (int i = 0; i < n; i++)
 		{
-			TimestampTz at;
+			TimestampTz at = start_at(i, kind, slots, now);
 
-			if (!OidIsValid(slots[i].database) || is_running(i, slots) ||
-				(slots[i].state != PO_DATABASE_UNKNOWN && slots[i].state != PO_DATABASE_PRESENT))
-				continue;
-			at = slots[i].next_due == DT_NOBEGIN || slots[i].next_due == DT_NOEND
-				? slots[i].next_due : slots[i].next_due - START_AHEAD_MS * (int64) 1000;
-			/* Further ahead than any pause it comes from before the clock was set back. */
-			if (slots[i].start_after < now + LONGEST_PAUSE_S * USECS_PER_SEC)
-				at = Max(at, slots[i].start_after);
-			if (best < 0 || at < best_at)
+			if (at < best_at)
 			{
 				best = i;
 				best_at = at;
@@ -209,21 +255,39 @@ start_due(PoDatabaseSlot *slots)
 			waiting = true;
 			break;
 		}
-		if (!start_worker(best, slots[best].database))
+		if (!start_worker(best, kind, slots[best].database))
 		{
 			ereport(WARNING,
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 					 errmsg("out of background worker slots"),
-					 errhint("Raise max_worker_processes, or lower outreach.max_workers.")));
+					 errhint("Raise max_worker_processes, or lower %s.", kind_of[kind].setting)));
 			shortage_until = now + SHORTAGE_PAUSE_S * USECS_PER_SEC;
 			break;
 		}
 		free_workers--;
 	}
-	po_shared_set_waiting(waiting);
+	po_shared_set_waiting(kind, waiting);
+	return next;
+}
+
+/*
+ * Starts what is due, and returns for how many milliseconds there is nothing to
+ * do.
+ */
+static long
+start_workers(PoDatabaseSlot *slots)
+{
+	int			used[PO_WORKER_KINDS];
+	TimestampTz next = DT_NOEND;
+	int			n;
+
+	collect_workers(used);
+	n = po_shared_slots(slots);
+	for (int kind = 0; kind < PO_WORKER_KINDS; kind++)
+		next = Min(next, start_due(kind, slots, n, *kind_of[kind].most - used[kind]));
 	if (next == DT_NOEND)
 		return LONGEST_WAIT_MS;
-	return Min(LONGEST_WAIT_MS, TimestampDifferenceMilliseconds(now, next) + 1);
+	return Min(LONGEST_WAIT_MS, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1);
 }
 
 /*
@@ -242,9 +306,9 @@ po_launcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	po_shared_attach_launcher();
 
-	running = MemoryContextAllocZero(TopMemoryContext,
-									 Max(po_setting_max_workers, 1) * sizeof(Running));
-	for (int i = 0; i < po_setting_max_workers; i++)
+	nrunning = po_setting_max_workers + po_setting_max_function_workers;
+	running = MemoryContextAllocZero(TopMemoryContext, nrunning * sizeof(Running));
+	for (int i = 0; i < nrunning; i++)
 		running[i].slot = -1;
 	slots = MemoryContextAlloc(TopMemoryContext, po_shared_max_slots() * sizeof(PoDatabaseSlot));
 	cycle = AllocSetContextCreate(TopMemoryContext, "outreach launcher cycle",
@@ -270,113 +334,13 @@ po_launcher_main(Datum arg)
 		}
 		/* Handles of workers live as long as the process. */
 		MemoryContextSwitchTo(TopMemoryContext);
-		wait_ms = OidIsValid(worker_role) ? start_due(slots) : LONGEST_WAIT_MS;
+		wait_ms = OidIsValid(worker_role) ? start_workers(slots) : LONGEST_WAIT_MS;
 		MemoryContextReset(cycle);
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-}
-
-/* A worker in a database would keep it from being dropped, renamed or copied. */
-static Oid
-hold_for(Node *statement)
-{
-	const char *name = NULL;
-	Oid			database;
-	int			pid;
-
-	if (IsA(statement, DropdbStmt))
-		name = ((DropdbStmt *) statement)->dbname;
-	else if (IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
-		name = ((RenameStmt *) statement)->subname;
-	else if (IsA(statement, CreatedbStmt))
-	{
-		ListCell   *cell;
-
-		foreach(cell, ((CreatedbStmt *) statement)->options)
-		{
-			DefElem    *option = lfirst(cell);
-
-			if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
-				name = defGetString(option);
-		}
-	}
-	else if (IsA(statement, AlterDatabaseStmt))
-	{
-		ListCell   *cell;
-
-		foreach(cell, ((AlterDatabaseStmt *) statement)->options)
-			if (strcmp(((DefElem *) lfirst(cell))->defname, "tablespace") == 0)
-				name = ((AlterDatabaseStmt *) statement)->dbname;
-	}
-	if (name == NULL || !OidIsValid(database = get_database_oid(name, true)))
-		return InvalidOid;
-	/* Only for those who may: the statement itself says so to the others. */
-	if (!po_owns_database(database, GetUserId()))
-		return InvalidOid;
-
-	/* It may be too young to be in the array of processes. */
-	for (int i = 0; i < 500 && (pid = po_shared_hold(database)) != 0; i++)
-	{
-		if (i == 0)
-			(void) kill(pid, SIGTERM);
-		CHECK_FOR_INTERRUPTS();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-	}
-	return database;
-}
-
-/*
- * Only now is a new database in pg_database for the launcher to see, and one that
- * was dropped no longer.
- */
-static void
-at_end_of_transaction(XactEvent event, void *arg)
-{
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
-		return;
-	if (look_at_end)
-		po_shared_release(held);
-	held = InvalidOid;
-	look_at_end = false;
-}
-
-static void
-next_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUtilityContext context,
-			 ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest,
-			 QueryCompletion *completion)
-{
-	if (previous_utility)
-		previous_utility(pstmt, query, read_only, context, params, environment, dest, completion);
-	else
-		standard_ProcessUtility(pstmt, query, read_only, context, params, environment, dest,
-								completion);
-}
-
-static void
-utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUtilityContext context,
-		ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest,
-		QueryCompletion *completion)
-{
-	Node	   *statement = pstmt->utilityStmt;
-	static bool registered = false;
-
-	if (!IsA(statement, DropdbStmt) && !IsA(statement, CreatedbStmt) &&
-		!IsA(statement, RenameStmt) && !IsA(statement, AlterDatabaseStmt))
-	{
-		next_utility(pstmt, query, read_only, context, params, environment, dest, completion);
-		return;
-	}
-	if (!registered)
-		RegisterXactCallback(at_end_of_transaction, NULL);
-	registered = true;
-	held = hold_for(statement);
-	look_at_end |= OidIsValid(held) || IsA(statement, CreatedbStmt);
-	next_utility(pstmt, query, read_only, context, params, environment, dest, completion);
 }
 
 /*
@@ -389,9 +353,7 @@ po_launcher_init(void)
 
 	if (po_setting_max_workers == 0)
 		return;
-	previous_utility = ProcessUtility_hook;
-	ProcessUtility_hook = utility;
-
+	po_holding_init();
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = 5;

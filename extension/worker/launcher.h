@@ -15,5 +15,6 @@ typedef struct PoWorkerArgs
 extern void po_launcher_init(void);
 extern PGDLLEXPORT void po_launcher_main(Datum arg);
 extern PGDLLEXPORT void po_worker_main(Datum arg);
+extern PGDLLEXPORT void po_functions_main(Datum arg);
 
 #endif

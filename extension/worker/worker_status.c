@@ -14,7 +14,7 @@
 #include "utils/timestamp.h"
 
 static const char *const state_name[] = {
-	"unknown", "without extension", "served", "other version", "not armed", "held"
+	"unknown", "without extension", "served", "other version", "not armed", "held", "not entered"
 };
 
 PG_FUNCTION_INFO_V1(po_worker_slots);
@@ -41,8 +41,12 @@ po_worker_slots(PG_FUNCTION_ARGS)
 	{
 		PoDatabaseSlot *s = &slots[i];
 		Datum		buckets[PO_LATENESS_BUCKETS];
-		Datum		values[13];
-		bool		nulls[13] = {false};
+		const PoWorkerSlot *main = &s->worker[PO_WORKER_MAIN];
+		const PoWorkerSlot *functions = &s->worker[PO_WORKER_FUNCTIONS];
+		/* Of the two, what failed last. */
+		const PoWorkerSlot *failed = functions->last_failed > main->last_failed ? functions : main;
+		Datum		values[14];
+		bool		nulls[14] = {false};
 
 		if (!OidIsValid(s->database))
 			continue;
@@ -51,21 +55,23 @@ po_worker_slots(PG_FUNCTION_ARGS)
 		values[0] = ObjectIdGetDatum(s->database);
 		values[1] = CStringGetTextDatum(state_name[s->state]);
 		values[2] = CStringGetTextDatum(s->problem);
-		nulls[2] = s->state != PO_DATABASE_DISARMED;
-		values[3] = Int32GetDatum(s->worker_pid);
-		nulls[3] = s->worker_pid == 0;
-		values[4] = TimestampTzGetDatum(s->next_due);
-		values[5] = TimestampTzGetDatum(s->last_started);
-		nulls[5] = s->last_started == 0;
-		values[6] = TimestampTzGetDatum(s->last_failed);
-		nulls[6] = s->last_failed == 0;
-		values[7] = CStringGetTextDatum(unpack_sql_state(s->last_sqlstate));
-		nulls[7] = s->last_failed == 0;
-		values[8] = Int32GetDatum(s->failures);
-		values[9] = Int64GetDatum((int64) s->fired);
-		values[10] = Int64GetDatum((int64) s->processed);
-		values[11] = Int64GetDatum((int64) s->sent);
-		values[12] = PointerGetDatum(construct_array(buckets, PO_LATENESS_BUCKETS, INT8OID, 8,
+		nulls[2] = s->state != PO_DATABASE_DISARMED && s->state != PO_DATABASE_CLOSED;
+		values[3] = Int32GetDatum(main->pid);
+		nulls[3] = main->pid == 0;
+		values[4] = Int32GetDatum(functions->pid);
+		nulls[4] = functions->pid == 0;
+		values[5] = TimestampTzGetDatum(Min(main->next_due, functions->next_due));
+		values[6] = TimestampTzGetDatum(main->last_started);
+		nulls[6] = main->last_started == 0;
+		values[7] = TimestampTzGetDatum(failed->last_failed);
+		nulls[7] = failed->last_failed == 0;
+		values[8] = CStringGetTextDatum(unpack_sql_state(failed->last_sqlstate));
+		nulls[8] = failed->last_failed == 0;
+		values[9] = Int32GetDatum(main->failures + functions->failures);
+		values[10] = Int64GetDatum((int64) s->fired);
+		values[11] = Int64GetDatum((int64) s->processed);
+		values[12] = Int64GetDatum((int64) s->sent);
+		values[13] = PointerGetDatum(construct_array(buckets, PO_LATENESS_BUCKETS, INT8OID, 8,
 													 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

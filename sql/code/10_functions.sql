@@ -140,11 +140,19 @@ CREATE FUNCTION outreach_impl.fire_timers(batch int DEFAULT 100, since timestamp
 	AS 'MODULE_PATHNAME', 'po_fire_timers';
 COMMENT ON FUNCTION outreach_impl.fire_timers(int, timestamptz) IS 'Fires timers that are due; returns how many milliseconds each was late.';
 
+CREATE FUNCTION outreach_impl.next_tasks(since timestamptz DEFAULT '-infinity', OUT timers_due timestamptz, OUT calls_due timestamptz,
+	OUT payloads_due timestamptz)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT (SELECT min(t.due_at) FROM outreach.lead_timers t WHERE t.due_at >= $1 AND t.due_at < 'infinity' AND NOT (t.action_payload ? 'call')),
+		   (SELECT min(t.due_at) FROM outreach.lead_timers t WHERE t.due_at >= $1 AND t.due_at < 'infinity' AND t.action_payload ? 'call'),
+		   least((SELECT min(p.next_attempt_at) FROM outreach.inbound_payloads p WHERE p.next_attempt_at >= $1 AND p.next_attempt_at < 'infinity'),
+				 (SELECT min(p.suppress_at) FROM outreach.phones p WHERE p.suppress_at IS NOT NULL))
+$$;
+COMMENT ON FUNCTION outreach_impl.next_tasks(timestamptz) IS 'When the next timer, the next timer that calls a function, and the next payload are due.';
+
 CREATE FUNCTION outreach_impl.next_due(since timestamptz DEFAULT '-infinity') RETURNS timestamptz
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT least((SELECT min(t.due_at) FROM outreach.lead_timers t WHERE t.due_at >= $1 AND t.due_at < 'infinity'),
-				 (SELECT min(p.next_attempt_at) FROM outreach.inbound_payloads p WHERE p.next_attempt_at >= $1 AND p.next_attempt_at < 'infinity'),
-				 (SELECT min(p.suppress_at) FROM outreach.phones p WHERE p.suppress_at IS NOT NULL))
+	SELECT least(n.timers_due, n.calls_due, n.payloads_due) FROM outreach_impl.next_tasks($1) n
 $$;
 COMMENT ON FUNCTION outreach_impl.next_due(timestamptz) IS 'When the next timer or payload of this database is due; null when there is none.';
 
@@ -196,7 +204,7 @@ CREATE FUNCTION outreach_impl.wake_workers() RETURNS void
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_wake_workers';
 COMMENT ON FUNCTION outreach_impl.wake_workers() IS 'Makes a background worker look at this database when the transaction commits.';
 
-CREATE FUNCTION outreach_impl.worker_slots(OUT database oid, OUT state text, OUT problem text, OUT worker_pid int, OUT next_due timestamptz,
+CREATE FUNCTION outreach_impl.worker_slots(OUT database oid, OUT state text, OUT problem text, OUT worker_pid int, OUT functions_pid int, OUT next_due timestamptz,
 	OUT last_started timestamptz, OUT last_failed timestamptz, OUT last_sqlstate text, OUT failures int,
 	OUT timers_fired bigint, OUT payloads_processed bigint, OUT requests_sent bigint, OUT lateness bigint[]) RETURNS SETOF record
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_worker_slots';
@@ -422,16 +430,16 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_function_definition',
 			MESSAGE = 'a timer function has a name and takes (tenant_id text, lead_id text, payload jsonb)';
 	END IF;
-	IF NOT has_function_privilege('outreach_worker', function, 'EXECUTE') THEN
+	IF NOT has_function_privilege('outreach_functions', function, 'EXECUTE') THEN
 		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
-			MESSAGE = format('outreach_worker may not execute %s', function),
-			HINT = format('GRANT EXECUTE ON FUNCTION %s TO outreach_worker', function);
+			MESSAGE = format('outreach_functions may not execute %s', function),
+			HINT = format('GRANT EXECUTE ON FUNCTION %s TO outreach_functions', function);
 	END IF;
 	INSERT INTO outreach.timer_functions AS t (name, function) VALUES (register_timer_function.name, function::text)
 	ON CONFLICT ON CONSTRAINT timer_functions_pkey DO UPDATE SET function = EXCLUDED.function;
 	RETURN function;
 END $$;
-COMMENT ON FUNCTION outreach_impl.register_timer_function(text, regprocedure) IS 'Allows timers to call a function, by a name; it runs as outreach_worker with the timer''s tenant entered.';
+COMMENT ON FUNCTION outreach_impl.register_timer_function(text, regprocedure) IS 'Allows timers to call a function, by a name; it runs as outreach_functions with the timer''s tenant entered.';
 
 CREATE FUNCTION outreach_impl.drop_timer_function(name text) RETURNS boolean
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -625,3 +633,15 @@ BEGIN
 	END LOOP;
 END $$;
 COMMENT ON FUNCTION outreach_impl.drop_tenant(text) IS 'Removes a tenant with everything it has: its rows in every table, secrets and bindings too; returns how many.';
+
+CREATE FUNCTION outreach_impl.take_call(since timestamptz) RETURNS boolean
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_take_call';
+COMMENT ON FUNCTION outreach_impl.take_call(timestamptz) IS 'Takes a due timer that calls a function, for this background worker; not for callers.';
+
+CREATE FUNCTION outreach_impl.run_call() RETURNS bigint
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_run_call';
+COMMENT ON FUNCTION outreach_impl.run_call() IS 'Fires the timer that this background worker has taken; not for callers.';
+
+CREATE FUNCTION outreach_impl.return_call() RETURNS void
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_return_call';
+COMMENT ON FUNCTION outreach_impl.return_call() IS 'Gives back the timer that this background worker has taken; not for callers.';

@@ -4,7 +4,7 @@
 -- transaction has entered.
 
 GRANT USAGE ON SCHEMA outreach TO outreach_owner, outreach_app, outreach_provisioner,
-	outreach_admin, outreach_ingress, outreach_scheduler, outreach_worker;
+	outreach_admin, outreach_ingress, outreach_scheduler, outreach_functions, outreach_worker;
 GRANT USAGE ON SCHEMA outreach_impl TO outreach_owner;
 -- For the partitions of outreach.events.
 GRANT CREATE ON SCHEMA outreach TO outreach_owner;
@@ -81,7 +81,7 @@ CREATE POLICY configure ON outreach.event_types TO outreach_admin
 GRANT INSERT, DELETE ON outreach.event_types TO outreach_admin;
 
 GRANT EXECUTE ON FUNCTION outreach.current_tenant()
-	TO outreach_app, outreach_provisioner, outreach_admin, outreach_scheduler, outreach_worker;
+	TO outreach_app, outreach_provisioner, outreach_admin, outreach_scheduler, outreach_functions;
 GRANT EXECUTE ON FUNCTION
 	outreach.lead_states(), outreach.error_codes(), outreach.limits(), outreach.rights(), outreach.normalize_phone(text),
 	outreach.check_template(text), outreach.count_segments(text), outreach.guards()

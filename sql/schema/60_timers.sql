@@ -42,7 +42,7 @@ CREATE TABLE outreach.timer_functions (
 	function text COLLATE "C" NOT NULL,
 	PRIMARY KEY (name)
 );
-COMMENT ON TABLE outreach.timer_functions IS 'SQL functions (tenant_id text, lead_id text, payload jsonb) that a timer''s action may call; they run as outreach_worker with the tenant entered.';
+COMMENT ON TABLE outreach.timer_functions IS 'SQL functions (tenant_id text, lead_id text, payload jsonb) that a timer''s action may call; they run as outreach_functions with the tenant entered.';
 COMMENT ON COLUMN outreach.timer_functions.function IS 'With schema and argument types; a reference by oid would stand in the way of pg_upgrade.';
 
 -- due_at is trigger_at, or the next try, while the timer is alive, and null
@@ -70,8 +70,14 @@ CREATE TABLE outreach.lead_timers (
 	CHECK (jsonb_typeof(action_payload) OPERATOR(pg_catalog.=) 'object')
 );
 CREATE UNIQUE INDEX lead_timers_alive ON outreach.lead_timers (tenant_id, lead_id, timer_type) WHERE due_at IS NOT NULL;
-CREATE INDEX lead_timers_due ON outreach.lead_timers (due_at) WHERE due_at < 'infinity';
+-- Timers that call a function have a worker of their own. Each reads its own index:
+-- what the other has left there is not in its way.
+CREATE INDEX lead_timers_due ON outreach.lead_timers (due_at)
+	WHERE due_at < 'infinity' AND NOT (action_payload OPERATOR(pg_catalog.?) 'call');
+CREATE INDEX lead_timers_calls_due ON outreach.lead_timers (due_at)
+	WHERE due_at < 'infinity' AND action_payload OPERATOR(pg_catalog.?) 'call';
 -- For a backlog, in which the tenants take turns.
-CREATE INDEX lead_timers_due_of_tenant ON outreach.lead_timers (tenant_id, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX lead_timers_due_of_tenant ON outreach.lead_timers (tenant_id, (action_payload OPERATOR(pg_catalog.?) 'call'), due_at)
+	WHERE due_at IS NOT NULL;
 COMMENT ON TABLE outreach.lead_timers IS 'Timers of leads, living and past. At most one of a kind is alive for a lead.';
 COMMENT ON COLUMN outreach.lead_timers.due_at IS 'When it is to fire; null once it fired, was cancelled, or gave up after max_attempts.';

@@ -9,7 +9,7 @@ SET datestyle = 'ISO';
 SELECT outreach.create_tenant('team_fire', 'Fire');
 INSERT INTO outreach.timer_types (tenant_id, timer_type, delay, action) VALUES ('team_fire', 'NEXT', '1 day', 'next');
 CREATE TABLE public.regress_calls (tenant_id text, lead_id text, payload jsonb, entered text, by_role text);
-GRANT INSERT ON public.regress_calls TO outreach_worker;
+GRANT INSERT ON public.regress_calls TO outreach_functions;
 CREATE FUNCTION public.regress_note(tenant_id text, lead_id text, payload jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO public.regress_calls VALUES ($1, $2, $3, outreach.current_tenant(), current_user);

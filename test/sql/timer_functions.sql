@@ -1,5 +1,5 @@
 -- Functions that a timer may call: registered by an administrator, run as
--- outreach_worker in the timer's tenant.
+-- outreach_functions in the timer's tenant.
 \set ECHO none
 \i test/sql/helpers.inc
 SET timezone = 'UTC';
@@ -37,8 +37,8 @@ RESET ROLE;
 
 -- What it can do and see
 CREATE TABLE public.regress_seen (n serial, lead_id text, what text, value text);
-GRANT INSERT ON public.regress_seen TO outreach_worker;
-GRANT USAGE ON SEQUENCE public.regress_seen_n_seq TO outreach_worker;
+GRANT INSERT ON public.regress_seen TO outreach_functions;
+GRANT USAGE ON SEQUENCE public.regress_seen_n_seq TO outreach_functions;
 -- with the rights of an application that is bound to both tenants
 CREATE FUNCTION public.regress_leads() RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 	$$ SELECT string_agg(tenant_id || ' ' || lead_id, ', ' ORDER BY 1) FROM outreach.leads $$;

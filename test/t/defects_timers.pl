@@ -144,7 +144,7 @@ sub wait_for_all { my ($name) = @_; wait_until(sub { value("SELECT count(*) FROM
 	# N71: a sequence counts what a rollback forgets
 	value(q{
 		CREATE SEQUENCE public.tries;
-		GRANT USAGE ON SEQUENCE public.tries TO outreach_worker;
+		GRANT USAGE ON SEQUENCE public.tries TO outreach_functions;
 		CREATE FUNCTION public.poison(text, text, jsonb) RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('public.tries'); RAISE 'poison'; END $$;
 		SELECT outreach.register_timer_function('poison', 'public.poison(text,text,jsonb)')});
 	lead('lead_71', '+12125550071');
