@@ -28,6 +28,7 @@
 static TimeoutId timeout = MAX_TIMEOUTS;	/* not registered */
 static volatile sig_atomic_t running = false;
 static volatile sig_atomic_t ran_out = 0;	/* how often it was said */
+static volatile sig_atomic_t foreign = false;
 
 /* In a signal handler. */
 static void
@@ -36,7 +37,7 @@ run_out(void)
 	if (!running)
 		return;
 	/* What catches every cancel ends with the process. */
-	if (++ran_out > AGAIN_TIMES)
+	if (++ran_out > AGAIN_TIMES && foreign)
 		ProcDiePending = true;
 	QueryCancelPending = true;
 	InterruptPending = true;
@@ -61,6 +62,17 @@ po_budget_begin(int ms)
 }
 
 /*
+ * po_budget_of_function does the same for code that is not the engine's, which
+ * may catch every cancel: then the process ends.
+ */
+void
+po_budget_of_function(int ms)
+{
+	po_budget_begin(ms);
+	foreign = true;
+}
+
+/*
  * po_budget_end ends that.  A cancel that came too late for what it was meant for
  * is forgotten with it; what SIGTERM asks for is not.
  */
@@ -70,6 +82,7 @@ po_budget_end(void)
 	if (timeout != MAX_TIMEOUTS)
 		disable_timeout(timeout, false);
 	running = false;
+	foreign = false;
 	ran_out = 0;
 	QueryCancelPending = ShutdownRequestPending;
 }

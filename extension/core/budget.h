@@ -7,6 +7,7 @@
 #define PO_BUDGET_H
 
 extern void po_budget_begin(int ms);
+extern void po_budget_of_function(int ms);
 extern void po_budget_end(void);
 extern bool po_budget_ran_out(void);
 

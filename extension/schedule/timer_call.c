@@ -114,7 +114,7 @@ po_call_timer_function(const PoFiring *firing, const char *name)
 	{
 		(void) set_config_option("lock_timeout", "0", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
 								 0, false);
-		po_budget_begin(po_setting_function_timeout);
+		po_budget_of_function(po_setting_function_timeout);
 	}
 	fmgr_info(function, &info);
 	InitFunctionCallInfoData(*call, &info, 3, InvalidOid, NULL, NULL);
