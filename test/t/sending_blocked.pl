@@ -23,6 +23,12 @@ sql($node, qq{
 	SELECT outreach.create_endpoint('team_a', '/w/status', 'signalhouse', 'none');
 	SELECT count(*) FROM generate_series(1, 80) i, LATERAL outreach.create_lead('team_b', 'lead_' || i,
 		'+1415556' || lpad(i::text, 4, '0')) l});
+# the provider may stand still for long
+sql($node, q{CREATE TEMP TABLE own AS SELECT * FROM outreach.provider_profiles WHERE tenant_id = '*' AND profile = 'signalhouse_sms';
+	UPDATE own SET tenant_id = t, timeout_ms = 120000 FROM unnest('{team_a}'::text[]) t;
+	INSERT INTO outreach.provider_profiles SELECT * FROM own;
+	UPDATE own SET tenant_id = 'team_b';
+	INSERT INTO outreach.provider_profiles SELECT * FROM own});
 my $n = 0;
 
 sub ask
@@ -114,14 +120,15 @@ for my $lock (@locks)
 	ok(wait_sent($a), 'and leaves when it is let go');
 	is_once($a, $what);
 
-	# ---- while the request is under way
+	# ---- while the request is under way: the provider stands still until the lock is there
 	$n++;
-	$provider->config(rules => [ { fault => 'slow:1000', body => '*of a under way', times => 1 },
-		{ fault => 'slow:1500', body => '*of b under way', times => 1 } ]);
+	kill 'STOP', $provider->pid;
 	$a = ask_a('under way');
 	wait_until(sub { status_of($a) eq 'sending' }, 'the request to be under way');
 	$session = hold(filled_in($statement, $a));
 	$b = ask_b('under way');
+	wait_until(sub { status_of($b) eq 'sending' }, 'the other request to be under way');
+	kill 'CONT', $provider->pid;
 	ok(wait_sent($b), "$what is held at the record: another tenant's message is sent and recorded");
 	like(status_of($a), qr/^(sending|sent)$/, 'its own answer is recorded or stays');
 	release($session, 'ROLLBACK');
@@ -148,18 +155,18 @@ for my $lock (@locks)
 
 # ---- everything is held at once, by one transaction a lead, and answers keep coming
 {
-	# asked for at once, and answered when the locks are there
-	$provider->config(rules => [ { fault => 'slow:5000', body => '*of a many', times => 20 } ]);
+	kill 'STOP', $provider->pid;
 	my $leads = join ',', map { 'lead_' . ++$n } 1 .. 20;
 	my @a = split /\n/, sql($node, "SELECT message_id FROM outreach.send_messages('team_a', '{$leads}', 'One of a many', from_phone => '+12125550101')");
 	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.outbound_messages WHERE status = 'sending'") == 20 }, 'twenty requests to be under way');
 	my $session = hold(join ';', map { "SELECT FROM outreach.create_lead('team_a', 'lead_" . ($n - $_) . "', first_name => 'Held')" } 0 .. 19);
-	ok(wait_sent(ask_b("among many $_")), 'another tenant is served') for 1 .. 5;
+	kill 'CONT', $provider->pid;
 	wait_until(sub { 20 == grep { $_->{body} eq 'One of a many' } $provider->accepted }, 'all to be accepted');
-	sleep(6);
+	ok(wait_sent(ask_b("among many $_")), 'another tenant is served') for 1 .. 5;
 	is(sql($node, q{SELECT string_agg(DISTINCT status::text, ' ') FROM outreach.outbound_messages WHERE body LIKE '%of a many'}), 'sending', 'the answers stay');
 	release($session, 'COMMIT');
-	ok(wait_sent($_), 'and are recorded') for @a;
+	wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE body LIKE '%of a many' AND status = 'sent'}) == 20 }, 'them to be recorded');
+	pass('and are recorded');
 	is(sql($node, q{SELECT count(*) FROM outreach.message_deliveries d JOIN outreach.outbound_messages m USING (message_id)
 		WHERE m.body LIKE '%of a many' AND d.outcome = 'sent'}), 20, 'each once');
 }
