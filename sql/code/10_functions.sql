@@ -601,8 +601,8 @@ BEGIN
 	END LOOP;
 	RETURN QUERY SELECT DISTINCT s.tenant_id, format('a secret of purpose "%s" has no owner', s.purpose) FROM outreach.secrets s
 	 WHERE s.tenant_id = coalesce(mine, s.tenant_id)
-	   AND CASE s.purpose WHEN 'endpoint' THEN NOT EXISTS (SELECT FROM outreach.endpoints e WHERE e.tenant_id = s.tenant_id AND e.path = s.name)
-		WHEN 'proof' THEN false
+	   AND CASE WHEN s.purpose = 'endpoint' THEN NOT EXISTS (SELECT FROM outreach.endpoints e WHERE e.tenant_id = s.tenant_id AND e.path = s.name)
+		WHEN s.purpose = 'proof' THEN false
 		ELSE NOT EXISTS (SELECT FROM outreach.sending_accounts a WHERE a.tenant_id = s.tenant_id AND a.account = s.name) END;
 END $$;
 COMMENT ON FUNCTION outreach_impl.orphans() IS 'Rows whose tenant is gone, and secrets whose endpoint or account is; of the tenant entered, or of all for administrators.';

@@ -51,7 +51,7 @@ CREATE FUNCTION outreach_impl.are_conditions(conditions jsonb) RETURNS boolean
 		AND NOT jsonb_path_exists(conditions, 'strict $.* ? (@.type() != "array")')
 		AND NOT jsonb_path_exists(conditions, 'strict $.* ? (@.type() == "array" && @.size() == 0)')
 		AND NOT jsonb_path_exists(conditions, 'strict $.* ? (@.type() == "array")[*] ? (@.type() != "string")')
-		AND NOT EXISTS (SELECT FROM jsonb_object_keys(CASE jsonb_typeof(conditions) WHEN 'object' THEN conditions ELSE '{}' END) k
+		AND NOT EXISTS (SELECT FROM jsonb_object_keys(CASE WHEN jsonb_typeof(conditions) = 'object' THEN conditions ELSE '{}' END) k
 			WHERE k !~ '^[A-Za-z0-9_.-]+$')
 $$;
 COMMENT ON FUNCTION outreach_impl.are_conditions(jsonb) IS 'Whether a document is an object of fields, each with a list of values that are strings.';
@@ -61,7 +61,7 @@ CREATE FUNCTION outreach_impl.are_headers(headers jsonb) RETURNS boolean
 	SELECT jsonb_typeof(headers) = 'object'
 		AND coalesce((SELECT bool_and(jsonb_typeof(h.value) = 'string' AND h.value #>> '{}' !~ '[[:cntrl:]]'
 			AND h.key ~ '^[!#$%&''*+.^_`|~0-9A-Za-z-]+$') AND count(*) <= 24
-			FROM jsonb_each(CASE jsonb_typeof(headers) WHEN 'object' THEN headers ELSE '{}' END) h), true)
+			FROM jsonb_each(CASE WHEN jsonb_typeof(headers) = 'object' THEN headers ELSE '{}' END) h), true)
 $$;
 COMMENT ON FUNCTION outreach_impl.are_headers(jsonb) IS 'Whether a document is an object of HTTP headers, 24 at most.';
 

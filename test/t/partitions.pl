@@ -39,7 +39,7 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	my $missing = drop_last();
 	my $reader = $node->background_psql('postgres', on_error_stop => 0);
 	$reader->query_safe("BEGIN; SELECT outreach.enter_tenant('team_a'); SELECT count(*) FROM outreach.lead_history;");
-	is(value('SELECT outreach.make_partitions()', user => 'test_worker'), 1, 'a reader: a partition is made');
+	is(value('SELECT outreach.make_partitions()', user => 'test_scheduler'), 1, 'a reader: a partition is made');
 	is(last_partition(), $missing, 'a reader: the one that was missing');
 	others_go_on('a reader');
 
@@ -54,7 +54,7 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	is(sql_error($node, "SELECT * FROM outreach.drop_partitions('2101-02-02')", user => 'test_admin'), '22023', 'not what is to come');
 	is(value("SELECT * FROM outreach.drop_partitions('2001-01-31 23:59')", user => 'test_admin'), '', 'a partition that is not wholly before stays');
 	is(value("SELECT * FROM outreach.drop_partitions('2001-02-01 00:00Z')", user => 'test_admin'), 'events_2001_01|', 'without readers it is dropped');
-	is(sql_error($node, "SELECT * FROM outreach.drop_partitions('2001-02-02')", user => 'test_worker'), '42501', 'by administrators alone');
+	is(sql_error($node, "SELECT * FROM outreach.drop_partitions('2001-02-02')", user => 'test_scheduler'), '42501', 'by administrators alone');
 	$reader->quit;
 }
 
@@ -65,11 +65,11 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	$maker->query_safe('BEGIN; SELECT outreach.make_partitions();');
 	others_go_on('a maker');
 	is(sql_error($node, 'SELECT outreach.make_partitions()'), '55P03', 'a maker: a second one gives up');
-	like(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), qr/^0\|0\|outreach\.events is locked/, 'a maker: upkeep says so');
+	like(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), qr/^0\|0\|outreach\.events is locked/, 'a maker: upkeep says so');
 	is(value("SELECT outreach.create_tenant('team_c', 'C')", user => 'test_admin'), 'team_c', 'a maker: a tenant is made');
 	others_go_on('a maker, after others');
 	$maker->query_safe('ROLLBACK');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), '1|0|', 'and when it has gone, upkeep makes it');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '1|0|', 'and when it has gone, upkeep makes it');
 	$maker->quit;
 }
 
@@ -78,7 +78,7 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	my $name = drop_last();
 	my $locker = $node->background_psql('postgres', on_error_stop => 0);
 	$locker->query_safe('BEGIN; LOCK TABLE outreach.events IN ACCESS EXCLUSIVE MODE;');
-	like(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), qr/^0\|0\|outreach\.events is locked/, 'a lock on everything: upkeep gives up');
+	like(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), qr/^0\|0\|outreach\.events is locked/, 'a lock on everything: upkeep gives up');
 	$locker->query_safe('ROLLBACK');
 	$locker->quit;
 }
@@ -95,13 +95,13 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	is(value('SELECT * FROM outreach.verify()'), '', 'without a partition: states follow from them');
 	my $locker = $node->background_psql('postgres', on_error_stop => 0);
 	$locker->query_safe('BEGIN; LOCK TABLE outreach.events_default IN SHARE MODE;');
-	like(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), qr/^1\|0\|outreach\.events_default is locked/, 'the month is made, and its events wait for a lock');
+	like(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), qr/^1\|0\|outreach\.events_default is locked/, 'the month is made, and its events wait for a lock');
 	$locker->query_safe('ROLLBACK');
 	$locker->quit;
 	is(value("SET outreach.clock = '$month 00:00:02Z'; SELECT new_state FROM outreach.transition_lead('team_b', 'early', 'responded')"), 'responded', 'what comes now is in its month');
 	is(value("SELECT count(*) FROM outreach.events_default"), 2, 'and does not wait');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), '0|2|', 'they are moved');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), '0|0|', 'once');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|2|', 'they are moved');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|', 'once');
 	is(value("SELECT count(*) FROM outreach.events WHERE lead_id = 'early'"), 3, 'into their month');
 	is(value('SELECT * FROM outreach.verify()'), '', 'and nothing is lost');
 	value("SET outreach.clock = '2003-03-03'; SELECT FROM outreach.create_lead('team_b', 'ancient')");
@@ -116,7 +116,7 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	value("DROP TABLE outreach.$this");
 	$session->query_safe("SELECT FROM outreach.record_event('team_a', 'lead_1', 'contact.updated')");
 	is(value('SELECT count(*) FROM outreach.events_default'), 1, 'a month that goes away is noticed');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_worker'), '1|1|', 'and made again');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '1|1|', 'and made again');
 	$session->query_safe("SELECT FROM outreach.record_event('team_a', 'lead_1', 'contact.updated')");
 	is(value("SELECT count(*) FROM outreach.$this WHERE lead_id = 'lead_1'"), 2, 'and noticed, too');
 	$session->quit;
