@@ -132,10 +132,14 @@ my $shim = start_shim($node, conf => { %patient, database_connections => 1, batc
 	is(shim_answer($first)->{status}, 200, 'the one that waited for the lock');
 	my @answers = map { shim_answer($_) } @socks;
 	is_deeply([ map { $_->{status} == 200 ? 1 : 0 } @answers ], [ map { $_ eq '/w/open' ? 1 : 0 } @targets ],
-		'of thirty in one call each gets its own answer');
+		'of thirty in a call or two each gets its own answer');
 	is(receipts(), $before + 21, 'and each has its effect');
-	wait_until(sub { grep { ($_->{batch} // 0) == 30 } shim_log($shim) }, 'the log');
-	pass('they shared a call');
+	# the lane whose call has just taken long goes among itself
+	for my $n (20, 10)
+	{
+		wait_until(sub { grep { ($_->{batch} // 0) == $n } shim_log($shim) }, 'the log');
+		pass("$n shared a call");
+	}
 
 	$lock = hold();
 	$first = shim_send($shim, shim_post(fresh()));
