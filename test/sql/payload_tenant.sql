@@ -55,7 +55,7 @@ SELECT pg_temp.give('team_kept_a', 'generic');
 INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, next_attempt_at)
 	SELECT tenant, gen_random_uuid(), 'pending', path, provider, false, body, now(), gen_random_uuid(), now()
 	  FROM (VALUES ('team_kept_b', '/w/kept', 'generic', '{"event": "message.received", "id": "h1", "from": "+12125550157", "body": "STOP"}'::bytea),
-				   ('team_kept_nobody', '/w/kept', 'generic', '{}'), ('team_kept_a', repeat('x', 300), 'generic', '{}'),
+				   ('team_kept_nobody', '/w/kept', 'generic', '{}'), ('team_kept_a', '/' || repeat('x', 254), 'generic', '{}'),
 				   ('team_kept_a', '/w/kept', 'nobody', '{}'), ('team_kept_a', '/w/kept', 'generic', ''), ('team_kept_a', '/w/kept', 'generic', '\xff00')) AS v(tenant, path, provider, body);
 SELECT outreach.process_payloads(), outreach.process_payloads();
 SELECT tenant_id, status, last_error, count(*) FROM pg_temp.kept() GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;

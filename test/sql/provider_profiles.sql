@@ -41,12 +41,12 @@ SELECT outreach.create_tenant('team_bounds', 'bounds') IS NOT NULL AS bounds, ou
 	outreach.create_account('team_bounds_other', 'hook', 'generic_json', 'a-secret', base_url => 'https://hooks.example.com') AS account,
 	(outreach.create_lead('team_bounds_other', 'lead_1')).created;
 SELECT changes, pg_temp.try_profile(changes) FROM (VALUES
-	('{"lookup": {"url": "https://x", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "1 minute"}}'::jsonb),
-	('{"lookup": {"url": "https://x", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "soon"}}'),
-	('{"lookup": {"url": "x", "list": {"a": 1}, "id": ["b"], "body": ["c"], "lag": "1 minute"}}'),
-	('{"lookup": {"url": "x", "list": ["a"], "id": "b", "body": ["c"], "lag": "1 minute"}}'),
-	('{"lookup": {"url": "x", "list": [null], "id": ["b"], "body": ["c"], "lag": "1 minute"}}'),
-	('{"lookup": {"url": "x"}}'),
+	('{"lookup": {"url": "https://api.twilio.com/x", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "1 minute"}}'::jsonb),
+	('{"lookup": {"url": "https://api.twilio.com/x", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "soon"}}'),
+	('{"lookup": {"url": "https://api.twilio.com/x", "list": {"a": 1}, "id": ["b"], "body": ["c"], "lag": "1 minute"}}'),
+	('{"lookup": {"url": "https://api.twilio.com/x", "list": ["a"], "id": "b", "body": ["c"], "lag": "1 minute"}}'),
+	('{"lookup": {"url": "https://api.twilio.com/x", "list": [null], "id": ["b"], "body": ["c"], "lag": "1 minute"}}'),
+	('{"lookup": {"url": "https://api.twilio.com/x"}}'),
 	('{"id_path": [null]}'),
 	('{"settle": "100000000 years"}'),
 	('{"breaker_pause": "100000 years"}'),
