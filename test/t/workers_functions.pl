@@ -66,15 +66,7 @@ sub others_fire
 	pass("another tenant's timer fires, $what");
 }
 
-# Keeps the worker of other timers where it is: a lead of a due one is held.
-sub pin
-{
-	set_timer($node, $db, 60, 'CALLBACK', "now() + '1 s'");
-	my $holder = $node->background_psql($db, on_error_stop => 0);
-	$holder->query_safe("BEGIN; SELECT FROM outreach.leads WHERE lead_id = '60' FOR NO KEY UPDATE");
-	wait_worker($node, $db);
-	return $holder;
-}
+sub pin { return pin_worker($node, $db, 60); }
 
 sub unpin { my ($holder) = @_; $holder->query_safe('COMMIT'); $holder->quit; }
 

@@ -18,6 +18,8 @@ package Timers;
 # worker($node, $db)					pid of the database's worker, '' when there is none
 # wait_worker($node, $db), wait_no_worker($node, $db)	the same, waiting; a worker
 #		that has nothing to do lingers for a few seconds
+# pin_worker($node, $db, $lead)			keeps the worker where it is: something is due of a lead
+#		that the session it returns holds, until that commits
 # launcher($node)						its pid, '' when there is none
 # status($node, $db, $columns)			of outreach.worker_status, seen from postgres
 # expect_once($node, $db, $what, $n)	asserts that n timers were set, each fired once
@@ -35,7 +37,7 @@ use PostgreSQL::Test::Utils ();
 use Test::More ();
 
 our @EXPORT = qw(timer_database timer_sql set_timer fired wait_fired worker wait_worker wait_no_worker
-  launcher status expect_once log_since mark);
+  pin_worker   launcher status expect_once log_since mark);
 
 sub timer_database
 {
@@ -87,6 +89,18 @@ sub wait_no_worker
 {
 	my ($node, $db) = @_;
 	wait_until(sub { worker($node, $db) eq '' }, "no worker in $db");
+}
+
+sub pin_worker
+{
+	my ($node, $db, $lead) = @_;
+	my $session = $node->background_psql($db, on_error_stop => 0);
+	$session->query_safe("BEGIN; SELECT FROM outreach.leads WHERE tenant_id = 'team_a' AND lead_id = '$lead' FOR NO KEY UPDATE");
+	sql($node, "INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, due_at, action,
+			action_payload, cancel_on_reply, max_attempts, created_at, updated_at)
+		VALUES ('team_a', gen_random_uuid(), '$lead', 'PIN', now(), now(), 'test', '{}', false, 3, now(), now())", db => $db);
+	wait_worker($node, $db);
+	return $session;
 }
 
 sub launcher
