@@ -36,6 +36,7 @@
 #define BUSY_WAIT_MS	20		/* what is due is held by somebody else */
 #define DRAIN_MS		10000	/* for answers that are under way, when it is to end */
 #define LONGEST_WAIT_MS	1000	/* so that a jump of the clock hurts no longer */
+#define UPKEEP_S		3600
 #define LONGEST_ABSENCE_MS 5000	/* of a database where all that is due rests */
 
 static PoPlan fire_timers = {
@@ -90,6 +91,13 @@ static PoPlan record_deliveries = {
 	.sql = "SELECT outreach.record_deliveries()"
 };
 
+static PoPlan do_the_upkeep = {
+	.name = "worker.upkeep",
+	.as_anybody = true,
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT problem FROM outreach.upkeep()"
+};
+
 /* What is known of the database's work; times are DT_NOEND where there is none. */
 typedef struct Work
 {
@@ -103,6 +111,7 @@ typedef struct Work
 } Work;
 
 static Work next;
+static TimestampTz upkeep_at = DT_NOBEGIN;
 
 static int	do_timers(PoActivity *self, TimestampTz since);
 static int	do_payloads(PoActivity *self, TimestampTz since);
@@ -110,12 +119,14 @@ static int	do_settle(PoActivity *self, TimestampTz since);
 static int	do_claims(PoActivity *self, TimestampTz since);
 static int	do_records(PoActivity *self, TimestampTz since);
 static int	do_next(PoActivity *self, TimestampTz since);
+static int	do_upkeep(PoActivity *self, TimestampTz since);
 
 static PoActivity timers = {.name = "firing timers", .run = do_timers, .budget_ms = 1000};
 static PoActivity payloads = {.name = "processing payloads", .run = do_payloads, .budget_ms = 1000};
 static PoActivity settle = {.name = "settling messages", .run = do_settle, .budget_ms = 1000};
 static PoActivity claims = {.name = "claiming messages", .run = do_claims, .budget_ms = 1000};
 static PoActivity records = {.name = "recording deliveries", .run = do_records, .budget_ms = 1000};
+static PoActivity upkeep = {.name = "upkeep", .run = do_upkeep, .budget_ms = 5000};
 static PoActivity look = {.name = "looking for what is next", .run = do_next, .budget_ms = 5000};
 
 /* A batch of timers; returns how many fired. */
@@ -248,6 +259,20 @@ do_next(PoActivity *self, TimestampTz since)
 	return 1;
 }
 
+/* Partitions ahead; what somebody keeps it from is done a minute later. */
+static int
+do_upkeep(PoActivity *self, TimestampTz since)
+{
+	bool		held;
+
+	po_activity_begin(self->name);
+	(void) po_exec(&do_the_upkeep, NULL, NULL);
+	held = po_column_text(0, 1) != NULL;
+	po_activity_finish();
+	upkeep_at = GetCurrentTimestamp() + (held ? 60 : UPKEEP_S) * USECS_PER_SEC;
+	return 0;
+}
+
 /*
  * Until something is due, an answer is there, or somebody sets the latch.  What
  * libcurl has to do before there is an answer is done here.
@@ -319,6 +344,9 @@ do_due(TimestampTz known, bool published, bool first)
 		done += po_activity_run(&settle, known);
 	if (published || next.claim_due <= now || po_room_has_come())
 		done += po_activity_run(&claims, po_claim_since(known));
+	/* The clock may have been set back. */
+	if (upkeep_at <= now || upkeep_at > now + (UPKEEP_S + 60) * USECS_PER_SEC)
+		(void) po_activity_run(&upkeep, known);
 	return done;
 }
 

@@ -449,6 +449,30 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION outreach_impl.drop_timer_function(text) IS 'Takes back what register_timer_function() allowed.';
 
+CREATE FUNCTION outreach_impl.untrusted_functions() RETURNS SETOF text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	WITH ours AS (
+		SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'outreach'::regnamespace
+	), called AS (
+		SELECT t.tgfoid AS function, pg_describe_object('pg_trigger'::regclass, t.oid, 0) AS by
+		  FROM pg_trigger t WHERE t.tgrelid IN (SELECT oid FROM ours) AND NOT t.tgisinternal
+		UNION
+		SELECT coalesce(o.oprcode, d.refobjid), pg_describe_object(d.classid, d.objid, d.objsubid)
+		  FROM pg_depend d LEFT JOIN pg_operator o ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid
+		 WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+		   AND (d.classid = 'pg_class'::regclass AND d.objid IN (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid IN (SELECT oid FROM ours))
+				OR d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT c.oid FROM pg_constraint c WHERE c.conrelid IN (SELECT oid FROM ours))
+				OR d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT a.oid FROM pg_attrdef a WHERE a.adrelid IN (SELECT oid FROM ours))
+				OR d.classid = 'pg_policy'::regclass AND d.objid IN (SELECT p.oid FROM pg_policy p WHERE p.polrelid IN (SELECT oid FROM ours))
+				OR d.classid = 'pg_rewrite'::regclass AND d.objid IN (SELECT r.oid FROM pg_rewrite r WHERE r.ev_class IN (SELECT oid FROM ours))
+				OR d.classid = 'pg_statistic_ext'::regclass AND d.objid IN (SELECT x.oid FROM pg_statistic_ext x WHERE x.stxrelid IN (SELECT oid FROM ours)))
+	)
+	SELECT format('%s of role "%s" runs as the engine''s owner: %s', p.oid::regprocedure, r.rolname, c.by)
+	  FROM called c JOIN pg_proc p ON p.oid = c.function JOIN pg_roles r ON r.oid = p.proowner
+	 WHERE NOT r.rolsuper AND r.rolname <> 'outreach_owner' ORDER BY 1
+$$;
+COMMENT ON FUNCTION outreach_impl.untrusted_functions() IS 'Functions that run when the engine reads or writes its tables, and belong neither to a superuser nor to the engine.';
+
 CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT problem text) RETURNS SETOF record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	WITH tenant AS (
@@ -481,6 +505,8 @@ CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT p
 		OR c.last_version IS DISTINCT FROM l.version
 	UNION ALL
 	SELECT o.tenant_id, NULL, o.problem FROM outreach_impl.orphans() o
+	UNION ALL
+	SELECT NULL, NULL, u FROM outreach_impl.untrusted_functions() u WHERE outreach_impl.caller_tenant() IS NULL
 $$;
 COMMENT ON FUNCTION outreach_impl.verify() IS 'Leads of the entered tenant whose state does not follow from their events, and rows whose tenant is gone: no row when all is well. Needs all partitions of outreach.events.';
 
