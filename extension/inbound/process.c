@@ -48,6 +48,7 @@ typedef struct Batch
 {
 	PoWebhook **webhook;
 	int			n;
+	bool		of_many;		/* others are in the same call */
 	bool		waits;			/* for locks of others */
 	int			wait_ms;		/* for receipts that others are writing */
 	bool		opts_out;		/* one of them does */
@@ -152,7 +153,9 @@ try_rounds(PoWork work, Batch *batch)
 	for (int round = 0; round < MAX_ROUNDS; round++)
 	{
 		batch->again = false;
-		sqlstate = po_try(work, batch, IsolationUsesXactSnapshot() ? NULL : &batch->opts_out);
+		/* Want of memory may be that of all of them together. */
+		sqlstate = (batch->of_many ? po_try_alone : po_try)
+			(work, batch, IsolationUsesXactSnapshot() ? NULL : &batch->opts_out);
 		if (!batch->again)
 			break;
 	}
@@ -162,9 +165,9 @@ try_rounds(PoWork work, Batch *batch)
 }
 
 static int
-try_process(PoWebhook **webhook, int n, bool waits)
+try_process(PoWebhook **webhook, int n, bool of_many, bool waits)
 {
-	Batch		batch = {.webhook = webhook, .n = n, .waits = waits};
+	Batch		batch = {.webhook = webhook, .n = n, .of_many = of_many, .waits = waits};
 
 	return try_rounds(process, &batch);
 }
@@ -292,10 +295,10 @@ process_fresh(PoWebhook **webhook, int n, bool waits)
 	if (n == 0)
 		return;
 	if (waits)
-		together = try_process(webhook, n, true);
+		together = try_process(webhook, n, n > 1, true);
 	if (together == ERRCODE_LOCK_NOT_AVAILABLE)
 	{
-		together = try_process(webhook, n, false);
+		together = try_process(webhook, n, n > 1, false);
 		/* Slow, and not because of locks: the next ones need not be hurried. */
 		if (together == 0 && keep_held(webhook, n) == 0 && !webhook[0]->stored)
 			waited_in_vain = 0;
@@ -306,7 +309,7 @@ process_fresh(PoWebhook **webhook, int n, bool waits)
 		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "outreach webhook",
 													  ALLOCSET_DEFAULT_SIZES);
 		MemoryContext caller = MemoryContextSwitchTo(context);
-		int			sqlstate = n == 1 ? together : try_process(&webhook[i], 1, false);
+		int			sqlstate = n == 1 ? together : try_process(&webhook[i], 1, true, false);
 
 		if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 			webhook[i]->held = true;

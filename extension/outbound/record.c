@@ -498,7 +498,8 @@ try_record(PoLandings *batch)
 	do
 	{
 		batch->again = false;
-		sqlstate = po_try(record, batch, NULL);
+		/* Want of memory may be that of all of them together. */
+		sqlstate = (batch->n > 1 ? po_try_alone : po_try) (record, batch, NULL);
 		po_set_held_aside(batch);
 	} while (batch->again);
 	for (int i = batch->n; i < all; i++)
