@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "core/compat.h"
 #include "core/settings.h"
@@ -27,10 +28,16 @@
 #include "outbound/http_transfer.h"
 #include "outbound/load.h"
 #include "outbound/sender.h"
+#include "postmaster/interrupt.h"
+#include "replication/syncrep.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/lock.h"
 #include "storage/lmgr.h"
+#include "storage/lwlock.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -46,6 +53,7 @@ static int	nflights;			/* in all lists */
 static uint64 ndone;			/* that were in them */
 static dlist_head claimed = DLIST_STATIC_INIT(claimed); /* by the transaction that is open */
 static dlist_head ready = DLIST_STATIC_INIT(ready); /* that has committed: to depart */
+static XLogRecPtr ready_at = InvalidXLogRecPtr; /* up to there */
 static dlist_head flying = DLIST_STATIC_INIT(flying);	/* departed; their answers name them */
 static dlist_head landed = DLIST_STATIC_INIT(landed);	/* to be recorded now, */
 static dlist_head waiting = DLIST_STATIC_INIT(waiting); /* and in a while */
@@ -120,7 +128,10 @@ end_transaction(XactEvent event, void *arg)
 		PoFlight   *flight = pop(&claimed);
 
 		if (committed)
+		{
 			dlist_push_tail(&ready, &flight->node);
+			ready_at = XactLastCommitEnd;
+		}
 		else
 			free_flight(flight);
 	}
@@ -327,6 +338,30 @@ is_late(const PoFlight *flight)
 }
 
 /*
+ * Whether commits up to there are on the synchronous standbys, if there are to be
+ * any.  A commit whose wait for them was cancelled is not: after a failover what
+ * has left would be sent again.
+ */
+static bool
+is_replicated(XLogRecPtr up_to)
+{
+	bool		replicated;
+
+	/* The wait may have been for what a reload has brought. */
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	if (!SyncRepRequested() || SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0')
+		return true;
+	LWLockAcquire(SyncRepLock, LW_SHARED);
+	replicated = WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH] >= up_to;
+	LWLockRelease(SyncRepLock);
+	return replicated;
+}
+
+/*
  * po_sender_depart sends what committed transactions have claimed; keep sends
  * nothing: the process is to end, and may not have waited for the commit to be
  * safe.
@@ -336,6 +371,7 @@ po_sender_depart(bool keep)
 {
 	Assert(!IsTransactionState());
 	po_http_allow_private(po_setting_allow_private_addresses);
+	keep = keep || (!dlist_is_empty(&ready) && !is_replicated(ready_at));
 	while (!dlist_is_empty(&ready))
 	{
 		PoFlight   *flight = pop(&ready);

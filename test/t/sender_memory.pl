@@ -16,7 +16,8 @@ plan skip_all => 'needs /proc' unless -r '/proc/self/status';
 
 my $db = 'postgres';
 my $leads = 1000;
-my $node = sending_cluster(conf => "outreach.max_sends = 100\noutreach.max_sends_per_host = 1000\n");
+# a tenant has eight ninths of it: 100, and later 1,000
+my $node = sending_cluster(conf => "outreach.max_sends = 112\noutreach.max_sends_per_host = 1000\n");
 my $provider = TestProvider->start(config => { keep_raw => 0 });
 my $batches = 0;
 sending_database($node, $db, $provider, leads => $leads);
@@ -62,7 +63,7 @@ cmp_ok($late, '<', $early + 2048, 'its memory is what it was');
 
 # ---- many under way -----------------------------------------------------------
 
-sql($node, 'ALTER SYSTEM SET outreach.max_sends = 1000');
+sql($node, 'ALTER SYSTEM SET outreach.max_sends = 1125');
 sql($node, 'SELECT pg_reload_conf()');
 my ($busy, $busy_all) = round($leads);
 cmp_ok($busy, '<', 80 * 1024, '1,000 requests are under way in less than 80 MiB');

@@ -11,7 +11,8 @@ use Test::More;
 use TestProvider;
 use Timers qw(worker);
 
-my $node = sending_cluster();
+# commits can be made to wait for a standby only where there could be one
+my $node = sending_cluster(conf => "wal_level = replica\nmax_wal_senders = 2\n");
 my $provider = TestProvider->start(config => { twilio_token => 'token' });
 sending_database($node, 'postgres', $provider, leads => 40);
 quick_profiles($node);
@@ -113,6 +114,37 @@ for my $point (qw(delivery message commit))
 	sql($node, 'TRUNCATE public.armed');
 	is(wait_settled($node, $id), 'sent', 'and is recorded');
 	is(accepted($id), 1, 'accepted once');
+}
+
+# ---- a claim whose wait for a synchronous standby is cancelled
+
+sub waits_for_standby
+{
+	my ($activity) = @_;
+	return wait_until(sub { sql($node, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'outreach worker'
+		AND wait_event = 'SyncRep' AND query = '$activity'") }, "the worker to wait for a standby, $activity");
+}
+
+{
+	# the sessions of the test do not wait
+	sql($node, 'ALTER DATABASE postgres SET synchronous_commit = local');
+	sql($node, q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
+	$node->reload;
+	my $probe = $node->background_psql('postgres', on_error_stop => 0);
+	$probe->query_until(qr/begins/, "\\echo begins\nSET synchronous_commit = on;\nDO \$\$ BEGIN LOOP
+		INSERT INTO public.armed VALUES ('none'); COMMIT; PERFORM pg_sleep(0.01); END LOOP; END \$\$;\n");
+	wait_until(sub { sql($node, q(SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND wait_event = 'SyncRep')) },
+		'commits to wait');
+	my $id = ask();
+	my $waits = waits_for_standby('claiming messages');
+	sql($node, "SELECT pg_cancel_backend($waits)");
+	waits_for_standby('recording deliveries');
+	is(accepted($id), 0, 'a claim that no standby has is not sent, although the wait for that was cancelled');
+	sql($node, 'ALTER SYSTEM RESET synchronous_standby_names');
+	$node->reload;
+	sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DO %LOOP%' AND pid <> pg_backend_pid()));
+	is(wait_settled($node, $id), 'sent', 'it is sent when none is needed');
+	is(accepted($id), 1, 'once');
 }
 
 is($provider->counter('doubled'), 0, 'nothing was accepted twice');
