@@ -132,7 +132,7 @@ po_call_timer_function(const PoFiring *firing, const char *name)
 static void
 find_candidates(TimestampTz since)
 {
-	Datum		args[6];
+	Datum		args[5];
 	PoBatch		batch = {.due = args, .calls = true};
 
 	args[0] = TimestampTzGetDatum(since);

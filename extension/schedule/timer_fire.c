@@ -73,16 +73,21 @@ static PoPlan cancel_orphans[2] = {
 	CANCEL_ORPHANS("fire.call_orphans", "o.action_payload ? 'call'")
 };
 
-static PoPlan select_fairly = {
-	.name = "fire.fairly",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT d.tenant_id, d.lead_id, d.timer_id FROM outreach.tenants n CROSS JOIN LATERAL"
-	" (SELECT t.tenant_id, t.lead_id, t.timer_id FROM outreach.lead_timers t" LOCKED_LEAD
-	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2 AND (t.action_payload ? 'call') = $6"
-	" ORDER BY t.due_at LIMIT $5) d"
-	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3",
-	.nargs = 6,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, BOOLOID}
+#define SELECT_FAIRLY(plan_name, kind) { \
+	.name = plan_name, \
+	.expect = SPI_OK_SELECT, \
+	.sql = "SELECT d.tenant_id, d.lead_id, d.timer_id FROM outreach.tenants n CROSS JOIN LATERAL" \
+	" (SELECT t.tenant_id, t.lead_id, t.timer_id FROM outreach.lead_timers t" LOCKED_LEAD \
+	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2 AND " kind \
+	" ORDER BY t.due_at LIMIT $5) d" \
+	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3", \
+	.nargs = 5, \
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID} \
+}
+
+static PoPlan select_fairly[2] = {
+	SELECT_FAIRLY("fire.fairly", "NOT (t.action_payload ? 'call')"),
+	SELECT_FAIRLY("fire.calls_fairly", "t.action_payload ? 'call'")
 };
 
 static PoRowsPlan read_timers = {
@@ -300,7 +305,7 @@ is_superseded(const PoChangeSet *set, const PoFiring *firing)
 
 /*
  * po_find_due_timers finds timers that are due, in a fair order, and locks their
- * leads.  batch->due has room for the six arguments, of which the caller fills in
+ * leads.  batch->due has room for the five arguments, of which the caller fills in
  * the first three: from, until, how many.
  */
 void
@@ -311,12 +316,11 @@ po_find_due_timers(PoBatch *batch)
 	int			size = DatumGetInt32(args[2]);
 	int			n;
 
-	args[5] = BoolGetDatum(batch->calls);
 	do
 	{
 		args[3] = CStringGetTextDatum(turn->last_tenant);
 		args[4] = Int32GetDatum(po_turns_share(turn, size));
-		n = po_exec(turn->backlog ? &select_fairly : &select_due[batch->calls], args, NULL);
+		n = po_exec(turn->backlog ? &select_fairly[batch->calls] : &select_due[batch->calls], args, NULL);
 	} while (po_turns_again(turn, n, size, n > 0 ? po_column_text(n - 1, 1) : ""));
 	batch->firing = palloc0(Max(n, 1) * sizeof(PoFiring));
 	for (int i = 0; i < n; i++)

@@ -172,6 +172,8 @@ sub settings
 {
 	my ($lead) = @_;
 	call($lead, qq({"call": "look", "names": [$names]}));
+	wait_until(sub { timer($lead, 'attempts') > 0 }, 'the call');
+	is(timer($lead, 'last_error'), '', "lead $lead: the function can look");
 	wait_fired($node, $db, $lead, 'CALL');
 	return sql($node, "SELECT string_agg(name || '=' || coalesce(value, ''), ' ' ORDER BY n) FROM public.seen WHERE lead_id = '$lead' AND name <> 'users'");
 }
