@@ -12,7 +12,8 @@ use TestProvider;
 my $node = sending_cluster(conf => "outreach.max_sends = 40\noutreach.max_sends_per_host = 30\n");
 my $slow = TestProvider->start;
 my $fast = TestProvider->start;
-my ($slow_url, $fast_url) = ($slow->url, $fast->url);
+my $third = TestProvider->start;
+my ($slow_url, $fast_url, $third_url) = ($slow->url, $fast->url, $third->url);
 sending_database($node, 'postgres', $slow, leads => 100);
 # requests that hang for as long as the test wants
 sql($node, qq{
@@ -23,7 +24,7 @@ sql($node, qq{
 	INSERT INTO outreach.provider_profiles SELECT * FROM own;
 	INSERT INTO outreach.provider_verdicts SELECT 'team_a', 'wide', http_status, code, verdict, effect, delay, max_attempts, meaning
 		FROM outreach.provider_verdicts WHERE tenant_id = '*' AND profile = 'generic_json';
-	SELECT outreach.create_account('team_a', 'wide', 'wide', 'secret', base_url => '$slow_url');
+	SELECT outreach.create_account('team_a', 'wide', 'wide', 'secret', base_url => '$third_url');
 	SELECT count(outreach.create_account('team_a', 'one of many ' || i, 'generic_json', 'secret', base_url => '$slow_url')) FROM generate_series(1, 40) i;
 	SELECT outreach.create_tenant('team_b', 'B');
 	SELECT count(outreach.create_account('team_b', 'account ' || i, 'generic_json', 'secret', base_url => '$fast_url')) FROM generate_series(1, 20) i;
@@ -71,9 +72,7 @@ others_are_served('a full host, and many accounts that wait for it');
 is(under_way(), 30, 'the host has what it may have');
 
 # another host, and no other limit than that of all
-my $third = TestProvider->start;
 $third->config(rules => [ { fault => 'hang_before', body => 'hangs', times => 1000 } ]);
-sql($node, "UPDATE outreach.sending_accounts SET base_url = '" . $third->url . "' WHERE account = 'wide'");
 ask('hangs', 60, 'wide');
 wait_until(sub { under_way() > 30 }, 'requests to the other host');
 others_are_served('a tenant that fills what all have');
