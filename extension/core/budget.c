@@ -6,11 +6,10 @@
  * lock_timeout bounds one wait and not their sum, and statement_timeout does
  * nothing in a background worker.  So an activity has a budget: a timeout that
  * cancels what runs, again each second, for code may catch a cancel, and at last
- * ends the process.  A flag
- * tells its cancel (57014) from a person's and from the one that SIGTERM is.
+ * ends the process.  A flag tells
+ * its cancel (57014) from a person's and from the one that SIGTERM is.
  *
- * What a budget cannot end is a wait that no cancel ends: that of a commit for a
- * synchronous standby.
+ * A commit has no budget: its wait for a synchronous standby is the one that stays.
  */
 #include "postgres.h"
 
@@ -42,6 +41,18 @@ run_out(void)
 	QueryCancelPending = true;
 	InterruptPending = true;
 	SetLatch(MyLatch);
+}
+
+/*
+ * po_budget_stop lets what follows take as long as it takes; this process waits
+ * for nobody as before.
+ */
+void
+po_budget_stop(void)
+{
+	if (timeout != MAX_TIMEOUTS)
+		disable_timeout(timeout, false);
+	QueryCancelPending = ShutdownRequestPending;
 }
 
 /*
@@ -79,12 +90,10 @@ po_budget_of_function(int ms)
 void
 po_budget_end(void)
 {
-	if (timeout != MAX_TIMEOUTS)
-		disable_timeout(timeout, false);
+	po_budget_stop();
 	running = false;
 	foreign = false;
 	ran_out = 0;
-	QueryCancelPending = ShutdownRequestPending;
 }
 
 /*

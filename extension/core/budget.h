@@ -8,6 +8,7 @@
 
 extern void po_budget_begin(int ms);
 extern void po_budget_of_function(int ms);
+extern void po_budget_stop(void);
 extern void po_budget_end(void);
 extern bool po_budget_ran_out(void);
 

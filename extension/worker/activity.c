@@ -225,13 +225,15 @@ po_activity_begin(const char *name)
 }
 
 /*
- * po_activity_finish commits it.
+ * po_activity_finish commits it.  The commit has no budget: its wait for a
+ * synchronous standby, given up, would leave open what others see of it.
  */
 void
 po_activity_finish(void)
 {
 	SPI_finish();
 	PopActiveSnapshot();
+	po_budget_stop();
 	CommitTransactionCommand();
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
