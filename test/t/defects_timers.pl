@@ -40,7 +40,7 @@ sub timers
 	return value("SELECT $columns FROM outreach.lead_timers WHERE lead_id = '$lead' ORDER BY timer_type, created_at, timer_id");
 }
 
-sub events { return value("SELECT string_agg(event_type, ' ' ORDER BY lead_version) FROM outreach.events WHERE lead_id = '$_[0]'"); }
+sub events { return value("SELECT string_agg(event_type, ' ' ORDER BY lead_version) FROM outreach.lead_history WHERE lead_id = '$_[0]'"); }
 
 # leads with a name and a number that have something other than exactly one firing of one attempt
 sub not_fired_once
