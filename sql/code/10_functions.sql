@@ -367,7 +367,7 @@ BEGIN
 			MESSAGE = format('role "%s" does not exist', role_name);
 	END IF;
 	-- All its members would have it.
-	IF role_name IN (SELECT unnest(r.callers) FROM outreach.rights() r) OR role_name = 'outreach_owner' THEN
+	IF role_name IN (SELECT unnest(r.callers) FROM outreach.rights() r) OR role_name IN ('outreach_owner', 'outreach_functions') THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_grant_operation',
 			MESSAGE = format('"%s" is a role of the engine', role_name),
 			HINT = 'Name the login role of the application or person.';

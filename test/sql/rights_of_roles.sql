@@ -56,7 +56,7 @@ SET ROLE regress_r_provisioner;
 SELECT outreach.create_tenant('team_new', 'New'), outreach.grant_tenant('team_new', 'regress_r_app'), outreach.revoke_tenant('team_new', 'regress_r_app');
 SELECT pg_temp.error(s) FROM unnest(ARRAY[$$SELECT outreach.grant_tenant('*', 'regress_r_app')$$, $$SELECT outreach.revoke_tenant('*', 'regress_r_app')$$,
 	$$SELECT outreach.grant_administration('regress_r_app')$$, $$SELECT outreach.grant_tenant('team_new', 'outreach_app')$$,
-	$$SELECT outreach.grant_tenant('team_new', 'outreach_owner')$$]) AS s;
+	$$SELECT outreach.grant_tenant('team_new', 'outreach_owner')$$, $$SELECT outreach.grant_tenant('team_new', 'outreach_functions')$$]) AS s;
 RESET ROLE;
 
 -- A tenant's administrator: its settings, stops, accounts and numbers, nobody else's
