@@ -154,7 +154,7 @@ WITH key AS (
 	UNION ALL
 	SELECT 'event', row_to_json(e)::jsonb - '{event_id,occurred_at,receipt_id,correlation_id,lead_id}'::text[]
 		   || jsonb_build_object('key', k.key, 'lead', l.name)
-	  FROM outreach.events e LEFT JOIN key k USING (tenant_id, receipt_id)
+	  FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) e LEFT JOIN key k USING (tenant_id, receipt_id)
 	  LEFT JOIN lead l USING (tenant_id, lead_id)
 	 WHERE e.event_type <> 'webhook.inbound.duplicate_rejected'
 	UNION ALL
@@ -276,7 +276,7 @@ sub no_canary
 	Test::More::is(sql($node, <<"SQL", db => $db), '0|0|0', "$name: not in an activity or a failure that is kept");
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND strpos(query, '$canary') > 0),
 	   (SELECT count(*) FROM outreach.inbound_payloads WHERE strpos(last_error, '$canary') > 0),
-	   (SELECT count(*) FROM outreach.events
+	   (SELECT count(*) FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) events
 		 WHERE event_type IN ('webhook.inbound.failed', 'webhook.inbound.duplicate_rejected')
 		   AND strpos(row_to_json(events)::text, '$canary') > 0)
 SQL

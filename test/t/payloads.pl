@@ -166,7 +166,7 @@ SELECT r.event_type, r.idempotency_key, p.status, p.body = pg_read_binary_file('
 SQL
 }
 is(sql($node, <<'SQL'), '', 'a stage that is passed through is recorded');
-SELECT tenant_id, string_agg(new_state::text, ' ' ORDER BY lead_version) FROM outreach.events
+SELECT tenant_id, string_agg(new_state::text, ' ' ORDER BY lead_version) FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) events
  WHERE new_state IS NOT NULL AND tenant_id IN (SELECT tenant_id FROM outreach.leads WHERE state = 'email_captured')
  GROUP BY tenant_id HAVING string_agg(new_state::text, ' ' ORDER BY lead_version) <> 'new responded email_captured'
 SQL
@@ -201,7 +201,7 @@ for my $door (qw(single many))
 	my @rows = play($node, $door, $door, [ orders(4) ]);
 	is_deeply(outcomes(@rows), $expected, "$door: each taken once");
 	is(rows($node, $door), $wanted, "$door: the rows are those of one round");
-	is(sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.duplicate_rejected'", db => $door),
+	is(sql($node, "SELECT count(*) FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) events WHERE event_type = 'webhook.inbound.duplicate_rejected'", db => $door),
 		$expected->{'duplicate 200'}, "$door: each duplicate left its event");
 	my %first;
 	is(scalar(grep { ($first{ $_->{n} } //= "$_->{receipt_id}$_->{body}$_->{content_type}") ne
@@ -251,7 +251,7 @@ is(sql($node, <<'SQL', db => 'shared'), scalar(@table) . '|1|1|suppressed|0|' . 
 SELECT (SELECT count(*) FROM outreach.webhook_receipts), (SELECT count(*) FROM outreach.leads),
 	   (SELECT count(*) FROM outreach.phones), (SELECT state FROM outreach.leads),
 	   (SELECT count(*) FROM outreach.verify()),
-	   (SELECT count(DISTINCT receipt_id) FROM outreach.events WHERE event_type = 'webhook.inbound.received')
+	   (SELECT count(DISTINCT receipt_id) FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) events WHERE event_type = 'webhook.inbound.received')
 SQL
 alive($node, 'at the end');
 
