@@ -78,7 +78,7 @@ static const PoLimit limit[] = {
 	{"description", 1 * KB},
 	{"effect", PO_MAX_ID, true},
 	{"email", 320},
-	{"envelope", 1 * MB},
+	{"envelope", 16 * MB},
 	{"envelopes", 64 * MB, false, 1000},
 	{"error", 1 * KB},
 	{"error_code", 256},
