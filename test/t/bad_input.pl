@@ -189,7 +189,8 @@ sub message
 {
 	my ($provider, $from, $text, $time) = @_;
 	my $id = 'bad' . ++$serial;
-	my $sid = sprintf 'SM%032x', $serial;
+	# of the form that Twilio's have, and to be found by its number
+	my $sid = 'SM' . '0' x (32 - length $id) . $id;
 	return { path => '/w/twilio', headers => {}, body => form(MessageSid => $sid, SmsStatus => 'received', From => $from, Body => $text) }
 	  if $provider eq 'twilio';
 	return { path => "/w/$provider", headers => {}, body => $json->encode($shape{$provider}->($id, $from, $text, $time // '2026-10-08T15:04:05Z')) };

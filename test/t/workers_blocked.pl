@@ -162,7 +162,7 @@ for my $case ([ 'the phones of 200 messages, not committed', q{DELETE FROM outre
 		INSERT INTO outreach.timer_types (tenant_id, timer_type, delay, action, action_payload, cancel_on_reply) VALUES
 			('team_a', 'SELF', '0', 'ring', '{"set_timer": "SELF"}', false),
 			('team_a', 'PING', '0', 'ring', '{"set_timer": "PONG"}', false),
-			('team_a', 'PONG', '-1 day', 'ring', '{"set_timer": "PING"}', false),
+			('team_a', 'PONG', '0', 'ring', '{"set_timer": "PING"}', false),
 			('team_a', 'CALL', '0', 'ring', '{"call": "again"}', false);
 		CREATE FUNCTION public.again(tenant_id text, lead_id text, payload jsonb) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
 			SELECT outreach.set_timer($1, $2, 'CALL', '2001-01-01')
