@@ -52,4 +52,11 @@
 	index_beginscan(table, index, snapshot, nkeys, 0)
 #endif
 
+/* 18 can log that a lock was not to be had. */
+#if PG_VERSION_NUM >= 180000
+#define po_try_lock_tuple(table, row, mode) ConditionalLockTuple(table, row, mode, false)
+#else
+#define po_try_lock_tuple(table, row, mode) ConditionalLockTuple(table, row, mode)
+#endif
+
 #endif

@@ -8,6 +8,8 @@
  * it, which resume_sending() has to delete; and of each phone, against an opt-out.
  * Nothing that somebody else holds is waited for, so that the order of these locks
  * is no matter, and neither does a claim insert a key that others may be inserting.
+ * It goes before nobody who waits for a row that it would share, for claims follow
+ * each other without a gap.
  * What it cannot lock it leaves for the next.  Due messages are found with their
  * leads, and looked at again under their own lock.
  *
@@ -41,10 +43,11 @@
 static PoPlan lock_arming = {
 	.name = "claim.arming",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT FROM outreach.arming FOR KEY SHARE SKIP LOCKED"
+	.sql = "SELECT FROM outreach.arming WHERE NOT outreach_impl.is_awaited(tableoid, ctid)"
+	" FOR KEY SHARE SKIP LOCKED"
 };
 
-/* Null: locked by somebody else.  A tenant that is gone is not there. */
+/* Null: locked by somebody else, or about to be.  A tenant that is gone is not there. */
 static PoRowsPlan lock_tenants = {
 	.name = "claim.tenants",
 	.expect = SPI_OK_SELECT,
@@ -52,7 +55,8 @@ static PoRowsPlan lock_tenants = {
 	.columns = "tenant_id",
 	.after = "JOIN outreach.tenants t ON t.tenant_id = u.tenant_id"
 	" LEFT JOIN LATERAL (SELECT k.tenant_id FROM outreach.tenants k"
-	" WHERE k.tenant_id = t.tenant_id FOR KEY SHARE SKIP LOCKED) l ON true",
+	" WHERE k.tenant_id = t.tenant_id AND NOT outreach_impl.is_awaited(k.tableoid, k.ctid)"
+	" FOR KEY SHARE SKIP LOCKED) l ON true",
 	.ncolumns = 1,
 	.element = {TEXTOID}
 };
@@ -78,6 +82,7 @@ static PoRowsPlan lock_phones = {
 	.before = "SELECT " PO_PHONE_COLUMNS " FROM",
 	.columns = "tenant_id, phone",
 	.after = "JOIN outreach.phones p ON p.tenant_id = u.tenant_id AND p.phone = u.phone"
+	" WHERE NOT outreach_impl.is_awaited(p.tableoid, p.ctid)"
 	" ORDER BY p.tenant_id, p.phone FOR SHARE OF p SKIP LOCKED",
 	.ncolumns = 2,
 	.element = {TEXTOID, TEXTOID}

@@ -219,11 +219,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION outreach_impl.add_number(text, text, text) IS 'Names a number that a tenant sends from, and the account it sends through.';
 
+CREATE FUNCTION outreach_impl.is_awaited(tableoid oid, ctid tid) RETURNS boolean
+	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'po_is_awaited';
+COMMENT ON FUNCTION outreach_impl.is_awaited(oid, tid) IS 'Whether somebody waits to lock a row against those who share it; not for callers.';
+
 -- A claim shares a lock of the row of arming, and of the row of each tenant that it
 -- sends for, and reads the stops then: once a stop has committed, nothing is claimed
 -- that it holds.  Of a stop that holds something it shares the lock of the row, so
 -- that nothing is missed when the row goes.  A snapshot from before the lock would
--- miss it.  Claims leave what is locked here, and go on with other tenants.
+-- miss it.  Claims leave what is locked here, or waited for, and go on with other
+-- tenants.
 CREATE FUNCTION outreach_impl.lock_stops(of_tenants text[] DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

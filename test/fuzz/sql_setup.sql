@@ -75,7 +75,7 @@ BEGIN
 		INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, conditions, keys)
 		VALUES (t, 'generic', 99, 'contact.updated', jsonb_build_object('event', jsonb_build_array(word)), '{}');
 		INSERT INTO outreach.answer_policies SELECT t, 'generic', '*', o, 200, 'text/plain', word
-			FROM unnest('{accepted,duplicate,processed}'::text[]) o;
+			FROM unnest('{accepted,duplicate,deferred}'::text[]) o;
 		INSERT INTO outreach.lead_transitions (tenant_id, from_state, to_state, source) VALUES (t, 'new', 'closed', word);
 		INSERT INTO outreach.opt_out_words VALUES (t, lower(word) || ' enough', 'opt_out', 'whole', word);
 		INSERT INTO outreach.classification_rules (tenant_id, client, rule, priority, match, terms) VALUES (t, '*', word, 1, 'word', ARRAY[word]);
@@ -84,6 +84,9 @@ BEGIN
 		VALUES (t, word, 'generic', 'webhook', 'http://127.0.0.1:9/' || word, 'none', 'application/json', '{}', word);
 		INSERT INTO outreach.provider_verdicts (tenant_id, profile, http_status, code, verdict, meaning)
 		VALUES (t, word, '4xx', '*', 'failed', word);
+		-- of a month that has no partition, so that it stays where it is
+		INSERT INTO outreach.events_default (tenant_id, event_id, event_type, source, payload, occurred_at)
+		VALUES (t, gen_random_uuid(), 'contact.updated', word, jsonb_build_object('note', word), '2001-01-01');
 	END LOOP;
 END $$;
 

@@ -113,12 +113,18 @@ sub is_passed_by
 }
 
 # A claim that has locked its phone, lead and message, written its delivery, and
-# not committed
+# not committed.  It outlasts the time that a worker gives each statement.
 sql($node, q{
 	CREATE FUNCTION public.stand_still() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
-		PERFORM pg_advisory_xact_lock_shared(42);
-		RETURN NEW;
+		LOOP
+			BEGIN
+				PERFORM pg_advisory_xact_lock_shared(42);
+				RETURN NEW;
+			EXCEPTION WHEN lock_not_available OR query_canceled THEN
+				NULL;
+			END;
+		END LOOP;
 	END $$;
 	CREATE TRIGGER stand_still AFTER INSERT ON outreach.message_deliveries FOR EACH ROW EXECUTE FUNCTION public.stand_still()});
 
