@@ -284,7 +284,12 @@ start_workers(PoDatabaseSlot *slots)
 	collect_workers(used);
 	n = po_shared_slots(slots);
 	for (int kind = 0; kind < PO_WORKER_KINDS; kind++)
-		next = Min(next, start_due(kind, slots, n, *kind_of[kind].most - used[kind]));
+	{
+		TimestampTz at = start_due(kind, slots, n, *kind_of[kind].most - used[kind]);
+
+		/* Min() has its arguments evaluated twice. */
+		next = Min(next, at);
+	}
 	if (next == DT_NOEND)
 		return LONGEST_WAIT_MS;
 	return Min(LONGEST_WAIT_MS, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1);
