@@ -179,12 +179,15 @@ po_socket_state(int local_port)
 
 	for (int i = 0; i < nsockets; i++)
 	{
+		PoSocketState state;
+
 		if (sockets[i].local_port == 0)
 			sockets[i].local_port = local_port_of(sockets[i].fd);
 		if (sockets[i].local_port != local_port)
 			continue;
 		found = true;
-		worst = Max(worst, state_of(sockets[i].fd));
+		state = state_of(sockets[i].fd);
+		worst = Max(worst, state);
 	}
 	return found ? worst : PO_SOCKET_TALKS;
 }
