@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "core/clock.h"
 #include "core/compat.h"
 #include "core/shared.h"
 #include "core/spi_plan.h"
@@ -112,6 +113,7 @@ typedef struct Work
 
 static Work next;
 static TimestampTz upkeep_at = DT_NOBEGIN;
+static TimestampTz upkeep_done = DT_NOBEGIN;	/* when, by po_now() */
 
 static int	do_timers(PoActivity *self, TimestampTz since);
 static int	do_payloads(PoActivity *self, TimestampTz since);
@@ -270,7 +272,17 @@ do_upkeep(PoActivity *self, TimestampTz since)
 	held = po_column_text(0, 1) != NULL;
 	po_activity_finish();
 	upkeep_at = GetCurrentTimestamp() + (held ? 60 : UPKEEP_S) * USECS_PER_SEC;
+	upkeep_done = po_now();
 	return 0;
+}
+
+/* Where the clock is set, forward or back, there may be no partition for its month. */
+static bool
+upkeep_is_due(TimestampTz now)
+{
+	TimestampTz clock = po_now();
+
+	return upkeep_at <= now || Max(clock, upkeep_done) - Min(clock, upkeep_done) > UPKEEP_S * USECS_PER_SEC;
 }
 
 /*
@@ -344,8 +356,7 @@ do_due(TimestampTz known, bool published, bool first)
 		done += po_activity_run(&settle, known);
 	if (published || next.claim_due <= now || po_room_has_come())
 		done += po_activity_run(&claims, po_claim_since(known));
-	/* The clock may have been set back. */
-	if (upkeep_at <= now || upkeep_at > now + (UPKEEP_S + 60) * USECS_PER_SEC)
+	if (upkeep_is_due(now))
 		(void) po_activity_run(&upkeep, known);
 	return done;
 }

@@ -53,7 +53,7 @@ BEGIN
 	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
 		'AFTER DELETE ROW outreach.leads');
 	DELETE FROM outreach.lead_timers t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id;
-	UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = now(), last_error = 'the lead is gone',
+	UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = outreach_impl.engine_now(), last_error = 'the lead is gone',
 		status = CASE WHEN m.ambiguous_since IS NULL THEN 'cancelled' ELSE 'uncertain' END::outreach.message_status
 	 WHERE m.tenant_id = OLD.tenant_id AND m.lead_id = OLD.lead_id AND m.status < 'sending';
 	RETURN NULL;

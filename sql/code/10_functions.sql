@@ -42,6 +42,10 @@ CREATE FUNCTION outreach_impl.ingest_counters(OUT outcome text, OUT webhooks big
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'po_ingest_counters';
 COMMENT ON FUNCTION outreach_impl.ingest_counters() IS 'Webhooks by outcome since the server started; of this session alone when the library is not preloaded.';
 
+CREATE FUNCTION outreach_impl.engine_now() RETURNS timestamptz
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_engine_now';
+COMMENT ON FUNCTION outreach_impl.engine_now() IS 'The time by outreach.clock, or the real one; not for callers.';
+
 CREATE FUNCTION outreach.current_tenant() RETURNS text
 	LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_current_tenant';
 COMMENT ON FUNCTION outreach.current_tenant() IS 'Tenant that the transaction has entered, null when none.';
@@ -216,7 +220,7 @@ CREATE FUNCTION outreach_impl.make_partitions(months_ahead int DEFAULT 12) RETUR
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 	SET datestyle = 'ISO' SET timezone = 'UTC' SET lock_timeout = '100ms' AS $$
 DECLARE
-	first timestamptz := date_trunc('month', now(), 'UTC');
+	first timestamptz := date_trunc('month', outreach_impl.engine_now(), 'UTC');
 	low timestamptz;
 	high timestamptz;
 	name text;
@@ -337,7 +341,7 @@ BEGIN
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem;
 	END IF;
-	UPDATE outreach.secrets s SET expires_at = least(s.expires_at, now() + coalesce(grace, '0'))
+	UPDATE outreach.secrets s SET expires_at = least(s.expires_at, outreach_impl.engine_now() + coalesce(grace, '0'))
 	 WHERE s.tenant_id = rotate_secret.tenant_id AND s.purpose = 'endpoint' AND s.name = rotate_secret.path;
 	PERFORM outreach_impl.store_secret(tenant_id, 'endpoint', path, secret, scheme);
 	RETURN path;
@@ -352,7 +356,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'a proof key must have at least 32 characters';
 	END IF;
-	UPDATE outreach.secrets s SET expires_at = least(s.expires_at, now() + interval '24 hours')
+	UPDATE outreach.secrets s SET expires_at = least(s.expires_at, outreach_impl.engine_now() + interval '24 hours')
 	 WHERE s.tenant_id = set_proof_key.tenant_id AND s.purpose = 'proof';
 	PERFORM outreach_impl.store_secret(tenant_id, 'proof', '', key, '');
 	RETURN tenant_id;
@@ -571,7 +575,7 @@ DECLARE
 BEGIN
 	-- The locks it takes are everybody's, and end with the transaction.
 	PERFORM outreach_impl.require_own_transaction();
-	IF before IS NULL OR before > now() THEN
+	IF before IS NULL OR before > outreach_impl.engine_now() THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'before must be a time in the past';
 	END IF;

@@ -326,7 +326,7 @@ BEGIN
 		DELETE FROM outreach.sending_stops d WHERE d.tenant_id = s.tenant_id AND d.scope = s.scope AND d.id = s.id;
 		-- Another stop that holds them too is met at the next claim.
 		UPDATE outreach.outbound_messages m SET status = 'pending', held_by = NULL,
-			due_at = greatest(m.send_at, now()), verdicts = NULL
+			due_at = greatest(m.send_at, outreach_impl.engine_now()), verdicts = NULL
 		 WHERE m.held_by = s.scope || ':' || s.id AND (s.tenant_id = '*' OR m.tenant_id = s.tenant_id);
 		GET DIAGNOSTICS of_stop = ROW_COUNT;
 		released := released + of_stop;

@@ -36,12 +36,15 @@ my %kill = (
 
 # ---- at each step -------------------------------------------------------------
 
-# Where a firing can be made to stand still: a trigger there waits for this lock.
+# Where a firing can be made to stand still: a trigger there waits until this lock is
+# free.  It asks again and again, for a worker gives up waiting for a lock.
 my $held = 'SELECT pg_advisory_lock(42)';
 $node->safe_psql($db, q{
 	CREATE FUNCTION public.stand_still() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
-		PERFORM pg_advisory_xact_lock_shared(42);
+		WHILE NOT pg_try_advisory_xact_lock_shared(42) LOOP
+			PERFORM pg_sleep(0.1);
+		END LOOP;
 		RETURN NEW;
 	END $$});
 my $fires = 'FOR EACH ROW WHEN (NEW.executed_at IS NOT NULL) EXECUTE FUNCTION public.stand_still()';
@@ -69,7 +72,7 @@ for my $step (@steps)
 
 		$holder->query_safe($held);
 		set_timer($node, $db, 1, $type, 'now()', qq({"agent": "$type"}));
-		my $worker = wait_until(sub { sql($node, "$standing 'advisory'") }, "a firing to stand still $what");
+		my $worker = wait_until(sub { sql($node, "$standing 'PgSleep'") }, "a firing to stand still $what");
 		is(fired($node, $db, 1, $type), 0, "$what: nothing is to be seen");
 		$kill{$victim}->($worker);
 		eval { $holder->quit };
