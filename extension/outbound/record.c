@@ -10,7 +10,8 @@
  *
  * Nobody is waited for: an answer of which somebody else holds a row stays landed,
  * and is tried again soon, while the others are recorded.  Only one that fails by
- * itself leaves its message unknown.
+ * itself leaves its message unknown.  An opt-out that an answer tells of is recorded
+ * in either case (opt_out.c).
  */
 #include "postgres.h"
 
@@ -25,6 +26,7 @@
 #include "core/subtransaction.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
+#include "lead/opt_out.h"
 #include "outbound/health.h"
 #include "outbound/record.h"
 #include "outbound/settle.h"
@@ -245,6 +247,13 @@ note_health(const PoLanding *result, PoHealthNote *note)
 		note->stop_account = outcome->error;
 }
 
+/* A provider's word about the phone. */
+static PoCause
+cause_of(const PoLanding *result)
+{
+	return (PoCause) {.source = result->account->profile->provider, .reason = result->outcome.code};
+}
+
 /* What a provider says of the phone holds whatever became of the message. */
 static void
 apply_to_phone(PoChangeSet *set, const PoLanding *result)
@@ -252,7 +261,7 @@ apply_to_phone(PoChangeSet *set, const PoLanding *result)
 	const PoFlight *flight = result->flight;
 	PoPhone    *phone = flight->phone == NULL ? NULL
 		: po_find_phone(set, flight->tenant_id, flight->phone);
-	PoCause		cause = {.source = result->account->profile->provider, .reason = result->outcome.code};
+	PoCause		cause = cause_of(result);
 
 	if (phone != NULL)
 		po_apply_to_phone(set, phone, result->outcome.effect, &cause);
@@ -439,6 +448,31 @@ record(void *arg)
 		po_flight_recorded(batch->result[i].flight);
 }
 
+/*
+ * What an answer that is not recorded yet, or never will be, tells of an opt-out
+ * is recorded all the same.  Returns false where another transaction holds even
+ * the phone.
+ */
+static bool
+opt_out_stands(const PoLanding *result)
+{
+	const PoFlight *flight = result->flight;
+	PoCause		cause;
+	PoOptOut	opt_out = {.tenant_id = flight->tenant_id, .phone = flight->phone, .cause = &cause};
+
+	if (flight->lookup || flight->phone == NULL || result->outcome.effect != PO_EFFECT_OPTS_OUT)
+		return true;
+	cause = cause_of(result);
+	return po_record_opt_out(&opt_out) == 0;
+}
+
+static void
+leave_landed(const PoLanding *result)
+{
+	(void) opt_out_stands(result);
+	po_flight_waits(result->flight);
+}
+
 /* An answer that cannot be recorded, and why. */
 typedef struct Failure
 {
@@ -481,7 +515,7 @@ give_up_on(const PoLanding *result, int64 quiet, const char *why)
 {
 	Failure		failure = {result, quiet, why};
 
-	if (po_try(leave_unknown, &failure, NULL) != 0)
+	if (!opt_out_stands(result) || po_try(leave_unknown, &failure, NULL) != 0)
 		po_flight_waits(result->flight);
 }
 
@@ -503,7 +537,7 @@ try_record(PoLandings *batch)
 		po_set_held_aside(batch);
 	} while (batch->again);
 	for (int i = batch->n; i < all; i++)
-		po_flight_waits(batch->result[i].flight);
+		leave_landed(&batch->result[i]);
 	return sqlstate;
 }
 
@@ -518,7 +552,7 @@ record_alone(PoLanding *result)
 		return one.n > 0;
 	if (po_is_busy(sqlstate))
 	{
-		po_flight_waits(result->flight);
+		leave_landed(result);
 		return false;
 	}
 	give_up_on(result, po_quiet_time(result->account->profile),

@@ -406,20 +406,41 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION outreach_impl.revoke_tenant(text, text) IS 'Takes back what grant_tenant() allowed.';
 
+-- Membership of outreach_admin is of the cluster, and who may write a table may lock
+-- everybody out of it: these rights are the roles' that administer this database.
+CREATE FUNCTION outreach_impl.configuration(OUT of_table regclass, OUT privileges text) RETURNS SETOF record
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT p.polrelid::regclass, CASE WHEN p.polcmd = 'd' THEN 'DELETE' WHEN p.polrelid = 'outreach.event_types'::regclass
+			THEN 'INSERT, DELETE' ELSE 'INSERT, UPDATE, DELETE' END
+	  FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+	 WHERE c.relnamespace = 'outreach'::regnamespace AND p.polname = 'configure' AND p.polcmd IN ('*', 'd')
+$$;
+COMMENT ON FUNCTION outreach_impl.configuration() IS 'Tables that administrators write, and what they may do; not for callers.';
+
 CREATE FUNCTION outreach_impl.grant_administration(role_name text) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	c record;
 BEGIN
 	PERFORM outreach_impl.require_role(role_name);
 	INSERT INTO outreach.administrators (role_name) VALUES (grant_administration.role_name)
 	ON CONFLICT ON CONSTRAINT administrators_pkey DO NOTHING;
+	FOR c IN SELECT * FROM outreach_impl.configuration() WHERE pg_has_role(role_name, 'outreach_admin', 'USAGE') LOOP
+		EXECUTE format('GRANT %s ON %s TO %I', c.privileges, c.of_table, role_name);
+	END LOOP;
 	RETURN grant_administration.role_name;
 END $$;
 COMMENT ON FUNCTION outreach_impl.grant_administration(text) IS 'Lets a role use, in this database, the rights that it has as member of outreach_admin or outreach_provisioner.';
 
 CREATE FUNCTION outreach_impl.revoke_administration(role_name text) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	c record;
 BEGIN
 	DELETE FROM outreach.administrators a WHERE a.role_name = revoke_administration.role_name;
+	FOR c IN SELECT * FROM outreach_impl.configuration() WHERE to_regrole(quote_ident(role_name)) IS NOT NULL LOOP
+		EXECUTE format('REVOKE %s ON %s FROM %I', c.privileges, c.of_table, role_name);
+	END LOOP;
 	RETURN revoke_administration.role_name;
 END $$;
 COMMENT ON FUNCTION outreach_impl.revoke_administration(text) IS 'Takes back what grant_administration() allowed.';

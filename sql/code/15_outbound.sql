@@ -138,7 +138,7 @@ BEGIN
 EXCEPTION WHEN unique_violation THEN
 	RAISE EXCEPTION USING ERRCODE = 'unique_violation',
 		MESSAGE = format('tenant "%s" has an account "%s"', tenant_id, account),
-		HINT = 'Delete its row to make it anew, or change its secret with outreach.rotate_account_secret().';
+		HINT = 'Make it anew after outreach.drop_account(), or change its secret with outreach.rotate_account_secret().';
 END $$;
 COMMENT ON FUNCTION outreach_impl.create_account(text, text, text, text, text, text, text, jsonb) IS 'Makes an account of a tenant with a provider, to send through.';
 
@@ -183,7 +183,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('it is not certain to which host account "%s" sends', account),
 			DETAIL = 'Its profile is gone, or its base_url is no URL.',
-			HINT = 'Delete its row and make it anew with outreach.create_account().';
+			HINT = 'Make it anew with outreach.drop_account() and outreach.create_account().';
 	END IF;
 	IF coalesce(secret, '') = '' OR secret ~ '[[:cntrl:]]' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -195,6 +195,18 @@ BEGIN
 	RETURN account;
 END $$;
 COMMENT ON FUNCTION outreach_impl.rotate_account_secret(text, text, text) IS 'Gives an account a new secret, from the next request on.';
+
+CREATE FUNCTION outreach_impl.drop_account(tenant_id text, account text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM outreach.sending_accounts a WHERE a.tenant_id = drop_account.tenant_id AND a.account = drop_account.account;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('tenant "%s" has no account "%s"', tenant_id, account);
+	END IF;
+	RETURN account;
+END $$;
+COMMENT ON FUNCTION outreach_impl.drop_account(text, text) IS 'Removes an account, and its secrets.';
 
 CREATE FUNCTION outreach_impl.add_number(tenant_id text, phone text, account text) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -218,6 +230,20 @@ BEGIN
 	RETURN e164;
 END $$;
 COMMENT ON FUNCTION outreach_impl.add_number(text, text, text) IS 'Names a number that a tenant sends from, and the account it sends through.';
+
+CREATE FUNCTION outreach_impl.remove_number(tenant_id text, phone text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	e164 text := coalesce(outreach.normalize_phone(phone), phone);
+BEGIN
+	DELETE FROM outreach.numbers n WHERE n.tenant_id = remove_number.tenant_id AND n.phone = e164;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('tenant "%s" has no number "%s"', tenant_id, e164);
+	END IF;
+	RETURN e164;
+END $$;
+COMMENT ON FUNCTION outreach_impl.remove_number(text, text) IS 'Takes a number back: nothing is sent from it any more.';
 
 CREATE FUNCTION outreach_impl.is_awaited(tableoid oid, ctid tid) RETURNS boolean
 	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'po_is_awaited';

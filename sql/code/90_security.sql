@@ -36,7 +36,6 @@ BEGIN
 		IF name OPERATOR(pg_catalog.=) ANY (shipped) THEN
 			EXECUTE format('CREATE POLICY configure ON outreach.%I TO outreach_admin'
 						   ' USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant())', name);
-			EXECUTE format('GRANT INSERT, UPDATE, DELETE ON outreach.%I TO outreach_admin', name);
 		END IF;
 	END LOOP;
 	FOR name IN SELECT c.relname::text FROM pg_class c
@@ -62,23 +61,17 @@ BEGIN
 	END LOOP;
 END $$;
 
+-- Who may update, delete or truncate a table as a whole may also lock it, and thereby
+-- everybody out; columns give no such right.
 CREATE POLICY configure ON outreach.tenants FOR UPDATE TO outreach_tenant_admin, outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
 GRANT UPDATE (name, time_zone, client, yes_opts_in) ON outreach.tenants TO outreach_tenant_admin, outreach_admin;
 CREATE POLICY configure ON outreach.endpoints FOR DELETE TO outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
-GRANT DELETE ON outreach.endpoints TO outreach_admin;
-CREATE POLICY configure ON outreach.sending_accounts FOR DELETE TO outreach_tenant_admin, outreach_admin
-	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
-GRANT DELETE ON outreach.sending_accounts TO outreach_tenant_admin, outreach_admin;
-CREATE POLICY configure ON outreach.numbers FOR DELETE TO outreach_tenant_admin, outreach_admin
-	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
-GRANT DELETE ON outreach.numbers TO outreach_tenant_admin, outreach_admin;
 CREATE POLICY everything ON outreach.sending_stops FOR SELECT TO outreach_app, outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) '*');
 CREATE POLICY configure ON outreach.event_types TO outreach_admin
 	USING (NOT shipped AND outreach.has_right('outreach_admin'));
-GRANT INSERT, DELETE ON outreach.event_types TO outreach_admin;
 
 GRANT EXECUTE ON FUNCTION outreach.current_tenant()
 	TO outreach_app, outreach_provisioner, outreach_admin, outreach_scheduler, outreach_functions;

@@ -35,7 +35,7 @@ SELECT ok(EXISTS (SELECT FROM unexcused u WHERE u.rule = r.rule AND u.object LIK
 	('tables force row security', 'new_table'), ('views are security_invoker', 'new_view'),
 	('tables have a policy of the engine alone', 'new_table'), ('policies name their roles', 'leads everybody'),
 	('policies ask for the tenant', 'leads everybody'), ('tables are read by app and admin', 'new_child'),
-	('relations grant the app to read alone', 'new_table INSERT'), ('ingress and worker read no relation', 'new_table'),
+	('relations grant roles of the cluster to read alone', 'new_table INSERT'), ('ingress and worker read no relation', 'new_table'),
 	('relations grant nobody TRUNCATE', 'new_table%'), ('relations grant PUBLIC nothing', 'new_table'),
 	('relations belong to the engine', 'new_view'), ('tables begin with tenant_id', 'new_table'),
 	('tables have a primary key', 'new_child'), ('keys begin with tenant_id', 'new_table'),

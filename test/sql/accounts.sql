@@ -37,8 +37,9 @@ SELECT phone, account, channel, sent FROM outreach.numbers WHERE tenant_id = 'te
 SELECT arguments, pg_temp.error(format('SELECT outreach.add_number(%s)', arguments)) AS refused FROM unnest(ARRAY[
 	$$'team_account', '12', 'one'$$, $$'team_account', NULL, 'one'$$, $$'team_account', '+12125550103', 'x'$$, $$'team_account', '+12125550103', NULL$$, $$'team_account_b', '+12125550103', 'one'$$, $$NULL, '+12125550103', 'one'$$]) AS arguments;
 
--- Deleted, its secrets go with it: they open nothing that is made anew.
-DELETE FROM outreach.sending_accounts WHERE tenant_id = 'team_account' AND account = 'two';
+-- Dropped, its secrets go with it: they open nothing that is made anew.
+SELECT outreach.drop_account('team_account', 'two');
+SELECT pg_temp.error($$SELECT outreach.drop_account('team_account', 'two')$$), pg_temp.error($$SELECT outreach.drop_account('team_account', NULL)$$);
 SELECT purpose, name FROM outreach.secrets WHERE tenant_id = 'team_account' ORDER BY 1, 2;
 
 CREATE ROLE regress_account_admin IN ROLE outreach_admin;
@@ -48,15 +49,16 @@ SELECT outreach.grant_tenant('team_account', 'regress_account_app');
 SET ROLE regress_account_app;
 SELECT statement, pg_temp.error(statement) AS refused FROM unnest(ARRAY[
 	$$SELECT outreach.create_account('team_account', 'x', 'signalhouse_sms', 'jwt')$$, $$SELECT outreach.rotate_account_secret('team_account', 'one', 'jwt')$$,
-	$$SELECT outreach.add_number('team_account', '+12125550103', 'one')$$, $$SELECT outreach.stop_sending('tenant', 'team_account', 'a')$$, $$SELECT outreach.resume_sending('tenant', 'team_account')$$,
+	$$SELECT outreach.add_number('team_account', '+12125550103', 'one')$$, $$SELECT outreach.remove_number('team_account', '+12125550100')$$, $$SELECT outreach.drop_account('team_account', 'one')$$, $$SELECT outreach.stop_sending('tenant', 'team_account', 'a')$$, $$SELECT outreach.resume_sending('tenant', 'team_account')$$,
 	$$UPDATE outreach.sending_accounts SET base_url = 'https://evil.example.com'$$, $$UPDATE outreach.provider_profiles SET url = 'https://evil.example.com'$$, $$INSERT INTO outreach.provider_profiles SELECT * FROM outreach.provider_profiles$$]) AS statement;
 SET ROLE regress_account_admin;
 SELECT outreach.create_account('team_account', 'three', 'signalhouse_sms', 'jwt'), outreach.add_number('team_account', '+12125550103', 'three'), outreach.rotate_account_secret('team_account', 'three', 'jwt');
 BEGIN;
 SELECT outreach.enter_tenant('team_account_b');
 SELECT pg_temp.error($$SELECT outreach.create_account('team_account', 'x', 'signalhouse_sms', 'jwt')$$) AS of_another_tenant;
-DELETE FROM outreach.sending_accounts WHERE account = 'one' RETURNING tenant_id;
+SELECT outreach.drop_account('team_account_b', 'one');
 ROLLBACK;
 RESET ROLE;
 SELECT outreach.revoke_tenant('team_account', 'regress_account_app');
+SELECT outreach.revoke_administration('regress_account_admin');
 DROP ROLE regress_account_admin, regress_account_app;

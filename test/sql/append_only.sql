@@ -37,5 +37,6 @@ SELECT outreach.enter_tenant('team_append');
 SELECT DISTINCT left(error, 5) FROM pg_temp.attempts(:'month');
 COMMIT;
 RESET ROLE;
+SELECT outreach.revoke_administration('regress_append_admin');
 DROP ROLE regress_append_admin;
 SELECT count(*) FROM pg_temp.events WHERE tenant_id = 'team_append';

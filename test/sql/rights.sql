@@ -34,3 +34,5 @@ SELECT rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, r
   FROM pg_roles WHERE rolname LIKE 'outreach\_%' ORDER BY 1;
 SELECT roleid::regrole, member::regrole FROM pg_auth_members
  WHERE member::regrole::text LIKE 'outreach\_%' ORDER BY 1, 2;
+-- What grant_administration() grants beside
+SELECT * FROM outreach_impl.configuration() ORDER BY of_table::text COLLATE "C";

@@ -70,10 +70,21 @@ SELECT pg_temp.error(s) FROM unnest(ARRAY[$$SELECT outreach.stop_sending('all', 
 BEGIN;
 SELECT outreach.enter_tenant('team_right');
 UPDATE outreach.tenants SET yes_opts_in = true RETURNING tenant_id;
-DELETE FROM outreach.numbers RETURNING phone;
-SELECT pg_temp.error(s) FROM unnest(ARRAY['UPDATE outreach.tenants SET tenant_id = ''team_wrong''', 'DELETE FROM outreach.endpoints',
+SELECT outreach.remove_number('team_right', '+12125550100');
+SELECT pg_temp.error(s) FROM unnest(ARRAY['UPDATE outreach.tenants SET tenant_id = ''team_wrong''', 'DELETE FROM outreach.endpoints', 'DELETE FROM outreach.numbers',
+	$$SELECT outreach.remove_number('team_right', '+12125550100')$$, $$SELECT outreach.drop_account('team_wrong', 'texts')$$,
 	'INSERT INTO outreach.provider_profiles SELECT * FROM outreach.provider_profiles']) AS s;
 ROLLBACK;
+RESET ROLE;
+
+-- Nobody but who administers this database may lock a table against others.
+CREATE TEMP TABLE locks AS SELECT format('LOCK TABLE outreach.%I IN %s MODE', c.relname, mode) AS s FROM pg_class c,
+	unnest('{ROW SHARE,ROW EXCLUSIVE,SHARE UPDATE EXCLUSIVE,SHARE,SHARE ROW EXCLUSIVE,EXCLUSIVE,ACCESS EXCLUSIVE}'::text[]) mode
+ WHERE c.relnamespace = 'outreach'::regnamespace AND c.relkind IN ('r', 'p', 'v');
+GRANT SELECT ON locks TO PUBLIC;
+SELECT r AS role, count(*) AS allowed FROM (SELECT r, s, set_config('role', r, false) = r AND pg_temp.error(s) LIKE '42501 %' AS refused
+	FROM locks, unnest('{regress_r_admin,regress_r_tenant_admin,regress_r_app,regress_r_provisioner,regress_r_scheduler,regress_r_ingress,regress_r_elsewhere}'::text[]) r) l
+ WHERE NOT refused GROUP BY r;
 RESET ROLE;
 
 -- Administrators of another database have the roles, and nothing by them.
@@ -83,10 +94,11 @@ SELECT count(*) FROM outreach.leads;
 SELECT pg_temp.error($$INSERT INTO outreach.event_types VALUES ('regress.elsewhere', 'x')$$);
 RESET ROLE;
 SELECT outreach.revoke_administration('regress_r_admin');
+SELECT has_table_privilege('regress_r_admin', 'outreach.webhook_kinds', 'UPDATE');
 SET ROLE regress_r_admin;
 SELECT pg_temp.error($$SELECT outreach.create_tenant('team_newer', 'x')$$);
 RESET ROLE;
 SET client_min_messages = warning;
 SELECT outreach.revoke_administration('regress_r_provisioner'), count(*) FROM outreach.tenant_roles r, outreach.revoke_tenant(r.tenant_id, r.role_name) WHERE r.role_name LIKE 'regress\_r\_%';
-DELETE FROM outreach.sending_accounts WHERE tenant_id = 'team_right';
+SELECT outreach.drop_account('team_right', 'texts');
 DROP ROLE regress_r_app, regress_r_unbound, regress_r_tenant_admin, regress_r_provisioner, regress_r_admin, regress_r_elsewhere, regress_r_ingress, regress_r_scheduler, regress_r_worker, regress_r_bound;

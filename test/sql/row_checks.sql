@@ -5,7 +5,7 @@
 \set ECHO all
 SELECT kind, outreach_impl.names(kind) FROM unnest('{action member,consent action,extract,outcome,rule match,word match,no such kind}'::text[]) kind;
 CREATE ROLE regress_rows_admin IN ROLE outreach_admin;
-SELECT outreach.create_tenant('team_rows', 'Rows'), outreach.grant_tenant('team_rows', 'regress_rows_admin');
+SELECT outreach.create_tenant('team_rows', 'Rows'), outreach.grant_administration('regress_rows_admin');
 -- A good row of a table, with changes, as an administrator writes it
 CREATE FUNCTION pg_temp.try(t text, good jsonb, changes jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -70,4 +70,5 @@ SELECT pg_temp.try('timer_types', '{"tenant_id": "team_rows", "timer_type": "FAR
 SELECT pg_temp.receive('/w/rows', 'm1', '+12125550157', 'STOP');
 SELECT consent FROM outreach.phones WHERE tenant_id = 'team_rows';
 SELECT count(*) > 0 AS tables FROM outreach.drop_tenant('team_rows');
+SELECT outreach.revoke_administration('regress_rows_admin');
 DROP ROLE regress_rows_admin;

@@ -52,6 +52,7 @@ SELECT attempt, pg_temp.error(attempt) FROM (SELECT DISTINCT ON (split_part(atte
 COMMIT;
 RESET ROLE;
 SELECT outreach.revoke_tenant('team_shipped', 'regress_shipped_app');
+SELECT outreach.revoke_administration('regress_shipped_admin');
 DROP ROLE regress_shipped_admin, regress_shipped_app;
 
 -- Rows that would mean nothing, or too much

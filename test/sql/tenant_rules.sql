@@ -68,5 +68,6 @@ SELECT tenant_id, idempotency_key, event_type FROM outreach.webhook_receipts
 SELECT tenant_id, event_type, count(*) FROM outreach.webhook_receipts WHERE tenant_id LIKE 'team\_rules%' GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT lead_id ~ '^lead_[0-9A-HJKMNP-TV-Z]{26}$' AS made, state, phone FROM outreach.leads
  WHERE tenant_id = 'team_rules' AND phone IS NOT NULL;
+SELECT outreach.revoke_administration('regress_rules_admin');
 DROP ROLE regress_rules_admin;
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_rules%';

@@ -47,6 +47,7 @@ SELECT created FROM outreach.create_lead('team_tenants_2', 'lead_1');
 SELECT pg_temp.error($$SELECT outreach.create_lead('team_nobody', 'lead_1')$$);
 RESET ROLE;
 SELECT outreach.revoke_tenant('*', 'regress_tenants_app');
+SELECT outreach.revoke_administration('regress_tenants_admin');
 DROP ROLE regress_tenants_app, regress_tenants_admin, regress_tenants_member;
 -- A tenant in use stays, under its name and in a time zone.
 SELECT pg_temp.error($$DELETE FROM outreach.tenants WHERE tenant_id = 'team_tenants_2'$$);

@@ -126,5 +126,6 @@ DROP PROCEDURE public.regress_procedure;
 DROP TABLE public.regress_seen;
 REVOKE CREATE ON SCHEMA public FROM regress_fn_app;
 SELECT outreach.revoke_tenant(t, 'regress_fn_app') FROM unnest('{team_fn,team_fn_b}'::text[]) AS t;
+SELECT outreach.revoke_administration('regress_fn_admin');
 DROP ROLE regress_fn_admin, regress_fn_app;
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_fn%';

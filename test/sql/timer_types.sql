@@ -64,5 +64,6 @@ SELECT n, left(pg_temp.error(format($$INSERT INTO outreach.timer_types (tenant_i
 SELECT payload, left(pg_temp.error(format($$INSERT INTO outreach.timer_types (tenant_id, timer_type, action, action_payload) VALUES ('team_kinds', %L, 'x', %1$L)$$, payload)), 5)
 	AS action_payload FROM unnest('{"[]","7","\"x\"","null","{}"}'::text[]) AS payload;
 SELECT outreach.revoke_tenant('team_kinds', 'regress_kinds_app');
+SELECT outreach.revoke_administration('regress_kinds_admin');
 DROP ROLE regress_kinds_admin, regress_kinds_app;
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_kinds%';

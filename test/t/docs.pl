@@ -23,6 +23,7 @@ check_examples('README.md', 'readme');
 check_node_example();
 check_proof();
 check_functions();
+check_rights();
 check_relations();
 check_settings();
 check_errors();
@@ -165,6 +166,31 @@ sub check_functions
 		like($section, qr/^```sql$/m, "$name has an example");
 	}
 	is_deeply([ sort keys %documented ], [], 'the reference has no function that is not there');
+}
+
+# Every right in one table: of functions, tables, columns, and what administrators get
+sub check_rights
+{
+	my @lines = map { '| ' . join(' | ', @$_) . ' |' } rows(q{
+		WITH given AS (
+			SELECT a.grantee::regrole::text AS role, 'call' AS may, p.proname::text AS what
+			  FROM pg_proc p, aclexplode(p.proacl) a WHERE p.pronamespace = 'outreach'::regnamespace AND a.grantee <> p.proowner
+			UNION ALL
+			SELECT a.grantee::regrole::text, a.privilege_type, c.relname
+			  FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'outreach'::regnamespace
+			   AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition AND a.grantee::regrole::text LIKE 'outreach\_%' AND a.grantee <> c.relowner
+			UNION ALL
+			SELECT a.grantee::regrole::text, a.privilege_type, c.relname || '.' || t.attname
+			  FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a WHERE c.relnamespace = 'outreach'::regnamespace
+			UNION ALL
+			SELECT 'by grant_administration()', c.privileges, substr(c.of_table::text, 10) FROM outreach_impl.configuration() c
+		), grouped AS (
+			SELECT may, what, string_agg(role, ', ' ORDER BY role COLLATE "C") AS roles FROM given GROUP BY may, what
+		)
+		SELECT may, string_agg('`' || what || '`', ', ' ORDER BY what COLLATE "C"), roles
+		  FROM grouped GROUP BY may, roles ORDER BY may <> 'call', may COLLATE "C", roles COLLATE "C"});
+	my ($section) = $reference =~ /^## Rights\n.*?^\|---\|---\|---\|\n(.*?)\n\n/ms;
+	is($section, join("\n", @lines), 'the table of rights');
 }
 
 sub check_relations

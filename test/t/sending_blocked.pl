@@ -193,5 +193,34 @@ is(sql_error($node, q{SELECT outreach.send_messages('team_a', '{lead_1}', 'Mine'
 
 is($provider->counter('doubled'), 0, 'nothing was accepted twice');
 is(sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE status IN ('unknown', 'uncertain')}), 0, 'no outcome is unknown');
+# ---- an answer that tells of an opt-out, and cannot be recorded: the opt-out is
+$provider->config(rules => [ { fault => 'blocked', body => '*of a refused', times => 3 } ]);
+for my $case ([ 'its lead is held', q{SELECT FROM outreach.create_lead('team_a', 'LEAD', first_name => 'New')} ],
+	[ 'its message is held', q{SELECT FROM outreach.outbound_messages WHERE message_id = 'MESSAGE' FOR UPDATE} ],
+	[ 'its event is refused', '', q{CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.lead_id = 'LEAD' THEN RAISE EXCEPTION 'no'; END IF;
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER refuse BEFORE INSERT ON outreach.events FOR EACH ROW EXECUTE FUNCTION public.refuse()} ])
+{
+	my ($what, $statement, $before) = @$case;
+	$n++;
+	kill 'STOP', $provider->pid;
+	my $a = ask('team_a', "lead_$n", "Message $n of a refused", '+12125550102');
+	wait_until(sub { status_of($a) eq 'sending' }, 'the request to be under way');
+	sql($node, filled_in($before, $a)) if $before;
+	my $session = hold(filled_in($statement, $a));
+	kill 'CONT', $provider->pid;
+	ok(wait_until(sub { sql($node, "SELECT consent FROM outreach.phones WHERE tenant_id = 'team_a' AND phone = '" . phone($n) . "'") eq 'opted_out' },
+		'the phone to be opted out'), "$what: the opt-out that the provider tells of is recorded");
+	is(status_of($a), $before ? 'unknown' : 'sending', 'the answer is not');
+	release($session, 'COMMIT');
+	wait_until(sub { status_of($a) eq 'failed' }, 'the answer to be recorded') if !$before;
+	sql($node, 'DROP TRIGGER refuse ON outreach.events') if $before;
+	wait_until(sub { sql($node, "SELECT state FROM outreach.leads WHERE tenant_id = 'team_a' AND lead_id = 'lead_$n'") eq 'suppressed' }, 'the lead to be suppressed');
+	is(sql($node, "SELECT count(*) FROM outreach.consent_history WHERE phone = '" . phone($n) . "' AND consent = 'opted_out'"), 1, 'and it is there once');
+}
+
 is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');
 done_testing();
