@@ -23,7 +23,7 @@ CORE = api.o args.o arming.o awaited.o base64.o budget.o cache.o calm.o clock.o 
 LEAD = change_set.o classify.o event_log.o lead_api.o lead_rows.o opt_out.o phone.o retention.o row_checks.o rules.o \
 	states.o text.o timer.o timer_api.o unicode.o
 OUTBOUND = answer.o claim.o claim_find.o draft.o echo.o guards.o health.o http.o http_address.o http_answer.o http_socket.o \
-	http_transfer.o load.o message.o origin.o outbound_api.o outbox.o profile.o record.o record_lock.o request.o segments.o \
+	http_transfer.o load.o message.o origin.o outbound_api.o outbox.o profile.o record.o record_ids.o record_lock.o request.o segments.o \
 	sender.o settle.o template.o template_filter.o
 INBOUND = authenticate.o decide.o envelope.o ingest.o normalize.o process.o provider_map.o receipt.o \
 	signature.o signature_twilio.o signature_webhooks.o status.o
@@ -38,7 +38,7 @@ OBJS = $(addprefix extension/core/, $(CORE)) $(addprefix extension/lead/, $(LEAD
 SQL_SCHEMA = 10_types 20_tenants 30_doors 40_events 50_leads 60_timers 70_outbound
 SQL_DATA = answer_policies classification_rules event_types lead_transitions \
 	opt_out_words providers provider_profiles provider_verdicts timer_types
-SQL_CODE = 05_triggers 10_functions 15_outbound 17_checks 18_api 20_views 90_security
+SQL_CODE = 05_triggers 10_functions 11_partitions 12_tenants 13_verify 15_outbound 17_checks 18_api 20_views 90_security
 SQL_MODULES = sql/00_header.sql $(SQL_SCHEMA:%=sql/schema/%.sql) \
 	$(SQL_DATA:%=sql/data/%.sql) $(SQL_CODE:%=sql/code/%.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

@@ -6,6 +6,7 @@
 #define PO_OUTBOUND_RECORD_H
 
 #include "outbound/answer.h"
+#include "outbound/health.h"
 #include "outbound/message.h"
 #include "outbound/sender.h"
 
@@ -28,5 +29,7 @@ typedef struct PoLandings
 
 extern void po_set_held_aside(PoLandings *batch);
 extern int	po_lock_landings(PoLandings *batch, PoChangeSet *set, PoMessage **message);
+extern void po_write_ids(PoChangeSet *set, PoHealth *health, PoLandings *batch, PoMessage *message,
+						 int nmessages);
 
 #endif

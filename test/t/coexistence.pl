@@ -20,6 +20,8 @@ my $node = new_cluster(conf => "timezone = 'UTC'\noutreach.max_workers = 0\n");
 my $dir = PostgreSQL::Test::Utils::tempdir();
 $node->safe_psql('postgres', 'CREATE DATABASE plain');
 create_extension($node, 'plain');
+# what the helper has granted, others have not
+sql($node, "SELECT outreach.revoke_administration('test_admin')", db => 'plain');
 my $catalogue = catalogue($node, 'plain');
 
 # ------------------------------------------------------------- the application

@@ -20,7 +20,7 @@
 #include "http_peer.h"
 
 #define MAX_SEEN		10000
-#define PATIENCE_MS		20000
+#define PATIENCE_MS		60000
 
 typedef struct Connection
 {
@@ -507,7 +507,7 @@ make_call(const char *method, const char *url, const char *body)
 	return (PoHttpCall)
 	{
 		.method = method, .url = url, .body = body, .body_len = body != NULL ? strlen(body) : 0,
-			.connect_timeout_ms = 5000, .timeout_ms = 5000
+			.connect_timeout_ms = 20000, .timeout_ms = 20000
 	};
 }
 

@@ -1,0 +1,88 @@
+-- What verify() finds.
+
+CREATE FUNCTION outreach_impl.untrusted_functions() RETURNS SETOF text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	WITH ours AS (
+		SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'outreach'::regnamespace
+	), called AS (
+		SELECT t.tgfoid AS function, pg_describe_object('pg_trigger'::regclass, t.oid, 0) AS by
+		  FROM pg_trigger t WHERE t.tgrelid IN (SELECT oid FROM ours) AND NOT t.tgisinternal
+		UNION
+		SELECT coalesce(o.oprcode, d.refobjid), pg_describe_object(d.classid, d.objid, d.objsubid)
+		  FROM pg_depend d LEFT JOIN pg_operator o ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid
+		 WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+		   AND (d.classid = 'pg_class'::regclass AND d.objid IN (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid IN (SELECT oid FROM ours))
+				OR d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT c.oid FROM pg_constraint c WHERE c.conrelid IN (SELECT oid FROM ours))
+				OR d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT a.oid FROM pg_attrdef a WHERE a.adrelid IN (SELECT oid FROM ours))
+				OR d.classid = 'pg_policy'::regclass AND d.objid IN (SELECT p.oid FROM pg_policy p WHERE p.polrelid IN (SELECT oid FROM ours))
+				OR d.classid = 'pg_rewrite'::regclass AND d.objid IN (SELECT r.oid FROM pg_rewrite r WHERE r.ev_class IN (SELECT oid FROM ours))
+				OR d.classid = 'pg_statistic_ext'::regclass AND d.objid IN (SELECT x.oid FROM pg_statistic_ext x WHERE x.stxrelid IN (SELECT oid FROM ours)))
+	)
+	SELECT format('%s of role "%s" runs as the engine''s owner: %s', p.oid::regprocedure, r.rolname, c.by)
+	  FROM called c JOIN pg_proc p ON p.oid = c.function JOIN pg_roles r ON r.oid = p.proowner
+	 WHERE NOT r.rolsuper AND r.rolname <> 'outreach_owner' ORDER BY 1
+$$;
+COMMENT ON FUNCTION outreach_impl.untrusted_functions() IS 'Functions that run when the engine reads or writes its tables, and belong neither to a superuser nor to the engine.';
+
+CREATE FUNCTION outreach_impl.orphans(OUT tenant_id text, OUT problem text) RETURNS SETOF record
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	t regclass;
+	mine text := outreach_impl.caller_tenant();
+BEGIN
+	FOR t IN SELECT u FROM outreach_impl.tables_of_tenants() u WHERE mine IS NULL LOOP
+		-- From one tenant to the next by an index, where there is one.
+		RETURN QUERY EXECUTE format('SELECT o.tenant_id, %1$L::text FROM (' || CASE WHEN EXISTS (SELECT FROM pg_index i JOIN pg_attribute a
+					ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] WHERE i.indrelid = t AND i.indpred IS NULL AND a.attname = 'tenant_id')
+				THEN 'WITH RECURSIVE o AS (SELECT min(t.tenant_id) AS tenant_id FROM %2$s t'
+					' UNION ALL SELECT (SELECT min(t.tenant_id) FROM %2$s t WHERE t.tenant_id > o.tenant_id) FROM o WHERE o.tenant_id IS NOT NULL)'
+					' SELECT o.tenant_id FROM o'
+				ELSE 'SELECT DISTINCT t.tenant_id FROM %2$s t' END
+				|| ') o WHERE o.tenant_id <> $1 AND NOT EXISTS (SELECT FROM outreach.tenants n WHERE n.tenant_id = o.tenant_id)',
+			format('rows of "%s" belong to no tenant', (SELECT c.relname FROM pg_class c WHERE c.oid = t)), t) USING '*'::text;
+	END LOOP;
+	RETURN QUERY SELECT DISTINCT s.tenant_id, format('a secret of purpose "%s" has no owner', s.purpose) FROM outreach.secrets s
+	 WHERE s.tenant_id = coalesce(mine, s.tenant_id)
+	   AND CASE WHEN s.purpose = 'endpoint' THEN NOT EXISTS (SELECT FROM outreach.endpoints e WHERE e.tenant_id = s.tenant_id AND e.path = s.name)
+		WHEN s.purpose = 'proof' THEN false
+		ELSE NOT EXISTS (SELECT FROM outreach.sending_accounts a WHERE a.tenant_id = s.tenant_id AND a.account = s.name) END;
+END $$;
+COMMENT ON FUNCTION outreach_impl.orphans() IS 'Rows whose tenant is gone, and secrets whose endpoint or account is; of the tenant entered, or of all for administrators.';
+
+CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT problem text) RETURNS SETOF record
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	WITH tenant AS (
+		SELECT t.tenant_id FROM outreach.tenants t, outreach_impl.caller_tenant() c
+		 WHERE c IS NULL OR t.tenant_id = c
+	), step AS (
+		SELECT e.tenant_id, e.lead_id, e.lead_version, e.previous_state, e.new_state,
+			   lag(e.new_state) OVER history AS before
+		  FROM tenant JOIN outreach.lead_history e USING (tenant_id)
+		 WHERE e.new_state IS NOT NULL
+		WINDOW history AS (PARTITION BY e.tenant_id, e.lead_id ORDER BY e.lead_version)
+	), last AS (
+		SELECT DISTINCT ON (s.tenant_id, s.lead_id) s.tenant_id, s.lead_id, s.new_state
+		  FROM step s ORDER BY s.tenant_id, s.lead_id, s.lead_version DESC
+	), counted AS (
+		SELECT e.tenant_id, e.lead_id, count(*) AS events, count(DISTINCT e.lead_version) AS versions,
+			   max(e.lead_version) AS last_version
+		  FROM tenant JOIN outreach.lead_history e USING (tenant_id) GROUP BY e.tenant_id, e.lead_id
+	)
+	SELECT l.tenant_id, l.lead_id, 'its state is not the one its events lead to'
+	  FROM tenant JOIN outreach.leads l USING (tenant_id) LEFT JOIN last USING (tenant_id, lead_id)
+	 WHERE last.new_state IS DISTINCT FROM l.state
+	UNION ALL
+	SELECT s.tenant_id, s.lead_id, 'an event does not begin where the one before ended'
+	  FROM step s WHERE s.previous_state IS DISTINCT FROM s.before
+	UNION ALL
+	SELECT l.tenant_id, l.lead_id, 'the numbers of its events have a gap or a repetition'
+	  FROM tenant JOIN outreach.leads l USING (tenant_id) LEFT JOIN counted c USING (tenant_id, lead_id)
+	 WHERE c.events IS DISTINCT FROM l.version OR c.versions IS DISTINCT FROM l.version
+		OR c.last_version IS DISTINCT FROM l.version
+	UNION ALL
+	SELECT o.tenant_id, NULL, o.problem FROM outreach_impl.orphans() o
+	UNION ALL
+	SELECT NULL, NULL, u FROM outreach_impl.untrusted_functions() u WHERE outreach_impl.caller_tenant() IS NULL
+$$;
+COMMENT ON FUNCTION outreach_impl.verify() IS 'Leads of the entered tenant whose state does not follow from their events, and rows whose tenant is gone: no row when all is well. Needs all partitions of outreach.events.';
