@@ -163,30 +163,41 @@ CREATE FUNCTION outreach_impl.configuration(OUT of_table regclass, OUT privilege
 $$;
 COMMENT ON FUNCTION outreach_impl.configuration() IS 'Tables that administrators write, and what they may do; not for callers.';
 
-CREATE FUNCTION outreach_impl.grant_administration(role_name text) RETURNS text
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION outreach.administrator_named() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	c record;
 BEGIN
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+		'AFTER INSERT ROW outreach.administrators', 'AFTER UPDATE ROW outreach.administrators', 'AFTER DELETE ROW outreach.administrators');
+	FOR c IN SELECT f.* FROM outreach_impl.configuration() f WHERE TG_OP <> 'INSERT' AND to_regrole(quote_ident(OLD.role_name)) IS NOT NULL LOOP
+		EXECUTE format('REVOKE %s ON %s FROM %I', c.privileges, c.of_table, OLD.role_name);
+	END LOOP;
+	FOR c IN SELECT f.* FROM outreach_impl.configuration() f WHERE TG_OP <> 'DELETE' AND to_regrole(quote_ident(NEW.role_name)) IS NOT NULL LOOP
+		EXIT WHEN NOT pg_has_role(NEW.role_name, 'outreach_admin', 'USAGE');
+		EXECUTE format('GRANT %s ON %s TO %I', c.privileges, c.of_table, NEW.role_name);
+	END LOOP;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION outreach.administrator_named() IS 'Trigger of administrators: what is written of configuration is granted to them, and taken back.';
+
+CREATE TRIGGER administrator_named AFTER INSERT OR UPDATE OR DELETE ON outreach.administrators
+	FOR EACH ROW EXECUTE FUNCTION outreach.administrator_named();
+
+CREATE FUNCTION outreach_impl.grant_administration(role_name text) RETURNS text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
 	PERFORM outreach_impl.require_role(role_name);
 	INSERT INTO outreach.administrators (role_name) VALUES (grant_administration.role_name)
-	ON CONFLICT ON CONSTRAINT administrators_pkey DO NOTHING;
-	FOR c IN SELECT * FROM outreach_impl.configuration() WHERE pg_has_role(role_name, 'outreach_admin', 'USAGE') LOOP
-		EXECUTE format('GRANT %s ON %s TO %I', c.privileges, c.of_table, role_name);
-	END LOOP;
+	ON CONFLICT ON CONSTRAINT administrators_pkey DO UPDATE SET role_name = EXCLUDED.role_name;
 	RETURN grant_administration.role_name;
 END $$;
 COMMENT ON FUNCTION outreach_impl.grant_administration(text) IS 'Lets a role use, in this database, the rights that it has as member of outreach_admin or outreach_provisioner.';
 
 CREATE FUNCTION outreach_impl.revoke_administration(role_name text) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	c record;
 BEGIN
 	DELETE FROM outreach.administrators a WHERE a.role_name = revoke_administration.role_name;
-	FOR c IN SELECT * FROM outreach_impl.configuration() WHERE to_regrole(quote_ident(role_name)) IS NOT NULL LOOP
-		EXECUTE format('REVOKE %s ON %s FROM %I', c.privileges, c.of_table, role_name);
-	END LOOP;
 	RETURN revoke_administration.role_name;
 END $$;
 COMMENT ON FUNCTION outreach_impl.revoke_administration(text) IS 'Takes back what grant_administration() allowed.';

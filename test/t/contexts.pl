@@ -103,7 +103,7 @@ sql($node, q{
 	CREATE TABLE app_a.baited (x int);
 	CREATE INDEX baited_x ON app_a.baited (app_a.bait(x));
 	INSERT INTO app_a.baited SELECT generate_series(1, 20);
-	CREATE TABLE app_a.watched (x int) WITH (autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0);
+	CREATE TABLE app_a.watched (x int) WITH (autovacuum_enabled = false, autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0);
 	CREATE INDEX watched_x ON app_a.watched (app_a.bait(x));
 	CREATE TABLE app_a.trapped (x int);
 	CREATE TRIGGER trap BEFORE INSERT ON app_a.trapped FOR EACH ROW EXECUTE FUNCTION app_a.trap();
@@ -170,6 +170,7 @@ check('REINDEX CONCURRENTLY');
 # by nobody: after rows that its own session inserts while the bait is not armed
 sql($node, 'INSERT INTO app_a.watched SELECT generate_series(1, 50)', user => 'app_a');
 arm_bait('autovacuum');
+sql($node, 'ALTER TABLE app_a.watched SET (autovacuum_enabled = true)');
 ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM app_a.loot WHERE context = 'autovacuum'"), 'autovacuum came');
 check('autovacuum');
 
