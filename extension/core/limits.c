@@ -88,6 +88,7 @@ static const PoLimit limit[] = {
 	{"extract", PO_MAX_ID, true},
 	{"field", PO_MAX_ID, true},
 	{"first_name", 256},
+	{"former_tenant_id", PO_MAX_ID, true},
 	{"forms", 16 * KB},
 	{"from_phone", 320},
 	{"from_state", PO_MAX_ID, true},

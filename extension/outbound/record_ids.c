@@ -105,7 +105,9 @@ po_write_ids(PoChangeSet *set, PoHealth *health, PoLandings *batch, PoMessage *m
 			result->outcome.provider_message_id
 		};
 
-		if (key[2] == NULL)
+		/* Of a message that is gone with its tenant nothing is written. */
+		if (key[2] == NULL ||
+			po_find_message(message, nmessages, key[0], &result->flight->message_id) == NULL)
 			continue;
 		/* A callback that comes now is parking its status there, or notes the id. */
 		result->held = po_probe_key("provider_message_ids_pkey", key, 3) == PO_KEY_HELD;

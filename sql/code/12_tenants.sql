@@ -7,6 +7,10 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'tenant_id must have 1 to 64 characters and not be *';
 	END IF;
+	IF EXISTS (SELECT FROM outreach.dropped_tenants d WHERE d.former_tenant_id = create_tenant.tenant_id) THEN
+		PERFORM FROM outreach_impl.remove_tenant(tenant_id);
+		DELETE FROM outreach.dropped_tenants d WHERE d.former_tenant_id = create_tenant.tenant_id;
+	END IF;
 	INSERT INTO outreach.tenants (tenant_id, name) VALUES (create_tenant.tenant_id, coalesce(create_tenant.name, create_tenant.tenant_id))
 	ON CONFLICT ON CONSTRAINT tenants_pkey DO UPDATE SET name = EXCLUDED.name;
 	-- The first one arms the database, if it has not been restored or copied.
@@ -243,21 +247,12 @@ CREATE FUNCTION outreach_impl.tables_of_tenants() RETURNS SETOF regclass
 $$;
 COMMENT ON FUNCTION outreach_impl.tables_of_tenants() IS 'Tables that have rows of tenants; not for callers.';
 
-CREATE FUNCTION outreach_impl.drop_tenant(tenant_id text, OUT table_name text, OUT rows_removed bigint) RETURNS SETOF record
+CREATE FUNCTION outreach_impl.remove_tenant(tenant_id text, OUT table_name text, OUT rows_removed bigint) RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
 	t regclass;
 BEGIN
-	IF tenant_id IS NULL OR tenant_id = '*' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = 'tenant_id must name one tenant';
-	END IF;
-	PERFORM FROM outreach.tenants n WHERE n.tenant_id = drop_tenant.tenant_id FOR UPDATE;
-	-- What workers and webhooks lock, in their order.
-	PERFORM FROM outreach.phones p WHERE p.tenant_id = drop_tenant.tenant_id ORDER BY p.phone FOR UPDATE;
-	PERFORM FROM outreach.leads l WHERE l.tenant_id = drop_tenant.tenant_id ORDER BY l.lead_id FOR UPDATE;
-	PERFORM FROM outreach.outbound_messages m WHERE m.tenant_id = drop_tenant.tenant_id ORDER BY m.message_id FOR UPDATE;
 	-- What goes with other rows by their triggers goes before them.
 	FOR t IN SELECT u FROM outreach_impl.tables_of_tenants() u ORDER BY (u = 'outreach.tenants'::regclass),
 			(u = ANY ('{outreach.leads,outreach.endpoints,outreach.sending_accounts}'::regclass[])), u::text LOOP
@@ -267,5 +262,26 @@ BEGIN
 			RETURN NEXT;
 		END IF;
 	END LOOP;
+END $$;
+COMMENT ON FUNCTION outreach_impl.remove_tenant(text) IS 'Removes the rows of a tenant from every table; not for callers.';
+
+CREATE FUNCTION outreach_impl.drop_tenant(tenant_id text, OUT table_name text, OUT rows_removed bigint) RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	IF tenant_id IS NULL OR tenant_id = '*' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'tenant_id must name one tenant';
+	END IF;
+	PERFORM FROM outreach.tenants n WHERE n.tenant_id = drop_tenant.tenant_id FOR UPDATE;
+	IF FOUND THEN
+		INSERT INTO outreach.dropped_tenants (former_tenant_id) VALUES (tenant_id)
+		ON CONFLICT ON CONSTRAINT dropped_tenants_pkey DO NOTHING;
+	END IF;
+	-- What workers and webhooks lock, in their order.
+	PERFORM FROM outreach.phones p WHERE p.tenant_id = drop_tenant.tenant_id ORDER BY p.phone FOR UPDATE;
+	PERFORM FROM outreach.leads l WHERE l.tenant_id = drop_tenant.tenant_id ORDER BY l.lead_id FOR UPDATE;
+	PERFORM FROM outreach.outbound_messages m WHERE m.tenant_id = drop_tenant.tenant_id ORDER BY m.message_id FOR UPDATE;
+	RETURN QUERY SELECT r.table_name, r.rows_removed FROM outreach_impl.remove_tenant(tenant_id) r;
 END $$;
 COMMENT ON FUNCTION outreach_impl.drop_tenant(text) IS 'Removes a tenant with everything it has: its rows in every table, secrets and bindings too; returns how many.';

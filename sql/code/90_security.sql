@@ -16,7 +16,7 @@ DECLARE
 	shipped text[] := ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
 							'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_verdicts',
 							'timer_types', 'webhook_kinds'];
-	secret text[] := ARRAY['administrators', 'secrets', 'tenant_roles', 'timer_functions'];
+	secret text[] := ARRAY['administrators', 'dropped_tenants', 'secrets', 'tenant_roles', 'timer_functions'];
 	rows text;
 BEGIN
 	FOR name IN SELECT c.relname::text FROM pg_class c
@@ -96,7 +96,7 @@ DO $$
 DECLARE
 	name text;
 BEGIN
-	FOREACH name IN ARRAY ARRAY['tenants', 'administrators', 'tenant_roles', 'secrets', 'endpoints', 'webhook_receipts',
+	FOREACH name IN ARRAY ARRAY['tenants', 'administrators', 'dropped_tenants', 'tenant_roles', 'secrets', 'endpoints', 'webhook_receipts',
 								'inbound_payloads', 'events_default', 'event_keys', 'leads', 'phones',
 								'consent_history', 'lead_timers', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
 								'templates', 'outbound_messages', 'message_deliveries', 'provider_message_ids',

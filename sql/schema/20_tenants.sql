@@ -17,6 +17,14 @@ COMMENT ON COLUMN outreach.tenants.time_zone IS 'Where the tenant''s days begin,
 COMMENT ON COLUMN outreach.tenants.client IS 'Which set of outreach.classification_rules applies; ''*'' is the general one.';
 COMMENT ON COLUMN outreach.tenants.yes_opts_in IS 'Whether a bare YES from an opted-out phone is a new consent.';
 
+-- Whoever was at work for the tenant while it was dropped may have left rows.
+CREATE TABLE outreach.dropped_tenants (
+	former_tenant_id text COLLATE "C" NOT NULL,
+	dropped_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (former_tenant_id)
+);
+COMMENT ON TABLE outreach.dropped_tenants IS 'Tenants that are gone: before one is made again under its id, what is left of it goes.';
+
 CREATE TABLE outreach.tenant_roles (
 	tenant_id text COLLATE "C" NOT NULL,
 	role_name name NOT NULL,
