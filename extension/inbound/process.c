@@ -28,6 +28,7 @@
 #include "core/settings.h"
 #include "inbound/webhook.h"
 #include "lead/opt_out.h"
+#include "outbound/sender.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -322,6 +323,8 @@ process_fresh(PoWebhook **webhook, int n, bool waits)
 		webhook[i]->message_phone = NULL;
 		MemoryContextSwitchTo(caller);
 		MemoryContextDelete(context);
+		/* Sockets have their turn between the members. */
+		po_sender_drive();
 	}
 }
 

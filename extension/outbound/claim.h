@@ -48,6 +48,8 @@ typedef struct PoClaim
 {
 	PoCandidate  *candidate;
 	int			n;
+	Size		bytes;			/* of their texts */
+	bool		full;			/* what else is due is too long for a batch */
 	PoClaimTenant *tenant;
 	int			ntenants;
 	PoStop	   *stop;

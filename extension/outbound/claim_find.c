@@ -18,6 +18,7 @@
 #include "core/arming.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/limits.h"
 #include "core/spi_plan.h"
 #include "lib/ilist.h"
 #include "outbound/claim.h"
@@ -199,26 +200,41 @@ find_crowded(Datum array[3])
 	array[2] = po_array_datum(&column[1]);
 }
 
+/* Whether the texts of a row are not too long for the batch. */
+static bool
+fits(PoClaim *claim, int row)
+{
+	for (int column = 8; column <= 9 && !claim->full; column++)
+	{
+		bool		isnull;
+		Datum		text = po_column(row, column, &isnull);
+
+		claim->full = !isnull && !po_fits_batch(&claim->bytes, text);
+	}
+	return !claim->full;
+}
+
 /* Takes over those of the last statement's rows for which there is room. */
 static void
-add_candidates(PoClaim *claim, int n)
+add_candidates(PoClaim *claim, int nrows)
 {
 	int			first = claim->n;
+	int			n;
 
-	for (int i = 0; i < n; i++)
+	for (n = 0; n < nrows && fits(claim, n); n++)
 	{
-		PoCandidate  *c = &claim->candidate[first + i];
+		PoCandidate  *c = &claim->candidate[first + n];
 
 		memset(c, 0, sizeof(*c));
-		c->key.tenant_id = po_column_text(i, 1);
-		(void) po_column_uuid(i, 2, &c->key.message_id);
-		c->lead_id = po_column_text(i, 3);
-		c->account_name = po_column_text(i, 4);
-		c->from_phone = po_column_text(i, 5);
-		c->phone = po_column_text(i, 6);
-		c->channel = po_column_text(i, 7);
-		c->subject = po_column_text(i, 8);
-		c->body = po_column_text(i, 9);
+		c->key.tenant_id = po_column_text(n, 1);
+		(void) po_column_uuid(n, 2, &c->key.message_id);
+		c->lead_id = po_column_text(n, 3);
+		c->account_name = po_column_text(n, 4);
+		c->from_phone = po_column_text(n, 5);
+		c->phone = po_column_text(n, 6);
+		c->channel = po_column_text(n, 7);
+		c->subject = po_column_text(n, 8);
+		c->body = po_column_text(n, 9);
 	}
 	for (int i = first; i < first + n; i++)
 	{
@@ -241,8 +257,8 @@ find_by_time(PoClaim *claim, TimestampTz since, int room)
 	};
 	int			n = po_exec(&select_due, args, NULL);
 
-	backlog = n == room;
 	add_candidates(claim, n);
+	backlog = n == room || claim->full;
 	some_left = backlog || crowded;
 	if (n == 0 && po_arming_problem() == NULL)
 		(void) po_exec(&cancel_orphans, args, NULL);
@@ -259,7 +275,7 @@ find_in_turn(PoClaim *claim, const Datum full[3], int room)
 	bool		any = false;
 	int			n;
 
-	for (int p = 0; p < PO_CLAIM_PRIORITIES && claim->n < room; p++)
+	for (int p = 0; p < PO_CLAIM_PRIORITIES && claim->n < room && !claim->full; p++)
 	{
 		Turn	   *t = &turn[p];
 		int			size = room - claim->n;

@@ -67,6 +67,21 @@ sql($node, 'ALTER SYSTEM SET outreach.max_sends = 1125');
 sql($node, 'SELECT pg_reload_conf()');
 my ($busy, $busy_all) = round($leads);
 cmp_ok($busy, '<', 80 * 1024, '1,000 requests are under way in less than 80 MiB');
+
+# ---- long texts: a batch is bounded by bytes, too --------------------------------
+
+$provider->config(hold_answers => 1);
+sql($node, q{SELECT count(*) FROM outreach.send_messages('team_a', ARRAY(SELECT 'lead_' || i FROM generate_series(1, 400) i), repeat('x', 60000),
+	channel => 'webhook', send_keys => ARRAY(SELECT 'long ' || i FROM generate_series(1, 400) i), options => '{"account": "generic"}')});
+wait_until(sub { of_status('sending') == 400 }, 'all to be under way');
+my ($long) = memory();
+$provider->config(hold_answers => 0);
+wait_until(sub { of_status('sending') == 0 }, 'all to have an answer');
+cmp_ok(sql($node, q{SELECT max(bytes) FROM (SELECT sum(octet_length(m.body)) AS bytes FROM outreach.outbound_messages m
+	JOIN outreach.message_deliveries d USING (tenant_id, message_id) WHERE m.channel = 'webhook' GROUP BY d.started_at) d}), '<=', 8 * 1024 * 1024,
+	'a claim takes no more than 8 MB of texts');
+cmp_ok($long, '<', 160 * 1024, '400 requests of 60 kB are under way in less than 160 MiB');
+
 is($provider->counter('doubled'), 0, 'none was sent twice');
-note("figures kB of its own (mapped): 100 under way after 5,000 $early, after 20,000 $late; 1,000 under way $busy ($busy_all)");
+note("figures kB of its own (mapped): 100 under way after 5,000 $early, after 20,000 $late; 1,000 under way $busy ($busy_all); 400 long ones $long");
 done_testing();
