@@ -20,7 +20,7 @@ sql($node, qq{
 	SELECT outreach.create_tenant('team_b', 'B');
 	SELECT outreach.create_account('team_b', 'signalhouse', 'signalhouse_sms', 'jwt', base_url => '$url');
 	SELECT outreach.add_number('team_b', '+12125550111', 'signalhouse');
-	SELECT outreach.create_endpoint('team_a', '/w/status', 'signalhouse', 'none');
+	SELECT outreach.create_endpoint('team_a', '/w/status', 'signalhouse', 'none'), outreach.create_endpoint('team_b', '/w/status_b', 'signalhouse', 'none');
 	SELECT count(*) FROM generate_series(1, 80) i, LATERAL outreach.create_lead('team_b', 'lead_' || i,
 		'+1415556' || lpad(i::text, 4, '0')) l});
 # the provider may stand still for long
@@ -30,6 +30,7 @@ sql($node, q{CREATE TEMP TABLE own AS SELECT * FROM outreach.provider_profiles W
 	UPDATE own SET tenant_id = 'team_b';
 	INSERT INTO outreach.provider_profiles SELECT * FROM own});
 my $n = 0;
+my $timed = 0;
 
 sub ask
 {
@@ -47,6 +48,30 @@ sub wait_sent
 	my ($id) = @_;
 	wait_until(sub { status_of($id) eq 'sent' || status_of($id) eq 'delivered' }, "message $id to be sent");
 	return 1;
+}
+
+# Another tenant's message is claimed, sent and recorded, and its status callback taken
+# in, meanwhile
+sub others_are_served
+{
+	my ($what) = @_;
+	my $id;
+
+	within_a_second(sub {
+		$id = ask_b('timed ' . ++$timed);
+		wait_sent($id);
+		return sql($node, "SELECT extract(epoch FROM d.finished_at - m.created_at) FROM outreach.outbound_messages m
+			JOIN outreach.message_deliveries d USING (tenant_id, message_id) WHERE m.message_id = '$id'");
+	}, "$what: another tenant's message is claimed, sent and recorded");
+	within_a_second(sub {
+		my $provider_id = sql($node, "SELECT provider_message_id FROM outreach.outbound_messages WHERE message_id = '$id'");
+		my $again = ++$timed;
+		return sql($node, qq{WITH w AS MATERIALIZED (SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/status_b', 'body',
+			jsonb_build_object('event', 'message.delivered', 'id', '$provider_id $again', 'messageId', '$provider_id')::text)))
+			SELECT extract(epoch FROM clock_timestamp() - statement_timestamp()) FROM w WHERE outcome = 'accepted'});
+	}, "$what: its callback is taken in");
+	is(status_of($id), 'delivered', 'and applied');
+	return;
 }
 
 sub hold
@@ -111,8 +136,7 @@ for my $lock (@locks)
 	my $session = hold(filled_in($statement, $a));
 	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$a'; SELECT outreach.wake_workers()")
 	  if $what ne 'a message';
-	my $b = ask_b('first');
-	ok(wait_sent($b), "$what is held at the claim: another tenant's message is sent and recorded");
+	others_are_served("$what is held at the claim");
 	like(status_of($a), qr/^(pending|sending|sent)$/, 'its own waits or is sent');
 	release($session, 'ROLLBACK');
 	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$a'; SELECT outreach.wake_workers()")
@@ -126,10 +150,11 @@ for my $lock (@locks)
 	$a = ask_a('under way');
 	wait_until(sub { status_of($a) eq 'sending' }, 'the request to be under way');
 	$session = hold(filled_in($statement, $a));
-	$b = ask_b('under way');
+	my $b = ask_b('under way');
 	wait_until(sub { status_of($b) eq 'sending' }, 'the other request to be under way');
 	kill 'CONT', $provider->pid;
 	ok(wait_sent($b), "$what is held at the record: another tenant's message is sent and recorded");
+	others_are_served("$what is held at the record");
 	like(status_of($a), qr/^(sending|sent)$/, 'its own answer is recorded or stays');
 	release($session, 'ROLLBACK');
 	ok(wait_sent($a), 'at the latest when it is let go');
