@@ -168,7 +168,11 @@ work(void)
 			(void) po_activity_run(&look, known);
 		done = armed ? po_activity_run(&calls, known) : 0;
 		if (ShutdownRequestPending)
+		{
+			/* What has been forgotten must be known to the next one. */
+			(void) po_shared_lower_due(po_worker_slot, PO_WORKER_FUNCTIONS, known);
 			break;
+		}
 		if (po_activity_run(&look, known) > 0)
 		{
 			if (!armed)

@@ -245,6 +245,21 @@ sub settings
 	is(sql($node, "SELECT string_agg(name, ' ') FROM public.seen WHERE lead_id = 'later'"), 'outreach_functions', 'and runs as the function does');
 }
 
+# A worker that is asked to end in a call: what it was at is the next one's
+{
+	sql($node, 'CREATE TABLE public.hold AS SELECT 1 AS x; GRANT SELECT ON public.hold TO outreach_functions');
+	call(47, q({"call": "run", "sql": "SELECT pg_sleep(600) FROM public.hold"}));
+	wait_until(sub { sql($node, "SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'outreach functions worker'") eq 'PgSleep' }, 'a long call');
+	call(48, q({"call": "look"}));
+	# its main worker knows of nothing more then
+	wait_until(sub { worker($node, $db) eq '' }, 'the main worker to leave');
+	sql($node, 'DELETE FROM public.hold');
+	sql($node, 'SELECT pg_terminate_backend(' . functions_worker() . ')');
+	is(wait_fired($node, $db, 47, 'CALL'), 1, 'a functions worker is ended in a call: the next one makes it again');
+	is(wait_fired($node, $db, 48, 'CALL'), 1, 'and what waited behind it');
+	is(sql($node, q{SELECT string_agg(attempts::text, ' ' ORDER BY lead_id) FROM outreach.lead_timers WHERE lead_id IN ('47', '48')}), '1 1', 'no attempt is counted for it');
+}
+
 # ---- who else fires -----------------------------------------------------------
 
 sql($node, "SELECT outreach.disarm('a test')");
