@@ -27,6 +27,7 @@
 
 #include <openssl/evp.h>
 
+#include "lead/unicode.h"
 #include "outbound/echo.h"
 
 #define PIECE		16			/* so many bare characters in a row tell a secret */
@@ -92,27 +93,6 @@ html_reference(const char *text, int len, int *used)
 	return number(text + digits, end - text - digits, base);
 }
 
-/* A code of at most three bytes in UTF-8, which no escape is shorter than. */
-static int
-put_code(int code, char *out)
-{
-	if (code < 0x80)
-	{
-		out[0] = code;
-		return 1;
-	}
-	if (code < 0x800)
-	{
-		out[0] = 0xc0 | code >> 6;
-		out[1] = 0x80 | (code & 0x3f);
-		return 2;
-	}
-	out[0] = 0xe0 | code >> 12;
-	out[1] = 0x80 | (code >> 6 & 0x3f);
-	out[2] = 0x80 | (code & 0x3f);
-	return 3;
-}
-
 /* One level of escapes undone, in place; returns the new length. */
 static int
 undo_escapes(char *text, int len)
@@ -144,9 +124,10 @@ undo_escapes(char *text, int len)
 		}
 		else if (text[i] == '&')
 			code = html_reference(text + i, left, &used);
+		/* At most three bytes in UTF-8, than which no escape is shorter. */
 		if (code >= 0 && code <= 0xffff)
 		{
-			n += put_code(code, text + n);
+			n += po_utf8_encode(code, text + n);
 			i += used;
 		}
 		else

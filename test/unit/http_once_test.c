@@ -77,14 +77,6 @@ note_signal(int number)
 /* ---- helpers ---- */
 
 static PoHttpAnswer *
-run(Peer *peer, const char *method, const char *path, const char *body)
-{
-	PoHttpCall	call = make_call(method, url_of(peer, path), body);
-
-	return run_call(&call);
-}
-
-static PoHttpAnswer *
 run_url(const char *url, int timeout_ms)
 {
 	PoHttpCall	call = make_call("POST", url, "x");
@@ -125,11 +117,11 @@ break_reused(Peer *peer, const char *method, const char *path, const char *body)
 	bool		lost;
 
 	start_anew();
-	if (!ends_as(run(peer, "GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"))
+	if (!ends_as(run_request(peer, "GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"))
 		bail_out("no connection");
 	connection = peer_last()->connection;
 	connections = peer_connections();
-	lost = ends_as(run(peer, method, path, body), PO_HTTP_LOST, 0, "");
+	lost = ends_as(run_request(peer, method, path, body), PO_HTTP_LOST, 0, "");
 	usleep(20000);
 	snprintf(name, sizeof(name), "%s %s of %d bytes%s", method, path,
 			 body != NULL ? (int) strlen(body) : 0, peer->tls != NULL ? ", TLS" : "");
@@ -171,8 +163,8 @@ test_other_idle(Peer *peer)
 	for (int i = 0; i < 3; i++)
 		po_http_free(wait_for_answer());
 	connections = peer_connections();
-	ok(ends_as(run(peer, "GET", "/reset", NULL), PO_HTTP_LOST, 0, "") &&
-	   ends_as(run(peer, "POST", "/reset", "x"), PO_HTTP_LOST, 0, "") &&
+	ok(ends_as(run_request(peer, "GET", "/reset", NULL), PO_HTTP_LOST, 0, "") &&
+	   ends_as(run_request(peer, "POST", "/reset", "x"), PO_HTTP_LOST, 0, "") &&
 	   peer_count("/reset") == 2 && peer_connections() == connections,
 	   "not on another idle connection either");
 }
@@ -187,10 +179,10 @@ test_idle(Peer *peer)
 	for (int i = 0; i < (int) lengthof(paths); i++)
 	{
 		start_anew();
-		ok(ends_as(run(peer, "POST", paths[i], "x"), PO_HTTP_ANSWERED, 200, "hello"), paths[i]);
+		ok(ends_as(run_request(peer, "POST", paths[i], "x"), PO_HTTP_ANSWERED, 200, "hello"), paths[i]);
 		connection = peer_last()->connection;
 		usleep(150000);
-		ok(ends_as(run(peer, "POST", "/plain?next", "x"), PO_HTTP_ANSWERED, 200, "hello") &&
+		ok(ends_as(run_request(peer, "POST", "/plain?next", "x"), PO_HTTP_ANSWERED, 200, "hello") &&
 		   peer_count("/plain?next") == 1 && peer_last()->connection != connection,
 		   "the next request goes by another connection");
 	}
@@ -202,13 +194,13 @@ test_old(void)
 	int			connection;
 
 	start_anew();
-	po_http_free(run(&plain, "GET", "/plain", NULL));
+	po_http_free(run_request(&plain, "GET", "/plain", NULL));
 	connection = peer_last()->connection;
 	usleep(500000);
-	po_http_free(run(&plain, "GET", "/plain", NULL));
+	po_http_free(run_request(&plain, "GET", "/plain", NULL));
 	ok(peer_last()->connection == connection, "idle for a moment: used again");
 	usleep(4100000);
-	po_http_free(run(&plain, "GET", "/plain", NULL));
+	po_http_free(run_request(&plain, "GET", "/plain", NULL));
 	ok(peer_last()->connection != connection, "idle for 4 seconds: not used again");
 }
 
@@ -297,18 +289,18 @@ test_tls(void)
 	int			seen;
 
 	start_anew();
-	ok(ends_as(run(&secure, "POST", "/plain", "x"), PO_HTTP_ANSWERED, 200, "hello"), "TLS");
+	ok(ends_as(run_request(&secure, "POST", "/plain", "x"), PO_HTTP_ANSWERED, 200, "hello"), "TLS");
 	ok(strcmp(offered_protocols, "\10http/1.1") == 0, "only HTTP/1.1 is offered");
 	snprintf(url, sizeof(url), "https://secure.test:%d/plain", secure.port);
 	ok(ends_as(run_url(url, 5000), PO_HTTP_ANSWERED, 200, "hello"), "by name");
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/plain", secure.port);
 	ok(ends_as(run_url(url, 5000), PO_HTTP_LOST, 0, ""), "HTTP to a server of TLS");
 
-	ok(is_error(run(&secure, "POST", "/raw-alert", cut), PO_HTTP_LOST,
+	ok(is_error(run_request(&secure, "POST", "/raw-alert", cut), PO_HTTP_LOST,
 				"the answer does not say how long it is"), "an answer that TLS does not end");
-	ok(is_error(run(&secure, "POST", "/raw-close", cut), PO_HTTP_LOST,
+	ok(is_error(run_request(&secure, "POST", "/raw-close", cut), PO_HTTP_LOST,
 				"the answer does not say how long it is"), "an answer that only TLS ends");
-	ok(ends_as(run(&secure, "POST", "/raw-alert", whole), PO_HTTP_ANSWERED, 200, "ok"),
+	ok(ends_as(run_request(&secure, "POST", "/raw-alert", whole), PO_HTTP_ANSWERED, 200, "ok"),
 	   "an answer of known length");
 
 	seen = peer_count("HTTP/1.1\r\n");
@@ -323,7 +315,7 @@ test_tls(void)
 	SSL_CTX_set_min_proto_version(old, TLS1_1_VERSION);
 	SSL_CTX_set_max_proto_version(old, TLS1_1_VERSION);
 	peer_start(&old_peer, old);
-	ok(is_error(run(&old_peer, "POST", "/plain", "x"), PO_HTTP_NOT_SENT,
+	ok(is_error(run_request(&old_peer, "POST", "/plain", "x"), PO_HTTP_NOT_SENT,
 				"TLS could not be agreed upon"), "TLS 1.1");
 	peer_stop(&old_peer);
 	SSL_CTX_free(old);
@@ -331,12 +323,12 @@ test_tls(void)
 	unsetenv("SSL_CERT_FILE");
 	po_http_stop();
 	po_http_start(true);
-	ok(is_error(run(&secure, "POST", "/plain", "x"), PO_HTTP_NOT_SENT,
+	ok(is_error(run_request(&secure, "POST", "/plain", "x"), PO_HTTP_NOT_SENT,
 				"the server's certificate was not accepted"), "a certificate nobody vouches for");
 	setenv("SSL_CERT_FILE", "/nonexistent", 1);
 	po_http_stop();
 	po_http_start(true);
-	ok(is_error(run(&secure, "POST", "/plain", "x"), PO_HTTP_NOT_SENT,
+	ok(is_error(run_request(&secure, "POST", "/plain", "x"), PO_HTTP_NOT_SENT,
 				"the file of trusted certificates could not be read"), "no file of certificates");
 	setenv("SSL_CERT_FILE", certificate_file, 1);
 	ok(peer_count("HTTP/1.1\r\n") == seen, "none of them saw a request");
@@ -394,7 +386,7 @@ test_slow_lookup(void)
 	answer = run_url(url, 300);
 	ok(answer->latency_ms < 1500, "the time-out is held");
 	ok(ends_as(answer, PO_HTTP_NOT_SENT, 0, ""), "nothing was sent");
-	ok(ends_as(run(&plain, "POST", "/plain", "x"), PO_HTTP_ANSWERED, 200, "hello"), "others go on");
+	ok(ends_as(run_request(&plain, "POST", "/plain", "x"), PO_HTTP_ANSWERED, 200, "hello"), "others go on");
 	po_http_free(run_url(url, 50));
 	po_http_stop();
 	ok(longest_drive_ms < 500 && lookups == before, "nobody waited for the lookups");

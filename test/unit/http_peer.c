@@ -562,6 +562,15 @@ run_call(const PoHttpCall *call)
 	return wait_for_answer();
 }
 
+/* The same, of a request to a peer. */
+PoHttpAnswer *
+run_request(const Peer *peer, const char *method, const char *path, const char *body)
+{
+	PoHttpCall	call = make_call(method, url_of(peer, path), body);
+
+	return run_call(&call);
+}
+
 /* Whether it is this answer; `body` NULL is any.  Frees it. */
 bool
 ends_as(PoHttpAnswer *answer, PoHttpOutcome outcome, int status, const char *body)

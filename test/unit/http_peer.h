@@ -61,6 +61,8 @@ extern PoHttpCall make_call(const char *method, const char *url, const char *bod
 extern const char *url_of(const Peer *peer, const char *path);
 extern PoHttpAnswer *wait_for_answer(void);
 extern PoHttpAnswer *run_call(const PoHttpCall *call);
+extern PoHttpAnswer *run_request(const Peer *peer, const char *method, const char *path,
+								 const char *body);
 extern bool ends_as(PoHttpAnswer *answer, PoHttpOutcome outcome, int status, const char *body);
 
 /* The longest that one po_http_drive() took. */

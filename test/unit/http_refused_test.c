@@ -19,14 +19,6 @@
 
 static Peer peer;
 
-static PoHttpAnswer *
-run(const char *method, const char *path, const char *body)
-{
-	PoHttpCall	call = make_call(method, url_of(&peer, path), body);
-
-	return run_call(&call);
-}
-
 static void
 not_sent(const char *url, const char *error)
 {
@@ -156,7 +148,7 @@ test_private_refused(void)
 	int			connections;
 
 	/* there is a connection that could be used again */
-	ok(ends_as(run("GET", "/plain?before", NULL), PO_HTTP_ANSWERED, 200, "hello"), "allowed");
+	ok(ends_as(run_request(&peer, "GET", "/plain?before", NULL), PO_HTTP_ANSWERED, 200, "hello"), "allowed");
 	connections = peer_connections();
 	call = make_call("GET", url_of(&peer, "/plain?after"), NULL);
 	if (!po_http_add(&call))
@@ -171,7 +163,7 @@ test_private_refused(void)
 	not_sent(url_of(&peer, "/plain?after"), "the URL cannot be used");
 	ok(peer_connections() == connections && peer_count("?after") == 0, "nothing was sent");
 	po_http_allow_private(true);
-	ok(ends_as(run("GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "allowed again");
+	ok(ends_as(run_request(&peer, "GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "allowed again");
 }
 
 int

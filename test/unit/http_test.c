@@ -22,14 +22,6 @@ static Peer peer;
 
 /* ---- requests ---- */
 
-static PoHttpAnswer *
-run(const char *method, const char *path, const char *body)
-{
-	PoHttpCall	call = make_call(method, url_of(&peer, path), body);
-
-	return run_call(&call);
-}
-
 /* Whether what was seen last is these bytes, in which %d is the port. */
 static bool
 was_seen(const char *format)
@@ -81,19 +73,19 @@ test_requests(void)
 	   "every byte of a POST");
 	connection = peer_last()->connection;
 
-	ok(ends_as(run("GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "GET");
+	ok(ends_as(run_request(&peer, "GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "GET");
 	ok(was_seen("GET /plain HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
 				"User-Agent: pg_outreach\r\nAccept: */*\r\n\r\n"), "every byte of a GET");
 	ok(peer_last()->connection == connection, "the connection is used again");
 
-	ok(ends_as(run("POST", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "POST without a body");
+	ok(ends_as(run_request(&peer, "POST", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "POST without a body");
 	ok(strstr(peer_last()->bytes, "POST /plain HTTP/1.1\r\n") == peer_last()->bytes &&
 	   strstr(peer_last()->bytes, "\r\nContent-Length: 0\r\n") != NULL, "it says that it has none");
-	ok(ends_as(run("POST", "/plain", ""), PO_HTTP_ANSWERED, 200, "hello"), "POST of an empty body");
-	ok(ends_as(run("PUT", "/plain", "new"), PO_HTTP_ANSWERED, 200, "hello") &&
+	ok(ends_as(run_request(&peer, "POST", "/plain", ""), PO_HTTP_ANSWERED, 200, "hello"), "POST of an empty body");
+	ok(ends_as(run_request(&peer, "PUT", "/plain", "new"), PO_HTTP_ANSWERED, 200, "hello") &&
 	   strstr(peer_last()->bytes, "PUT ") == peer_last()->bytes &&
 	   strstr(peer_last()->bytes, "\r\n\r\nnew") != NULL, "PUT");
-	ok(ends_as(run("DELETE", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello") &&
+	ok(ends_as(run_request(&peer, "DELETE", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello") &&
 	   strstr(peer_last()->bytes, "DELETE ") == peer_last()->bytes &&
 	   strstr(peer_last()->bytes, "Content-Length") == NULL, "DELETE");
 	n = peer_connections();
@@ -107,16 +99,16 @@ test_large_body(void)
 	Seen	   *request;
 
 	memset(body, 'b', sizeof(body) - 1);
-	ok(ends_as(run("POST", "/plain?large", body), PO_HTTP_ANSWERED, 200, "hello"), "a body of 3 MB");
+	ok(ends_as(run_request(&peer, "POST", "/plain?large", body), PO_HTTP_ANSWERED, 200, "hello"), "a body of 3 MB");
 	request = peer_last();
 	ok(request->len > sizeof(body) &&
 	   strcmp(request->bytes + request->len - (sizeof(body) - 1), body) == 0, "arrives as it is");
 	ok(strstr(request->bytes, "Expect") == NULL, "without asking first");
-	ok(ends_as(run("POST", "/early-413", body), PO_HTTP_ANSWERED, 413, "big"),
+	ok(ends_as(run_request(&peer, "POST", "/early-413", body), PO_HTTP_ANSWERED, 413, "big"),
 	   "refused before it was read");
-	ok(ends_as(run("POST", "/early-200", body), PO_HTTP_LOST, 0, ""),
+	ok(ends_as(run_request(&peer, "POST", "/early-200", body), PO_HTTP_LOST, 0, ""),
 	   "accepted before it was read");
-	ok(ends_as(run("POST", "/header-reset", body), PO_HTTP_LOST, 0, ""), "reset before it was read");
+	ok(ends_as(run_request(&peer, "POST", "/header-reset", body), PO_HTTP_LOST, 0, ""), "reset before it was read");
 }
 
 /* ---- answers ---- */
@@ -228,7 +220,7 @@ test_retry_after(void)
 	{
 		snprintf(bytes, sizeof(bytes), "HTTP/1.1 429 Slow\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 				 "retry-after:%s\r\nContent-Length: 0\r\n\r\n", cases[i].value);
-		answer = run("POST", "/raw", bytes);
+		answer = run_request(&peer, "POST", "/raw", bytes);
 		if (answer->retry_after_s != cases[i].expected)
 			printf("# %ld\n", answer->retry_after_s);
 		ok(answer->retry_after_s == cases[i].expected && answer->http_status == 429, cases[i].value);
@@ -237,11 +229,11 @@ test_retry_after(void)
 
 	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime(&later));
 	snprintf(bytes, sizeof(bytes), "HTTP/1.1 503 Slow\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n", date);
-	answer = run("POST", "/raw", bytes);
+	answer = run_request(&peer, "POST", "/raw", bytes);
 	ok(answer->retry_after_s > 90 && answer->retry_after_s <= 100, "a date, without that of the answer");
 	po_http_free(answer);
 
-	answer = run("POST", "/raw", "HTTP/1.1 103 Early\r\nRetry-After: 9\r\n\r\n"
+	answer = run_request(&peer, "POST", "/raw", "HTTP/1.1 103 Early\r\nRetry-After: 9\r\n\r\n"
 				 "HTTP/1.1 429 Slow\r\nRetry-After: 5\r\nRetry-After: 6\r\nContent-Length: 0\r\n\r\n");
 	ok(answer->retry_after_s == 5, "the first of two, not that of an interim answer");
 	po_http_free(answer);
@@ -303,14 +295,14 @@ test_bounds(void)
 		head = sprintf(raw, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", PO_HTTP_MAX_BODY + extra);
 		memset(raw + head, 'b', PO_HTTP_MAX_BODY + extra);
 		raw[head + PO_HTTP_MAX_BODY + extra] = '\0';
-		answer = run("POST", "/raw", raw);
+		answer = run_request(&peer, "POST", "/raw", raw);
 		if (extra == 0)
 			ok(answer->body_len == PO_HTTP_MAX_BODY &&
 			   ends_as(answer, PO_HTTP_ANSWERED, 200, raw + head), "a body of 64 KiB");
 		else
 			ok(ends_as(answer, PO_HTTP_LOST, 0, ""), "a body of one byte more");
 	}
-	answer = run("POST", "/raw", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n");
+	answer = run_request(&peer, "POST", "/raw", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n");
 	ok(answer->latency_ms < 1000 && ends_as(answer, PO_HTTP_LOST, 0, ""),
 	   "a body that only says it is longer");
 
@@ -426,7 +418,7 @@ test_sockets(void)
 	bool		closed = true;
 	int			alive = 0;
 
-	po_http_free(run("GET", "/plain", NULL));
+	po_http_free(run_request(&peer, "GET", "/plain", NULL));
 	while ((entry = readdir(dir)) != NULL)
 	{
 		int			fd = atoi(entry->d_name);
@@ -467,11 +459,11 @@ test_environment(void)
 	setenv("all_proxy", "http://127.0.0.1:1", 1);
 	po_http_stop();
 	po_http_start(true);
-	ok(ends_as(run("GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "no proxy");
+	ok(ends_as(run_request(&peer, "GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello"), "no proxy");
 	ok(strstr(peer_last()->bytes, "Authorization") == NULL, "no password");
-	ok(ends_as(run("POST", "/raw", "HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"),
+	ok(ends_as(run_request(&peer, "POST", "/raw", "HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"),
 			   PO_HTTP_ANSWERED, 200, "") &&
-	   ends_as(run("GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello") &&
+	   ends_as(run_request(&peer, "GET", "/plain", NULL), PO_HTTP_ANSWERED, 200, "hello") &&
 	   strstr(peer_last()->bytes, "Cookie") == NULL, "no cookies");
 	unsetenv("http_proxy");
 	unsetenv("all_proxy");
