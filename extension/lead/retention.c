@@ -49,7 +49,7 @@ PG_FUNCTION_INFO_V1(po_refuse_change);
 PG_FUNCTION_INFO_V1(po_remove_rows);
 PG_FUNCTION_INFO_V1(po_move_events);
 PG_FUNCTION_INFO_V1(po_remove_old_events);
-PG_FUNCTION_INFO_V1(po_require_own_transaction);
+PG_FUNCTION_INFO_V1(po_is_own_transaction);
 
 static const char *
 event_name(TriggerEvent event)
@@ -162,15 +162,11 @@ po_remove_old_events(PG_FUNCTION_ARGS)
 }
 
 /*
- * require_own_transaction(): for functions whose locks must not outlive them.
+ * is_own_transaction(): whether locks that the call takes end with its statement.  To
+ * be asked before a block that handles errors.
  */
 Datum
-po_require_own_transaction(PG_FUNCTION_ARGS)
+po_is_own_transaction(PG_FUNCTION_ARGS)
 {
-	if (IsTransactionBlock() || IsSubTransaction())
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("it cannot run inside a transaction block"),
-				 errdetail("Its locks would be held until the end of that.")));
-	PG_RETURN_VOID();
+	PG_RETURN_BOOL(!IsTransactionBlock());
 }

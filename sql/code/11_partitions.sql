@@ -57,18 +57,44 @@ CREATE FUNCTION outreach_impl.remove_old_events(before timestamptz, most int) RE
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_remove_old_events';
 COMMENT ON FUNCTION outreach_impl.remove_old_events(timestamptz, int) IS 'Removes events of outreach.events_default from before a time; not for callers.';
 
-CREATE FUNCTION outreach_impl.require_own_transaction() RETURNS void
-	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_require_own_transaction';
-COMMENT ON FUNCTION outreach_impl.require_own_transaction() IS 'Raises an error in a transaction block; not for callers.';
+CREATE FUNCTION outreach_impl.is_own_transaction() RETURNS boolean
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_is_own_transaction';
+COMMENT ON FUNCTION outreach_impl.is_own_transaction() IS 'Whether the transaction ends with the statement; not for callers.';
 
-CREATE FUNCTION outreach_impl.upkeep(OUT partitions_made int, OUT events_moved int, OUT problem text)
+CREATE FUNCTION outreach_impl.drop_old_partitions(before timestamptz, OUT partition text) RETURNS SETOF text
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
+DECLARE
+	old regclass[] := (SELECT array_agg(e.partition) FROM outreach_impl.event_partitions() e WHERE e.until_time <= drop_old_partitions.before);
+	p regclass;
+BEGIN
+	IF old IS NULL THEN
+		RETURN;
+	END IF;
+	-- Whoever comes meanwhile waits as long as this does, and no longer.
+	LOCK TABLE outreach.events IN ACCESS EXCLUSIVE MODE;
+	FOREACH p IN ARRAY old LOOP
+		partition := (SELECT c.relname FROM pg_class c WHERE c.oid = p);
+		EXECUTE format('DROP TABLE %s', p);
+		RETURN NEXT;
+	END LOOP;
+EXCEPTION WHEN lock_not_available THEN
+	RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
+		MESSAGE = 'outreach.events is in use: nothing was dropped',
+		HINT = 'Call it again; a transaction that has read events and stays open keeps it from them.';
+END $$;
+COMMENT ON FUNCTION outreach_impl.drop_old_partitions(timestamptz) IS 'Drops the partitions of outreach.events that end before a time; not for callers.';
+
+CREATE FUNCTION outreach_impl.upkeep(OUT partitions_made int, OUT events_moved int, OUT partitions_dropped int, OUT problem text)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
 	p record;
 	moved int := 0;
+	kept interval := current_setting('outreach.keep_events')::interval;
+	alone boolean := outreach_impl.is_own_transaction();
 BEGIN
 	partitions_made := 0;
 	events_moved := 0;
+	partitions_dropped := 0;
 	BEGIN
 		partitions_made := outreach_impl.make_partitions();
 	EXCEPTION WHEN lock_not_available THEN
@@ -85,38 +111,34 @@ BEGIN
 			problem := 'outreach.events_default is locked by somebody else: no event was moved';
 		END;
 	END IF;
+	-- Last, for it keeps everybody from the events until the transaction ends.
+	IF kept > '0' AND alone THEN
+		BEGIN
+			PERFORM outreach_impl.remove_old_events(outreach_impl.engine_now() - kept, 10000);
+			partitions_dropped := (SELECT count(*) FROM outreach_impl.drop_old_partitions(outreach_impl.engine_now() - kept));
+		EXCEPTION WHEN lock_not_available THEN
+			problem := coalesce(problem, SQLERRM);
+		END;
+	END IF;
 END $$;
-COMMENT ON FUNCTION outreach_impl.upkeep() IS 'What has to be done now and then: partitions ahead are made, and events that came without one are moved into theirs. Waits for no lock longer than a moment.';
+COMMENT ON FUNCTION outreach_impl.upkeep() IS 'What has to be done now and then: partitions ahead are made, events that came without one are moved into theirs, and old ones are dropped. Waits for no lock longer than a moment.';
 
 CREATE FUNCTION outreach_impl.drop_partitions(before timestamptz, OUT partition text, OUT events_removed int) RETURNS SETOF record
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-	SET datestyle = 'ISO' SET timezone = 'UTC' SET lock_timeout = '50ms' AS $$
-DECLARE
-	old regclass[];
-	p regclass;
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
 BEGIN
 	-- The locks it takes are everybody's, and end with the transaction.
-	PERFORM outreach_impl.require_own_transaction();
+	IF NOT outreach_impl.is_own_transaction() THEN
+		RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction',
+			MESSAGE = 'it cannot run inside a transaction block',
+			DETAIL = 'Its locks would be held until the end of that.';
+	END IF;
 	IF before IS NULL OR before > outreach_impl.engine_now() THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'before must be a time in the past';
 	END IF;
-	SELECT array_agg(e.partition) INTO old FROM outreach_impl.event_partitions() e WHERE e.until_time <= drop_partitions.before;
-	BEGIN
-		IF old IS NOT NULL THEN
-			-- Whoever comes meanwhile waits as long as this does, and no longer.
-			LOCK TABLE outreach.events IN ACCESS EXCLUSIVE MODE;
-			FOREACH p IN ARRAY old LOOP
-				partition := (SELECT c.relname FROM pg_class c WHERE c.oid = p);
-				EXECUTE format('DROP TABLE %s', p);
-				RETURN NEXT;
-			END LOOP;
-		END IF;
-	EXCEPTION WHEN lock_not_available THEN
-		RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
-			MESSAGE = 'outreach.events is in use: nothing was dropped',
-			HINT = 'Call it again; a transaction that has read events and stays open keeps it from them.';
-	END;
+	FOR partition IN SELECT d.partition FROM outreach_impl.drop_old_partitions(drop_partitions.before) d LOOP
+		RETURN NEXT;
+	END LOOP;
 	events_removed := outreach_impl.remove_old_events(drop_partitions.before, 100000);
 	IF events_removed > 0 THEN
 		partition := 'events_default';

@@ -58,6 +58,32 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	$reader->quit;
 }
 
+# retention by the upkeep
+{
+	my $old = sub { value("CREATE TABLE outreach.events_2001_01 (LIKE outreach.events); ALTER TABLE outreach.events_2001_01 OWNER TO outreach_owner;"
+		. " ALTER TABLE outreach.events ATTACH PARTITION outreach.events_2001_01 FOR VALUES FROM ('2001-01-01 00:00Z') TO ('2001-02-01 00:00Z')") };
+	$old->();
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|0|', 'events are kept for ever');
+	value("ALTER SYSTEM SET outreach.keep_events = '730d'; SELECT pg_reload_conf()");
+	wait_until(sub { value('SHOW outreach.keep_events') eq '730d' }, 'the setting');
+	my $reader = $node->background_psql('postgres', on_error_stop => 0);
+	$reader->query_safe("BEGIN; SELECT outreach.enter_tenant('team_a'); SELECT count(*) FROM outreach.lead_history;");
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|0|outreach.events is in use: nothing was dropped', 'unless a setting says how long; a reader keeps them');
+	others_go_on('a reader, after the upkeep');
+	$reader->query_safe('COMMIT');
+	$reader->quit;
+	is(value('BEGIN; SELECT * FROM outreach.upkeep(); COMMIT', user => 'test_scheduler'), '0|0|0|', 'nothing is dropped in a transaction block');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|1|', 'then old ones are dropped');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|0|', 'once');
+	$old->();
+	value('ALTER SYSTEM SET outreach.max_workers = 2');
+	$node->restart;
+	wait_until(sub { value("SELECT to_regclass('outreach.events_2001_01') IS NULL") eq 't' }, 'a worker to drop it');
+	pass('workers do that by themselves');
+	value('ALTER SYSTEM RESET outreach.keep_events; ALTER SYSTEM SET outreach.max_workers = 0');
+	$node->restart;
+}
+
 # somebody is making partitions, and does not end
 {
 	drop_last();
@@ -65,11 +91,11 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	$maker->query_safe('BEGIN; SELECT outreach.make_partitions();');
 	others_go_on('a maker');
 	is(sql_error($node, 'SELECT outreach.make_partitions()'), '55P03', 'a maker: a second one gives up');
-	like(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), qr/^0\|0\|outreach\.events is locked/, 'a maker: upkeep says so');
+	like(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), qr/^0\|0\|0\|outreach\.events is locked/, 'a maker: upkeep says so');
 	is(value("SELECT outreach.create_tenant('team_c', 'C')", user => 'test_admin'), 'team_c', 'a maker: a tenant is made');
 	others_go_on('a maker, after others');
 	$maker->query_safe('ROLLBACK');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '1|0|', 'and when it has gone, upkeep makes it');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '1|0|0|', 'and when it has gone, upkeep makes it');
 	$maker->quit;
 }
 
@@ -78,7 +104,7 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	my $name = drop_last();
 	my $locker = $node->background_psql('postgres', on_error_stop => 0);
 	$locker->query_safe('BEGIN; LOCK TABLE outreach.events IN ACCESS EXCLUSIVE MODE;');
-	like(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), qr/^0\|0\|outreach\.events is locked/, 'a lock on everything: upkeep gives up');
+	like(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), qr/^0\|0\|0\|outreach\.events is locked/, 'a lock on everything: upkeep gives up');
 	$locker->query_safe('ROLLBACK');
 	$locker->quit;
 }
@@ -95,13 +121,13 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	is(value('SELECT * FROM outreach.verify()'), '', 'without a partition: states follow from them');
 	my $locker = $node->background_psql('postgres', on_error_stop => 0);
 	$locker->query_safe('BEGIN; LOCK TABLE outreach.events_default IN SHARE MODE;');
-	like(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), qr/^1\|0\|outreach\.events_default is locked/, 'the month is made, and its events wait for a lock');
+	like(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), qr/^1\|0\|0\|outreach\.events_default is locked/, 'the month is made, and its events wait for a lock');
 	$locker->query_safe('ROLLBACK');
 	$locker->quit;
 	is(value("SET outreach.clock = '$month 00:00:02Z'; SELECT new_state FROM outreach.transition_lead('team_b', 'early', 'responded')"), 'responded', 'what comes now is in its month');
 	is(value("SELECT count(*) FROM outreach.events_default"), 2, 'and does not wait');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|2|', 'they are moved');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|', 'once');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|2|0|', 'they are moved');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|0|', 'once');
 	is(value("SELECT count(*) FROM outreach.events WHERE lead_id = 'early'"), 3, 'into their month');
 	is(value('SELECT * FROM outreach.verify()'), '', 'and nothing is lost');
 	value("SET outreach.clock = '2003-03-03'; SELECT FROM outreach.create_lead('team_b', 'ancient')");
@@ -116,7 +142,7 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	value("DROP TABLE outreach.$this");
 	$session->query_safe("SELECT FROM outreach.record_event('team_a', 'lead_1', 'contact.updated')");
 	is(value('SELECT count(*) FROM outreach.events_default'), 1, 'a month that goes away is noticed');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '1|1|', 'and made again');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '1|1|0|', 'and made again');
 	$session->query_safe("SELECT FROM outreach.record_event('team_a', 'lead_1', 'contact.updated')");
 	is(value("SELECT count(*) FROM outreach.$this WHERE lead_id = 'lead_1'"), 2, 'and noticed, too');
 	$session->quit;
