@@ -15,9 +15,11 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "core/api.h"
 #include "core/args.h"
 #include "core/compat.h"
@@ -41,6 +43,7 @@
 #include "utils/plancache.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
+#include "utils/tuplestore.h"
 
 #define SCHEMA "outreach"
 #define IMPL_SCHEMA "outreach_impl"
@@ -284,7 +287,7 @@ pin_settings(void)
 	if (strcmp(namespace_search_path, SEARCH_PATH) != 0)
 		(void) set_config_option("search_path", SEARCH_PATH, PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
-	if (standard_conforming_strings && !Transform_null_equals && Array_nulls && row_security &&
+	if (po_standard_strings && !Transform_null_equals && Array_nulls && row_security &&
 		DateStyle == USE_ISO_DATES && IntervalStyle == INTSTYLE_POSTGRES &&
 		plan_cache_mode == PLAN_CACHE_MODE_AUTO)
 		return;
@@ -404,7 +407,7 @@ po_call_foreign(FmgrInfo *function, Oid role, const char *tenant_id, FunctionCal
  * neither on a session's settings nor on how full a table was just then.
  */
 static PlannedStmt *
-plan(Query *query, const char *text, int options, ParamListInfo params)
+plan(PO_PLANNER_PARAMETERS)
 {
 	static const char *const always[][2] = {
 		{"jit", "off"}, {"max_parallel_workers_per_gather", "0"}, {"enable_nestloop", "on"},
@@ -421,8 +424,8 @@ plan(Query *query, const char *text, int options, ParamListInfo params)
 	int			nest;
 
 	if (!OidIsValid(owner_role) || GetUserId() != owner_role)
-		return previous_planner ? previous_planner(query, text, options, params)
-			: standard_planner(query, text, options, params);
+		return previous_planner ? previous_planner(PO_PLANNER_ARGUMENTS)
+			: standard_planner(PO_PLANNER_ARGUMENTS);
 	nest = NewGUCNestLevel();
 	for (int i = 0; i < lengthof(always); i++)
 		(void) set_config_option(always[i][0], always[i][1], PGC_USERSET, PGC_S_SESSION,
@@ -430,8 +433,8 @@ plan(Query *query, const char *text, int options, ParamListInfo params)
 	for (int i = 0; i < lengthof(scans); i++)
 		(void) set_config_option(scans[i], planning == SETS || (planning == HOT && i == 3) ? "on" : "off",
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	result = previous_planner ? previous_planner(query, text, options, params)
-		: standard_planner(query, text, options, params);
+	result = previous_planner ? previous_planner(PO_PLANNER_ARGUMENTS)
+		: standard_planner(PO_PLANNER_ARGUMENTS);
 	AtEOXact_GUC(true, nest);
 	return result;
 }

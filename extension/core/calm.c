@@ -67,9 +67,12 @@ po_shared_watch_clock(bool begins)
 	INSTR_TIME_SET_CURRENT(now);
 	if (wall_before != 0)
 	{
+		int64		drift;
+
 		passed = now;
 		INSTR_TIME_SUBTRACT(passed, before);
-		jumped = Abs(wall - wall_before - (int64) INSTR_TIME_GET_MICROSEC(passed)) > CLOCK_JUMP_USECS;
+		drift = wall - wall_before - (int64) INSTR_TIME_GET_MICROSEC(passed);
+		jumped = drift > CLOCK_JUMP_USECS || drift < -CLOCK_JUMP_USECS;
 	}
 	wall_before = wall;
 	before = now;

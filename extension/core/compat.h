@@ -1,14 +1,14 @@
 /*
  * compat.h
- *	  Differences between the supported PostgreSQL versions, 15 to 18.
+ *	  Differences between the supported PostgreSQL versions, 15 to 19.
  *
  * The only file that looks at PG_VERSION_NUM.
  */
 #ifndef PO_COMPAT_H
 #define PO_COMPAT_H
 
-#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
-#error "pg_outreach supports PostgreSQL 15 to 18"
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
+#error "pg_outreach supports PostgreSQL 15 to 19"
 #endif
 
 /* 16 split variable-length support out of postgres.h. */
@@ -43,8 +43,25 @@
 #define po_owns_database(database, role) pg_database_ownercheck(database, role)
 #endif
 
-/* 18 counts index searches. */
+/* 17 tells processes apart by their backend type. */
+#if PG_VERSION_NUM >= 170000
+#define po_is_background_worker() AmBackgroundWorkerProcess()
+#else
+#define po_is_background_worker() IsBackgroundWorker
+#endif
+
+/* 18 takes the attribute before the declaration alone. */
 #if PG_VERSION_NUM >= 180000
+#define po_noreturn pg_noreturn
+#else
+#define po_noreturn pg_attribute_noreturn()
+#endif
+
+/* 18 counts index searches, 19 takes hints for the scan of the table. */
+#if PG_VERSION_NUM >= 190000
+#define po_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, NULL, nkeys, 0, SO_NONE)
+#elif PG_VERSION_NUM >= 180000
 #define po_index_beginscan(table, index, snapshot, nkeys) \
 	index_beginscan(table, index, snapshot, NULL, nkeys, 0)
 #else
@@ -57,6 +74,34 @@
 #define po_try_lock_tuple(table, row, mode) ConditionalLockTuple(table, row, mode, false)
 #else
 #define po_try_lock_tuple(table, row, mode) ConditionalLockTuple(table, row, mode)
+#endif
+
+/* 19 knows no other way to read a string literal. */
+#if PG_VERSION_NUM >= 190000
+#define po_standard_strings true
+#else
+#define po_standard_strings standard_conforming_strings
+#endif
+
+/* 19 hands the planner the state of an EXPLAIN. */
+#if PG_VERSION_NUM >= 190000
+#define PO_PLANNER_PARAMETERS \
+	Query *query, const char *text, int options, ParamListInfo params, ExplainState *explain
+#define PO_PLANNER_ARGUMENTS query, text, options, params, explain
+#else
+#define PO_PLANNER_PARAMETERS Query *query, const char *text, int options, ParamListInfo params
+#define PO_PLANNER_ARGUMENTS query, text, options, params
+#endif
+
+/* 19 builds a jsonb in a state that holds the result too. */
+#if PG_VERSION_NUM >= 190000
+#define PoJsonbState JsonbInState
+#define po_push_jsonb(state, token, value) pushJsonbValue(state, token, value)
+#define po_close_jsonb(state, token) (pushJsonbValue(state, token, NULL), (state)->result)
+#else
+#define PoJsonbState JsonbParseState *
+#define po_push_jsonb(state, token, value) ((void) pushJsonbValue(state, token, value))
+#define po_close_jsonb(state, token) pushJsonbValue(state, token, NULL)
 #endif
 
 #endif

@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 static const struct
 {
@@ -59,7 +60,7 @@ po_is_servers_fault(int sqlstate)
 bool
 po_is_functions_fault(int sqlstate)
 {
-	return sqlstate != ERRCODE_QUERY_CANCELED || (IsBackgroundWorker && !ShutdownRequestPending);
+	return sqlstate != ERRCODE_QUERY_CANCELED || (po_is_background_worker() && !ShutdownRequestPending);
 }
 
 /*

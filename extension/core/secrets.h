@@ -5,6 +5,8 @@
 #ifndef PO_SECRETS_H
 #define PO_SECRETS_H
 
+#include "core/compat.h"
+
 typedef struct PoSecret
 {
 	char	   *data;
@@ -14,7 +16,7 @@ typedef struct PoSecret
 extern PoSecret *po_secrets_open(const char *tenant_id, const char *purpose,
 								 const char *name, const char *given_for, int *nsecrets,
 								 const char **problem);
-extern void po_secrets_unavailable(const char *problem) pg_attribute_noreturn();
+po_noreturn extern void po_secrets_unavailable(const char *problem);
 extern void po_secret_wipe(PoSecret *secret);
 
 #endif

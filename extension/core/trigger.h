@@ -6,6 +6,7 @@
 #define PO_TRIGGER_H
 
 #include "commands/trigger.h"
+#include "core/compat.h"
 #include "fmgr.h"
 
 typedef enum PoTriggerUse
@@ -17,7 +18,7 @@ typedef enum PoTriggerUse
 
 extern bool po_trigger_is(FunctionCallInfo fcinfo, PoTriggerUse use, const char *table);
 extern TriggerData *po_trigger(FunctionCallInfo fcinfo, const char *name, PoTriggerUse use, const char *table);
-extern void po_trigger_misused(const char *name) pg_attribute_noreturn();
+po_noreturn extern void po_trigger_misused(const char *name);
 extern int	po_trigger_column(TriggerData *trigger, const char *column, Oid type);
 extern char *po_trigger_text(TriggerData *trigger, HeapTuple row, const char *column);
 

@@ -33,7 +33,7 @@
 
 struct PoObject
 {
-	JsonbParseState *state;
+	PoJsonbState state;
 };
 
 #define INSERT_INTO(table) \
@@ -227,7 +227,7 @@ po_object_begin(void)
 {
 	PoObject   *object = palloc0(sizeof(PoObject));
 
-	pushJsonbValue(&object->state, WJB_BEGIN_OBJECT, NULL);
+	po_push_jsonb(&object->state, WJB_BEGIN_OBJECT, NULL);
 	return object;
 }
 
@@ -239,7 +239,7 @@ push_key(PoObject *object, const char *key)
 	value.type = jbvString;
 	value.val.string.val = unconstify(char *, key);
 	value.val.string.len = strlen(key);
-	pushJsonbValue(&object->state, WJB_KEY, &value);
+	po_push_jsonb(&object->state, WJB_KEY, &value);
 }
 
 /*
@@ -257,7 +257,7 @@ po_object_text(PoObject *object, const char *key, const char *text, int len)
 	value.type = jbvString;
 	value.val.string.val = unconstify(char *, text);
 	value.val.string.len = len;
-	pushJsonbValue(&object->state, WJB_VALUE, &value);
+	po_push_jsonb(&object->state, WJB_VALUE, &value);
 }
 
 /*
@@ -281,7 +281,7 @@ po_object_bool(PoObject *object, const char *key, bool boolean)
 	push_key(object, key);
 	value.type = jbvBool;
 	value.val.boolean = boolean;
-	pushJsonbValue(&object->state, WJB_VALUE, &value);
+	po_push_jsonb(&object->state, WJB_VALUE, &value);
 }
 
 /*
@@ -290,5 +290,5 @@ po_object_bool(PoObject *object, const char *key, bool boolean)
 Jsonb *
 po_object_end(PoObject *object)
 {
-	return JsonbValueToJsonb(pushJsonbValue(&object->state, WJB_END_OBJECT, NULL));
+	return JsonbValueToJsonb(po_close_jsonb(&object->state, WJB_END_OBJECT));
 }

@@ -16,6 +16,7 @@
 #include "common/unicode_norm.h"
 #include "lead/unicode.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 
 /*
  * Characters are normalised in pieces, so that a text of nothing but combining

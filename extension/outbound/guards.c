@@ -12,6 +12,7 @@
 #include "funcapi.h"
 #include "outbound/guards.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 typedef struct Guard
 {
@@ -115,17 +116,17 @@ po_judge(const PoGuardInput *input, PoGuardMoment moment)
 Jsonb *
 po_guard_verdicts(const PoGuardResult *result)
 {
-	JsonbParseState *state = NULL;
+	PoJsonbState state = {0};
 	const char *member[3][2] = {
 		{"guard", result->guard},
 		{"verdict", verdict_name[result->verdict]},
 		{"reason", result->reason}
 	};
 
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	po_push_jsonb(&state, WJB_BEGIN_ARRAY, NULL);
 	if (result->verdict != PO_GUARD_ALLOW)
 	{
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		po_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 		for (int i = 0; i < lengthof(member); i++)
 			for (int j = 0; j < 2; j++)
 			{
@@ -133,11 +134,11 @@ po_guard_verdicts(const PoGuardResult *result)
 
 				value.val.string.val = unconstify(char *, member[i][j]);
 				value.val.string.len = strlen(member[i][j]);
-				pushJsonbValue(&state, j == 0 ? WJB_KEY : WJB_VALUE, &value);
+				po_push_jsonb(&state, j == 0 ? WJB_KEY : WJB_VALUE, &value);
 			}
-		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+		po_push_jsonb(&state, WJB_END_OBJECT, NULL);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	return JsonbValueToJsonb(po_close_jsonb(&state, WJB_END_ARRAY));
 }
 
 /*

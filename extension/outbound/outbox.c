@@ -145,7 +145,7 @@ make_phones(const PoSending *sending, const PoDraft *draft, int n)
 
 		if (draft[i].phone == NULL || draft[i].has_phone_row)
 			continue;
-		if (IsBackgroundWorker)
+		if (po_is_background_worker())
 			(void) po_make_free_phones(&key, 1);
 		else
 			po_array_add_text(&column, draft[i].phone);

@@ -12,6 +12,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 static const char *const state_name[] = {
 	"unknown", "without extension", "served", "other version", "not armed", "held", "not entered"
