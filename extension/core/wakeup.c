@@ -38,13 +38,12 @@ at_end_of_transaction(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			if (look_at_commit)
-				po_shared_publish(MyDatabaseId, DT_NOBEGIN);
-			else if (noted != NULL)
-				po_shared_publish(MyDatabaseId, noted->due);
-			/* FALLTHROUGH */
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
+			if (event == XACT_EVENT_COMMIT && look_at_commit)
+				po_shared_publish(MyDatabaseId, DT_NOBEGIN);
+			else if (event == XACT_EVENT_COMMIT && noted != NULL)
+				po_shared_publish(MyDatabaseId, noted->due);
 			noted = NULL;
 			look_at_commit = false;
 			break;

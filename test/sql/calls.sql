@@ -29,7 +29,7 @@ SELECT (outreach.opt_in(tenant_id => 'team_calls', phone => '+12125550131')).con
 SELECT outreach.create_lead(tenant_id => 'team_calls', lead_id => 'lead_2', attributes => '{}');
 SELECT outcome FROM outreach.ingest_webhook(envelope => '{}');
 -- Wrong types say so
-SELECT pg_temp.error($$SELECT outreach.create_lead(1, 2)$$);
+SELECT split_part(pg_temp.error($$SELECT outreach.create_lead(1, 2)$$), E'\n', 1) AS error;
 SELECT pg_temp.error($$SELECT outreach.create_lead('team_calls', 'lead_1', attributes => '{')$$);
 SELECT pg_temp.error($$SELECT outreach.create_lead('team_calls', 'lead_1', attributes => '{"a": "\u0000"}')$$);
 SELECT pg_temp.error($$SELECT outreach.create_lead('team_calls', 'lead_1', first_name => E'a\u0000')$$);

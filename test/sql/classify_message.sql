@@ -3,7 +3,7 @@
 \i test/sql/helpers.inc
 \set ECHO all
 SELECT outreach.create_tenant('team_classify', 'Classify');
-SELECT body, c.* FROM (VALUES
+SELECT translate(body, E'\u200b\u200e', '<>') AS body, c.* FROM (VALUES
 	(1, 'STOP'), (2, ' Stop. '), (3, 'STOP ALL'), (4, 'Please stop texting me'), (5, 'ＳＴＯＰ'), (6, 'stopp'),
 	(7, 'Have a great weekend'), (8, 'send it to me'), (9, 'End of the week works'), (10, 'opt-out'),
 	(11, 'START'), (12, 'UNSTOP'), (13, 'YES'), (14, 'HELP'), (15, 'info'),
