@@ -55,7 +55,7 @@ endif
 ifdef ASSERT
 PG_CPPFLAGS += -DUSE_ASSERT_CHECKING
 endif
-SHLIB_LINK = -lcrypto -lcurl
+SHLIB_LINK = -lssl -lcrypto -lcurl
 EXTRA_CLEAN = $(OBJS:.o=.d) extension/pg_outreach--*.sql results regression.diffs \
 	regression.out output_iso tmp_check
 

@@ -117,6 +117,20 @@ set_timer(CURLM *of, long timeout_ms, void *arg)
 /* ---- start and stop ---- */
 
 /*
+ * From 8.20 on libcurl looks names up in a pool of 20 threads.  A name server that
+ * does not answer would have them all, and nobody's name be found: there are as many
+ * as are needed, as there were before.  And the end of the pool waits for none of them.
+ */
+static void
+set_lookups(void)
+{
+#if LIBCURL_VERSION_NUM >= 0x081400
+	(void) curl_multi_setopt(multi, CURLMOPT_RESOLVE_THREADS_MAX, (long) INT_MAX);
+	(void) curl_multi_setopt(multi, CURLMOPT_QUICK_EXIT, 1L);
+#endif
+}
+
+/*
  * Makes ready for calls.  `allow_private` lets requests go to addresses that
  * are not public, and by http besides https.  False if that cannot be: no
  * memory, no descriptor, or a libcurl that lacks what is needed.
@@ -138,6 +152,8 @@ po_http_start(bool allow_private)
 		curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch_socket) == CURLM_OK &&
 		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
 		curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING) == CURLM_OK;
+	if (done)
+		set_lookups();
 	restore_signals(&before);
 	if (!done)
 		po_http_stop();

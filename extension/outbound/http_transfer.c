@@ -26,6 +26,7 @@
 #include <time.h>
 
 #include <curl/curl.h>
+#include <openssl/ssl.h>
 
 #include "outbound/http_socket.h"
 #include "outbound/http_transfer.h"
@@ -77,6 +78,23 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 }
 
 /*
+ * Whether OpenSSL has more of the connection than libcurl asked it for.  A younger
+ * libcurl lets it read ahead, past the end of an answer: what it has then is not seen
+ * at the socket, and would be taken for the answer to the next request.  Of another
+ * library for TLS that cannot be known.
+ */
+static bool
+has_read_ahead(CURL *easy)
+{
+	struct curl_tlssessioninfo *tls = NULL;
+
+	if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &tls) != CURLE_OK || tls == NULL)
+		return true;
+	return tls->internals != NULL &&
+		(tls->backend != CURLSSLBACKEND_OPENSSL || SSL_has_pending(tls->internals) != 0);
+}
+
+/*
  * CURLOPT_PREREQFUNCTION: a connection is there, and is about to be written to.
  * It may be one that was used before: when private addresses were allowed, or
  * so long ago that the server has closed it.
@@ -94,7 +112,8 @@ before_request(void *arg, char *peer, char *self, int peer_port, int self_port)
 	transfer->address_refused = !po_socket_peer_allowed(peer);
 	/* a new connection of TLS may well begin with a word from the server */
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
-	transfer->closed = state == PO_SOCKET_CLOSED || (connects == 0 && state == PO_SOCKET_TALKS);
+	transfer->closed = state == PO_SOCKET_CLOSED ||
+		(connects == 0 && (state == PO_SOCKET_TALKS || has_read_ahead(transfer->easy)));
 	if (transfer->address_refused || transfer->closed)
 		return CURL_PREREQFUNC_ABORT;
 	transfer->requested = true;

@@ -173,7 +173,7 @@ test_other_idle(Peer *peer)
 static void
 test_idle(Peer *peer)
 {
-	static const char *const paths[] = {"/close-idle", "/reset-idle", "/late-extra"};
+	static const char *const paths[] = {"/close-idle", "/reset-idle", "/late-extra", "/at-once-extra"};
 	int			connection;
 
 	for (int i = 0; i < (int) lengthof(paths); i++)
@@ -296,8 +296,9 @@ test_tls(void)
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/plain", secure.port);
 	ok(ends_as(run_url(url, 5000), PO_HTTP_LOST, 0, ""), "HTTP to a server of TLS");
 
-	ok(is_error(run_request(&secure, "POST", "/raw-alert", cut), PO_HTTP_LOST,
-				"the answer does not say how long it is"), "an answer that TLS does not end");
+	/* younger libcurls take it for the error that it may be */
+	ok(ends_as(run_request(&secure, "POST", "/raw-alert", cut), PO_HTTP_LOST, 0, ""),
+	   "an answer that TLS does not end");
 	ok(is_error(run_request(&secure, "POST", "/raw-close", cut), PO_HTTP_LOST,
 				"the answer does not say how long it is"), "an answer that only TLS ends");
 	ok(ends_as(run_request(&secure, "POST", "/raw-alert", whole), PO_HTTP_ANSWERED, 200, "ok"),
@@ -392,7 +393,8 @@ test_slow_lookup(void)
 	ok(longest_drive_ms < 500 && lookups == before, "nobody waited for the lookups");
 	po_http_start(true);
 	sleep(SLOW_LOOKUP_S + 1);
-	ok(lookups == before + 2 && peer_count("?slow") == 0, "they end without consequences");
+	/* younger libcurls look for both kinds of addresses at once */
+	ok(lookups >= before + 2 && peer_count("?slow") == 0, "they end without consequences");
 }
 
 int

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -120,6 +121,13 @@ reset(Connection *c)
 	struct linger linger = {1, 0};
 
 	(void) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+/* What is written meanwhile arrives in one piece. */
+static void
+set_cork(Connection *c, int on)
+{
+	(void) setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
 /* ---- requests ---- */
@@ -238,6 +246,14 @@ serve(Connection *c, const char *request, const char *body, size_t body_len)
 		write_text(c, plain);
 		pause_ms(20);
 		return write_text(c, "HTTP/1.1 500 Not Yours\r\nContent-Length: 0\r\n\r\n");
+	}
+	else if (has_path(request, "/at-once-extra"))
+	{
+		set_cork(c, 1);
+		write_text(c, plain);
+		write_text(c, "HTTP/1.1 500 Not Yours\r\nContent-Length: 0\r\n\r\n");
+		set_cork(c, 0);
+		return true;
 	}
 	else if (has_path(request, "/hang"))
 		drain(c);
