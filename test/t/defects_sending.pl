@@ -135,7 +135,8 @@ for my $fault (qw(hang reset garbage:truncated))
 		$sessions[ $i % 4 ]->query_safe("SELECT outreach.send_message('team_a', '$leads[$i]', 'All at once', from_phone => '$numbers[$i % 2]')");
 	}
 	$_->quit for @sessions;
-	$node->restart('immediate');
+	$node->stop('immediate');
+	$node->start;
 	back();
 	quiet($node);
 	my %times;

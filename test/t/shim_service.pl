@@ -200,7 +200,7 @@ sub tls
 
 	my $text = tls($port, shim_post(fresh(), '/w/open', 'Connection: close'));
 	like($text, qr{HTTP/1\.1 200 OK}, 'a webhook over TLS');
-	like($text, qr/CN = first/, 'with the certificate');
+	like($text, qr/CN ?= ?first/, 'with the certificate');
 	like(tls($port, $closing, '-tls1_2'), qr{HTTP/1\.1 200 OK}, 'TLS 1.2');
 	unlike(tls($port, $closing, '-tls1_1', '-cipher', 'ALL:@SECLEVEL=0'), qr{HTTP/1\.1}, 'not TLS 1.1');
 	unlike(tls($port, $closing, '-tls1_2'), qr/TLS session ticket:/, 'no session tickets');
@@ -215,13 +215,13 @@ sub tls
 	$s->write_conf;
 	$s->hup;
 	wait_until(sub { $s->log_text =~ /"reloaded"/ }, 'the reload');
-	like(tls($port, $closing), qr/CN = second/, 'a reload brings the new certificate');
+	like(tls($port, $closing), qr/CN ?= ?second/, 'a reload brings the new certificate');
 	open(my $out, '>', $crt2);
 	print $out "no certificate\n";
 	close($out);
 	$s->hup;
 	wait_until(sub { $s->log_text =~ /going on with the certificate in use/ }, 'the second reload');
-	like(tls($port, $closing), qr/CN = second/, 'a broken one is not taken');
+	like(tls($port, $closing), qr/CN ?= ?second/, 'a broken one is not taken');
 	is((run_shim({ OUTREACH_TLS_LISTEN => '127.0.0.1:0', OUTREACH_TLS_CERTIFICATE => $crt2, OUTREACH_TLS_KEY => $key2 },
 		'--check'))[0], 1, '--check finds it');
 
