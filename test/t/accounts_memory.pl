@@ -25,8 +25,13 @@ sql($node, qq{
 
 # ---- a session ----------------------------------------------------------------
 
+# 18 names the way to a context where others name its parent
+my $contexts = $node->pg_version < 18 ? 'pg_backend_memory_contexts'
+	: q{(WITH c AS MATERIALIZED (TABLE pg_backend_memory_contexts)
+		SELECT c.name, p.name AS parent, c.total_bytes FROM c LEFT JOIN c AS p ON p.path = trim_array(c.path, 1)) AS c};
+
 # What is kept beyond transactions, in bytes
-my $kept = q{SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name LIKE 'outreach%' OR parent LIKE 'outreach%'
+my $kept = qq{SELECT sum(total_bytes) FROM $contexts WHERE name LIKE 'outreach%' OR parent LIKE 'outreach%'
 	OR name IN ('TopMemoryContext', 'CacheMemoryContext', 'SPI Plan', 'TopTransactionContext')};
 my $many = sub {
 	my ($what, $times, $statement, $commit) = @_;
@@ -52,9 +57,9 @@ $many->('wrong proofs', 5000, q{BEGIN PERFORM outreach.enter_tenant('team_a', 'v
 my @peak = split /\n/, sql($node, qq{
 	BEGIN;
 	DO \$\$ BEGIN FOR i IN 1 .. 200 LOOP $ask; END LOOP; END \$\$;
-	SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name LIKE 'outreach%' OR parent LIKE 'outreach%';
+	SELECT sum(total_bytes) FROM $contexts WHERE name LIKE 'outreach%' OR parent LIKE 'outreach%';
 	DO \$\$ BEGIN FOR i IN 1 .. 5000 LOOP $ask; END LOOP; END \$\$;
-	SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name LIKE 'outreach%' OR parent LIKE 'outreach%';
+	SELECT sum(total_bytes) FROM $contexts WHERE name LIKE 'outreach%' OR parent LIKE 'outreach%';
 	COMMIT});
 cmp_ok($peak[1], '<=', $peak[0], 'one transaction remembers an account that cannot send once') or diag("@peak");
 
