@@ -150,6 +150,7 @@ sub new_cluster
 	$node->init(extra => [ '-E', 'UTF8', '--locale=C.UTF-8' ],
 		%{ $opt{init} // {} });
 	$node->append_conf('postgresql.conf', <<"CONF");
+log_line_prefix = '%m [%p] %q%a '
 log_statement = none
 restart_after_crash = on
 autovacuum_naptime = 10s
