@@ -26,7 +26,7 @@ sql($node, qq{
 # ---- a session ----------------------------------------------------------------
 
 # 18 names the way to a context where others name its parent
-my $contexts = $node->pg_version < 18 ? 'pg_backend_memory_contexts'
+my $contexts = $node->pg_version < '18devel' ? 'pg_backend_memory_contexts'
 	: q{(WITH c AS MATERIALIZED (TABLE pg_backend_memory_contexts)
 		SELECT c.name, p.name AS parent, c.total_bytes FROM c LEFT JOIN c AS p ON p.path = trim_array(c.path, 1)) AS c};
 
