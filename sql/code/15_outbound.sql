@@ -249,6 +249,18 @@ CREATE FUNCTION outreach_impl.is_awaited(tableoid oid, ctid tid) RETURNS boolean
 	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'po_is_awaited';
 COMMENT ON FUNCTION outreach_impl.is_awaited(oid, tid) IS 'Whether somebody waits to lock a row against those who share it; not for callers.';
 
+CREATE FUNCTION outreach_impl.lock_many_tenants(of_tenants text[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+BEGIN
+	PERFORM FROM outreach.tenants t WHERE t.tenant_id = ANY (of_tenants) ORDER BY t.tenant_id FOR UPDATE;
+EXCEPTION WHEN lock_not_available THEN
+	RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
+		MESSAGE = 'a tenant is locked by another transaction',
+		DETAIL = 'While this one waited for it, nothing was sent for the others.',
+		HINT = 'Stop one tenant at a time, or all sending.';
+END $$;
+COMMENT ON FUNCTION outreach_impl.lock_many_tenants(text[]) IS 'Locks rows of tenants, and holds none for long because of another; not for callers.';
+
 -- A claim shares a lock of the row of arming, and of the row of each tenant that it
 -- sends for, and reads the stops then: once a stop has committed, nothing is claimed
 -- that it holds.  Of a stop that holds something it shares the lock of the row, so
@@ -262,8 +274,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction',
 			MESSAGE = 'sending is stopped and resumed at isolation level READ COMMITTED alone';
 	END IF;
-	IF of_tenants IS NOT NULL THEN
-		PERFORM FROM outreach.tenants t WHERE t.tenant_id = ANY (of_tenants) ORDER BY t.tenant_id FOR UPDATE;
+	IF cardinality(of_tenants) > 1 THEN
+		PERFORM outreach_impl.lock_many_tenants(of_tenants);
+		RETURN;
+	ELSIF of_tenants IS NOT NULL THEN
+		PERFORM FROM outreach.tenants t WHERE t.tenant_id = ANY (of_tenants) FOR UPDATE;
 		RETURN;
 	END IF;
 	PERFORM FROM outreach.arming FOR UPDATE;

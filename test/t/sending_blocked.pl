@@ -212,6 +212,16 @@ for my $lock (@locks)
 	is_once($a, 'a phone without a row');
 }
 
+# ---- an administrator's stop of several tenants, one of which is held
+{
+	my $session = hold(q{SELECT outreach.stop_sending('tenant', 'team_b', 'a test')});
+	$n++;
+	is(sql_error($node, q{SELECT outreach.stop_sending('account', 'signalhouse', 'a test')}), '55P03', 'a stop of several tenants does not wait for one of them for ever');
+	ok(wait_sent(ask_a('after it')), 'and the others send');
+	release($session, 'ROLLBACK');
+	is(sql($node, q{BEGIN; SELECT outreach.stop_sending('account', 'signalhouse', 'a test'); ROLLBACK}), 2, 'when nobody holds one it stops them');
+}
+
 # ---- a key that a worker inserts cannot be held
 is(sql_error($node, q{SELECT outreach.send_message('team_a', 'lead_1', 'Mine', send_key => 'timer:1')}), '22023', 'keys of timers are not for callers');
 is(sql_error($node, q{SELECT outreach.send_messages('team_a', '{lead_1}', 'Mine', send_keys => '{timer:1}')}), '22023', 'nor many of them');
