@@ -192,6 +192,8 @@ CREATE FUNCTION outreach_impl.grant_administration(role_name text) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM outreach_impl.require_role(role_name);
+	-- Rights of a table are one row of the catalogue: two that grant take turns.
+	LOCK TABLE outreach.administrators IN SHARE ROW EXCLUSIVE MODE;
 	INSERT INTO outreach.administrators (role_name) VALUES (grant_administration.role_name)
 	ON CONFLICT ON CONSTRAINT administrators_pkey DO UPDATE SET role_name = EXCLUDED.role_name;
 	RETURN grant_administration.role_name;
@@ -201,6 +203,7 @@ COMMENT ON FUNCTION outreach_impl.grant_administration(text) IS 'Lets a role use
 CREATE FUNCTION outreach_impl.revoke_administration(role_name text) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+	LOCK TABLE outreach.administrators IN SHARE ROW EXCLUSIVE MODE;
 	DELETE FROM outreach.administrators a WHERE a.role_name = revoke_administration.role_name;
 	RETURN revoke_administration.role_name;
 END $$;

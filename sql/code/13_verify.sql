@@ -50,6 +50,29 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION outreach_impl.orphans() IS 'Rows whose tenant is gone, and secrets whose endpoint or account is; of the tenant entered, or of all for administrators.';
 
+-- What no row can be refused for: the one that it needs may come later.
+CREATE FUNCTION outreach_impl.unmatched_configuration(OUT tenant_id text, OUT problem text) RETURNS SETOF record
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT k.tenant_id, format('a kind of webhook of "%s" names the field "%s", which no row of payload_maps leads to', k.provider, f.field)
+	  FROM outreach.webhook_kinds k, LATERAL (SELECT jsonb_object_keys(k.conditions)
+			UNION SELECT rtrim(part, '?') FROM unnest(k.keys) key, regexp_split_to_table(key, ':') part) f(field)
+	 WHERE NOT EXISTS (SELECT FROM outreach.payload_maps m
+			WHERE m.provider = k.provider AND m.field = f.field AND (m.tenant_id = k.tenant_id OR m.tenant_id = '*'))
+	UNION
+	SELECT v.tenant_id, format('a verdict is of profile "%s", which is not there', v.profile) FROM outreach.provider_verdicts v
+	 WHERE NOT EXISTS (SELECT FROM outreach.provider_profiles p
+			WHERE v.profile = ANY (ARRAY[p.profile, '*']) AND (p.tenant_id = v.tenant_id OR p.tenant_id = '*' OR v.tenant_id = '*'))
+	UNION
+	SELECT y.tenant_id, format('timer kind "%s" sets kind "%s", which is not there', y.timer_type, y.action_payload ->> 'set_timer')
+	  FROM outreach.timer_types y WHERE y.action_payload ? 'set_timer' AND NOT EXISTS (SELECT FROM outreach.timer_types o
+			WHERE o.timer_type = y.action_payload ->> 'set_timer' AND (o.tenant_id = y.tenant_id OR o.tenant_id = '*'))
+	UNION
+	SELECT y.tenant_id, format('timer kind "%s" calls "%s", which is not registered', y.timer_type, y.action_payload ->> 'call')
+	  FROM outreach.timer_types y WHERE y.action_payload ? 'call'
+	   AND NOT EXISTS (SELECT FROM outreach.timer_functions f WHERE f.name = y.action_payload ->> 'call')
+$$;
+COMMENT ON FUNCTION outreach_impl.unmatched_configuration() IS 'Rows of configuration that name others which are not there; not for callers.';
+
 CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT problem text) RETURNS SETOF record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	WITH tenant AS (
@@ -83,6 +106,9 @@ CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT p
 	UNION ALL
 	SELECT o.tenant_id, NULL, o.problem FROM outreach_impl.orphans() o
 	UNION ALL
+	SELECT u.tenant_id, NULL, u.problem FROM outreach_impl.unmatched_configuration() u, outreach_impl.caller_tenant() c
+	 WHERE c IS NULL OR u.tenant_id = c
+	UNION ALL
 	SELECT NULL, NULL, u FROM outreach_impl.untrusted_functions() u WHERE outreach_impl.caller_tenant() IS NULL
 $$;
-COMMENT ON FUNCTION outreach_impl.verify() IS 'Leads of the entered tenant whose state does not follow from their events, and rows whose tenant is gone: no row when all is well. Needs all partitions of outreach.events.';
+COMMENT ON FUNCTION outreach_impl.verify() IS 'Leads of the entered tenant whose state does not follow from their events, rows whose tenant is gone, and configuration that names what is not there: no row when all is well. Needs all partitions of outreach.events.';

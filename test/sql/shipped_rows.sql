@@ -81,4 +81,5 @@ INSERT INTO outreach.payload_maps VALUES ('team_shipped', 'generic', 'odd', 1, '
 SELECT n, outcome FROM (VALUES (1, '{}'), (2, '{"event": "x"}'), (3, '{"event": "x", "id": 1, "from": "+12125550170"}'), (4, '{"event": "y", "from": 7}')) AS v(n, body),
 	outreach.ingest_webhook(jsonb_build_object('path', '/w/shipped', 'body', body)) ORDER BY n;
 SELECT * FROM outreach.classify_message('team_shipped', 'hello');
+DELETE FROM outreach.webhook_kinds WHERE tenant_id = 'team_shipped';
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_shipped%';

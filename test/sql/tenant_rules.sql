@@ -70,4 +70,5 @@ SELECT lead_id ~ '^lead_[0-9A-HJKMNP-TV-Z]{26}$' AS made, state, phone FROM outr
  WHERE tenant_id = 'team_rules' AND phone IS NOT NULL;
 SELECT outreach.revoke_administration('regress_rules_admin');
 DROP ROLE regress_rules_admin;
+DELETE FROM outreach.webhook_kinds WHERE tenant_id = 'team_rules';
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_rules%';

@@ -40,6 +40,8 @@ INSERT INTO outreach.opt_out_words VALUES ('team_b', 'basta', 'opt_out', 'whole'
 INSERT INTO outreach.classification_rules (tenant_id, client, rule, priority, match, terms, to_state)
 	VALUES ('team_b', 'homes', 'wants-pool', 210, 'word', '{pool,"a \\"big\\" pool"}', 'high_intent');
 INSERT INTO outreach.payload_maps VALUES ('team_b', 'generic', 'shade', 1, '{colour}');
+SELECT outreach.create_tenant('team_gone', 'Gone');
+SELECT count(*) FROM outreach.drop_tenant('team_gone');
 INSERT INTO outreach.webhook_kinds VALUES ('team_b', 'generic', 1, 'note.left', '{"shade": ["bl*"]}', '{message_id}', 'log');
 INSERT INTO outreach.answer_policies VALUES ('team_b', 'generic', 'note.left', '*', 202, 'text/plain', 'noted');
 SELECT FROM outreach.create_lead('team_b', 'lead_1', '+12125550100', \$\$$odd\$\$, attributes => '{"a": ["\\\\\\\\N", null]}');
