@@ -21,6 +21,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "core/budget.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
@@ -33,6 +34,7 @@
 #include "utils/timestamp.h"
 
 #define MAX_ATTEMPTS 10
+#define ALONE_BUDGET_MS 1000	/* for a worker's webhooks that are done alone */
 
 /* How often a batch begins anew because of what it has found out under locks. */
 #define MAX_ROUNDS 3
@@ -287,6 +289,17 @@ keep_held(PoWebhook **webhook, int n)
 	return nheld;
 }
 
+/* Whether one of its tenant has used up the time of a worker before. */
+static bool
+is_of_slow_tenant(PoWebhook **webhook, int i)
+{
+	for (int j = 0; j < i; j++)
+		if (webhook[j]->slow &&
+			strcmp(webhook[j]->endpoint->tenant_id, webhook[i]->endpoint->tenant_id) == 0)
+			return true;
+	return false;
+}
+
 /* Webhooks whose receipts are written, together or else one by one. */
 static void
 process_fresh(PoWebhook **webhook, int n, bool waits)
@@ -304,18 +317,29 @@ process_fresh(PoWebhook **webhook, int n, bool waits)
 		if (together == 0 && keep_held(webhook, n) == 0 && !webhook[0]->stored)
 			waited_in_vain = 0;
 	}
+	/* What the batch has used up is not the members' fault. */
+	if (together != 0 && po_waits_for_nobody())
+		po_budget_begin(ALONE_BUDGET_MS);
 	for (int i = 0; i < n && together != 0; i++)
 	{
 		/* One alone need not be tried twice, and leaves its memory behind. */
 		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "outreach webhook",
 													  ALLOCSET_DEFAULT_SIZES);
 		MemoryContext caller = MemoryContextSwitchTo(context);
-		int			sqlstate = n == 1 ? together : try_process(&webhook[i], 1, true, false);
+		int			sqlstate = n == 1 ? together
+			: is_of_slow_tenant(webhook, i) ? ERRCODE_LOCK_NOT_AVAILABLE
+			: try_process(&webhook[i], 1, true, false);
 
 		if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 			webhook[i]->held = true;
 		else if (sqlstate != 0)
 			give_up(webhook[i], sqlstate);
+		/* The others have a time of their own, and its tenant the next turn. */
+		if (po_waits_for_nobody() && po_budget_ran_out())
+		{
+			webhook[i]->slow = true;
+			po_budget_begin(ALONE_BUDGET_MS);
+		}
 		if (webhook[i]->held)
 			(void) keep_held(&webhook[i], 1);
 		webhook[i]->held = false;

@@ -81,6 +81,7 @@ typedef struct PoWebhook
 	int			attempts;
 	bool		fresh;			/* first of its key */
 	bool		held;			/* another transaction has locked what it is about */
+	bool		slow;			/* it has used up the time of a worker's webhooks */
 	bool		opted_out;		/* its opt-out is recorded, whatever becomes of the rest */
 	pg_uuid_t	receipt_id;
 	PoOutcome	outcome;

@@ -31,6 +31,7 @@
 #include "utils/guc.h"
 
 #define CANDIDATES		4		/* few, for a slow function of one tenant keeps those of the others waiting */
+#define SLOW_CALL_USECS	(500 * INT64CONST(1000))
 #define AFTER_CALL_MS	5000	/* for what the engine writes then */
 #define PUT_OFF_MS		1000
 
@@ -249,6 +250,7 @@ po_run_call(PG_FUNCTION_ARGS)
 	PoFiring	firing = firing_of(&taken.timer);
 	PoBatch		one = {.firing = &firing, .n = 1};
 	TimestampTz now = po_now();
+	TimestampTz began = GetCurrentTimestamp();
 	int			state;
 
 	if (!taken.is)
@@ -270,6 +272,9 @@ po_run_call(PG_FUNCTION_ARGS)
 	else if (state != 0)
 		po_firing_failed(&firing, state);
 	taken.is = false;
+	/* After a slow one it is looked anew whose turn it is. */
+	if (GetCurrentTimestamp() - began > SLOW_CALL_USECS)
+		ncandidates = at;
 	SPI_finish();
 	if (!firing.executed)
 		PG_RETURN_NULL();

@@ -118,6 +118,9 @@ do_calls(PoActivity *self, TimestampTz since)
 	{
 		run(self);
 		n++;
+		/* Another database's calls wait for this process. */
+		if (po_shared_others_wait(PO_WORKER_FUNCTIONS))
+			break;
 	}
 	return n;
 }

@@ -90,7 +90,8 @@ DECLARE
 	p record;
 	moved int := 0;
 	kept interval := current_setting('outreach.keep_events')::interval;
-	alone boolean := outreach_impl.is_own_transaction();
+	-- Whoever else calls this may hold its locks for as long as a statement lasts.
+	by_worker boolean := outreach_impl.has_right('outreach_worker') AND outreach_impl.is_own_transaction();
 BEGIN
 	partitions_made := 0;
 	events_moved := 0;
@@ -112,7 +113,7 @@ BEGIN
 		END;
 	END IF;
 	-- Last, for it keeps everybody from the events until the transaction ends.
-	IF kept > '0' AND alone THEN
+	IF kept > '0' AND by_worker THEN
 		BEGIN
 			PERFORM outreach_impl.remove_old_events(outreach_impl.engine_now() - kept, 10000);
 			partitions_dropped := (SELECT count(*) FROM outreach_impl.drop_old_partitions(outreach_impl.engine_now() - kept));

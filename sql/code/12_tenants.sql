@@ -7,12 +7,18 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'tenant_id must have 1 to 64 characters and not be *';
 	END IF;
-	IF EXISTS (SELECT FROM outreach.dropped_tenants d WHERE d.former_tenant_id = create_tenant.tenant_id) THEN
+	-- Of two that make it one deletes the row, and cleans before the tenant is there.
+	DELETE FROM outreach.dropped_tenants d WHERE d.former_tenant_id = create_tenant.tenant_id;
+	IF FOUND THEN
 		PERFORM FROM outreach_impl.remove_tenant(tenant_id);
-		DELETE FROM outreach.dropped_tenants d WHERE d.former_tenant_id = create_tenant.tenant_id;
 	END IF;
 	INSERT INTO outreach.tenants (tenant_id, name) VALUES (create_tenant.tenant_id, coalesce(create_tenant.name, create_tenant.tenant_id))
-	ON CONFLICT ON CONSTRAINT tenants_pkey DO UPDATE SET name = EXCLUDED.name;
+	ON CONFLICT ON CONSTRAINT tenants_pkey DO NOTHING;
+	-- A row that is locked to be renamed would keep the tenant's own from stopping it.
+	IF NOT FOUND AND outreach_impl.has_right('outreach_admin') THEN
+		UPDATE outreach.tenants t SET name = coalesce(create_tenant.name, t.tenant_id)
+		 WHERE t.tenant_id = create_tenant.tenant_id AND t.name IS DISTINCT FROM coalesce(create_tenant.name, t.tenant_id);
+	END IF;
 	-- The first one arms the database, if it has not been restored or copied.
 	IF NOT EXISTS (SELECT FROM outreach.arming) THEN
 		PERFORM outreach_impl.arm();
@@ -160,10 +166,11 @@ COMMENT ON FUNCTION outreach_impl.revoke_tenant(text, text) IS 'Takes back what 
 -- everybody out of it: these rights are the roles' that administer this database.
 CREATE FUNCTION outreach_impl.configuration(OUT of_table regclass, OUT privileges text) RETURNS SETOF record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT p.polrelid::regclass, CASE WHEN p.polcmd = 'd' THEN 'DELETE' WHEN p.polrelid = 'outreach.event_types'::regclass
+	SELECT p.polrelid::regclass, CASE WHEN p.polcmd = 'd' THEN 'DELETE'
+			WHEN p.polcmd = 'w' THEN 'UPDATE (name, time_zone, client, yes_opts_in)' WHEN p.polrelid = 'outreach.event_types'::regclass
 			THEN 'INSERT, DELETE' ELSE 'INSERT, UPDATE, DELETE' END
 	  FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
-	 WHERE c.relnamespace = 'outreach'::regnamespace AND p.polname = 'configure' AND p.polcmd IN ('*', 'd')
+	 WHERE c.relnamespace = 'outreach'::regnamespace AND p.polname = 'configure' AND p.polcmd IN ('*', 'd', 'w')
 $$;
 COMMENT ON FUNCTION outreach_impl.configuration() IS 'Tables that administrators write, and what they may do; not for callers.';
 

@@ -65,7 +65,7 @@ END $$;
 -- everybody out; columns give no such right.
 CREATE POLICY configure ON outreach.tenants FOR UPDATE TO outreach_tenant_admin, outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
-GRANT UPDATE (name, time_zone, client, yes_opts_in) ON outreach.tenants TO outreach_tenant_admin, outreach_admin;
+GRANT UPDATE (name, time_zone, client, yes_opts_in) ON outreach.tenants TO outreach_tenant_admin;
 CREATE POLICY configure ON outreach.endpoints FOR DELETE TO outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
 CREATE POLICY everything ON outreach.sending_stops FOR SELECT TO outreach_app, outreach_admin

@@ -62,6 +62,37 @@ for my $case ([ 'a lead that is being made', q{SELECT FROM outreach.create_lead(
 	is(rows_left(), '', 'and goes without a rest');
 }
 
+# ---- two that make the tenant again at once: the second finds what the first has made
+{
+	make();
+	sql($node, "SELECT count(*) FROM outreach.drop_tenant('team_gone')");
+	my $first = $node->background_psql('postgres', on_error_stop => 0);
+	$first->query_safe(q{BEGIN; SELECT outreach.create_tenant('team_gone', 'Again'), outreach.grant_tenant('team_gone', 'test_app');
+		SELECT FROM outreach.create_lead('team_gone', 'new', '+12125550178')});
+	my $second = $node->background_psql('postgres', on_error_stop => 0);
+	$second->query_until(qr/begun/, "\\echo begun\nSELECT outreach.create_tenant('team_gone', 'Again');\n");
+	wait_until(sub { sql($node, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%create_tenant%'") > 0 }, 'the second to wait');
+	$first->query_safe('COMMIT');
+	$second->query_safe('SELECT 1');
+	$_->quit for $first, $second;
+	is(sql($node, q{SELECT (SELECT count(*) FROM outreach.leads WHERE tenant_id = 'team_gone'), (SELECT count(*) FROM outreach.tenant_roles WHERE tenant_id = 'team_gone')}),
+		'1|1', 'made twice at once, it keeps what it has');
+	sql($node, "SELECT count(*) FROM outreach.drop_tenant('team_gone')");
+}
+
+# ---- a provisioner that makes a tenant which there is
+{
+	sql($node, q{CREATE ROLE test_provisioner LOGIN IN ROLE outreach_provisioner; SELECT outreach.grant_administration('test_provisioner')});
+	my $session = $node->background_psql('postgres', on_error_stop => 0, extra_params => [ '-U', 'test_provisioner' ]);
+	$session->query_safe(q{BEGIN; SELECT outreach.create_tenant('team_a', 'Mine')});
+	is(sql($node, q{SET lock_timeout = '10s'; BEGIN; SELECT outreach.stop_sending('tenant', 'team_a', 'a test'); ROLLBACK}), 1,
+		'its open transaction keeps nobody from stopping the tenant');
+	$session->query_safe('COMMIT');
+	$session->quit;
+	is(sql($node, q{SELECT name FROM outreach.tenants WHERE tenant_id = 'team_a'}), 'A', 'nor is the tenant renamed');
+	is(sql($node, q{SELECT outreach.create_tenant('team_a', 'Ours'); SELECT name FROM outreach.tenants WHERE tenant_id = 'team_a'}), "team_a\nOurs", 'but by an administrator');
+}
+
 # ---- a message under way
 make();
 kill 'STOP', $provider->pid;
