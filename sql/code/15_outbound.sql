@@ -126,6 +126,13 @@ BEGIN
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem;
 	END IF;
+	-- Workers remember accounts, and let them take turns.  Two that make one do, too.
+	PERFORM FROM outreach.tenants t WHERE t.tenant_id = create_account.tenant_id FOR NO KEY UPDATE;
+	IF (SELECT count(*) FROM outreach.sending_accounts a WHERE a.tenant_id = create_account.tenant_id) >= 100 THEN
+		RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
+			MESSAGE = format('tenant "%s" has 100 accounts, and can have no more', tenant_id),
+			HINT = 'Drop those that are no longer used with outreach.drop_account().';
+	END IF;
 	INSERT INTO outreach.sending_accounts (tenant_id, account, profile, channel, username, base_url, settings)
 	VALUES (tenant_id, account, profile, found_profile.channel, username, base_url, coalesce(settings, '{}'));
 	IF secret IS NOT NULL THEN

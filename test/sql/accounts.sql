@@ -42,6 +42,11 @@ SELECT outreach.drop_account('team_account', 'two');
 SELECT pg_temp.error($$SELECT outreach.drop_account('team_account', 'two')$$), pg_temp.error($$SELECT outreach.drop_account('team_account', NULL)$$);
 SELECT purpose, name FROM outreach.secrets WHERE tenant_id = 'team_account' ORDER BY 1, 2;
 
+-- So many, and no more
+SELECT count(outreach.create_account('team_account', 'one of many ' || i, 'generic_json', 'secret')) FROM generate_series(1, 100 - (SELECT count(*)::int FROM outreach.sending_accounts WHERE tenant_id = 'team_account')) i;
+SELECT pg_temp.error($$SELECT outreach.create_account('team_account', 'one too many', 'generic_json', 'secret')$$);
+SELECT count(outreach.drop_account('team_account', account)) > 90 AS many FROM outreach.sending_accounts WHERE tenant_id = 'team_account' AND account LIKE 'one of many %';
+
 CREATE ROLE regress_account_admin IN ROLE outreach_admin;
 SELECT outreach.grant_administration('regress_account_admin');
 CREATE ROLE regress_account_app IN ROLE outreach_app;

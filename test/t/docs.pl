@@ -182,6 +182,7 @@ sub check_rights
 			UNION ALL
 			SELECT a.grantee::regrole::text, a.privilege_type, c.relname || '.' || t.attname
 			  FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a WHERE c.relnamespace = 'outreach'::regnamespace
+			   AND a.grantee::regrole::text LIKE 'outreach\_%'
 			UNION ALL
 			SELECT 'by grant_administration()', c.privileges, substr(c.of_table::text, 10) FROM outreach_impl.configuration() c
 		), grouped AS (
