@@ -30,10 +30,7 @@
 	"l.tenant_id, l.lead_id, l.phone, l.state::text, l.version, l.last_activity_at," \
 	" l.email IS NOT NULL, l.has_timers, l.assigned_agent, l.business_phone"
 
-/*
- * Leads of one phone that a webhook has to do with; more than PO_MAX_SUPPRESSED, so
- * that what an opt-out leaves is noted.
- */
+/* Of a webhook; more than PO_MAX_SUPPRESSED, so that what an opt-out leaves is noted. */
 #define MOST_OF_PHONE "1000"
 
 static PoRowsPlan lock_phones = {
