@@ -358,6 +358,7 @@ po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoC
 	};
 	bool		changed = phone->consent != consent;
 	int			suppressed = 0;
+	int			of_phone = 0;
 
 	/* What was said clearly is not taken back by what sounds like it. */
 	if (consent == PO_CONSENT_HELD && phone->consent == PO_CONSENT_OPTED_OUT)
@@ -379,16 +380,18 @@ po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoC
 		PoLead	   *lead = &set->lead[i];
 
 		if (lead->phone != NULL && strcmp(lead->phone, phone->phone) == 0 &&
-			strcmp(lead->tenant_id, phone->tenant_id) == 0 && lead->state != PO_STATE_SUPPRESSED)
+			strcmp(lead->tenant_id, phone->tenant_id) == 0)
 		{
-			if (suppressed++ == PO_MAX_SUPPRESSED)
-			{
-				phone->sets_suppress_at = true;
-				phone->suppress_at = po_now();
-				break;
-			}
-			(void) po_change_state(set, lead, PO_STATE_SUPPRESSED, cause);
+			of_phone++;
+			if (lead->state != PO_STATE_SUPPRESSED && suppressed++ < PO_MAX_SUPPRESSED)
+				(void) po_change_state(set, lead, PO_STATE_SUPPRESSED, cause);
 		}
+	}
+	/* Some were left here, or were not locked. */
+	if (suppressed > PO_MAX_SUPPRESSED || of_phone >= PO_MAX_OF_PHONE)
+	{
+		phone->sets_suppress_at = true;
+		phone->suppress_at = po_now();
 	}
 	return changed;
 }

@@ -96,6 +96,9 @@ typedef struct PoChangeSet
 /* So many leads does an opt-out suppress in its transaction; the rest follow. */
 #define PO_MAX_SUPPRESSED 500
 
+/* So many leads of a phone are locked for a webhook, at most. */
+#define PO_MAX_OF_PHONE 1000
+
 /* What a statement that locks phones has to select from outreach.phones p. */
 #define PO_PHONE_COLUMNS "p.tenant_id, p.phone, p.consent::text, p.consent_at"
 

@@ -30,9 +30,6 @@
 	"l.tenant_id, l.lead_id, l.phone, l.state::text, l.version, l.last_activity_at," \
 	" l.email IS NOT NULL, l.has_timers, l.assigned_agent, l.business_phone"
 
-/* Of a webhook; more than PO_MAX_SUPPRESSED, so that what an opt-out leaves is noted. */
-#define MOST_OF_PHONE "1000"
-
 static PoRowsPlan lock_phones = {
 	.name = "phones.lock",
 	.expect = SPI_OK_INSERT_RETURNING,
@@ -73,7 +70,7 @@ static PoRowsPlan lock_leads = {
 	.before = "SELECT " LEAD_COLUMNS " FROM",
 	.columns = "tenant_id, phone",
 	.after = "CROSS JOIN LATERAL (SELECT o.lead_id FROM outreach.leads o"
-	" WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone LIMIT " MOST_OF_PHONE ") d"
+	" WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone LIMIT " CppAsString2(PO_MAX_OF_PHONE) ") d"
 	" JOIN outreach.leads l ON l.tenant_id = u.tenant_id AND l.lead_id = d.lead_id AND l.phone = u.phone"
 	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l",
 	.ncolumns = 2,
@@ -89,7 +86,7 @@ static PoRowsPlan lock_leads = {
 		.columns = "tenant_id, lead_id, phone", \
 		.after = "CROSS JOIN LATERAL (SELECT u.tenant_id, u.lead_id UNION ALL" \
 		" (SELECT o.tenant_id, o.lead_id FROM outreach.leads o" \
-		" WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone LIMIT " MOST_OF_PHONE ")) s) d" \
+		" WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone LIMIT " CppAsString2(PO_MAX_OF_PHONE) ")) s) d" \
 		" JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id" \
 		" ORDER BY l.tenant_id, l.lead_id" how, \
 		.ncolumns = 3, \

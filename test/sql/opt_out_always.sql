@@ -121,6 +121,12 @@ SELECT status FROM outreach.send_message('team_always', 'many1234', 'Hello');
 SELECT outreach.process_payloads(), outreach.process_payloads(), outreach.process_payloads() FROM generate_series(1, 2);
 SELECT state, count(*) FROM outreach.leads WHERE phone = '+12125551003' GROUP BY 1 ORDER BY 1;
 SELECT suppress_at FROM outreach.phones WHERE phone = '+12125551003';
+-- more leads than a webhook takes of a phone, those that it takes suppressed already
+SELECT outreach.opt_in('team_always', '+12125551003', 'a test');
+SELECT count(*) FROM generate_series(1, 20) AS i, outreach.create_lead('team_always', 'zlate' || i, '+12125551003');
+SELECT pg_temp.receive('/w/always', 'again', '+12125551003', 'STOP');
+SELECT count(*) FROM generate_series(1, 3), outreach.process_payloads();
+SELECT state, count(*) FROM outreach.leads WHERE tenant_id = 'team_always' AND phone = '+12125551003' GROUP BY state;
 SELECT count(*) FROM generate_series(1, 700) AS i, outreach.create_lead('team_always', 'some' || i, '+12125551004');
 SELECT * FROM outreach.opt_out('team_always', '+12125551004');
 SELECT * FROM outreach.opt_out('team_always', '+12125551004');
