@@ -1,53 +1,51 @@
 /*
  * turns.h
  *	  Tenants in turn, where more is due than a batch holds.
- *
- * While everything fits into a batch it is taken in the order of its time, from
- * one index.  After a full batch the next ones take a few of each tenant, the
- * tenants in the order of their ids, beginning behind the last one that had its
- * turn, until a round finds nothing more.  State of one activity in one process.
- *
- * The index by time alone has due < infinity as its predicate, which says nothing
- * of the rows but that only queries with that words use it: the one for a backlog
- * would be answered from it by reading it through once a tenant.
  */
 #ifndef PO_TURNS_H
 #define PO_TURNS_H
 
-#include "core/args.h"
+#include "core/limits.h"
+#include "datatype/timestamp.h"
+#include "lib/ilist.h"
+#include "utils/uuid.h"
 
 typedef struct PoTurns
 {
 	bool		backlog;
 	int			share;			/* how many of one tenant, once more than an eighth */
 	char		last_tenant[PO_MAX_ID_BYTES + 1];
+	dlist_head	places;
+	int			nplaces;
 } PoTurns;
 
-/* How many of one tenant the next batch of a backlog takes. */
-static inline int
-po_turns_share(const PoTurns *turns, int batch)
-{
-	return Min(Max(turns->share, Max(batch / 8, 1)), batch);
-}
+#define PO_TURNS_INIT(turns) {.places = DLIST_STATIC_INIT((turns).places)}
 
-/*
- * Notes how full a batch was and which tenant was its last; true when it was
- * empty only because the round began behind the tenants that have something.
- * The share grows while batches have room, so that a backlog of few tenants is
- * not worked off in small batches.
- */
-static inline bool
-po_turns_again(PoTurns *turns, int n, int batch, const char *last_tenant)
+/* Something due, as a statement found it. */
+typedef struct PoSight
 {
-	bool		was_backlog = turns->backlog;
-	bool		full = n == batch;
+	const char *tenant_id;
+	const char *account;		/* "" where a tenant's are not divided by account */
+	TimestampTz due_at;
+	pg_uuid_t	id;
+	int			most;			/* so many of its tenant, or account, were looked at */
+	bool		held;			/* by somebody else */
+} PoSight;
 
-	turns->backlog = was_backlog ? n > 0 || turns->last_tenant[0] != '\0' : full;
-	turns->share = was_backlog && !full ? 2 * po_turns_share(turns, batch) : 0;
-	/* The first round begins at the beginning. */
-	strlcpy(turns->last_tenant, was_backlog && turns->backlog && full ? last_tenant : "",
-			sizeof(turns->last_tenant));
-	return was_backlog && n == 0;
-}
+#define PO_PLACES_COLUMNS 4
+/* The parameters of a statement that po_turns_places() fills in. */
+#define PO_PLACES_TYPES TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, UUIDARRAYOID
+
+extern int	po_turns_share(const PoTurns *turns, int batch);
+extern void po_turns_places(PoTurns *turns, Datum array[PO_PLACES_COLUMNS]);
+extern bool po_turns_again(PoTurns *turns, const PoSight *sight, int n, int batch, bool full);
+
+/* Where the look at what is due of a tenant begins, in a statement that names it so. */
+#define PO_PLACE(places, tenant_id, account) \
+	" LEFT JOIN LATERAL (SELECT p.due_at, p.id FROM unnest(" places ") p (tenant_id, account, due_at, id)" \
+	" WHERE p.tenant_id = " tenant_id " AND p.account = " account " LIMIT 1) place ON true"
+#define PO_BEHIND_PLACE(due_at, id) \
+	" AND (" due_at ", " id ") > (coalesce(place.due_at, '-infinity')," \
+	" coalesce(place.id, '00000000-0000-0000-0000-000000000000'))"
 
 #endif

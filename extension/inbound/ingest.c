@@ -62,7 +62,7 @@ static PoPlan bury = {
 	.argtype = {TEXTOID, UUIDOID}
 };
 
-static PoTurns turns;
+static PoTurns turns = PO_TURNS_INIT(turns);
 
 PG_FUNCTION_INFO_V1(po_ingest_webhook);
 PG_FUNCTION_INFO_V1(po_ingest_webhooks);
@@ -291,6 +291,7 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	PoWebhook  *webhook;
 	PoWebhook **readable;
 	Origin	   *origin;
+	PoSight    *sight;
 	int			nreadable = 0;
 	Size		taken = 0;
 	int			n;
@@ -311,7 +312,13 @@ po_process_payloads(PG_FUNCTION_ARGS)
 		args[3] = CStringGetTextDatum(turns.last_tenant);
 		args[4] = Int32GetDatum(po_turns_share(&turns, PG_GETARG_INT32(0)));
 		n = po_exec(turns.backlog ? &select_fairly : &select_due, args, NULL);
-	} while (po_turns_again(&turns, n, PG_GETARG_INT32(0), n > 0 ? po_column_text(n - 1, 7) : ""));
+		sight = palloc0(Max(n, 1) * sizeof(PoSight));
+		for (int i = 0; i < n; i++)
+		{
+			sight[i].tenant_id = po_column_text(i, 7);
+			sight[i].account = "";
+		}
+	} while (po_turns_again(&turns, sight, n, PG_GETARG_INT32(0), n == PG_GETARG_INT32(0)));
 	webhook = palloc0(Max(n, 1) * sizeof(PoWebhook));
 	readable = palloc(Max(n, 1) * sizeof(PoWebhook *));
 	origin = palloc(Max(n, 1) * sizeof(Origin));
@@ -323,7 +330,7 @@ po_process_payloads(PG_FUNCTION_ARGS)
 		if (!po_fits_batch(&taken, po_column(i, 4, &isnull)))
 		{
 			if (turns.backlog)
-				strlcpy(turns.last_tenant, po_column_text(i - 1, 7), sizeof(turns.last_tenant));
+				strlcpy(turns.last_tenant, sight[i - 1].tenant_id, sizeof(turns.last_tenant));
 			n = i;
 			break;
 		}

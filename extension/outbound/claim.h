@@ -61,6 +61,7 @@ typedef struct PoClaim
 extern void po_find_due(PoClaim *claim, TimestampTz since, int room);
 extern TimestampTz po_claim_since(TimestampTz since);
 extern TimestampTz po_claim_due(TimestampTz due);
+extern bool po_messages_are_held(void);
 extern bool po_room_has_come(void);
 
 #endif

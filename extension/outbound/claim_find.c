@@ -3,11 +3,12 @@
  *	  Finding the messages that are due and have room.
  *
  * All that is due is taken by its time, while it is less than a batch; where it
- * is more, replies go before campaigns, and accounts take turns.  What is found
- * has its lead locked.
+ * is more, replies go before campaigns, and tenants take turns, each with a part of
+ * every account.  What is found has its lead locked; what has a lead that somebody
+ * else holds is looked at and left.
  *
  * An account that is found to have no room is not looked at again before it has
- * some, nor is one of a tenant that has none: then accounts take turns too, the
+ * some, nor is one of a tenant that has none: then tenants take turns too, the
  * others alone, so that what waits for room is in nobody's way.  Where a round
  * stands, and who waits for room, is the state of the process.
  */
@@ -20,6 +21,7 @@
 #include "core/compat.h"
 #include "core/limits.h"
 #include "core/spi_plan.h"
+#include "core/turns.h"
 #include "lib/ilist.h"
 #include "outbound/claim.h"
 #include "outbound/load.h"
@@ -30,16 +32,16 @@
 
 #define CANDIDATE_COLUMNS \
 	"m.tenant_id, m.message_id, m.lead_id, m.account, m.from_phone, m.phone, m.channel," \
-	" m.subject, m.body"
+	" m.subject, m.body, m.due_at, locked.is"
 
 /*
  * The lead is found by its whole key, whatever is known of the tables when the
  * plan is made.  One that somebody else holds, as an opt-out holds all leads of its
- * phone, is not waited for, and takes nobody's place.
+ * phone, is not waited for; one that is gone cannot be locked either.
  */
 #define CANDIDATE_TABLES \
-	" FROM outreach.outbound_messages m CROSS JOIN LATERAL (SELECT FROM outreach.leads l" \
-	" WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked"
+	" FROM outreach.outbound_messages m LEFT JOIN LATERAL (SELECT true AS is FROM outreach.leads l" \
+	" WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 
 static PoPlan select_due = {
 	.name = "claim.due",
@@ -51,73 +53,75 @@ static PoPlan select_due = {
 	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
 
-/* Accounts for which something waits, behind a pair, in order: a step of the index each. */
-#define WAITING_ACCOUNTS(tenant_id, account) \
-	"WITH RECURSIVE a AS ((" NEXT_ACCOUNT(tenant_id, account) ") UNION ALL" \
-	" SELECT n.tenant_id, n.account FROM a CROSS JOIN LATERAL (" NEXT_ACCOUNT("a.tenant_id", "a.account") ") n)"
-#define NEXT_ACCOUNT(tenant_id, account) \
-	"SELECT w.tenant_id, w.account FROM outreach.outbound_messages w" \
-	" WHERE (w.tenant_id, w.account) > (" tenant_id ", " account ")" \
-	" AND w.due_at IS NOT NULL AND w.status < 'sending'" \
-	" ORDER BY w.tenant_id, w.account LIMIT 1"
+/* Tenants for which something waits, behind one, in order: a step of the index each. */
+#define WAITING_TENANTS(tenant_id) \
+	"WITH RECURSIVE n AS ((" NEXT_TENANT(tenant_id) ") UNION ALL" \
+	" SELECT x.tenant_id FROM n CROSS JOIN LATERAL (" NEXT_TENANT("n.tenant_id") ") x)"
+#define NEXT_TENANT(tenant_id) \
+	"SELECT w.tenant_id FROM outreach.outbound_messages w WHERE w.tenant_id > " tenant_id \
+	" AND w.due_at IS NOT NULL AND w.status < 'sending' ORDER BY w.tenant_id LIMIT 1"
 
-/* Those that have room: not of the tenants, nor among the accounts, that have none. */
-#define HAVE_ROOM(tenants, of_tenant, accounts) \
-	" a.tenant_id <> ALL (" tenants ") AND (a.tenant_id, a.account) NOT IN" \
-	" (SELECT f.t, f.a FROM unnest(" of_tenant ", " accounts ") f (t, a))"
+/* The accounts of such a tenant that have room, and how many there are. */
+#define WAITING_ACCOUNTS(of_tenant, accounts) \
+	" CROSS JOIN LATERAL (WITH RECURSIVE a AS ((" NEXT_ACCOUNT("''") ") UNION ALL" \
+	" SELECT x.account FROM a CROSS JOIN LATERAL (" NEXT_ACCOUNT("a.account") ") x)" \
+	" SELECT a.account, count(*) OVER ()::int AS n FROM a WHERE (n.tenant_id, a.account) NOT IN" \
+	" (SELECT f.t, f.a FROM unnest(" of_tenant ", " accounts ") f (t, a))) a"
+#define NEXT_ACCOUNT(account) \
+	"SELECT w.account FROM outreach.outbound_messages w" \
+	" WHERE w.tenant_id = n.tenant_id AND w.account > " account \
+	" AND w.due_at IS NOT NULL AND w.status < 'sending' ORDER BY w.account LIMIT 1"
 
-/* Of one priority, so many of each account. */
+/* Of one priority, so many of each tenant, as many of each of its accounts. */
 static PoPlan select_fairly = {
 	.name = "claim.fairly",
 	.expect = SPI_OK_SELECT,
-	.sql = WAITING_ACCOUNTS("$4", "$7") " SELECT d.* FROM a CROSS JOIN LATERAL"
-	" (SELECT " CANDIDATE_COLUMNS CANDIDATE_TABLES
-	" WHERE m.tenant_id = a.tenant_id AND m.account = a.account AND m.priority = $6"
+	.sql = WAITING_TENANTS("$4") " SELECT d.*, b.most FROM n" WAITING_ACCOUNTS("$8", "$9")
+	" CROSS JOIN LATERAL (SELECT greatest($5 / a.n, 1) AS most) b"
+	PO_PLACE("$10, $11, $12, $13", "n.tenant_id", "a.account")
+	" CROSS JOIN LATERAL (SELECT " CANDIDATE_COLUMNS CANDIDATE_TABLES
+	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = $6"
 	" AND m.due_at >= $1 AND m.due_at <= $2 AND m.status < 'sending'"
-	" ORDER BY m.due_at LIMIT $5) d"
-	" WHERE" HAVE_ROOM("$8", "$9", "$10") " LIMIT $3",
-	.nargs = 10,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, INT2OID, TEXTOID,
-	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+	PO_BEHIND_PLACE("m.due_at", "m.message_id") " ORDER BY m.due_at, m.message_id LIMIT b.most) d"
+	" WHERE n.tenant_id <> ALL ($7) LIMIT $3",
+	.nargs = 9 + PO_PLACES_COLUMNS,
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, INT2OID,
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, PO_PLACES_TYPES}
 };
 
 /* When the next is due for which there is room. */
 static PoPlan select_next = {
 	.name = "claim.next",
 	.expect = SPI_OK_SELECT,
-	.sql = WAITING_ACCOUNTS("''", "''") " SELECT min(d.due_at) FROM a CROSS JOIN generate_series(0, 2) p"
+	.sql = WAITING_TENANTS("''") " SELECT min(d.due_at) FROM n" WAITING_ACCOUNTS("$2", "$3")
+	" CROSS JOIN generate_series(0, 2) p"
 	" CROSS JOIN LATERAL (SELECT m.due_at FROM outreach.outbound_messages m"
-	" WHERE m.tenant_id = a.tenant_id AND m.account = a.account AND m.priority = p"
+	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = p"
 	" AND m.due_at IS NOT NULL AND m.status < 'sending' ORDER BY m.due_at LIMIT 1) d"
-	" WHERE" HAVE_ROOM("$1", "$2", "$3"),
+	" WHERE n.tenant_id <> ALL ($1)",
 	.nargs = 3,
 	.argtype = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
-/* What is due and not found by them has its lead locked, or has none any more. */
-static PoPlan cancel_orphans = {
+/* Of those whose lead could not be locked. */
+static PoRowsPlan cancel_orphans = {
 	.name = "claim.orphans",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = $2,"
+	.before = "UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = $1,"
 	" status = CASE WHEN m.ambiguous_since IS NULL THEN 'cancelled' ELSE 'uncertain'"
 	" END::outreach.message_status, last_error = 'the lead is gone' FROM"
-	" (SELECT o.tenant_id, o.message_id FROM outreach.outbound_messages o"
-	" WHERE o.due_at >= $1 AND o.due_at <= $2 AND o.due_at < 'infinity' AND o.status < 'sending'"
-	" AND NOT EXISTS (SELECT FROM outreach.leads l"
-	" WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
-	" ORDER BY o.due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) d"
+	" (SELECT o.tenant_id, o.message_id FROM",
+	.columns = "tenant_id, message_id",
+	.after = "JOIN outreach.outbound_messages o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
+	" WHERE o.due_at <= $1 AND o.status < 'sending' AND NOT EXISTS"
+	" (SELECT FROM outreach.leads l WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
+	" FOR NO KEY UPDATE OF o SKIP LOCKED) d"
 	" WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id",
-	.nargs = 3,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+	.nfixed = 1,
+	.fixed = {TIMESTAMPTZOID},
+	.ncolumns = 2,
+	.element = {TEXTOID, UUIDOID}
 };
-
-/* Where the next round of a priority begins, while there is a backlog. */
-typedef struct Turn
-{
-	int			share;			/* of one account; 0: an eighth of a batch */
-	char		last_tenant[PO_MAX_ID_BYTES + 1];
-	char		last_account[PO_MAX_ID_BYTES + 1];
-} Turn;
 
 /* An account that was found to have no room. */
 typedef struct TurnedAway
@@ -127,8 +131,12 @@ typedef struct TurnedAway
 	char		account[PO_MAX_ID_BYTES + 1];
 } TurnedAway;
 
+/* While there is a backlog, and the turns of each priority then. */
 static bool backlog = false;
-static Turn turn[PO_CLAIM_PRIORITIES];
+static PoTurns turns[PO_CLAIM_PRIORITIES] = {
+	PO_TURNS_INIT(turns[0]), PO_TURNS_INIT(turns[1]), PO_TURNS_INIT(turns[2])
+};
+
 static dlist_head turned_away = DLIST_STATIC_INIT(turned_away);
 static bool crowded = false;	/* some have no room, */
 static TimestampTz others_due;	/* and then the next of the others is due */
@@ -214,29 +222,51 @@ fits(PoClaim *claim, int row)
 	return !claim->full;
 }
 
-/* Takes over those of the last statement's rows for which there is room. */
-static void
-add_candidates(PoClaim *claim, int nrows)
+/*
+ * Takes over those of the last statement's rows whose lead is locked and for which
+ * there is room.  Returns how many rows it looked at: the rest, where the batch is
+ * full, is as if it had not been found.
+ */
+static int
+add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 {
 	int			first = claim->n;
-	int			n;
+	int			n = first;
+	int			row;
+	PoArray		held[2];
 
-	for (n = 0; n < nrows && fits(claim, n); n++)
+	po_rows_init(&cancel_orphans, held, nrows);
+	for (row = 0; row < nrows; row++)
 	{
-		PoCandidate  *c = &claim->candidate[first + n];
+		PoCandidate  *c = &claim->candidate[n];
+		PoSight    *s = &sight[row];
 
+		s->tenant_id = po_column_text(row, 1);
+		(void) po_column_uuid(row, 2, &s->id);
+		s->account = po_column_text(row, 4);
+		s->due_at = po_column_time(row, 10);
+		(void) po_column(row, 11, &s->held);
+		if (s->held)
+		{
+			po_array_add_text(&held[0], s->tenant_id);
+			po_array_add_uuid(&held[1], &s->id);
+			continue;
+		}
+		if (!fits(claim, row))
+			break;
 		memset(c, 0, sizeof(*c));
-		c->key.tenant_id = po_column_text(n, 1);
-		(void) po_column_uuid(n, 2, &c->key.message_id);
-		c->lead_id = po_column_text(n, 3);
-		c->account_name = po_column_text(n, 4);
-		c->from_phone = po_column_text(n, 5);
-		c->phone = po_column_text(n, 6);
-		c->channel = po_column_text(n, 7);
-		c->subject = po_column_text(n, 8);
-		c->body = po_column_text(n, 9);
+		c->key.tenant_id = s->tenant_id;
+		c->key.message_id = s->id;
+		c->lead_id = po_column_text(row, 3);
+		c->account_name = s->account;
+		c->from_phone = po_column_text(row, 5);
+		c->phone = po_column_text(row, 6);
+		c->channel = po_column_text(row, 7);
+		c->subject = po_column_text(row, 8);
+		c->body = po_column_text(row, 9);
+		n++;
 	}
-	for (int i = first; i < first + n; i++)
+	for (int i = first; i < n; i++)
 	{
 		PoCandidate  *c = &claim->candidate[i];
 
@@ -246,6 +276,13 @@ add_candidates(PoClaim *claim, int nrows)
 		if (take_room(c->account))
 			claim->candidate[claim->n++] = *c;
 	}
+	if (held[0].n > 0 && po_arming_problem() == NULL)
+	{
+		Datum		now = TimestampTzGetDatum(po_now());
+
+		(void) po_exec_rows(&cancel_orphans, &now, held);
+	}
+	return row;
 }
 
 /* By time, as far as a batch goes. */
@@ -257,49 +294,52 @@ find_by_time(PoClaim *claim, TimestampTz since, int room)
 	};
 	int			n = po_exec(&select_due, args, NULL);
 
-	add_candidates(claim, n);
+	(void) add_candidates(claim, n, palloc(Max(n, 1) * sizeof(PoSight)));
 	backlog = n == room || claim->full;
 	some_left = backlog || crowded;
-	if (n == 0 && po_arming_problem() == NULL)
-		(void) po_exec(&cancel_orphans, args, NULL);
 }
 
-/* In turn, of accounts that have room; returns whether there is any such message. */
+/* In turn, of accounts that have room; returns whether there may be more. */
 static bool
 find_in_turn(PoClaim *claim, const Datum full[3], int room)
 {
-	Datum		args[10] = {
+	Datum		args[9 + PO_PLACES_COLUMNS] = {
 		TimestampTzGetDatum(DT_NOBEGIN), TimestampTzGetDatum(po_now()),
-		[7] = full[0], [8] = full[1], [9] = full[2]
+		[6] = full[0], [7] = full[1], [8] = full[2]
 	};
-	bool		any = false;
-	int			n;
+	bool		more = false;
 
-	for (int p = 0; p < PO_CLAIM_PRIORITIES && claim->n < room && !claim->full; p++)
+	for (int p = 0; p < PO_CLAIM_PRIORITIES; p++)
 	{
-		Turn	   *t = &turn[p];
+		PoTurns    *t = &turns[p];
 		int			size = room - claim->n;
-		int			share = Min(Max(t->share, Max(size / 8, 1)), size);
-		bool		again;
 
 		args[2] = Int32GetDatum(size);
-		args[4] = Int32GetDatum(share);
 		args[5] = Int16GetDatum(p);
-		do
+		t->backlog = true;
+		for (bool again = true; again && t->backlog;)
 		{
+			PoSight    *sight;
+			int			n;
+			int			looked;
+
+			if (size == 0 || claim->full)
+				return true;
 			args[3] = CStringGetTextDatum(t->last_tenant);
-			args[6] = CStringGetTextDatum(t->last_account);
+			args[4] = Int32GetDatum(po_turns_share(t, size));
+			po_turns_places(t, &args[9]);
 			n = po_exec(&select_fairly, args, NULL);
-			/* Nothing behind those that had their turn: from the beginning. */
-			again = n == 0 && t->last_tenant[0] != '\0';
-			strlcpy(t->last_tenant, n == size ? po_column_text(n - 1, 1) : "", sizeof(t->last_tenant));
-			strlcpy(t->last_account, n == size ? po_column_text(n - 1, 4) : "", sizeof(t->last_account));
-		} while (again);
-		any |= n > 0;
-		t->share = n < size ? 2 * share : 0;
-		add_candidates(claim, n);
+			sight = palloc(Max(n, 1) * sizeof(PoSight));
+			for (int i = 0; i < n; i++)
+				sight[i].most = po_column_int(i, 12);
+			looked = add_candidates(claim, n, sight);
+			if (looked == 0 && n > 0)
+				return true;
+			again = po_turns_again(t, sight, looked, size, n == size || looked < n);
+		}
+		more |= t->backlog;
 	}
-	return any;
+	return more;
 }
 
 /*
@@ -352,6 +392,19 @@ TimestampTz
 po_claim_due(TimestampTz due)
 {
 	return po_sender_room() == 0 ? DT_NOEND : crowded ? others_due : due;
+}
+
+/*
+ * po_messages_are_held tells whether the last look came to much that somebody else
+ * holds, and has not yet seen what is behind it.
+ */
+bool
+po_messages_are_held(void)
+{
+	for (int p = 0; p < PO_CLAIM_PRIORITIES; p++)
+		if (turns[p].nplaces > 0)
+			return true;
+	return false;
 }
 
 /*

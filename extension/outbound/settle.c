@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #define BATCH 200
+#define HELD_USECS USECS_PER_SEC	/* until one whose lead somebody holds is looked at again */
 #define STALLED_USECS (60 * USECS_PER_SEC)	/* until a silent owner is looked at again */
 
 static PoPlan select_owners = {
@@ -63,18 +64,34 @@ static PoPlan postpone = {
 	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
-/* With its lead locked; one that is held takes nobody's place, one that is gone needs no lock. */
+/* With its lead locked, unless somebody holds it; one that is gone needs no lock. */
 static PoPlan select_unknown = {
 	.name = "settle.unknown",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT m.tenant_id, m.message_id, m.lead_id, m.body FROM outreach.outbound_messages m"
-	" LEFT JOIN LATERAL (SELECT k.lead_id FROM outreach.leads k WHERE k.tenant_id = m.tenant_id"
-	" AND k.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) free ON true"
-	" WHERE m.status = 'unknown' AND m.due_at <= $1 AND (free.lead_id IS NOT NULL OR NOT EXISTS"
-	" (SELECT FROM outreach.leads l WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id))"
-	" ORDER BY m.due_at LIMIT $2",
+	.sql = "SELECT m.tenant_id, m.message_id, m.lead_id, m.body, locked.is IS NOT NULL OR NOT EXISTS"
+	" (SELECT FROM outreach.leads l WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id)"
+	" FROM outreach.outbound_messages m"
+	" LEFT JOIN LATERAL (SELECT true AS is FROM outreach.leads k WHERE k.tenant_id = m.tenant_id"
+	" AND k.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
+	" WHERE m.status = 'unknown' AND m.due_at <= $1 ORDER BY m.due_at LIMIT $2",
 	.nargs = 2,
 	.argtype = {TIMESTAMPTZOID, INT4OID}
+};
+
+/* Out of the way of the others, whose time may be later. */
+static PoRowsPlan put_off = {
+	.name = "settle.put_off",
+	.expect = SPI_OK_UPDATE,
+	.before = "UPDATE outreach.outbound_messages m SET due_at = $1 FROM"
+	" (SELECT o.tenant_id, o.message_id FROM",
+	.columns = "tenant_id, message_id",
+	.after = "JOIN outreach.outbound_messages o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
+	" WHERE o.status = 'unknown' FOR NO KEY UPDATE OF o SKIP LOCKED) free"
+	" WHERE m.tenant_id = free.tenant_id AND m.message_id = free.message_id",
+	.nfixed = 1,
+	.fixed = {TIMESTAMPTZOID},
+	.ncolumns = 2,
+	.element = {TEXTOID, UUIDOID}
 };
 
 static PoRowsPlan select_others = {
@@ -278,24 +295,41 @@ static int
 settle_unknown(int room)
 {
 	TimestampTz now = po_now();
+	Datum		later = TimestampTzGetDatum(now + HELD_USECS);
 	Datum		args[2] = {TimestampTzGetDatum(now), Int32GetDatum(Min(room, BATCH))};
-	int			n = po_exec(&select_unknown, args, NULL);
-	PoMessageKey *key = palloc(Max(n, 1) * sizeof(PoMessageKey));
-	PoLeadKey  *lead = palloc0(Max(n, 1) * sizeof(PoLeadKey));
-	const char **body = palloc(Max(n, 1) * sizeof(char *));
+	int			nrows = po_exec(&select_unknown, args, NULL);
+	PoMessageKey *key = palloc(Max(nrows, 1) * sizeof(PoMessageKey));
+	PoLeadKey  *lead = palloc0(Max(nrows, 1) * sizeof(PoLeadKey));
+	const char **body = palloc(Max(nrows, 1) * sizeof(char *));
+	PoArray		held[2];
 	PoChangeSet set = {0};
 	PoMessage  *message;
+	int			n = 0;
 	int			nmessages;
 
-	for (int i = 0; i < n; i++)
+	po_rows_init(&put_off, held, nrows);
+	for (int i = 0; i < nrows; i++)
 	{
-		lead[i].tenant_id = key[i].tenant_id = po_column_text(i, 1);
-		(void) po_column_uuid(i, 2, &key[i].message_id);
-		lead[i].lead_id = po_column_text(i, 3);
-		body[i] = po_column_text(i, 4);
+		bool		isnull;
+
+		if (!po_column_bool(i, 5))
+		{
+			po_array_add(&held[0], po_column(i, 1, &isnull));
+			po_array_add(&held[1], po_column(i, 2, &isnull));
+			continue;
+		}
+		lead[n].tenant_id = key[n].tenant_id = po_column_text(i, 1);
+		(void) po_column_uuid(i, 2, &key[n].message_id);
+		lead[n].lead_id = po_column_text(i, 3);
+		body[n++] = po_column_text(i, 4);
+	}
+	if (held[0].n > 0)
+	{
+		(void) po_exec_rows(&put_off, &later, held);
+		po_wake_at(now + HELD_USECS);
 	}
 	if (n == 0)
-		return 0;
+		return held[0].n;
 	po_lock_free_leads(&set, lead, n);
 	nmessages = po_lock_messages(key, n, false, &message);
 	for (int i = 0; i < n; i++)
@@ -307,7 +341,7 @@ settle_unknown(int room)
 	}
 	po_write_messages(message, nmessages);
 	po_write_changes(&set);
-	return nmessages;
+	return nmessages + held[0].n;
 }
 
 /* Whether what a look-up lists may as well be another message of ours. */

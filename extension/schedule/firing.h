@@ -5,6 +5,7 @@
 #ifndef PO_SCHEDULE_FIRING_H
 #define PO_SCHEDULE_FIRING_H
 
+#include "core/turns.h"
 #include "lead/change_set.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
@@ -30,10 +31,12 @@ typedef struct PoFiring
 	TimestampTz next_due;		/* DT_NOEND: none */
 } PoFiring;
 
+#define PO_DUE_ARGS (5 + PO_PLACES_COLUMNS)
+
 /* Firings that are done together. */
 typedef struct PoBatch
 {
-	Datum	   *due;			/* arguments of the statements that find them; NULL: they are known */
+	Datum	   *due;			/* PO_DUE_ARGS, of the statements that find them; NULL: they are known */
 	bool		calls;			/* it is those that call a function */
 	PoFiring   *firing;
 	int			n;
@@ -45,6 +48,7 @@ typedef struct PoBatch
 extern bool po_calls_apart;
 
 extern void po_find_due_timers(PoBatch *batch);
+extern bool po_timers_are_held(bool calls);
 extern void po_lock_firings(PoChangeSet *set, PoFiring *firing, int n);
 extern void po_write_firings(PoFiring *firing, int n);
 extern void po_fire_batch(void *arg);

@@ -133,7 +133,7 @@ po_call_timer_function(const PoFiring *firing, const char *name)
 static void
 find_candidates(TimestampTz since)
 {
-	Datum		args[5];
+	Datum		args[PO_DUE_ARGS];
 	PoBatch		batch = {.due = args, .calls = true};
 
 	args[0] = TimestampTzGetDatum(since);

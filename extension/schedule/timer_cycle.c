@@ -185,7 +185,7 @@ Datum
 po_fire_timers(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Datum		args[5];
+	Datum		args[PO_DUE_ARGS];
 	PoBatch		fired = {0};
 	PoBatch		called = {0};
 	PoArray		late;

@@ -4,8 +4,8 @@
  *
  * Due timers are found together with their leads, which are locked; then the
  * timers are read again, for they may have been cancelled or moved meanwhile: the
- * lead's lock is theirs too, as it is for whoever sets or cancels.  Leads that somebody else
- * holds are left for the next cycle, and so is what makes a batch too large.  Timers
+ * lead's lock is theirs too, as it is for whoever sets or cancels.  Those of leads that
+ * somebody else holds are left for the next cycle, and so is what makes a batch too large.  Timers
  * that call a function are never in a batch with others.
  */
 #include "postgres.h"
@@ -30,35 +30,21 @@
 #define RING_BEAT_MS	1000
 
 /*
- * Leads that somebody else holds are not waited for, and take nobody's place.  They
- * are found by their whole key, whatever is known of the tables when the plan is
- * made.
+ * Leads that somebody else holds are not waited for; one that is gone cannot be
+ * locked either.  They are found by their whole key, whatever is known of the tables
+ * when the plan is made.
  */
-#define LOCKED_LEAD \
-	" CROSS JOIN LATERAL (SELECT FROM outreach.leads l WHERE l.tenant_id = t.tenant_id" \
-	" AND l.lead_id = t.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked"
+#define LOOK \
+	"SELECT t.tenant_id, t.lead_id, t.timer_id, t.due_at, locked.is FROM outreach.lead_timers t" \
+	" LEFT JOIN LATERAL (SELECT true AS is FROM outreach.leads l WHERE l.tenant_id = t.tenant_id" \
+	" AND l.lead_id = t.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 
 #define SELECT_DUE(plan_name, kind) { \
 	.name = plan_name, \
 	.expect = SPI_OK_SELECT, \
-	.sql = "SELECT t.tenant_id, t.lead_id, t.timer_id FROM outreach.lead_timers t" LOCKED_LEAD \
+	.sql = LOOK \
 	" WHERE t.due_at >= $1 AND t.due_at <= $2 AND t.due_at < 'infinity' AND " kind \
 	" ORDER BY t.due_at LIMIT $3", \
-	.nargs = 3, \
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID} \
-}
-
-/* What is due and not found by them has its lead locked, or has none any more. */
-#define CANCEL_ORPHANS(plan_name, kind) { \
-	.name = plan_name, \
-	.expect = SPI_OK_UPDATE, \
-	.sql = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $2, updated_at = $2," \
-	" cancel_reason = 'the lead is gone' FROM" \
-	" (SELECT o.tenant_id, o.timer_id FROM outreach.lead_timers o" \
-	" WHERE o.due_at >= $1 AND o.due_at <= $2 AND o.due_at < 'infinity' AND " kind \
-	" ORDER BY o.due_at LIMIT $3) d" \
-	" WHERE t.tenant_id = d.tenant_id AND t.timer_id = d.timer_id AND NOT EXISTS" \
-	" (SELECT FROM outreach.leads l WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id)", \
 	.nargs = 3, \
 	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID} \
 }
@@ -68,26 +54,40 @@ static PoPlan select_due[2] = {
 	SELECT_DUE("fire.due", "NOT (t.action_payload ? 'call')"),
 	SELECT_DUE("fire.calls", "t.action_payload ? 'call'")
 };
-static PoPlan cancel_orphans[2] = {
-	CANCEL_ORPHANS("fire.orphans", "NOT (o.action_payload ? 'call')"),
-	CANCEL_ORPHANS("fire.call_orphans", "o.action_payload ? 'call'")
-};
 
 #define SELECT_FAIRLY(plan_name, kind) { \
 	.name = plan_name, \
 	.expect = SPI_OK_SELECT, \
-	.sql = "SELECT d.tenant_id, d.lead_id, d.timer_id FROM outreach.tenants n CROSS JOIN LATERAL" \
-	" (SELECT t.tenant_id, t.lead_id, t.timer_id FROM outreach.lead_timers t" LOCKED_LEAD \
+	.sql = "SELECT d.* FROM outreach.tenants n" PO_PLACE("$6, $7, $8, $9", "n.tenant_id", "''") \
+	" CROSS JOIN LATERAL (" LOOK \
 	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2 AND " kind \
-	" ORDER BY t.due_at LIMIT $5) d" \
+	PO_BEHIND_PLACE("t.due_at", "t.timer_id") " ORDER BY t.due_at, t.timer_id LIMIT $5) d" \
 	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3", \
-	.nargs = 5, \
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID} \
+	.nargs = 5 + PO_PLACES_COLUMNS, \
+	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, PO_PLACES_TYPES} \
 }
 
 static PoPlan select_fairly[2] = {
 	SELECT_FAIRLY("fire.fairly", "NOT (t.action_payload ? 'call')"),
 	SELECT_FAIRLY("fire.calls_fairly", "t.action_payload ? 'call'")
+};
+
+/* Of those whose lead could not be locked. */
+static PoRowsPlan cancel_orphans = {
+	.name = "fire.orphans",
+	.expect = SPI_OK_UPDATE,
+	.before = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $1, updated_at = $1,"
+	" cancel_reason = 'the lead is gone' FROM (SELECT o.tenant_id, o.timer_id FROM",
+	.columns = "tenant_id, timer_id",
+	.after = "JOIN outreach.lead_timers o ON o.tenant_id = u.tenant_id AND o.timer_id = u.timer_id"
+	" WHERE o.due_at <= $1 AND NOT EXISTS"
+	" (SELECT FROM outreach.leads l WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
+	" FOR NO KEY UPDATE OF o SKIP LOCKED) d"
+	" WHERE t.tenant_id = d.tenant_id AND t.timer_id = d.timer_id",
+	.nfixed = 1,
+	.fixed = {TIMESTAMPTZOID},
+	.ncolumns = 2,
+	.element = {TEXTOID, UUIDOID}
 };
 
 static PoRowsPlan read_timers = {
@@ -119,7 +119,8 @@ static PoRowsPlan update_timers = {
 	.element = {TEXTOID, UUIDOID, TIMESTAMPTZOID, INT4OID, TEXTOID, BOOLOID}
 };
 
-static PoTurns turns[2];		/* the second for those that call a function */
+/* The second for those that call a function. */
+static PoTurns turns[2] = {PO_TURNS_INIT(turns[0]), PO_TURNS_INIT(turns[1])};
 
 static char *
 payload_text(Jsonb *payload, const char *key)
@@ -305,8 +306,8 @@ is_superseded(const PoChangeSet *set, const PoFiring *firing)
 
 /*
  * po_find_due_timers finds timers that are due, in a fair order, and locks their
- * leads.  batch->due has room for the five arguments, of which the caller fills in
- * the first three: from, until, how many.
+ * leads; looks at so many.  batch->due has room for its arguments, of which the caller
+ * fills in the first three: from, until, how many.
  */
 void
 po_find_due_timers(PoBatch *batch)
@@ -314,24 +315,59 @@ po_find_due_timers(PoBatch *batch)
 	Datum	   *args = batch->due;
 	PoTurns    *turn = &turns[batch->calls];
 	int			size = DatumGetInt32(args[2]);
+	PoSight    *sight;
+	PoArray		held[2];
 	int			n;
 
 	do
 	{
+		int			share = po_turns_share(turn, size);
+
 		args[3] = CStringGetTextDatum(turn->last_tenant);
-		args[4] = Int32GetDatum(po_turns_share(turn, size));
+		args[4] = Int32GetDatum(share);
+		po_turns_places(turn, &args[5]);
 		n = po_exec(turn->backlog ? &select_fairly[batch->calls] : &select_due[batch->calls], args, NULL);
-	} while (po_turns_again(turn, n, size, n > 0 ? po_column_text(n - 1, 1) : ""));
+		sight = palloc0(Max(n, 1) * sizeof(PoSight));
+		for (int i = 0; i < n; i++)
+		{
+			sight[i].tenant_id = po_column_text(i, 1);
+			sight[i].account = "";
+			(void) po_column_uuid(i, 3, &sight[i].id);
+			sight[i].due_at = po_column_time(i, 4);
+			sight[i].most = share;
+			(void) po_column(i, 5, &sight[i].held);
+		}
+	} while (po_turns_again(turn, sight, n, size, n == size));
 	batch->firing = palloc0(Max(n, 1) * sizeof(PoFiring));
+	batch->n = 0;
+	po_rows_init(&cancel_orphans, held, n);
 	for (int i = 0; i < n; i++)
 	{
-		batch->firing[i].tenant_id = po_column_text(i, 1);
-		batch->firing[i].lead_id = po_column_text(i, 2);
-		(void) po_column_uuid(i, 3, &batch->firing[i].timer_id);
+		PoFiring   *firing = &batch->firing[batch->n];
+
+		if (sight[i].held)
+		{
+			po_array_add_text(&held[0], sight[i].tenant_id);
+			po_array_add_uuid(&held[1], &sight[i].id);
+			continue;
+		}
+		firing->tenant_id = sight[i].tenant_id;
+		firing->lead_id = po_column_text(i, 2);
+		firing->timer_id = sight[i].id;
+		batch->n++;
 	}
-	batch->n = n;
-	if (n == 0)
-		po_exec(&cancel_orphans[batch->calls], args, NULL);
+	if (held[0].n > 0)
+		(void) po_exec_rows(&cancel_orphans, &args[1], held);
+}
+
+/*
+ * po_timers_are_held tells whether the last look came to much that somebody else
+ * holds, and has not yet seen what is behind it.
+ */
+bool
+po_timers_are_held(bool calls)
+{
+	return turns[calls].nplaces > 0;
 }
 
 static void

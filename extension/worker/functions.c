@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "schedule/firing.h"
 #include "storage/lock.h"
 #include "utils/timestamp.h"
 #include "worker/activity.h"
@@ -32,6 +33,7 @@
 #define LINGER_MS		5000	/* stay that long with nothing to do */
 #define TURN_MS			2000	/* leave after that where others wait */
 #define BUSY_WAIT_MS	20		/* what is due is held by somebody else */
+#define LOOK_WAIT_MS	2		/* and there is more behind it */
 #define LONGEST_WAIT_MS	1000	/* so that a jump of the clock hurts no longer */
 
 static PoPlan take_call = {
@@ -208,7 +210,7 @@ work(void)
 			return;
 		if (action <= now && done > 0)
 			continue;
-		po_worker_sleep(action <= now ? BUSY_WAIT_MS : action == DT_NOEND ? LONGEST_WAIT_MS
+		po_worker_sleep(action <= now ? (po_timers_are_held(true) ? LOOK_WAIT_MS : BUSY_WAIT_MS) : action == DT_NOEND ? LONGEST_WAIT_MS
 						: Min(LONGEST_WAIT_MS, TimestampDifferenceMilliseconds(now, action)));
 	}
 	give_back();

@@ -35,6 +35,7 @@
 #define LINGER_MS		5000	/* stay that long with nothing to do */
 #define TURN_MS			2000	/* leave after that where others wait */
 #define BUSY_WAIT_MS	20		/* what is due is held by somebody else */
+#define LOOK_WAIT_MS	2		/* and there is more behind it */
 #define DRAIN_MS		10000	/* for answers that are under way, when it is to end */
 #define LONGEST_WAIT_MS	1000	/* so that a jump of the clock hurts no longer */
 #define UPKEEP_S		3600
@@ -430,7 +431,8 @@ work(void)
 		}
 		if (action <= now && done > 0 && !leaving)
 			continue;
-		wait(action <= now ? BUSY_WAIT_MS : action == DT_NOEND ? LONGEST_WAIT_MS
+		wait(action <= now ? (po_timers_are_held(false) || po_messages_are_held() ? LOOK_WAIT_MS : BUSY_WAIT_MS)
+			 : action == DT_NOEND ? LONGEST_WAIT_MS
 			 : Min(LONGEST_WAIT_MS, TimestampDifferenceMilliseconds(now, action)));
 	}
 	if (ShutdownRequestPending)

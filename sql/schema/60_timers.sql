@@ -76,10 +76,10 @@ CREATE INDEX lead_timers_due ON outreach.lead_timers (due_at)
 	WHERE due_at < 'infinity' AND NOT (action_payload OPERATOR(pg_catalog.?) 'call');
 CREATE INDEX lead_timers_calls_due ON outreach.lead_timers (due_at)
 	WHERE due_at < 'infinity' AND action_payload OPERATOR(pg_catalog.?) 'call';
--- For a backlog, in which the tenants take turns.
-CREATE INDEX lead_timers_due_of_tenant ON outreach.lead_timers (tenant_id, due_at)
+-- For a backlog, in which the tenants take turns; by the id a look goes on where it ended.
+CREATE INDEX lead_timers_due_of_tenant ON outreach.lead_timers (tenant_id, due_at, timer_id)
 	WHERE due_at IS NOT NULL AND NOT (action_payload OPERATOR(pg_catalog.?) 'call');
-CREATE INDEX lead_timers_calls_of_tenant ON outreach.lead_timers (tenant_id, due_at)
+CREATE INDEX lead_timers_calls_of_tenant ON outreach.lead_timers (tenant_id, due_at, timer_id)
 	WHERE due_at IS NOT NULL AND action_payload OPERATOR(pg_catalog.?) 'call';
 COMMENT ON TABLE outreach.lead_timers IS 'Timers of leads, living and past. At most one of a kind is alive for a lead.';
 COMMENT ON COLUMN outreach.lead_timers.due_at IS 'When it is to fire; null once it fired, was cancelled, or gave up after max_attempts.';

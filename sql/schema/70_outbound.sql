@@ -212,8 +212,8 @@ CREATE TABLE outreach.outbound_messages (
 -- What can be claimed, in the order of its time.
 CREATE INDEX outbound_messages_due ON outreach.outbound_messages (due_at)
 	WHERE due_at < 'infinity' AND status < 'sending';
--- For a backlog: replies before campaigns, and accounts in turn.
-CREATE INDEX outbound_messages_due_of_account ON outreach.outbound_messages (tenant_id, account, priority, due_at)
+-- For a backlog: replies before campaigns, and tenants in turn; by the id a look goes on where it ended.
+CREATE INDEX outbound_messages_due_of_account ON outreach.outbound_messages (tenant_id, account, priority, due_at, message_id)
 	WHERE due_at IS NOT NULL AND status < 'sending';
 -- What may have left and is not settled: few, and gone from here when it is.
 CREATE INDEX outbound_messages_unsettled ON outreach.outbound_messages (due_at)

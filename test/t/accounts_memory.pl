@@ -62,7 +62,9 @@ my @peak = split /\n/, sql($node, qq{
 	DO \$\$ BEGIN FOR i IN 1 .. 5000 LOOP $ask; END LOOP; END \$\$;
 	SELECT sum(total_bytes) FROM $contexts WHERE name LIKE 'outreach%' OR parent LIKE 'outreach%';
 	COMMIT});
-cmp_ok($peak[1], '<=', $peak[0], 'one transaction remembers an account that cannot send once') or diag("@peak");
+# Caches that ANALYZE or the like makes stale stay until the transaction ends: a few times that is
+# less than 5,000 accounts take
+cmp_ok($peak[1], '<=', $peak[0] + 524288, 'one transaction remembers an account that cannot send once') or diag("@peak");
 
 # ---- a worker -----------------------------------------------------------------
 
