@@ -118,8 +118,7 @@ po_role_has(Oid role, PoRight right)
 	/* The workers' login is theirs alone: a member of it is nobody. */
 	if (right == PO_WORKER)
 		return role == holder;
-	return has_privs_of_role(role, holder) &&
-		((right != PO_ADMIN && right != PO_PROVISIONER) || is_named_here(role));
+	return has_privs_of_role(role, holder) && ((right & PO_OF_DATABASE) == 0 || is_named_here(role));
 }
 
 /* Whether a row of this tenant_id names the role, or one it has the rights of. */

@@ -28,6 +28,9 @@ typedef enum PoRight
 #undef X
 } PoRight;
 
+/* Those over the whole engine: their holder must be named in the database. */
+#define PO_OF_DATABASE (PO_ADMIN | PO_PROVISIONER | PO_SCHEDULER)
+
 extern const char *const po_right_role[PO_NRIGHTS];
 
 extern bool po_role_has(Oid role, PoRight right);

@@ -31,7 +31,7 @@ BEGIN
 	END;
 	RETURN create_tenant.tenant_id;
 END $$;
-COMMENT ON FUNCTION outreach_impl.create_tenant(text, text) IS 'Makes a tenant, or renames it.';
+COMMENT ON FUNCTION outreach_impl.create_tenant(text, text) IS 'Makes a tenant; an administrator renames one that is there.';
 
 CREATE FUNCTION outreach_impl.require_tenant(tenant_id text) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -205,7 +205,7 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT administrators_pkey DO UPDATE SET role_name = EXCLUDED.role_name;
 	RETURN grant_administration.role_name;
 END $$;
-COMMENT ON FUNCTION outreach_impl.grant_administration(text) IS 'Lets a role use, in this database, the rights that it has as member of outreach_admin or outreach_provisioner.';
+COMMENT ON FUNCTION outreach_impl.grant_administration(text) IS 'Lets a role use, in this database, the rights that it has as member of outreach_admin, outreach_provisioner or outreach_scheduler.';
 
 CREATE FUNCTION outreach_impl.revoke_administration(role_name text) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

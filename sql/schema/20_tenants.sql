@@ -36,7 +36,7 @@ CREATE TABLE outreach.administrators (
 	role_name name NOT NULL,
 	PRIMARY KEY (role_name)
 );
-COMMENT ON TABLE outreach.administrators IS 'Roles that administer this database: membership in outreach_admin and outreach_provisioner is of the whole cluster, and counts only where a row says so.';
+COMMENT ON TABLE outreach.administrators IS 'Roles that administer this database: membership in outreach_admin, outreach_provisioner and outreach_scheduler is of the whole cluster, and counts only where a row says so.';
 
 -- One row a secret: a door's key, or the key a tenant's proofs are signed with.
 CREATE TABLE outreach.secrets (

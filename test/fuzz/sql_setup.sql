@@ -19,7 +19,8 @@ CREATE ROLE admin LOGIN IN ROLE outreach_admin, outreach_provisioner;
 SELECT outreach.create_tenant('a', 'A'), outreach.create_tenant('b', 'CANARY');
 SELECT outreach.grant_tenant('a', r) FROM unnest('{app_a,tenant_admin_a,lender_a}'::text[]) r;
 SELECT outreach.grant_tenant('b', 'app_b'), outreach.grant_tenant('*', 'admin');
-SELECT outreach.grant_administration('admin'), outreach.grant_administration('provisioner');
+SELECT outreach.grant_administration('admin'), outreach.grant_administration('provisioner'),
+	outreach.grant_administration('scheduler');
 
 -- the same rows for both
 DO $$

@@ -214,6 +214,7 @@ RESET ROLE;
 
 -- The doors and the workers read nothing, whatever they call.
 CREATE ROLE tap_ingress IN ROLE outreach_ingress, outreach_scheduler, outreach_worker;
+SELECT outreach.grant_administration('tap_ingress');
 SET ROLE tap_ingress;
 SELECT is(pg_temp.reads(name), 'refused', 'ingress and worker: ' || name) FROM relation WHERE of_tenant ORDER BY name;
 SELECT matches(pg_temp.try(pg_temp.call(oid, 'tap_b', 'lead_of_tap_b')), '^42501 permission denied for function', 'ingress and worker: ' || name || '()') FROM of_app ORDER BY name;

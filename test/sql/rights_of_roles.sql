@@ -9,14 +9,14 @@ CREATE ROLE regress_r_unbound IN ROLE outreach_app;
 CREATE ROLE regress_r_tenant_admin IN ROLE outreach_tenant_admin;
 CREATE ROLE regress_r_provisioner IN ROLE outreach_provisioner;
 CREATE ROLE regress_r_admin IN ROLE outreach_admin;
-CREATE ROLE regress_r_elsewhere IN ROLE outreach_admin, outreach_provisioner;
+CREATE ROLE regress_r_elsewhere IN ROLE outreach_admin, outreach_provisioner, outreach_scheduler;
 CREATE ROLE regress_r_ingress IN ROLE outreach_ingress;
 CREATE ROLE regress_r_scheduler IN ROLE outreach_scheduler;
 CREATE ROLE regress_r_worker IN ROLE outreach_worker;
 CREATE ROLE regress_r_bound;
 SELECT outreach.grant_tenant('team_right', 'regress_r_app'), outreach.grant_tenant('team_right', 'regress_r_tenant_admin'),
 	outreach.grant_tenant('team_right', 'regress_r_bound'), outreach.grant_administration('regress_r_admin'),
-	outreach.grant_administration('regress_r_provisioner');
+	outreach.grant_administration('regress_r_provisioner'), outreach.grant_administration('regress_r_scheduler');
 
 -- Nothing stays of a call that is allowed.
 CREATE FUNCTION pg_temp.may(function text, tenant text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -99,6 +99,6 @@ SET ROLE regress_r_admin;
 SELECT pg_temp.error($$SELECT outreach.create_tenant('team_newer', 'x')$$);
 RESET ROLE;
 SET client_min_messages = warning;
-SELECT outreach.revoke_administration('regress_r_provisioner'), count(*) FROM outreach.tenant_roles r, outreach.revoke_tenant(r.tenant_id, r.role_name) WHERE r.role_name LIKE 'regress\_r\_%';
+SELECT outreach.revoke_administration('regress_r_provisioner'), outreach.revoke_administration('regress_r_scheduler'), count(*) FROM outreach.tenant_roles r, outreach.revoke_tenant(r.tenant_id, r.role_name) WHERE r.role_name LIKE 'regress\_r\_%';
 SELECT outreach.drop_account('team_right', 'texts');
 DROP ROLE regress_r_app, regress_r_unbound, regress_r_tenant_admin, regress_r_provisioner, regress_r_admin, regress_r_elsewhere, regress_r_ingress, regress_r_scheduler, regress_r_worker, regress_r_bound;

@@ -193,7 +193,7 @@ sub create_extension
 			"SELECT 1 FROM pg_roles WHERE rolname = '$login'") eq '1';
 		$node->safe_psql($db, "CREATE ROLE $login LOGIN IN ROLE $group");
 	}
-	$node->safe_psql($db, q{SELECT outreach.grant_administration('test_admin')});
+	$node->safe_psql($db, q{SELECT outreach.grant_administration('test_admin'), outreach.grant_administration('test_scheduler')});
 }
 
 sub connstr
