@@ -463,6 +463,7 @@ po_shared_attach_worker(int slot, PoWorkerKind kind, Oid database)
 	if (result)
 	{
 		slot_of[slot].worker[kind].pid = MyProcPid;
+		slot_of[slot].worker[kind].drains = false;
 		shared->worker[slot][kind] = MyProc;
 	}
 	LWLockRelease(shared->lock);
@@ -490,6 +491,7 @@ po_shared_detach_worker(int slot, PoWorkerKind kind, PoWorkerEnd end, int sqlsta
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	worker->pid = 0;
+	worker->left = GetCurrentTimestamp();
 	shared->worker[slot][kind] = NULL;
 	if (end == PO_END_FAILED || end == PO_END_OUTSIDE)
 	{
@@ -572,6 +574,9 @@ void
 po_shared_set_waiting(PoWorkerKind kind, bool waiting)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	/* Those that sleep for what is due later look whether they are to leave. */
+	for (int i = 0; i < shared->nslots && waiting && !shared->waiting[kind]; i++)
+		wake(shared->worker[i][kind]);
 	shared->waiting[kind] = waiting;
 	LWLockRelease(shared->lock);
 }
@@ -588,4 +593,18 @@ po_shared_others_wait(PoWorkerKind kind)
 	result = shared->waiting[kind];
 	LWLockRelease(shared->lock);
 	return result;
+}
+
+/*
+ * po_shared_drain notes whether a worker would leave, but for requests that are under
+ * way: then it takes no other database's place.
+ */
+void
+po_shared_drain(int slot, PoWorkerKind kind, bool drains)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	if (drains && !slot_of[slot].worker[kind].drains)
+		wake(shared->launcher);
+	slot_of[slot].worker[kind].drains = drains;
+	LWLockRelease(shared->lock);
 }

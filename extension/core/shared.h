@@ -36,6 +36,8 @@ typedef struct PoWorkerSlot
 	int			failures;		/* in a row */
 	int			pid;			/* 0: none */
 	TimestampTz last_started;
+	TimestampTz left;			/* when the last one ended */
+	bool		drains;			/* stays for nothing but requests that are under way */
 	TimestampTz last_failed;
 	int			last_sqlstate;
 } PoWorkerSlot;
@@ -98,5 +100,6 @@ extern void po_shared_rest(int slot, PoWorkerKind kind, TimestampTz until);
 extern void po_shared_count(int slot, int fired, int processed, int sent, const int64 *late_ms, int nlate);
 extern void po_shared_set_waiting(PoWorkerKind kind, bool waiting);
 extern bool po_shared_others_wait(PoWorkerKind kind);
+extern void po_shared_drain(int slot, PoWorkerKind kind, bool drains);
 
 #endif

@@ -168,6 +168,17 @@ po_load_plan(const PoAccount *account)
 }
 
 /*
+ * po_load_may_begin tells whether a request of the account may begin at once; room is
+ * what is free of all.  Nothing may be planned: see po_load_plan_begins().
+ */
+bool
+po_load_may_begin(const PoAccount *account, int room)
+{
+	free_room = room;
+	return has_room(account, false);
+}
+
+/*
  * po_loaded_tenants returns the tenants that have no room, as text[].
  */
 Datum

@@ -14,6 +14,7 @@ extern void po_load_change(const char *tenant_id, const char *account, const cha
 extern void po_load_plan_begins(int room);
 extern bool po_load_may_plan(const PoAccount *account);
 extern bool po_load_plan(const PoAccount *account);
+extern bool po_load_may_begin(const PoAccount *account, int room);
 extern Datum po_loaded_tenants(bool *any);
 
 #endif

@@ -23,6 +23,7 @@
 #include "core/wakeup.h"
 #include "fmgr.h"
 #include "outbound/answer.h"
+#include "outbound/load.h"
 #include "outbound/settle.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -30,7 +31,8 @@
 #include "utils/timestamp.h"
 
 #define BATCH 200
-#define HELD_USECS USECS_PER_SEC	/* until one whose lead somebody holds is looked at again */
+#define HELD_USECS USECS_PER_SEC	/* until one whose lead somebody holds is looked at again, */
+#define CROWDED_USECS (5 * USECS_PER_SEC)	/* or one that had no room to be looked up */
 #define STALLED_USECS (60 * USECS_PER_SEC)	/* until a silent owner is looked at again */
 
 static PoPlan select_owners = {
@@ -287,7 +289,14 @@ settle(PoChangeSet *set, PoMessage *message, const char *body)
 		po_wake_at(message->due_at);
 	}
 	else if (profile == NULL || profile->lookup_url == NULL || account->problem != NULL ||
-			 message->failures > profile->nretries || !look_up(message, account, body))
+			 message->failures > profile->nretries)
+		po_message_uncertain(set, message, &cause);
+	else if (!po_load_may_begin(account, po_sender_room()))
+	{
+		message->due_at = po_now() + CROWDED_USECS;
+		po_wake_at(message->due_at);
+	}
+	else if (!look_up(message, account, body))
 		po_message_uncertain(set, message, &cause);
 }
 
@@ -332,6 +341,7 @@ settle_unknown(int room)
 		return held[0].n;
 	po_lock_free_leads(&set, lead, n);
 	nmessages = po_lock_messages(key, n, false, &message);
+	po_load_plan_begins(room);
 	for (int i = 0; i < n; i++)
 	{
 		PoMessage  *m = po_find_message(message, nmessages, key[i].tenant_id, &key[i].message_id);

@@ -31,7 +31,8 @@
 #define CALLS_A_TURN	50
 #define MOST_CALLS		10000	/* of one process */
 #define LINGER_MS		5000	/* stay that long with nothing to do */
-#define TURN_MS			2000	/* leave after that where others wait */
+#define TURN_MS			500		/* leave after that where others wait, */
+#define IDLE_TURN_MS	100		/* or that, where all that is due is held */
 #define BUSY_WAIT_MS	20		/* what is due is held by somebody else */
 #define LOOK_WAIT_MS	2		/* and there is more behind it */
 #define LONGEST_WAIT_MS	1000	/* so that a jump of the clock hurts no longer */
@@ -200,7 +201,7 @@ work(void)
 		began = Min(began, now);
 		idle_since = done > 0 ? now : Min(idle_since, now);
 		if (po_shared_others_wait(PO_WORKER_FUNCTIONS) &&
-			(action > now || now > began + TURN_MS * (int64) 1000))
+			(action > now || now > began + (done > 0 ? TURN_MS : IDLE_TURN_MS) * (int64) 1000))
 		{
 			if (action > now && due <= now)
 				po_shared_rest(po_worker_slot, PO_WORKER_FUNCTIONS, action);

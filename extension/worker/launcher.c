@@ -139,6 +139,7 @@ start_worker(int slot, PoWorkerKind kind, Oid database)
 	for (int i = 0; i < nrunning && r == NULL; i++)
 		if (running[i].slot < 0)
 			r = &running[i];
+	Assert(r != NULL);
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
@@ -159,10 +160,15 @@ start_worker(int slot, PoWorkerKind kind, Oid database)
 	return true;
 }
 
-/* Forgets workers that ended; counts those of each kind that still run. */
+/*
+ * Forgets workers that ended; counts those of each kind that still run.  As many as
+ * there may be drain beside them.
+ */
 static void
-collect_workers(int *n)
+collect_workers(const PoDatabaseSlot *slots, int *n)
 {
+	int			drain[PO_WORKER_KINDS] = {0};
+
 	memset(n, 0, PO_WORKER_KINDS * sizeof(int));
 	for (int i = 0; i < nrunning; i++)
 	{
@@ -177,8 +183,13 @@ collect_workers(int *n)
 			shortage_until = 0;
 		}
 		else
+		{
 			n[running[i].kind]++;
+			drain[running[i].kind] += slots[running[i].slot].worker[running[i].kind].drains;
+		}
 	}
+	for (int kind = 0; kind < PO_WORKER_KINDS; kind++)
+		n[kind] -= Min(drain[kind], *kind_of[kind].most);
 }
 
 /* Started by this process and not ended, or there since before it. */
@@ -217,8 +228,9 @@ start_at(int slot, PoWorkerKind kind, const PoDatabaseSlot *slots, TimestampTz n
 }
 
 /*
- * Starts workers of a kind for what is due, the most overdue first, and returns
- * when there is something to do again.
+ * Starts workers of a kind for what is due, first where it has waited for longest,
+ * since it was due or since the last worker there left; and returns when there is
+ * something to do again.
  */
 static TimestampTz
 start_due(PoWorkerKind kind, const PoDatabaseSlot *slots, int n, int free_workers)
@@ -230,25 +242,25 @@ start_due(PoWorkerKind kind, const PoDatabaseSlot *slots, int n, int free_worker
 	for (;;)
 	{
 		int			best = -1;
-		TimestampTz best_at = DT_NOEND;
+		TimestampTz best_since = DT_NOEND;
 
+		next = DT_NOEND;
 		for (int i = 0; i < n; i++)
 		{
+			const PoWorkerSlot *worker = &slots[i].worker[kind];
 			TimestampTz at = start_at(i, kind, slots, now);
+			TimestampTz since = Max(worker->next_due, worker->left);
 
-			if (at < best_at)
+			if (at > now)
+				next = Min(next, at);
+			else if (since < best_since)
 			{
 				best = i;
-				best_at = at;
+				best_since = since;
 			}
 		}
 		if (best < 0)
 			break;
-		if (best_at > now)
-		{
-			next = best_at;
-			break;
-		}
 		shortage_until = Min(shortage_until, now + SHORTAGE_PAUSE_S * USECS_PER_SEC);
 		if (free_workers <= 0 || now < shortage_until)
 		{
@@ -281,8 +293,8 @@ start_workers(PoDatabaseSlot *slots)
 	TimestampTz next = DT_NOEND;
 	int			n;
 
-	collect_workers(used);
 	n = po_shared_slots(slots);
+	collect_workers(slots, used);
 	for (int kind = 0; kind < PO_WORKER_KINDS; kind++)
 	{
 		TimestampTz at = start_due(kind, slots, n, *kind_of[kind].most - used[kind]);
@@ -311,7 +323,8 @@ po_launcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	po_shared_attach_launcher();
 
-	nrunning = po_setting_max_workers + po_setting_max_function_workers;
+	/* As many may drain. */
+	nrunning = 2 * (po_setting_max_workers + po_setting_max_function_workers);
 	running = MemoryContextAllocZero(TopMemoryContext, nrunning * sizeof(Running));
 	for (int i = 0; i < nrunning; i++)
 		running[i].slot = -1;

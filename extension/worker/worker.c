@@ -33,7 +33,8 @@
 
 #define BATCH			500
 #define LINGER_MS		5000	/* stay that long with nothing to do */
-#define TURN_MS			2000	/* leave after that where others wait */
+#define TURN_MS			500		/* leave after that where others wait, */
+#define IDLE_TURN_MS	100		/* or that, where all that is due is held */
 #define BUSY_WAIT_MS	20		/* what is due is held by somebody else */
 #define LOOK_WAIT_MS	2		/* and there is more behind it */
 #define DRAIN_MS		10000	/* for answers that are under way, when it is to end */
@@ -342,9 +343,10 @@ next_action(void)
 /*
  * What is due of everything, each a batch; returns how much there was.  published:
  * of what was published since the tables were read it is not known what it is.
+ * leaving: no more requests are to be under way.
  */
 static int
-do_due(TimestampTz known, bool published, bool first)
+do_due(TimestampTz known, bool published, bool first, bool leaving)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			done = 0;
@@ -353,9 +355,9 @@ do_due(TimestampTz known, bool published, bool first)
 		done += po_activity_run(&timers, known);
 	if (published || next.payloads_due <= now)
 		done += po_activity_run(&payloads, known);
-	if (next.settle_due <= now || po_settle_waits() || (first && next.settle_due != DT_NOEND))
+	if (!leaving && (next.settle_due <= now || po_settle_waits() || (first && next.settle_due != DT_NOEND)))
 		done += po_activity_run(&settle, known);
-	if (published || next.claim_due <= now || po_room_has_come())
+	if (!leaving && (published || next.claim_due <= now || po_room_has_come()))
 		done += po_activity_run(&claims, po_claim_since(known));
 	if (upkeep_is_due(now))
 		(void) po_activity_run(&upkeep, known);
@@ -380,12 +382,13 @@ work(void)
 		TimestampTz due;
 		TimestampTz action;
 		TimestampTz now;
+		bool		over;			/* its turn */
 
 		if (first)
 			(void) po_activity_run(&look, known);
-		if (next.armed && !leaving)
+		if (next.armed)
 		{
-			done += do_due(known, first || known < read, first);
+			done += do_due(known, first || known < read, first, leaving);
 			if (first)
 				po_shared_found(po_worker_slot, PO_DATABASE_PRESENT, NULL);
 		}
@@ -412,10 +415,11 @@ work(void)
 		/* The clock may have been set back. */
 		began = Min(began, now);
 		idle_since = done > 0 ? now : Min(idle_since, now);
+		over = po_shared_others_wait(PO_WORKER_MAIN) &&
+			(action > now || now > began + (done > 0 ? TURN_MS : IDLE_TURN_MS) * (int64) 1000);
+		po_shared_drain(po_worker_slot, PO_WORKER_MAIN, over && po_sender_busy() > 0);
 		/* Answers that somebody keeps from being recorded cannot be left to another. */
-		leaving = (!next.armed && !first) ||
-			(po_shared_others_wait(PO_WORKER_MAIN) && !po_sender_holds() &&
-			 (action > now || now > began + TURN_MS * (int64) 1000));
+		leaving = (!next.armed && !first) || (over && !po_sender_holds());
 		if (po_sender_busy() == 0)
 		{
 			if (leaving)

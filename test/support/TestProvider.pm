@@ -23,8 +23,8 @@ package TestProvider;
 #	faults => { name => share }	of all requests to send
 #	rules => [ {…} ]			fault, and the requests it is for: patterns (as of
 #								file names) for api, account, to, from, body, key;
-#								skip, times; each => 1: counted for each message
-#								by itself; lookup => 1: for GET instead
+#								skip, times; each => \1: counted for each message
+#								by itself; lookup => \1: for GET instead
 #	callbacks => plan, or { plan => weight }, call_callbacks
 #	Returns the state.  provider/fault.h names the faults, callback.h the plans.
 # state							all counters, faults used, settings

@@ -285,5 +285,17 @@ unlike(log_since($node, 0), qr/PANIC:|TRAP:|ERRORDATA_STACK/, 'no process crashe
 	timer_database($node, 'second', 1);
 	set_timer($node, 'second', 1, 'FOLLOW_UP', 'now()');
 	is(wait_fired($node, 'second', 1, 'FOLLOW_UP'), 1, 'hanging functions take no worker from timers, with one of each');
+
+	# the one that hangs is ended; then many that take a while, and one in the other database
+	sql($node, 'SELECT pg_cancel_backend(' . functions_worker() . ')');
+	sql($node, q{SELECT outreach.set_timer('team_a', i::text, 'SLOW', now(), 'test', '{"call": "run", "sql": "SELECT pg_sleep(0.2)"}')
+		FROM generate_series(1, 50) i});
+	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'SLOW' AND executed_at IS NOT NULL") > 0 }, 'the first call');
+	sql($node, q{CREATE FUNCTION public.nothing(tenant_id text, lead_id text, payload jsonb) RETURNS void LANGUAGE sql AS '';
+		SELECT outreach.register_timer_function('nothing', 'public.nothing(text, text, jsonb)')}, db => 'second');
+	set_timer($node, 'second', 1, 'CALL', 'now()', '{"call": "nothing"}');
+	is(wait_fired($node, 'second', 1, 'CALL'), 1, "another database's function is called");
+	cmp_ok(sql($node, "SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'SLOW' AND executed_at IS NOT NULL"), '<', 40,
+		'before a database with many slow ones is done with them');
 }
 done_testing();
