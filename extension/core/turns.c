@@ -9,10 +9,16 @@
  * process.
  *
  * What somebody else holds counts as looked at, so that a look has an end however
- * much of it there is.  Where it fills a tenant's part of a batch, the next look at
- * that tenant begins behind it: at its place, which it keeps until the look has
- * come to the end of what the tenant has.  There is room for few places; a tenant
- * without one waits for what it holds itself.
+ * much of it there is.  Where a tenant has more than its part of a batch, the next
+ * look at it begins behind that part: at its place, which it keeps until the look has
+ * come to the end of what the tenant has.  So neither what is held is looked at again
+ * and again, nor the dead rows of what is done.  There is room for few places; a
+ * tenant without one waits for what it holds itself.
+ *
+ * What is held stays due, and a look begins there, while dead rows
+ * of all that was done meanwhile gather behind it.  Where that makes a look long which
+ * has seen all that is due, the next ones begin a little before it, and seldom at the
+ * beginning.
  *
  * The index by time alone has due < infinity as its predicate, which says nothing
  * of the rows but that only queries with that words use it: the one for a backlog
@@ -21,6 +27,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "core/clock.h"
 #include "core/compat.h"
 #include "core/spi_plan.h"
 #include "core/turns.h"
@@ -28,6 +35,10 @@
 #include "utils/timestamp.h"
 
 #define MAX_PLACES 64
+
+#define LONG_LOOK_USECS	5000
+#define SELDOM			10		/* times as long as it takes */
+#define LATE_COMMIT_USECS (5 * USECS_PER_SEC)	/* what is due now may be committed so much later */
 
 typedef struct Place
 {
@@ -38,6 +49,24 @@ typedef struct Place
 	pg_uuid_t	id;
 	bool		kept;			/* by the last look */
 } Place;
+
+/*
+ * po_turns_from returns the time since which to look, a time before all that is due
+ * or a later one.  To be followed by po_turns_again().
+ */
+TimestampTz
+po_turns_from(PoTurns *turns, TimestampTz since)
+{
+	TimestampTz from = since;
+
+	turns->began = GetCurrentTimestamp();
+	/* The clock may have been set back. */
+	if (turns->began < turns->again && turns->again <= turns->began + SELDOM * USECS_PER_SEC)
+		from = Max(since, turns->looked - LATE_COMMIT_USECS);
+	turns->whole = from == since;
+	turns->looked = po_now();
+	return from;
+}
 
 /*
  * po_turns_share returns how many of one tenant the next batch of a backlog takes.
@@ -112,23 +141,37 @@ keep_place(PoTurns *turns, Place *place, const PoSight *last)
 	place->kept = true;
 }
 
-/* Moves the places of those that were looked at: on, or back to the beginning. */
-static void
+/*
+ * Moves the places of those that were looked at: on, or back to the beginning.
+ * Returns whether there may be more of one of them.
+ */
+static bool
 move_places(PoTurns *turns, const PoSight *sight, int n, bool full)
 {
 	dlist_mutable_iter iter;
+	bool		more = false;
 	int			next;
 
 	for (int first = 0; first < n; first = next)
 	{
 		Place	   *place = find_place(turns, &sight[first]);
-		bool		held = false;
+		const PoSight *last = NULL;
+		bool		left = false;
 
 		for (next = first; next < n && is_of_same(&sight[next], &sight[first]); next++)
-			held |= sight[next].held;
-		/* There may be more: it was cut off, by its own share or by the batch. */
-		if ((held || place != NULL) && (next - first >= sight[first].most || (next == n && full)))
-			keep_place(turns, place, &sight[next - 1]);
+		{
+			left |= sight[next].left;
+			if (!left)
+				last = &sight[next];
+		}
+		/* That was all, unless it was cut off: by room, by its share, by the batch. */
+		if (!left && next - first < sight[first].most && !(next == n && full))
+			continue;
+		more = true;
+		if (last != NULL)
+			keep_place(turns, place, last);
+		else if (place != NULL)
+			place->kept = true;
 	}
 	dlist_foreach_modify(iter, &turns->places)
 	{
@@ -143,6 +186,7 @@ move_places(PoTurns *turns, const PoSight *sight, int n, bool full)
 		turns->nplaces--;
 		pfree(place);
 	}
+	return more || turns->nplaces > 0;
 }
 
 /*
@@ -157,16 +201,20 @@ po_turns_again(PoTurns *turns, const PoSight *sight, int n, int batch, bool full
 {
 	bool		was_backlog = turns->backlog;
 	bool		behind = turns->last_tenant[0] != '\0';
-	int			share = po_turns_share(turns, batch);
+	TimestampTz now = GetCurrentTimestamp();
+	int64		took = Min(now - turns->began, USECS_PER_SEC);
 
 	full &= n > 0;
+	turns->backlog = full;
 	if (was_backlog)
-		move_places(turns, sight, n, full);
-	turns->backlog = !was_backlog ? full
-		: behind || (n > 0 && (full || share < batch || turns->nplaces > 0));
-	turns->share = was_backlog && !full ? 2 * share : 0;
+		turns->backlog = move_places(turns, sight, n, full) || full || behind;
+	turns->share = was_backlog && !full ? 2 * po_turns_share(turns, batch) : 0;
 	/* The first round begins at the beginning. */
 	strlcpy(turns->last_tenant, was_backlog && full ? sight[n - 1].tenant_id : "",
 			sizeof(turns->last_tenant));
+	if (turns->backlog)
+		turns->again = 0;
+	else if (turns->whole)
+		turns->again = took > LONG_LOOK_USECS ? now + SELDOM * took : 0;
 	return was_backlog && n == 0;
 }

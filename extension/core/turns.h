@@ -17,6 +17,10 @@ typedef struct PoTurns
 	char		last_tenant[PO_MAX_ID_BYTES + 1];
 	dlist_head	places;
 	int			nplaces;
+	TimestampTz began;			/* of the last look, by the wall clock, */
+	TimestampTz looked;			/* and by po_now() */
+	bool		whole;			/* it was from the beginning */
+	TimestampTz again;			/* the next such is not before, by the wall clock */
 } PoTurns;
 
 #define PO_TURNS_INIT(turns) {.places = DLIST_STATIC_INIT((turns).places)}
@@ -30,12 +34,14 @@ typedef struct PoSight
 	pg_uuid_t	id;
 	int			most;			/* so many of its tenant, or account, were looked at */
 	bool		held;			/* by somebody else */
+	bool		left;			/* there was no room: the next look begins with it */
 } PoSight;
 
 #define PO_PLACES_COLUMNS 4
 /* The parameters of a statement that po_turns_places() fills in. */
 #define PO_PLACES_TYPES TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, UUIDARRAYOID
 
+extern TimestampTz po_turns_from(PoTurns *turns, TimestampTz since);
 extern int	po_turns_share(const PoTurns *turns, int batch);
 extern void po_turns_places(PoTurns *turns, Datum array[PO_PLACES_COLUMNS]);
 extern bool po_turns_again(PoTurns *turns, const PoSight *sight, int n, int batch, bool full);

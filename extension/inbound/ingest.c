@@ -46,7 +46,7 @@ static PoPlan select_fairly = {
 	.sql = "SELECT d.* FROM outreach.tenants n CROSS JOIN LATERAL"
 	" (SELECT " PAYLOAD_COLUMNS " FROM outreach.inbound_payloads p"
 	" WHERE p.tenant_id = n.tenant_id AND p.next_attempt_at >= $1 AND p.next_attempt_at <= $2"
-	" ORDER BY p.next_attempt_at LIMIT $5 FOR UPDATE SKIP LOCKED) d"
+	" AND p.next_attempt_at > '-infinity' ORDER BY p.next_attempt_at LIMIT $5 FOR UPDATE SKIP LOCKED) d"
 	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3",
 	.nargs = 5,
 	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID}
@@ -292,6 +292,7 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	PoWebhook **readable;
 	Origin	   *origin;
 	PoSight    *sight;
+	TimestampTz since = PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1);
 	int			nreadable = 0;
 	Size		taken = 0;
 	int			n;
@@ -304,11 +305,11 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	po_suppress_left(po_now());
-	args[0] = TimestampTzGetDatum(PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1));
 	args[1] = TimestampTzGetDatum(po_now());
 	args[2] = PG_GETARG_DATUM(0);
 	do
 	{
+		args[0] = TimestampTzGetDatum(po_turns_from(&turns, since));
 		args[3] = CStringGetTextDatum(turns.last_tenant);
 		args[4] = Int32GetDatum(po_turns_share(&turns, PG_GETARG_INT32(0)));
 		n = po_exec(turns.backlog ? &select_fairly : &select_due, args, NULL);

@@ -49,7 +49,7 @@ static PoRowsPlan cancel_timers = {
 	.before = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $1,"
 	" cancel_reason = u.reason, updated_at = $1 FROM",
 	.columns = "tenant_id, lead_id, timer_type, on_reply, reason",
-	.after = "WHERE t.tenant_id = u.tenant_id AND t.lead_id = u.lead_id AND t.due_at IS NOT NULL"
+	.after = "WHERE t.tenant_id = u.tenant_id AND t.lead_id = u.lead_id AND isfinite(t.due_at)"
 	" AND t.timer_type = coalesce(u.timer_type, t.timer_type)"
 	" AND (t.cancel_on_reply OR NOT u.on_reply)",
 	.nfixed = 1,
@@ -69,7 +69,7 @@ static PoRowsPlan set_timers = {
 	" u.action, u.action_payload, u.cancel_on_reply, u.max_attempts, $1, $1 FROM",
 	.columns = "tenant_id, timer_id, lead_id, timer_type, trigger_at, action, action_payload,"
 	" cancel_on_reply, max_attempts",
-	.after = "ON CONFLICT (tenant_id, lead_id, timer_type) WHERE due_at IS NOT NULL DO UPDATE"
+	.after = "ON CONFLICT (tenant_id, lead_id, timer_type) WHERE isfinite(due_at) DO UPDATE"
 	" SET trigger_at = EXCLUDED.trigger_at, due_at = EXCLUDED.due_at, action = EXCLUDED.action,"
 	" action_payload = EXCLUDED.action_payload, cancel_on_reply = EXCLUDED.cancel_on_reply,"
 	" max_attempts = EXCLUDED.max_attempts, attempts = 0, last_error = NULL,"

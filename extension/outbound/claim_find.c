@@ -59,7 +59,7 @@ static PoPlan select_due = {
 	" SELECT x.tenant_id FROM n CROSS JOIN LATERAL (" NEXT_TENANT("n.tenant_id") ") x)"
 #define NEXT_TENANT(tenant_id) \
 	"SELECT w.tenant_id FROM outreach.outbound_messages w WHERE w.tenant_id > " tenant_id \
-	" AND w.due_at IS NOT NULL AND w.status < 'sending' ORDER BY w.tenant_id LIMIT 1"
+	" AND w.due_at > '-infinity' AND w.status < 'sending' ORDER BY w.tenant_id LIMIT 1"
 
 /* The accounts of such a tenant that have room, and how many there are. */
 #define WAITING_ACCOUNTS(of_tenant, accounts) \
@@ -70,7 +70,7 @@ static PoPlan select_due = {
 #define NEXT_ACCOUNT(account) \
 	"SELECT w.account FROM outreach.outbound_messages w" \
 	" WHERE w.tenant_id = n.tenant_id AND w.account > " account \
-	" AND w.due_at IS NOT NULL AND w.status < 'sending' ORDER BY w.account LIMIT 1"
+	" AND w.due_at > '-infinity' AND w.status < 'sending' ORDER BY w.account LIMIT 1"
 
 /* Of one priority, so many of each tenant, as many of each of its accounts. */
 static PoPlan select_fairly = {
@@ -81,7 +81,7 @@ static PoPlan select_fairly = {
 	PO_PLACE("$10, $11, $12, $13", "n.tenant_id", "a.account")
 	" CROSS JOIN LATERAL (SELECT " CANDIDATE_COLUMNS CANDIDATE_TABLES
 	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = $6"
-	" AND m.due_at >= $1 AND m.due_at <= $2 AND m.status < 'sending'"
+	" AND m.due_at >= $1 AND m.due_at <= $2 AND m.due_at > '-infinity' AND m.status < 'sending'"
 	PO_BEHIND_PLACE("m.due_at", "m.message_id") " ORDER BY m.due_at, m.message_id LIMIT b.most) d"
 	" WHERE n.tenant_id <> ALL ($7) LIMIT $3",
 	.nargs = 9 + PO_PLACES_COLUMNS,
@@ -97,7 +97,7 @@ static PoPlan select_next = {
 	" CROSS JOIN generate_series(0, 2) p"
 	" CROSS JOIN LATERAL (SELECT m.due_at FROM outreach.outbound_messages m"
 	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = p"
-	" AND m.due_at IS NOT NULL AND m.status < 'sending' ORDER BY m.due_at LIMIT 1) d"
+	" AND m.due_at > '-infinity' AND m.status < 'sending' ORDER BY m.due_at LIMIT 1) d"
 	" WHERE n.tenant_id <> ALL ($1)",
 	.nargs = 3,
 	.argtype = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
@@ -136,11 +136,13 @@ static bool backlog = false;
 static PoTurns turns[PO_CLAIM_PRIORITIES] = {
 	PO_TURNS_INIT(turns[0]), PO_TURNS_INIT(turns[1]), PO_TURNS_INIT(turns[2])
 };
+static PoTurns by_time = PO_TURNS_INIT(by_time);	/* while there is none */
 
 static dlist_head turned_away = DLIST_STATIC_INIT(turned_away);
 static bool crowded = false;	/* some have no room, */
 static TimestampTz others_due;	/* and then the next of the others is due */
-static bool some_left = true;	/* due before what is known to be next */
+static bool some_left = true;	/* due before what is known to be next, */
+static TimestampTz first_due = DT_NOBEGIN;	/* and not before that */
 static uint64 done_before;		/* flights, when it was found out who has room */
 
 /* In this claim already; then it is the last, or nearly so. */
@@ -232,6 +234,7 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 {
 	int			first = claim->n;
 	int			n = first;
+	PoSight   **of = palloc(Max(nrows, 1) * sizeof(PoSight *));
 	int			row;
 	PoArray		held[2];
 
@@ -245,6 +248,7 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 		(void) po_column_uuid(row, 2, &s->id);
 		s->account = po_column_text(row, 4);
 		s->due_at = po_column_time(row, 10);
+		s->left = false;
 		(void) po_column(row, 11, &s->held);
 		if (s->held)
 		{
@@ -254,6 +258,7 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 		}
 		if (!fits(claim, row))
 			break;
+		of[n - first] = s;
 		memset(c, 0, sizeof(*c));
 		c->key.tenant_id = s->tenant_id;
 		c->key.message_id = s->id;
@@ -271,10 +276,10 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 		PoCandidate  *c = &claim->candidate[i];
 
 		c->account = po_find_account(c->key.tenant_id, c->account_name);
-		if (is_turned_away(c->account))
-			continue;
-		if (take_room(c->account))
+		if (!is_turned_away(c->account) && take_room(c->account))
 			claim->candidate[claim->n++] = *c;
+		else
+			of[i - first]->left = true;
 	}
 	if (held[0].n > 0 && po_arming_problem() == NULL)
 	{
@@ -290,21 +295,24 @@ static void
 find_by_time(PoClaim *claim, TimestampTz since, int room)
 {
 	Datum		args[3] = {
-		TimestampTzGetDatum(since), TimestampTzGetDatum(po_now()), Int32GetDatum(room)
+		TimestampTzGetDatum(po_turns_from(&by_time, since)), TimestampTzGetDatum(po_now()), Int32GetDatum(room)
 	};
 	int			n = po_exec(&select_due, args, NULL);
+	PoSight    *sight = palloc(Max(n, 1) * sizeof(PoSight));
 
-	(void) add_candidates(claim, n, palloc(Max(n, 1) * sizeof(PoSight)));
-	backlog = n == room || claim->full;
+	(void) add_candidates(claim, n, sight);
+	by_time.backlog = false;
+	(void) po_turns_again(&by_time, sight, n, room, n == room || claim->full);
+	backlog = by_time.backlog;
 	some_left = backlog || crowded;
 }
 
 /* In turn, of accounts that have room; returns whether there may be more. */
 static bool
-find_in_turn(PoClaim *claim, const Datum full[3], int room)
+find_in_turn(PoClaim *claim, const Datum full[3], TimestampTz since, int room)
 {
 	Datum		args[9 + PO_PLACES_COLUMNS] = {
-		TimestampTzGetDatum(DT_NOBEGIN), TimestampTzGetDatum(po_now()),
+		[1] = TimestampTzGetDatum(po_now()),
 		[6] = full[0], [7] = full[1], [8] = full[2]
 	};
 	bool		more = false;
@@ -325,6 +333,7 @@ find_in_turn(PoClaim *claim, const Datum full[3], int room)
 
 			if (size == 0 || claim->full)
 				return true;
+			args[0] = TimestampTzGetDatum(po_turns_from(t, since));
 			args[3] = CStringGetTextDatum(t->last_tenant);
 			args[4] = Int32GetDatum(po_turns_share(t, size));
 			po_turns_places(t, &args[9]);
@@ -359,7 +368,7 @@ po_find_due(PoClaim *claim, TimestampTz since, int room)
 		find_by_time(claim, since, room);
 	else
 	{
-		backlog = find_in_turn(claim, full, room);
+		backlog = find_in_turn(claim, full, since, room);
 		some_left = true;
 		/* Whoever was turned away before waits for what is under way. */
 		if (!backlog && crowded)
@@ -381,16 +390,17 @@ po_find_due(PoClaim *claim, TimestampTz since, int room)
 TimestampTz
 po_claim_since(TimestampTz since)
 {
-	return some_left ? DT_NOBEGIN : since;
+	return some_left ? Min(since, first_due) : since;
 }
 
 /*
- * po_claim_due returns when to claim next, where the tables have something that is
+ * po_claim_due returns when to claim next, where the first thing in the tables is
  * due then: not before there is room for it.
  */
 TimestampTz
 po_claim_due(TimestampTz due)
 {
+	first_due = due;
 	return po_sender_room() == 0 ? DT_NOEND : crowded ? others_due : due;
 }
 

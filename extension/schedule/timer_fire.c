@@ -60,7 +60,7 @@ static PoPlan select_due[2] = {
 	.expect = SPI_OK_SELECT, \
 	.sql = "SELECT d.* FROM outreach.tenants n" PO_PLACE("$6, $7, $8, $9", "n.tenant_id", "''") \
 	" CROSS JOIN LATERAL (" LOOK \
-	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2 AND " kind \
+	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2 AND t.due_at > '-infinity' AND " kind \
 	PO_BEHIND_PLACE("t.due_at", "t.timer_id") " ORDER BY t.due_at, t.timer_id LIMIT $5) d" \
 	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3", \
 	.nargs = 5 + PO_PLACES_COLUMNS, \
@@ -313,6 +313,7 @@ void
 po_find_due_timers(PoBatch *batch)
 {
 	Datum	   *args = batch->due;
+	TimestampTz since = DatumGetTimestampTz(args[0]);
 	PoTurns    *turn = &turns[batch->calls];
 	int			size = DatumGetInt32(args[2]);
 	PoSight    *sight;
@@ -323,6 +324,7 @@ po_find_due_timers(PoBatch *batch)
 	{
 		int			share = po_turns_share(turn, size);
 
+		args[0] = TimestampTzGetDatum(po_turns_from(turn, since));
 		args[3] = CStringGetTextDatum(turn->last_tenant);
 		args[4] = Int32GetDatum(share);
 		po_turns_places(turn, &args[5]);

@@ -112,7 +112,7 @@ CREATE INDEX inbound_payloads_due ON outreach.inbound_payloads (next_attempt_at)
 	WHERE next_attempt_at < 'infinity';
 -- For a backlog, in which the tenants take turns.
 CREATE INDEX inbound_payloads_due_of_tenant ON outreach.inbound_payloads (tenant_id, next_attempt_at)
-	WHERE next_attempt_at IS NOT NULL;
+	WHERE next_attempt_at > '-infinity';
 COMMENT ON TABLE outreach.inbound_payloads IS 'The raw body of each receipt and where its processing stands.';
 COMMENT ON COLUMN outreach.inbound_payloads.provider IS 'With tenant and path it leads back to the endpoint; a path alone may be another''s by now.';
 COMMENT ON COLUMN outreach.inbound_payloads.reference IS 'What the query of a status callback says of our message, with its MAC.';

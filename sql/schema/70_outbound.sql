@@ -205,7 +205,7 @@ CREATE TABLE outreach.outbound_messages (
 	updated_at timestamptz NOT NULL,
 	PRIMARY KEY (tenant_id, message_id),
 	UNIQUE (tenant_id, send_key),
-	CHECK (due_at < 'infinity'),
+	CHECK (isfinite(due_at)),
 	CHECK (priority BETWEEN 0 AND 2),
 	CHECK ((status OPERATOR(pg_catalog.=) 'sending') OPERATOR(pg_catalog.=) (owner IS NOT NULL))
 ) WITH (fillfactor = 80);
@@ -214,7 +214,7 @@ CREATE INDEX outbound_messages_due ON outreach.outbound_messages (due_at)
 	WHERE due_at < 'infinity' AND status < 'sending';
 -- For a backlog: replies before campaigns, and tenants in turn; by the id a look goes on where it ended.
 CREATE INDEX outbound_messages_due_of_account ON outreach.outbound_messages (tenant_id, account, priority, due_at, message_id)
-	WHERE due_at IS NOT NULL AND status < 'sending';
+	WHERE due_at > '-infinity' AND status < 'sending';
 -- What may have left and is not settled: few, and gone from here when it is.
 CREATE INDEX outbound_messages_unsettled ON outreach.outbound_messages (due_at)
 	WHERE status = 'sending' OR status = 'unknown';
