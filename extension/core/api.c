@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "core/api.h"
 #include "core/args.h"
+#include "core/cache.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/rights.h"
@@ -350,6 +351,8 @@ po_api(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("%s() cannot be called within a security-restricted operation",
 						target->function->name)));
+	if (innermost == NULL)
+		po_cache_free_retired();
 	nest = NewGUCNestLevel();
 	pin_settings();
 	SetUserIdAndSecContext(target->owner, frame.security | SECURITY_LOCAL_USERID_CHANGE);

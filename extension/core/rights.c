@@ -26,7 +26,10 @@ typedef struct Binding
 } Binding;
 
 /* By tenant_id, in the order of bytes; what administers comes apart. */
-static PoCache cache = {.name = "outreach bindings of roles"};
+static PoCache cache = {
+	.name = "outreach bindings of roles",
+	.tables = PO_OF_TENANT_ROLES | PO_OF_ADMINISTRATORS
+};
 static Binding *binding;
 static int	nbindings;
 static Oid *administrator;

@@ -34,6 +34,8 @@ po_trigger_is(FunctionCallInfo fcinfo, PoTriggerUse use, const char *table)
 	{
 		case PO_TRIGGER_BEFORE_ROW:
 			return TRIGGER_FIRED_BEFORE(event) && TRIGGER_FIRED_FOR_ROW(event);
+		case PO_TRIGGER_AFTER_ROW:
+			return TRIGGER_FIRED_AFTER(event) && TRIGGER_FIRED_FOR_ROW(event);
 		case PO_TRIGGER_AFTER_STATEMENT:
 			return TRIGGER_FIRED_AFTER(event) && TRIGGER_FIRED_FOR_STATEMENT(event);
 		case PO_TRIGGER_BEFORE_TRUNCATE:

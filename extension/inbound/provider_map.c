@@ -40,7 +40,11 @@ typedef struct MapEntry
 	PoProviderMap map;
 } MapEntry;
 
-static PoCache door_cache = {.name = "outreach endpoints"};
+static PoCache door_cache = {
+	.name = "outreach endpoints",
+	.tables = PO_OF_ENDPOINTS | PO_OF_SECRETS | PO_OF_PROVIDERS | PO_OF_PAYLOAD_MAPS | PO_OF_WEBHOOK_KINDS
+	| PO_OF_ANSWER_POLICIES
+};
 static HTAB *endpoint_by_path;
 static HTAB *map_by_owner;
 

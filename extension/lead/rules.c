@@ -27,7 +27,10 @@ typedef struct RulesEntry
 	PoTenantRules rules;
 } RulesEntry;
 
-static PoCache rules_cache = {.name = "outreach message rules"};
+static PoCache rules_cache = {
+	.name = "outreach message rules",
+	.tables = PO_OF_TENANTS | PO_OF_OPT_OUT_WORDS | PO_OF_CLASSIFICATION_RULES
+};
 static HTAB *rules_by_tenant;
 
 static PoPlan select_tenant = {

@@ -42,7 +42,10 @@ static const char *const state_name[PO_NSTATES] = {
 	"suppressed"
 };
 
-static PoCache transition_cache = {.name = "outreach lead transitions"};
+static PoCache transition_cache = {
+	.name = "outreach lead transitions",
+	.tables = PO_OF_LEAD_TRANSITIONS
+};
 static PoTransitions *transitions_of;	/* [0] is the default */
 static int	ntransitions;
 

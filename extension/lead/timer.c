@@ -26,7 +26,10 @@ typedef struct TenantTimerType
 	PoTimerType type;
 } TenantTimerType;
 
-static PoCache type_cache = {.name = "outreach timer types"};
+static PoCache type_cache = {
+	.name = "outreach timer types",
+	.tables = PO_OF_TIMER_TYPES
+};
 static TenantTimerType *timer_type_of;	/* tenants' rows before those of '*' */
 static int	ntimer_types;
 

@@ -52,7 +52,10 @@ static const char *const effect_name[] = {
 	NULL, "stop_account", "stop_number", "bad_phone", "opt_out"
 };
 
-static PoCache cache = {.name = "outreach provider profiles"};
+static PoCache cache = {
+	.name = "outreach provider profiles",
+	.tables = PO_OF_PROVIDER_PROFILES | PO_OF_PROVIDER_VERDICTS | PO_OF_SENDING_ACCOUNTS | PO_OF_ENDPOINTS | PO_OF_SECRETS
+};
 static PoProfile *profile_of;	/* tenants' rows before those of '*' */
 static int	nprofiles;
 static VerdictRow *verdict_of;
@@ -225,9 +228,10 @@ make_account_table(MemoryContext context)
 }
 
 static void
-forget_failed(void *arg)
+forget_failed(void *context)
 {
-	failed_by_name = NULL;
+	if (context == failed_context)
+		failed_by_name = NULL;
 }
 
 static void
@@ -239,6 +243,7 @@ begin_failed(void)
 										   ALLOCSET_SMALL_SIZES);
 	callback = MemoryContextAllocZero(failed_context, sizeof(MemoryContextCallback));
 	callback->func = forget_failed;
+	callback->arg = failed_context;
 	MemoryContextRegisterResetCallback(failed_context, callback);
 	failed_by_name = make_account_table(failed_context);
 }
@@ -255,7 +260,8 @@ po_profiles_begin(void)
 	if (po_cache_fresh(&cache))
 		return;
 	account_by_name = make_account_table(po_cache_reset(&cache));
-	/* What it held stays until the transaction ends. */
+	if (failed_by_name != NULL)
+		po_cache_retire(failed_context);
 	failed_by_name = NULL;
 	SPI_connect();
 	old = MemoryContextSwitchTo(cache.context);

@@ -130,9 +130,14 @@ BEGIN
 	FOREACH name IN ARRAY ARRAY['administrators', 'answer_policies', 'classification_rules', 'endpoints', 'event_types',
 								'lead_transitions', 'opt_out_words', 'payload_maps', 'provider_profiles',
 								'provider_verdicts', 'providers', 'secrets', 'sending_accounts', 'tenant_roles', 'tenants', 'timer_functions', 'timer_types', 'webhook_kinds'] LOOP
-		EXECUTE format('CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON outreach.%I'
-					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.config_changed()', name);
+		EXECUTE format('CREATE TRIGGER config_changed AFTER INSERT%s OR DELETE OR TRUNCATE ON outreach.%I'
+					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.config_changed()',
+					   CASE WHEN name OPERATOR(pg_catalog.<>) 'tenants' THEN ' OR UPDATE' END, name);
 	END LOOP;
+	-- Tenants may write theirs as often as they like.
+	CREATE TRIGGER config_row_changed AFTER UPDATE ON outreach.tenants FOR EACH ROW
+		WHEN (OLD.client IS DISTINCT FROM NEW.client OR OLD.yes_opts_in IS DISTINCT FROM NEW.yes_opts_in)
+		EXECUTE FUNCTION outreach.config_changed();
 
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
 								'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_verdicts',

@@ -47,6 +47,22 @@ SELECT role, tenant, count(*) FILTER (WHERE may) AS functions,
 	   string_agg(function, ' ' ORDER BY function) FILTER (WHERE may) AS may_call
   FROM tried GROUP BY role, tenant ORDER BY role, tenant;
 
+-- A binding is to a name, whoever has it.
+CREATE ROLE regress_r_named IN ROLE outreach_app;
+SELECT outreach.grant_tenant('team_right', 'regress_r_named');
+SET ROLE regress_r_named;
+SELECT count(*) FROM outreach.create_lead('team_right', 'of_named');
+RESET ROLE;
+ALTER ROLE regress_r_named RENAME TO regress_r_renamed;
+CREATE ROLE regress_r_named IN ROLE outreach_app;
+SET ROLE regress_r_renamed;
+SELECT pg_temp.may('create_lead', 'team_right');
+RESET ROLE;
+SET ROLE regress_r_named;
+SELECT count(*) FROM outreach.create_lead('team_right', 'of_named');
+RESET ROLE;
+DROP ROLE regress_r_renamed;
+
 -- A provisioner makes tenants and binds roles to one; all of them, and rights over
 -- the database, are for administrators.
 \set ECHO none
@@ -101,4 +117,4 @@ RESET ROLE;
 SET client_min_messages = warning;
 SELECT outreach.revoke_administration('regress_r_provisioner'), outreach.revoke_administration('regress_r_scheduler'), count(*) FROM outreach.tenant_roles r, outreach.revoke_tenant(r.tenant_id, r.role_name) WHERE r.role_name LIKE 'regress\_r\_%';
 SELECT outreach.drop_account('team_right', 'texts');
-DROP ROLE regress_r_app, regress_r_unbound, regress_r_tenant_admin, regress_r_provisioner, regress_r_admin, regress_r_elsewhere, regress_r_ingress, regress_r_scheduler, regress_r_worker, regress_r_bound;
+DROP ROLE regress_r_named, regress_r_app, regress_r_unbound, regress_r_tenant_admin, regress_r_provisioner, regress_r_admin, regress_r_elsewhere, regress_r_ingress, regress_r_scheduler, regress_r_worker, regress_r_bound;

@@ -66,6 +66,28 @@ my @peak = split /\n/, sql($node, qq{
 # less than 5,000 accounts take
 cmp_ok($peak[1], '<=', $peak[0] + 524288, 'one transaction remembers an account that cannot send once') or diag("@peak");
 
+# ---- one transaction, while what is remembered becomes stale again and again ---
+
+@peak = split /\n/, sql($node, qq{
+	SELECT outreach.create_account('team_a', 'toggled', 'generic_json', 'secret', base_url => 'https://127.0.0.1:1');
+	BEGIN;
+	CREATE FUNCTION pg_temp.toggle(n int) RETURNS void LANGUAGE plpgsql AS \$\$
+	BEGIN
+		FOR i IN 1 .. n LOOP
+			UPDATE outreach.tenants SET yes_opts_in = NOT yes_opts_in;
+			PERFORM outreach.rotate_account_secret('team_a', 'toggled', 'secret ' || i);
+			$ask; $knock;
+			PERFORM outreach.classify_message('team_a', 'hello');
+		END LOOP;
+	END \$\$;
+	SELECT FROM pg_temp.toggle(20);
+	SELECT sum(total_bytes) FROM $contexts WHERE name LIKE 'outreach%' OR parent LIKE 'outreach%';
+	SELECT FROM pg_temp.toggle(500);
+	SELECT sum(total_bytes) FROM $contexts WHERE name LIKE 'outreach%' OR parent LIKE 'outreach%';
+	COMMIT});
+@peak = grep { /^\d+\$/ } @peak;
+cmp_ok($peak[1], '<=', $peak[0] + 524288, 'what is stale is let go within a transaction') or diag("@peak");
+
 # ---- a worker -----------------------------------------------------------------
 
 sub own_kb
