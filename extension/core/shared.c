@@ -1,7 +1,7 @@
 /*
  * shared.c
  *	  What the launcher, the workers and the sessions know in common: which
- *	  database has work due when, and who works.
+ *	  database has work due when.
  *
  * One segment, requested while the library is preloaded; without it everything
  * here does nothing.  All of it is guarded by one lock, held for a few
@@ -17,34 +17,24 @@
 #include "core/compat.h"
 #include "core/settings.h"
 #include "core/shared.h"
+#include "core/shared_segment.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "storage/lwlock.h"
-#include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
-typedef struct Shared
-{
-	LWLock	   *lock;
-	PGPROC	   *launcher;		/* NULL: not running */
-	bool		rescan;			/* the launcher is to look at pg_database */
-	bool		waiting[PO_WORKER_KINDS];	/* a database waits for one to be free */
-	int			nslots;
-	PGPROC	   *worker[FLEXIBLE_ARRAY_MEMBER][PO_WORKER_KINDS];	/* a row a slot; then the slots */
-} Shared;
+PoSegment  *po_segment = NULL;
+PoDatabaseSlot *po_slot_of;
 
-static Shared *shared = NULL;
-static PoDatabaseSlot *slot_of;
 static shmem_request_hook_type previous_request;
 static shmem_startup_hook_type previous_startup;
 
 static Size
 workers_size(void)
 {
-	return MAXALIGN(offsetof(Shared, worker) + po_setting_max_databases * PO_WORKER_KINDS * sizeof(PGPROC *));
+	return MAXALIGN(offsetof(PoSegment, worker) + po_setting_max_databases * PO_WORKER_KINDS * sizeof(PGPROC *));
 }
 
 static Size
@@ -70,13 +60,13 @@ startup(void)
 	if (previous_startup)
 		previous_startup();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("pg_outreach", shared_size(), &found);
-	slot_of = (PoDatabaseSlot *) ((char *) shared + workers_size());
+	po_segment = ShmemInitStruct("pg_outreach", shared_size(), &found);
+	po_slot_of = (PoDatabaseSlot *) ((char *) po_segment + workers_size());
 	if (!found)
 	{
-		memset(shared, 0, shared_size());
-		shared->lock = &GetNamedLWLockTranche("pg_outreach")->lock;
-		shared->nslots = po_setting_max_databases;
+		memset(po_segment, 0, shared_size());
+		po_segment->lock = &GetNamedLWLockTranche("pg_outreach")->lock;
+		po_segment->nslots = po_setting_max_databases;
 	}
 	po_calm_startup();
 	LWLockRelease(AddinShmemInitLock);
@@ -100,7 +90,7 @@ po_shared_init(void)
 bool
 po_shared_available(void)
 {
-	return shared != NULL;
+	return po_segment != NULL;
 }
 
 static bool
@@ -115,12 +105,12 @@ find_slot(Oid database, bool make)
 {
 	PoDatabaseSlot *empty = NULL;
 
-	for (int i = 0; i < shared->nslots; i++)
+	for (int i = 0; i < po_segment->nslots; i++)
 	{
-		if (slot_of[i].database == database)
-			return &slot_of[i];
-		if (empty == NULL && !OidIsValid(slot_of[i].database) && !has_worker(&slot_of[i]))
-			empty = &slot_of[i];
+		if (po_slot_of[i].database == database)
+			return &po_slot_of[i];
+		if (empty == NULL && !OidIsValid(po_slot_of[i].database) && !has_worker(&po_slot_of[i]))
+			empty = &po_slot_of[i];
 	}
 	if (!make || empty == NULL)
 		return NULL;
@@ -134,18 +124,11 @@ find_slot(Oid database, bool make)
 }
 
 static void
-wake(PGPROC *proc)
-{
-	if (proc != NULL)
-		SetLatch(&proc->procLatch);
-}
-
-static void
 wake_for(const PoDatabaseSlot *slot, PoWorkerKind kind)
 {
-	PGPROC	   *worker = shared->worker[slot - slot_of][kind];
+	PGPROC	   *worker = po_segment->worker[slot - po_slot_of][kind];
 
-	wake(worker != NULL ? worker : shared->launcher);
+	po_segment_wake(worker != NULL ? worker : po_segment->launcher);
 }
 
 /*
@@ -158,9 +141,9 @@ po_shared_publish(Oid database, TimestampTz due)
 	PoDatabaseSlot *slot;
 	PoWorkerSlot *main;
 
-	if (shared == NULL)
+	if (po_segment == NULL)
 		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
 	slot = find_slot(database, true);
 	main = slot != NULL ? &slot->worker[PO_WORKER_MAIN] : NULL;
 	if (slot != NULL && (due < main->next_due || due == DT_NOBEGIN))
@@ -178,7 +161,7 @@ po_shared_publish(Oid database, TimestampTz due)
 		main->next_due = due;
 		wake_for(slot, PO_WORKER_MAIN);
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(po_segment->lock);
 }
 
 /*
@@ -188,13 +171,13 @@ po_shared_publish(Oid database, TimestampTz due)
 void
 po_shared_hand_over(int slot, TimestampTz due)
 {
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	if (due < slot_of[slot].worker[PO_WORKER_FUNCTIONS].next_due)
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
+	if (due < po_slot_of[slot].worker[PO_WORKER_FUNCTIONS].next_due)
 	{
-		slot_of[slot].worker[PO_WORKER_FUNCTIONS].next_due = due;
-		wake_for(&slot_of[slot], PO_WORKER_FUNCTIONS);
+		po_slot_of[slot].worker[PO_WORKER_FUNCTIONS].next_due = due;
+		wake_for(&po_slot_of[slot], PO_WORKER_FUNCTIONS);
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(po_segment->lock);
 }
 
 /*
@@ -206,10 +189,10 @@ po_shared_forget_due(int slot, PoWorkerKind kind)
 {
 	TimestampTz known;
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	known = slot_of[slot].worker[kind].next_due;
-	slot_of[slot].worker[kind].next_due = DT_NOEND;
-	LWLockRelease(shared->lock);
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
+	known = po_slot_of[slot].worker[kind].next_due;
+	po_slot_of[slot].worker[kind].next_due = DT_NOEND;
+	LWLockRelease(po_segment->lock);
 	return known;
 }
 
@@ -220,12 +203,12 @@ po_shared_forget_due(int slot, PoWorkerKind kind)
 TimestampTz
 po_shared_lower_due(int slot, PoWorkerKind kind, TimestampTz due)
 {
-	PoWorkerSlot *worker = &slot_of[slot].worker[kind];
+	PoWorkerSlot *worker = &po_slot_of[slot].worker[kind];
 	TimestampTz result;
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
 	worker->next_due = result = Min(worker->next_due, due);
-	LWLockRelease(shared->lock);
+	LWLockRelease(po_segment->lock);
 	return result;
 }
 
@@ -246,9 +229,9 @@ set_problem(PoDatabaseSlot *slot, const char *problem)
 void
 po_shared_found(int slot, PoDatabaseState state, const char *problem)
 {
-	PoDatabaseSlot *s = &slot_of[slot];
+	PoDatabaseSlot *s = &po_slot_of[slot];
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
 	/* What was published after the forgetting may contradict what was read before. */
 	if (s->state != PO_DATABASE_HELD &&
 		(state == PO_DATABASE_PRESENT || s->worker[PO_WORKER_MAIN].next_due == DT_NOEND))
@@ -256,7 +239,7 @@ po_shared_found(int slot, PoDatabaseState state, const char *problem)
 		s->state = state;
 		set_problem(s, problem != NULL ? problem : "");
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(po_segment->lock);
 }
 
 /*
@@ -268,16 +251,16 @@ po_shared_hold(Oid database)
 {
 	PoDatabaseSlot *slot;
 
-	if (shared == NULL)
+	if (po_segment == NULL)
 		return false;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
 	slot = find_slot(database, true);
 	if (slot != NULL)
 	{
 		slot->state = PO_DATABASE_HELD;
 		slot->holds++;
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(po_segment->lock);
 	return slot != NULL;
 }
 
@@ -291,13 +274,13 @@ po_shared_worker_of(Oid database)
 	PoDatabaseSlot *slot;
 	int			pid = 0;
 
-	if (shared == NULL)
+	if (po_segment == NULL)
 		return 0;
-	LWLockAcquire(shared->lock, LW_SHARED);
+	LWLockAcquire(po_segment->lock, LW_SHARED);
 	slot = find_slot(database, false);
 	for (int kind = 0; slot != NULL && pid == 0 && kind < PO_WORKER_KINDS; kind++)
 		pid = slot->worker[kind].pid;
-	LWLockRelease(shared->lock);
+	LWLockRelease(po_segment->lock);
 	return pid;
 }
 
@@ -309,18 +292,18 @@ po_shared_release(Oid database)
 {
 	PoDatabaseSlot *slot;
 
-	if (shared == NULL)
+	if (po_segment == NULL)
 		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
 	slot = find_slot(database, false);
 	if (slot != NULL && slot->holds > 0 && --slot->holds == 0)
 	{
 		slot->state = PO_DATABASE_UNKNOWN;
 		slot->worker[PO_WORKER_MAIN].next_due = DT_NOBEGIN;
 	}
-	shared->rescan = true;
-	wake(shared->launcher);
-	LWLockRelease(shared->lock);
+	po_segment->rescan = true;
+	po_segment_wake(po_segment->launcher);
+	LWLockRelease(po_segment->lock);
 }
 
 /*
@@ -329,12 +312,12 @@ po_shared_release(Oid database)
 void
 po_shared_ask_rescan(void)
 {
-	if (shared == NULL)
+	if (po_segment == NULL)
 		return;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->rescan = true;
-	wake(shared->launcher);
-	LWLockRelease(shared->lock);
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
+	po_segment->rescan = true;
+	po_segment_wake(po_segment->launcher);
+	LWLockRelease(po_segment->lock);
 }
 
 /*
@@ -343,7 +326,7 @@ po_shared_ask_rescan(void)
 int
 po_shared_max_slots(void)
 {
-	return shared != NULL ? shared->nslots : 0;
+	return po_segment != NULL ? po_segment->nslots : 0;
 }
 
 /*
@@ -352,12 +335,12 @@ po_shared_max_slots(void)
 int
 po_shared_slots(PoDatabaseSlot *copy)
 {
-	if (shared == NULL)
+	if (po_segment == NULL)
 		return 0;
-	LWLockAcquire(shared->lock, LW_SHARED);
-	memcpy(copy, slot_of, shared->nslots * sizeof(PoDatabaseSlot));
-	LWLockRelease(shared->lock);
-	return shared->nslots;
+	LWLockAcquire(po_segment->lock, LW_SHARED);
+	memcpy(copy, po_slot_of, po_segment->nslots * sizeof(PoDatabaseSlot));
+	LWLockRelease(po_segment->lock);
+	return po_segment->nslots;
 }
 
 /*
@@ -370,15 +353,15 @@ po_shared_keep_databases(const PoSeenDatabase *seen, int n)
 {
 	int			left_out = 0;
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->nslots; i++)
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < po_segment->nslots; i++)
 	{
 		bool		there = false;
 
 		for (int d = 0; d < n && !there; d++)
-			there = slot_of[i].database == seen[d].database;
+			there = po_slot_of[i].database == seen[d].database;
 		if (!there)
-			slot_of[i].database = InvalidOid;
+			po_slot_of[i].database = InvalidOid;
 	}
 	for (int d = 0; d < n; d++)
 	{
@@ -398,16 +381,16 @@ po_shared_keep_databases(const PoSeenDatabase *seen, int n)
 				 slot->worker[PO_WORKER_MAIN].failures == 0)
 			slot->state = PO_DATABASE_UNKNOWN;
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(po_segment->lock);
 	return left_out;
 }
 
 static void
 detach_launcher(int code, Datum arg)
 {
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->launcher = NULL;
-	LWLockRelease(shared->lock);
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
+	po_segment->launcher = NULL;
+	LWLockRelease(po_segment->lock);
 }
 
 /*
@@ -416,9 +399,9 @@ detach_launcher(int code, Datum arg)
 void
 po_shared_attach_launcher(void)
 {
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->launcher = MyProc;
-	LWLockRelease(shared->lock);
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
+	po_segment->launcher = MyProc;
+	LWLockRelease(po_segment->lock);
 	before_shmem_exit(detach_launcher, (Datum) 0);
 }
 
@@ -430,181 +413,9 @@ po_shared_take_rescan(void)
 {
 	bool		result;
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	result = shared->rescan;
-	shared->rescan = false;
-	LWLockRelease(shared->lock);
+	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
+	result = po_segment->rescan;
+	po_segment->rescan = false;
+	LWLockRelease(po_segment->lock);
 	return result;
-}
-
-/*
- * po_shared_started notes that a worker was asked for.
- */
-void
-po_shared_started(int slot, PoWorkerKind kind)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	slot_of[slot].worker[kind].last_started = GetCurrentTimestamp();
-	LWLockRelease(shared->lock);
-}
-
-/*
- * po_shared_attach_worker makes this process the database's worker of its kind;
- * false when the database has been taken from the slot, or is held, since it was
- * asked for.
- */
-bool
-po_shared_attach_worker(int slot, PoWorkerKind kind, Oid database)
-{
-	bool		result;
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	result = slot_of[slot].database == database && slot_of[slot].state != PO_DATABASE_HELD;
-	if (result)
-	{
-		slot_of[slot].worker[kind].pid = MyProcPid;
-		slot_of[slot].worker[kind].drains = false;
-		shared->worker[slot][kind] = MyProc;
-	}
-	LWLockRelease(shared->lock);
-	return result;
-}
-
-/* With the lock held. */
-static void
-count_failure(PoWorkerSlot *worker, int sqlstate)
-{
-	worker->failures++;
-	worker->last_failed = GetCurrentTimestamp();
-	worker->last_sqlstate = sqlstate;
-}
-
-/*
- * po_shared_detach_worker ends that; where one failed none is started again
- * before a pause that doubles, up to a minute.
- */
-void
-po_shared_detach_worker(int slot, PoWorkerKind kind, PoWorkerEnd end, int sqlstate)
-{
-	PoDatabaseSlot *s = &slot_of[slot];
-	PoWorkerSlot *worker = &s->worker[kind];
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	worker->pid = 0;
-	worker->left = GetCurrentTimestamp();
-	shared->worker[slot][kind] = NULL;
-	if (end == PO_END_FAILED || end == PO_END_OUTSIDE)
-	{
-		count_failure(worker, sqlstate);
-		worker->start_after = worker->last_failed +
-			Min((int64) 1 << Min(worker->failures - 1, 6), 60) * USECS_PER_SEC;
-	}
-	if (end == PO_END_OUTSIDE && s->state != PO_DATABASE_HELD)
-	{
-		s->state = PO_DATABASE_CLOSED;
-		set_problem(s, "the worker could not connect");
-	}
-	/* What it had forgotten is not known now. */
-	if (end != PO_END_WELL)
-		worker->next_due = DT_NOBEGIN;
-	wake(shared->launcher);
-	LWLockRelease(shared->lock);
-}
-
-/*
- * po_shared_failed notes that something of a worker failed which goes on itself.
- */
-void
-po_shared_failed(int slot, PoWorkerKind kind, int sqlstate)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	count_failure(&slot_of[slot].worker[kind], sqlstate);
-	LWLockRelease(shared->lock);
-}
-
-/*
- * po_shared_recovered notes that nothing of it fails any more.
- */
-void
-po_shared_recovered(int slot, PoWorkerKind kind)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	slot_of[slot].worker[kind].failures = 0;
-	LWLockRelease(shared->lock);
-}
-
-/*
- * po_shared_rest keeps the database without a worker of this kind until then: it
- * has nothing to do but what rests.
- */
-void
-po_shared_rest(int slot, PoWorkerKind kind, TimestampTz until)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	slot_of[slot].worker[kind].start_after = until;
-	LWLockRelease(shared->lock);
-}
-
-/*
- * po_shared_count adds to a database's counters.
- */
-void
-po_shared_count(int slot, int fired, int processed, int sent, const int64 *late_ms, int nlate)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	slot_of[slot].fired += fired;
-	slot_of[slot].processed += processed;
-	slot_of[slot].sent += sent;
-	for (int i = 0; i < nlate; i++)
-	{
-		int			bucket = 0;
-
-		while (bucket < PO_LATENESS_BUCKETS - 1 && late_ms[i] >= (int64) 1 << bucket)
-			bucket++;
-		slot_of[slot].lateness[bucket]++;
-	}
-	LWLockRelease(shared->lock);
-}
-
-/*
- * po_shared_set_waiting tells the workers of a kind whether a database waits for
- * one of them to be free.
- */
-void
-po_shared_set_waiting(PoWorkerKind kind, bool waiting)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	/* Those that sleep for what is due later look whether they are to leave. */
-	for (int i = 0; i < shared->nslots && waiting && !shared->waiting[kind]; i++)
-		wake(shared->worker[i][kind]);
-	shared->waiting[kind] = waiting;
-	LWLockRelease(shared->lock);
-}
-
-/*
- * po_shared_others_wait is the worker's side of it.
- */
-bool
-po_shared_others_wait(PoWorkerKind kind)
-{
-	bool		result;
-
-	LWLockAcquire(shared->lock, LW_SHARED);
-	result = shared->waiting[kind];
-	LWLockRelease(shared->lock);
-	return result;
-}
-
-/*
- * po_shared_drain notes whether a worker would leave, but for requests that are under
- * way: then it takes no other database's place.
- */
-void
-po_shared_drain(int slot, PoWorkerKind kind, bool drains)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	if (drains && !slot_of[slot].worker[kind].drains)
-		wake(shared->launcher);
-	slot_of[slot].worker[kind].drains = drains;
-	LWLockRelease(shared->lock);
 }

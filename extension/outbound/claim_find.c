@@ -141,8 +141,7 @@ static PoTurns by_time = PO_TURNS_INIT(by_time);	/* while there is none */
 static dlist_head turned_away = DLIST_STATIC_INIT(turned_away);
 static bool crowded = false;	/* some have no room, */
 static TimestampTz others_due;	/* and then the next of the others is due */
-static bool some_left = true;	/* due before what is known to be next, */
-static TimestampTz first_due = DT_NOBEGIN;	/* and not before that */
+static TimestampTz first_due = DT_NOBEGIN;	/* of all that waits, when the tables were read last */
 static uint64 done_before;		/* flights, when it was found out who has room */
 
 /* In this claim already; then it is the last, or nearly so. */
@@ -304,7 +303,6 @@ find_by_time(PoClaim *claim, TimestampTz since, int room)
 	by_time.backlog = false;
 	(void) po_turns_again(&by_time, sight, n, room, n == room || claim->full);
 	backlog = by_time.backlog;
-	some_left = backlog || crowded;
 }
 
 /* In turn, of accounts that have room; returns whether there may be more. */
@@ -369,7 +367,6 @@ po_find_due(PoClaim *claim, TimestampTz since, int room)
 	else
 	{
 		backlog = find_in_turn(claim, full, since, room);
-		some_left = true;
 		/* Whoever was turned away before waits for what is under way. */
 		if (!backlog && crowded)
 		{
@@ -390,7 +387,7 @@ po_find_due(PoClaim *claim, TimestampTz since, int room)
 TimestampTz
 po_claim_since(TimestampTz since)
 {
-	return some_left ? Min(since, first_due) : since;
+	return Min(since, first_due);
 }
 
 /*

@@ -59,7 +59,7 @@ sub timer
 		WHERE timer_type = '$type' AND executed_at IS NOT NULL") }, "timer $type");
 }
 
-sub message
+sub sent
 {
 	my ($tenant, $lead, $from) = @_;
 	my $id = sql($node, "SELECT message_id FROM outreach.send_message('$tenant', '$lead', 'Timed @{[++$n]}', from_phone => '$from')");
@@ -82,12 +82,12 @@ for my $round (1 .. 2)
 {
 	within_a_second(sub { timer('team_b', 'lead_1', '{}') }, "another tenant's timer fires");
 	within_a_second(sub { timer('team_b', 'lead_2', '{"call": "nothing"}') }, "another tenant's function is called");
-	within_a_second(sub { message('team_b', 'lead_' . (1 + ++$n % 20), '+12125550111') }, "another tenant's message is sent");
+	within_a_second(sub { sent('team_b', 'lead_' . (1 + ++$n % 20), '+12125550111') }, "another tenant's message is sent");
 	within_a_second(\&unknown, "another tenant's unknown message is settled");
 }
 timer('team_a', 'lead_2011', '{}');
 timer('team_a', 'lead_2012', '{"call": "nothing"}');
-message('team_a', 'lead_2013', '+12125550101');
+sent('team_a', 'lead_2013', '+12125550101');
 pass('what the tenant has behind all of that is done too');
 is(sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type LIKE 'HELD%' AND (executed_at IS NOT NULL OR attempts > 0)}), 0, 'what is held waits');
 is(sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE send_key LIKE 'held%' AND status NOT IN ('pending', 'unknown')}), 0, 'all of it');
