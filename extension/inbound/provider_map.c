@@ -40,10 +40,16 @@ typedef struct MapEntry
 	PoProviderMap map;
 } MapEntry;
 
+#define OF_MAPS (PO_OF_PROVIDERS | PO_OF_PAYLOAD_MAPS | PO_OF_WEBHOOK_KINDS | PO_OF_ANSWER_POLICIES)
+
+static PoCache map_cache = {
+	.name = "outreach provider maps",
+	.tables = OF_MAPS
+};
+/* Endpoints lead to maps, and are stale when those are. */
 static PoCache door_cache = {
 	.name = "outreach endpoints",
-	.tables = PO_OF_ENDPOINTS | PO_OF_SECRETS | PO_OF_PROVIDERS | PO_OF_PAYLOAD_MAPS | PO_OF_WEBHOOK_KINDS
-	| PO_OF_ANSWER_POLICIES
+	.tables = OF_MAPS | PO_OF_ENDPOINTS | PO_OF_SECRETS
 };
 static HTAB *endpoint_by_path;
 static HTAB *map_by_owner;
@@ -309,7 +315,7 @@ find_map(const char *tenant_id, const char *provider)
 	if (entry != NULL)
 		return &entry->map;
 
-	old = MemoryContextSwitchTo(door_cache.context);
+	old = MemoryContextSwitchTo(map_cache.context);
 	args[0] = CStringGetTextDatum(tenant_id);
 	args[1] = CStringGetTextDatum(provider);
 	read_fields(&map, args);
@@ -415,18 +421,24 @@ po_endpoints_begin(void)
 {
 	HASHCTL		control = {0};
 
-	if (po_cache_fresh(&door_cache))
-		return;
-	control.hcxt = po_cache_reset(&door_cache);
-	control.keysize = MAX_PATH_LEN + 1;
-	control.entrysize = sizeof(EndpointEntry);
-	endpoint_by_path = hash_create("outreach endpoints", 16, &control,
+	if (!po_cache_fresh(&map_cache))
+	{
+		control.hcxt = po_cache_reset(&map_cache);
+		control.keysize = MAP_KEY_SIZE;
+		control.entrysize = sizeof(MapEntry);
+		map_by_owner = hash_create("outreach provider maps", 16, &control,
 								   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	control.keysize = MAP_KEY_SIZE;
-	control.entrysize = sizeof(MapEntry);
-	map_by_owner = hash_create("outreach provider maps", 16, &control,
-							   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	po_cache_filled(&door_cache);
+		po_cache_filled(&map_cache);
+	}
+	if (!po_cache_fresh(&door_cache))
+	{
+		control.hcxt = po_cache_reset(&door_cache);
+		control.keysize = MAX_PATH_LEN + 1;
+		control.entrysize = sizeof(EndpointEntry);
+		endpoint_by_path = hash_create("outreach endpoints", 16, &control,
+									   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+		po_cache_filled(&door_cache);
+	}
 }
 
 /*

@@ -27,9 +27,16 @@ typedef struct RulesEntry
 	PoTenantRules rules;
 } RulesEntry;
 
-static PoCache rules_cache = {
-	.name = "outreach message rules",
-	.tables = PO_OF_TENANTS | PO_OF_OPT_OUT_WORDS | PO_OF_CLASSIFICATION_RULES
+static PoCache shipped_cache = {
+	.name = "outreach shipped rules",
+	.tables = PO_OF_OPT_OUT_WORDS | PO_OF_CLASSIFICATION_RULES
+};
+static PoTenantRules shipped;
+
+/* Tenants share what ships, and are stale when that is. */
+static PoCache tenant_cache = {
+	.name = "outreach rules of tenants",
+	.tables = PO_OF_OPT_OUT_WORDS | PO_OF_CLASSIFICATION_RULES | PO_OF_TENANTS
 };
 static HTAB *rules_by_tenant;
 
@@ -144,15 +151,20 @@ read_rules(MemoryContext context, const char *tenant_id, const char *client,
 	}
 }
 
-static PoTenantRules *
+static void
+read_set(MemoryContext context, const char *tenant_id, const char *client, PoTenantRules *rules)
+{
+	read_words(context, tenant_id, &rules->words);
+	read_rules(context, tenant_id, client, rules);
+}
+
+static const PoTenantRules *
 find_or_load(const char *tenant_id)
 {
 	char		key[TENANT_KEY_SIZE] = {0};
+	Datum		args[1] = {CStringGetTextDatum(tenant_id)};
 	RulesEntry *entry;
-	PoTenantRules loaded = {0};
-	bool		shipped = (strcmp(tenant_id, "*") == 0);
-	char	   *client = "*";
-	bool		own = shipped;
+	PoTenantRules loaded = shipped;
 
 	strlcpy(key, tenant_id, sizeof(key));
 	entry = hash_search(rules_by_tenant, key, HASH_FIND, NULL);
@@ -160,30 +172,15 @@ find_or_load(const char *tenant_id)
 		return &entry->rules;
 
 	SPI_connect();
-	if (!shipped)
+	if (po_exec(&select_tenant, args, NULL) > 0)
 	{
-		Datum		args[1] = {CStringGetTextDatum(tenant_id)};
+		char	   *client = po_column_text(0, 1);
 
-		if (po_exec(&select_tenant, args, NULL) > 0)
-		{
-			client = po_column_text(0, 1);
-			loaded.yes_opts_in = po_column_bool(0, 2);
-			own = po_column_bool(0, 3);
-		}
-	}
-	if (own)
-	{
-		read_words(rules_cache.context, tenant_id, &loaded.words);
-		read_rules(rules_cache.context, tenant_id, client, &loaded);
+		loaded.yes_opts_in = po_column_bool(0, 2);
+		if (po_column_bool(0, 3))
+			read_set(tenant_cache.context, tenant_id, client, &loaded);
 	}
 	SPI_finish();
-	if (!own)
-	{
-		bool		yes_opts_in = loaded.yes_opts_in;
-
-		loaded = *find_or_load("*");
-		loaded.yes_opts_in = yes_opts_in;
-	}
 	entry = hash_search(rules_by_tenant, key, HASH_ENTER, NULL);
 	entry->rules = loaded;
 	return &entry->rules;
@@ -196,17 +193,27 @@ find_or_load(const char *tenant_id)
 const PoTenantRules *
 po_tenant_rules(const char *tenant_id)
 {
-	if (!po_cache_fresh(&rules_cache))
+	if (!po_cache_fresh(&shipped_cache))
+	{
+		MemoryContext context = po_cache_reset(&shipped_cache);
+
+		memset(&shipped, 0, sizeof(shipped));
+		SPI_connect();
+		read_set(context, "*", "*", &shipped);
+		SPI_finish();
+		po_cache_filled(&shipped_cache);
+	}
+	if (!po_cache_fresh(&tenant_cache))
 	{
 		HASHCTL		control = {
 			.keysize = TENANT_KEY_SIZE,
 			.entrysize = sizeof(RulesEntry),
-			.hcxt = po_cache_reset(&rules_cache)
+			.hcxt = po_cache_reset(&tenant_cache)
 		};
 
-		rules_by_tenant = hash_create("outreach message rules", 16, &control,
+		rules_by_tenant = hash_create("outreach rules of tenants", 16, &control,
 									  HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-		po_cache_filled(&rules_cache);
+		po_cache_filled(&tenant_cache);
 	}
 	return find_or_load(tenant_id);
 }

@@ -52,8 +52,13 @@ static const char *const effect_name[] = {
 	NULL, "stop_account", "stop_number", "bad_phone", "opt_out"
 };
 
-static PoCache cache = {
+static PoCache profile_cache = {
 	.name = "outreach provider profiles",
+	.tables = PO_OF_PROVIDER_PROFILES | PO_OF_PROVIDER_VERDICTS
+};
+/* Accounts lead to profiles, and are stale when those are. */
+static PoCache account_cache = {
+	.name = "outreach accounts",
 	.tables = PO_OF_PROVIDER_PROFILES | PO_OF_PROVIDER_VERDICTS | PO_OF_SENDING_ACCOUNTS | PO_OF_ENDPOINTS | PO_OF_SECRETS
 };
 static PoProfile *profile_of;	/* tenants' rows before those of '*' */
@@ -248,23 +253,13 @@ begin_failed(void)
 	failed_by_name = make_account_table(failed_context);
 }
 
-/*
- * po_profiles_begin makes sure that what is remembered is fresh; to be called
- * once at the start of a call.
- */
-void
-po_profiles_begin(void)
+static void
+load_profiles(void)
 {
 	MemoryContext old;
 
-	if (po_cache_fresh(&cache))
-		return;
-	account_by_name = make_account_table(po_cache_reset(&cache));
-	if (failed_by_name != NULL)
-		po_cache_retire(failed_context);
-	failed_by_name = NULL;
 	SPI_connect();
-	old = MemoryContextSwitchTo(cache.context);
+	old = MemoryContextSwitchTo(po_cache_reset(&profile_cache));
 	nprofiles = po_exec(&select_profiles, NULL, NULL);
 	profile_of = palloc0(Max(nprofiles, 1) * sizeof(PoProfile));
 	for (int i = 0; i < nprofiles; i++)
@@ -275,7 +270,25 @@ po_profiles_begin(void)
 		read_verdict(&verdict_of[i], i);
 	MemoryContextSwitchTo(old);
 	SPI_finish();
-	po_cache_filled(&cache);
+	po_cache_filled(&profile_cache);
+}
+
+/*
+ * po_profiles_begin makes sure that what is remembered is fresh; to be called
+ * once at the start of a call.
+ */
+void
+po_profiles_begin(void)
+{
+	if (!po_cache_fresh(&profile_cache))
+		load_profiles();
+	if (po_cache_fresh(&account_cache))
+		return;
+	account_by_name = make_account_table(po_cache_reset(&account_cache));
+	if (failed_by_name != NULL)
+		po_cache_retire(failed_context);
+	failed_by_name = NULL;
+	po_cache_filled(&account_cache);
 }
 
 static bool
@@ -413,7 +426,7 @@ po_find_account(const char *tenant_id, const char *name)
 	open_account(&account);
 	if (account.problem != NULL && failed_by_name == NULL)
 		begin_failed();
-	keep_account(&kept, &account, account.problem != NULL ? failed_context : cache.context);
+	keep_account(&kept, &account, account.problem != NULL ? failed_context : account_cache.context);
 	wipe(account.secret);
 	wipe(account.callback_key);
 	SPI_finish();
