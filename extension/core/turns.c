@@ -11,7 +11,7 @@
  * What somebody else holds counts as looked at, so that a look has an end however
  * much of it there is.  Where a tenant has more than its part of a batch, the next
  * look at it begins behind that part: at its place, which it keeps until the look has
- * come to the end of what the tenant has.  So neither what is held is looked at again
+ * come to the end of what the tenant has, or for half a minute.  So neither what is held is looked at again
  * and again, nor the dead rows of what is done.  There is room for few places; a
  * tenant without one waits for what it holds itself.
  *
@@ -35,6 +35,7 @@
 #include "utils/timestamp.h"
 
 #define MAX_PLACES 64
+#define PLACE_LIFE (30 * USECS_PER_SEC)
 
 #define LONG_LOOK_USECS	5000
 #define SELDOM			10		/* times as long as it takes */
@@ -47,6 +48,7 @@ typedef struct Place
 	char		account[PO_MAX_ID_BYTES + 1];
 	TimestampTz due_at;
 	pg_uuid_t	id;
+	TimestampTz made;			/* by the wall clock */
 	bool		kept;			/* by the last look */
 } Place;
 
@@ -133,6 +135,7 @@ keep_place(PoTurns *turns, Place *place, const PoSight *last)
 		place = MemoryContextAllocZero(TopMemoryContext, sizeof(Place));
 		strlcpy(place->tenant_id, last->tenant_id, sizeof(place->tenant_id));
 		strlcpy(place->account, last->account, sizeof(place->account));
+		place->made = GetCurrentTimestamp();
 		dlist_push_tail(&turns->places, &place->node);
 		turns->nplaces++;
 	}
@@ -149,6 +152,7 @@ static bool
 move_places(PoTurns *turns, const PoSight *sight, int n, bool full)
 {
 	dlist_mutable_iter iter;
+	TimestampTz now = GetCurrentTimestamp();
 	bool		more = false;
 	int			next;
 
@@ -176,7 +180,7 @@ move_places(PoTurns *turns, const PoSight *sight, int n, bool full)
 	dlist_foreach_modify(iter, &turns->places)
 	{
 		Place	   *place = dlist_container(Place, node, iter.cur);
-		bool		kept = place->kept;
+		bool		kept = place->kept && now >= place->made && now < place->made + PLACE_LIFE;
 
 		place->kept = false;
 		if (kept || strcmp(place->tenant_id, turns->last_tenant) <= 0 ||

@@ -303,6 +303,9 @@ find_by_time(PoClaim *claim, TimestampTz since, int room)
 	by_time.backlog = false;
 	(void) po_turns_again(&by_time, sight, n, room, n == room || claim->full);
 	backlog = by_time.backlog;
+	/* What had no room is to be seen again as soon as it has. */
+	if (crowded)
+		by_time.again = 0;
 }
 
 /* In turn, of accounts that have room; returns whether there may be more. */

@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/args.h"
+#include "core/budget.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
@@ -28,6 +29,9 @@
 
 /* What a firing sets fires no earlier after it: a ring of timers has a beat. */
 #define RING_BEAT_MS	1000
+
+/* In a session, for something that nobody holds. */
+#define MOST_LOOKS		1000
 
 /*
  * Leads that somebody else holds are not waited for; one that is gone cannot be
@@ -318,7 +322,9 @@ po_find_due_timers(PoBatch *batch)
 	int			size = DatumGetInt32(args[2]);
 	PoSight    *sight;
 	PoArray		held[2];
+	int			looks = MOST_LOOKS;
 	int			n;
+	int			nfree;
 
 	do
 	{
@@ -330,6 +336,7 @@ po_find_due_timers(PoBatch *batch)
 		po_turns_places(turn, &args[5]);
 		n = po_exec(turn->backlog ? &select_fairly[batch->calls] : &select_due[batch->calls], args, NULL);
 		sight = palloc0(Max(n, 1) * sizeof(PoSight));
+		nfree = 0;
 		for (int i = 0; i < n; i++)
 		{
 			sight[i].tenant_id = po_column_text(i, 1);
@@ -338,8 +345,11 @@ po_find_due_timers(PoBatch *batch)
 			sight[i].due_at = po_column_time(i, 4);
 			sight[i].most = share;
 			(void) po_column(i, 5, &sight[i].held);
+			nfree += !sight[i].held;
 		}
-	} while (po_turns_again(turn, sight, n, size, n == size));
+		/* A worker comes again; a session may not. */
+	} while (po_turns_again(turn, sight, n, size, n == size) ||
+			 (nfree == 0 && turn->backlog && !po_waits_for_nobody() && --looks > 0));
 	batch->firing = palloc0(Max(n, 1) * sizeof(PoFiring));
 	batch->n = 0;
 	po_rows_init(&cancel_orphans, held, n);

@@ -85,6 +85,8 @@ for my $round (1 .. 2)
 	within_a_second(sub { sent('team_b', 'lead_' . (1 + ++$n % 20), '+12125550111') }, "another tenant's message is sent");
 	within_a_second(\&unknown, "another tenant's unknown message is settled");
 }
+is(sql($node, "BEGIN; SELECT outreach.set_timer('team_b', 'lead_3', 'BY_HAND', now() - interval '1 s', 'test', '{}');
+	SELECT cardinality(outreach.fire_timers(10)) > 0; COMMIT") =~ /^t$/m ? 1 : 0, 1, 'a session that fires few at once comes to it, too');
 timer('team_a', 'lead_2011', '{}');
 timer('team_a', 'lead_2012', '{"call": "nothing"}');
 sent('team_a', 'lead_2013', '+12125550101');
