@@ -100,6 +100,6 @@ extern void po_shared_rest(int slot, PoWorkerKind kind, TimestampTz until);
 extern void po_shared_count(int slot, int fired, int processed, int sent, const int64 *late_ms, int nlate);
 extern void po_shared_set_waiting(PoWorkerKind kind, bool waiting);
 extern bool po_shared_others_wait(PoWorkerKind kind);
-extern void po_shared_drain(int slot, PoWorkerKind kind, bool drains);
+extern int	po_shared_drain(int slot, PoWorkerKind kind, bool drains);
 
 #endif

@@ -18,6 +18,7 @@ po_shared_started(int slot, PoWorkerKind kind)
 {
 	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
 	po_slot_of[slot].worker[kind].last_started = GetCurrentTimestamp();
+	po_slot_of[slot].worker[kind].drains = false;
 	LWLockRelease(po_segment->lock);
 }
 
@@ -170,14 +171,19 @@ po_shared_others_wait(PoWorkerKind kind)
 
 /*
  * po_shared_drain notes whether a worker would leave, but for requests that are under
- * way: then it takes no other database's place.
+ * way: then it takes no other database's place.  Returns how many are so.
  */
-void
+int
 po_shared_drain(int slot, PoWorkerKind kind, bool drains)
 {
+	int			n = 0;
+
 	LWLockAcquire(po_segment->lock, LW_EXCLUSIVE);
 	if (drains && !po_slot_of[slot].worker[kind].drains)
 		po_segment_wake(po_segment->launcher);
 	po_slot_of[slot].worker[kind].drains = drains;
+	for (int i = 0; i < po_segment->nslots && drains; i++)
+		n += po_slot_of[i].worker[kind].pid != 0 && po_slot_of[i].worker[kind].drains;
 	LWLockRelease(po_segment->lock);
+	return n;
 }

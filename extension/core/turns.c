@@ -222,3 +222,21 @@ po_turns_again(PoTurns *turns, const PoSight *sight, int n, int batch, bool full
 		turns->again = took > LONG_LOOK_USECS ? now + SELDOM * took : 0;
 	return was_backlog && n == 0;
 }
+
+/*
+ * po_turns_behind makes the next look begin behind a tenant, and of each at the
+ * beginning: what the last one found was not taken.
+ */
+void
+po_turns_behind(PoTurns *turns, const char *tenant_id)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &turns->places)
+	{
+		dlist_delete(iter.cur);
+		pfree(dlist_container(Place, node, iter.cur));
+	}
+	turns->nplaces = 0;
+	strlcpy(turns->last_tenant, tenant_id, sizeof(turns->last_tenant));
+}

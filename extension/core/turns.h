@@ -44,6 +44,7 @@ typedef struct PoSight
 extern TimestampTz po_turns_from(PoTurns *turns, TimestampTz since);
 extern int	po_turns_share(const PoTurns *turns, int batch);
 extern void po_turns_places(PoTurns *turns, Datum array[PO_PLACES_COLUMNS]);
+extern void po_turns_behind(PoTurns *turns, const char *tenant_id);
 extern bool po_turns_again(PoTurns *turns, const PoSight *sight, int n, int batch, bool full);
 
 /* Where the look at what is due of a tenant begins, in a statement that names it so. */

@@ -318,6 +318,7 @@ po_process_payloads(PG_FUNCTION_ARGS)
 		{
 			sight[i].tenant_id = po_column_text(i, 7);
 			sight[i].account = "";
+			sight[i].most = po_turns_share(&turns, PG_GETARG_INT32(0));
 		}
 	} while (po_turns_again(&turns, sight, n, PG_GETARG_INT32(0), n == PG_GETARG_INT32(0)));
 	webhook = palloc0(Max(n, 1) * sizeof(PoWebhook));
@@ -331,7 +332,7 @@ po_process_payloads(PG_FUNCTION_ARGS)
 		if (!po_fits_batch(&taken, po_column(i, 4, &isnull)))
 		{
 			if (turns.backlog)
-				strlcpy(turns.last_tenant, sight[i - 1].tenant_id, sizeof(turns.last_tenant));
+				po_turns_behind(&turns, sight[i - 1].tenant_id);
 			n = i;
 			break;
 		}

@@ -40,16 +40,14 @@ typedef struct MapEntry
 	PoProviderMap map;
 } MapEntry;
 
-#define OF_MAPS (PO_OF_PROVIDERS | PO_OF_PAYLOAD_MAPS | PO_OF_WEBHOOK_KINDS | PO_OF_ANSWER_POLICIES)
-
 static PoCache map_cache = {
 	.name = "outreach provider maps",
-	.tables = OF_MAPS
+	.tables = PO_OF_PROVIDERS | PO_OF_PAYLOAD_MAPS | PO_OF_WEBHOOK_KINDS | PO_OF_ANSWER_POLICIES
 };
-/* Endpoints lead to maps, and are stale when those are. */
+/* Endpoints lead to maps, and go with those. */
 static PoCache door_cache = {
 	.name = "outreach endpoints",
-	.tables = OF_MAPS | PO_OF_ENDPOINTS | PO_OF_SECRETS
+	.tables = PO_OF_ENDPOINTS | PO_OF_PROVIDERS | PO_OF_SECRETS
 };
 static HTAB *endpoint_by_path;
 static HTAB *map_by_owner;
@@ -423,6 +421,7 @@ po_endpoints_begin(void)
 
 	if (!po_cache_fresh(&map_cache))
 	{
+		po_cache_discard(&door_cache);
 		control.hcxt = po_cache_reset(&map_cache);
 		control.keysize = MAP_KEY_SIZE;
 		control.entrysize = sizeof(MapEntry);

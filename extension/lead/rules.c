@@ -33,7 +33,7 @@ static PoCache shipped_cache = {
 };
 static PoTenantRules shipped;
 
-/* Tenants share what ships, and are stale when that is. */
+/* Tenants share what ships, and go with that. */
 static PoCache tenant_cache = {
 	.name = "outreach rules of tenants",
 	.tables = PO_OF_OPT_OUT_WORDS | PO_OF_CLASSIFICATION_RULES | PO_OF_TENANTS
@@ -197,6 +197,7 @@ po_tenant_rules(const char *tenant_id)
 	{
 		MemoryContext context = po_cache_reset(&shipped_cache);
 
+		po_cache_discard(&tenant_cache);
 		memset(&shipped, 0, sizeof(shipped));
 		SPI_connect();
 		read_set(context, "*", "*", &shipped);

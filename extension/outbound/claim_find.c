@@ -30,6 +30,9 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+/* A tenant has a hundred accounts at most, and others that are gone. */
+#define MOST_NAMES 200
+
 #define CANDIDATE_COLUMNS \
 	"m.tenant_id, m.message_id, m.lead_id, m.account, m.from_phone, m.phone, m.channel," \
 	" m.subject, m.body, m.due_at, locked.is"
@@ -65,7 +68,8 @@ static PoPlan select_due = {
 #define WAITING_ACCOUNTS(of_tenant, accounts) \
 	" CROSS JOIN LATERAL (WITH RECURSIVE a AS ((" NEXT_ACCOUNT("''") ") UNION ALL" \
 	" SELECT x.account FROM a CROSS JOIN LATERAL (" NEXT_ACCOUNT("a.account") ") x)" \
-	" SELECT a.account, count(*) OVER ()::int AS n FROM a WHERE (n.tenant_id, a.account) NOT IN" \
+	" SELECT a.account, count(*) OVER ()::int AS n FROM (SELECT a.account FROM a LIMIT " CppAsString2(MOST_NAMES) ") a" \
+	" WHERE (n.tenant_id, a.account) NOT IN" \
 	" (SELECT f.t, f.a FROM unnest(" of_tenant ", " accounts ") f (t, a))) a"
 #define NEXT_ACCOUNT(account) \
 	"SELECT w.account FROM outreach.outbound_messages w" \
@@ -177,29 +181,50 @@ take_room(const PoAccount *account)
 	return false;
 }
 
-/*
- * Who has no room still, as three arrays: tenants, and accounts with theirs.  Those
- * that have been turned away for longest are asked first.
- */
+/* Lets those in again that have room, the first of each tenant or all of them. */
 static void
-find_crowded(Datum array[3])
+let_in(bool first)
 {
-	PoArray		column[2];
 	dlist_mutable_iter iter;
 
-	po_array_init(&column[0], TEXTOID, 8);
-	po_array_init(&column[1], TEXTOID, 8);
 	dlist_foreach_modify(iter, &turned_away)
 	{
 		TurnedAway *entry = dlist_container(TurnedAway, node, iter.cur);
 		const PoAccount *account = po_find_account(entry->tenant_id, entry->account);
 
-		if (account == NULL || account->problem != NULL || po_load_may_plan(account))
+		if (account == NULL || account->problem != NULL || po_load_may_plan(account, first))
 		{
 			dlist_delete(&entry->node);
 			pfree(entry);
-			continue;
 		}
+	}
+}
+
+/*
+ * Who has no room still, as three arrays: tenants, and accounts with theirs.  Those
+ * that have been turned away for longest are asked first, of each tenant one before
+ * any has a second.  What they have is older than any other look.
+ */
+static void
+find_crowded(Datum array[3])
+{
+	PoArray		column[2];
+	dlist_iter	iter;
+
+	if (!dlist_is_empty(&turned_away))
+	{
+		by_time.again = 0;
+		for (int p = 0; p < PO_CLAIM_PRIORITIES; p++)
+			turns[p].again = 0;
+	}
+	let_in(true);
+	let_in(false);
+	po_array_init(&column[0], TEXTOID, 8);
+	po_array_init(&column[1], TEXTOID, 8);
+	dlist_foreach(iter, &turned_away)
+	{
+		const TurnedAway *entry = dlist_container(TurnedAway, node, iter.cur);
+
 		po_array_add_text(&column[0], entry->tenant_id);
 		po_array_add_text(&column[1], entry->account);
 	}
@@ -303,9 +328,6 @@ find_by_time(PoClaim *claim, TimestampTz since, int room)
 	by_time.backlog = false;
 	(void) po_turns_again(&by_time, sight, n, room, n == room || claim->full);
 	backlog = by_time.backlog;
-	/* What had no room is to be seen again as soon as it has. */
-	if (crowded)
-		by_time.again = 0;
 }
 
 /* In turn, of accounts that have room; returns whether there may be more. */

@@ -38,7 +38,7 @@ typedef struct Load
 	Kind		kind;
 	int			under_way;
 	int			planned;		/* by the claim that is open */
-	int			let;			/* accounts that may have some of its room again */
+	int			let;			/* parts of the room that are promised */
 } Load;
 
 static HTAB *loads = NULL;
@@ -129,26 +129,31 @@ tenant_has_room(const Load *tenant)
 }
 
 static bool
-has_room(const PoAccount *account, bool let)
+has_room(const PoAccount *account)
 {
 	const Load *of_account = load_of(ACCOUNT, account->tenant_id, account->account, NULL);
 	const Load *to_host = load_of(HOST, NULL, NULL, account->origin);
 
 	return of_account->under_way + of_account->planned < account->profile->max_in_flight &&
-		to_host->under_way + to_host->planned + (let ? to_host->let : 0) < po_setting_max_sends_per_host &&
+		to_host->under_way + to_host->planned + to_host->let - of_account->let < po_setting_max_sends_per_host &&
 		tenant_has_room(load_of(TENANT, account->tenant_id, NULL, NULL));
 }
 
 /*
  * po_load_may_plan tells whether an account that had no room has some again; of a
- * host's room each account that is told so has a part.
+ * host's room each account that is told so has a part, which no other takes.  first:
+ * it must be the first of its tenant.
  */
 bool
-po_load_may_plan(const PoAccount *account)
+po_load_may_plan(const PoAccount *account, bool first)
 {
-	if (!has_room(account, true))
+	Load	   *of_tenant = load_of(TENANT, account->tenant_id, NULL, NULL);
+
+	if (!has_room(account) || (first && of_tenant->let > 0))
 		return false;
 	load_of(HOST, NULL, NULL, account->origin)->let++;
+	load_of(ACCOUNT, account->tenant_id, account->account, NULL)->let++;
+	load_of(TENANT, account->tenant_id, NULL, NULL)->let++;
 	return true;
 }
 
@@ -158,10 +163,20 @@ po_load_may_plan(const PoAccount *account)
 bool
 po_load_plan(const PoAccount *account)
 {
-	if (!has_room(account, false))
+	Load	   *of_account;
+	Load	   *to_host;
+
+	if (!has_room(account))
 		return false;
-	load_of(ACCOUNT, account->tenant_id, account->account, NULL)->planned++;
-	load_of(HOST, NULL, NULL, account->origin)->planned++;
+	of_account = load_of(ACCOUNT, account->tenant_id, account->account, NULL);
+	of_account->planned++;
+	to_host = load_of(HOST, NULL, NULL, account->origin);
+	to_host->planned++;
+	if (of_account->let > 0)
+	{
+		of_account->let--;
+		to_host->let--;
+	}
 	load_of(TENANT, account->tenant_id, NULL, NULL)->planned++;
 	free_room--;
 	return true;
@@ -175,7 +190,7 @@ bool
 po_load_may_begin(const PoAccount *account, int room)
 {
 	free_room = room;
-	return has_room(account, false);
+	return has_room(account);
 }
 
 /*

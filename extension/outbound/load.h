@@ -12,7 +12,7 @@ extern void po_load_start(void);
 extern void po_load_change(const char *tenant_id, const char *account, const char *host, int by);
 
 extern void po_load_plan_begins(int room);
-extern bool po_load_may_plan(const PoAccount *account);
+extern bool po_load_may_plan(const PoAccount *account, bool first);
 extern bool po_load_plan(const PoAccount *account);
 extern bool po_load_may_begin(const PoAccount *account, int room);
 extern Datum po_loaded_tenants(bool *any);

@@ -256,8 +256,10 @@ po_api_cancel_message(PG_FUNCTION_ARGS)
 	bool		cancelled;
 	Datum		values[3];
 	bool		isnull[3] = {false};
+	MemoryContext context = CurrentMemoryContext;
 
 	SPI_connect();
+	MemoryContextSwitchTo(context);
 	message = require_message(&set, tenant_id, &message_id);
 	cancelled = message->status < PO_MESSAGE_SENDING;
 	if (cancelled)
@@ -298,6 +300,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	PoCause		cause = {.source = "sql", .reason = po_arg_required(fcinfo, 3, "reason")};
 	bool		sent = strcmp(outcome, "sent") == 0;
 	bool		failed = strcmp(outcome, "failed") == 0;
+	MemoryContext context = CurrentMemoryContext;
 	bool		retry = strcmp(outcome, "retry") == 0;
 	PoChangeSet set = {0};
 	PoMessage  *message;
@@ -311,6 +314,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("outcome must be sent, failed or retry")));
 	SPI_connect();
+	MemoryContextSwitchTo(context);
 	message = require_message(&set, tenant_id, &message_id);
 	/* Before its time an unknown one may yet be accepted. */
 	open = message->status == PO_MESSAGE_UNCERTAIN ||

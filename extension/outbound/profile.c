@@ -56,10 +56,10 @@ static PoCache profile_cache = {
 	.name = "outreach provider profiles",
 	.tables = PO_OF_PROVIDER_PROFILES | PO_OF_PROVIDER_VERDICTS
 };
-/* Accounts lead to profiles, and are stale when those are. */
+/* Accounts lead to profiles, and go with those. */
 static PoCache account_cache = {
 	.name = "outreach accounts",
-	.tables = PO_OF_PROVIDER_PROFILES | PO_OF_PROVIDER_VERDICTS | PO_OF_SENDING_ACCOUNTS | PO_OF_ENDPOINTS | PO_OF_SECRETS
+	.tables = PO_OF_SENDING_ACCOUNTS | PO_OF_ENDPOINTS | PO_OF_SECRETS
 };
 static PoProfile *profile_of;	/* tenants' rows before those of '*' */
 static int	nprofiles;
@@ -258,6 +258,7 @@ load_profiles(void)
 {
 	MemoryContext old;
 
+	po_cache_discard(&account_cache);
 	SPI_connect();
 	old = MemoryContextSwitchTo(po_cache_reset(&profile_cache));
 	nprofiles = po_exec(&select_profiles, NULL, NULL);

@@ -31,8 +31,8 @@
 #include "utils/timestamp.h"
 
 #define BATCH 200
-#define HELD_USECS USECS_PER_SEC	/* until one whose lead somebody holds is looked at again, */
-#define CROWDED_USECS (5 * USECS_PER_SEC)	/* or one that had no room to be looked up */
+#define HELD_USECS USECS_PER_SEC	/* at least, until one whose lead somebody holds is looked at again */
+#define CROWDED_USECS (5 * USECS_PER_SEC)	/* until one that had no room to be looked up is */
 #define STALLED_USECS (60 * USECS_PER_SEC)	/* until a silent owner is looked at again */
 
 static PoPlan select_owners = {
@@ -80,11 +80,15 @@ static PoPlan select_unknown = {
 	.argtype = {TIMESTAMPTZOID, INT4OID}
 };
 
-/* Out of the way of the others, whose time may be later. */
+/*
+ * Out of the way of the others, whose time may be later; for longer, the longer its
+ * outcome is not known.
+ */
 static PoRowsPlan put_off = {
 	.name = "settle.put_off",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.outbound_messages m SET due_at = $1 FROM"
+	.before = "UPDATE outreach.outbound_messages m SET due_at = $1 +"
+	" least(greatest(($1 - m.ambiguous_since) / 8, '1 s'), '1 min') FROM"
 	" (SELECT o.tenant_id, o.message_id FROM",
 	.columns = "tenant_id, message_id",
 	.after = "JOIN outreach.outbound_messages o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
@@ -304,7 +308,6 @@ static int
 settle_unknown(int room)
 {
 	TimestampTz now = po_now();
-	Datum		later = TimestampTzGetDatum(now + HELD_USECS);
 	Datum		args[2] = {TimestampTzGetDatum(now), Int32GetDatum(Min(room, BATCH))};
 	int			nrows = po_exec(&select_unknown, args, NULL);
 	PoMessageKey *key = palloc(Max(nrows, 1) * sizeof(PoMessageKey));
@@ -334,7 +337,7 @@ settle_unknown(int room)
 	}
 	if (held[0].n > 0)
 	{
-		(void) po_exec_rows(&put_off, &later, held);
+		(void) po_exec_rows(&put_off, args, held);
 		po_wake_at(now + HELD_USECS);
 	}
 	if (n == 0)

@@ -49,6 +49,7 @@ extern bool po_calls_apart;
 
 extern void po_find_due_timers(PoBatch *batch);
 extern bool po_timers_are_held(bool calls);
+extern void po_calls_turn_after(const char *tenant_id);
 extern void po_lock_firings(PoChangeSet *set, PoFiring *firing, int n);
 extern void po_write_firings(PoFiring *firing, int n);
 extern void po_fire_batch(void *arg);

@@ -272,9 +272,12 @@ po_run_call(PG_FUNCTION_ARGS)
 	else if (state != 0)
 		po_firing_failed(&firing, state);
 	taken.is = false;
-	/* After a slow one it is looked anew whose turn it is. */
+	/* After a slow one it is the others' turn. */
 	if (GetCurrentTimestamp() - began > SLOW_CALL_USECS)
+	{
 		ncandidates = at;
+		po_calls_turn_after(taken.timer.tenant_id);
+	}
 	SPI_finish();
 	if (!firing.executed)
 		PG_RETURN_NULL();

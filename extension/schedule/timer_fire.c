@@ -246,8 +246,7 @@ po_lock_firings(PoChangeSet *set, PoFiring *firing, int n)
 		if (!po_fits_batch(&taken, po_column(r, 5, &isnull)))
 		{
 			if (turns[false].backlog && r > 0)
-				strlcpy(turns[false].last_tenant, firing[position[po_column_int(r - 1, 1) - 1]].tenant_id,
-						sizeof(turns[false].last_tenant));
+				po_turns_behind(&turns[false], firing[position[po_column_int(r - 1, 1) - 1]].tenant_id);
 			break;
 		}
 		f->timer_type = po_column_text(r, 2);
@@ -380,6 +379,17 @@ bool
 po_timers_are_held(bool calls)
 {
 	return turns[calls].nplaces > 0;
+}
+
+/*
+ * po_calls_turn_after makes the next look for timers that call a function begin behind
+ * a tenant, however little is due.
+ */
+void
+po_calls_turn_after(const char *tenant_id)
+{
+	turns[true].backlog = true;
+	strlcpy(turns[true].last_tenant, tenant_id, sizeof(turns[true].last_tenant));
 }
 
 static void

@@ -161,14 +161,12 @@ start_worker(int slot, PoWorkerKind kind, Oid database)
 }
 
 /*
- * Forgets workers that ended; counts those of each kind that still run.  As many as
- * there may be drain beside them.
+ * Forgets workers that ended; counts those of each kind that still run, but for those
+ * that drain.
  */
 static void
 collect_workers(const PoDatabaseSlot *slots, int *n)
 {
-	int			drain[PO_WORKER_KINDS] = {0};
-
 	memset(n, 0, PO_WORKER_KINDS * sizeof(int));
 	for (int i = 0; i < nrunning; i++)
 	{
@@ -182,14 +180,9 @@ collect_workers(const PoDatabaseSlot *slots, int *n)
 			running[i].slot = -1;
 			shortage_until = 0;
 		}
-		else
-		{
+		else if (!slots[running[i].slot].worker[running[i].kind].drains)
 			n[running[i].kind]++;
-			drain[running[i].kind] += slots[running[i].slot].worker[running[i].kind].drains;
-		}
 	}
-	for (int kind = 0; kind < PO_WORKER_KINDS; kind++)
-		n[kind] -= Min(drain[kind], *kind_of[kind].most);
 }
 
 /* Started by this process and not ended, or there since before it. */
@@ -249,7 +242,8 @@ start_due(PoWorkerKind kind, const PoDatabaseSlot *slots, int n, int free_worker
 		{
 			const PoWorkerSlot *worker = &slots[i].worker[kind];
 			TimestampTz at = start_at(i, kind, slots, now);
-			TimestampTz since = Max(worker->next_due, worker->left);
+			/* The clock may have been set back. */
+			TimestampTz since = worker->left > now ? worker->next_due : Max(worker->next_due, worker->left);
 
 			if (at > now)
 				next = Min(next, at);
@@ -323,8 +317,7 @@ po_launcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	po_shared_attach_launcher();
 
-	/* As many may drain. */
-	nrunning = 2 * (po_setting_max_workers + po_setting_max_function_workers);
+	nrunning = max_worker_processes;
 	running = MemoryContextAllocZero(TopMemoryContext, nrunning * sizeof(Running));
 	for (int i = 0; i < nrunning; i++)
 		running[i].slot = -1;

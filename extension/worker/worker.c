@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/settings.h"
 #include "core/shared.h"
 #include "core/spi_plan.h"
 #include "miscadmin.h"
@@ -383,6 +384,7 @@ work(void)
 		TimestampTz action;
 		TimestampTz now;
 		bool		over;			/* its turn */
+		int			drains;			/* workers whose turn is over */
 
 		if (first)
 			(void) po_activity_run(&look, known);
@@ -417,9 +419,13 @@ work(void)
 		idle_since = done > 0 ? now : Min(idle_since, now);
 		over = po_shared_others_wait(PO_WORKER_MAIN) &&
 			(action > now || now > began + (done > 0 ? TURN_MS : IDLE_TURN_MS) * (int64) 1000);
-		po_shared_drain(po_worker_slot, PO_WORKER_MAIN, over && po_sender_busy() > 0);
-		/* Answers that somebody keeps from being recorded cannot be left to another. */
-		leaving = (!next.armed && !first) || (over && !po_sender_holds());
+		drains = po_shared_drain(po_worker_slot, PO_WORKER_MAIN, over && po_sender_busy() > 0);
+		/*
+		 * Answers that somebody keeps from being recorded cannot be left to another; and
+		 * a request that hangs is no reason to send nothing more, unless too many stay.
+		 */
+		leaving = (!next.armed && !first) ||
+			(over && !po_sender_holds() && (po_sender_busy() == 0 || drains > po_setting_max_workers));
 		if (po_sender_busy() == 0)
 		{
 			if (leaving)

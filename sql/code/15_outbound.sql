@@ -60,8 +60,8 @@ CREATE FUNCTION outreach_impl.next_sends(since timestamptz DEFAULT '-infinity', 
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT (SELECT min(m.due_at) FROM outreach.outbound_messages m
 			 WHERE m.due_at >= $1 AND m.due_at < 'infinity' AND m.status < 'sending'),
-		   (SELECT min(m.due_at) FROM outreach.outbound_messages m
-			 WHERE m.due_at >= $1 AND (m.status = 'sending' OR m.status = 'unknown'))
+		   least((SELECT min(m.due_at) FROM outreach.outbound_messages m WHERE m.due_at >= $1 AND m.status = 'sending'),
+				 (SELECT min(m.due_at) FROM outreach.outbound_messages m WHERE m.due_at >= $1 AND m.status = 'unknown'))
 $$;
 COMMENT ON FUNCTION outreach_impl.next_sends(timestamptz) IS 'When the next message is due, and when the next of unknown outcome is to be looked at.';
 

@@ -216,8 +216,8 @@ CREATE INDEX outbound_messages_due ON outreach.outbound_messages (due_at)
 CREATE INDEX outbound_messages_due_of_account ON outreach.outbound_messages (tenant_id, account, priority, due_at, message_id)
 	WHERE due_at > '-infinity' AND status < 'sending';
 -- What may have left and is not settled: few, and gone from here when it is.
-CREATE INDEX outbound_messages_unsettled ON outreach.outbound_messages (due_at)
-	WHERE status = 'sending' OR status = 'unknown';
+CREATE INDEX outbound_messages_sending ON outreach.outbound_messages (due_at) WHERE status = 'sending';
+CREATE INDEX outbound_messages_unknown ON outreach.outbound_messages (due_at) WHERE status = 'unknown';
 CREATE INDEX outbound_messages_held ON outreach.outbound_messages (tenant_id, held_by) WHERE held_by IS NOT NULL;
 CREATE INDEX outbound_messages_lead ON outreach.outbound_messages (tenant_id, lead_id);
 COMMENT ON TABLE outreach.outbound_messages IS 'Every message that was asked for, once for each send_key, and what became of it.';

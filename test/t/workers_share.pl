@@ -70,6 +70,24 @@ for my $case ([ 'timers', '{}', 30000, '{}' ], [ 'slow functions', '{"call": "sl
 	sql($node, q{DELETE FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%'}, db => 'one');
 }
 
+# ---- functions of the past --------------------------------------------------------
+
+{
+	sql($node, q{CREATE FUNCTION public.slower(tenant_id text, lead_id text, payload jsonb) RETURNS void LANGUAGE sql SECURITY DEFINER AS
+			$$SELECT pg_sleep(0.6); SELECT outreach.set_timer($1, $2, 'PAST', '2020-01-01', 'test', '{"call": "slower"}')$$;
+		SELECT outreach.register_timer_function('slower', 'public.slower(text, text, jsonb)');
+		SELECT outreach.set_timer('team_a', 'lead_' || i, 'PAST', '2020-01-01', 'test', '{"call": "slower"}') FROM generate_series(10, 12) i}, db => 'one');
+	wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'PAST' AND executed_at IS NOT NULL}, db => 'one') > 1 }, 'slow calls');
+	for my $i (1 .. 3)
+	{
+		my $before = sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'PAST' AND executed_at IS NOT NULL}, db => 'one');
+		timed('one', '{"call": "nothing"}');
+		cmp_ok(sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'PAST' AND executed_at IS NOT NULL}, db => 'one') - $before, '<=', 4,
+			"a tenant always has slow calls that are due since long: another's is made in its turn");
+	}
+	sql($node, q{DELETE FROM outreach.lead_timers WHERE timer_type = 'PAST'}, db => 'one');
+}
+
 # ---- a provider that hangs --------------------------------------------------------
 
 {
@@ -84,6 +102,16 @@ for my $case ([ 'timers', '{}', 30000, '{}' ], [ 'slow functions', '{"call": "sl
 		within_a_second(sub { timed('two', '{}') }, "a database has a request that hangs: another's timer fires");
 		within_a_second(sub { timed('one', '{}') }, "and another tenant's timer in the same");
 	}
+	# somebody waits all the time
+	my $session = $node->background_psql('two', on_error_stop => 0);
+	sql($node, q{SELECT outreach.set_timer('team_a', 'lead_5', 'HELD', now() + interval '100 ms', 'test', '{}')}, db => 'two');
+	$session->query_safe(q{BEGIN; SELECT FROM outreach.leads WHERE tenant_id = 'team_a' AND lead_id = 'lead_5' FOR NO KEY UPDATE});
+	$provider->config(rules => []);
+	within_a_second(sub { sleep 1; my $other = sql($node, "SELECT message_id FROM outreach.send_message('team_a', 'lead_@{[100 + ++$n]}', 'Hello $n', from_phone => '+12125550102')", db => 'one');
+		return wait_until(sub { sql($node, "SELECT extract(epoch FROM finished_at - m.created_at) FROM outreach.message_deliveries JOIN outreach.outbound_messages m USING (tenant_id, message_id)
+			WHERE message_id = '$other' AND outcome = 'sent'", db => 'one') }, 'another message') }, 'and other messages of it are sent, though others wait');
+	$session->query_safe('ROLLBACK');
+	$session->quit;
 	is(sql($node, "SELECT status FROM outreach.outbound_messages WHERE message_id = '$id'", db => 'one'), 'sending', 'while it hangs');
 }
 done_testing();
