@@ -19,7 +19,7 @@
 #include "utils/timestamp.h"
 
 #define HELD_PAUSE		(50 * INT64CONST(1000))
-#define HELD_PAUSE_MAX	(2 * USECS_PER_SEC)
+#define HELD_PAUSE_MAX	(60 * USECS_PER_SEC)
 
 static const char *const status_name[] = {
 	"pending", "done", "unresolved", "error", "dead", "conflict"
