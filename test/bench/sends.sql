@@ -5,7 +5,7 @@ INSERT INTO outreach.provider_profiles
 SELECT (jsonb_populate_record(p, jsonb_build_object('tenant_id', 'bench', 'profile', kind || '_sms',
 	'max_in_flight', :in_flight, 'timeout_ms', CASE kind WHEN 'hangs' THEN :timeout_ms ELSE 30000 END,
 	-- never rests: it is to go on hanging
-	'breaker_failures', 1000000000))).*
+	'breaker_failures', 1000000))).*
   FROM outreach.provider_profiles p, unnest('{works,hangs}'::text[]) kind
  WHERE p.tenant_id = '*' AND p.profile = 'signalhouse_sms';
 SELECT outreach.create_account('bench', kind, kind || '_sms', kind, base_url => :'url'),
