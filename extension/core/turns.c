@@ -11,14 +11,13 @@
  * What somebody else holds counts as looked at, so that a look has an end however
  * much of it there is.  Where a tenant has more than its part of a batch, the next
  * look at it begins behind that part: at its place, which it keeps until the look has
- * come to the end of what the tenant has, or for half a minute.  So neither what is held is looked at again
- * and again, nor the dead rows of what is done.  There is room for few places; a
- * tenant without one waits for what it holds itself.
+ * come to the end of what the tenant has, or for half a minute.  So neither what is
+ * held is looked at again and again, nor the dead rows of what is done.  There is room
+ * for few places; a tenant without one waits for what it holds itself.
  *
- * What is held stays due, and a look begins there, while dead rows
- * of all that was done meanwhile gather behind it.  Where that makes a look long which
- * has seen all that is due, the next ones begin a little before it, and seldom at the
- * beginning.
+ * What is held stays due, and a look begins there, while dead rows of all that was done
+ * meanwhile gather behind it.  Where that makes a look long which has seen all that is
+ * due, the next ones begin a little before it, and seldom at the beginning.
  *
  * The index by time alone has due < infinity as its predicate, which says nothing
  * of the rows but that only queries with that words use it: the one for a backlog

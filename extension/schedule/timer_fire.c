@@ -349,6 +349,8 @@ po_find_due_timers(PoBatch *batch)
 		/* A worker comes again; a session may not. */
 	} while (po_turns_again(turn, sight, n, size, n == size) ||
 			 (nfree == 0 && turn->backlog && !po_waits_for_nobody() && --looks > 0));
+	/* For those that are found with the same arguments afterwards. */
+	args[0] = TimestampTzGetDatum(since);
 	batch->firing = palloc0(Max(n, 1) * sizeof(PoFiring));
 	batch->n = 0;
 	po_rows_init(&cancel_orphans, held, n);

@@ -129,17 +129,22 @@ scan_databases(MemoryContext context)
 	left_out = n;
 }
 
+/* Where the next is noted; NULL: of those that are, enough have to be forgotten first. */
+static Running *
+free_entry(void)
+{
+	for (int i = 0; i < nrunning; i++)
+		if (running[i].slot < 0)
+			return &running[i];
+	return NULL;
+}
+
 static bool
-start_worker(int slot, PoWorkerKind kind, Oid database)
+start_worker(Running *r, int slot, PoWorkerKind kind, Oid database)
 {
 	BackgroundWorker worker = {0};
 	PoWorkerArgs args = {database, worker_role};
-	Running    *r = NULL;
 
-	for (int i = 0; i < nrunning && r == NULL; i++)
-		if (running[i].slot < 0)
-			r = &running[i];
-	Assert(r != NULL);
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
@@ -234,6 +239,7 @@ start_due(PoWorkerKind kind, const PoDatabaseSlot *slots, int n, int free_worker
 
 	for (;;)
 	{
+		Running    *entry = free_entry();
 		int			best = -1;
 		TimestampTz best_since = DT_NOEND;
 
@@ -256,12 +262,12 @@ start_due(PoWorkerKind kind, const PoDatabaseSlot *slots, int n, int free_worker
 		if (best < 0)
 			break;
 		shortage_until = Min(shortage_until, now + SHORTAGE_PAUSE_S * USECS_PER_SEC);
-		if (free_workers <= 0 || now < shortage_until)
+		if (free_workers <= 0 || entry == NULL || now < shortage_until)
 		{
 			waiting = true;
 			break;
 		}
-		if (!start_worker(best, kind, slots[best].database))
+		if (!start_worker(entry, best, kind, slots[best].database))
 		{
 			ereport(WARNING,
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
