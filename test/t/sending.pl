@@ -15,13 +15,13 @@ sending_database($node, 'postgres', $provider, leads => 20);
 
 # ---- one message by each profile ----------------------------------------------
 
-my $sms = send_message($node, lead_id => 'lead_1', body => 'Hello {{firstName}}');
+my $sms = send_message($node, lead_id => 'lead_1', body => 'Hello {{firstName}}', send_key => 'hello');
 is($sms->{status}, 'pending', 'asked for');
 is($sms->{duplicate}, 'f', 'for the first time');
 is(wait_settled($node, $sms->{message_id}), 'sent', 'SignalHouse has it');
 my $twilio = send_message($node, lead_id => 'lead_2', body => 'Hello', from_phone => '+12125550102');
 is(wait_settled($node, $twilio->{message_id}), 'sent', 'Twilio has it');
-my $again = send_message($node, lead_id => 'lead_1', body => 'Hello {{firstName}}');
+my $again = send_message($node, lead_id => 'lead_1', body => 'Hello {{firstName}}', send_key => 'hello');
 is($again->{message_id}, $sms->{message_id}, 'asked for again: the first message');
 is($again->{duplicate}, 't', 'which is said');
 my @accepted = $provider->accepted;
