@@ -11,13 +11,16 @@
  * What somebody else holds counts as looked at, so that a look has an end however
  * much of it there is.  Where a tenant has more than its part of a batch, the next
  * look at it begins behind that part: at its place, which it keeps until the look has
- * come to the end of what the tenant has, or for half a minute.  So neither what is
- * held is looked at again and again, nor the dead rows of what is done.  There is room
- * for few places; a tenant without one waits for what it holds itself.
+ * come to the end of what the tenant has.  So neither what is held is looked at again
+ * and again, nor the dead rows of what is done.  After half a minute the place goes back
+ * to the beginning, then after one, two, four …, so that a slow machine comes to the
+ * end, too.  There is room for few places; a tenant without one waits for what it holds
+ * itself.
  *
  * What is held stays due, and a look begins there, while dead rows of all that was done
  * meanwhile gather behind it.  Where that makes a look long which has seen all that is
- * due, the next ones begin a little before it, and seldom at the beginning.
+ * due, by the pages it has read, the next ones begin a little before it, and seldom at
+ * the beginning.
  *
  * The index by time alone has due < infinity as its predicate, which says nothing
  * of the rows but that only queries with that words use it: the one for a backlog
@@ -30,13 +33,15 @@
 #include "core/compat.h"
 #include "core/spi_plan.h"
 #include "core/turns.h"
+#include "executor/instrument.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define MAX_PLACES 64
 #define PLACE_LIFE (30 * USECS_PER_SEC)
+#define LONGEST_LIFE (64 * PLACE_LIFE)
 
-#define LONG_LOOK_USECS	5000
+#define LONG_LOOK_PAGES	2000	/* some 5 ms */
 #define SELDOM			10		/* times as long as it takes */
 #define LATE_COMMIT_USECS (5 * USECS_PER_SEC)	/* what is due now may be committed so much later */
 
@@ -48,8 +53,15 @@ typedef struct Place
 	TimestampTz due_at;
 	pg_uuid_t	id;
 	TimestampTz made;			/* by the wall clock */
+	int64		life;
 	bool		kept;			/* by the last look */
 } Place;
+
+static int64
+pages_read(void)
+{
+	return pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read;
+}
 
 /*
  * po_turns_from returns the time since which to look, a time before all that is due
@@ -61,6 +73,7 @@ po_turns_from(PoTurns *turns, TimestampTz since)
 	TimestampTz from = since;
 
 	turns->began = GetCurrentTimestamp();
+	turns->pages = pages_read();
 	/* The clock may have been set back. */
 	if (turns->began < turns->again && turns->again <= turns->began + SELDOM * USECS_PER_SEC)
 		from = Max(since, turns->looked - LATE_COMMIT_USECS);
@@ -135,6 +148,7 @@ keep_place(PoTurns *turns, Place *place, const PoSight *last)
 		strlcpy(place->tenant_id, last->tenant_id, sizeof(place->tenant_id));
 		strlcpy(place->account, last->account, sizeof(place->account));
 		place->made = GetCurrentTimestamp();
+		place->life = PLACE_LIFE;
 		dlist_push_tail(&turns->places, &place->node);
 		turns->nplaces++;
 	}
@@ -179,9 +193,16 @@ move_places(PoTurns *turns, const PoSight *sight, int n, bool full)
 	dlist_foreach_modify(iter, &turns->places)
 	{
 		Place	   *place = dlist_container(Place, node, iter.cur);
-		bool		kept = place->kept && now >= place->made && now < place->made + PLACE_LIFE;
+		bool		kept = place->kept;
 
 		place->kept = false;
+		if (kept && (now < place->made || now >= place->made + place->life))
+		{
+			place->due_at = DT_NOBEGIN;
+			memset(&place->id, 0, sizeof(place->id));
+			place->made = now;
+			place->life = Min(2 * place->life, LONGEST_LIFE);
+		}
 		if (kept || strcmp(place->tenant_id, turns->last_tenant) <= 0 ||
 			(full && strcmp(place->tenant_id, sight[n - 1].tenant_id) > 0))
 			continue;
@@ -218,7 +239,7 @@ po_turns_again(PoTurns *turns, const PoSight *sight, int n, int batch, bool full
 	if (turns->backlog)
 		turns->again = 0;
 	else if (turns->whole)
-		turns->again = took > LONG_LOOK_USECS ? now + SELDOM * took : 0;
+		turns->again = pages_read() - turns->pages > LONG_LOOK_PAGES ? now + SELDOM * took : 0;
 	return was_backlog && n == 0;
 }
 

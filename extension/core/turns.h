@@ -19,6 +19,7 @@ typedef struct PoTurns
 	int			nplaces;
 	TimestampTz began;			/* of the last look, by the wall clock, */
 	TimestampTz looked;			/* and by po_now() */
+	int64		pages;			/* read by the process until then */
 	bool		whole;			/* it was from the beginning */
 	TimestampTz again;			/* the next such is not before, by the wall clock */
 } PoTurns;

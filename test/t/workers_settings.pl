@@ -39,7 +39,7 @@ for my $name (sort keys %setting)
 {
 	my $value = sql($node, "SELECT quote_literal(current_setting('$name'))");
 	$value = "''" if $name eq 'search_path';
-	sql($node, "ALTER ROLE postgres SET $name = $value");
+	sql($node, "ALTER ROLE CURRENT_USER SET $name = $value");
 }
 
 my $lead = 0;
@@ -54,7 +54,7 @@ sub all_work
 	wait_until(sub { sql($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'outreach %worker'") == 0 }, 'no worker');
 	sql($node, 'BEGIN; ' . timer_sql($a, 'PLAIN', 'now()') . ';' . timer_sql($b, 'LOOK', 'now()', '{"call": "look"}') . '; COMMIT');
 	ingest($node, { method => 'POST', path => '/w/later', headers => { 'content-type' => 'application/json' },
-		body => qq({"event":"message.received","id":"$a","from":"+12125550101","body":"hello"}) }, user => 'postgres');
+		body => qq({"event":"message.received","id":"$a","from":"+12125550101","body":"hello"}) }, user => sql($node, 'SELECT current_user'));
 	is(wait_fired($node, $db, $a, 'PLAIN'), 1, "$what: timers fire");
 	is(wait_fired($node, $db, $b, 'LOOK'), 1, "$what: functions are called");
 	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.inbound_payloads WHERE status <> 'done'") == 0 }, 'payloads');
