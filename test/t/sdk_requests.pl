@@ -98,6 +98,9 @@ sub send_one
 		SELECT to_jsonb(d) || jsonb_build_object('provider_message_id', m.provider_message_id, 'status', m.status)
 		  FROM outreach.message_deliveries d JOIN outreach.outbound_messages m USING (tenant_id, message_id)
 		 WHERE tenant_id = '$tenant'}));
+	# nothing of it is sent again later
+	wait_until(sub { sql($node, "DELETE FROM outreach.outbound_messages WHERE tenant_id = '$tenant' AND status <> 'sending';
+		SELECT count(*) = 0 FROM outreach.outbound_messages WHERE tenant_id = '$tenant'") eq 't' }, "$tenant to have nothing to send");
 	return (read_json("$directory/request"), $attempt);
 }
 

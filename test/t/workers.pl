@@ -116,11 +116,12 @@ my $soon = "now() - interval '1 s'";
 }
 
 # a worker that waits for a later one is woken: it fires before the other is due
-set_timer($node, $db, 11, 'FOLLOW_UP', "now() + '3 s'");
+set_timer($node, $db, 11, 'FOLLOW_UP', "now() + '5 s'");
 wait_worker($node, $db);
 set_timer($node, $db, 12, 'FOLLOW_UP', "now() + '200 ms'");
 wait_fired($node, $db, 12, 'FOLLOW_UP');
-is(fired($node, $db, 11, 'FOLLOW_UP'), 0, 'one that is set to come before the next fires before it');
+is(sql($node, "SELECT a.executed_at < b.trigger_at FROM outreach.lead_timers a, outreach.lead_timers b
+		WHERE a.lead_id = '12' AND b.lead_id = '11'"), 't', 'one that is set to come before the next fires before it');
 is(wait_fired($node, $db, 11, 'FOLLOW_UP'), 1, 'and then the other');
 
 # rows that do not come from the engine

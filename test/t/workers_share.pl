@@ -37,14 +37,29 @@ sub timed
 		WHERE timer_type = '$type' AND executed_at IS NOT NULL", db => $db) }, "timer $type of $db");
 }
 
+# When the last timer was due, and when it fired
+sub times_of
+{
+	my ($db) = @_;
+	return split /\|/, sql($node, "SELECT trigger_at, executed_at FROM outreach.lead_timers WHERE timer_type = 'TIMED_$n'", db => $db);
+}
+
+# The timers of leads that are locked by now
+sub held_are_due
+{
+	my ($db) = @_;
+	sql($node, "UPDATE outreach.lead_timers SET trigger_at = now(), due_at = now() WHERE timer_type = 'HELD' AND due_at IS NOT NULL;
+		SELECT outreach.wake_workers()", db => $db);
+}
+
 # ---- a lead that is held --------------------------------------------------------
 
 {
 	my $session = $node->background_psql('one', on_error_stop => 0);
-	sql($node, q{SELECT outreach.set_timer('team_a', 'lead_1', 'HELD', now() + interval '100 ms', 'test', '{}'),
-		outreach.set_timer('team_a', 'lead_2', 'HELD', now() + interval '100 ms', 'test', '{"call": "nothing"}')}, db => 'one');
+	sql($node, q{SELECT outreach.set_timer('team_a', 'lead_1', 'HELD', now() + interval '1 h', 'test', '{}'),
+		outreach.set_timer('team_a', 'lead_2', 'HELD', now() + interval '1 h', 'test', '{"call": "nothing"}')}, db => 'one');
 	$session->query_safe(q{BEGIN; SELECT FROM outreach.leads WHERE tenant_id = 'team_a' AND lead_id IN ('lead_1', 'lead_2') FOR NO KEY UPDATE});
-	sql($node, 'SELECT pg_sleep(0.2)');
+	held_are_due('one');
 	within_a_second(sub { timed('two', '{}') }, "a database has a lead that is held: another's timer fires");
 	within_a_second(sub { timed('two', '{"call": "nothing"}') }, "and its function is called");
 	within_a_second(sub { timed('one', '{}') }, "and another tenant's timer in the same");
@@ -59,15 +74,21 @@ sub timed
 for my $case ([ 'timers', '{}', 30000, '{}' ], [ 'slow functions', '{"call": "slow"}', 300, '{"call": "nothing"}' ])
 {
 	my ($what, $payload, $many, $other) = @$case;
-	sql($node, qq{INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, due_at, action, action_payload,
-			cancel_on_reply, max_attempts, created_at, updated_at)
-		SELECT 'team_a', gen_random_uuid(), 'lead_' || 1 + i % 600, 'MANY_' || i, now(), now() - interval '1 hour', 'test', '$payload', false, 3, now(), now()
-		  FROM generate_series(1, $many) i; SELECT outreach.wake_workers()}, db => 'one');
-	wait_until(sub { sql($node, q{SELECT 1 FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%' AND executed_at IS NOT NULL LIMIT 1}, db => 'one') }, 'the first of many');
-	my $late = timed('two', $other);
-	cmp_ok(sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%' AND due_at IS NOT NULL}, db => 'one'), '>', $many / 10,
-		"a database has a backlog of $what: another's are done before it is worked off");
-	sql($node, q{DELETE FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%'}, db => 'one');
+	# a slow observer comes when it is worked off already
+	for (my ($later, $left) = (0, 0); ; $many *= 2)
+	{
+		sql($node, qq{INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, due_at, action, action_payload,
+				cancel_on_reply, max_attempts, created_at, updated_at)
+			SELECT 'team_a', gen_random_uuid(), 'lead_' || 1 + i % 600, 'MANY_' || i, now(), now() - interval '1 hour', 'test', '$payload', false, 3, now(), now()
+			  FROM generate_series(1, $many) i; SELECT outreach.wake_workers()}, db => 'one');
+		wait_until(sub { sql($node, q{SELECT 1 FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%' AND executed_at IS NOT NULL LIMIT 1}, db => 'one') }, 'the first of many');
+		timed('two', $other);
+		($later, $left) = map { sql($node, "SELECT count(*) FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%' AND (due_at IS NOT NULL OR executed_at > '$_')", db => 'one') } times_of('two');
+		sql($node, q{DELETE FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%'}, db => 'one');
+		next if $later < $many / 5;
+		cmp_ok($left, '>', $many / 10, "a database has a backlog of $what: another's are done before it is worked off");
+		last;
+	}
 }
 
 # ---- functions of the past --------------------------------------------------------
@@ -80,9 +101,9 @@ for my $case ([ 'timers', '{}', 30000, '{}' ], [ 'slow functions', '{"call": "sl
 	wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'PAST' AND executed_at IS NOT NULL}, db => 'one') > 1 }, 'slow calls');
 	for my $i (1 .. 3)
 	{
-		my $before = sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'PAST' AND executed_at IS NOT NULL}, db => 'one');
 		timed('one', '{"call": "nothing"}');
-		cmp_ok(sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'PAST' AND executed_at IS NOT NULL}, db => 'one') - $before, '<=', 4,
+		my ($set, $fired) = times_of('one');
+		cmp_ok(sql($node, "SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'PAST' AND executed_at > '$set' AND executed_at < '$fired'", db => 'one'), '<=', 4,
 			"a tenant always has slow calls that are due since long: another's is made in its turn");
 	}
 	sql($node, q{DELETE FROM outreach.lead_timers WHERE timer_type = 'PAST'}, db => 'one');
@@ -104,8 +125,9 @@ for my $case ([ 'timers', '{}', 30000, '{}' ], [ 'slow functions', '{"call": "sl
 	}
 	# somebody waits all the time
 	my $session = $node->background_psql('two', on_error_stop => 0);
-	sql($node, q{SELECT outreach.set_timer('team_a', 'lead_5', 'HELD', now() + interval '100 ms', 'test', '{}')}, db => 'two');
+	sql($node, q{SELECT outreach.set_timer('team_a', 'lead_5', 'HELD', now() + interval '1 h', 'test', '{}')}, db => 'two');
 	$session->query_safe(q{BEGIN; SELECT FROM outreach.leads WHERE tenant_id = 'team_a' AND lead_id = 'lead_5' FOR NO KEY UPDATE});
+	held_are_due('two');
 	$provider->config(rules => []);
 	within_a_second(sub { sleep 1; my $other = sql($node, "SELECT message_id FROM outreach.send_message('team_a', 'lead_@{[100 + ++$n]}', 'Hello $n', from_phone => '+12125550102')", db => 'one');
 		return wait_until(sub { sql($node, "SELECT extract(epoch FROM finished_at - m.created_at) FROM outreach.message_deliveries JOIN outreach.outbound_messages m USING (tenant_id, message_id)
