@@ -22,13 +22,93 @@
 #define NANP_DIGITS 11 /* with the country code */
 
 /*
+ * Ten-digit numbers of the North American plan that are nobody's.  x is any
+ * digit, a one that repeats.  An area code that comes into use is
+ * never in these blocks: those with the same second and third digit are for
+ * services, those of the services in use are listed below.
+ *
+ * Source: NANPA, area codes not available for assignment, and the allocation
+ * plan ATIS-0300055; as of 2026-11.
+ */
+static const char *const blocks[] = {
+	"x11xxxxxxx", /* service codes: 211, 911 */
+	"x9xxxxxxxx", /* kept for the expansion of the plan */
+	"37xxxxxxxx",
+	"96xxxxxxxx", /* kept in blocks of ten */
+	"xaaxxxxxxx", /* for services: 222, 555, 999; but see services */
+	"xxxx11xxxx", /* exchanges that are service codes */
+	"xxx5551212", /* directory assistance */
+	/* what people fill a field with */
+	"aaaaaaaaaa",
+	"xxx5555555",
+	"2345678901",
+	"2345678910",
+	"9876543210",
+};
+
+/* Area codes of services that are in use: free of charge, personal, Canadian, paid. */
+static const char *const services[] = {
+	"500", "522", "533", "544", "566", "577", "588", "600", "622", "633", "644", "655",
+	"677", "688", "700", "800", "822", "833", "844", "855", "866", "877", "888", "900",
+};
+
+/*
+ * po_phone_block returns the i-th of the blocks that are nobody's, NULL behind
+ * the last.
+ */
+const char *
+po_phone_block(int i)
+{
+	return i < (int) lengthof(blocks) ? blocks[i] : NULL;
+}
+
+static bool
+in_block(const char *block, const char *digits)
+{
+	char repeated = '\0';
+
+	for (int i = 0; i < NANP_DIGITS - 1; i++)
+	{
+		if (block[i] == 'a')
+		{
+			if (repeated != '\0' && digits[i] != repeated)
+				return false;
+			repeated = digits[i];
+		}
+		else if (block[i] != 'x' && block[i] != digits[i])
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_service(const char *digits)
+{
+	for (int i = 0; i < (int) lengthof(services); i++)
+	{
+		if (memcmp(services[i], digits, 3) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Ten digits of the North American plan: area code and exchange begin with 2
- * to 9, and no area code is a service code (211, 911, ...).
+ * to 9, and are somebody's.
  */
 static bool
 is_nanp(const char *digits)
 {
-	return digits[0] >= '2' && digits[3] >= '2' && !(digits[1] == '1' && digits[2] == '1');
+	if (digits[0] < '2' || digits[3] < '2')
+		return false;
+	for (int i = 0; i < (int) lengthof(blocks); i++)
+	{
+		bool of_services = strncmp(blocks[i], "xaa", 3) == 0;
+
+		if (in_block(blocks[i], digits) && !(of_services && is_service(digits)))
+			return false;
+	}
+	return true;
 }
 
 static const char *

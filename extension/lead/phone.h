@@ -10,6 +10,7 @@
 
 #define PO_E164_SIZE 17 /* '+', 15 digits, NUL */
 
+extern const char *po_phone_block(int i);
 extern bool po_phone_e164(const char *text, int len, char out[PO_E164_SIZE]);
 
 #endif /* PO_PHONE_H */

@@ -6,8 +6,8 @@
 -- a key that is left out names the lead's day, which must not end meanwhile
 DO $$ BEGIN PERFORM set_config('outreach.clock', (current_date + time '12:00')::text, false); END $$;
 SELECT pg_temp.make_sender('team_many');
-SELECT count(*) FROM generate_series(1, 3000) AS i, outreach.create_lead('team_many', 'm' || i, '+1415' || (5550000 + i), 'Lead ' || i) AS l;
-SELECT consent FROM outreach.opt_out('team_many', '+14155550007');
+SELECT count(*) FROM generate_series(1, 3000) AS i, outreach.create_lead('team_many', 'm' || i, '+1415' || (5560000 + i), 'Lead ' || i) AS l;
+SELECT consent FROM outreach.opt_out('team_many', '+14155560007');
 SELECT item, lead_id, status, duplicate, verdicts FROM outreach.send_messages('team_many', '{m9,m7,m100,m9,m1}', 'Hello {{firstName}}');
 SELECT item, lead_id, status, duplicate, verdicts FROM outreach.send_messages('team_many', '{m1,m2}', 'Hello {{firstName}}');
 SELECT lead_id, body, priority, count(*) FROM outreach.outbound_messages WHERE tenant_id = 'team_many' GROUP BY 1, 2, 3 ORDER BY 1;

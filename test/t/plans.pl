@@ -42,7 +42,7 @@ sql($node, qq{
 for my $k (0 .. 4)
 {
 	ingest_many($node, [ map { { method => 'POST', path => '/w/later', headers => { 'content-type' => 'application/json' },
-		body => sprintf('{"event":"message.received","id":"past %d","from":"+1415555%04d","body":"hello"}', $_, $_ % 2000) } } 1000 * $k + 1 .. 1000 * $k + 1000 ]);
+		body => sprintf('{"event":"message.received","id":"past %d","from":"+1415556%04d","body":"hello"}', $_, $_ % 2000) } } 1000 * $k + 1 .. 1000 * $k + 1000 ]);
 }
 $session->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
 sql($node, q{

@@ -159,7 +159,7 @@ for my $way ('opt_out', 'STOP')
 
 	$next = $n + 1;
 	$phone = lead_phone($next);
-	$statement =~ s/\+1415555\d{4}/$phone/;
+	$statement =~ s/\+141555\d{5}/$phone/;
 	$statement =~ s/"m\d+"/"m$next"/;
 	$stop = holder($statement);
 	$id = ask();

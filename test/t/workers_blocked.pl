@@ -22,7 +22,7 @@ sql($node, q{
 	SELECT outreach.add_number('team_a', '+12125550100', 'texts');
 	SELECT outreach.save_template('team_a', 'intro', 'Hello');
 	SELECT outreach.stop_sending('all', reason => 'a test');
-	SELECT count(*) FROM generate_series(101, 400) i, LATERAL outreach.create_lead('team_a', i::text, '+1212555' || 1000 + i)});
+	SELECT count(*) FROM generate_series(101, 400) i, LATERAL outreach.create_lead('team_a', i::text, '+1212556' || 1000 + i)});
 
 my $n = 0;
 
@@ -74,8 +74,8 @@ sub webhook_of_a { my ($id, $phone) = @_;
 
 # a lead, with a timer and a webhook of its own
 {
-	holding(timer_sql(101, 'HELD', 'now()'), "SELECT FROM outreach.create_lead('team_a', '101', '+12125551101', first_name => 'Other')", sub {
-		webhook_of_a('held', '+12125551101');
+	holding(timer_sql(101, 'HELD', 'now()'), "SELECT FROM outreach.create_lead('team_a', '101', '+12125561101', first_name => 'Other')", sub {
+		webhook_of_a('held', '+12125561101');
 		others_go_on("while a tenant holds one of its leads");
 		is(timer(101, 'executed_at IS NULL, attempts'), 't|0', 'its own timer waits, and no attempt is counted');
 	});
@@ -83,8 +83,8 @@ sub webhook_of_a { my ($id, $phone) = @_;
 }
 
 # the rows that a timer's message needs, in progress or locked: many of them
-for my $case ([ 'the phones of 200 messages, not committed', q{DELETE FROM outreach.phones WHERE phone LIKE '+12125551%'},
-		q{INSERT INTO outreach.phones (tenant_id, phone) SELECT 'team_a', '+1212555' || 1000 + i FROM generate_series(102, 301) i} ],
+for my $case ([ 'the phones of 200 messages, not committed', q{DELETE FROM outreach.phones WHERE phone LIKE '+12125561%'},
+		q{INSERT INTO outreach.phones (tenant_id, phone) SELECT 'team_a', '+1212556' || 1000 + i FROM generate_series(102, 301) i} ],
 	[ 'the rows of 200 timers', '', q{SELECT FROM outreach.lead_timers WHERE timer_type LIKE 'SEND%' AND due_at IS NOT NULL FOR UPDATE} ])
 {
 	my ($what, $before, $statement) = @$case;

@@ -34,7 +34,7 @@ sub sending_cluster
 	return new_cluster(%args, conf => "outreach.allow_private_addresses = on\n" . ($args{conf} // ''));
 }
 
-sub phone { return sprintf '+1415555%04d', $_[0] }
+sub phone { return sprintf '+1415556%04d', $_[0] }
 
 sub sending_database
 {
@@ -51,7 +51,7 @@ sub sending_database
 		SELECT outreach.add_number('team_a', '+12125550101', 'signalhouse');
 		SELECT outreach.add_number('team_a', '+12125550102', 'twilio');
 		SELECT count(*) FROM generate_series(1, $leads) i, LATERAL outreach.create_lead('team_a', 'lead_' || i,
-			'+1415555' || lpad(i::text, 4, '0'), first_name => 'Pat') l}, db => $db);
+			'+1415556' || lpad(i::text, 4, '0'), first_name => 'Pat') l}, db => $db);
 }
 
 sub sending_callbacks
