@@ -7,6 +7,7 @@
 #   make lint                 structure of the tree, both compilers
 #   make bench                figures, beside the ways it is done today
 #   make fuzz                 the parsers on random bytes, SQL by hostile roles (SECONDS=, TARGETS=)
+#   make consent              how well revocations are recognised, by label, kind and language
 #   make torture              the kill -9 tests N times (N=)
 #   make indent               clang-format over the C files
 #
@@ -20,8 +21,8 @@ MODULE_big = pg_outreach
 CORE = api.o args.o arming.o awaited.o base64.o budget.o cache.o calm.o clock.o counters.o document.o document_digest.o errors.o \
 	form.o identity.o ids.o json.o key_probe.o limits.o lock_wait.o rights.o seal.o secrets.o settings.o shared.o shared_workers.o \
 	spi_plan.o subtransaction.o tenant.o trigger.o turns.o wakeup.o
-LEAD = change_set.o classify.o event_log.o lead_api.o lead_rows.o opt_out.o phone.o retention.o row_checks.o rules.o \
-	states.o text.o timer.o timer_api.o unicode.o
+LEAD = change_set.o char_fold.o classify.o escape.o event_log.o lead_api.o lead_rows.o meaning.o meaning_weights.o opt_out.o \
+	phone.o quote.o reaction.o retention.o row_checks.o rules.o states.o text.o timer.o timer_api.o unicode.o word_class.o
 OUTBOUND = answer.o claim.o claim_find.o draft.o echo.o guards.o health.o http.o http_address.o http_answer.o http_socket.o \
 	http_transfer.o load.o message.o origin.o outbound_api.o outbox.o profile.o record.o record_ids.o record_lock.o request.o segments.o \
 	sender.o settle.o template.o template_filter.o
@@ -64,7 +65,7 @@ override with_llvm := no
 
 # PGXS has a rule of its own for "check", so it is read only when none of these
 # is asked for; other goals of such a call get a make of their own.
-SCRIPTED = check lint demo bench fuzz torture indent help
+SCRIPTED = check lint demo bench consent fuzz torture indent help
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -94,6 +95,10 @@ torture:
 
 bench:
 	test/bench/run
+
+consent:
+	test/support/install-packages test
+	$(MAKE) -C test/consent report
 
 # every parser of foreign bytes, and the functions of SQL, SECONDS each; what breaks a
 # parser lands in tmp_check/

@@ -111,6 +111,7 @@ static const Function functions[] = {
 	{"record_deliveries", PO_WORKER, -1, HOT},
 	{"record_event", TENANT_USERS, 0, HOT},
 	{"register_timer_function", PO_ADMIN, -1, SETS},
+	{"release_address", TENANT_USERS, 0, HOT},
 	{"remove_number", TENANT_ADMINS, 0, SETS},
 	{"resolve_message", TENANT_USERS, 0, HOT},
 	{"resume_sending", TENANT_ADMINS, -1, HOT},

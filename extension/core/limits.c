@@ -49,8 +49,11 @@ typedef struct PoLimit
 static const PoLimit limit[] = {
 	{"accepted_path", 4 * KB, false, 32},
 	{"account", PO_MAX_ID, true},
+	{"act", PO_MAX_ID, true},
 	{"action", 1 * KB},
 	{"action_payload", 64 * KB},
+	{"actor", 256},
+	{"address", 320},
 	{"answer", 2 * KB},
 	{"answer_policies.body", 16 * KB},
 	{"assigned_agent", 256},
@@ -60,6 +63,7 @@ static const PoLimit limit[] = {
 	{"base_url", 1 * KB},
 	{"body", 64 * KB},
 	{"business_phone", 64},
+	{"by", 256},
 	{"callback_path", 255},
 	{"cancel_reason", 1 * KB},
 	{"carrier", 256},
@@ -160,6 +164,7 @@ static const PoLimit limit[] = {
 	{"username", 256},
 	{"verdict", PO_MAX_ID, true},
 	{"verdicts", 64 * KB},
+	{"version", 128},
 	{"word", 256}
 };
 

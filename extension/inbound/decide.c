@@ -11,6 +11,7 @@
 #include "core/compat.h"
 #include "core/limits.h"
 #include "inbound/webhook.h"
+#include "lead/meaning.h"
 #include "mb/pg_wchar.h"
 
 /* Messages whose effect depends on, or changes, the consent of the phone. */
@@ -245,6 +246,13 @@ received_payload(const PoWebhook *webhook)
 			po_object_string(object, "email", webhook->text.email);
 	}
 	po_object_string(object, "word", webhook->word);
+	if (webhook->sounds != NULL)
+	{
+		po_object_string(object, "sounds", webhook->sounds);
+		po_object_number(object, "certainty",
+						 po_revocation_probability(webhook->reading.sound), 2);
+		po_object_string(object, "model", po_meaning_version);
+	}
 	po_object_string(object, "flaw", webhook->flaw);
 	return po_object_end(object);
 }
@@ -259,6 +267,12 @@ advance(PoChangeSet *set, PoLead *subject, const PoWebhook *webhook, const PoCau
 		to = po_state_from_name(webhook->rule->to_state);
 	if (po_change_state(set, subject, to, cause) == 0 && to != PO_STATE_RESPONDED)
 		(void) po_change_state(set, subject, PO_STATE_RESPONDED, cause);
+	if (webhook->rule != NULL && webhook->rule->takes_address)
+	{
+		PoPhoneKey	key = {webhook->endpoint->tenant_id, webhook->phone};
+
+		po_take_phone(set, &key, cause);
+	}
 	if (webhook->rule != NULL && webhook->rule->extract_email &&
 		webhook->text.email != NULL && !subject->has_email)
 	{
@@ -309,8 +323,10 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 		case PO_CONSENT_OPT_IN:
 			if (!is_overtaken(webhook, phone))
 				(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);
+			(void) po_change_state(set, subject, PO_STATE_RESPONDED, cause);
 			break;
 		case PO_CONSENT_HELP:
+			(void) po_change_state(set, subject, PO_STATE_RESPONDED, cause);
 			break;
 		case PO_CONSENT_NONE:
 		case PO_CONSENT_COURTESY:
@@ -334,7 +350,9 @@ po_webhook_cause(const PoWebhook *webhook)
 	{
 		.source = webhook->endpoint->provider,
 		.reason = webhook->word != NULL ? webhook->word
-		: webhook->rule != NULL ? webhook->rule->rule : NULL,
+		: webhook->sounds != NULL ? webhook->sounds : webhook->rule != NULL ? webhook->rule->rule : NULL,
+		.version = webhook->consent != PO_CONSENT_NONE
+		? psprintf("%s/%s", PO_VERSION, po_meaning_version) : NULL,
 		.receipt_id = &webhook->receipt_id,
 		.correlation_id = &webhook->correlation_id
 	};

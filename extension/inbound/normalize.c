@@ -15,6 +15,7 @@
 #include "core/compat.h"
 #include "inbound/signature.h"
 #include "inbound/webhook.h"
+#include "lead/meaning.h"
 #include "utils/timestamp.h"
 
 #define MAX_KEY_LEN 255
@@ -405,6 +406,18 @@ value_is(const PoBytes *value, const char *wanted)
 		pg_strncasecmp(value->data, wanted, value->len) == 0;
 }
 
+static void
+read_consent(PoWebhook *webhook, const PoTenantRules *rules)
+{
+	PoConsentReading *reading = &webhook->reading;
+
+	*reading = po_read_consent(&rules->words, &webhook->text);
+	webhook->consent = reading->action;
+	webhook->word = reading->word;
+	if (reading->by_sound && reading->action != PO_CONSENT_NONE)
+		webhook->sounds = po_revocation_words(&webhook->text);
+}
+
 /*
  * po_read_message reads what a message says: the sender's phone, and what the
  * tenant's words and rules make of the text.  What the provider itself says of
@@ -445,7 +458,7 @@ po_read_message(PoWebhook *webhook)
 		webhook->word = webhook->event_type;
 	}
 	else
-		webhook->consent = po_match_consent(&rules->words, &webhook->text, &webhook->word);
+		read_consent(webhook, rules);
 	if (webhook->consent == PO_CONSENT_NONE)
 	{
 		webhook->rule = po_classify(rules->rules, rules->nrules, &webhook->text);

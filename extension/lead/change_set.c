@@ -252,6 +252,8 @@ reason_payload(const PoCause *cause, const char *phone)
 
 	po_object_string(object, "phone", phone);
 	po_object_string(object, "reason", cause->reason);
+	po_object_string(object, "actor", cause->actor);
+	po_object_string(object, "version", cause->version);
 	return po_object_end(object);
 }
 
@@ -325,11 +327,50 @@ po_change_state(PoChangeSet *set, PoLead *lead, PoState to, const PoCause *cause
 	return steps;
 }
 
-static void
-note_consent(PoChangeSet *set, const PoPhone *phone, const PoCause *cause)
+/*
+ * po_take_phone takes the phone from every lead of the set that has it: its holder
+ * says that they are not the one meant.  The event keeps it with the reason.
+ */
+void
+po_take_phone(PoChangeSet *set, const PoPhoneKey *key, const PoCause *cause)
 {
-	PoConsentChange *change;
+	for (int i = 0; i < set->nleads; i++)
+	{
+		PoLead	   *lead = &set->lead[i];
 
+		if (lead->created || lead->phone_taken || lead->phone == NULL || strcmp(lead->phone, key->phone) != 0 ||
+			strcmp(lead->tenant_id, key->tenant_id) != 0)
+			continue;
+		po_lead_event(set, lead, "lead.address_removed", cause)->payload =
+			reason_payload(cause, key->phone);
+		lead->phone_taken = true;
+	}
+}
+
+/* What may be done to the consent of a phone, and what it leaves. */
+static const struct ConsentAct
+{
+	const char *act;
+	const char *event_type;
+}			consent_act[] = {
+	[PO_CONSENT_UNKNOWN] = {"release", "consent.released"},
+	[PO_CONSENT_OPTED_IN] = {"opt_in", "consent.opted_in"},
+	[PO_CONSENT_HELD] = {"hold", "consent.held"},
+	[PO_CONSENT_OPTED_OUT] = {"opt_out", "consent.opted_out"}
+};
+
+static void
+note_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const struct ConsentAct *act,
+			 const PoCause *cause)
+{
+	PoEvent    *event = po_event_list_add(&set->events, phone->tenant_id, act->event_type,
+										  cause->source);
+
+	event->receipt_id = cause->receipt_id;
+	event->correlation_id = cause->correlation_id;
+	event->payload = reason_payload(cause, phone->phone);
+	phone->consent = consent;
+	phone->changed = true;
 	if (set->nconsents == set->max_consents)
 	{
 		set->max_consents = Max(set->max_consents * 2, 4);
@@ -337,12 +378,24 @@ note_consent(PoChangeSet *set, const PoPhone *phone, const PoCause *cause)
 			? palloc(set->max_consents * sizeof(PoConsentChange))
 			: repalloc(set->consent, set->max_consents * sizeof(PoConsentChange));
 	}
-	change = &set->consent[set->nconsents++];
-	change->phone = phone - set->phone;
-	change->event = set->events.n - 1;
-	change->consent = phone->consent;
-	change->source = cause->source;
-	change->reason = cause->reason;
+	set->consent[set->nconsents++] = (PoConsentChange)
+	{
+		phone - set->phone, set->events.n - 1, act->act, consent, *cause
+	};
+}
+
+/*
+ * po_release_phone takes back the hold of a locked phone, whose consent is again
+ * what it was before; nobody is made to have agreed to anything.  Returns false
+ * for a phone that is not held.
+ */
+bool
+po_release_phone(PoChangeSet *set, PoPhone *phone, PoConsent before, const PoCause *cause)
+{
+	if (phone->consent != PO_CONSENT_HELD)
+		return false;
+	note_consent(set, phone, before, &consent_act[PO_CONSENT_UNKNOWN], cause);
+	return true;
 }
 
 /*
@@ -353,9 +406,6 @@ note_consent(PoChangeSet *set, const PoPhone *phone, const PoCause *cause)
 bool
 po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoCause *cause)
 {
-	static const char *const event_type[] = {
-		NULL, "consent.opted_in", "consent.held", "consent.opted_out"
-	};
 	bool		changed = phone->consent != consent;
 	int			suppressed = 0;
 	int			of_phone = 0;
@@ -364,17 +414,7 @@ po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoC
 	if (consent == PO_CONSENT_HELD && phone->consent == PO_CONSENT_OPTED_OUT)
 		return false;
 	if (changed)
-	{
-		PoEvent    *event = po_event_list_add(&set->events, phone->tenant_id,
-											  event_type[consent], cause->source);
-
-		event->receipt_id = cause->receipt_id;
-		event->correlation_id = cause->correlation_id;
-		event->payload = reason_payload(cause, phone->phone);
-		phone->consent = consent;
-		phone->changed = true;
-		note_consent(set, phone, cause);
-	}
+		note_consent(set, phone, consent, &consent_act[consent], cause);
 	for (int i = 0; i < set->nleads && consent == PO_CONSENT_OPTED_OUT; i++)
 	{
 		PoLead	   *lead = &set->lead[i];

@@ -37,6 +37,7 @@ typedef struct PoLead
 	bool		changed;
 	bool		replied;
 	bool		written_to;		/* by us */
+	bool		phone_taken;	/* it is somebody else's */
 	const char *email;
 	const char *source;			/* of a created lead */
 } PoLead;
@@ -53,24 +54,26 @@ typedef struct PoPhone
 	TimestampTz suppress_at;	/* DT_NOEND: none of its leads is left */
 } PoPhone;
 
-/* One change of consent; a phone may change more than once in a set. */
-typedef struct PoConsentChange
-{
-	int			phone;			/* in the set's phones */
-	int			event;			/* in the set's events */
-	PoConsent	consent;
-	const char *source;
-	const char *reason;
-} PoConsentChange;
-
 /* Where a change comes from; all of it ends up in the events. */
 typedef struct PoCause
 {
 	const char *source;
 	const char *reason;
+	const char *actor;			/* who decided; NULL: the person whose phone it is, or nobody */
+	const char *version;		/* of what read the text; NULL: none was read */
 	const pg_uuid_t *receipt_id;
 	const pg_uuid_t *correlation_id;
 } PoCause;
+
+/* One act of consent; a phone may have more than one in a set. */
+typedef struct PoConsentChange
+{
+	int			phone;			/* in the set's phones */
+	int			event;			/* in the set's events */
+	const char *act;
+	PoConsent	consent;
+	PoCause		cause;
+} PoConsentChange;
 
 typedef struct PoChangeSet
 {
@@ -144,6 +147,8 @@ extern void po_arm_timer(PoChangeSet *set, PoLead *lead, const char *timer_type)
 extern void po_assign_agent(PoChangeSet *set, PoLead *lead, const char *agent,
 							const PoCause *cause);
 extern int	po_change_state(PoChangeSet *set, PoLead *lead, PoState to, const PoCause *cause);
+extern void po_take_phone(PoChangeSet *set, const PoPhoneKey *key, const PoCause *cause);
+extern bool po_release_phone(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoCause *cause);
 extern bool po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent,
 							  const PoCause *cause);
 extern void po_write_changes(PoChangeSet *set);

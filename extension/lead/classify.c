@@ -3,11 +3,13 @@
  *	  What a message says: consent keywords, and the rules of a client.
  *
  * Consent is read in two tiers.  A message that as a whole is keywords, courtesy
- * aside, does what the keyword says.  Short of that, a phrase that sounds like a
- * revocation, or a keyword that stands as a clause of its own in a longer
- * message, holds: nothing is sent until a person has read it.  So "Please stop
- * texting me" opts out, "I sold the house. Stop" holds, and "Stop by tomorrow"
- * does neither.
+ * aside, does what the keyword says.  Anything else is heard by the model of
+ * meaning.c: what sounds like a revocation holds, which is to say that nothing
+ * is sent until a person has read it.  A keyword that stands as a clause of its
+ * own lowers what the model must be sure of, and with no more than a signature
+ * beside it opts out.  So "STOP - Marisol" opts out, "I sold the house. Stop" holds, and "Stop by
+ * tomorrow" does neither.  What would be a keyword but for a slip, or for a yes
+ * beside it, holds.
  *
  * Pure functions over the caller's structs; nothing is allocated but by
  * po_term_init.
@@ -19,14 +21,29 @@
 #endif
 
 #include "lead/classify.h"
+#include "lead/meaning.h"
+#include "lead/word_class.h"
+
+/*
+ * From which sound on a message holds, in units of PO_SOUND_UNIT: without a
+ * keyword, with one as a clause of its own, with one as the first or last
+ * words.  And from which one on a keyword with what may be a name opts out.
+ */
+#define HOLDS 10
+#define HOLDS_WITH_KEYWORD (-40)
+#define HOLDS_AT_EDGE 4
+#define OPTS_OUT_WITH_NAME 100
+#define SIGNATURE_MOST 6 /* words */
 
 static const struct
 {
 	const char *name;
 	PoMatch match;
 } matches[] = {
-	{ "whole", PO_MATCH_WHOLE }, { "word", PO_MATCH_WORD },         { "leading", PO_MATCH_LEADING },
-	{ "email", PO_MATCH_EMAIL }, { "question", PO_MATCH_QUESTION }, { "prefix", PO_MATCH_PREFIX },
+	{ "whole", PO_MATCH_WHOLE },   { "alone", PO_MATCH_ALONE },
+	{ "word", PO_MATCH_WORD },     { "leading", PO_MATCH_LEADING },
+	{ "email", PO_MATCH_EMAIL },   { "question", PO_MATCH_QUESTION },
+	{ "intent", PO_MATCH_INTENT }, { "prefix", PO_MATCH_PREFIX },
 	{ "any", PO_MATCH_ANY },
 };
 
@@ -100,25 +117,46 @@ po_consent_action_parse(const char *name, PoConsentAction *action)
 
 /*
  * po_term_init makes a term of a row's text.  It is palloc'd and lives as long
- * as the current memory context.  A text without letters and digits makes a
- * term of length 0, which never matches.
+ * as the current memory context.  A text without letters and digits, and the
+ * name of no intent, make a term of length 0, which never matches.
  */
 void
 po_term_init(PoTerm *term, PoMatch match, const char *text, int len)
 {
-	if (match == PO_MATCH_PREFIX)
+	if (match == PO_MATCH_PREFIX || match == PO_MATCH_INTENT)
 	{
+		PoIntent intent;
 		char *copy = palloc(len + 1);
 
 		memcpy(copy, text, len);
 		copy[len] = '\0';
 		term->text = copy;
-		term->len = len;
+		term->len = match == PO_MATCH_PREFIX || po_intent_parse(copy, &intent) ? len : 0;
 		term->words = 0;
 		return;
 	}
 	term->text = po_text_fold(text, len, &term->len);
 	term->words = po_text_words(term->text, term->len);
+}
+
+/*
+ * po_term_squeeze makes of a term how it looks in a text that draws its letters
+ * out: "all" is "al" there.  False when that is no other.
+ */
+bool
+po_term_squeeze(PoTerm *squeezed, const PoTerm *term)
+{
+	char *text = palloc(term->len + 1);
+	int len = po_text_squeeze(term->text, term->len, text);
+
+	if (len == term->len)
+	{
+		pfree(text);
+		return false;
+	}
+	text[len] = '\0';
+	*squeezed = (PoTerm){ po_text_words(text, len), text, len };
+	return true;
 }
 
 /*
@@ -132,7 +170,8 @@ term_at(const PoTerm *term, const char *p, const char *end, bool across)
 		return false;
 	for (int i = 0; i < term->len; i++)
 	{
-		if (p[i] != term->text[i] && !(across && p[i] == '\n' && term->text[i] == ' '))
+		if (p[i] != term->text[i] &&
+			!(across && (unsigned char) p[i] <= ' ' && term->text[i] == ' '))
 			return false;
 	}
 	return end - p == term->len || (unsigned char) p[term->len] <= ' ';
@@ -183,140 +222,255 @@ typedef struct Reading
 } Reading;
 
 /*
- * Read [p, end) word by word, taking the longest row that begins there, of
- * equal ones the one that sends least: a tenant's row cannot weaken STOP.
+ * Whether the row's words may be read in a stretch of this kind of match.
+ */
+static inline bool
+row_counts(const PoWord *row, const PoText *text, PoMatch match)
+{
+	return row->match == match || row->action == PO_CONSENT_COURTESY ||
+		   (row->match == PO_MATCH_ALONE && match == PO_MATCH_WHOLE && row->term.len == text->len);
+}
+
+/*
+ * The longest row whose words are the first of [p, end), of equal ones the one
+ * that sends least: a tenant's row cannot weaken STOP.  NULL: none.
+ */
+static const PoWord *
+longest_row(const PoWordSet *set, const PoText *text, const char *p, const char *end, PoMatch match)
+{
+	const PoWord *best = NULL;
+
+	for (int i = 0; i < set->nwords; i++)
+	{
+		const PoWord *row = &set->words[i];
+
+		if ((row->term.words & ~text->words) == 0 && row_counts(row, text, match) &&
+			(best == NULL || row->term.len > best->term.len ||
+			 (row->term.len == best->term.len && outranks(row, best))) &&
+			term_at(&row->term, p, end, true))
+			best = row;
+	}
+	return best;
+}
+
+/*
+ * Read [p, end) of the text row by row.
  */
 static Reading
-read_keywords(const PoWordSet *set, const char *p, const char *end, uint64 words, PoMatch match)
+read_keywords(const PoWordSet *set, const PoText *text, const char *p, const char *end,
+			  PoMatch match)
 {
 	Reading reading = { true, NULL, false };
 
 	while (p < end)
 	{
-		const PoWord *best = NULL;
+		const PoWord *row = longest_row(set, text, p, end, match);
 
-		for (int i = 0; i < set->nwords; i++)
-		{
-			const PoWord *row = &set->words[i];
-
-			if ((row->term.words & ~words) == 0 &&
-				(row->match == match || row->action == PO_CONSENT_COURTESY) &&
-				(best == NULL || row->term.len > best->term.len ||
-				 (row->term.len == best->term.len && outranks(row, best))) &&
-				term_at(&row->term, p, end, true))
-				best = row;
-		}
-		if (best == NULL)
+		if (row == NULL)
 		{
 			reading.complete = false;
 			return reading;
 		}
-		if (best->action != PO_CONSENT_COURTESY)
+		if (row->action != PO_CONSENT_COURTESY)
 		{
 			if (reading.keyword == NULL)
-				reading.keyword = best;
-			else if (reading.keyword->action != best->action)
+				reading.keyword = row;
+			else if (reading.keyword->action != row->action)
 			{
 				reading.mixed = true;
-				if (strength(best->action) > strength(reading.keyword->action))
-					reading.keyword = best;
+				if (strength(row->action) > strength(reading.keyword->action))
+					reading.keyword = row;
 			}
 		}
-		p += best->term.len;
+		p += row->term.len;
 		if (p < end)
 			p++;
 	}
 	return reading;
 }
 
+/* How a keyword stands in a message that says more. */
+typedef enum Standing
+{
+	STANDS_NOWHERE,
+	STANDS_AT_EDGE, /* the first or the last words */
+	STANDS_ALONE    /* a clause of its own */
+} Standing;
+
 /*
- * A clause that is a keyword, in a message that says more.  *word is set when
- * the result is not PO_CONSENT_NONE.
+ * The keyword that stands most by itself, of those that opt out or hold.
  */
-static PoConsentAction
-match_clauses(const PoWordSet *set, const PoText *text, const char **word)
+static Standing
+find_keyword(const PoWordSet *set, const PoText *text, const PoWord **keyword)
 {
 	const char *end = text->folded + text->len;
 	const char *clause_end;
-	bool leading = true;
 
 	for (const char *p = text->folded; p < end; p = clause_end + 1)
 	{
-		Reading whole;
+		Reading clause;
 
-		clause_end = memchr(p, '\n', end - p);
-		if (clause_end == NULL)
-			clause_end = end;
-		whole = read_keywords(set, p, clause_end, text->words, PO_MATCH_WHOLE);
-		if (whole.complete && whole.keyword != NULL && strength(whole.keyword->action) > 0)
+		clause_end = po_clause_end(p, end);
+		clause = read_keywords(set, text, p, clause_end, PO_MATCH_WHOLE);
+		if (clause.complete && clause.keyword != NULL && strength(clause.keyword->action) > 0)
 		{
-			*word = whole.keyword->word;
-			return PO_CONSENT_HOLD;
-		}
-		if (leading)
-		{
-			Reading first = read_keywords(set, p, clause_end, text->words, PO_MATCH_LEADING);
-
-			if (first.complete && first.keyword != NULL)
-			{
-				*word = first.keyword->word;
-				return first.keyword->action;
-			}
-			/* nothing but courtesy does not count as the first clause */
-			leading = first.complete;
+			*keyword = clause.keyword;
+			return STANDS_ALONE;
 		}
 	}
-	return PO_CONSENT_NONE;
+	for (int i = 0; i < set->nwords; i++)
+	{
+		const PoWord *row = &set->words[i];
+		const PoTerm *term = &row->term;
+
+		if (row->match == PO_MATCH_WHOLE && strength(row->action) > 0 && term->len < text->len &&
+			(term_at(term, text->folded, end, false) ||
+			 (end[-term->len - 1] <= ' ' && term_at(term, end - term->len, end, false))))
+		{
+			*keyword = row;
+			return STANDS_AT_EDGE;
+		}
+	}
+	return STANDS_NOWHERE;
 }
 
 /*
- * po_match_consent returns what the message asks for, and in *word the row that
- * says so (NULL for PO_CONSENT_NONE).  A message that asks for contrary things,
- * opting out among them, holds.
+ * The row that says what its words mean in a longer message, as its first clause
+ * or anywhere; the one that sends least.
  */
-PoConsentAction
-po_match_consent(const PoWordSet *set, const PoText *text, const char **word)
+static const PoWord *
+find_phrase(const PoWordSet *set, const PoText *text)
 {
+	const char *end = text->folded + text->len;
 	const PoWord *phrase = NULL;
-	bool keyword = false;
-	PoConsentAction action;
-	Reading whole;
+	Reading first =
+		read_keywords(set, text, text->folded, po_clause_end(text->folded, end), PO_MATCH_LEADING);
 
-	*word = NULL;
+	if (first.complete)
+		phrase = first.keyword;
 	for (int i = 0; i < set->nwords; i++)
 	{
 		const PoWord *row = &set->words[i];
 
-		if ((row->term.words & ~text->words) != 0 || row->action == PO_CONSENT_COURTESY ||
-			!has_term(text, &row->term, true))
-			continue;
-		if (row->match != PO_MATCH_WORD)
-			keyword = true;
-		else if (phrase == NULL || strength(row->action) > strength(phrase->action))
+		if (row->match == PO_MATCH_WORD && (phrase == NULL || outranks(row, phrase)) &&
+			has_term(text, &row->term, true))
 			phrase = row;
 	}
+	return phrase;
+}
 
-	if (keyword)
+/* What stands beside the keywords of a message, courtesy aside. */
+typedef enum Beside
+{
+	BESIDE_SENTENCE,
+	BESIDE_YES,      /* a yes, or the keyword itself with a slip of the keyboard in it */
+	BESIDE_NAME,     /* behind the keyword, a few words that could be a name */
+	BESIDE_SIGNATURE /* the same on a line of their own, behind a dash, or behind courtesy */
+} Beside;
+
+/*
+ * Words could be a name when they come last, and none of them is one that
+ * sentences are made of.
+ */
+static Beside
+read_beside(const PoWordSet *set, const PoText *text)
+{
+	const char *end = text->folded + text->len;
+	const char *p = text->folded;
+	bool after_keyword = false;
+	bool lined = false;
+	bool is_signed = false;
+	int keywords = 0;
+	int yeses = 0;
+	int names = 0;
+
+	while (p < end)
 	{
-		whole =
-			read_keywords(set, text->folded, text->folded + text->len, text->words, PO_MATCH_WHOLE);
-		if (whole.complete && whole.keyword != NULL &&
-			(!whole.mixed || strength(whole.keyword->action) > 0))
+		const PoWord *row = longest_row(set, text, p, end, PO_MATCH_WHOLE);
+		const char *word = p;
+
+		lined = lined || (p > text->folded && p[-1] == PO_LINE);
+		if (row != NULL)
 		{
-			*word = whole.keyword->word;
-			return whole.mixed ? PO_CONSENT_HOLD : whole.keyword->action;
+			after_keyword = row->action != PO_CONSENT_COURTESY;
+			keywords += strength(row->action) > 0;
+			if (after_keyword && names > 0)
+				return BESIDE_SENTENCE;
+			p += row->term.len;
 		}
-		if (phrase == NULL || phrase->action != PO_CONSENT_OPT_OUT)
+		else
 		{
-			action = match_clauses(set, text, word);
-			if (action != PO_CONSENT_NONE)
-				return action;
+			PoWordClass class;
+
+			while (p < end && (unsigned char) *p > ' ')
+				p++;
+			class = po_word_read(word, p - word).class;
+			if (class == PO_CLASS_SLIP || class == PO_CLASS_YES)
+			{
+				keywords += class == PO_CLASS_SLIP;
+				yeses++;
+			}
+			else if (class != PO_CLASS_NONE || ++names > SIGNATURE_MOST || keywords == 0 ||
+					 (names == 1 && after_keyword && word[-1] == ' ')) /* "stop lol" */
+				return BESIDE_SENTENCE;
+			else if (names == 1)
+				is_signed = lined || !after_keyword;
 		}
+		p += p < end;
 	}
-	if (phrase == NULL)
-		return PO_CONSENT_NONE;
-	*word = phrase->word;
-	return phrase->action;
+	if (names == 0)
+		return keywords == 1 ? BESIDE_YES : BESIDE_SENTENCE;
+	return yeses > 0 ? BESIDE_SENTENCE : is_signed ? BESIDE_SIGNATURE : BESIDE_NAME;
+}
+
+/*
+ * What the model hears, with how a keyword stands in the message.
+ */
+static void
+hear(const PoWordSet *set, const PoText *text, PoConsentReading *reading)
+{
+	static const int holds[] = { [STANDS_NOWHERE] = HOLDS,
+								 [STANDS_AT_EDGE] = HOLDS_AT_EDGE,
+								 [STANDS_ALONE] = HOLDS_WITH_KEYWORD };
+	const PoWord *keyword = NULL;
+	Standing standing = find_keyword(set, text, &keyword);
+	Beside beside = read_beside(set, text);
+
+	reading->by_sound = true;
+	reading->sound = po_revocation_sound(text);
+	if (beside == BESIDE_YES || reading->sound >= holds[standing])
+		reading->action = PO_CONSENT_HOLD;
+	if (standing == STANDS_ALONE && keyword->action == PO_CONSENT_OPT_OUT &&
+		(beside == BESIDE_SIGNATURE ||
+		 (beside == BESIDE_NAME && reading->sound >= OPTS_OUT_WITH_NAME)))
+		reading->action = PO_CONSENT_OPT_OUT;
+	if (reading->action != PO_CONSENT_NONE && standing != STANDS_NOWHERE)
+		reading->word = keyword->word;
+}
+
+/*
+ * po_read_consent returns what the message asks for.  One that as a whole is
+ * contrary keywords, one of them opting out, holds.
+ */
+PoConsentReading
+po_read_consent(const PoWordSet *set, const PoText *text)
+{
+	PoConsentReading reading = { PO_CONSENT_NONE, NULL, false, 0 };
+	Reading whole =
+		read_keywords(set, text, text->folded, text->folded + text->len, PO_MATCH_WHOLE);
+	const PoWord *row = whole.complete ? whole.keyword : NULL;
+	bool mixed = row != NULL && whole.mixed;
+
+	if (row == NULL)
+		row = find_phrase(set, text);
+	if (row != NULL && !(mixed && strength(row->action) == 0))
+	{
+		reading.action = mixed ? PO_CONSENT_HOLD : row->action;
+		reading.word = row->word;
+	}
+	else
+		hear(set, text, &reading);
+	return reading;
 }
 
 static bool
@@ -326,8 +480,31 @@ has_prefix(const PoText *text, const PoTerm *term)
 		   pg_strncasecmp(text->start, term->text, term->len) == 0;
 }
 
+/* The intent of a text, once a rule has asked for it. */
+typedef struct Heard
+{
+	bool done;
+	PoIntent intent;
+	double certainty;
+} Heard;
+
 static bool
-rule_matches(const PoRule *rule, const PoText *text)
+has_intent(const PoRule *rule, const PoText *text, Heard *heard)
+{
+	if (!heard->done)
+		heard->intent = po_read_intent(text, &heard->certainty);
+	heard->done = true;
+	for (int i = 0; i < rule->nterms; i++)
+	{
+		if (rule->terms[i].len > 0 &&
+			strcmp(rule->terms[i].text, po_intent_name(heard->intent)) == 0)
+			return heard->certainty >= rule->min_certainty;
+	}
+	return false;
+}
+
+static bool
+rule_matches(const PoRule *rule, const PoText *text, Heard *heard)
 {
 	bool matched = false;
 
@@ -342,6 +519,9 @@ rule_matches(const PoRule *rule, const PoText *text)
 		case PO_MATCH_QUESTION:
 			matched = text->has_question;
 			break;
+		case PO_MATCH_INTENT:
+			matched = has_intent(rule, text, heard);
+			break;
 		case PO_MATCH_PREFIX:
 			for (int i = 0; i < rule->nterms && !matched; i++)
 				matched = has_prefix(text, &rule->terms[i]);
@@ -351,14 +531,14 @@ rule_matches(const PoRule *rule, const PoText *text)
 				matched = has_term(text, &rule->terms[i], false);
 			break;
 		case PO_MATCH_WHOLE:
+		case PO_MATCH_ALONE:
 			for (int i = 0; i < rule->nterms && !matched; i++)
 				matched = rule->terms[i].len == text->len &&
 						  term_at(&rule->terms[i], text->folded, text->folded + text->len, true);
 			break;
 		case PO_MATCH_LEADING:
 		{
-			const char *end = memchr(text->folded, '\n', text->len);
-			int len = end != NULL ? end - text->folded : text->len;
+			int len = po_clause_end(text->folded, text->folded + text->len) - text->folded;
 
 			for (int i = 0; i < rule->nterms && !matched; i++)
 				matched = rule->terms[i].len == len &&
@@ -378,9 +558,11 @@ rule_matches(const PoRule *rule, const PoText *text)
 const PoRule *
 po_classify(const PoRule *rules, int nrules, const PoText *text)
 {
+	Heard heard = { false, PO_INTENT_OTHER, 0 };
+
 	for (int i = 0; i < nrules; i++)
 	{
-		if (rule_matches(&rules[i], text))
+		if (rule_matches(&rules[i], text, &heard))
 			return &rules[i];
 	}
 	return NULL;

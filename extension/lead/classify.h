@@ -5,7 +5,7 @@
  *
  * Words and rules are rows.  Whoever reads the rows fills these structs, with
  * memory that lives as long as they do, and the functions here decide from
- * them and a PoText alone.
+ * them, a PoText and the weights of lead/meaning.h alone.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,10 +17,12 @@
 typedef enum PoMatch
 {
 	PO_MATCH_WHOLE,    /* the message is the term, courtesy aside */
+	PO_MATCH_ALONE,    /* the message is the term and nothing else */
 	PO_MATCH_WORD,     /* the term anywhere, at word boundaries */
 	PO_MATCH_LEADING,  /* the first clause is the term, courtesy aside */
 	PO_MATCH_EMAIL,    /* there is an e-mail address */
 	PO_MATCH_QUESTION, /* there is a question mark */
+	PO_MATCH_INTENT,   /* the message means it: terms are intents (lead/meaning.h) */
 	PO_MATCH_PREFIX,   /* the unfolded text begins so, as in "[CALL]" */
 	PO_MATCH_ANY
 } PoMatch;
@@ -46,7 +48,7 @@ typedef struct PoTerm
 typedef struct PoWord
 {
 	PoTerm term;
-	PoMatch match; /* whole, word or leading */
+	PoMatch match; /* whole, alone, word or leading */
 	PoConsentAction action;
 	const char *word; /* as in the row */
 } PoWord;
@@ -57,6 +59,15 @@ typedef struct PoWordSet
 	int nwords;
 } PoWordSet;
 
+/* What a message asks for, and how that was seen. */
+typedef struct PoConsentReading
+{
+	PoConsentAction action;
+	const char *word; /* the row that says so; NULL: none does */
+	bool by_sound;    /* the model had a say: look at sound */
+	int sound;        /* how much it sounds like a revocation (po_revocation_sound) */
+} PoConsentReading;
+
 typedef struct PoRule
 {
 	const char *rule;
@@ -66,20 +77,23 @@ typedef struct PoRule
 	int nterms;
 	const PoTerm *except; /* any of these words vetoes the rule */
 	int nexcept;
+	double min_certainty; /* PO_MATCH_INTENT: of the intent */
 	const char *to_state; /* NULL: no change of state */
 	bool extract_email;
+	bool takes_address; /* the phone is not the lead's */
 } PoRule;
 
-/* The one thing that a rule extracts. */
+/* The one thing that a rule extracts, and the one effect that it may have. */
 #define PO_EXTRACT_EMAIL "email"
+#define PO_EFFECT_TAKE_ADDRESS "take_address"
 
 extern const char *po_match_name(PoMatch match);
 extern const char *po_consent_action_name(int i);
 extern bool po_match_parse(const char *name, PoMatch *match);
 extern bool po_consent_action_parse(const char *name, PoConsentAction *action);
 extern void po_term_init(PoTerm *term, PoMatch match, const char *text, int len);
-extern PoConsentAction po_match_consent(const PoWordSet *set, const PoText *text,
-										const char **word);
+extern bool po_term_squeeze(PoTerm *squeezed, const PoTerm *term);
+extern PoConsentReading po_read_consent(const PoWordSet *set, const PoText *text);
 extern const PoRule *po_classify(const PoRule *rules, int nrules, const PoText *text);
 
 #endif /* PO_CLASSIFY_H */

@@ -285,6 +285,22 @@ po_object_bool(PoObject *object, const char *key, bool boolean)
 }
 
 /*
+ * po_object_number adds a number, to so many digits behind the point.
+ */
+void
+po_object_number(PoObject *object, const char *key, double number, int digits)
+{
+	JsonbValue	value;
+	char	   *text = psprintf("%.*f", digits, number);
+
+	push_key(object, key);
+	value.type = jbvNumeric;
+	value.val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+															ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	po_push_jsonb(&object->state, WJB_VALUE, &value);
+}
+
+/*
  * po_object_end returns the finished object, palloc'd.
  */
 Jsonb *

@@ -7,7 +7,10 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
+#include "core/api.h"
 #include "core/args.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -15,8 +18,10 @@
 #include "core/ids.h"
 #include "core/spi_plan.h"
 #include "fmgr.h"
+#include "lead/meaning.h"
 #include "lead/opt_out.h"
 #include "lead/rules.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -71,9 +76,20 @@ PG_FUNCTION_INFO_V1(po_api_create_lead);
 PG_FUNCTION_INFO_V1(po_api_transition_lead);
 PG_FUNCTION_INFO_V1(po_api_opt_out);
 PG_FUNCTION_INFO_V1(po_api_opt_in);
+PG_FUNCTION_INFO_V1(po_api_release_address);
 PG_FUNCTION_INFO_V1(po_api_record_event);
 PG_FUNCTION_INFO_V1(po_api_classify_message);
 PG_FUNCTION_INFO_V1(po_api_normalize_phone);
+
+static PoPlan select_before_hold = {
+	.name = "lead_api.before_hold",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT consent::text FROM outreach.consent_history"
+	" WHERE tenant_id = $1 AND phone = $2 AND consent <> 'held'"
+	" ORDER BY changed_at DESC, event_id DESC LIMIT 1",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
 
 static char *
 require_phone(const char *text)
@@ -203,7 +219,8 @@ set_consent(FunctionCallInfo fcinfo, bool opts_out)
 	char	   *phone = require_phone(po_arg_required(fcinfo, 1, "phone"));
 	PoCause		cause = {
 		.source = po_arg_required(fcinfo, 2, "source"),
-		.reason = po_arg_text(fcinfo, 3, "reason")
+		.reason = po_arg_text(fcinfo, 3, "reason"),
+		.actor = GetUserNameFromId(po_caller(), false)
 	};
 	PoOptOut	opt_out = {.tenant_id = tenant_id, .phone = phone, .cause = &cause, .waits = true};
 	PoChangeSet set = {0};
@@ -255,6 +272,49 @@ Datum
 po_api_opt_in(PG_FUNCTION_ARGS)
 {
 	return set_consent(fcinfo, false);
+}
+
+static PoConsent
+consent_before_hold(const char *tenant_id, const char *phone)
+{
+	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(phone)};
+
+	if (po_exec(&select_before_hold, args, NULL) == 0)
+		return PO_CONSENT_UNKNOWN;
+	return po_consent_from_name(po_column_text(0, 1));
+}
+
+/*
+ * release_address(tenant_id, address, by, reason)
+ */
+Datum
+po_api_release_address(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	char	   *phone = require_phone(po_arg_required(fcinfo, 1, "address"));
+	PoCause		cause = {
+		.source = "release",
+		.actor = po_arg_required(fcinfo, 2, "by"),
+		.reason = po_arg_required(fcinfo, 3, "reason")
+	};
+	PoChangeSet set = {0};
+	PoPhoneKey	key = {tenant_id, phone};
+	Datum		values[3];
+	bool		isnull[3] = {false};
+	const char *consent;
+	bool		changed;
+
+	SPI_connect();
+	po_lock_phones(&set, &key, 1);
+	changed = po_release_phone(&set, &set.phone[0], consent_before_hold(tenant_id, phone), &cause);
+	po_write_changes(&set);
+	consent = po_consent_name(set.phone[0].consent);
+	SPI_finish();
+
+	values[0] = CStringGetTextDatum(phone);
+	values[1] = CStringGetTextDatum(consent);
+	values[2] = BoolGetDatum(changed);
+	return po_result_row(fcinfo, values, isnull);
 }
 
 /*
@@ -321,34 +381,44 @@ po_api_classify_message(PG_FUNCTION_ARGS)
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	char	   *body = po_arg_text(fcinfo, 1, "body");
 	const PoTenantRules *rules;
-	const PoRule *rule;
-	const char *word = NULL;
+	const PoRule *rule = NULL;
 	const char *action;
+	const char *sounds = NULL;
+	PoConsentReading reading;
 	PoText		text;
-	Datum		values[5] = {0};
-	bool		isnull[5];
+	Datum		values[7] = {0};
+	bool		isnull[7];
 
 	rules = po_tenant_rules(tenant_id);
 	po_text_read(&text, body ? body : "", body ? strlen(body) : 0);
-	action = action_name[po_match_consent(&rules->words, &text, &word)];
-	rule = action == NULL ? po_classify(rules->rules, rules->nrules, &text) : NULL;
+	reading = po_read_consent(&rules->words, &text);
+	action = action_name[reading.action];
+	if (action == NULL)
+		rule = po_classify(rules->rules, rules->nrules, &text);
+	else if (reading.by_sound)
+		sounds = po_revocation_words(&text);
 
 	isnull[0] = (action == NULL);
-	isnull[1] = (action == NULL);
-	isnull[2] = (rule == NULL);
-	isnull[3] = (rule == NULL || rule->to_state == NULL);
-	isnull[4] = (rule == NULL || !rule->extract_email || text.email == NULL);
+	isnull[1] = (reading.word == NULL);
+	isnull[2] = (sounds == NULL);
+	isnull[3] = !reading.by_sound;
+	isnull[4] = (rule == NULL);
+	isnull[5] = (rule == NULL || rule->to_state == NULL);
+	isnull[6] = (rule == NULL || !rule->extract_email || text.email == NULL);
 	if (!isnull[0])
-	{
 		values[0] = CStringGetTextDatum(action);
-		values[1] = CStringGetTextDatum(word);
-	}
+	if (!isnull[1])
+		values[1] = CStringGetTextDatum(reading.word);
 	if (!isnull[2])
-		values[2] = CStringGetTextDatum(rule->rule);
+		values[2] = CStringGetTextDatum(sounds);
 	if (!isnull[3])
-		values[3] = CStringGetTextDatum(rule->to_state);
+		values[3] = Float4GetDatum(rint(100 * po_revocation_probability(reading.sound)) / 100);
 	if (!isnull[4])
-		values[4] = CStringGetTextDatum(text.email);
+		values[4] = CStringGetTextDatum(rule->rule);
+	if (!isnull[5])
+		values[5] = CStringGetTextDatum(rule->to_state);
+	if (!isnull[6])
+		values[6] = CStringGetTextDatum(text.email);
 	return po_result_row(fcinfo, values, isnull);
 }
 

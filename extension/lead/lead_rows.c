@@ -161,7 +161,7 @@ static PoRowsPlan insert_leads = {
 	TEXTOID, TEXTOID}
 };
 
-/* The first columns of insert_leads, and one more. */
+/* The first columns of insert_leads, and two more. */
 static PoRowsPlan update_leads = {
 	.name = "leads.update",
 	.expect = SPI_OK_UPDATE,
@@ -170,15 +170,15 @@ static PoRowsPlan update_leads = {
 	" last_inbound_at = CASE WHEN u.replied THEN $1 ELSE l.last_inbound_at END,"
 	" last_activity_at = CASE WHEN u.replied OR u.written_to THEN $1 ELSE l.last_activity_at END,"
 	" assigned_agent = u.agent, has_timers = u.has_timers,"
-	" business_phone = u.business_phone, updated_at = $1 FROM",
+	" business_phone = u.business_phone, updated_at = $1, phone = CASE WHEN NOT u.phone_taken THEN l.phone END FROM",
 	.columns = "tenant_id, lead_id, state, version, email, replied, agent, has_timers,"
-	" business_phone, written_to",
+	" business_phone, written_to, phone_taken",
 	.after = "WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 10,
+	.ncolumns = 11,
 	.element = {TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, TEXTOID, BOOLOID, TEXTOID,
-	BOOLOID}
+	BOOLOID, BOOLOID}
 };
 
 /* The registry takes the last of a phone's changes, the history all of them. */
@@ -186,19 +186,19 @@ static PoRowsPlan write_consent = {
 	.name = "consent.write",
 	.expect = SPI_OK_INSERT,
 	.before = "WITH change AS (SELECT * FROM",
-	.columns = "tenant_id, phone, event_id, consent, source, reason",
+	.columns = "tenant_id, phone, event_id, act, consent, source, reason, actor, version",
 	.after = "), registry AS (UPDATE outreach.phones p"
 	" SET consent = c.consent::outreach.consent_status, consent_source = c.source,"
 	" consent_reason = c.reason, consent_at = $1"
 	" FROM (SELECT DISTINCT ON (tenant_id, phone) * FROM change ORDER BY tenant_id, phone, n DESC) c"
 	" WHERE p.tenant_id = c.tenant_id AND p.phone = c.phone)"
-	" INSERT INTO outreach.consent_history (tenant_id, phone, event_id, changed_at, consent,"
-	" source, reason) SELECT tenant_id, phone, event_id, $1, consent::outreach.consent_status,"
-	" source, reason FROM change",
+	" INSERT INTO outreach.consent_history (tenant_id, phone, event_id, changed_at, act, consent,"
+	" source, reason, actor, version) SELECT tenant_id, phone, event_id, $1, act,"
+	" consent::outreach.consent_status, source, reason, actor, version FROM change",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 6,
-	.element = {TEXTOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID},
+	.ncolumns = 9,
+	.element = {TEXTOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
 	.numbered = true
 };
 
@@ -513,6 +513,7 @@ write_leads(PoChangeSet *set)
 		if (!lead->created)
 		{
 			po_array_add(&c[9], BoolGetDatum(lead->written_to));
+			po_array_add(&c[10], BoolGetDatum(lead->phone_taken));
 			continue;
 		}
 		po_array_add_text(&c[9], lead->phone);
@@ -526,7 +527,7 @@ static void
 write_consents(PoChangeSet *set)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		column[6];
+	PoArray		column[9];
 
 	po_rows_init(&write_consent, column, set->nconsents);
 	for (int i = 0; i < set->nconsents; i++)
@@ -536,9 +537,12 @@ write_consents(PoChangeSet *set)
 		po_array_add_text(&column[0], set->phone[change->phone].tenant_id);
 		po_array_add_text(&column[1], set->phone[change->phone].phone);
 		po_array_add_uuid(&column[2], &set->events.event[change->event].event_id);
-		po_array_add_text(&column[3], po_consent_name(change->consent));
-		po_array_add_text(&column[4], change->source);
-		po_array_add_text(&column[5], change->reason);
+		po_array_add_text(&column[3], change->act);
+		po_array_add_text(&column[4], po_consent_name(change->consent));
+		po_array_add_text(&column[5], change->cause.source);
+		po_array_add_text(&column[6], change->cause.reason);
+		po_array_add_text(&column[7], change->cause.actor);
+		po_array_add_text(&column[8], change->cause.version);
 	}
 	(void) po_exec_rows(&write_consent, &now, column);
 }

@@ -14,6 +14,8 @@
 #include "core/counters.h"
 #include "fmgr.h"
 #include "lead/classify.h"
+#include "lead/meaning.h"
+#include "lead/phone.h"
 #include "lead/timer.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -33,7 +35,7 @@ outcome_name(int i)
 static const char *
 word_match_name(int i)
 {
-	static const PoMatch match[] = {PO_MATCH_WHOLE, PO_MATCH_WORD, PO_MATCH_LEADING};
+	static const PoMatch match[] = {PO_MATCH_WHOLE, PO_MATCH_ALONE, PO_MATCH_WORD, PO_MATCH_LEADING};
 
 	return i < lengthof(match) ? po_match_name(match[i]) : NULL;
 }
@@ -50,6 +52,12 @@ extract_name(int i)
 	return i == 0 ? PO_EXTRACT_EMAIL : NULL;
 }
 
+static const char *
+effect_name(int i)
+{
+	return i == 0 ? PO_EFFECT_TAKE_ADDRESS : NULL;
+}
+
 /* Each returns the i-th name, NULL behind the last. */
 static const struct
 {
@@ -59,7 +67,10 @@ static const struct
 	{"action member", po_action_member},
 	{"consent action", po_consent_action_name},
 	{"extract", extract_name},
+	{"intent", po_intent_name},
 	{"outcome", outcome_name},
+	{"phone block", po_phone_block},
+	{"rule effect", effect_name},
 	{"rule match", match_name},
 	{"word match", word_match_name}
 };

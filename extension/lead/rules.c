@@ -64,7 +64,8 @@ static PoPlan select_words = {
 static PoPlan select_rules = {
 	.name = "rules.rules",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT rule, priority, match, terms, except_terms, to_state::text, extract"
+	.sql = "SELECT rule, priority, match, terms, except_terms, to_state::text, extract,"
+	" min_certainty::float8, effect"
 	" FROM outreach.classification_rules"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND (client = '*' OR client = $2)"
 	" ORDER BY priority DESC, (tenant_id = '*'), (client = '*'), rule, match",
@@ -79,6 +80,16 @@ init_term(MemoryContext context, PoTerm *term, PoMatch match, const char *word)
 
 	po_term_init(term, match, pstrdup(word), strlen(word));
 	MemoryContextSwitchTo(old);
+}
+
+static bool
+squeeze_term(MemoryContext context, PoTerm *squeezed, const PoTerm *term)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	bool		other = po_term_squeeze(squeezed, term);
+
+	MemoryContextSwitchTo(old);
+	return other;
 }
 
 static const PoTerm *
@@ -105,7 +116,8 @@ read_words(MemoryContext context, const char *tenant_id, PoWordSet *set)
 {
 	Datum		args[1] = {CStringGetTextDatum(tenant_id)};
 	uint64		n = po_exec(&select_words, args, NULL);
-	PoWord	   *word = MemoryContextAllocZero(context, Max(n, 1) * sizeof(PoWord));
+	/* twice: a row may come a second time for drawn-out letters */
+	PoWord	   *word = MemoryContextAllocZero(context, Max(2 * n, 1) * sizeof(PoWord));
 
 	set->words = word;
 	set->nwords = 0;
@@ -120,6 +132,9 @@ read_words(MemoryContext context, const char *tenant_id, PoWordSet *set)
 		w->word = MemoryContextStrdup(context, po_column_text(i, 1));
 		init_term(context, &w->term, w->match, w->word);
 		set->nwords++;
+		w[1] = w[0];
+		if (squeeze_term(context, &w[1].term, &w->term))
+			set->nwords++;
 	}
 }
 
@@ -138,6 +153,8 @@ read_rules(MemoryContext context, const char *tenant_id, const char *client,
 		PoRule	   *r = &rule[rules->nrules];
 		char	   *to_state = po_column_text(i, 6);
 		char	   *extract = po_column_text(i, 7);
+		char	   *effect = po_column_text(i, 9);
+		bool		isnull;
 
 		if (!po_match_parse(po_column_text(i, 3), &r->match))
 			continue;
@@ -146,6 +163,8 @@ read_rules(MemoryContext context, const char *tenant_id, const char *client,
 		r->terms = read_terms(context, r->match, i, 4, &r->nterms);
 		r->except = read_terms(context, PO_MATCH_WORD, i, 5, &r->nexcept);
 		r->to_state = to_state ? po_state_name(po_state_require(to_state)) : NULL;
+		r->min_certainty = DatumGetFloat8(po_column(i, 8, &isnull));
+		r->takes_address = effect != NULL && strcmp(effect, PO_EFFECT_TAKE_ADDRESS) == 0;
 		r->extract_email = extract != NULL && strcmp(extract, PO_EXTRACT_EMAIL) == 0;
 		rules->nrules++;
 	}

@@ -15,6 +15,8 @@
 #include "postgres_fe.h"
 #endif
 
+#include "lead/escape.h"
+#include "lead/quote.h"
 #include "lead/text.h"
 #include "lead/unicode.h"
 
@@ -22,6 +24,7 @@
 #define DOMAIN_MAX 253
 #define PHONE_DIGITS_MIN 7
 #define PHONE_DIGITS_MAX 15
+#define SPACED_LEAST 4 /* fewer single letters in a row are words: "u r a" */
 
 static inline bool
 is_alnum(unsigned char c)
@@ -62,100 +65,6 @@ begins_with(const char *p, const char *end, const char *prefix)
 			return false;
 	}
 	return true;
-}
-
-static const char *
-line_end(const char *p, const char *end)
-{
-	while (p < end && *p != '\n' && *p != '\r')
-		p++;
-	return p;
-}
-
-static bool
-ends_with_wrote(const char *line, const char *eol)
-{
-	while (eol > line && is_blank(eol[-1]))
-		eol--;
-	return eol - line >= 6 && begins_with(eol - 6, eol, "wrote:");
-}
-
-/*
- * Where the line ends that a mail or messaging program put there: a quoted
- * line, the introduction of a quote, a signature.  NULL when a person wrote it.
- * *introduces says that what follows is the quote.
- */
-static const char *
-inserted_line(const char *line, const char *end, bool *introduces)
-{
-	static const char *const signatures[] = { "sent from my iphone",  "sent from my ipad",
-											  "sent from my galaxy",  "sent from my samsung",
-											  "sent from my verizon", "sent from my android",
-											  "get outlook for " };
-	const char *eol;
-
-	*introduces = false;
-	while (line < end && (*line == ' ' || *line == '\t'))
-		line++;
-	if (line == end)
-		return NULL;
-	switch (*line | 0x20)
-	{
-		case '>':
-			return line_end(line, end);
-		case 's':
-		case 'g':
-			for (int i = 0; i < (int) lengthof(signatures); i++)
-			{
-				if (begins_with(line, end, signatures[i]))
-					return line_end(line, end);
-			}
-			return NULL;
-		case '-':
-			*introduces = begins_with(line, end, "-----original message");
-			return *introduces ? line_end(line, end) : NULL;
-		case 'o':
-			if (!begins_with(line, end, "on "))
-				return NULL;
-			eol = line_end(line, end);
-			*introduces = ends_with_wrote(line, eol);
-			if (!*introduces && eol < end)
-			{
-				/* long introductions are wrapped once */
-				eol = line_end(eol + 1, end);
-				*introduces = ends_with_wrote(line, eol);
-			}
-			return *introduces ? eol : NULL;
-	}
-	return NULL;
-}
-
-/*
- * Phones without reactions send them as text, our own words in quotes:
- *     Loved "Hi Pat, this is Gianna. Reply STOP to opt out."
- * Returns where the quote begins, the end when the text is no such thing.
- */
-static const char *
-reaction_end(const char *p, const char *end)
-{
-	static const char *const verbs[] = { "liked ",      "loved ",      "disliked ", "laughed at ",
-										 "emphasized ", "questioned ", "reacted ",  "removed " };
-	const char *last = end;
-	const char *quote;
-
-	while (last > p && is_blank(last[-1]))
-		last--;
-	if (last == p || last[-1] != '"')
-		return end;
-	quote = memchr(p, '"', last - 1 - p);
-	if (quote == NULL || quote - p > 40)
-		return end;
-	for (int i = 0; i < (int) lengthof(verbs); i++)
-	{
-		if (begins_with(p, end, verbs[i]))
-			return quote;
-	}
-	return end;
 }
 
 /* One e-mail-like run of characters around an '@'. */
@@ -289,7 +198,6 @@ fold(const char *p, const char *end, char *out, PoText *text)
 	char *before_word = out; /* where the current word's separator is */
 	char gap = '\0';         /* separator owed before the next word */
 	bool in_word = false;
-	bool line_start = true;
 	Address address = { end, end, end };
 
 	if (text != NULL)
@@ -299,22 +207,6 @@ fold(const char *p, const char *end, char *out, PoText *text)
 		unsigned char c = *p;
 		char clause = '\0';
 
-		if (line_start)
-		{
-			bool introduces;
-			const char *eol = inserted_line(p, end, &introduces);
-
-			line_start = false;
-			if (eol != NULL)
-			{
-				/* below an introduction comes the quote, unless the reply does */
-				if (introduces && o > out)
-					break;
-				p = eol;
-				continue;
-			}
-		}
-
 		if (text != NULL && p >= address.start)
 		{
 			if (p == address.start)
@@ -323,7 +215,7 @@ fold(const char *p, const char *end, char *out, PoText *text)
 					text->email = sane_address(&address);
 				p = address.end;
 				in_word = false;
-				gap = '\n';
+				gap = PO_CLAUSE;
 				next_address(p, end, &address);
 				continue;
 			}
@@ -369,8 +261,12 @@ fold(const char *p, const char *end, char *out, PoText *text)
 			uint32 ch;
 			int len = po_utf8_decode(p, end, &ch);
 
+			uint32 letter = po_char_fold(ch);
+
 			p += len;
-			if (!po_char_is_separator(ch))
+			if (letter == 0)
+				continue;
+			if (letter != ch || !po_char_is_separator(ch))
 			{
 				if (!in_word)
 				{
@@ -380,11 +276,15 @@ fold(const char *p, const char *end, char *out, PoText *text)
 					gap = '\0';
 					in_word = true;
 				}
-				o += po_utf8_encode(po_char_lower(ch), o);
+				o += po_utf8_encode(letter, o);
 				continue;
 			}
-			if (ch == 0x2013 || ch == 0x2014 || ch == 0x3001 || ch == 0x3002)
-				clause = '\n';
+			if (text != NULL)
+				text->pictures |= po_char_picture(ch);
+			if (ch == 0x2013 || ch == 0x2014)
+				clause = PO_LINE;
+			if (ch == 0x3001 || ch == 0x3002)
+				clause = PO_CLAUSE;
 			if (ch == 0x61F && text != NULL)
 				text->has_question = true;
 		}
@@ -408,17 +308,17 @@ fold(const char *p, const char *end, char *out, PoText *text)
 						while (p < end && !is_blank(*p))
 							p++;
 					}
-					clause = '\n';
+					clause = PO_CLAUSE;
 					break;
 				case '\n':
 				case '\r':
-					line_start = true;
-					clause = '\n';
+				case '~':
+					clause = PO_LINE;
 					break;
 				case '?':
 					if (text != NULL)
 						text->has_question = true;
-					clause = '\n';
+					clause = PO_CLAUSE;
 					break;
 				case '.':
 				case ',':
@@ -427,20 +327,105 @@ fold(const char *p, const char *end, char *out, PoText *text)
 				case '"':
 				case '(':
 				case ')':
-					clause = '\n';
+					clause = PO_CLAUSE;
 					break;
 				case '-':
 					if (!in_word || p == end || !is_alnum(*p))
-						clause = '\n';
+						clause = PO_LINE;
 					break;
 			}
 		}
 		in_word = false;
-		if (gap != '\n')
-			gap = clause == '\n' && text != NULL ? '\n' : ' ';
+		if (text == NULL || clause == '\0')
+			clause = ' ';
+		if (gap != PO_LINE && (gap != PO_CLAUSE || clause != ' '))
+			gap = clause;
 	}
 	*o = '\0';
 	return o - out;
+}
+
+/*
+ * po_text_squeeze writes one letter for each row of it to out, which may be
+ * folded.  Returns the length.
+ */
+int
+po_text_squeeze(const char *folded, int len, char *out)
+{
+	int n = 0;
+
+	for (int i = 0; i < len; i++)
+	{
+		char c = folded[i];
+
+		if (n == 0 || c != out[n - 1] || c < 'a' || c > 'z')
+			out[n++] = c;
+	}
+	return n;
+}
+
+/* Whether the word has a letter three times in a row: "stooop", "sstttooopp". */
+static bool
+is_drawn_out(const char *word, const char *end)
+{
+	for (const char *p = word; p + 2 < end; p++)
+	{
+		if (p[0] == p[1] && p[0] == p[2] && p[0] >= 'a' && p[0] <= 'z')
+			return true;
+	}
+	return false;
+}
+
+/* How many single letters stand in a row from p, each a word, alike apart. */
+static int
+spaced_letters(const char *p, const char *end)
+{
+	const char *start = p;
+	int n = 0;
+
+	while (p < end && *p >= 'a' && *p <= 'z' && (p + 1 == end || (unsigned char) p[1] <= ' '))
+	{
+		n++;
+		if (p + 1 < end && p[1] != start[1])
+			break;
+		p += 2;
+	}
+	return n;
+}
+
+/*
+ * Make words of letters that stand apart, "s t o p", and of words that are drawn
+ * out, in place.  Returns the new length.
+ */
+static int
+tidy(char *folded, int len)
+{
+	char *end = folded + len;
+	char *out = folded;
+
+	for (char *p = folded; p < end;)
+	{
+		char *word = out;
+		int spaced = spaced_letters(p, end);
+
+		if (spaced >= SPACED_LEAST)
+		{
+			for (int i = 0; i < spaced; i++)
+				*out++ = p[2 * i];
+			p += 2 * spaced - 1;
+		}
+		else
+		{
+			while (p < end && (unsigned char) *p > ' ')
+				*out++ = *p++;
+		}
+		if (is_drawn_out(word, out))
+			out = word + po_text_squeeze(word, out - word, word);
+		if (p < end)
+			*out++ = *p++;
+	}
+	*out = '\0';
+	return out - folded;
 }
 
 static int
@@ -464,20 +449,34 @@ text_limit(const char *text, int len)
 void
 po_text_read(PoText *text, const char *raw, int len)
 {
-	const char *end;
+	char *plain;
+	char *written;
+	int written_len;
 
 	memset(text, 0, sizeof(*text));
 	len = text_limit(raw, len);
+	plain = po_text_unescape(raw, len, &len);
+	if (plain != NULL)
+		raw = text->normal = plain;
 	if (!is_ascii(raw, len))
+	{
 		raw = text->normal = po_text_nfkc(raw, len, &len);
-	end = raw + len;
-	while (raw < end && is_blank(*raw))
-		raw++;
+		if (plain != NULL)
+			pfree(plain);
+	}
 	text->start = raw;
-	text->start_len = end - raw;
-	text->folded = palloc(text->start_len + 1);
-	text->len = fold(raw, reaction_end(raw, end), text->folded, text);
+	text->start_len = len;
+	while (text->start_len > 0 && is_blank(*text->start))
+	{
+		text->start++;
+		text->start_len--;
+	}
+	written = po_text_written(text->start, text->start_len, &written_len);
+	text->folded = palloc(written_len + 1);
+	text->len = fold(written, written + written_len, text->folded, text);
+	text->len = tidy(text->folded, text->len);
 	text->words = po_text_words(text->folded, text->len);
+	pfree(written);
 }
 
 /*
@@ -508,10 +507,21 @@ po_text_fold(const char *text, int len, int *folded_len)
 	if (!is_ascii(text, len))
 		text = normal = po_text_nfkc(text, len, &len);
 	folded = palloc(len + 1);
-	*folded_len = fold(text, text + len, folded, NULL);
+	*folded_len = tidy(folded, fold(text, text + len, folded, NULL));
 	if (normal != NULL)
 		pfree(normal);
 	return folded;
+}
+
+/*
+ * po_clause_end returns where the clause ends that p is in.
+ */
+const char *
+po_clause_end(const char *p, const char *end)
+{
+	while (p < end && *p != PO_CLAUSE && *p != PO_LINE)
+		p++;
+	return p;
 }
 
 /* The bits of a word that has this hash. */

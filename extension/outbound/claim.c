@@ -261,8 +261,9 @@ lock_and_judge(PoClaim *claim, PoChangeSet *set)
 		PoPhone    *phone = po_goes_to_phone(c->channel) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
 		PoLead	   *locked = po_find_lead(set, c->key.tenant_id, c->lead_id);
 		PoStop	   *stop = stop_of(claim, c);
+		bool		lost = po_goes_to_phone(c->channel) && locked != NULL && locked->phone == NULL;
 		PoGuardInput input = {
-			.phone = c->phone,
+			.phone = lost ? NULL : c->phone,
 			.consent = phone != NULL ? phone->consent : PO_CONSENT_UNKNOWN,
 			.lead_state = locked != NULL ? locked->state : PO_STATE_SUPPRESSED,
 			.stop = stop != NULL ? psprintf("%s:%s", stop->scope, stop->id) : NULL

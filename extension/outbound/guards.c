@@ -81,7 +81,7 @@ judge_stop(const PoGuardInput *input, const char **reason)
 static const Guard guard[] = {
 	{"content", PO_AT_REQUEST, judge_content,
 	"Every variable has a value; the text is not empty and within the profile's segments."},
-	{"destination", PO_AT_REQUEST, judge_destination,
+	{"destination", PO_AT_REQUEST | PO_AT_CLAIM, judge_destination,
 	"The lead has a valid phone, or what the channel needs."},
 	{"consent", PO_AT_REQUEST | PO_AT_CLAIM, judge_consent,
 	"The phone has not opted out and is not held."},

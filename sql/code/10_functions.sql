@@ -64,10 +64,10 @@ CREATE FUNCTION outreach_impl.is_valid_transition(from_state text, to_state text
 COMMENT ON FUNCTION outreach_impl.is_valid_transition(text, text, text) IS 'Whether a lead may go from one state to the other in one step, by the default rows or a tenant''s.';
 
 CREATE FUNCTION outreach_impl.classify_message(tenant_id text, body text,
-	OUT consent text, OUT word text, OUT rule text, OUT to_state text, OUT email text)
+	OUT consent text, OUT word text, OUT sounds text, OUT certainty real, OUT rule text, OUT to_state text, OUT email text)
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'po_api_classify_message';
-COMMENT ON FUNCTION outreach_impl.classify_message(text, text) IS 'What the tenant''s words and rules make of a message, without any effect.';
+COMMENT ON FUNCTION outreach_impl.classify_message(text, text) IS 'What the tenant''s words, the model of revocations and the rules make of a message, without any effect.';
 
 CREATE FUNCTION outreach_impl.create_lead(tenant_id text, lead_id text, phone text DEFAULT NULL,
 	first_name text DEFAULT NULL, last_name text DEFAULT NULL, email text DEFAULT NULL,
@@ -94,6 +94,12 @@ CREATE FUNCTION outreach_impl.opt_in(tenant_id text, phone text, source text DEF
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_opt_in';
 COMMENT ON FUNCTION outreach_impl.opt_in(text, text, text, text) IS 'Lifts the opt-out or the hold of a phone; its suppressed leads stay suppressed.';
+
+CREATE FUNCTION outreach_impl.release_address(tenant_id text, address text, by text, reason text,
+	OUT address text, OUT consent text, OUT changed boolean)
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'po_api_release_address';
+COMMENT ON FUNCTION outreach_impl.release_address(text, text, text, text) IS 'Lifts the hold of a phone; its consent is again what it was before.';
 
 CREATE FUNCTION outreach_impl.record_event(tenant_id text, lead_id text, event_type text,
 	payload jsonb DEFAULT NULL, dedupe_key text DEFAULT NULL, OUT event_id uuid, OUT duplicate boolean)

@@ -98,6 +98,7 @@ ALTER TABLE outreach.classification_rules
 	ADD CONSTRAINT rule_is_there CHECK (rule <> ''),
 	ADD CONSTRAINT match_is_known CHECK (match = ANY (outreach_impl.names('rule match'))),
 	ADD CONSTRAINT extract_is_known CHECK (extract = ANY (outreach_impl.names('extract'))),
+	ADD CONSTRAINT effect_is_known CHECK (effect = ANY (outreach_impl.names('rule effect'))),
 	ADD CONSTRAINT terms_can_match CHECK (outreach_impl.are_terms(match, VARIADIC terms) AND outreach_impl.are_terms('word', VARIADIC except_terms)),
 	ADD CONSTRAINT terms_go_with_match CHECK ((match = ANY ('{any,email,question}')) = (cardinality(terms) = 0));
 

@@ -68,12 +68,15 @@ CREATE TABLE outreach.consent_history (
 	phone text COLLATE "C" NOT NULL,
 	event_id uuid NOT NULL,
 	changed_at timestamptz NOT NULL,
+	act text COLLATE "C" NOT NULL,
 	consent outreach.consent_status NOT NULL,
 	source text NOT NULL,
 	reason text,
+	actor text,
+	version text,
 	PRIMARY KEY (tenant_id, phone, event_id)
 );
-COMMENT ON TABLE outreach.consent_history IS 'Every change of consent, with its source and reason. Append-only.';
+COMMENT ON TABLE outreach.consent_history IS 'Every act of consent (hold, release, opt_out, opt_in) with its source, the words or reason, who decided, and the version of what read the words. Append-only.';
 
 CREATE TABLE outreach.opt_out_words (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -95,7 +98,10 @@ CREATE TABLE outreach.classification_rules (
 	except_terms text[] NOT NULL DEFAULT '{}',
 	to_state outreach.lead_state,
 	extract text COLLATE "C",
+	min_certainty real NOT NULL DEFAULT 0.5,
+	effect text COLLATE "C",
 	PRIMARY KEY (tenant_id, client, rule, match),
-	CHECK (array_position(terms, NULL) IS NULL AND array_position(except_terms, NULL) IS NULL)
+	CHECK (array_position(terms, NULL) IS NULL AND array_position(except_terms, NULL) IS NULL),
+	CHECK (min_certainty BETWEEN 0 AND 1)
 );
 COMMENT ON TABLE outreach.classification_rules IS 'What a message means: the highest priority that matches. Rows of the tenant''s client come with those of ''*''.';

@@ -55,22 +55,56 @@ my %texts = (
 		'QUIT', 'OPTOUT', 'OPT OUT', 'OPT-OUT', 'opt‑out', 'REVOKE', 'REMOVE', 'ＳＴＯＰ', 'ｓｔｏｐ．', "\x{200B}STOP\x{FEFF}", "ST\x{AD}OP",
 		'S.T.O.P', 'Please stop', 'Stop please', 'stop thanks', 'Stop. Thank you', 'STOP now', 'please stop texting me', 'Please stop texting me',
 		'Stop texting me please', 'stop sms', 'STOP STOP STOP', 'unsubscribe please', '🛑 STOP', 'Stop 🙏',
+		'Stooop', 'STOPPPPP', 'stoooooop please', 'QUIIIT', 'S T O P', 'STOP<br>', '<p>STOP</p>', 'STOP&nbsp;', 'Alto por favor', 'ARRÊT svp',
+		"STOP\n- Marisol", "Unsubscribe\nRegards,\nDolores",
 	],
 	'held responded' => [
 		'Stopp', 'Take me off your list', 'please remove me from your list', 'I want to opt out of this', 'lose my number',
 		"don't text me", 'don’t text me again', 'do not contact me', 'leave me alone', 'I sold the house. Stop', "Who is this?\nSTOP",
 		'how do I unsubscribe from this?', 'Do. Not. Text. Me.',
+		# what begins like a reaction and ends with a quote
+		'Removed me yet? "STOP"', 'Removed from your list? I said "STOP"', 'Reacted badly: "unsubscribe"', 'Questioned you twice, told you "stop"',
+		'Liked that, did you? "Stop"', 'Loved your call at 6 am. "STOP" means stop',
+		# a keyword with another word beside it
+		'Yes stop', 'yes please stop', 'ok yes stop', 'Yes quit', 'yes cancel', 'no, unsubscribe pls yes', 'yeah stop it now bro',
+		# other forms of a keyword
+		'I opted out last week', 'already unsubscribed', 'I unsubscribed twice', 'unsubscribed last month already', 'already replied stop',
+		# other languages
+		'No me manden mas mensajes', 'no me manden mensajes', 'no quiero mensajes', 'pare de mandar mensajes', 'ya no me escriban por favor',
+		'arrêtez de m’écrire svp', 'ne me textez plus',
+		# escaped by a program on the way
+		'Don&#39;t text me again', "don\\'t text me", 'Don&apos;t call or text this number', 'donâ€™t text me again',
+		# one slip of the keyboard
+		'STPO', 'Stip', 'unsubcribe', 'cancle pls',
 	],
 	# neither: an ordinary reply
 	'unknown responded' => [
-		'Have a great weekend', 'send it', 'send it over whenever', 'my friend has a house', 'nonstop flights', 'I\'ll cancel my other meeting', 'Stop by tomorrow',
-		'End of the week works', 'not quite', 'the end is near', 'who is this', 'Not interested', 'wrong number', 'yesterday was fine, the weekend too',
+		'Have a great weekend', 'my friend has a house', 'nonstop flights',
+		'not quite', 'who is this', 'Not interested', 'wrong number', 'yesterday was fine, the weekend too',
 		'thirty days', 'I will remove the tree', 'the bus stop', 'can we cancel the inspection next Tuesday', 'Unstoppable!', 'endless', 'I quit smoking in March',
+		# a question for help, the keyword for it
+		'HELP', 'help?', 'INFO', ' Info. ', 'help me please', 'can you help me with the paperwork?',
+		# reactions: our own notice is only quoted
+		"\x{200A}\x{200B}👍\x{200B} to “\x{200A}Hi Pat, this is Team A. Reply STOP to opt out\x{200A}”", '👍 to “Hi Pat. Reply STOP to opt out”', '❤️ to “Hi Pat. Reply STOP to opt out”',
+		'👎 to “ Reply STOP to unsubscribe ”', 'Le gustó “Hola Pat. Responda STOP para cancelar”', 'A aimé « Bonjour Pat. Répondez STOP pour vous désabonner »',
+		'Laughed at “Hi Pat, this is Team A and we would like to make you an offer. Reply STO', 'Liked an image', 'Loved a movie', 'Laughed at an image',
+		# a bad moment is no interest
+		"I'm in a meeting", 'Im in the hospital', "I'm in class, text you later", "I'm in Chicago until Friday", "Can't talk now. Call me later?", 'driving, talk later', 'Yeah right',
 	],
-	'unknown high_intent' => [ 'yes', 'Yes please', 'I am interested', 'send it to me with more info' ],
-	'opted_in new' => [ 'START', ' start ', 'Start.', 'UNSTOP', 'unstop please' ],
-	'unknown new' => [ 'HELP', 'help?', 'INFO', ' Info. ' ],
+	# and one that shows interest; another channel than this one is refused
+	'unknown high_intent' => [ 'yes', 'Yes please', 'I am interested', 'send it to me with more info', 'info please', 'Hi info please',
+		# what is quoted below is ours, the address too
+		"Sí, me interesa\nEl vie, 20 nov 2026 a las 9:00, Team A <team\@example.com> escribió:\n> Hola",
+		"Yes\nLe ven. 20 nov. 2026 à 09:00, Team A <team\@example.com> a écrit :\n> Hi",
+		"Yes, call me\nFrom: Team A <team\@example.com>\nSent: Friday\nSubject: your house\n\nReply STOP to opt out",
+		'Yes please. On Fri, Nov 20, 2026 at 9:00 AM Team A <team@example.com> wrote: > Reply STOP to opt out' ],
+	'opted_in responded' => [ 'START', ' start ', 'Start.', 'UNSTOP', 'unstop please' ],
 );
+# not held, whatever else they mean: the person refuses another channel
+my @not_held = ("don't call me, text me", 'please do not email me, text me instead', 'dont call me text me yes', 'take this number down, call me',
+	"no calls please, texting works", 'no me llames, mándame texto',
+	# and words of keywords in other senses
+	'I\'ll cancel my other meeting', 'send it', 'send it over whenever', 'End of the week works', 'the end is near');
 for my $wanted (sort keys %texts)
 {
 	for my $body (@{ $texts{$wanted} })
@@ -79,6 +113,13 @@ for my $wanted (sort keys %texts)
 		is(text('/w/texting', $phone, $body)->{outcome}, 'accepted', encode_utf8("taken: $body"));
 		is(phone($phone), $wanted, encode_utf8("$wanted: $body"));
 	}
+}
+
+for my $body (@not_held)
+{
+	my $phone = new_phone();
+	text('/w/texting', $phone, $body);
+	like(phone($phone), qr/^unknown /, encode_utf8("not held: $body"));
 }
 
 # ------------------------------------------------------------- whom it reaches
@@ -142,8 +183,8 @@ sub twilio
 for my $case (
 	[ 'a word of its own', 'Schluss', 'STOP', 'opted_out suppressed' ],
 	[ 'STOP over a text that is none', 'interested', 'STOP', 'opted_out suppressed' ],
-	[ 'HELP', 'HELP', 'HELP', 'unknown new' ],
-	[ 'START', 'YES', 'START', 'opted_in new' ],
+	[ 'HELP', 'HELP', 'HELP', 'unknown responded' ],
+	[ 'START', 'YES', 'START', 'opted_in responded' ],
 	[ 'nothing', 'STOP', undef, 'opted_out suppressed' ],
 	[ 'an unknown type', 'STOP', 'OTHER', 'opted_out suppressed' ])
 {
@@ -165,7 +206,7 @@ for my $case (
 	$phone = new_phone();
 	ingest($node, signed('none', path => '/w/texting', body => encode_json(
 				{ type => 'optout.help', data => { id => 'o' . ++$serial, from => $phone, body => 'STOP' } })));
-	is(phone($phone), 'unknown new', 'optout.help asks for help');
+	is(phone($phone), 'unknown responded', 'optout.help asks for help');
 }
 
 # ------------------------------------------------------------- hold, yes_opts_in

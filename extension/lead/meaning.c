@@ -1,0 +1,402 @@
+/*
+ * meaning.c
+ *	  How much a message sounds like a revocation.
+ *
+ * A linear model: each feature of the message has a weight, and the sum says
+ * how much it sounds like one.  Features are words, rows of words, groups of
+ * letters and word classes, hashed to numbers.  The weights are data
+ * (meaning_weights.c), made by test/consent/train from labelled texts.
+ */
+#ifndef FRONTEND
+#include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
+
+#include <math.h>
+
+#include "lead/meaning.h"
+#include "lead/word_class.h"
+
+#define WORDS_MOST 128 /* of one message */
+#define DOTTED_LEAST 3 /* clauses of one word that are one clause */
+#define SHOWN_WORDS 5  /* of those that decided */
+#define SHOWN_BYTES 200
+#define SHOWN_WORD_COST 12 /* what a word more must add in sound */
+#define GROUP_LETTERS_MOST 24
+
+/* What a number was made of; keeps equal words of different kinds apart. */
+enum
+{
+	F_WORD = 1,
+	F_PAIR,
+	F_TRIPLE,
+	F_SPLIT,
+	F_LETTERS,
+	F_CLASS,
+	F_CLASS_PAIR,
+	F_CLASS_TRIPLE,
+	F_CLASS_SPLIT,
+	F_CLASS_SPLIT2,
+	F_CLASS_WORD,
+	F_WORD_CLASS,
+	F_TOGETHER,
+	F_CLAUSE,
+	F_LENGTH,
+	F_CLAUSES,
+	F_QUESTION,
+	F_PICTURE,
+	F_EMAIL,
+	F_FIRST_CLASS,
+	F_LAST_CLASS
+};
+
+typedef struct Features
+{
+	uint32 *feature;
+	int n;
+} Features;
+
+static inline uint32
+mix(uint32 a, uint32 b)
+{
+	a = (a ^ b) * 0x85EBCA6Bu;
+	return a ^ a >> 13;
+}
+
+static inline void
+add(Features *features, int kind, uint32 a, uint32 b, uint32 c)
+{
+	if (features->n < PO_MEANING_MOST)
+		features->feature[features->n++] =
+			mix(mix(mix(kind * 0x9E3779B1u, a), b), c) >> (32 - PO_MEANING_BITS);
+}
+
+/* How many clauses in a row have one word: "do. not. text. me." */
+static int
+single_words(const char *p, const char *end)
+{
+	int n = 0;
+
+	for (; p < end; p++)
+	{
+		while (p < end && (unsigned char) *p > ' ')
+			p++;
+		n++;
+		if (p < end && *p == ' ')
+			return n - 1;
+	}
+	return n;
+}
+
+/*
+ * The words, with the ends of clauses between them and around them.
+ */
+static int
+read_tokens(const PoText *text, PoWordReading *token)
+{
+	static const PoWordReading end_of_clause = { "", 0, 0, PO_CLASS_NONE };
+	const char *p = text->folded;
+	const char *end = p + text->len;
+	int n = 0;
+	int joined = 0; /* words to come that are clauses, read as one clause */
+
+	token[n++] = end_of_clause;
+	while (p < end && n < WORDS_MOST - 2)
+	{
+		const char *word = p;
+
+		if (token[n - 1].len == 0 && (joined = single_words(p, end)) < DOTTED_LEAST)
+			joined = 0;
+		while (p < end && (unsigned char) *p > ' ')
+			p++;
+		token[n] = po_word_read(word, p - word);
+		n += !po_word_join(&token[n - 1], &token[n]);
+		joined -= joined > 0;
+		if (p == end || (*p != ' ' && joined == 0))
+			token[n++] = end_of_clause;
+		p++;
+	}
+	if (token[n - 1].len > 0)
+		token[n++] = end_of_clause;
+	return n;
+}
+
+static void
+add_letters(Features *features, const PoWordReading *token)
+{
+	char padded[GROUP_LETTERS_MOST + 2];
+	int len = Min(token->len, GROUP_LETTERS_MOST);
+
+	padded[0] = '<';
+	memcpy(padded + 1, token->word, len);
+	padded[len + 1] = '>';
+	for (int i = 0; i + 3 <= len + 2; i++)
+	{
+		uint32 three = po_word_hash(padded + i, 3);
+
+		add(features, F_LETTERS, three, 3, 0);
+		if (i + 4 <= len + 2)
+			add(features, F_LETTERS, three, 4, padded[i + 3]);
+	}
+}
+
+/* The classes that stand in one clause, by pairs. */
+static void
+add_together(Features *features, uint32 classes)
+{
+	for (int a = 1; a < PO_N_CLASSES; a++)
+	{
+		if ((classes & 1U << a) == 0)
+			continue;
+		for (int b = a + 1; b < PO_N_CLASSES; b++)
+		{
+			if ((classes & 1U << b) != 0)
+				add(features, F_TOGETHER, a, b, 0);
+		}
+	}
+}
+
+static int
+length_step(int n)
+{
+	return n < 6 ? n : n < 9 ? 6 : n < 13 ? 7 : n < 20 ? 8 : n < 35 ? 9 : 10;
+}
+
+/*
+ * po_meaning_features writes the numbers of the message's features, at most
+ * PO_MEANING_MOST, and returns how many.  A feature that is there twice counts
+ * twice.
+ */
+int
+po_meaning_features(const PoText *text, uint32 *feature)
+{
+	PoWordReading token[WORDS_MOST];
+	Features features = { feature, 0 };
+	int n = read_tokens(text, token);
+	uint32 classes = 0;
+	uint32 clause = 0;
+	int clause_words = 0;
+	int clauses = 0;
+	int words = 0;
+
+	for (int i = 1; i < n; i++)
+	{
+		const PoWordReading *t = &token[i];
+		const PoWordReading *before = &token[i - 1];
+		const PoWordReading *second = i > 1 ? &token[i - 2] : NULL;
+
+		add(&features, F_PAIR, before->hash, t->hash, 0);
+		if (second != NULL)
+			add(&features, F_TRIPLE, second->hash, before->hash, t->hash);
+		if (before->class != PO_CLASS_NONE || t->class != PO_CLASS_NONE)
+			add(&features, F_CLASS_PAIR, before->class + 1, t->class + 1, 0);
+		if (t->len == 0)
+		{
+			add_together(&features, classes);
+			if (clause_words > 0 && clause_words <= 4)
+				add(&features, F_CLAUSE, clause, 0, 0);
+			if (before->class != PO_CLASS_NONE)
+				add(&features, F_LAST_CLASS, before->class, 0, 0);
+			clauses += clause_words > 0;
+			classes = clause = clause_words = 0;
+			continue;
+		}
+		words++;
+		clause_words++;
+		clause = mix(clause, t->hash);
+		classes |= 1U << t->class;
+		add(&features, F_WORD, t->hash, 0, 0);
+		add_letters(&features, t);
+		if (t->class != PO_CLASS_NONE)
+		{
+			add(&features, F_CLASS, t->class, 0, 0);
+			add(&features, F_WORD_CLASS, before->hash, t->class, 0);
+			if (before->len == 0)
+				add(&features, F_FIRST_CLASS, t->class, 0, 0);
+		}
+		if (before->class != PO_CLASS_NONE)
+			add(&features, F_CLASS_WORD, before->class, t->hash, 0);
+		if (second == NULL || before->len == 0)
+			continue;
+		add(&features, F_SPLIT, second->hash, t->hash, 0);
+		if (t->class != PO_CLASS_NONE && second->class != PO_CLASS_NONE)
+		{
+			add(&features, F_CLASS_SPLIT, second->class, t->class, 0);
+			if (before->class != PO_CLASS_NONE)
+				add(&features, F_CLASS_TRIPLE, second->class, before->class, t->class);
+		}
+		if (i > 2 && second->len > 0 && token[i - 3].class != PO_CLASS_NONE &&
+			t->class != PO_CLASS_NONE)
+			add(&features, F_CLASS_SPLIT2, token[i - 3].class, t->class, 0);
+	}
+	add(&features, F_LENGTH, length_step(words), 0, 0);
+	add(&features, F_CLAUSES, Min(clauses, 4), words > 0, 0);
+	if (text->has_question)
+		add(&features, F_QUESTION, 0, 0, 0);
+	if (text->email != NULL)
+		add(&features, F_EMAIL, 0, 0, 0);
+	for (int bit = 1; bit <= PO_PICTURE_OTHER; bit <<= 1)
+	{
+		if ((text->pictures & bit) != 0)
+			add(&features, F_PICTURE, bit, words == 0, 0);
+	}
+	return features.n;
+}
+
+/*
+ * The sum of the weights, over the root of how many there are: a long message
+ * is not surer of everything.
+ */
+static int
+weigh(const uint32 *feature, int n)
+{
+	int sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += po_meaning_weights[feature[i]] - PO_WEIGHT_ZERO;
+	return n > 0 ? (int) rint(sum * PO_MEANING_SCALE / sqrt(n)) : 0;
+}
+
+/*
+ * po_revocation_sound returns how much the message sounds like a revocation, in
+ * units of PO_SOUND_UNIT; 0 is as much as not.
+ */
+int
+po_revocation_sound(const PoText *text)
+{
+	uint32 feature[PO_MEANING_MOST];
+
+	return weigh(feature, po_meaning_features(text, feature));
+}
+
+/*
+ * po_revocation_probability returns the share of messages of that sound that
+ * are revocations.
+ */
+double
+po_revocation_probability(int sound)
+{
+	return 1 / (1 + exp(-(double) sound / PO_SOUND_UNIT));
+}
+
+/*
+ * po_revocation_words returns the few words in a row that sound most like a
+ * revocation, palloc'd; NULL when the message has none.
+ */
+char *
+po_revocation_words(const PoText *text)
+{
+	PoText part = { .folded = NULL };
+	int best_len = 0;
+	const char *best = NULL;
+	int most = 0;
+	const char *end = text->folded + text->len;
+	char *words;
+
+	for (const char *start = text->folded; start < end; start++)
+	{
+		const char *p = start;
+
+		if (start > text->folded && (unsigned char) start[-1] > ' ')
+			continue;
+		for (int n = 0; n < SHOWN_WORDS && p < end; n++, p++)
+		{
+			int sound;
+
+			while (p < end && (unsigned char) *p > ' ')
+				p++;
+			part.folded = unconstify(char *, start);
+			part.len = p - start;
+			sound = po_revocation_sound(&part) - n * SHOWN_WORD_COST;
+			if (best == NULL || sound > most)
+			{
+				best = start;
+				best_len = part.len;
+				most = sound;
+			}
+		}
+	}
+	if (best == NULL)
+		return NULL;
+	if (best_len > SHOWN_BYTES)
+	{
+		for (best_len = SHOWN_BYTES; (best[best_len] & 0xC0) == 0x80;)
+			best_len--;
+	}
+	words = pnstrdup(best, best_len);
+	for (char *p = words; *p != '\0'; p++)
+	{
+		if (*p == PO_CLAUSE || *p == PO_LINE)
+			*p = ' ';
+	}
+	return words;
+}
+
+static const char *const intents[PO_N_INTENTS] = {
+	[PO_INTENT_OTHER] = "other",
+	[PO_INTENT_INTERESTED] = "interested",
+	[PO_INTENT_NOT_INTERESTED] = "not_interested",
+	[PO_INTENT_QUESTION] = "question",
+	[PO_INTENT_WRONG_NUMBER] = "wrong_number",
+	[PO_INTENT_EMAIL] = "email",
+	[PO_INTENT_BUSY] = "busy",
+};
+
+/*
+ * po_intent_name returns the name of an intent, NULL behind the last.
+ */
+const char *
+po_intent_name(int intent)
+{
+	return intent < PO_N_INTENTS ? intents[intent] : NULL;
+}
+
+/*
+ * po_intent_parse returns false for a name that is no intent.
+ */
+bool
+po_intent_parse(const char *name, PoIntent *intent)
+{
+	for (int i = 0; i < PO_N_INTENTS; i++)
+	{
+		if (strcmp(name, intents[i]) == 0)
+		{
+			*intent = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * po_read_intent returns the intent that the message most likely has, and how
+ * likely.
+ */
+PoIntent
+po_read_intent(const PoText *text, double *certainty)
+{
+	uint32 feature[PO_MEANING_MOST];
+	int n = po_meaning_features(text, feature);
+	int sum[PO_N_INTENTS] = { 0 };
+	double all = 0;
+	int best = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const unsigned char *weight =
+			&po_intent_weights[PO_INTENT_FEATURE(feature[i]) * PO_N_INTENTS];
+
+		for (int k = 0; k < PO_N_INTENTS; k++)
+			sum[k] += weight[k] - PO_WEIGHT_ZERO;
+	}
+	for (int k = 1; k < PO_N_INTENTS; k++)
+	{
+		if (sum[k] > sum[best])
+			best = k;
+	}
+	for (int k = 0; k < PO_N_INTENTS; k++)
+		all += exp((sum[k] - sum[best]) * PO_MEANING_SCALE / sqrt(n) / PO_SOUND_UNIT);
+	*certainty = 1 / all;
+	return best;
+}

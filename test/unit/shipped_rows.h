@@ -1,0 +1,18 @@
+/*
+ * shipped_rows.h
+ *	  The shipped words and rules, read from the data files of the install script.
+ */
+#ifndef SHIPPED_ROWS_H
+#define SHIPPED_ROWS_H
+
+#include "lead/classify.h"
+
+extern PoWord shipped_words[];
+extern PoWordSet shipped_word_set;
+extern PoRule shipped_rules[];
+extern int n_shipped_rules;
+
+extern bool read_shipped_words(void);
+extern bool read_shipped_rules(void);
+
+#endif
