@@ -250,7 +250,7 @@ received_payload(const PoWebhook *webhook)
 	{
 		po_object_string(object, "sounds", webhook->sounds);
 		po_object_number(object, "certainty",
-						 po_revocation_probability(webhook->reading.sound), 2);
+						 po_revocation_probability(webhook->sound), 2);
 		po_object_string(object, "model", po_meaning_version);
 	}
 	po_object_string(object, "flaw", webhook->flaw);

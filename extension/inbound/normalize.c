@@ -409,12 +409,12 @@ value_is(const PoBytes *value, const char *wanted)
 static void
 read_consent(PoWebhook *webhook, const PoTenantRules *rules)
 {
-	PoConsentReading *reading = &webhook->reading;
+	PoConsentReading reading = po_read_consent(&rules->words, &webhook->text);
 
-	*reading = po_read_consent(&rules->words, &webhook->text);
-	webhook->consent = reading->action;
-	webhook->word = reading->word;
-	if (reading->by_sound && reading->action != PO_CONSENT_NONE)
+	webhook->consent = reading.action;
+	webhook->word = reading.word;
+	webhook->sound = reading.sound;
+	if (reading.by_sound && reading.action != PO_CONSENT_NONE)
 		webhook->sounds = po_revocation_words(&webhook->text);
 }
 

@@ -56,8 +56,8 @@ typedef struct PoWebhook
 	char		business_phone[PO_E164_SIZE];	/* ours, that it was sent to; empty: not known */
 	PoText		text;
 	PoConsentAction consent;
-	PoConsentReading reading;	/* of the text, where that decides */
 	const char *sounds;			/* the words that sound like a revocation; NULL: a row decided */
+	int			sound;			/* how much they do, where they decided */
 	bool		yes;			/* a bare YES, where the tenant counts it as consent */
 	const char *word;
 	const PoRule *rule;

@@ -18,9 +18,11 @@
 #include "lead/meaning.h"
 #include "lead/word_class.h"
 
-#define WORDS_MOST 128 /* of one message */
-#define DOTTED_LEAST 3 /* clauses of one word that are one clause */
-#define SHOWN_WORDS 5  /* of those that decided */
+#define WORDS_MOST 120  /* that are heard together */
+#define WORDS_AGAIN 20  /* of those, how many are heard with the next */
+#define TOKENS_MOST 250 /* words, and the ends of their clauses */
+#define DOTTED_LEAST 3  /* clauses of one word that are one clause */
+#define SHOWN_WORDS 5   /* of those that decided */
 #define SHOWN_BYTES 200
 #define SHOWN_WORD_COST 12 /* what a word more must add in sound */
 #define GROUP_LETTERS_MOST 24
@@ -102,7 +104,7 @@ read_tokens(const PoText *text, PoWordReading *token)
 	int joined = 0; /* words to come that are clauses, read as one clause */
 
 	token[n++] = end_of_clause;
-	while (p < end && n < WORDS_MOST - 2)
+	while (p < end && n < TOKENS_MOST - 2)
 	{
 		const char *word = p;
 
@@ -171,7 +173,7 @@ length_step(int n)
 int
 po_meaning_features(const PoText *text, uint32 *feature)
 {
-	PoWordReading token[WORDS_MOST];
+	PoWordReading token[TOKENS_MOST];
 	Features features = { feature, 0 };
 	int n = read_tokens(text, token);
 	uint32 classes = 0;
@@ -258,16 +260,37 @@ weigh(const uint32 *feature, int n)
 	return n > 0 ? (int) rint(sum * PO_MEANING_SCALE / sqrt(n)) : 0;
 }
 
+/* Behind the n-th word from p on. */
+static const char *
+skip_words(const char *p, const char *end, int n)
+{
+	for (; p < end && n > 0; p++)
+		n -= (unsigned char) *p <= ' ';
+	return p;
+}
+
 /*
  * po_revocation_sound returns how much the message sounds like a revocation, in
- * units of PO_SOUND_UNIT; 0 is as much as not.
+ * units of PO_SOUND_UNIT; 0 is as much as not.  Of a long one the part counts that
+ * sounds most like it.
  */
 int
 po_revocation_sound(const PoText *text)
 {
 	uint32 feature[PO_MEANING_MOST];
+	const char *end = text->folded + text->len;
+	const char *part_end;
+	PoText part = *text;
+	int most = PG_INT32_MIN;
 
-	return weigh(feature, po_meaning_features(text, feature));
+	do
+	{
+		part_end = skip_words(part.folded, end, WORDS_MOST);
+		part.len = part_end - part.folded - (part_end < end);
+		most = Max(most, weigh(feature, po_meaning_features(&part, feature)));
+		part.folded = unconstify(char *, skip_words(part.folded, end, WORDS_MOST - WORDS_AGAIN));
+	} while (part_end < end);
+	return most;
 }
 
 /*

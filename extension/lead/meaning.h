@@ -13,7 +13,7 @@
  */
 #define PO_MEANING_BITS 18
 #define PO_MEANING_SIZE (1 << PO_MEANING_BITS)
-#define PO_MEANING_MOST 4096 /* features of one message */
+#define PO_MEANING_MOST 8192 /* features of what is heard together */
 
 /* What a sound is counted in: 32 are one in the logarithm of the odds. */
 #define PO_SOUND_UNIT 32

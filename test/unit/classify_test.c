@@ -408,6 +408,7 @@ test_consent(void)
 	static const char *const opt_in[] = { "START", "start.", "Unstop", "subscribe",
 										  "please start" };
 	static const char *const help[] = { "HELP", "help!", "INFO", "Info?", "help please" };
+	char big[PO_TEXT_LIMIT];
 	PoConsentReading reading;
 	PoWord yes = { .match = PO_MATCH_WHOLE, .action = PO_CONSENT_OPT_IN, .word = "YES" };
 	PoWord keep;
@@ -423,6 +424,14 @@ test_consent(void)
 		consent(PO_CONSENT_OPT_IN, opt_in[i]);
 	for (int i = 0; i < (int) lengthof(help); i++)
 		consent(PO_CONSENT_HELP, help[i]);
+
+	/* of a long message each part is heard */
+	big[0] = '\0';
+	for (int i = 0; i < 60; i++)
+		strcat(big, "We have two acres behind the barn, and the well is new. ");
+	consent(PO_CONSENT_NONE, big);
+	strcat(big, "Please take me off your list.");
+	consent(PO_CONSENT_HOLD, big);
 
 	reading = consent_of("please STOP ALL");
 	ok(reading.action == PO_CONSENT_OPT_OUT && strcmp(reading.word, "stop all") == 0,
