@@ -186,6 +186,27 @@ phone_end(const char *p, const char *end)
 	return last;
 }
 
+static inline bool
+is_flag_half(uint32 c)
+{
+	return c >= 0x1F1E6 && c <= 0x1F1FF;
+}
+
+/* How many halves of flags stand in a row from p. */
+static int
+flag_halves(const char *p, const char *end)
+{
+	int n = 0;
+
+	for (uint32 c; p < end; n++)
+	{
+		p += po_utf8_decode(p, end, &c);
+		if (!is_flag_half(c))
+			break;
+	}
+	return n;
+}
+
 /*
  * Fold [p, end) into out, which has room for as many bytes and a NUL.  With a
  * PoText also mark clauses, leave out e-mail addresses, URLs and phone numbers,
@@ -198,6 +219,7 @@ fold(const char *p, const char *end, char *out, PoText *text)
 	char *before_word = out; /* where the current word's separator is */
 	char gap = '\0';         /* separator owed before the next word */
 	bool in_word = false;
+	bool spelled = false; /* in letters that are halves of flags */
 	Address address = { end, end, end };
 
 	if (text != NULL)
@@ -260,9 +282,12 @@ fold(const char *p, const char *end, char *out, PoText *text)
 		{
 			uint32 ch;
 			int len = po_utf8_decode(p, end, &ch);
-
 			uint32 letter = po_char_fold(ch);
 
+			/* two halves are a flag, more are letters */
+			spelled = is_flag_half(ch) && (spelled || flag_halves(p, end) >= SPACED_LEAST);
+			if (is_flag_half(ch) && !spelled)
+				letter = ch;
 			p += len;
 			if (letter == 0)
 				continue;
