@@ -252,8 +252,6 @@ reason_payload(const PoCause *cause, const char *phone)
 
 	po_object_string(object, "phone", phone);
 	po_object_string(object, "reason", cause->reason);
-	po_object_string(object, "actor", cause->actor);
-	po_object_string(object, "version", cause->version);
 	return po_object_end(object);
 }
 
@@ -359,6 +357,18 @@ static const struct ConsentAct
 	[PO_CONSENT_OPTED_OUT] = {"opt_out", "consent.opted_out"}
 };
 
+static Jsonb *
+consent_payload(const PoCause *cause, const char *phone)
+{
+	PoObject   *object = po_object_begin();
+
+	po_object_string(object, "phone", phone);
+	po_object_string(object, "reason", cause->reason);
+	po_object_string(object, "actor", cause->actor);
+	po_object_string(object, "version", cause->version);
+	return po_object_end(object);
+}
+
 static void
 note_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const struct ConsentAct *act,
 			 const PoCause *cause)
@@ -368,7 +378,7 @@ note_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const struct C
 
 	event->receipt_id = cause->receipt_id;
 	event->correlation_id = cause->correlation_id;
-	event->payload = reason_payload(cause, phone->phone);
+	event->payload = consent_payload(cause, phone->phone);
 	phone->consent = consent;
 	phone->changed = true;
 	if (set->nconsents == set->max_consents)

@@ -35,5 +35,19 @@ is(sql($node, "SELECT string_agg(event_type, ' ' ORDER BY lead_version) FROM out
 	'lead.created message.outbound.sent lead.state.changed', 'in its events');
 is(sql($node, "SELECT count(*) FROM outreach.message_deliveries WHERE outcome = 'sent' AND http_status = 201"), 2,
 	'a delivery for each');
+
+# ---- a phone that is not the lead's -------------------------------------------
+
+sql($node, "SELECT outreach.create_endpoint('team_a', '/w/wrong', 'generic', 'none')");
+sql($node, "SELECT outreach.stop_sending('tenant', 'team_a', 'a test')");
+my $waits = send_message($node, lead_id => 'lead_3', body => 'Hello', send_key => 'waits');
+sql($node, q{SELECT outreach.ingest_webhook(jsonb_build_object('path', '/w/wrong', 'body', jsonb_build_object('event', 'message.received',
+	'id', 'w1', 'from', '} . Sending::phone(3) . q{', 'body', 'Sorry, you have the wrong number')::text))});
+is(sql($node, "SELECT phone IS NULL FROM outreach.leads WHERE lead_id = 'lead_3'"), 't', 'who has it says so: the lead loses it');
+sql($node, "SELECT outreach.resume_sending('tenant', 'team_a')");
+is(wait_settled($node, $waits->{message_id}), 'blocked', 'what was asked for before does not leave');
+is(sql($node, "SELECT verdicts -> 0 ->> 'guard' FROM outreach.outbound_messages WHERE message_id = '$waits->{message_id}'"),
+	'destination', 'for want of an address');
+is($provider->accepted, 2, 'and nothing did');
 is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');
 done_testing();
