@@ -423,6 +423,14 @@ read_beside(const PoWordSet *set, const PoText *text)
 	return yeses > 0 ? BESIDE_SENTENCE : is_signed ? BESIDE_SIGNATURE : BESIDE_NAME;
 }
 
+/* A stop sign, or a rude one, and nothing that is said. */
+static bool
+is_picture_of_stop(const PoText *text)
+{
+	return text->len == 0 && (text->pictures & (PO_PICTURE_HALT | PO_PICTURE_RUDE)) != 0 &&
+		   (text->pictures & (PO_PICTURE_GLAD | PO_PICTURE_LAUGH)) == 0;
+}
+
 /*
  * What the model hears, with how a keyword stands in the message.
  */
@@ -438,7 +446,7 @@ hear(const PoWordSet *set, const PoText *text, PoConsentReading *reading)
 
 	reading->by_sound = true;
 	reading->sound = po_revocation_sound(text);
-	if (beside == BESIDE_YES || reading->sound >= holds[standing])
+	if (beside == BESIDE_YES || is_picture_of_stop(text) || reading->sound >= holds[standing])
 		reading->action = PO_CONSENT_HOLD;
 	if (standing == STANDS_ALONE && keyword->action == PO_CONSENT_OPT_OUT &&
 		(beside == BESIDE_SIGNATURE ||

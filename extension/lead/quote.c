@@ -83,9 +83,20 @@ static const char *const introducers[] = {
 static const char *const introduction_starts[] = { "On ", "on ", "El ", "el ", "Le ", "le ",
 												   "Em ", "Am ", "Il ", "En ", "Op " };
 
+/* Verbs in the midst of one: "Am Freitag schrieb Pat <pat@example.com>:". */
+static const char *const inner_introducers[] = { " schrieb ", " schreef " };
+
 static bool
 is_introducer(const char *text, const char *colon)
 {
+	for (const char *p = Max(text, colon - INTRODUCTION_MOST); p < colon; p++)
+	{
+		for (int i = 0; i < (int) lengthof(inner_introducers) && *p == ' '; i++)
+		{
+			if (begins_with(p, colon, inner_introducers[i]))
+				return true;
+		}
+	}
 	for (int i = 0; i < (int) lengthof(introducers); i++)
 	{
 		int len = strlen(introducers[i]);

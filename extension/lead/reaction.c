@@ -89,56 +89,24 @@ says(const char *folded, const char *words)
 	return false;
 }
 
+/* clang-format off */
+/* What our notices say, folded. */
+static const char *const notices[] = {
+	"reply stop", "reply end", "reply quit", "reply cancel", "reply unsubscribe", "reply opt",
+	"reply alto", "reply baja", "reply remove", "text stop", "text end", "text quit", "txt stop",
+	"txt end", "send stop", "type stop", "stop to ", "stop 2 ", "stop2", "stop4", "end to ",
+	"quit to ", "stop if not", "with stop", "responda ", "responde ", "envie ", "envia ",
+	"repondez ", "textez ", "para cancelar", "para salir", "para no recibir", "darse de baja",
+	"pour arreter", "pour vous desabonner", "pour se desabonner", "opt out anytime", "to opt out",
+	"to unsubscribe", "stop para", "stop pour", "alto para", "rates may apply",
+	"stop is the word", "rispondi ", "antworten ", "antworte ", "stop per ", "per uscire"
+};
+/* clang-format on */
+
 /* Whether a quote has the notice in it that our texts end with. */
 static bool
 has_notice(const char *folded)
 {
-	static const char *const notices[] = { "reply stop",
-										   "reply end",
-										   "reply quit",
-										   "reply cancel",
-										   "reply unsubscribe",
-										   "reply opt",
-										   "reply alto",
-										   "reply baja",
-										   "reply remove",
-										   "text stop",
-										   "text end",
-										   "text quit",
-										   "txt stop",
-										   "txt end",
-										   "send stop",
-										   "type stop",
-										   "stop to ",
-										   "stop 2 ",
-										   "stop2",
-										   "stop4",
-										   "end to ",
-										   "quit to ",
-										   "stop if not",
-										   "with stop",
-										   "responda ",
-										   "responde ",
-										   "envie ",
-										   "envia ",
-										   "repondez ",
-										   "textez ",
-										   "para cancelar",
-										   "para salir",
-										   "para no recibir",
-										   "darse de baja",
-										   "pour arreter",
-										   "pour vous desabonner",
-										   "pour se desabonner",
-										   "opt out anytime",
-										   "to opt out",
-										   "to unsubscribe",
-										   "stop para",
-										   "stop pour",
-										   "alto para",
-										   "rates may apply",
-										   "stop is the word" };
-
 	if (count_words(folded) < QUOTE_LEAST_WORDS)
 		return says(folded, "reply stop") || says(folded, "text stop");
 	for (int i = 0; i < (int) lengthof(notices); i++)

@@ -180,6 +180,8 @@ test_read(void)
 		  false);
 	reads("Yes\nOn Mon, Nov 3, 2025 at 9:00 AM Gianna\n<g@x.example> wrote:\nReply STOP", "yes",
 		  NULL, false);
+	reads("Ja\nAm Fr., 20. Nov. 2026 um 09:00 schrieb Pat <pat@example.com>:\n> Hi", "ja", NULL,
+		  false);
 	reads("On Mon, Nov 3 Gianna wrote:\n> Hi Pat\nStop", "stop", NULL, false);
 	reads("On Monday\nyes", "on monday\vyes", NULL, false);
 	reads("STOP\nSent from my iPhone", "stop", NULL, false);
