@@ -406,15 +406,18 @@ value_is(const PoBytes *value, const char *wanted)
 		pg_strncasecmp(value->data, wanted, value->len) == 0;
 }
 
+/* What the text says of consent, or else which rule it is for. */
 static void
-read_consent(PoWebhook *webhook, const PoTenantRules *rules)
+read_text(PoWebhook *webhook, const PoTenantRules *rules)
 {
 	PoConsentReading reading = po_read_consent(&rules->words, &webhook->text);
 
 	webhook->consent = reading.action;
 	webhook->word = reading.word;
-	webhook->sound = reading.sound;
-	if (reading.by_sound && reading.action != PO_CONSENT_NONE)
+	webhook->sound = reading.heard.sound;
+	if (reading.action == PO_CONSENT_NONE)
+		webhook->rule = po_classify(rules->rules, rules->nrules, &webhook->text, &reading.heard);
+	else if (reading.by_sound)
 		webhook->sounds = po_revocation_words(&webhook->text);
 }
 
@@ -458,11 +461,7 @@ po_read_message(PoWebhook *webhook)
 		webhook->word = webhook->event_type;
 	}
 	else
-		read_consent(webhook, rules);
-	if (webhook->consent == PO_CONSENT_NONE)
-	{
-		webhook->rule = po_classify(rules->rules, rules->nrules, &webhook->text);
-		webhook->yes = rules->yes_opts_in && webhook->text.len == 3 &&
-			memcmp(webhook->text.folded, "yes", 3) == 0;
-	}
+		read_text(webhook, rules);
+	webhook->yes = webhook->consent == PO_CONSENT_NONE && rules->yes_opts_in &&
+		webhook->text.len == 3 && memcmp(webhook->text.folded, "yes", 3) == 0;
 }

@@ -21,7 +21,6 @@
 #endif
 
 #include "lead/classify.h"
-#include "lead/meaning.h"
 #include "lead/word_class.h"
 
 /*
@@ -34,6 +33,7 @@
 #define HOLDS_AT_EDGE 4
 #define OPTS_OUT_WITH_NAME 100
 #define SIGNATURE_MOST 6 /* words */
+#define ROWS_MOST 64
 
 static const struct
 {
@@ -445,15 +445,35 @@ hear(const PoWordSet *set, const PoText *text, PoConsentReading *reading)
 	Beside beside = read_beside(set, text);
 
 	reading->by_sound = true;
-	reading->sound = po_revocation_sound(text);
-	if (beside == BESIDE_YES || is_picture_of_stop(text) || reading->sound >= holds[standing])
+	po_hear(text, &reading->heard);
+	if (beside == BESIDE_YES || is_picture_of_stop(text) || reading->heard.sound >= holds[standing])
 		reading->action = PO_CONSENT_HOLD;
 	if (standing == STANDS_ALONE && keyword->action == PO_CONSENT_OPT_OUT &&
 		(beside == BESIDE_SIGNATURE ||
-		 (beside == BESIDE_NAME && reading->sound >= OPTS_OUT_WITH_NAME)))
+		 (beside == BESIDE_NAME && reading->heard.sound >= OPTS_OUT_WITH_NAME)))
 		reading->action = PO_CONSENT_OPT_OUT;
 	if (reading->action != PO_CONSENT_NONE && standing != STANDS_NOWHERE)
 		reading->word = keyword->word;
+}
+
+/*
+ * The rows of the set whose words are all in the text: most of them are not, and
+ * the rest is looked through again and again.  All, if there are too many.
+ */
+static PoWordSet
+rows_of(const PoWordSet *set, const PoText *text, PoWord *room)
+{
+	PoWordSet few = { room, 0 };
+
+	for (int i = 0; i < set->nwords; i++)
+	{
+		if ((set->words[i].term.words & ~text->words) != 0)
+			continue;
+		if (few.nwords == ROWS_MOST)
+			return *set;
+		room[few.nwords++] = set->words[i];
+	}
+	return few;
 }
 
 /*
@@ -461,9 +481,12 @@ hear(const PoWordSet *set, const PoText *text, PoConsentReading *reading)
  * contrary keywords, one of them opting out, holds.
  */
 PoConsentReading
-po_read_consent(const PoWordSet *set, const PoText *text)
+po_read_consent(const PoWordSet *all, const PoText *text)
 {
-	PoConsentReading reading = { PO_CONSENT_NONE, NULL, false, 0 };
+	PoWord room[ROWS_MOST];
+	PoWordSet few = rows_of(all, text, room);
+	const PoWordSet *set = &few;
+	PoConsentReading reading = { PO_CONSENT_NONE, NULL, false, { 0 } };
 	Reading whole =
 		read_keywords(set, text, text->folded, text->folded + text->len, PO_MATCH_WHOLE);
 	const PoWord *row = whole.complete ? whole.keyword : NULL;
@@ -488,20 +511,9 @@ has_prefix(const PoText *text, const PoTerm *term)
 		   pg_strncasecmp(text->start, term->text, term->len) == 0;
 }
 
-/* The intent of a text, once a rule has asked for it. */
-typedef struct Heard
-{
-	bool done;
-	PoIntent intent;
-	double certainty;
-} Heard;
-
 static bool
-has_intent(const PoRule *rule, const PoText *text, Heard *heard)
+has_intent(const PoRule *rule, const PoHeard *heard)
 {
-	if (!heard->done)
-		heard->intent = po_read_intent(text, &heard->certainty);
-	heard->done = true;
 	for (int i = 0; i < rule->nterms; i++)
 	{
 		if (rule->terms[i].len > 0 &&
@@ -512,7 +524,7 @@ has_intent(const PoRule *rule, const PoText *text, Heard *heard)
 }
 
 static bool
-rule_matches(const PoRule *rule, const PoText *text, Heard *heard)
+rule_matches(const PoRule *rule, const PoText *text, const PoHeard *heard)
 {
 	bool matched = false;
 
@@ -528,7 +540,7 @@ rule_matches(const PoRule *rule, const PoText *text, Heard *heard)
 			matched = text->has_question;
 			break;
 		case PO_MATCH_INTENT:
-			matched = has_intent(rule, text, heard);
+			matched = has_intent(rule, heard);
 			break;
 		case PO_MATCH_PREFIX:
 			for (int i = 0; i < rule->nterms && !matched; i++)
@@ -561,16 +573,15 @@ rule_matches(const PoRule *rule, const PoText *text, Heard *heard)
 
 /*
  * po_classify returns the first rule that matches, NULL when none does.  The
- * caller has sorted the rules by falling priority.
+ * caller has sorted the rules by falling priority, and brings what the models
+ * heard in the text.
  */
 const PoRule *
-po_classify(const PoRule *rules, int nrules, const PoText *text)
+po_classify(const PoRule *rules, int nrules, const PoText *text, const PoHeard *heard)
 {
-	Heard heard = { false, PO_INTENT_OTHER, 0 };
-
 	for (int i = 0; i < nrules; i++)
 	{
-		if (rule_matches(&rules[i], text, &heard))
+		if (rule_matches(&rules[i], text, heard))
 			return &rules[i];
 	}
 	return NULL;

@@ -12,6 +12,7 @@
 #ifndef PO_CLASSIFY_H
 #define PO_CLASSIFY_H
 
+#include "lead/meaning.h"
 #include "lead/text.h"
 
 typedef enum PoMatch
@@ -64,8 +65,8 @@ typedef struct PoConsentReading
 {
 	PoConsentAction action;
 	const char *word; /* the row that says so; NULL: none does */
-	bool by_sound;    /* the model had a say: look at sound */
-	int sound;        /* how much it sounds like a revocation (po_revocation_sound) */
+	bool by_sound;    /* no row decided: the models were asked */
+	PoHeard heard;    /* what they said */
 } PoConsentReading;
 
 typedef struct PoRule
@@ -93,7 +94,8 @@ extern bool po_match_parse(const char *name, PoMatch *match);
 extern bool po_consent_action_parse(const char *name, PoConsentAction *action);
 extern void po_term_init(PoTerm *term, PoMatch match, const char *text, int len);
 extern bool po_term_squeeze(PoTerm *squeezed, const PoTerm *term);
-extern PoConsentReading po_read_consent(const PoWordSet *set, const PoText *text);
-extern const PoRule *po_classify(const PoRule *rules, int nrules, const PoText *text);
+extern PoConsentReading po_read_consent(const PoWordSet *all, const PoText *text);
+extern const PoRule *
+po_classify(const PoRule *rules, int nrules, const PoText *text, const PoHeard *heard);
 
 #endif /* PO_CLASSIFY_H */

@@ -18,7 +18,6 @@
 #include "core/ids.h"
 #include "core/spi_plan.h"
 #include "fmgr.h"
-#include "lead/meaning.h"
 #include "lead/opt_out.h"
 #include "lead/rules.h"
 #include "miscadmin.h"
@@ -394,7 +393,7 @@ po_api_classify_message(PG_FUNCTION_ARGS)
 	reading = po_read_consent(&rules->words, &text);
 	action = action_name[reading.action];
 	if (action == NULL)
-		rule = po_classify(rules->rules, rules->nrules, &text);
+		rule = po_classify(rules->rules, rules->nrules, &text, &reading.heard);
 	else if (reading.by_sound)
 		sounds = po_revocation_words(&text);
 
@@ -412,7 +411,7 @@ po_api_classify_message(PG_FUNCTION_ARGS)
 	if (!isnull[2])
 		values[2] = CStringGetTextDatum(sounds);
 	if (!isnull[3])
-		values[3] = Float4GetDatum(rint(100 * po_revocation_probability(reading.sound)) / 100);
+		values[3] = Float4GetDatum(rint(100 * po_revocation_probability(reading.heard.sound)) / 100);
 	if (!isnull[4])
 		values[4] = CStringGetTextDatum(rule->rule);
 	if (!isnull[5])

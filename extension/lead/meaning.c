@@ -270,27 +270,59 @@ skip_words(const char *p, const char *end, int n)
 }
 
 /*
- * po_revocation_sound returns how much the message sounds like a revocation, in
- * units of PO_SOUND_UNIT; 0 is as much as not.  Of a long one the part counts that
- * sounds most like it.
+ * The intent that a message of these features most likely has, and how likely.
  */
-int
-po_revocation_sound(const PoText *text)
+static PoIntent
+weigh_intents(const uint32 *feature, int n, double *certainty)
+{
+	int sum[PO_N_INTENTS] = { 0 };
+	double all = 0;
+	int best = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const unsigned char *weight =
+			&po_intent_weights[PO_INTENT_FEATURE(feature[i]) * PO_N_INTENTS];
+
+		for (int k = 0; k < PO_N_INTENTS; k++)
+			sum[k] += weight[k] - PO_WEIGHT_ZERO;
+	}
+	for (int k = 1; k < PO_N_INTENTS; k++)
+	{
+		if (sum[k] > sum[best])
+			best = k;
+	}
+	for (int k = 0; k < PO_N_INTENTS; k++)
+		all += exp((sum[k] - sum[best]) * PO_MEANING_SCALE / sqrt(n) / PO_SOUND_UNIT);
+	*certainty = 1 / all;
+	return best;
+}
+
+/*
+ * po_hear reads what the models make of the message.  Of a long one the part
+ * counts that sounds most like a revocation, and the first one's intent.
+ */
+void
+po_hear(const PoText *text, PoHeard *heard)
 {
 	uint32 feature[PO_MEANING_MOST];
 	const char *end = text->folded + text->len;
 	const char *part_end;
 	PoText part = *text;
-	int most = PG_INT32_MIN;
 
+	heard->sound = PG_INT32_MIN;
 	do
 	{
+		int n;
+
 		part_end = skip_words(part.folded, end, WORDS_MOST);
 		part.len = part_end - part.folded - (part_end < end);
-		most = Max(most, weigh(feature, po_meaning_features(&part, feature)));
+		n = po_meaning_features(&part, feature);
+		if (part.folded == text->folded)
+			heard->intent = weigh_intents(feature, n, &heard->certainty);
+		heard->sound = Max(heard->sound, weigh(feature, n));
 		part.folded = unconstify(char *, skip_words(part.folded, end, WORDS_MOST - WORDS_AGAIN));
 	} while (part_end < end);
-	return most;
 }
 
 /*
@@ -310,6 +342,7 @@ po_revocation_probability(int sound)
 char *
 po_revocation_words(const PoText *text)
 {
+	uint32 feature[PO_MEANING_MOST];
 	PoText part = { .folded = NULL };
 	int best_len = 0;
 	const char *best = NULL;
@@ -331,7 +364,7 @@ po_revocation_words(const PoText *text)
 				p++;
 			part.folded = unconstify(char *, start);
 			part.len = p - start;
-			sound = po_revocation_sound(&part) - n * SHOWN_WORD_COST;
+			sound = weigh(feature, po_meaning_features(&part, feature)) - n * SHOWN_WORD_COST;
 			if (best == NULL || sound > most)
 			{
 				best = start;
@@ -390,36 +423,4 @@ po_intent_parse(const char *name, PoIntent *intent)
 		}
 	}
 	return false;
-}
-
-/*
- * po_read_intent returns the intent that the message most likely has, and how
- * likely.
- */
-PoIntent
-po_read_intent(const PoText *text, double *certainty)
-{
-	uint32 feature[PO_MEANING_MOST];
-	int n = po_meaning_features(text, feature);
-	int sum[PO_N_INTENTS] = { 0 };
-	double all = 0;
-	int best = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		const unsigned char *weight =
-			&po_intent_weights[PO_INTENT_FEATURE(feature[i]) * PO_N_INTENTS];
-
-		for (int k = 0; k < PO_N_INTENTS; k++)
-			sum[k] += weight[k] - PO_WEIGHT_ZERO;
-	}
-	for (int k = 1; k < PO_N_INTENTS; k++)
-	{
-		if (sum[k] > sum[best])
-			best = k;
-	}
-	for (int k = 0; k < PO_N_INTENTS; k++)
-		all += exp((sum[k] - sum[best]) * PO_MEANING_SCALE / sqrt(n) / PO_SOUND_UNIT);
-	*certainty = 1 / all;
-	return best;
 }

@@ -50,10 +50,17 @@ extern const unsigned char po_intent_weights[PO_INTENT_SIZE * PO_N_INTENTS + 1];
 /* The sum of n weights counts as so much over the root of n. */
 #define PO_MEANING_SCALE 8.0
 
-extern int po_revocation_sound(const PoText *text);
+/* What the models hear in a message. */
+typedef struct PoHeard
+{
+	int sound; /* how much it sounds like a revocation, in units of PO_SOUND_UNIT */
+	PoIntent intent;
+	double certainty; /* of the intent */
+} PoHeard;
+
+extern void po_hear(const PoText *text, PoHeard *heard);
 extern double po_revocation_probability(int sound);
 extern char *po_revocation_words(const PoText *text);
-extern PoIntent po_read_intent(const PoText *text, double *certainty);
 extern const char *po_intent_name(int intent);
 extern bool po_intent_parse(const char *name, PoIntent *intent);
 extern int po_meaning_features(const PoText *text, uint32 *feature);

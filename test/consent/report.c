@@ -190,17 +190,16 @@ report_intents(const Corpus *corpus)
 	{
 		const Sample *sample = &corpus->sample[i];
 		PoText text;
-		PoIntent intent;
-		double certainty;
+		PoHeard heard;
 
 		if (!sample->has_intent)
 			continue;
 		po_text_read(&text, sample->text, sample->len);
-		intent = po_read_intent(&text, &certainty);
+		po_hear(&text, &heard);
 		po_text_free(&text);
-		told[intent]++;
+		told[heard.intent]++;
 		all[sample->intent]++;
-		right[intent] += intent == sample->intent;
+		right[heard.intent] += heard.intent == sample->intent;
 	}
 	for (int k = 0; k < PO_N_INTENTS && told[PO_INTENT_OTHER] > 0; k++)
 		printf("%-44s %5d  %6.1f %% found, %6.1f %% of those told so are\n", po_intent_name(k),
@@ -235,8 +234,8 @@ report(const char *file)
 				 sample->kind);
 		count(find_row(by_kind, &nkinds, name), sample, reading.action);
 		if (miss && show_misses)
-			printf("! %-7s %4d %s: %s\n", label_names[sample->label], reading.sound, sample->kind,
-				   sample->text);
+			printf("! %-7s %4d %s: %s\n", label_names[sample->label], reading.heard.sound,
+				   sample->kind, sample->text);
 	}
 	start = clock();
 	for (int i = 0; i < corpus.n; i++)

@@ -41,7 +41,6 @@ read_message(const char *raw, int len)
 {
 	PoText text;
 	PoConsentReading reading;
-	double certainty;
 
 	po_text_read(&text, raw, len);
 	CHECK(text.len == (int) strlen(text.folded));
@@ -49,7 +48,9 @@ read_message(const char *raw, int len)
 		CHECK((unsigned char) text.folded[i] > ' ' ||
 			  (i > 0 && i + 1 < text.len && (unsigned char) text.folded[i + 1] > ' '));
 	reading = po_read_consent(&set, &text);
-	CHECK(po_read_intent(&text, &certainty) < PO_N_INTENTS && certainty > 0 && certainty <= 1);
+	CHECK(reading.action != PO_CONSENT_NONE || !reading.by_sound ||
+		  (reading.heard.intent < PO_N_INTENTS && reading.heard.certainty > 0 &&
+		   reading.heard.certainty <= 1));
 	if (reading.by_sound && reading.action != PO_CONSENT_NONE)
 	{
 		char *shown = po_revocation_words(&text);
@@ -77,7 +78,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(raw, data, size);
 	once = read_message(raw, size);
 	twice = read_message(raw, size);
-	CHECK(once.action == twice.action && once.sound == twice.sound && once.word == twice.word);
+	CHECK(once.action == twice.action && once.heard.sound == twice.heard.sound &&
+		  once.word == twice.word);
 	pfree(raw);
 	return 0;
 }

@@ -80,17 +80,19 @@ consent(PoConsentAction expected, const char *raw)
 	   names[expected], raw);
 	if (reading.action != expected)
 		printf("# got %s by \"%s\", sound %d\n", names[reading.action],
-			   reading.word ? reading.word : "", reading.sound);
+			   reading.word ? reading.word : "", reading.heard.sound);
 }
 
 static void
 rule(const char *expected, const char *raw)
 {
 	PoText text;
+	PoHeard heard;
 	const PoRule *found;
 
 	po_text_read(&text, raw, strlen(raw));
-	found = po_classify(shipped_rules, n_shipped_rules, &text);
+	po_hear(&text, &heard);
+	found = po_classify(shipped_rules, n_shipped_rules, &text, &heard);
 	ok(found != NULL && strcmp(found->rule, expected) == 0, expected, raw);
 	if (found != NULL && strcmp(found->rule, expected) != 0)
 		printf("# got %s\n", found->rule);
@@ -549,19 +551,19 @@ test_rules(void)
 
 		po_term_init(&term, PO_MATCH_WHOLE, "Call me", 7);
 		po_text_read(&text, "call me!", 8);
-		ok(po_classify(&whole, 1, &text) == &whole, "whole", "call me!");
+		ok(po_classify(&whole, 1, &text, NULL) == &whole, "whole", "call me!");
 		whole.match = PO_MATCH_LEADING;
-		ok(po_classify(&whole, 1, &text) == &whole, "leading", "call me!");
+		ok(po_classify(&whole, 1, &text, NULL) == &whole, "leading", "call me!");
 		po_text_free(&text);
 		po_text_read(&text, "call me, now", 12);
-		ok(po_classify(&whole, 1, &text) == &whole, "leading", "call me, now");
+		ok(po_classify(&whole, 1, &text, NULL) == &whole, "leading", "call me, now");
 		whole.match = PO_MATCH_WHOLE;
-		ok(po_classify(&whole, 1, &text) == NULL, "not whole", "call me, now");
+		ok(po_classify(&whole, 1, &text, NULL) == NULL, "not whole", "call me, now");
 		po_text_free(&text);
 		po_text_read(&text, "", 0);
 		po_term_init(&term, PO_MATCH_WORD, "!!!", 3);
 		whole.match = PO_MATCH_WORD;
-		ok(po_classify(&whole, 1, &text) == NULL, "an empty term", "matches nothing");
+		ok(po_classify(&whole, 1, &text, NULL) == NULL, "an empty term", "matches nothing");
 		po_text_free(&text);
 	}
 }
@@ -600,7 +602,12 @@ time_text(const char *name, const char *raw, int len, int rounds)
 			else if (pass == 1)
 				(void) po_read_consent(&shipped_word_set, &text);
 			else
-				po_classify(shipped_rules, n_shipped_rules, &text);
+			{
+				PoHeard heard;
+
+				po_hear(&text, &heard);
+				po_classify(shipped_rules, n_shipped_rules, &text, &heard);
+			}
 		}
 		spent[pass] = (now_ns() - start) / rounds;
 		po_text_free(&text);
