@@ -42,7 +42,9 @@ sub holds
 	return if $opt{left};
 	sql($node, 'SELECT outreach.arm()', db => $db);
 	is(wait_fired($node, $db, $lead, 'FOLLOW_UP'), 1, "$what: it does once it is armed");
-	is(status($node, $db, 'state, problem'), 'served|', "$what: worker_status says so");
+	# a worker says so behind its first round, which fired
+	is(wait_until(sub { my $state = status($node, $db, 'state, problem'); $state ne 'unknown|' && $state }, "$what to be served"),
+		'served|', "$what: worker_status says so");
 }
 
 sub identity { return sql($_[0], 'SELECT outreach.cluster_identity()', db => $db); }

@@ -41,7 +41,7 @@ create_extension($node, 'postgres');
 busy_database('renamed');
 goes('ALTER DATABASE RENAME', 'ALTER DATABASE renamed RENAME TO other');
 is(wait_fired($node, 'other', 1, 'FOLLOW_UP'), 1, 'and its timer fires under the new name');
-is(status($node, 'other', 'state'), 'served', 'which worker_status shows');
+wait_until(sub { status($node, 'other', 'state') eq 'served' }, 'worker_status to show it');
 
 busy_database('model', "now() + '1 h'");
 goes('CREATE DATABASE TEMPLATE', 'CREATE DATABASE copy TEMPLATE model');

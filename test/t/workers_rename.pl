@@ -98,7 +98,7 @@ sub attempts { return scalar(() = log_since($node, $_[0]) =~ /permission denied 
 	is(fired($node, 'two', 10, 'FOLLOW_UP'), 0, 'nothing fires there');
 	sql($node, 'GRANT CONNECT ON DATABASE two TO PUBLIC');
 	is(wait_fired($node, 'two', 10, 'FOLLOW_UP'), 1, 'once it may be entered it is');
-	is(status($node, 'two', 'state, problem IS NULL'), 'served|t', 'which worker_status shows');
+	wait_until(sub { status($node, 'two', 'state, problem IS NULL') eq 'served|t' }, 'worker_status to show it');
 }
 {
 	wait_no_worker($node, 'two');
