@@ -63,9 +63,8 @@ static const struct
 	{ "\xC3\x83\xC2\xB1", "n" },
 };
 
-static const char *const tags[] = { "br", "p",    "div",  "span", "b",     "i",
-									"u",  "html", "body", "a",    "em",    "tr",
-									"td", "font", "li",   "font", "strong" };
+static const char *const tags[] = { "br",   "p", "div", "span", "b",  "i",    "u",  "html",
+									"body", "a", "em",  "tr",   "td", "font", "li", "strong" };
 
 static inline bool
 is_letter(char c)
