@@ -7,9 +7,9 @@
  * meaning.c: what sounds like a revocation holds, which is to say that nothing
  * is sent until a person has read it.  A keyword that stands as a clause of its
  * own lowers what the model must be sure of, and with no more than a signature
- * beside it opts out.  So "STOP - Marisol" opts out, "I sold the house. Stop" holds, and "Stop by
- * tomorrow" does neither.  What would be a keyword but for a slip, or for a yes
- * beside it, holds.
+ * beside it opts out.  So "STOP - Marisol" opts out, "I sold the house. Stop"
+ * holds, and "Stop by tomorrow" does neither.  What would be a keyword but for a
+ * slip, or for a yes beside it, holds.
  *
  * Pure functions over the caller's structs; nothing is allocated but by
  * po_term_init.
@@ -336,18 +336,27 @@ find_keyword(const PoWordSet *set, const PoText *text, const PoWord **keyword)
 
 /*
  * The row that says what its words mean in a longer message, as its first clause
- * or anywhere; the one that sends least.
+ * or anywhere; the one that sends least.  Nothing but courtesy does not count as
+ * the first clause.
  */
 static const PoWord *
 find_phrase(const PoWordSet *set, const PoText *text)
 {
 	const char *end = text->folded + text->len;
+	const char *clause_end;
 	const PoWord *phrase = NULL;
-	Reading first =
-		read_keywords(set, text, text->folded, po_clause_end(text->folded, end), PO_MATCH_LEADING);
+	bool leading = true;
 
-	if (first.complete)
-		phrase = first.keyword;
+	for (const char *p = text->folded; p < end && leading; p = clause_end + 1)
+	{
+		Reading first;
+
+		clause_end = po_clause_end(p, end);
+		first = read_keywords(set, text, p, clause_end, PO_MATCH_LEADING);
+		if (first.complete)
+			phrase = first.keyword;
+		leading = first.complete && phrase == NULL;
+	}
 	for (int i = 0; i < set->nwords; i++)
 	{
 		const PoWord *row = &set->words[i];
@@ -478,7 +487,8 @@ rows_of(const PoWordSet *set, const PoText *text, PoWord *room)
 
 /*
  * po_read_consent returns what the message asks for.  One that as a whole is
- * contrary keywords, one of them opting out, holds.
+ * contrary keywords, one of them opting out, holds.  Of a phrase and of what the
+ * models hear, the answer that sends less wins.
  */
 PoConsentReading
 po_read_consent(const PoWordSet *all, const PoText *text)
@@ -489,18 +499,21 @@ po_read_consent(const PoWordSet *all, const PoText *text)
 	PoConsentReading reading = { PO_CONSENT_NONE, NULL, false, { 0 } };
 	Reading whole =
 		read_keywords(set, text, text->folded, text->folded + text->len, PO_MATCH_WHOLE);
-	const PoWord *row = whole.complete ? whole.keyword : NULL;
-	bool mixed = row != NULL && whole.mixed;
+	const PoWord *phrase;
 
-	if (row == NULL)
-		row = find_phrase(set, text);
-	if (row != NULL && !(mixed && strength(row->action) == 0))
+	if (whole.complete && whole.keyword != NULL &&
+		(!whole.mixed || strength(whole.keyword->action) > 0))
 	{
-		reading.action = mixed ? PO_CONSENT_HOLD : row->action;
-		reading.word = row->word;
+		reading.action = whole.mixed ? PO_CONSENT_HOLD : whole.keyword->action;
+		reading.word = whole.keyword->word;
+		return reading;
 	}
-	else
+	phrase = find_phrase(set, text);
+	if (phrase == NULL || phrase->action != PO_CONSENT_OPT_OUT)
 		hear(set, text, &reading);
+	if (phrase != NULL &&
+		(reading.action == PO_CONSENT_NONE || strength(phrase->action) >= strength(reading.action)))
+		reading = (PoConsentReading){ phrase->action, phrase->word, false, { 0 } };
 	return reading;
 }
 

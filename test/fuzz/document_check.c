@@ -14,14 +14,6 @@
 /* Looking up every member is quadratic: large objects are left out. */
 #define MAX_LOOKUPS		200
 
-/* Reports and stops, so that the fuzzer keeps the input. */
-void
-check_failed(const char *condition, const char *file, int line)
-{
-	fprintf(stderr, "%s:%d: does not hold: %s\n", file, line, condition);
-	abort();
-}
-
 /* Frees what a parser allocated; a refused document is fine, too. */
 void
 release_document(PoDocument *doc)

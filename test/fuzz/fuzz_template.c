@@ -11,6 +11,7 @@
  */
 #include "postgres_fe.h"
 
+#include "check.h"
 #include "lead/unicode.h"
 #include "outbound/segments.h"
 #include "outbound/template.h"
@@ -18,16 +19,6 @@
 #define NVALUES 3
 #define BEFORE "before"
 #define BEFORE_LEN 6
-
-#define CHECK(condition)                                                    \
-	do                                                                      \
-	{                                                                       \
-		if (!(condition))                                                   \
-		{                                                                   \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                   \
-	} while (0)
 
 typedef struct Text
 {

@@ -9,20 +9,11 @@
  */
 #include "postgres_fe.h"
 
+#include "check.h"
 #include "lead/classify.h"
 #include "lead/meaning.h"
 
 #define SHOWN_MOST 200
-
-#define CHECK(condition)                                                    \
-	do                                                                      \
-	{                                                                       \
-		if (!(condition))                                                   \
-		{                                                                   \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                   \
-	} while (0)
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

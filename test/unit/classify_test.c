@@ -452,7 +452,16 @@ test_consent(void)
 	consent(PO_CONSENT_HOLD, "yes, stop");
 	consent(PO_CONSENT_OPT_OUT, "Please banana! I sold it");
 	consent(PO_CONSENT_NONE, "I sold it. Banana!");
+	consent(PO_CONSENT_OPT_OUT, "Hello. Please, banana! I sold it");
 	shipped_word_set.nwords -= 2;
+
+	/* a row that sends more does not weaken what sounds like a revocation */
+	yes.match = PO_MATCH_WORD;
+	shipped_words[shipped_word_set.nwords++] = yes;
+	consent(PO_CONSENT_OPT_IN, "well yes I am here");
+	consent(PO_CONSENT_HOLD, "Yes, stop texting me about it");
+	consent(PO_CONSENT_HOLD, "yes take me off your list");
+	shipped_word_set.nwords--;
 
 	/* and what not: a row of its own, even the first, does not weaken a keyword */
 	keep = shipped_words[0];
