@@ -361,8 +361,8 @@ find_phrase(const PoWordSet *set, const PoText *text)
 	{
 		const PoWord *row = &set->words[i];
 
-		if (row->match == PO_MATCH_WORD && (phrase == NULL || outranks(row, phrase)) &&
-			has_term(text, &row->term, true))
+		if (row->match == PO_MATCH_WORD && row->action != PO_CONSENT_COURTESY &&
+			(phrase == NULL || outranks(row, phrase)) && has_term(text, &row->term, true))
 			phrase = row;
 	}
 	return phrase;

@@ -108,6 +108,22 @@ is_introducer(const char *text, const char *colon)
 }
 
 /*
+ * Whether a program wrote the words from start to the colon: with an address in
+ * them, or at the end of a line, or before a quoted one.  "On 5/3 I wrote: stop" is
+ * a person's.
+ */
+static bool
+is_programs(const char *start, const char *colon, const char *end)
+{
+	const char *next = colon + 1;
+
+	while (next < end && (*next == ' ' || *next == '\t'))
+		next++;
+	return next == end || *next == '\n' || *next == '\r' || *next == '>' ||
+		   memchr(start, '@', colon - start) != NULL;
+}
+
+/*
  * Where an introduction begins that ends at the colon: at its first word, with a
  * number or an address behind it, or with its line.  NULL: nowhere.
  */
@@ -150,7 +166,8 @@ find_introduction(const char *p, const char *end, PoSpan *span)
 	{
 		const char *start;
 
-		if (!is_introducer(text, colon) || (start = introduction_start(text, colon)) == NULL)
+		if (!is_introducer(text, colon) || (start = introduction_start(text, colon)) == NULL ||
+			!is_programs(start, colon, end))
 			continue;
 		*span = (PoSpan){ start, colon + 1 };
 		return;

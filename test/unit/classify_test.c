@@ -416,6 +416,7 @@ test_consent(void)
 	char big[PO_TEXT_LIMIT];
 	PoConsentReading reading;
 	PoWord yes = { .match = PO_MATCH_WHOLE, .action = PO_CONSENT_OPT_IN, .word = "YES" };
+	PoWord thanks = { .action = PO_CONSENT_COURTESY, .word = "cordially" };
 	PoWord keep;
 	PoWord gone = { .match = PO_MATCH_LEADING, .action = PO_CONSENT_OPT_OUT, .word = "Banana!" };
 
@@ -429,6 +430,10 @@ test_consent(void)
 		consent(PO_CONSENT_OPT_IN, opt_in[i]);
 	for (int i = 0; i < (int) lengthof(help); i++)
 		consent(PO_CONSENT_HELP, help[i]);
+
+	/* what a person says they wrote is no quote */
+	consent(PO_CONSENT_HOLD, "I told you already. On 5/3 I wrote: stop texting me");
+	consent(PO_CONSENT_HOLD, "No.\nOn 11/3 I wrote: STOP, and again last week");
 
 	/* of a long message each part is heard */
 	big[0] = '\0';
@@ -454,6 +459,13 @@ test_consent(void)
 	consent(PO_CONSENT_NONE, "I sold it. Banana!");
 	consent(PO_CONSENT_OPT_OUT, "Hello. Please, banana! I sold it");
 	shipped_word_set.nwords -= 2;
+
+	/* courtesy is no answer, wherever it may stand */
+	thanks.match = PO_MATCH_WORD;
+	po_term_init(&thanks.term, thanks.match, thanks.word, strlen(thanks.word));
+	shipped_words[shipped_word_set.nwords++] = thanks;
+	consent(PO_CONSENT_NONE, "we talked, cordially, last week");
+	shipped_word_set.nwords--;
 
 	/* a row that sends more does not weaken what sounds like a revocation */
 	yes.match = PO_MATCH_WORD;
