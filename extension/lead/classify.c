@@ -495,10 +495,9 @@ po_read_consent(const PoWordSet *all, const PoText *text)
 {
 	PoWord room[ROWS_MOST];
 	PoWordSet few = rows_of(all, text, room);
-	const PoWordSet *set = &few;
 	PoConsentReading reading = { PO_CONSENT_NONE, NULL, false, { 0 } };
 	Reading whole =
-		read_keywords(set, text, text->folded, text->folded + text->len, PO_MATCH_WHOLE);
+		read_keywords(&few, text, text->folded, text->folded + text->len, PO_MATCH_WHOLE);
 	const PoWord *phrase;
 
 	if (whole.complete && whole.keyword != NULL &&
@@ -508,9 +507,9 @@ po_read_consent(const PoWordSet *all, const PoText *text)
 		reading.word = whole.keyword->word;
 		return reading;
 	}
-	phrase = find_phrase(set, text);
+	phrase = find_phrase(&few, text);
 	if (phrase == NULL || phrase->action != PO_CONSENT_OPT_OUT)
-		hear(set, text, &reading);
+		hear(&few, text, &reading);
 	if (phrase != NULL &&
 		(reading.action == PO_CONSENT_NONE || strength(phrase->action) >= strength(reading.action)))
 		reading = (PoConsentReading){ phrase->action, phrase->word, false, { 0 } };
