@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "core/args.h"
 #include "core/compat.h"
 #include "funcapi.h"
@@ -105,6 +106,19 @@ po_jsonb_text(Jsonb *object, const char *key, int len)
 		default:
 			return NULL;
 	}
+}
+
+/*
+ * po_result_texts makes a text[] of n C strings.
+ */
+Datum
+po_result_texts(const char *const *text, int n)
+{
+	Datum	   *element = palloc(Max(n, 1) * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		element[i] = CStringGetTextDatum(text[i]);
+	return PointerGetDatum(construct_array(element, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 /*

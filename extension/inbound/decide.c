@@ -222,6 +222,7 @@ static Jsonb *
 received_payload(const PoWebhook *webhook)
 {
 	const PoProviderMap *map = webhook->endpoint->map;
+	const PoRuling *ruling = &webhook->ruling;
 	PoObject   *object = po_object_begin();
 	int			room = PO_MAX_FIELDS_BYTES;
 	bool		cut = false;
@@ -239,12 +240,12 @@ received_payload(const PoWebhook *webhook)
 	if (cut)
 		po_object_bool(object, "cut", true);
 	po_object_string(object, "kind", webhook->event_type);
-	if (webhook->rule != NULL)
-	{
-		po_object_string(object, "rule", webhook->rule->rule);
-		if (webhook->rule->extract_email)
-			po_object_string(object, "email", webhook->text.email);
-	}
+	if (ruling->rule != NULL)
+		po_object_string(object, "rule", ruling->rule->rule);
+	po_object_string(object, "email", ruling->email);
+	po_object_string(object, "phone", ruling->phone);
+	if (ruling->nlabels > 0)
+		po_object_strings(object, "labels", ruling->label, ruling->nlabels);
 	po_object_string(object, "word", webhook->word);
 	if (webhook->sounds != NULL)
 	{
@@ -261,22 +262,22 @@ received_payload(const PoWebhook *webhook)
 static void
 advance(PoChangeSet *set, PoLead *subject, const PoWebhook *webhook, const PoCause *cause)
 {
+	const PoRule *rule = webhook->ruling.rule;
 	PoState		to = PO_STATE_RESPONDED;
 
-	if (webhook->rule != NULL && webhook->rule->to_state != NULL)
-		to = po_state_from_name(webhook->rule->to_state);
+	if (rule != NULL && rule->to_state != NULL)
+		to = po_state_from_name(rule->to_state);
 	if (po_change_state(set, subject, to, cause) == 0 && to != PO_STATE_RESPONDED)
 		(void) po_change_state(set, subject, PO_STATE_RESPONDED, cause);
-	if (webhook->rule != NULL && webhook->rule->takes_address)
+	if (rule != NULL && rule->takes_address)
 	{
 		PoPhoneKey	key = {webhook->endpoint->tenant_id, webhook->phone};
 
 		po_take_phone(set, &key, cause);
 	}
-	if (webhook->rule != NULL && webhook->rule->extract_email &&
-		webhook->text.email != NULL && !subject->has_email)
+	if (webhook->ruling.email != NULL && !subject->has_email)
 	{
-		subject->email = webhook->text.email;
+		subject->email = webhook->ruling.email;
 		subject->has_email = true;
 	}
 }
@@ -350,7 +351,7 @@ po_webhook_cause(const PoWebhook *webhook)
 	{
 		.source = webhook->endpoint->provider,
 		.reason = webhook->word != NULL ? webhook->word
-		: webhook->sounds != NULL ? webhook->sounds : webhook->rule != NULL ? webhook->rule->rule : NULL,
+		: webhook->sounds != NULL ? webhook->sounds : webhook->ruling.rule != NULL ? webhook->ruling.rule->rule : NULL,
 		.version = webhook->consent != PO_CONSENT_NONE
 		? psprintf("%s/%s", PO_VERSION, po_meaning_version) : NULL,
 		.receipt_id = &webhook->receipt_id,

@@ -406,19 +406,24 @@ value_is(const PoBytes *value, const char *wanted)
 		pg_strncasecmp(value->data, wanted, value->len) == 0;
 }
 
-/* What the text says of consent, or else which rule it is for. */
-static void
-read_text(PoWebhook *webhook, const PoTenantRules *rules)
+/* Consent, as the provider itself says, or else as the text does. */
+static PoConsentReading
+read_consent(const PoWebhook *webhook, const PoTenantRules *rules)
 {
-	PoConsentReading reading = po_read_consent(&rules->words, &webhook->text);
+	const PoBytes *said = &webhook->value[PO_FIELD_OPT_OUT_TYPE];
+	PoConsentReading reading = {PO_CONSENT_NONE};
 
-	webhook->consent = reading.action;
-	webhook->word = reading.word;
-	webhook->sound = reading.heard.sound;
-	if (reading.action == PO_CONSENT_NONE)
-		webhook->rule = po_classify(rules->rules, rules->nrules, &webhook->text, &reading.heard);
-	else if (reading.by_sound)
-		webhook->sounds = po_revocation_words(&webhook->text);
+	if (webhook->kind->effect == PO_EFFECT_OPT_OUT || value_is(said, "STOP"))
+		reading.action = PO_CONSENT_OPT_OUT;
+	else if (value_is(said, "START"))
+		reading.action = PO_CONSENT_OPT_IN;
+	if (reading.action != PO_CONSENT_NONE)
+		reading.word = webhook->event_type;
+	else if (webhook->kind->effect == PO_EFFECT_HELP || value_is(said, "HELP"))
+		reading.action = PO_CONSENT_HELP;
+	else
+		reading = po_read_consent(&rules->words, &webhook->text);
+	return reading;
 }
 
 /*
@@ -432,8 +437,8 @@ po_read_message(PoWebhook *webhook)
 	const PoBytes *from = &webhook->value[PO_FIELD_FROM];
 	const PoBytes *to = &webhook->value[PO_FIELD_TO];
 	const PoBytes *body = &webhook->value[PO_FIELD_BODY];
-	const PoBytes *said = &webhook->value[PO_FIELD_OPT_OUT_TYPE];
 	const PoTenantRules *rules;
+	PoConsentReading reading;
 
 	if (webhook->kind == NULL || webhook->kind->effect == PO_EFFECT_LOG ||
 		webhook->kind->effect == PO_EFFECT_STATUS)
@@ -448,20 +453,15 @@ po_read_message(PoWebhook *webhook)
 		webhook->business_phone[0] = '\0';
 	rules = po_tenant_rules(webhook->endpoint->tenant_id);
 	po_text_read(&webhook->text, body->data ? body->data : "", body->len);
-	if (webhook->kind->effect == PO_EFFECT_OPT_OUT || value_is(said, "STOP"))
-	{
-		webhook->consent = PO_CONSENT_OPT_OUT;
-		webhook->word = webhook->event_type;
-	}
-	else if (webhook->kind->effect == PO_EFFECT_HELP || value_is(said, "HELP"))
-		webhook->consent = PO_CONSENT_HELP;
-	else if (value_is(said, "START"))
-	{
-		webhook->consent = PO_CONSENT_OPT_IN;
-		webhook->word = webhook->event_type;
-	}
-	else
-		read_text(webhook, rules);
+	reading = read_consent(webhook, rules);
+	webhook->consent = reading.action;
+	webhook->word = reading.word;
+	webhook->sound = reading.heard.sound;
+	if (reading.action != PO_CONSENT_NONE && reading.by_sound)
+		webhook->sounds = po_revocation_words(&webhook->text);
+	po_classify(&rules->rules, &webhook->text, &reading,
+				po_text_phone(&webhook->text, webhook->phone, webhook->business_phone),
+				&webhook->ruling);
 	webhook->yes = webhook->consent == PO_CONSENT_NONE && rules->yes_opts_in &&
 		webhook->text.len == 3 && memcmp(webhook->text.folded, "yes", 3) == 0;
 }

@@ -60,7 +60,7 @@ typedef struct PoWebhook
 	int			sound;			/* how much they do, where they decided */
 	bool		yes;			/* a bare YES, where the tenant counts it as consent */
 	const char *word;
-	const PoRule *rule;
+	PoRuling	ruling;
 	bool		from_stranger;	/* no lead has the phone */
 
 	/* what it says of a message of ours, when it is a status callback */

@@ -11,8 +11,7 @@
  * holds, and "Stop by tomorrow" does neither.  What would be a keyword but for a
  * slip, or for a yes beside it, holds.
  *
- * Pure functions over the caller's structs; nothing is allocated but by
- * po_term_init.
+ * Pure functions over the caller's structs; nothing is allocated.
  */
 #ifndef FRONTEND
 #include "postgres.h"
@@ -34,18 +33,7 @@
 #define OPTS_OUT_WITH_NAME 100
 #define SIGNATURE_MOST 6 /* words */
 #define ROWS_MOST 64
-
-static const struct
-{
-	const char *name;
-	PoMatch match;
-} matches[] = {
-	{ "whole", PO_MATCH_WHOLE },   { "alone", PO_MATCH_ALONE },
-	{ "word", PO_MATCH_WORD },     { "leading", PO_MATCH_LEADING },
-	{ "email", PO_MATCH_EMAIL },   { "question", PO_MATCH_QUESTION },
-	{ "intent", PO_MATCH_INTENT }, { "prefix", PO_MATCH_PREFIX },
-	{ "any", PO_MATCH_ANY },
-};
+#define SHORT_MOST 2 /* letters and digits */
 
 static const struct
 {
@@ -58,20 +46,6 @@ static const struct
 };
 
 /*
- * po_match_name returns the name of a kind of match.
- */
-const char *
-po_match_name(PoMatch match)
-{
-	for (int i = 0; i < (int) lengthof(matches); i++)
-	{
-		if (matches[i].match == match)
-			return matches[i].name;
-	}
-	return NULL;
-}
-
-/*
  * po_consent_action_name returns the i-th action that a row may have, NULL
  * behind the last.
  */
@@ -81,17 +55,31 @@ po_consent_action_name(int i)
 	return i < (int) lengthof(actions) ? actions[i].name : NULL;
 }
 
+static const char *const extracts[] = {
+	[PO_EXTRACT_EMAIL] = "email", [PO_EXTRACT_PHONE] = "phone"
+};
+
 /*
- * po_match_parse returns false for a name that is no kind of match.
+ * po_extract_name returns the i-th thing that a rule may extract, NULL behind the
+ * last.
+ */
+const char *
+po_extract_name(int i)
+{
+	return i + 1 < (int) lengthof(extracts) ? extracts[i + 1] : NULL;
+}
+
+/*
+ * po_extract_parse returns false for a name that is nothing to extract.
  */
 bool
-po_match_parse(const char *name, PoMatch *match)
+po_extract_parse(const char *name, PoExtract *extract)
 {
-	for (int i = 0; i < (int) lengthof(matches); i++)
+	for (int i = 1; i < (int) lengthof(extracts); i++)
 	{
-		if (strcmp(name, matches[i].name) == 0)
+		if (strcmp(name, extracts[i]) == 0)
 		{
-			*match = matches[i].match;
+			*extract = i;
 			return true;
 		}
 	}
@@ -111,88 +99,6 @@ po_consent_action_parse(const char *name, PoConsentAction *action)
 			*action = actions[i].action;
 			return true;
 		}
-	}
-	return false;
-}
-
-/*
- * po_term_init makes a term of a row's text.  It is palloc'd and lives as long
- * as the current memory context.  A text without letters and digits, and the
- * name of no intent, make a term of length 0, which never matches.
- */
-void
-po_term_init(PoTerm *term, PoMatch match, const char *text, int len)
-{
-	if (match == PO_MATCH_PREFIX || match == PO_MATCH_INTENT)
-	{
-		PoIntent intent;
-		char *copy = palloc(len + 1);
-
-		memcpy(copy, text, len);
-		copy[len] = '\0';
-		term->text = copy;
-		term->len = match == PO_MATCH_PREFIX || po_intent_parse(copy, &intent) ? len : 0;
-		term->words = 0;
-		return;
-	}
-	term->text = po_text_fold(text, len, &term->len);
-	term->words = po_text_words(term->text, term->len);
-}
-
-/*
- * po_term_squeeze makes of a term how it looks in a text that draws its letters
- * out: "all" is "al" there.  False when that is no other.
- */
-bool
-po_term_squeeze(PoTerm *squeezed, const PoTerm *term)
-{
-	char *text = palloc(term->len + 1);
-	int len = po_text_squeeze(term->text, term->len, text);
-
-	if (len == term->len)
-	{
-		pfree(text);
-		return false;
-	}
-	text[len] = '\0';
-	*squeezed = (PoTerm){ po_text_words(text, len), text, len };
-	return true;
-}
-
-/*
- * Whether the term's words are the first ones of [p, end).  With across, its
- * words may be in several clauses: "Do. Not. Text. Me."
- */
-static inline bool
-term_at(const PoTerm *term, const char *p, const char *end, bool across)
-{
-	if (term->len == 0 || end - p < term->len)
-		return false;
-	for (int i = 0; i < term->len; i++)
-	{
-		if (p[i] != term->text[i] &&
-			!(across && (unsigned char) p[i] <= ' ' && term->text[i] == ' '))
-			return false;
-	}
-	return end - p == term->len || (unsigned char) p[term->len] <= ' ';
-}
-
-/*
- * Whether the term is somewhere in the text, at word boundaries.
- */
-static bool
-has_term(const PoText *text, const PoTerm *term, bool across)
-{
-	const char *end = text->folded + text->len;
-	const char *p = text->folded;
-
-	if ((term->words & ~text->words) != 0 || term->len == 0)
-		return false;
-	while ((p = memchr(p, term->text[0], end - p)) != NULL)
-	{
-		if ((p == text->folded || (unsigned char) p[-1] <= ' ') && term_at(term, p, end, across))
-			return true;
-		p++;
 	}
 	return false;
 }
@@ -247,7 +153,7 @@ longest_row(const PoWordSet *set, const PoText *text, const char *p, const char 
 		if ((row->term.words & ~text->words) == 0 && row_counts(row, text, match) &&
 			(best == NULL || row->term.len > best->term.len ||
 			 (row->term.len == best->term.len && outranks(row, best))) &&
-			term_at(&row->term, p, end, true))
+			po_term_at(&row->term, p, end, true))
 			best = row;
 	}
 	return best;
@@ -324,8 +230,8 @@ find_keyword(const PoWordSet *set, const PoText *text, const PoWord **keyword)
 		const PoTerm *term = &row->term;
 
 		if (row->match == PO_MATCH_WHOLE && strength(row->action) > 0 && term->len < text->len &&
-			(term_at(term, text->folded, end, false) ||
-			 (end[-term->len - 1] <= ' ' && term_at(term, end - term->len, end, false))))
+			(po_term_at(term, text->folded, end, false) ||
+			 (end[-term->len - 1] <= ' ' && po_term_at(term, end - term->len, end, false))))
 		{
 			*keyword = row;
 			return STANDS_AT_EDGE;
@@ -362,7 +268,7 @@ find_phrase(const PoWordSet *set, const PoText *text)
 		const PoWord *row = &set->words[i];
 
 		if (row->match == PO_MATCH_WORD && row->action != PO_CONSENT_COURTESY &&
-			(phrase == NULL || outranks(row, phrase)) && has_term(text, &row->term, true))
+			(phrase == NULL || outranks(row, phrase)) && po_has_term(text, &row->term, true))
 			phrase = row;
 	}
 	return phrase;
@@ -536,7 +442,7 @@ has_intent(const PoRule *rule, const PoHeard *heard)
 }
 
 static bool
-rule_matches(const PoRule *rule, const PoText *text, const PoHeard *heard)
+rule_matches(const PoRule *rule, const PoText *text, const PoHeard *heard, const char *phone)
 {
 	bool matched = false;
 
@@ -547,6 +453,15 @@ rule_matches(const PoRule *rule, const PoText *text, const PoHeard *heard)
 			break;
 		case PO_MATCH_EMAIL:
 			matched = text->email != NULL;
+			break;
+		case PO_MATCH_PHONE:
+			matched = phone != NULL;
+			break;
+		case PO_MATCH_CONTACT:
+			matched = text->email != NULL && phone != NULL;
+			break;
+		case PO_MATCH_SHORT:
+			matched = text->start_len > 0 && po_text_is_short(text, SHORT_MOST);
 			break;
 		case PO_MATCH_QUESTION:
 			matched = text->has_question;
@@ -560,13 +475,13 @@ rule_matches(const PoRule *rule, const PoText *text, const PoHeard *heard)
 			break;
 		case PO_MATCH_WORD:
 			for (int i = 0; i < rule->nterms && !matched; i++)
-				matched = has_term(text, &rule->terms[i], false);
+				matched = po_has_term(text, &rule->terms[i], false);
 			break;
 		case PO_MATCH_WHOLE:
 		case PO_MATCH_ALONE:
 			for (int i = 0; i < rule->nterms && !matched; i++)
 				matched = rule->terms[i].len == text->len &&
-						  term_at(&rule->terms[i], text->folded, text->folded + text->len, true);
+						  po_term_at(&rule->terms[i], text->folded, text->folded + text->len, true);
 			break;
 		case PO_MATCH_LEADING:
 		{
@@ -574,27 +489,60 @@ rule_matches(const PoRule *rule, const PoText *text, const PoHeard *heard)
 
 			for (int i = 0; i < rule->nterms && !matched; i++)
 				matched = rule->terms[i].len == len &&
-						  term_at(&rule->terms[i], text->folded, text->folded + len, false);
+						  po_term_at(&rule->terms[i], text->folded, text->folded + len, false);
 		}
 		break;
 	}
 	for (int i = 0; i < rule->nexcept && matched; i++)
-		matched = !has_term(text, &rule->except[i], false);
+		matched = !po_has_term(text, &rule->except[i], false);
 	return matched;
 }
 
-/*
- * po_classify returns the first rule that matches, NULL when none does.  The
- * caller has sorted the rules by falling priority, and brings what the models
- * heard in the text.
- */
-const PoRule *
-po_classify(const PoRule *rules, int nrules, const PoText *text, const PoHeard *heard)
+static void
+add_labels(PoRuling *ruling, const PoRule *rule)
 {
-	for (int i = 0; i < nrules; i++)
+	for (int i = 0; i < rule->nlabels && ruling->nlabels < PO_LABELS_MOST; i++)
 	{
-		if (rule_matches(&rules[i], text, heard))
-			return &rules[i];
+		int k = 0;
+
+		while (k < ruling->nlabels && strcmp(ruling->label[k], rule->label[i]) != 0)
+			k++;
+		ruling->label[k] = rule->label[i];
+		ruling->nlabels = Max(ruling->nlabels, k + 1);
 	}
-	return NULL;
+}
+
+/*
+ * po_classify finds what the rules make of a message that asks for so much
+ * consent: the first that matches says what it is, and each that matches labels
+ * it and extracts.  What opts out has one label, and what holds has none: neither
+ * is looked at for anything else.  phone is the one of the text that is not the
+ * sender's, NULL for none.
+ */
+void
+po_classify(const PoRuleSet *rules, const PoText *text, const PoConsentReading *consent,
+			const char *phone, PoRuling *ruling)
+{
+	memset(ruling, 0, sizeof(*ruling));
+	if (consent->action == PO_CONSENT_OPT_OUT)
+		ruling->label[ruling->nlabels++] = PO_LABEL_OPTED_OUT;
+	if (strength(consent->action) > 0)
+		return;
+	for (int i = 0; i < rules->nrules; i++)
+	{
+		const PoRule *rule = &rules->rules[i];
+		bool first = ruling->rule == NULL && consent->action == PO_CONSENT_NONE;
+
+		if (!first && rule->nlabels == 0 && rule->extract == PO_EXTRACT_NONE)
+			continue;
+		if (!rule_matches(rule, text, &consent->heard, phone))
+			continue;
+		if (first)
+			ruling->rule = rule;
+		add_labels(ruling, rule);
+		if (rule->extract == PO_EXTRACT_EMAIL)
+			ruling->email = text->email;
+		else if (rule->extract == PO_EXTRACT_PHONE)
+			ruling->phone = phone;
+	}
 }

@@ -13,20 +13,7 @@
 #define PO_CLASSIFY_H
 
 #include "lead/meaning.h"
-#include "lead/text.h"
-
-typedef enum PoMatch
-{
-	PO_MATCH_WHOLE,    /* the message is the term, courtesy aside */
-	PO_MATCH_ALONE,    /* the message is the term and nothing else */
-	PO_MATCH_WORD,     /* the term anywhere, at word boundaries */
-	PO_MATCH_LEADING,  /* the first clause is the term, courtesy aside */
-	PO_MATCH_EMAIL,    /* there is an e-mail address */
-	PO_MATCH_QUESTION, /* there is a question mark */
-	PO_MATCH_INTENT,   /* the message means it: terms are intents (lead/meaning.h) */
-	PO_MATCH_PREFIX,   /* the unfolded text begins so, as in "[CALL]" */
-	PO_MATCH_ANY
-} PoMatch;
+#include "lead/term.h"
 
 typedef enum PoConsentAction
 {
@@ -37,14 +24,6 @@ typedef enum PoConsentAction
 	PO_CONSENT_HELP,
 	PO_CONSENT_COURTESY /* in rows only: words that may surround a keyword */
 } PoConsentAction;
-
-/* A word or phrase, folded (for PO_MATCH_PREFIX: as it is). */
-typedef struct PoTerm
-{
-	uint64 words; /* signature: no match unless the text has all */
-	const char *text;
-	int len;
-} PoTerm;
 
 typedef struct PoWord
 {
@@ -69,6 +48,13 @@ typedef struct PoConsentReading
 	PoHeard heard;    /* what they said */
 } PoConsentReading;
 
+typedef enum PoExtract
+{
+	PO_EXTRACT_NONE,
+	PO_EXTRACT_EMAIL,
+	PO_EXTRACT_PHONE
+} PoExtract;
+
 typedef struct PoRule
 {
 	const char *rule;
@@ -80,22 +66,42 @@ typedef struct PoRule
 	int nexcept;
 	double min_certainty; /* PO_MATCH_INTENT: of the intent */
 	const char *to_state; /* NULL: no change of state */
-	bool extract_email;
+	const char *const *label;
+	int nlabels;
+	PoExtract extract;
 	bool takes_address; /* the phone is not the lead's */
 } PoRule;
 
-/* The one thing that a rule extracts, and the one effect that it may have. */
-#define PO_EXTRACT_EMAIL "email"
+typedef struct PoRuleSet
+{
+	const PoRule *rules; /* by falling priority */
+	int nrules;
+} PoRuleSet;
+
+/* The one effect that a rule may have. */
 #define PO_EFFECT_TAKE_ADDRESS "take_address"
 
-extern const char *po_match_name(PoMatch match);
+/* The label of an opt-out, whatever the rules say. */
+#define PO_LABEL_OPTED_OUT "opted_out"
+
+#define PO_LABELS_MOST 64 /* of a message */
+
+/* What the rules make of a message. */
+typedef struct PoRuling
+{
+	const PoRule *rule;                /* the first that matches; NULL: none, or consent decides */
+	const char *label[PO_LABELS_MOST]; /* of all that match, each once */
+	int nlabels;
+	const char *email; /* what they extract; NULL: nothing */
+	const char *phone;
+} PoRuling;
+
 extern const char *po_consent_action_name(int i);
-extern bool po_match_parse(const char *name, PoMatch *match);
+extern const char *po_extract_name(int i);
+extern bool po_extract_parse(const char *name, PoExtract *extract);
 extern bool po_consent_action_parse(const char *name, PoConsentAction *action);
-extern void po_term_init(PoTerm *term, PoMatch match, const char *text, int len);
-extern bool po_term_squeeze(PoTerm *squeezed, const PoTerm *term);
 extern PoConsentReading po_read_consent(const PoWordSet *all, const PoText *text);
-extern const PoRule *
-po_classify(const PoRule *rules, int nrules, const PoText *text, const PoHeard *heard);
+extern void po_classify(const PoRuleSet *rules, const PoText *text, const PoConsentReading *consent,
+						const char *phone, PoRuling *ruling);
 
 #endif /* PO_CLASSIFY_H */

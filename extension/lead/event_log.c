@@ -231,15 +231,22 @@ po_object_begin(void)
 	return object;
 }
 
+/* A key, a member's value, or an array's element. */
 static void
-push_key(PoObject *object, const char *key)
+push_string(PoObject *object, JsonbIteratorToken as, const char *text, int len)
 {
 	JsonbValue	value;
 
 	value.type = jbvString;
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	po_push_jsonb(&object->state, WJB_KEY, &value);
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = len;
+	po_push_jsonb(&object->state, as, &value);
+}
+
+static void
+push_key(PoObject *object, const char *key)
+{
+	push_string(object, WJB_KEY, key, strlen(key));
 }
 
 /*
@@ -249,15 +256,10 @@ push_key(PoObject *object, const char *key)
 void
 po_object_text(PoObject *object, const char *key, const char *text, int len)
 {
-	JsonbValue	value;
-
 	if (text == NULL)
 		return;
 	push_key(object, key);
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = len;
-	po_push_jsonb(&object->state, WJB_VALUE, &value);
+	push_string(object, WJB_VALUE, text, len);
 }
 
 /*
@@ -268,6 +270,19 @@ po_object_string(PoObject *object, const char *key, const char *text)
 {
 	if (text != NULL)
 		po_object_text(object, key, text, strlen(text));
+}
+
+/*
+ * po_object_strings adds an array of n C strings.
+ */
+void
+po_object_strings(PoObject *object, const char *key, const char *const *text, int n)
+{
+	push_key(object, key);
+	po_push_jsonb(&object->state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < n; i++)
+		push_string(object, WJB_ELEM, text[i], strlen(text[i]));
+	po_push_jsonb(&object->state, WJB_END_ARRAY, NULL);
 }
 
 /*

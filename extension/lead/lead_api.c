@@ -380,21 +380,22 @@ po_api_classify_message(PG_FUNCTION_ARGS)
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	char	   *body = po_arg_text(fcinfo, 1, "body");
 	const PoTenantRules *rules;
-	const PoRule *rule = NULL;
+	const PoRule *rule;
 	const char *action;
 	const char *sounds = NULL;
 	PoConsentReading reading;
+	PoRuling	ruling;
 	PoText		text;
-	Datum		values[7] = {0};
-	bool		isnull[7];
+	Datum		values[9] = {0};
+	bool		isnull[9];
 
 	rules = po_tenant_rules(tenant_id);
 	po_text_read(&text, body ? body : "", body ? strlen(body) : 0);
 	reading = po_read_consent(&rules->words, &text);
 	action = action_name[reading.action];
-	if (action == NULL)
-		rule = po_classify(rules->rules, rules->nrules, &text, &reading.heard);
-	else if (reading.by_sound)
+	po_classify(&rules->rules, &text, &reading, po_text_phone(&text, NULL, NULL), &ruling);
+	rule = ruling.rule;
+	if (action != NULL && reading.by_sound)
 		sounds = po_revocation_words(&text);
 
 	isnull[0] = (action == NULL);
@@ -403,7 +404,9 @@ po_api_classify_message(PG_FUNCTION_ARGS)
 	isnull[3] = !reading.by_sound;
 	isnull[4] = (rule == NULL);
 	isnull[5] = (rule == NULL || rule->to_state == NULL);
-	isnull[6] = (rule == NULL || !rule->extract_email || text.email == NULL);
+	isnull[6] = (ruling.email == NULL);
+	isnull[7] = (ruling.phone == NULL);
+	isnull[8] = false;
 	if (!isnull[0])
 		values[0] = CStringGetTextDatum(action);
 	if (!isnull[1])
@@ -417,7 +420,10 @@ po_api_classify_message(PG_FUNCTION_ARGS)
 	if (!isnull[5])
 		values[5] = CStringGetTextDatum(rule->to_state);
 	if (!isnull[6])
-		values[6] = CStringGetTextDatum(text.email);
+		values[6] = CStringGetTextDatum(ruling.email);
+	if (!isnull[7])
+		values[7] = CStringGetTextDatum(ruling.phone);
+	values[8] = po_result_texts(ruling.label, ruling.nlabels);
 	return po_result_row(fcinfo, values, isnull);
 }
 

@@ -47,12 +47,6 @@ match_name(int i)
 }
 
 static const char *
-extract_name(int i)
-{
-	return i == 0 ? PO_EXTRACT_EMAIL : NULL;
-}
-
-static const char *
 effect_name(int i)
 {
 	return i == 0 ? PO_EFFECT_TAKE_ADDRESS : NULL;
@@ -66,7 +60,7 @@ static const struct
 }			list[] = {
 	{"action member", po_action_member},
 	{"consent action", po_consent_action_name},
-	{"extract", extract_name},
+	{"extract", po_extract_name},
 	{"intent", po_intent_name},
 	{"outcome", outcome_name},
 	{"phone block", po_phone_block},

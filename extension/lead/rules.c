@@ -65,7 +65,7 @@ static PoPlan select_rules = {
 	.name = "rules.rules",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT rule, priority, match, terms, except_terms, to_state::text, extract,"
-	" min_certainty::float8, effect"
+	" min_certainty::float8, effect, labels"
 	" FROM outreach.classification_rules"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND (client = '*' OR client = $2)"
 	" ORDER BY priority DESC, (tenant_id = '*'), (client = '*'), rule, match",
@@ -111,6 +111,22 @@ read_terms(MemoryContext context, PoMatch match, uint64 row, int column, int *nt
 	return term;
 }
 
+static const char *const *
+read_labels(MemoryContext context, uint64 row, int column, int *nlabels)
+{
+	bool		isnull;
+	Datum		value = po_column(row, column, &isnull);
+	Datum	   *element;
+	const char **label;
+
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &element, NULL, nlabels);
+	label = MemoryContextAllocZero(context, Max(*nlabels, 1) * sizeof(char *));
+	for (int i = 0; i < *nlabels; i++)
+		label[i] = MemoryContextStrdup(context, TextDatumGetCString(element[i]));
+	return label;
+}
+
 static void
 read_words(MemoryContext context, const char *tenant_id, PoWordSet *set)
 {
@@ -140,17 +156,17 @@ read_words(MemoryContext context, const char *tenant_id, PoWordSet *set)
 
 static void
 read_rules(MemoryContext context, const char *tenant_id, const char *client,
-		   PoTenantRules *rules)
+		   PoRuleSet *set)
 {
 	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(client)};
 	uint64		n = po_exec(&select_rules, args, NULL);
 	PoRule	   *rule = MemoryContextAllocZero(context, Max(n, 1) * sizeof(PoRule));
 
-	rules->rules = rule;
-	rules->nrules = 0;
+	set->rules = rule;
+	set->nrules = 0;
 	for (uint64 i = 0; i < n; i++)
 	{
-		PoRule	   *r = &rule[rules->nrules];
+		PoRule	   *r = &rule[set->nrules];
 		char	   *to_state = po_column_text(i, 6);
 		char	   *extract = po_column_text(i, 7);
 		char	   *effect = po_column_text(i, 9);
@@ -165,8 +181,10 @@ read_rules(MemoryContext context, const char *tenant_id, const char *client,
 		r->to_state = to_state ? po_state_name(po_state_require(to_state)) : NULL;
 		r->min_certainty = DatumGetFloat8(po_column(i, 8, &isnull));
 		r->takes_address = effect != NULL && strcmp(effect, PO_EFFECT_TAKE_ADDRESS) == 0;
-		r->extract_email = extract != NULL && strcmp(extract, PO_EXTRACT_EMAIL) == 0;
-		rules->nrules++;
+		r->label = read_labels(context, i, 10, &r->nlabels);
+		if (extract != NULL)
+			(void) po_extract_parse(extract, &r->extract);
+		set->nrules++;
 	}
 }
 
@@ -174,7 +192,7 @@ static void
 read_set(MemoryContext context, const char *tenant_id, const char *client, PoTenantRules *rules)
 {
 	read_words(context, tenant_id, &rules->words);
-	read_rules(context, tenant_id, client, rules);
+	read_rules(context, tenant_id, client, &rules->rules);
 }
 
 static const PoTenantRules *

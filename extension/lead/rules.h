@@ -11,8 +11,7 @@
 typedef struct PoTenantRules
 {
 	PoWordSet	words;
-	const PoRule *rules;
-	int			nrules;
+	PoRuleSet	rules;
 	bool		yes_opts_in;
 } PoTenantRules;
 

@@ -251,11 +251,7 @@ po_is_valid_transition(PG_FUNCTION_ARGS)
 Datum
 po_lead_states(PG_FUNCTION_ARGS)
 {
-	Datum		names[PO_NSTATES];
-
-	for (int i = 0; i < PO_NSTATES; i++)
-		names[i] = CStringGetTextDatum(state_name[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(names, PO_NSTATES, TEXTOID, -1, false, TYPALIGN_INT));
+	PG_RETURN_DATUM(po_result_texts(state_name, PO_NSTATES));
 }
 
 /*

@@ -1,6 +1,6 @@
 /*
  * text.c
- *	  Reading a short message: folding, clauses, e-mail address.
+ *	  Reading a short message: folding, clauses, addresses.
  *
  * One pass over the bytes writes the folded text.  ASCII, which is most of what
  * comes, is read where it lies; anything else is first brought to NFKC in a
@@ -15,15 +15,12 @@
 #include "postgres_fe.h"
 #endif
 
+#include "lead/address.h"
 #include "lead/escape.h"
 #include "lead/quote.h"
 #include "lead/text.h"
 #include "lead/unicode.h"
 
-#define LOCAL_PART_MAX 64
-#define DOMAIN_MAX 253
-#define PHONE_DIGITS_MIN 7
-#define PHONE_DIGITS_MAX 15
 #define SPACED_LEAST 4 /* fewer single letters in a row are words: "u r a" */
 
 static inline bool
@@ -67,123 +64,18 @@ begins_with(const char *p, const char *end, const char *prefix)
 	return true;
 }
 
-/* One e-mail-like run of characters around an '@'. */
-typedef struct Address
-{
-	const char *start;
-	const char *at;
-	const char *end;
-} Address;
-
-static bool
-is_local_char(char c)
-{
-	return is_alnum(c) || c == '.' || c == '_' || c == '%' || c == '+' || c == '-';
-}
-
-static void
-next_address(const char *p, const char *end, Address *address)
-{
-	const char *at = p;
-
-	while ((at = memchr(at, '@', end - at)) != NULL)
-	{
-		const char *start = at;
-		const char *stop = at + 1;
-
-		while (start > p && is_local_char(start[-1]))
-			start--;
-		while (start < at && !is_alnum(*start) && *start != '_')
-			start++;
-		while (stop < end && (is_alnum(*stop) || *stop == '.' || *stop == '-'))
-			stop++;
-		while (stop > at + 1 && !is_alnum(stop[-1]))
-			stop--;
-		if (start < at && stop > at + 1)
-		{
-			*address = (Address){ start, at, stop };
-			return;
-		}
-		p = at = at + 1;
-	}
-	*address = (Address){ end, end, end };
-}
-
 /*
- * A palloc'd copy of the address, its domain in lower case; NULL when it is not
- * one that mail could be sent to.
- */
-static char *
-sane_address(const Address *a)
-{
-	int local_len = a->at - a->start;
-	int len = a->end - a->start;
-	const char *label = a->at + 1;
-	char *email;
-
-	if (local_len > LOCAL_PART_MAX || len - local_len - 1 > DOMAIN_MAX || a->at[-1] == '.')
-		return NULL;
-	for (const char *p = a->start; p < a->end; p++)
-	{
-		if (p[0] == '.' && p[1] == '.')
-			return NULL;
-	}
-	for (const char *p = label; p < a->end; p++)
-	{
-		if (*p == '.')
-		{
-			if (*label == '-' || p[-1] == '-')
-				return NULL;
-			label = p + 1;
-		}
-	}
-	if (label == a->at + 1 || a->end - label < 2)
-		return NULL;
-	for (const char *p = label; p < a->end; p++)
-	{
-		if (!is_alnum(*p) || *p <= '9')
-			return NULL;
-	}
-
-	email = palloc(len + 1);
-	memcpy(email, a->start, len);
-	email[len] = '\0';
-	for (char *p = email + local_len; *p != '\0'; p++)
-	{
-		if (is_alnum(*p))
-			*p |= 0x20;
-	}
-	return email;
-}
-
-/*
- * Where a phone number ends that begins at p, or NULL.  Bounded: more digits
- * than a phone number has end the search.
+ * Where the phone number ends that begins at p, NULL for none; the text notes it.
  */
 static const char *
-phone_end(const char *p, const char *end)
+read_phone(PoText *text, const char *p, const char *end)
 {
-	const char *last = NULL;
-	int digits = 0;
-	int gap = 0;
+	const char *stop = po_phone_run_end(p, end);
 
-	for (; p < end && gap < 3; p++)
-	{
-		if (*p >= '0' && *p <= '9')
-		{
-			if (++digits > PHONE_DIGITS_MAX)
-				return NULL;
-			last = p + 1;
-			gap = 0;
-		}
-		else if (strchr(" ()+.-", *p) != NULL)
-			gap++;
-		else
-			break;
-	}
-	if (digits < PHONE_DIGITS_MIN || (last < end && is_alnum(*last)))
-		return NULL;
-	return last;
+	if (stop != NULL && text->nphones < PO_TEXT_PHONES &&
+		po_phone_in_run(p, stop, text->phone[text->nphones]))
+		text->nphones++;
+	return stop;
 }
 
 static inline bool
@@ -220,29 +112,29 @@ fold(const char *p, const char *end, char *out, PoText *text)
 	char gap = '\0';         /* separator owed before the next word */
 	bool in_word = false;
 	bool spelled = false; /* in letters that are halves of flags */
-	Address address = { end, end, end };
+	PoMailRun mail = { end, end, end };
 
 	if (text != NULL)
-		next_address(p, end, &address);
+		po_next_mail_run(p, end, &mail);
 	while (p < end)
 	{
 		unsigned char c = *p;
 		char clause = '\0';
 
-		if (text != NULL && p >= address.start)
+		if (text != NULL && p >= mail.start)
 		{
-			if (p == address.start)
+			if (p == mail.start)
 			{
 				if (text->email == NULL)
-					text->email = sane_address(&address);
-				p = address.end;
+					text->email = po_mail_address(&mail);
+				p = mail.end;
 				in_word = false;
 				gap = PO_CLAUSE;
-				next_address(p, end, &address);
+				po_next_mail_run(p, end, &mail);
 				continue;
 			}
 			/* an address inside a URL */
-			next_address(p, end, &address);
+			po_next_mail_run(p, end, &mail);
 		}
 
 		if (!in_word && text != NULL && c < 0x80)
@@ -250,7 +142,7 @@ fold(const char *p, const char *end, char *out, PoText *text)
 			const char *stop = NULL;
 
 			if ((c >= '0' && c <= '9') || c == '+' || c == '(')
-				stop = phone_end(p, end);
+				stop = read_phone(text, p, end);
 			else if ((c | 0x20) == 'w' && begins_with(p, end, "www."))
 			{
 				for (stop = p; stop < end && !is_blank(*stop);)
@@ -516,6 +408,45 @@ po_text_free(PoText *text)
 		pfree(text->normal);
 	if (text->email != NULL)
 		pfree(text->email);
+}
+
+/*
+ * po_text_phone returns the first phone of the text that is neither of the two
+ * given, of which NULL is none; NULL for no such phone.
+ */
+const char *
+po_text_phone(const PoText *text, const char *from, const char *to)
+{
+	for (int i = 0; i < text->nphones; i++)
+	{
+		const char *phone = text->phone[i];
+
+		if ((from == NULL || strcmp(phone, from) != 0) && (to == NULL || strcmp(phone, to) != 0))
+			return phone;
+	}
+	return NULL;
+}
+
+/*
+ * po_text_is_short returns whether no more than most letters and digits were
+ * written, addresses and quotes among them.
+ */
+bool
+po_text_is_short(const PoText *text, int most)
+{
+	const char *end = text->start + text->start_len;
+	int n = 0;
+
+	for (const char *p = text->start; p < end && n <= most;)
+	{
+		uint32 c;
+		uint32 letter;
+
+		p += po_utf8_decode(p, end, &c);
+		letter = c < 0x80 ? c : po_char_fold(c);
+		n += c < 0x80 ? is_alnum(c) : letter != 0 && (letter != c || !po_char_is_separator(c));
+	}
+	return n <= most;
 }
 
 /*

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * text.h
- *	  Reading a short message: folding, clauses, e-mail address
+ *	  Reading a short message: folding, clauses, addresses
  *
  * Folding makes texts that a person reads as the same compare as the same:
  * NFKC, no invisible characters, lower case, no accents, apostrophes inside
@@ -18,7 +18,10 @@
 #ifndef PO_TEXT_H
 #define PO_TEXT_H
 
+#include "lead/phone.h"
+
 #define PO_TEXT_LIMIT 4096
+#define PO_TEXT_PHONES 4 /* more are not noted */
 
 /* What stands between clauses, and between lines or beside a dash. */
 #define PO_CLAUSE '\n'
@@ -47,12 +50,16 @@ typedef struct PoText
 	int start_len;     /* may point into the caller's text */
 	char *normal;      /* NFKC form, NULL when the text is ASCII */
 	char *email;       /* first address, domain in lower case, or NULL */
+	char phone[PO_TEXT_PHONES][PO_E164_SIZE];
+	int nphones;
 	bool has_question;
 	int pictures; /* PO_PICTURE_… */
 } PoText;
 
 extern void po_text_read(PoText *text, const char *raw, int len);
 extern void po_text_free(PoText *text);
+extern const char *po_text_phone(const PoText *text, const char *from, const char *to);
+extern bool po_text_is_short(const PoText *text, int most);
 extern char *po_text_fold(const char *text, int len, int *folded_len);
 extern const char *po_clause_end(const char *p, const char *end);
 extern int po_char_picture(uint32 c);

@@ -64,7 +64,8 @@ CREATE FUNCTION outreach_impl.is_valid_transition(from_state text, to_state text
 COMMENT ON FUNCTION outreach_impl.is_valid_transition(text, text, text) IS 'Whether a lead may go from one state to the other in one step, by the default rows or a tenant''s.';
 
 CREATE FUNCTION outreach_impl.classify_message(tenant_id text, body text,
-	OUT consent text, OUT word text, OUT sounds text, OUT certainty real, OUT rule text, OUT to_state text, OUT email text)
+	OUT consent text, OUT word text, OUT sounds text, OUT certainty real, OUT rule text, OUT to_state text,
+	OUT email text, OUT phone text, OUT labels text[])
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'po_api_classify_message';
 COMMENT ON FUNCTION outreach_impl.classify_message(text, text) IS 'What the tenant''s words, the model of revocations and the rules make of a message, without any effect.';

@@ -100,7 +100,8 @@ ALTER TABLE outreach.classification_rules
 	ADD CONSTRAINT extract_is_known CHECK (extract = ANY (outreach_impl.names('extract'))),
 	ADD CONSTRAINT effect_is_known CHECK (effect = ANY (outreach_impl.names('rule effect'))),
 	ADD CONSTRAINT terms_can_match CHECK (outreach_impl.are_terms(match, VARIADIC terms) AND outreach_impl.are_terms('word', VARIADIC except_terms)),
-	ADD CONSTRAINT terms_go_with_match CHECK ((match = ANY ('{any,email,question}')) = (cardinality(terms) = 0));
+	ADD CONSTRAINT terms_go_with_match CHECK ((match = ANY ('{any,contact,email,phone,question,short}')) = (cardinality(terms) = 0)),
+	ADD CONSTRAINT labels_are_short CHECK (outreach_impl.are_like(labels, '.{1,64}'));
 
 ALTER TABLE outreach.timer_types
 	ADD CONSTRAINT timer_type_is_there CHECK (timer_type <> ''),

@@ -100,8 +100,9 @@ CREATE TABLE outreach.classification_rules (
 	extract text COLLATE "C",
 	min_certainty real NOT NULL DEFAULT 0.5,
 	effect text COLLATE "C",
+	labels text[] NOT NULL DEFAULT '{}',
 	PRIMARY KEY (tenant_id, client, rule, match),
-	CHECK (array_position(terms, NULL) IS NULL AND array_position(except_terms, NULL) IS NULL),
+	CHECK (array_position(terms, NULL) IS NULL AND array_position(except_terms, NULL) IS NULL AND array_position(labels, NULL) IS NULL),
 	CHECK (min_certainty BETWEEN 0 AND 1)
 );
-COMMENT ON TABLE outreach.classification_rules IS 'What a message means: the highest priority that matches. Rows of the tenant''s client come with those of ''*''.';
+COMMENT ON TABLE outreach.classification_rules IS 'What a message means: the highest priority that matches; and its labels, of all that match. Rows of the tenant''s client come with those of ''*''.';

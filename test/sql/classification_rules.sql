@@ -1,5 +1,6 @@
 -- The shipped rules: a change of behaviour is a difference here.
-SELECT client, priority, rule, match, to_state, extract
+\a
+SELECT client, priority, rule, match, min_certainty, to_state, extract, effect, labels
   FROM outreach.classification_rules WHERE tenant_id = '*'
  ORDER BY priority DESC, client, rule COLLATE "C", match;
 SELECT priority, rule, match, term FROM outreach.classification_rules, unnest(terms) AS term

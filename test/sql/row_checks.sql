@@ -29,8 +29,9 @@ SELECT * FROM pg_temp.tries('opt_out_words', '{"word": "basta", "action": "opt_o
 	'{"action": "optout"}', '{"action": "OPT_OUT"}', '{"action": ""}', '{"match": "any"}', '{"match": "prefix"}', '{"match": "nonsense"}', '{"word": ""}', '{"word": "!?"}', '{"word": " "}',
 	'{"action": "help"}', '{"match": "leading"}', '{"match": "word"}');
 SELECT * FROM pg_temp.tries('classification_rules', '{"client": "*", "rule": "r", "priority": 1, "match": "word", "terms": ["pool"], "except_terms": []}',
-	'{"match": "regex"}', '{"extract": "phone"}', '{"terms": []}', '{"terms": [""]}', '{"terms": ["pool", "--"]}', '{"except_terms": ["!"]}', '{"match": "any"}', '{"client": ""}', '{"rule": ""}',
-	'{"to_state": "nowhere"}', '{"match": "email", "terms": [], "extract": "email"}', '{"match": "prefix", "terms": ["[CALL]"]}');
+	'{"match": "regex"}', '{"extract": "fax"}', '{"labels": [""]}', '{"labels": [null]}', '{"match": "phone"}', '{"match": "short"}', '{"terms": []}', '{"terms": [""]}', '{"terms": ["pool", "--"]}', '{"except_terms": ["!"]}', '{"match": "any"}', '{"client": ""}', '{"rule": ""}',
+	'{"to_state": "nowhere"}', '{"match": "email", "terms": [], "extract": "email"}', '{"match": "prefix", "terms": ["[CALL]"]}',
+	'{"match": "contact", "terms": [], "extract": "phone", "labels": ["gold label"]}');
 SELECT * FROM pg_temp.tries('lead_transitions', '{"from_state": "closed", "to_state": "new", "allowed": true, "source": "own"}',
 	'{"through": "closed"}', '{"through": "new"}', '{"through": "suppressed"}', '{"through": "touched", "allowed": false}', '{"to_state": "suppressed", "allowed": false}', '{"from_state": "suppressed"}',
 	'{"through": "touched"}', '{"allowed": false}');

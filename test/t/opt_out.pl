@@ -81,7 +81,7 @@ my %texts = (
 	'unknown responded' => [
 		'Have a great weekend', 'my friend has a house', 'nonstop flights',
 		'not quite', 'who is this', 'Not interested', 'wrong number', 'yesterday was fine, the weekend too',
-		'thirty days', 'I will remove the tree', 'the bus stop', 'can we cancel the inspection next Tuesday', 'Unstoppable!', 'endless', 'I quit smoking in March',
+		'thirty days', 'the bus stop', 'can we cancel the inspection next Tuesday', 'Unstoppable!', 'endless', 'I quit smoking in March',
 		# a question for help, the keyword for it
 		'HELP', 'help?', 'INFO', ' Info. ', 'help me please', 'can you help me with the paperwork?',
 		# reactions: our own notice is only quoted
@@ -101,7 +101,7 @@ my %texts = (
 	'opted_in responded' => [ 'START', ' start ', 'Start.', 'UNSTOP', 'unstop please' ],
 );
 # not held, whatever else they mean: the person refuses another channel
-my @not_held = ("don't call me, text me", 'please do not email me, text me instead', 'dont call me text me yes', 'take this number down, call me',
+my @not_held = ('I will remove the tree', "don't call me, text me", 'please do not email me, text me instead', 'dont call me text me yes', 'take this number down, call me',
 	"no calls please, texting works", 'no me llames, mándame texto',
 	# and words of keywords in other senses
 	'I\'ll cancel my other meeting', 'send it', 'send it over whenever', 'End of the week works', 'the end is near');
@@ -235,6 +235,32 @@ for my $case (
 	text('/w/yes', $phone, 'yes');
 	is(phone($phone, 'team_yes'), 'unknown high_intent', 'yes_opts_in: elsewhere a YES is a reply');
 }
+
+# ------------------------------------------------------------- labels
+
+sub event_of
+{
+	my ($phone) = @_;
+	return sql($node, "SELECT payload -> 'labels', payload ->> 'email', payload ->> 'phone' FROM outreach.events
+		WHERE event_type = 'webhook.inbound.received' AND payload ->> 'from' = '$phone' ORDER BY event_id DESC LIMIT 1");
+}
+
+{
+	my $phone = new_phone();
+	text('/w/texting', $phone, "yes, call me at $phone or 415-555-2671, not 305-555-0142. pat\@example.com");
+	like(event_of($phone), qr/"gold_label".*\|pat\@example.com\|\+14155552671$/, 'labels of all rules, and the phone that is neither theirs nor ours');
+	is(phone($phone), 'unknown email_captured pat@example.com', 'which is not the lead\'s now');
+	text('/w/texting', $phone, 'stop. pat@example.com 415-555-2671');
+	is(event_of($phone), '["opted_out"]||', 'an opt-out has a label of its own, and nothing is extracted');
+	text('/w/texting', $phone = new_phone(), 'never text me again, my lawyer is at 415-555-2671');
+	is(event_of($phone), '||', 'nor from what is held');
+}
+
+is(sql($node, q{SELECT payload ->> 'body' FROM outreach.events e, outreach.classify_message(e.tenant_id, payload ->> 'body') c
+	WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' = 'message.received' AND source = 'texting' AND payload ->> 'opt_out_type' IS NULL
+	AND (payload ->> 'rule', payload ->> 'word', payload ->> 'sounds', payload ->> 'email', coalesce(payload -> 'labels', '[]'))
+		IS DISTINCT FROM (c.rule, c.word, c.sounds, c.email, to_jsonb(c.labels))}), '', 'classify_message() says of each text what happened');
+cmp_ok(sql($node, q{SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' = 'message.received' AND source = 'texting'}), '>', 100, 'of many');
 
 # ------------------------------------------------------------- the functions
 

@@ -13,8 +13,8 @@
 
 PoWord shipped_words[MAX_ROWS];
 PoWordSet shipped_word_set = { shipped_words, 0 };
-PoRule shipped_rules[64];
-int n_shipped_rules = 0;
+static PoRule shipped_rules[64];
+PoRuleSet shipped_rule_set = { shipped_rules, 0 };
 
 /*
  * The next value of a row: 'text', number or NULL.  Returns where it ends.
@@ -56,6 +56,18 @@ array_terms(char *array, PoMatch match, int *nterms)
 	for (char *p = strtok(array + 1, ","); p != NULL; p = strtok(NULL, ","))
 		po_term_init(&terms[(*nterms)++], match, p, strlen(p));
 	return terms;
+}
+
+static const char *const *
+array_labels(char *array, int *nlabels)
+{
+	const char **label = palloc0(sizeof(char *) * 16);
+
+	array[strlen(array) - 1] = '\0';
+	*nlabels = 0;
+	for (char *p = strtok(array + 1, ","); p != NULL; p = strtok(NULL, ","))
+		label[(*nlabels)++] = pstrdup(p);
+	return label;
 }
 
 static bool
@@ -101,22 +113,24 @@ add_word(char *p)
 static bool
 add_rule(char *p)
 {
-	char *value[11];
-	PoRule *rule = &shipped_rules[n_shipped_rules++];
+	char *value[12];
+	PoRule *rule = &shipped_rules[shipped_rule_set.nrules++];
 
-	for (int i = 0; i < 11; i++)
+	for (int i = 0; i < 12; i++)
 		p = next_value(p, &value[i]);
 	rule->rule = pstrdup(value[2]);
 	rule->priority = atoi(value[3]);
 	if (!po_match_parse(value[4], &rule->match) ||
-		(n_shipped_rules > 1 && rule[-1].priority < rule->priority))
+		(shipped_rule_set.nrules > 1 && rule[-1].priority < rule->priority))
 		return false;
 	rule->terms = array_terms(value[5], rule->match, &rule->nterms);
 	rule->except = array_terms(value[6], PO_MATCH_WORD, &rule->nexcept);
 	rule->to_state = value[7] ? pstrdup(value[7]) : NULL;
-	rule->extract_email = value[8] != NULL;
+	if (value[8] != NULL && !po_extract_parse(value[8], &rule->extract))
+		return false;
 	rule->min_certainty = atof(value[9]);
 	rule->takes_address = value[10] != NULL;
+	rule->label = array_labels(value[11], &rule->nlabels);
 	return true;
 }
 

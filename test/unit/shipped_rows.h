@@ -9,8 +9,7 @@
 
 extern PoWord shipped_words[];
 extern PoWordSet shipped_word_set;
-extern PoRule shipped_rules[];
-extern int n_shipped_rules;
+extern PoRuleSet shipped_rule_set;
 
 extern bool read_shipped_words(void);
 extern bool read_shipped_rules(void);

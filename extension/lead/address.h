@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * address.h
+ *	  E-mail addresses and phone numbers inside a text
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PO_ADDRESS_H
+#define PO_ADDRESS_H
+
+#include "lead/phone.h"
+
+/* One e-mail-like run of characters around an '@'. */
+typedef struct PoMailRun
+{
+	const char *start;
+	const char *at;
+	const char *end;
+} PoMailRun;
+
+extern void po_next_mail_run(const char *p, const char *end, PoMailRun *run);
+extern char *po_mail_address(const PoMailRun *run);
+extern const char *po_phone_run_end(const char *p, const char *end);
+extern bool po_phone_in_run(const char *p, const char *end, char phone[PO_E164_SIZE]);
+
+#endif /* PO_ADDRESS_H */

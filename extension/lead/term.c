@@ -1,0 +1,142 @@
+/*
+ * term.c
+ *	  The words and phrases of rows, and where they stand in a text.
+ *
+ * Pure functions over the caller's structs; nothing is allocated but by
+ * po_term_init and po_term_squeeze.
+ */
+#ifndef FRONTEND
+#include "postgres.h"
+#else
+#include "postgres_fe.h"
+#endif
+
+#include "lead/meaning.h"
+#include "lead/term.h"
+
+static const struct
+{
+	const char *name;
+	PoMatch match;
+} matches[] = {
+	{ "whole", PO_MATCH_WHOLE },   { "alone", PO_MATCH_ALONE },
+	{ "word", PO_MATCH_WORD },     { "leading", PO_MATCH_LEADING },
+	{ "email", PO_MATCH_EMAIL },   { "question", PO_MATCH_QUESTION },
+	{ "intent", PO_MATCH_INTENT }, { "prefix", PO_MATCH_PREFIX },
+	{ "phone", PO_MATCH_PHONE },   { "contact", PO_MATCH_CONTACT },
+	{ "short", PO_MATCH_SHORT },   { "any", PO_MATCH_ANY },
+};
+
+/*
+ * po_match_name returns the name of a kind of match.
+ */
+const char *
+po_match_name(PoMatch match)
+{
+	for (int i = 0; i < (int) lengthof(matches); i++)
+	{
+		if (matches[i].match == match)
+			return matches[i].name;
+	}
+	return NULL;
+}
+
+/*
+ * po_match_parse returns false for a name that is no kind of match.
+ */
+bool
+po_match_parse(const char *name, PoMatch *match)
+{
+	for (int i = 0; i < (int) lengthof(matches); i++)
+	{
+		if (strcmp(name, matches[i].name) == 0)
+		{
+			*match = matches[i].match;
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * po_term_init makes a term of a row's text.  It is palloc'd and lives as long
+ * as the current memory context.  A text without letters and digits, and the
+ * name of no intent, make a term of length 0, which never matches.
+ */
+void
+po_term_init(PoTerm *term, PoMatch match, const char *text, int len)
+{
+	if (match == PO_MATCH_PREFIX || match == PO_MATCH_INTENT)
+	{
+		PoIntent intent;
+		char *copy = palloc(len + 1);
+
+		memcpy(copy, text, len);
+		copy[len] = '\0';
+		term->text = copy;
+		term->len = match == PO_MATCH_PREFIX || po_intent_parse(copy, &intent) ? len : 0;
+		term->words = 0;
+		return;
+	}
+	term->text = po_text_fold(text, len, &term->len);
+	term->words = po_text_words(term->text, term->len);
+}
+
+/*
+ * po_term_squeeze makes of a term how it looks in a text that draws its letters
+ * out: "all" is "al" there.  False when that is no other.
+ */
+bool
+po_term_squeeze(PoTerm *squeezed, const PoTerm *term)
+{
+	char *text = palloc(term->len + 1);
+	int len = po_text_squeeze(term->text, term->len, text);
+
+	if (len == term->len)
+	{
+		pfree(text);
+		return false;
+	}
+	text[len] = '\0';
+	*squeezed = (PoTerm){ po_text_words(text, len), text, len };
+	return true;
+}
+
+/*
+ * po_term_at returns whether the term's words are the first ones of [p, end).
+ * With across, its words may be in several clauses: "Do. Not. Text. Me."
+ */
+bool
+po_term_at(const PoTerm *term, const char *p, const char *end, bool across)
+{
+	if (term->len == 0 || end - p < term->len)
+		return false;
+	for (int i = 0; i < term->len; i++)
+	{
+		if (p[i] != term->text[i] &&
+			!(across && (unsigned char) p[i] <= ' ' && term->text[i] == ' '))
+			return false;
+	}
+	return end - p == term->len || (unsigned char) p[term->len] <= ' ';
+}
+
+/*
+ * po_has_term returns whether the term is somewhere in the text, at word
+ * boundaries.
+ */
+bool
+po_has_term(const PoText *text, const PoTerm *term, bool across)
+{
+	const char *end = text->folded + text->len;
+	const char *p = text->folded;
+
+	if ((term->words & ~text->words) != 0 || term->len == 0)
+		return false;
+	while ((p = memchr(p, term->text[0], end - p)) != NULL)
+	{
+		if ((p == text->folded || (unsigned char) p[-1] <= ' ') && po_term_at(term, p, end, across))
+			return true;
+		p++;
+	}
+	return false;
+}
