@@ -257,25 +257,14 @@ append(Written *written, const char *start, const char *end)
 }
 
 static bool
-has_words(const Written *written)
+has_words(const char *p, const char *end)
 {
-	for (const char *p = written->start; p < written->end; p++)
+	for (; p < end; p++)
 	{
 		if (is_letter(*p) || is_digit(*p))
 			return true;
 	}
 	return false;
-}
-
-/* Whether [open, close) is short and all of [p, end). */
-static bool
-is_alone(const char *p, const char *open, const char *close, const char *end)
-{
-	while (p < open && is_blank(*p))
-		p++;
-	while (end > close && is_blank(end[-1]))
-		end--;
-	return p == open && end == close && close - open < LINE_MOST;
 }
 
 /* Append a line, without the quotes in it that have our notice. */
@@ -292,9 +281,10 @@ append_line(Written *written, const char *p, const char *end)
 
 		if (close == NULL)
 			break;
-		/* a message that is one short quote is the sender's: "stop to end" */
+		/* what begins with a keyword in quotes is the sender's: "stop to end", please */
 		if (po_quotes_notice(open + len, close) &&
-			!(written->end == written->start && is_alone(p, open, close + close_len, end)))
+			!(close - open < LINE_MOST && !has_words(written->start, written->end) &&
+			  !has_words(p, open) && po_quotes_keyword(open + len, close)))
 		{
 			append(written, p, open);
 			*written->end++ = '\n';
@@ -338,7 +328,7 @@ po_text_written(const char *text, int len, int *written_len)
 			append_line(&written, line, introduction.start);
 			*written.end++ = '\n';
 			/* below an introduction comes the quote, unless the reply does */
-			if (has_words(&written))
+			if (has_words(written.start, written.end))
 				break;
 			p = introduction.end;
 			find_introduction(p, end, &introduction);
@@ -346,7 +336,7 @@ po_text_written(const char *text, int len, int *written_len)
 		}
 		if (line < eol && begins_head(line, end))
 		{
-			if (has_words(&written))
+			if (has_words(written.start, written.end))
 				break;
 		}
 		else if (line < eol && !is_inserted(line, end))

@@ -131,6 +131,24 @@ po_quotes_notice(const char *start, const char *end)
 	return notice;
 }
 
+/*
+ * po_quotes_keyword tells whether a quote begins with what our notice says to
+ * write, as nothing of ours does.
+ */
+bool
+po_quotes_keyword(const char *start, const char *end)
+{
+	static const char *const keywords[] = { "stop", "end to", "quit to" };
+	int len;
+	char *folded = po_text_fold(start, end - start, &len);
+	bool found = false;
+
+	for (int i = 0; i < (int) lengthof(keywords) && !found; i++)
+		found = strncmp(folded, keywords[i], strlen(keywords[i])) == 0;
+	pfree(folded);
+	return found;
+}
+
 /* ---- reactions ---- */
 
 /* clang-format off */

@@ -436,6 +436,14 @@ test_consent(void)
 
 	for (int i = 0; i < (int) lengthof(opt_out); i++)
 		consent(PO_CONSENT_OPT_OUT, opt_out[i]);
+	/* every keyword that ships, in whichever language */
+	for (int i = 0; i < shipped_word_set.nwords; i++)
+	{
+		const PoWord *row = &shipped_words[i];
+
+		if (row->action != PO_CONSENT_COURTESY && row->match <= PO_MATCH_ALONE)
+			consent(row->action, row->word);
+	}
 	for (int i = 0; i < (int) lengthof(hold); i++)
 		consent(PO_CONSENT_HOLD, hold[i]);
 	for (int i = 0; i < (int) lengthof(none); i++)

@@ -132,7 +132,8 @@ append_keyword(char **out, const char *keyword)
 
 		while (times-- > 0)
 			append_letter(out, *p, style);
-		if (one_in(12) && p[1] != '\0')
+		/* between characters, not inside one */
+		if (one_in(12) && p[1] != '\0' && ((unsigned char) p[1] & 0xC0) != 0x80)
 			append(out, PICK(unseen));
 	}
 }
