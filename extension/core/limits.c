@@ -110,7 +110,7 @@ static const PoLimit limit[] = {
 	{"inbound_payloads.body", 256 * KB},
 	{"key", 1 * KB},
 	{"keys", 4 * KB, false, 32},
-	{"labels", 1 * KB, false, 16},
+	{"labels", 8 * KB, false, 16},
 	{"last_error", 1 * KB},
 	{"last_error_code", 256},
 	{"last_name", 256},

@@ -8,18 +8,29 @@
  */
 #include "postgres.h"
 
+#include "core/clock.h"
 #include "core/compat.h"
 #include "core/limits.h"
 #include "inbound/webhook.h"
 #include "lead/meaning.h"
 #include "mb/pg_wchar.h"
 
-/* Messages whose effect depends on, or changes, the consent of the phone. */
 static bool
-touches_consent(const PoWebhook *webhook)
+takes_phone(const PoWebhook *webhook)
+{
+	return webhook->ruling.rule != NULL && webhook->ruling.rule->takes_address;
+}
+
+/*
+ * Messages whose effect depends on, or changes, the consent of the phone; and those
+ * behind which its next message may be a stranger's.
+ */
+static bool
+needs_phone(const PoWebhook *webhook)
 {
 	return webhook->consent == PO_CONSENT_OPT_OUT || webhook->consent == PO_CONSENT_OPT_IN ||
-		webhook->consent == PO_CONSENT_HOLD || webhook->yes;
+		webhook->consent == PO_CONSENT_HOLD || webhook->yes || webhook->from_stranger ||
+		takes_phone(webhook);
 }
 
 /*
@@ -151,7 +162,7 @@ collect_phones(PoWebhook **webhook, int n, PoPhoneKey *all, int *nall, PoPhoneKe
 			continue;
 		all[*nall].tenant_id = w->endpoint->tenant_id;
 		all[(*nall)++].phone = w->phone;
-		if (touches_consent(w) || w->from_stranger)
+		if (needs_phone(w))
 			locked[(*nlocked)++] = all[*nall - 1];
 	}
 	*nall = po_phone_keys_sort(all, *nall);
@@ -163,8 +174,7 @@ static bool
 lacks_phone(PoChangeSet *set, const PoWebhook *webhook)
 {
 	const char *phone = po_touches_phone(webhook) ? webhook->message_phone
-		: webhook->is_message && (touches_consent(webhook) || webhook->from_stranger)
-		? webhook->phone : NULL;
+		: webhook->is_message && needs_phone(webhook) ? webhook->phone : NULL;
 
 	return phone != NULL && po_find_phone(set, webhook->endpoint->tenant_id, phone) == NULL;
 }
@@ -242,8 +252,8 @@ received_payload(const PoWebhook *webhook)
 	po_object_string(object, "kind", webhook->event_type);
 	if (ruling->rule != NULL)
 		po_object_string(object, "rule", ruling->rule->rule);
-	po_object_string(object, "email", ruling->email);
-	po_object_string(object, "phone", ruling->phone);
+	po_object_string(object, "extracted_email", ruling->email);
+	po_object_string(object, "extracted_phone", ruling->phone);
 	if (ruling->nlabels > 0)
 		po_object_strings(object, "labels", ruling->label, ruling->nlabels);
 	po_object_string(object, "word", webhook->word);
@@ -260,26 +270,14 @@ received_payload(const PoWebhook *webhook)
 
 /* How far a reply takes the lead, by its rule or else as a mere reply. */
 static void
-advance(PoChangeSet *set, PoLead *subject, const PoWebhook *webhook, const PoCause *cause)
+advance(PoChangeSet *set, PoLead *subject, const PoRule *rule, const PoCause *cause)
 {
-	const PoRule *rule = webhook->ruling.rule;
 	PoState		to = PO_STATE_RESPONDED;
 
 	if (rule != NULL && rule->to_state != NULL)
 		to = po_state_from_name(rule->to_state);
 	if (po_change_state(set, subject, to, cause) == 0 && to != PO_STATE_RESPONDED)
 		(void) po_change_state(set, subject, PO_STATE_RESPONDED, cause);
-	if (rule != NULL && rule->takes_address)
-	{
-		PoPhoneKey	key = {webhook->endpoint->tenant_id, webhook->phone};
-
-		po_take_phone(set, &key, cause);
-	}
-	if (webhook->ruling.email != NULL && !subject->has_email)
-	{
-		subject->email = webhook->ruling.email;
-		subject->has_email = true;
-	}
 }
 
 /* What a kept message says of consent does not undo what was said after it. */
@@ -295,8 +293,9 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 	const char *tenant_id = webhook->endpoint->tenant_id;
 	PoPhone    *phone = po_find_phone(set, tenant_id, webhook->phone);
 	PoLead	   *subject = po_find_subject(set, tenant_id, webhook->phone);
+	bool		known = subject != NULL;
 
-	if (subject == NULL)
+	if (!known)
 	{
 		PoCause		inbound = *cause;
 
@@ -308,6 +307,11 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 	po_lead_replied(set, subject);
 	if (webhook->business_phone[0] != '\0')
 		subject->business_phone = webhook->business_phone;
+	if (webhook->ruling.email != NULL && !subject->has_email)
+	{
+		subject->email = webhook->ruling.email;
+		subject->has_email = true;
+	}
 	po_lead_event(set, subject, "webhook.inbound.received", cause)->payload =
 		received_payload(webhook);
 
@@ -336,7 +340,14 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 				cause->reason = "yes";
 				(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);
 			}
-			advance(set, subject, webhook, cause);
+			advance(set, subject, webhook->ruling.rule, cause);
+			/* the lead that this message made is its sender */
+			if (takes_phone(webhook) && known)
+			{
+				PoPhoneKey	key = {tenant_id, webhook->phone};
+
+				po_take_phone(set, &key, webhook->stored ? webhook->received_at : po_now(), cause);
+			}
 			break;
 	}
 }

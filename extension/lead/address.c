@@ -14,10 +14,11 @@
 
 #define LOCAL_PART_MAX 64
 #define DOMAIN_MAX 253
-#define DIGITS_MIN 7
-#define DIGITS_MAX 15
-#define NANP_DIGITS 10
-#define GAP_MAX 2 /* characters between the groups of one number */
+#define RUN_DIGITS_LEAST 7
+#define RUN_GAP_MOST 2
+#define DIGITS_MOST 15
+#define GROUPS_MOST 8
+#define GROUP_GAP_MOST 3 /* characters between the groups of one number */
 
 static inline bool
 is_digit(char c)
@@ -116,31 +117,26 @@ po_mail_address(const PoMailRun *a)
 	return email;
 }
 
+/* ---- phones ---- */
+
 /*
  * po_phone_run_end returns where a run of digits ends that begins at p and is
- * written as a phone number is; NULL for none.  Where there are more digits than
- * a number has, the run is what is complete by then as a number of the North
- * American plan.  Bounded by the digits that a number has.
+ * written as phone numbers are, of any country, or local ones; NULL for none.
+ * Bounded: more digits than a phone number has end the search.
  */
 const char *
 po_phone_run_end(const char *p, const char *end)
 {
 	const char *last = NULL;
-	const char *complete = NULL;
-	char first = '\0';
 	int digits = 0;
 	int gap = 0;
 
-	for (; p < end && gap <= GAP_MAX; p++)
+	for (; p < end && gap <= RUN_GAP_MOST; p++)
 	{
 		if (is_digit(*p))
 		{
-			if (gap > 0 && digits == NANP_DIGITS + (first == '1'))
-				complete = last;
-			if (++digits > DIGITS_MAX)
-				return complete;
-			if (digits == 1)
-				first = *p;
+			if (++digits > DIGITS_MOST)
+				return NULL;
 			last = p + 1;
 			gap = 0;
 		}
@@ -149,30 +145,177 @@ po_phone_run_end(const char *p, const char *end)
 		else
 			break;
 	}
-	if (digits < DIGITS_MIN || (last < end && is_alnum(*last)))
+	if (digits < RUN_DIGITS_LEAST || (last < end && is_alnum(*last)))
 		return NULL;
 	return last;
 }
 
-/*
- * po_phone_in_run writes the phone number of a run in E.164 and returns true, or
- * returns false for none.  Digits may stand before it: "at 5 212-555-0188".
- */
-bool
-po_phone_in_run(const char *p, const char *end, char phone[PO_E164_SIZE])
+/* A number in groups of digits, as it is written. */
+typedef struct Group
 {
-	bool again = *p != '+';
+	const char *start;
+	const char *end;
+	char before; /* what parts it from the one before: '-', '.', ')' or ' ' */
+} Group;
 
-	while (p < end)
+/* What parts groups: bytes of it, 0 for none.  Dashes of all lengths are '-'. */
+static int
+separator(const char *p, const char *end, char *kind)
+{
+	if (end - p >= 3 && p[0] == '\xE2' &&
+		((p[1] == '\x80' && p[2] >= '\x90' && p[2] <= '\x95') ||
+		 (p[1] == '\x88' && p[2] == '\x92')))
 	{
-		if (po_phone_e164(p, end - p, phone))
-			return true;
-		if (!again)
-			break;
+		*kind = '-';
+		return 3;
+	}
+	*kind = *p;
+	return *p == ' ' || *p == '(' || *p == ')' || *p == '-' || *p == '.';
+}
+
+/*
+ * The groups from p on, at most GROUPS_MOST.
+ */
+static int
+read_groups(const char *p, const char *end, Group *group)
+{
+	int n = 0;
+	char kind = '\0';
+
+	while (n < GROUPS_MOST)
+	{
+		const char *start = p;
+
 		while (p < end && is_digit(*p))
 			p++;
-		while (p < end && !is_digit(*p))
-			p++;
+		if (p == start)
+			break;
+		group[n++] = (Group){ start, p, kind };
+		kind = '\0';
+		for (int gap = 0; p < end && gap < GROUP_GAP_MOST; gap++)
+		{
+			char c;
+			int len = separator(p, end, &c);
+
+			if (len == 0)
+				break;
+			if (c != ' ' || kind == '\0')
+				kind = c;
+			p += len;
+		}
+		if (kind == '\0')
+			break;
 	}
-	return false;
+	return n;
+}
+
+static inline int
+group_len(const Group *group)
+{
+	return group->end - group->start;
+}
+
+/* Whether what stands behind a group says that it is no end of a phone number. */
+static bool
+goes_on(const char *p, const char *end)
+{
+	return p < end && (is_alnum(*p) || *p == '@' || *p == '_' || *p == '/' || *p == ':' ||
+					   ((*p == '-' || *p == '.') && p + 1 < end && is_digit(p[1])));
+}
+
+/* How many of the groups are a number of the North American plan, 0 for none. */
+static int
+nanp_groups(const Group *group, int n)
+{
+	int first = n > 1 && group_len(&group[0]) == 1 && *group[0].start == '1';
+	const Group *g = group + first;
+
+	n -= first;
+	if (n >= 1 && (group_len(g) == 10 || (!first && group_len(g) == 11 && *g->start == '1')))
+		return first + 1;
+	if (n < 2 || group_len(&g[0]) != 3)
+		return 0;
+	if (group_len(&g[1]) == 7)
+		return first + 2;
+	/* "350-400 2000" is a range and a number */
+	if (n < 3 || group_len(&g[1]) != 3 || group_len(&g[2]) != 4 ||
+		(g[1].before == '-' && g[2].before == ' '))
+		return 0;
+	return first + 3;
+}
+
+/*
+ * Where the phone number ends that begins at p, which is written to phone in
+ * E.164; NULL for none.  Of an international number, groups of one digit and
+ * what goes on as a time or a fraction are no part.
+ */
+static const char *
+read_phone(const char *p, const char *end, char phone[PO_E164_SIZE])
+{
+	Group group[GROUPS_MOST];
+	bool plus = *p == '+';
+	int n = read_groups(p + (*p == '+' || *p == '('), end, group);
+
+	if (!plus)
+		n = nanp_groups(group, n);
+	while (n > 0)
+	{
+		const char *stop = group[n - 1].end;
+
+		if (!goes_on(stop, end) && (n == 1 || !plus || group_len(&group[n - 1]) > 1) &&
+			po_phone_e164(p, stop - p, phone))
+			return stop;
+		n = plus ? n - 1 : 0;
+	}
+	return NULL;
+}
+
+/*
+ * Whether digits stand before p that could be its exit code, country code or
+ * beginning: "011 52 415 555 2671".
+ */
+static bool
+continues(const char *text, const char *p)
+{
+	const char *digits;
+
+	if (p > text && (is_alnum(p[-1]) || strchr("@_+/:", p[-1]) != NULL))
+		return true;
+	for (int gap = 0; gap < GROUP_GAP_MOST && p > text && strchr(" ().-", p[-1]) != NULL; gap++)
+		p--;
+	digits = p;
+	while (digits > text && p - digits < 2 && is_digit(digits[-1]))
+		digits--;
+	return p - digits == 2 || (p - digits == 1 && (*digits == '7' || *digits == '0'));
+}
+
+/*
+ * po_find_phones finds the phone numbers in [text, end), each once, and returns
+ * how many; what could be read in two ways is none.
+ */
+int
+po_find_phones(const char *text, const char *end, char (*phone)[PO_E164_SIZE], int most)
+{
+	const char *p = text;
+	const char *last = text; /* the end of the last one */
+	int n = 0;
+
+	while (p < end && n < most)
+	{
+		const char *stop = NULL;
+		int k = 0;
+
+		if ((is_digit(*p) || *p == '+' || *p == '(') && (*p == '+' || !continues(last, p)))
+			stop = read_phone(p, end, phone[n]);
+		if (stop == NULL)
+		{
+			p++;
+			continue;
+		}
+		while (k < n && strcmp(phone[k], phone[n]) != 0)
+			k++;
+		n += k == n;
+		p = last = stop;
+	}
+	return n;
 }

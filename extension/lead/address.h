@@ -21,6 +21,6 @@ typedef struct PoMailRun
 extern void po_next_mail_run(const char *p, const char *end, PoMailRun *run);
 extern char *po_mail_address(const PoMailRun *run);
 extern const char *po_phone_run_end(const char *p, const char *end);
-extern bool po_phone_in_run(const char *p, const char *end, char phone[PO_E164_SIZE]);
+extern int po_find_phones(const char *text, const char *end, char (*phone)[PO_E164_SIZE], int most);
 
 #endif /* PO_ADDRESS_H */

@@ -135,7 +135,7 @@ po_create_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id,
 	lead->lead_id = lead_id != NULL ? lead_id : po_ulid("lead_");
 	lead->phone = phone;
 	lead->state = PO_STATE_NEW;
-	lead->last_activity_at = po_now();
+	lead->last_activity_at = lead->created_at = po_now();
 	lead->created = true;
 	lead->source = cause->source;
 	event = po_lead_event(set, lead, "lead.created", cause);
@@ -326,22 +326,23 @@ po_change_state(PoChangeSet *set, PoLead *lead, PoState to, const PoCause *cause
 }
 
 /*
- * po_take_phone takes the phone from every lead of the set that has it: its holder
- * says that they are not the one meant.  The event keeps it with the reason.
+ * po_take_phone takes the phone from every lead of the set that had it at that
+ * time: its holder says that they are not the one meant.  The event keeps it with
+ * the reason.
  */
 void
-po_take_phone(PoChangeSet *set, const PoPhoneKey *key, const PoCause *cause)
+po_take_phone(PoChangeSet *set, const PoPhoneKey *key, TimestampTz said_at, const PoCause *cause)
 {
 	for (int i = 0; i < set->nleads; i++)
 	{
 		PoLead	   *lead = &set->lead[i];
 
-		if (lead->created || lead->phone_taken || lead->phone == NULL || strcmp(lead->phone, key->phone) != 0 ||
-			strcmp(lead->tenant_id, key->tenant_id) != 0)
+		if (lead->phone == NULL || strcmp(lead->phone, key->phone) != 0 ||
+			strcmp(lead->tenant_id, key->tenant_id) != 0 || lead->created_at > said_at)
 			continue;
 		po_lead_event(set, lead, "lead.address_removed", cause)->payload =
 			reason_payload(cause, key->phone);
-		lead->phone_taken = true;
+		lead->phone = NULL;
 	}
 }
 

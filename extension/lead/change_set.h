@@ -24,10 +24,11 @@ typedef struct PoLead
 {
 	const char *tenant_id;
 	const char *lead_id;
-	const char *phone;
+	const char *phone;			/* NULL: none, or it was taken */
 	PoState		state;
 	int			version;
 	TimestampTz last_activity_at;
+	TimestampTz created_at;
 	bool		has_email;
 	bool		has_timers;
 	const char *agent;
@@ -37,7 +38,6 @@ typedef struct PoLead
 	bool		changed;
 	bool		replied;
 	bool		written_to;		/* by us */
-	bool		phone_taken;	/* it is somebody else's */
 	const char *email;
 	const char *source;			/* of a created lead */
 } PoLead;
@@ -147,7 +147,8 @@ extern void po_arm_timer(PoChangeSet *set, PoLead *lead, const char *timer_type)
 extern void po_assign_agent(PoChangeSet *set, PoLead *lead, const char *agent,
 							const PoCause *cause);
 extern int	po_change_state(PoChangeSet *set, PoLead *lead, PoState to, const PoCause *cause);
-extern void po_take_phone(PoChangeSet *set, const PoPhoneKey *key, const PoCause *cause);
+extern void po_take_phone(PoChangeSet *set, const PoPhoneKey *key, TimestampTz said_at,
+						  const PoCause *cause);
 extern bool po_release_phone(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoCause *cause);
 extern bool po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent,
 							  const PoCause *cause);

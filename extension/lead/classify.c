@@ -32,6 +32,9 @@
 #define HOLDS_AT_EDGE 4
 #define OPTS_OUT_WITH_NAME 100
 #define SIGNATURE_MOST 6 /* words */
+#define NAME_MOST 3
+#define JOINED_LEAST 4 /* bytes; "e nd" could be anything */
+#define JOINED_MOST 24
 #define ROWS_MOST 64
 #define SHORT_MOST 2 /* letters and digits */
 
@@ -279,7 +282,7 @@ typedef enum Beside
 {
 	BESIDE_SENTENCE,
 	BESIDE_YES,      /* a yes, or the keyword itself with a slip of the keyboard in it */
-	BESIDE_NAME,     /* behind the keyword, a few words that could be a name */
+	BESIDE_NAME,     /* behind the keyword, or on a line above it, what could be a name */
 	BESIDE_SIGNATURE /* the same on a line of their own, behind a dash, or behind courtesy */
 } Beside;
 
@@ -295,6 +298,7 @@ read_beside(const PoWordSet *set, const PoText *text)
 	bool after_keyword = false;
 	bool lined = false;
 	bool is_signed = false;
+	bool above = false; /* names stand above the keyword */
 	int keywords = 0;
 	int yeses = 0;
 	int names = 0;
@@ -308,9 +312,13 @@ read_beside(const PoWordSet *set, const PoText *text)
 		if (row != NULL)
 		{
 			after_keyword = row->action != PO_CONSENT_COURTESY;
-			keywords += strength(row->action) > 0;
 			if (after_keyword && names > 0)
-				return BESIDE_SENTENCE;
+			{
+				if (keywords > 0 || names > NAME_MOST || p[-1] != PO_LINE)
+					return BESIDE_SENTENCE;
+				above = true;
+			}
+			keywords += strength(row->action) > 0;
 			p += row->term.len;
 		}
 		else
@@ -325,7 +333,7 @@ read_beside(const PoWordSet *set, const PoText *text)
 				keywords += class == PO_CLASS_SLIP;
 				yeses++;
 			}
-			else if (class != PO_CLASS_NONE || ++names > SIGNATURE_MOST || keywords == 0 ||
+			else if (class != PO_CLASS_NONE || ++names > SIGNATURE_MOST || above ||
 					 (names == 1 && after_keyword && word[-1] == ' ')) /* "stop lol" */
 				return BESIDE_SENTENCE;
 			else if (names == 1)
@@ -335,7 +343,9 @@ read_beside(const PoWordSet *set, const PoText *text)
 	}
 	if (names == 0)
 		return keywords == 1 ? BESIDE_YES : BESIDE_SENTENCE;
-	return yeses > 0 ? BESIDE_SENTENCE : is_signed ? BESIDE_SIGNATURE : BESIDE_NAME;
+	if (yeses > 0 || keywords == 0)
+		return BESIDE_SENTENCE;
+	return is_signed && !above ? BESIDE_SIGNATURE : BESIDE_NAME;
 }
 
 /* A stop sign, or a rude one, and nothing that is said. */
@@ -392,6 +402,35 @@ rows_of(const PoWordSet *set, const PoText *text, PoWord *room)
 }
 
 /*
+ * The keyword that all words together are: "UN SUBSCRIBE".  NULL: none.
+ */
+static const PoWord *
+find_joined(const PoWordSet *set, const PoText *text)
+{
+	char joined[JOINED_MOST];
+	int len = 0;
+
+	if (text->len > JOINED_MOST)
+		return NULL;
+	for (int i = 0; i < text->len; i++)
+	{
+		if ((unsigned char) text->folded[i] > ' ')
+			joined[len++] = text->folded[i];
+	}
+	if (len < JOINED_LEAST || len == text->len)
+		return NULL;
+	for (int i = 0; i < set->nwords; i++)
+	{
+		const PoWord *row = &set->words[i];
+
+		if (row->term.len == len && row->match == PO_MATCH_WHOLE &&
+			row->action == PO_CONSENT_OPT_OUT && memcmp(row->term.text, joined, len) == 0)
+			return row;
+	}
+	return NULL;
+}
+
+/*
  * po_read_consent returns what the message asks for.  One that as a whole is
  * contrary keywords, one of them opting out, holds.  Of a phrase and of what the
  * models hear, the answer that sends less wins.
@@ -413,7 +452,9 @@ po_read_consent(const PoWordSet *all, const PoText *text)
 		reading.word = whole.keyword->word;
 		return reading;
 	}
-	phrase = find_phrase(&few, text);
+	phrase = find_joined(all, text);
+	if (phrase == NULL)
+		phrase = find_phrase(&few, text);
 	if (phrase == NULL || phrase->action != PO_CONSENT_OPT_OUT)
 		hear(&few, text, &reading);
 	if (phrase != NULL &&
@@ -441,6 +482,7 @@ has_intent(const PoRule *rule, const PoHeard *heard)
 	return false;
 }
 
+/* heard is NULL where the models were not asked. */
 static bool
 rule_matches(const PoRule *rule, const PoText *text, const PoHeard *heard, const char *phone)
 {
@@ -467,7 +509,7 @@ rule_matches(const PoRule *rule, const PoText *text, const PoHeard *heard, const
 			matched = text->has_question;
 			break;
 		case PO_MATCH_INTENT:
-			matched = has_intent(rule, heard);
+			matched = heard != NULL && has_intent(rule, heard);
 			break;
 		case PO_MATCH_PREFIX:
 			for (int i = 0; i < rule->nterms && !matched; i++)
@@ -523,6 +565,8 @@ void
 po_classify(const PoRuleSet *rules, const PoText *text, const PoConsentReading *consent,
 			const char *phone, PoRuling *ruling)
 {
+	const PoHeard *heard = consent->by_sound ? &consent->heard : NULL;
+
 	memset(ruling, 0, sizeof(*ruling));
 	if (consent->action == PO_CONSENT_OPT_OUT)
 		ruling->label[ruling->nlabels++] = PO_LABEL_OPTED_OUT;
@@ -535,7 +579,7 @@ po_classify(const PoRuleSet *rules, const PoText *text, const PoConsentReading *
 
 		if (!first && rule->nlabels == 0 && rule->extract == PO_EXTRACT_NONE)
 			continue;
-		if (!rule_matches(rule, text, &consent->heard, phone))
+		if (!rule_matches(rule, text, heard, phone))
 			continue;
 		if (first)
 			ruling->rule = rule;

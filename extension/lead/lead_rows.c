@@ -28,7 +28,8 @@
 /* What a statement that locks leads has to select from outreach.leads l. */
 #define LEAD_COLUMNS \
 	"l.tenant_id, l.lead_id, l.phone, l.state::text, l.version, l.last_activity_at," \
-	" l.email IS NOT NULL, l.has_timers, l.assigned_agent, l.business_phone"
+	" l.email IS NOT NULL, l.has_timers, l.assigned_agent, l.business_phone," \
+	" l.created_at"
 
 static PoRowsPlan lock_phones = {
 	.name = "phones.lock",
@@ -161,7 +162,7 @@ static PoRowsPlan insert_leads = {
 	TEXTOID, TEXTOID}
 };
 
-/* The first columns of insert_leads, and two more. */
+/* The columns of insert_leads, but for the last. */
 static PoRowsPlan update_leads = {
 	.name = "leads.update",
 	.expect = SPI_OK_UPDATE,
@@ -170,15 +171,15 @@ static PoRowsPlan update_leads = {
 	" last_inbound_at = CASE WHEN u.replied THEN $1 ELSE l.last_inbound_at END,"
 	" last_activity_at = CASE WHEN u.replied OR u.written_to THEN $1 ELSE l.last_activity_at END,"
 	" assigned_agent = u.agent, has_timers = u.has_timers,"
-	" business_phone = u.business_phone, updated_at = $1, phone = CASE WHEN NOT u.phone_taken THEN l.phone END FROM",
+	" business_phone = u.business_phone, phone = u.phone, updated_at = $1 FROM",
 	.columns = "tenant_id, lead_id, state, version, email, replied, agent, has_timers,"
-	" business_phone, written_to, phone_taken",
+	" business_phone, phone, written_to",
 	.after = "WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
 	.ncolumns = 11,
 	.element = {TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, TEXTOID, BOOLOID, TEXTOID,
-	BOOLOID, BOOLOID}
+	TEXTOID, BOOLOID}
 };
 
 /* The registry takes the last of a phone's changes, the history all of them. */
@@ -344,6 +345,7 @@ read_leads(PoChangeSet *set, uint64 n)
 		lead->has_timers = po_column_bool(i, 8);
 		lead->agent = po_column_text(i, 9);
 		lead->business_phone = po_column_text(i, 10);
+		lead->created_at = po_column_time(i, 11);
 	}
 }
 
@@ -510,14 +512,11 @@ write_leads(PoChangeSet *set)
 		po_array_add_text(&c[6], lead->agent);
 		po_array_add(&c[7], BoolGetDatum(lead->has_timers));
 		po_array_add_text(&c[8], lead->business_phone);
-		if (!lead->created)
-		{
-			po_array_add(&c[9], BoolGetDatum(lead->written_to));
-			po_array_add(&c[10], BoolGetDatum(lead->phone_taken));
-			continue;
-		}
 		po_array_add_text(&c[9], lead->phone);
-		po_array_add_text(&c[10], lead->source);
+		if (lead->created)
+			po_array_add_text(&c[10], lead->source);
+		else
+			po_array_add(&c[10], BoolGetDatum(lead->written_to));
 	}
 	(void) po_exec_rows(&insert_leads, &now, column[true]);
 	update_recorded(&now, column[false]);

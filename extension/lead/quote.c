@@ -22,6 +22,7 @@
 
 #define INTRODUCTION_MOST 240 /* bytes of the introduction of a quote */
 #define LINE_MOST 60          /* bytes of "Pat wrote:", "Sent from my phone" */
+#define RULER_LEAST 16        /* characters of a line above a quote */
 
 static inline bool
 is_blank(char c)
@@ -179,19 +180,26 @@ find_introduction(const char *p, const char *end, PoSpan *span)
 static bool
 begins_head(const char *line, const char *end)
 {
-	static const char *const heads[] = { "-----original",         "---------- forwarded",
-										 "----- forwarded",       "begin forwarded message",
-										 "-----mensaje original", "-----message d'origine",
-										 "________________" };
+	static const char *const heads[] = { "original message",    "forwarded message",
+										 "mensaje original",    "mensaje reenviado",
+										 "message d'origine",   "message original",
+										 "message transf",      "urspr\xC3\xBCngliche nachricht",
+										 "messaggio originale", "mensagem original" };
 	static const char *const from[] = { "from: ", "de: ", "de : ", "von: " };
 	static const char *const after[] = { "sent:",  "date:",    "to:",       "subject:", "enviado",
 										 "fecha:", "para:",    "envoy",     "date :",   "asunto:",
 										 "objet",  "gesendet", "\xC3\x80 :" };
-	const char *next;
+	const char *next = line;
 
-	for (int i = 0; i < (int) lengthof(heads); i++)
+	while (next < end && *next == '_')
+		next++;
+	if (next - line >= RULER_LEAST || begins_with(line, end, "begin forwarded message"))
+		return true;
+	while (next < end && (*next == '-' || *next == '=' || *next == '*' || *next == ' '))
+		next++;
+	for (int i = 0; i < (int) lengthof(heads) && next - line >= 2; i++)
 	{
-		if (begins_with(line, end, heads[i]))
+		if (begins_with(next, end, heads[i]))
 			return true;
 	}
 	for (int i = 0; i < (int) lengthof(from); i++)
@@ -281,10 +289,11 @@ append_line(Written *written, const char *p, const char *end)
 
 		if (close == NULL)
 			break;
-		/* what begins with a keyword in quotes is the sender's: "stop to end", please */
+		/* what begins as a short quote is the sender's, alone or as a keyword: "stop to end" */
 		if (po_quotes_notice(open + len, close) &&
 			!(close - open < LINE_MOST && !has_words(written->start, written->end) &&
-			  !has_words(p, open) && po_quotes_keyword(open + len, close)))
+			  !has_words(p, open) &&
+			  (!has_words(close + close_len, end) || po_quotes_keyword(open + len, close))))
 		{
 			append(written, p, open);
 			*written->end++ = '\n';

@@ -14,8 +14,9 @@
 #include "lead/text.h"
 #include "lead/unicode.h"
 
-#define REACTION_MOST 60    /* bytes before the quote of a reaction */
-#define QUOTE_LEAST_WORDS 4 /* of ours; people quote single words */
+#define REACTION_MOST 60     /* bytes before the quote of a reaction */
+#define KEYWORD_MOST_WORDS 4 /* of "STOP to opt out" */
+#define QUOTE_LEAST_WORDS 4  /* of ours; people quote single words */
 
 /* ---- quotation marks ---- */
 
@@ -96,12 +97,26 @@ static const char *const notices[] = {
 	"reply alto", "reply baja", "reply remove", "text stop", "text end", "text quit", "txt stop",
 	"txt end", "send stop", "type stop", "stop to ", "stop 2 ", "stop2", "stop4", "end to ",
 	"quit to ", "stop if not", "with stop", "responda ", "responde ", "envie ", "envia ",
-	"repondez ", "textez ", "para cancelar", "para salir", "para no recibir", "darse de baja",
-	"pour arreter", "pour vous desabonner", "pour se desabonner", "opt out anytime", "to opt out",
-	"to unsubscribe", "stop para", "stop pour", "alto para", "rates may apply",
-	"stop is the word", "rispondi ", "antworten ", "antworte ", "stop per ", "per uscire"
+	"repondez ", "textez ", "stop para", "alto para", "baja para", "cancelar para", "stop pour",
+	"arret pour", "pour vous desabonner", "opt out anytime", "rates may apply", "stop is the word",
+	"rispondi ", "antworten ", "antworte ", "stop per ", "per uscire"
 };
+
+/* What people say as well, and what then stands beside it in a notice. */
+static const char *const purposes[] = { "to opt out", "to unsubscribe" };
+static const char *const instructions[] = { "reply", "text ", "click", "visit", "tap ", "respond" };
 /* clang-format on */
+
+static bool
+says_one_of(const char *folded, const char *const *words, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (says(folded, words[i]))
+			return true;
+	}
+	return false;
+}
 
 /* Whether a quote has the notice in it that our texts end with. */
 static bool
@@ -109,12 +124,9 @@ has_notice(const char *folded)
 {
 	if (count_words(folded) < QUOTE_LEAST_WORDS)
 		return says(folded, "reply stop") || says(folded, "text stop");
-	for (int i = 0; i < (int) lengthof(notices); i++)
-	{
-		if (says(folded, notices[i]))
-			return true;
-	}
-	return false;
+	return says_one_of(folded, notices, lengthof(notices)) ||
+		   (says_one_of(folded, purposes, lengthof(purposes)) &&
+			says_one_of(folded, instructions, lengthof(instructions)));
 }
 
 /*
@@ -132,19 +144,20 @@ po_quotes_notice(const char *start, const char *end)
 }
 
 /*
- * po_quotes_keyword tells whether a quote begins with what our notice says to
- * write, as nothing of ours does.
+ * po_quotes_keyword tells whether a quote is no more than what our notice says to
+ * write: "STOP to end".
  */
 bool
 po_quotes_keyword(const char *start, const char *end)
 {
-	static const char *const keywords[] = { "stop", "end to", "quit to" };
+	static const char *const keywords[] = { "stop to ", "stop 2 ", "stop2", "end to ", "quit to " };
 	int len;
 	char *folded = po_text_fold(start, end - start, &len);
 	bool found = false;
 
 	for (int i = 0; i < (int) lengthof(keywords) && !found; i++)
-		found = strncmp(folded, keywords[i], strlen(keywords[i])) == 0;
+		found = strncmp(folded, keywords[i], strlen(keywords[i])) == 0 &&
+				count_words(folded) <= KEYWORD_MOST_WORDS;
 	pfree(folded);
 	return found;
 }

@@ -99,15 +99,25 @@ read_terms(MemoryContext context, PoMatch match, uint64 row, int column, int *nt
 	Datum		value = po_column(row, column, &isnull);
 	Datum	   *element;
 	PoTerm	   *term;
+	int			n;
 
 	*nterms = 0;
 	if (isnull)
 		return NULL;
 	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
 					  &element, NULL, nterms);
-	term = MemoryContextAllocZero(context, Max(*nterms, 1) * sizeof(PoTerm));
-	for (int i = 0; i < *nterms; i++)
-		init_term(context, &term[i], match, TextDatumGetCString(element[i]));
+	n = *nterms;
+	*nterms = 0;
+	/* twice: a term may come a second time for drawn-out letters */
+	term = MemoryContextAllocZero(context, Max(2 * n, 1) * sizeof(PoTerm));
+	for (int i = 0; i < n; i++)
+	{
+		PoTerm	   *t = &term[(*nterms)++];
+
+		init_term(context, t, match, TextDatumGetCString(element[i]));
+		if (squeeze_term(context, &t[1], t))
+			(*nterms)++;
+	}
 	return term;
 }
 

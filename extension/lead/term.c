@@ -84,13 +84,18 @@ po_term_init(PoTerm *term, PoMatch match, const char *text, int len)
 
 /*
  * po_term_squeeze makes of a term how it looks in a text that draws its letters
- * out: "all" is "al" there.  False when that is no other.
+ * out: "all" is "al" there.  False when that is no other, or the term not folded.
  */
 bool
 po_term_squeeze(PoTerm *squeezed, const PoTerm *term)
 {
-	char *text = palloc(term->len + 1);
-	int len = po_text_squeeze(term->text, term->len, text);
+	char *text;
+	int len;
+
+	if (term->words == 0)
+		return false;
+	text = palloc(term->len + 1);
+	len = po_text_squeeze(term->text, term->len, text);
 
 	if (len == term->len)
 	{

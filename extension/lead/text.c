@@ -64,20 +64,6 @@ begins_with(const char *p, const char *end, const char *prefix)
 	return true;
 }
 
-/*
- * Where the phone number ends that begins at p, NULL for none; the text notes it.
- */
-static const char *
-read_phone(PoText *text, const char *p, const char *end)
-{
-	const char *stop = po_phone_run_end(p, end);
-
-	if (stop != NULL && text->nphones < PO_TEXT_PHONES &&
-		po_phone_in_run(p, stop, text->phone[text->nphones]))
-		text->nphones++;
-	return stop;
-}
-
 static inline bool
 is_flag_half(uint32 c)
 {
@@ -142,7 +128,7 @@ fold(const char *p, const char *end, char *out, PoText *text)
 			const char *stop = NULL;
 
 			if ((c >= '0' && c <= '9') || c == '+' || c == '(')
-				stop = read_phone(text, p, end);
+				stop = po_phone_run_end(p, mail.start > p ? mail.start : end);
 			else if ((c | 0x20) == 'w' && begins_with(p, end, "www."))
 			{
 				for (stop = p; stop < end && !is_blank(*stop);)
@@ -393,6 +379,7 @@ po_text_read(PoText *text, const char *raw, int len)
 	text->len = fold(written, written + written_len, text->folded, text);
 	text->len = tidy(text->folded, text->len);
 	text->words = po_text_words(text->folded, text->len);
+	text->nphones = po_find_phones(written, written + written_len, text->phone, PO_TEXT_PHONES);
 	pfree(written);
 }
 

@@ -21,7 +21,7 @@
 #include "lead/phone.h"
 
 #define PO_TEXT_LIMIT 4096
-#define PO_TEXT_PHONES 4 /* more are not noted */
+#define PO_TEXT_PHONES 8 /* more are not noted */
 
 /* What stands between clauses, and between lines or beside a dash. */
 #define PO_CLAUSE '\n'

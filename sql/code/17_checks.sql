@@ -72,7 +72,9 @@ ALTER TABLE outreach.event_types
 	ADD CONSTRAINT event_type_is_a_name CHECK (event_type ~ '^[A-Za-z0-9_.:-]+$');
 
 ALTER TABLE outreach.payload_maps
-	ADD CONSTRAINT field_is_a_name CHECK (field ~ '^[A-Za-z0-9_.-]+$');
+	ADD CONSTRAINT field_is_a_name CHECK (field ~ '^[A-Za-z0-9_.-]+$'),
+	-- what the event says of a message beside its fields
+	ADD CONSTRAINT field_is_not_ours CHECK (field <> ALL ('{certainty,cut,extracted_email,extracted_phone,flaw,kind,labels,model,rule,sounds,word}'));
 
 ALTER TABLE outreach.webhook_kinds
 	ADD CONSTRAINT event_type_is_a_name CHECK (event_type ~ '^[A-Za-z0-9_.:-]+$'),

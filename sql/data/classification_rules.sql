@@ -18,11 +18,11 @@ INSERT INTO outreach.classification_rules (tenant_id, client, rule, priority, ma
 	('*', '*', 'thank-you', 30, 'word', '{thank,thanks,thank you,thank u,thx,ty,appreciate it}', '{}', 'responded', NULL, 0.5, NULL, '{}'),
 	('*', '*', 'question', 20, 'question', '{}', '{}', 'responded', NULL, 0.5, NULL, '{question_asked}'),
 	('*', '*', 'question', 20, 'intent', '{question}', '{}', 'responded', NULL, 0.5, NULL, '{question_asked}'),
+	('*', '*', 'assistance', 15, 'word', '{help,assist,assistance,support,i need,ayuda,necesito,aide,besoin}', '{dont need,do not need,no need,no help,dont want,not need}', 'responded', NULL, 0.5, NULL, '{needs_help}'),
+	('*', '*', 'profanity', 10, 'word', '{fuck,fucking,fucker,motherfucker,shit,bullshit,bitch,asshole,dickhead,bastard,cunt}', '{}', 'responded', NULL, 0.5, NULL, '{noise}'),
 	('*', '*', 'other', 0, 'any', '{}', '{}', 'responded', NULL, 0.5, NULL, '{}'),
 	('*', '*', 'phone-capture', -10, 'phone', '{}', '{}', NULL, 'phone', 0.5, NULL, '{mobile_captured,inbound_data}'),
 	('*', '*', 'contact-capture', -20, 'contact', '{}', '{}', NULL, NULL, 0.5, NULL, '{contact_verified,gold_label,high_contactability}'),
-	('*', '*', 'wants-call', -30, 'word', '{call me,give me a call,give me a ring,ring me,phone me,please call,can you call,could you call,can u call,id like a call,i would like a call,have someone call,llamame,llameme,me puede llamar,me puedes llamar,appelez moi,appelle moi,rappelez moi}', '{dont,do not,never,no,not,nobody,stop,quit,who}', NULL, NULL, 0.5, NULL, '{wants_call}'),
-	('*', '*', 'needs-help', -40, 'word', '{help,assist,assistance,support,i need,ayuda,necesito,aide,besoin}', '{dont need,do not need,no need,no help,dont want,not need}', NULL, NULL, 0.5, NULL, '{needs_help}'),
-	('*', '*', 'noise', -50, 'short', '{}', '{}', NULL, NULL, 0.5, NULL, '{noise}'),
-	('*', '*', 'noise', -50, 'whole', '{lol,lmao,ok,okay,k,kk,y,n,hm,hmm,uh,um,haha,jaja}', '{}', NULL, NULL, 0.5, NULL, '{noise}'),
-	('*', '*', 'noise', -50, 'word', '{fuck,fucking,fucker,motherfucker,shit,bullshit,bitch,asshole,dickhead,bastard,cunt}', '{}', NULL, NULL, 0.5, NULL, '{noise}');
+	('*', '*', 'wants-call', -30, 'word', '{call me,give me a call,give me a ring,ring me,phone me,please call,can you call,could you call,can u call,id like a call,i would like a call,have someone call,llamame,llameme,me puede llamar,me puedes llamar,appelez moi,appelle moi,rappelez moi}', '{dont,do not,never,nobody,stop,quit,who}', NULL, NULL, 0.5, NULL, '{wants_call}'),
+	('*', '*', 'noise', -40, 'short', '{}', '{}', NULL, NULL, 0.5, NULL, '{noise}'),
+	('*', '*', 'noise', -40, 'whole', '{lol,lmao,ok,okay,k,kk,y,n,hm,hmm,uh,um,haha,jaja}', '{}', NULL, NULL, 0.5, NULL, '{noise}');

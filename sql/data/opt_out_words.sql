@@ -32,6 +32,8 @@ INSERT INTO outreach.opt_out_words (tenant_id, word, action, match, source) VALU
 	('*', 'stop2unsubscribe', 'opt_out', 'whole', 'Notices that say "STOP to quit"'),
 	('*', 'no stop', 'opt_out', 'whole', '47 CFR 64.1200(a)(10): any reasonable wording'),
 	('*', 'stop it', 'opt_out', 'whole', '47 CFR 64.1200(a)(10): any reasonable wording'),
+	('*', 'stahp', 'opt_out', 'whole', '47 CFR 64.1200(a)(10): any reasonable means'),
+	('*', 'staahp', 'opt_out', 'whole', '47 CFR 64.1200(a)(10): any reasonable means'),
 	('*', 'unsub', 'opt_out', 'whole', '47 CFR 64.1200(a)(10): any reasonable wording'),
 	('*', 'opt me out', 'opt_out', 'whole', '47 CFR 64.1200(a)(10): any reasonable wording'),
 	('*', 'take me off', 'opt_out', 'whole', '47 CFR 64.1200(a)(10): any reasonable wording'),

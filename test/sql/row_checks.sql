@@ -42,7 +42,7 @@ SELECT * FROM pg_temp.tries('timer_types', '{"timer_type": "T", "delay": "1 day"
 	'{"max_attempts": 0}', '{"set_on": "new"}',
 	'{"delay": "10 years"}', '{"delay": "0"}', '{"delay": null}', '{"action_payload": {"call": "not registered yet", "note": "x"}}', '{"action_payload": {"send": "intro", "channel": "sms", "to_state": "touched"}}');
 SELECT * FROM pg_temp.tries('payload_maps', '{"provider": "generic", "field": "shade", "position": 1, "path": ["colour"]}',
-	'{"field": ""}', '{"field": "a:b"}', '{"field": "a?"}', '{"field": "a b"}', '{"path": []}', '{"path": [null]}', '{"provider": "nobody"}', '{"path": ["a", "0", "b"]}');
+	'{"field": ""}', '{"field": "a:b"}', '{"field": "labels"}', '{"field": "a?"}', '{"field": "a b"}', '{"path": []}', '{"path": [null]}', '{"provider": "nobody"}', '{"path": ["a", "0", "b"]}');
 SELECT * FROM pg_temp.tries('webhook_kinds', '{"provider": "generic", "position": 1, "event_type": "note.left", "conditions": {"event": ["note"]}, "keys": ["message_id"], "effect": "log"}',
 	'{"conditions": {"event": "note"}}', '{"conditions": {"event": []}}', '{"conditions": {"event": [7]}}', '{"conditions": {"event": ["a", null]}}', '{"conditions": {"event": {"a": ["b"]}}}',
 	'{"conditions": {"event": [["a"]]}}', '{"conditions": {"": ["a"]}}', '{"conditions": {"a:b": ["a"]}}', '{"conditions": ["event"]}',

@@ -241,7 +241,7 @@ for my $case (
 sub event_of
 {
 	my ($phone) = @_;
-	return sql($node, "SELECT payload -> 'labels', payload ->> 'email', payload ->> 'phone' FROM outreach.events
+	return sql($node, "SELECT payload -> 'labels', payload ->> 'extracted_email', payload ->> 'extracted_phone' FROM outreach.events
 		WHERE event_type = 'webhook.inbound.received' AND payload ->> 'from' = '$phone' ORDER BY event_id DESC LIMIT 1");
 }
 
@@ -258,7 +258,7 @@ sub event_of
 
 is(sql($node, q{SELECT payload ->> 'body' FROM outreach.events e, outreach.classify_message(e.tenant_id, payload ->> 'body') c
 	WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' = 'message.received' AND source = 'texting' AND payload ->> 'opt_out_type' IS NULL
-	AND (payload ->> 'rule', payload ->> 'word', payload ->> 'sounds', payload ->> 'email', coalesce(payload -> 'labels', '[]'))
+	AND (payload ->> 'rule', payload ->> 'word', payload ->> 'sounds', payload ->> 'extracted_email', coalesce(payload -> 'labels', '[]'))
 		IS DISTINCT FROM (c.rule, c.word, c.sounds, c.email, to_jsonb(c.labels))}), '', 'classify_message() says of each text what happened');
 cmp_ok(sql($node, q{SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' = 'message.received' AND source = 'texting'}), '>', 100, 'of many');
 

@@ -83,18 +83,73 @@ test_consent(void)
 	labels("", "Please stop texting me, call my lawyer");
 	labels("", "don't call me again, pat@example.com");
 	labels("needs_help", "HELP");
+	labels("email_captured inbound_data needs_help pat@example.com", "help, pat@example.com");
 	labels("", "START");
+}
+
+static void
+extracts(const char *phone, const char *raw)
+{
+	const char *found = strchr(labels_of(raw), '+');
+
+	ok(phone == NULL ? found == NULL : found != NULL && strcmp(found, phone) == 0,
+	   phone != NULL ? phone : "no phone", raw);
+	if (found != NULL && (phone == NULL || strcmp(found, phone) != 0))
+		printf("# got %s\n", found);
 }
 
 static void
 test_addresses(void)
 {
+	static const char *const ours[] = { "415 555 2671 212 555 7777",
+										"at 5 415-555-2671",
+										"My cell is 415-555-2671. 3 bedrooms",
+										"call me at 415-555-2671 5pm",
+										"call 4155552671 24/7",
+										"+1 415 555 2671 24/7",
+										"1 (415) 555-2671",
+										"(415)5552671",
+										"415 - 555 - 2671",
+										"1. 415-555-2671 2. 212-555-7777",
+										"415\xE2\x80\x91"
+										"555\xE2\x80\x91"
+										"2671",
+										"415\xE2\x80\x93"
+										"555\xE2\x80\x93"
+										"2671",
+										"\xE2\x80\xAA(415) 555\xE2\x80\x91"
+										"2671\xE2\x80\xAC",
+										"\xEF\xBC\x94\xEF\xBC\x91\xEF\xBC\x95 555 2671",
+										"212 555 0100, 212 555 0100, 212-555-0200, 415 555 2671" };
+	static const char *const british[] = { "I'm at flat 12 +44 20 7946 0958",
+										   "+44 20 7946 0958 24/7", "+44 20 7946 0958 5 pm",
+										   "+44 20 7946 0958 +1 415 555 2671" };
+	/* of what could be read in two ways, of dates, and of other numbers none is taken */
+	static const char *const none[] = { "011 44 20 7946 0958",
+										"011 52 415 555 2671",
+										"52 415 555 2671",
+										"7 415 555 2671",
+										"(+44 (0)20 7946 0958)",
+										"We can meet 2026-12-05 10:30",
+										"on 2027-03-15 11:15 please",
+										"my card is 3056 930902 5904",
+										"tracking 9400 1118 9922 3344 5566 77",
+										"between 350-400 2000 sq ft",
+										"parcel 415-555-2671-22",
+										"2125550188@example.com",
+										"my email is (4155552671@example.com)",
+										"+14155552671@txt.att.net" };
+
 	labels("email_captured inbound_data pat@example.com", "pat@EXAMPLE.com");
+	labels("email_captured inbound_data 1234567@qq.com", "(1234567@qq.com)");
 	labels("inbound_data mobile_captured +14155552671", "(415) 555-2671");
 	labels("inbound_data mobile_captured +14155552671", "1-415-555-2671.");
-	labels("inbound_data mobile_captured +14155552671", "at 5 415.555.2671");
-	labels("inbound_data mobile_captured +14155552671", "415 555 2671 212 555 7777");
-	labels("inbound_data mobile_captured +447911123456", "+44 7911 123456");
+	for (int i = 0; i < (int) lengthof(ours); i++)
+		extracts("+14155552671", ours[i]);
+	for (int i = 0; i < (int) lengthof(british); i++)
+		extracts("+442079460958", british[i]);
+	for (int i = 0; i < (int) lengthof(none); i++)
+		extracts(NULL, none[i]);
 	labels("contact_verified email_captured gold_label high_contactability inbound_data "
 		   "mobile_captured pat@example.com +14155552671",
 		   "pat@example.com 4155552671");

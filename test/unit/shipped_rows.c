@@ -49,12 +49,18 @@ next_value(char *p, char **value)
 static const PoTerm *
 array_terms(char *array, PoMatch match, int *nterms)
 {
-	PoTerm *terms = palloc0(sizeof(PoTerm) * 64);
+	PoTerm *terms = palloc0(sizeof(PoTerm) * 128);
 
 	array[strlen(array) - 1] = '\0';
 	*nterms = 0;
 	for (char *p = strtok(array + 1, ","); p != NULL; p = strtok(NULL, ","))
-		po_term_init(&terms[(*nterms)++], match, p, strlen(p));
+	{
+		PoTerm *term = &terms[(*nterms)++];
+
+		po_term_init(term, match, p, strlen(p));
+		if (po_term_squeeze(&term[1], term))
+			(*nterms)++;
+	}
 	return terms;
 }
 
