@@ -27,9 +27,9 @@
  * keyword, with one as a clause of its own, with one as the first or last
  * words.  And from which one on a keyword with what may be a name opts out.
  */
-#define HOLDS 10
+#define HOLDS 0
 #define HOLDS_WITH_KEYWORD (-40)
-#define HOLDS_AT_EDGE 4
+#define HOLDS_AT_EDGE (-6)
 #define OPTS_OUT_WITH_NAME 100
 #define SIGNATURE_MOST 6 /* words */
 #define NAME_MOST 3
@@ -388,11 +388,11 @@ hear(const PoWordSet *set, const PoText *text, PoConsentReading *reading)
 static PoWordSet
 rows_of(const PoWordSet *set, const PoText *text, PoWord *room)
 {
-	PoWordSet few = { room, 0 };
+	PoWordSet few = { room, 0, NULL };
 
 	for (int i = 0; i < set->nwords; i++)
 	{
-		if ((set->words[i].term.words & ~text->words) != 0)
+		if ((set->signature[i] & ~text->words) != 0)
 			continue;
 		if (few.nwords == ROWS_MOST)
 			return *set;

@@ -37,6 +37,7 @@ typedef struct PoWordSet
 {
 	const PoWord *words;
 	int nwords;
+	const uint64 *signature; /* of each; apart, for most rows are passed over by it */
 } PoWordSet;
 
 /* What a message asks for, and how that was seen. */

@@ -34,6 +34,7 @@ typedef enum PoIntent
 /* Intents tell fewer features apart. */
 #define PO_INTENT_BITS 15
 #define PO_INTENT_SIZE (1 << PO_INTENT_BITS)
+#define PO_INTENT_STRIDE 8 /* weights of a feature, the last of them for nothing */
 #define PO_INTENT_FEATURE(f) ((f) >> (PO_MEANING_BITS - PO_INTENT_BITS))
 
 /*
@@ -45,7 +46,7 @@ typedef enum PoIntent
 #define PO_WEIGHT_ZERO 80
 extern const char po_meaning_version[];
 extern const unsigned char po_meaning_weights[PO_MEANING_SIZE + 1];
-extern const unsigned char po_intent_weights[PO_INTENT_SIZE * PO_N_INTENTS + 1];
+extern const unsigned char po_intent_weights[PO_INTENT_SIZE * PO_INTENT_STRIDE + 1];
 
 /* The sum of n weights counts as so much over the root of n. */
 #define PO_MEANING_SCALE 8.0

@@ -144,8 +144,10 @@ read_words(MemoryContext context, const char *tenant_id, PoWordSet *set)
 	uint64		n = po_exec(&select_words, args, NULL);
 	/* twice: a row may come a second time for drawn-out letters */
 	PoWord	   *word = MemoryContextAllocZero(context, Max(2 * n, 1) * sizeof(PoWord));
+	uint64	   *signature = MemoryContextAlloc(context, Max(2 * n, 1) * sizeof(uint64));
 
 	set->words = word;
+	set->signature = signature;
 	set->nwords = 0;
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -162,6 +164,8 @@ read_words(MemoryContext context, const char *tenant_id, PoWordSet *set)
 		if (squeeze_term(context, &w[1].term, &w->term))
 			set->nwords++;
 	}
+	for (int i = 0; i < set->nwords; i++)
+		signature[i] = word[i].term.words;
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "lead/word_class.h"
 
 #define TABLE_SIZE 4096
+#define ENTRIES_MOST 2048
 #define SLIP_LEAST 4 /* letters: below, a slip makes another word */
 
 /* clang-format off */
@@ -237,8 +238,16 @@ typedef struct Entry
 	PoWordReading reading;
 } Entry;
 
-static Entry table[TABLE_SIZE];
-static bool table_filled = false;
+/* Where it is, by its hash. Apart from the entries, so that a look stays in the cache. */
+typedef struct Slot
+{
+	uint16 tag;   /* of the hash */
+	uint16 entry; /* 0: free */
+} Slot;
+
+static Slot table[TABLE_SIZE];
+static Entry entries[ENTRIES_MOST];
+static int nentries = 1;
 
 /*
  * po_word_hash returns 32 bits of a word; equal in every process.
@@ -253,14 +262,21 @@ po_word_hash(const char *word, int len)
 	return hash ^ hash >> 15;
 }
 
-static Entry *
-find_entry(const char *word, int len, uint32 hash)
+/* The word's slot, or the free one where it belongs. */
+static Slot *
+find_slot(const char *word, int len, uint32 hash)
 {
-	Entry *entry = &table[hash % TABLE_SIZE];
+	uint16 tag = hash >> 16;
 
-	while (entry->word != NULL && (entry->len != len || memcmp(entry->word, word, len) != 0))
-		entry = entry == &table[TABLE_SIZE - 1] ? table : entry + 1;
-	return entry;
+	for (uint32 at = hash;; at++)
+	{
+		Slot *slot = &table[at % TABLE_SIZE];
+		const Entry *entry = &entries[slot->entry];
+
+		if (slot->entry == 0 ||
+			(slot->tag == tag && entry->len == len && memcmp(entry->word, word, len) == 0))
+			return slot;
+	}
 }
 
 /*
@@ -276,10 +292,16 @@ add_words(const char *list, PoWordClass class)
 	{
 		int len = strcspn(p, " ");
 		uint32 hash = po_word_hash(p, len);
-		Entry *entry = find_entry(p, len, hash);
+		Slot *slot = find_slot(p, len, hash);
+		Entry *entry;
 
-		if (entry->word == NULL)
-			*entry = (Entry){ p, len, { p, len, hash, class } };
+		if (slot->entry == 0)
+		{
+			Assert(nentries < ENTRIES_MOST);
+			*slot = (Slot){ hash >> 16, nentries };
+			entries[nentries++] = (Entry){ p, len, { p, len, hash, class } };
+		}
+		entry = &entries[slot->entry];
 		if (class == PO_CLASS_NONE)
 		{
 			if (first == NULL)
@@ -298,7 +320,6 @@ fill_table(void)
 		add_words(classes[i].words, classes[i].class);
 	for (int i = 0; i < (int) lengthof(short_forms); i++)
 		add_words(short_forms[i], PO_CLASS_NONE);
-	table_filled = true;
 }
 
 /*
@@ -342,13 +363,13 @@ po_word_read(const char *word, int len)
 {
 	uint32 hash = po_word_hash(word, len);
 	PoWordReading reading = { word, len, hash, PO_CLASS_NONE };
-	const Entry *entry;
+	const Slot *slot;
 
-	if (!table_filled)
+	if (nentries == 1)
 		fill_table();
-	entry = find_entry(word, len, hash);
-	if (entry->word != NULL)
-		return entry->reading;
+	slot = find_slot(word, len, hash);
+	if (slot->entry != 0)
+		return entries[slot->entry].reading;
 	if (is_number(word, len))
 		reading.class = PO_CLASS_DIGITS;
 	for (int i = 0; len >= SLIP_LEAST && i < (int) lengthof(keywords); i++)

@@ -8,4 +8,4 @@
 
 const char po_meaning_version[] = "none";
 const unsigned char po_meaning_weights[PO_MEANING_SIZE + 1];
-const unsigned char po_intent_weights[PO_INTENT_SIZE * PO_N_INTENTS + 1];
+const unsigned char po_intent_weights[PO_INTENT_SIZE * PO_INTENT_STRIDE + 1];

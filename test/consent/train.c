@@ -58,7 +58,7 @@ read_features(Corpus *corpus)
 static inline int
 intent_slot(uint32 feature, int intent)
 {
-	return PO_MEANING_SIZE + PO_INTENT_FEATURE(feature) * PO_N_INTENTS + intent;
+	return PO_MEANING_SIZE + PO_INTENT_FEATURE(feature) * PO_INTENT_STRIDE + intent;
 }
 
 static double
@@ -190,14 +190,14 @@ write_weights(int ntexts, int nweights)
 		   "const unsigned char po_meaning_weights[PO_MEANING_SIZE + 1] =",
 		   ntexts, digest);
 	print_weights(0, PO_MEANING_SIZE);
-	printf("\nconst unsigned char po_intent_weights[PO_INTENT_SIZE * PO_N_INTENTS + 1] =");
+	printf("\nconst unsigned char po_intent_weights[PO_INTENT_SIZE * PO_INTENT_STRIDE + 1] =");
 	print_weights(PO_MEANING_SIZE, nweights - PO_MEANING_SIZE);
 }
 
 int
 main(int argc, char **argv)
 {
-	int nweights = PO_MEANING_SIZE + PO_INTENT_SIZE * PO_N_INTENTS;
+	int nweights = PO_MEANING_SIZE + PO_INTENT_SIZE * PO_INTENT_STRIDE;
 	Corpus corpus = { 0 };
 	float *mean;
 

@@ -18,13 +18,15 @@
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static PoWord words[3];
-static const PoWordSet set = { words, 3 };
+static uint64 signatures[3];
+static const PoWordSet set = { words, 3, signatures };
 
 static void
 make_word(PoWord *word, const char *text, PoConsentAction action)
 {
 	*word = (PoWord){ .match = PO_MATCH_WHOLE, .action = action, .word = text };
 	po_term_init(&word->term, word->match, text, strlen(text));
+	signatures[word - words] = word->term.words;
 }
 
 static PoConsentReading

@@ -63,6 +63,7 @@ consent_of(const char *raw)
 	PoText text;
 	PoConsentReading reading;
 
+	sign_shipped_words();
 	po_text_read(&text, raw, strlen(raw));
 	reading = po_read_consent(&shipped_word_set, &text);
 	po_text_free(&text);

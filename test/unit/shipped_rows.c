@@ -12,7 +12,8 @@
 #define MAX_ROWS 1024
 
 PoWord shipped_words[MAX_ROWS];
-PoWordSet shipped_word_set = { shipped_words, 0 };
+static uint64 signatures[MAX_ROWS];
+PoWordSet shipped_word_set = { shipped_words, 0, signatures };
 static PoRule shipped_rules[64];
 PoRuleSet shipped_rule_set = { shipped_rules, 0 };
 
@@ -141,12 +142,25 @@ add_rule(char *p)
 }
 
 /*
+ * sign_shipped_words must follow a change of shipped_words.
+ */
+void
+sign_shipped_words(void)
+{
+	for (int i = 0; i < shipped_word_set.nwords; i++)
+		signatures[i] = shipped_words[i].term.words;
+}
+
+/*
  * read_shipped_words returns whether every row of opt_out_words is well formed.
  */
 bool
 read_shipped_words(void)
 {
-	return read_rows(DATA_DIR "opt_out_words.sql", add_word);
+	bool good = read_rows(DATA_DIR "opt_out_words.sql", add_word);
+
+	sign_shipped_words();
+	return good;
 }
 
 /*

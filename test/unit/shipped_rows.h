@@ -11,6 +11,7 @@ extern PoWord shipped_words[];
 extern PoWordSet shipped_word_set;
 extern PoRuleSet shipped_rule_set;
 
+extern void sign_shipped_words(void);
 extern bool read_shipped_words(void);
 extern bool read_shipped_rules(void);
 
