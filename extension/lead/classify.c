@@ -153,7 +153,7 @@ longest_row(const PoWordSet *set, const PoText *text, const char *p, const char 
 	{
 		const PoWord *row = &set->words[i];
 
-		if ((row->term.words & ~text->words) == 0 && row_counts(row, text, match) &&
+		if (row->term.text[0] == *p && row_counts(row, text, match) &&
 			(best == NULL || row->term.len > best->term.len ||
 			 (row->term.len == best->term.len && outranks(row, best))) &&
 			po_term_at(&row->term, p, end, true))
@@ -382,21 +382,25 @@ hear(const PoWordSet *set, const PoText *text, PoConsentReading *reading)
 }
 
 /*
- * The rows of the set whose words are all in the text: most of them are not, and
- * the rest is looked through again and again.  All, if there are too many.
+ * The rows of the set whose words are all in the text, as far as signatures tell:
+ * most of them are not, and the rest is looked through again and again.  All, if
+ * there are too many.
  */
 static PoWordSet
 rows_of(const PoWordSet *set, const PoText *text, PoWord *room)
 {
 	PoWordSet few = { room, 0, NULL };
+	const uint64 *signature = set->signature;
+	const uint64 *end = signature + set->nwords;
+	uint64 missing = ~text->words;
 
-	for (int i = 0; i < set->nwords; i++)
+	for (const uint64 *s = signature; s < end; s++)
 	{
-		if ((set->signature[i] & ~text->words) != 0)
+		if ((*s & missing) != 0)
 			continue;
 		if (few.nwords == ROWS_MOST)
 			return *set;
-		room[few.nwords++] = set->words[i];
+		room[few.nwords++] = set->words[s - signature];
 	}
 	return few;
 }
@@ -408,6 +412,7 @@ static const PoWord *
 find_joined(const PoWordSet *set, const PoText *text)
 {
 	char joined[JOINED_MOST];
+	uint64 signature;
 	int len = 0;
 
 	if (text->len > JOINED_MOST)
@@ -419,12 +424,14 @@ find_joined(const PoWordSet *set, const PoText *text)
 	}
 	if (len < JOINED_LEAST || len == text->len)
 		return NULL;
+	signature = po_text_words(joined, len);
 	for (int i = 0; i < set->nwords; i++)
 	{
 		const PoWord *row = &set->words[i];
 
-		if (row->term.len == len && row->match == PO_MATCH_WHOLE &&
-			row->action == PO_CONSENT_OPT_OUT && memcmp(row->term.text, joined, len) == 0)
+		if (set->signature[i] == signature && row->term.len == len &&
+			row->match == PO_MATCH_WHOLE && row->action == PO_CONSENT_OPT_OUT &&
+			memcmp(row->term.text, joined, len) == 0)
 			return row;
 	}
 	return NULL;

@@ -48,7 +48,7 @@ begins_with(const char *p, const char *end, const char *prefix)
 {
 	int len = strlen(prefix);
 
-	return end - p >= len && pg_strncasecmp(p, prefix, len) == 0;
+	return end - p >= len && (*p | 0x20) == (*prefix | 0x20) && pg_strncasecmp(p, prefix, len) == 0;
 }
 
 static const char *

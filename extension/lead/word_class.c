@@ -230,6 +230,11 @@ static const char *const keywords[] = { "stop",    "stopall",   "unsubscribe", "
 										"parar",   "cancelar",  "detener",     "arret",
 										"arreter", "desabonner" };
 
+/* Of the lists above, what is asked of every word; filled in with the table. */
+static int keyword_len[lengthof(keywords)];
+static uint32 first_letters; /* of compounds, a bit for each letter */
+static uint32 second_letters;
+
 /* A word of the lists above. */
 typedef struct Entry
 {
@@ -313,6 +318,12 @@ add_words(const char *list, PoWordClass class)
 	}
 }
 
+static inline uint32
+letter_bit(char c)
+{
+	return c >= 'a' && c <= 'z' ? 1U << (c - 'a') : 0;
+}
+
 static void
 fill_table(void)
 {
@@ -320,6 +331,13 @@ fill_table(void)
 		add_words(classes[i].words, classes[i].class);
 	for (int i = 0; i < (int) lengthof(short_forms); i++)
 		add_words(short_forms[i], PO_CLASS_NONE);
+	for (int i = 0; i < (int) lengthof(keywords); i++)
+		keyword_len[i] = strlen(keywords[i]);
+	for (int i = 0; i < (int) lengthof(compounds); i++)
+	{
+		first_letters |= letter_bit(compounds[i].first[0]);
+		second_letters |= letter_bit(compounds[i].second[0]);
+	}
 }
 
 /*
@@ -374,10 +392,17 @@ po_word_read(const char *word, int len)
 		reading.class = PO_CLASS_DIGITS;
 	for (int i = 0; len >= SLIP_LEAST && i < (int) lengthof(keywords); i++)
 	{
-		if (is_slip(word, len, keywords[i], strlen(keywords[i])))
+		if (is_slip(word, len, keywords[i], keyword_len[i]))
 			reading.class = PO_CLASS_SLIP;
 	}
 	return reading;
+}
+
+static inline bool
+is_word(const PoWordReading *reading, const char *word)
+{
+	return reading->word[0] == word[0] && strncmp(reading->word, word, reading->len) == 0 &&
+		   word[reading->len] == '\0';
 }
 
 /*
@@ -387,12 +412,12 @@ po_word_read(const char *word, int len)
 bool
 po_word_join(PoWordReading *first, const PoWordReading *second)
 {
+	if (first->len == 0 || second->len == 0 || (first_letters & letter_bit(first->word[0])) == 0 ||
+		(second_letters & letter_bit(second->word[0])) == 0)
+		return false;
 	for (int i = 0; i < (int) lengthof(compounds); i++)
 	{
-		if ((int) strlen(compounds[i].first) == first->len &&
-			(int) strlen(compounds[i].second) == second->len &&
-			memcmp(compounds[i].first, first->word, first->len) == 0 &&
-			memcmp(compounds[i].second, second->word, second->len) == 0)
+		if (is_word(first, compounds[i].first) && is_word(second, compounds[i].second))
 		{
 			*first = po_word_read(compounds[i].word, strlen(compounds[i].word));
 			return true;
