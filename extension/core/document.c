@@ -183,7 +183,8 @@ find_element(const PoDocument *doc, int from, const char *step)
 
 /*
  * Walks from the root: each step is a key of an object or the index of an
- * array.  No steps give the root.  Returns -1 as soon as a step finds nothing.
+ * array; an array of one counts as its element.  No steps give the root.
+ * Returns -1 as soon as a step finds nothing.
  */
 int
 po_document_path(const PoDocument *doc, const char *const *path, int npath)
@@ -192,10 +193,17 @@ po_document_path(const PoDocument *doc, const char *const *path, int npath)
 
 	for (int i = 0; i < npath && at >= 0; i++)
 	{
-		if (doc->node[at].type == PO_NODE_ARRAY)
-			at = find_element(doc, at, path[i]);
-		else
-			at = po_document_find(doc, at, path[i], (int) strlen(path[i]));
+		int			element = -1;
+
+		while (doc->node[at].type == PO_NODE_ARRAY && element < 0)
+		{
+			element = find_element(doc, at, path[i]);
+			if (element < 0 && doc->node[at].count != 1)
+				return -1;
+			if (element < 0)
+				at = doc->node[at].child;
+		}
+		at = element >= 0 ? element : po_document_find(doc, at, path[i], (int) strlen(path[i]));
 	}
 	return at;
 }

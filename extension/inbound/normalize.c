@@ -138,6 +138,7 @@ po_authenticate_webhook(PoWebhook *webhook)
 		webhook->outcome = PO_OUTCOME_REJECTED;
 }
 
+/* Names of events come in more than one case from one provider. */
 static bool
 field_matches(const PoBytes *value, const char *wanted)
 {
@@ -146,8 +147,8 @@ field_matches(const PoBytes *value, const char *wanted)
 	if (value->data == NULL)
 		return false;
 	if (len > 0 && wanted[len - 1] == '*')
-		return value->len >= len - 1 && memcmp(value->data, wanted, len - 1) == 0;
-	return value->len == len && memcmp(value->data, wanted, len) == 0;
+		return value->len >= len - 1 && pg_strncasecmp(value->data, wanted, len - 1) == 0;
+	return value->len == len && pg_strncasecmp(value->data, wanted, len) == 0;
 }
 
 static bool

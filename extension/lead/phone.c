@@ -114,7 +114,7 @@ is_nanp(const char *digits)
 static const char *
 skip_scheme(const char *p, const char *end)
 {
-	static const char *const schemes[] = { "whatsapp:", "tel:", "sms:" };
+	static const char *const schemes[] = { "whatsapp:", "rcs:", "tel:", "sms:", "mms:", "smsto:" };
 
 	for (int i = 0; i < (int) lengthof(schemes); i++)
 	{

@@ -129,6 +129,9 @@ read_labels(MemoryContext context, uint64 row, int column, int *nlabels)
 	Datum	   *element;
 	const char **label;
 
+	*nlabels = 0;
+	if (isnull)
+		return NULL;
 	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
 					  &element, NULL, nlabels);
 	label = MemoryContextAllocZero(context, Max(*nlabels, 1) * sizeof(char *));

@@ -1,0 +1,97 @@
+# What providers send beside what their documentation shows: the same payload in
+# another shape has the same effect.
+
+use strict;
+use warnings;
+use lib 'test/support';
+use OutreachTest;
+use OutreachRows;
+use JSON::PP;
+use Test::More;
+
+my $node = new_cluster();
+create_extension($node);
+$node->safe_psql('postgres', q{
+	SELECT outreach.create_tenant('team_a', 'A');
+	SELECT outreach.create_endpoint('team_a', '/w/' || provider, provider, 'none') FROM unnest('{twilio,generic,texting,ghl,signalhouse}'::text[]) provider;
+	SELECT outreach.create_endpoint('team_a', '/w/later', 'generic', 'none', mode => 'deferred');
+});
+
+my $serial = 0;
+sub new_phone { return sprintf '+1212555%04d', ++$serial }
+
+# a form of Twilio's with these fields beside the usual ones
+sub twilio
+{
+	my (%fields) = @_;
+	my $sid = sprintf 'SM%032x', ++$serial;
+	my %all = (MessageSid => $sid, SmsSid => $sid, AccountSid => 'AC' . '0' x 32, To => '+12125550100', Body => 'STOP', %fields);
+	return { path => '/w/twilio', headers => { 'content-type' => 'application/x-www-form-urlencoded' },
+		body => join '&', map { my $v = $all{$_}; $v =~ s/([^A-Za-z0-9_.-])/sprintf '%%%02X', ord $1/ge; "$_=$v" } sort keys %all };
+}
+
+sub json
+{
+	my ($path, $body) = @_;
+	return { path => $path, headers => { 'content-type' => 'application/json' }, body => encode_json($body) };
+}
+
+sub consent
+{
+	my ($phone) = @_;
+	return sql($node, "SELECT coalesce((SELECT consent::text FROM outreach.phones WHERE phone = '$phone'), 'nothing')");
+}
+
+sub opts_out
+{
+	my ($what, $hook, $phone) = @_;
+	is(ingest($node, $hook)->{http_status}, 200, "taken: $what");
+	is(consent($phone), 'opted_out', $what);
+}
+
+# ---- prefixes of addresses ------------------------------------------------------
+
+for my $prefix ('', 'whatsapp:', 'rcs:', 'RCS:', 'sms:', 'mms:', 'tel:', 'smsto:')
+{
+	my $phone = new_phone();
+	opts_out("from $prefix", twilio(SmsStatus => 'received', From => "$prefix$phone", To => 'rcs:team_agent'), $phone);
+}
+
+# ---- a status under either of its names -----------------------------------------
+
+for my $status ({ SmsStatus => 'received' }, { MessageStatus => 'received' }, { MessageStatus => 'receiving' }, { SmsStatus => 'Received' },
+	{ SmsStatus => 'received', MessageStatus => 'received' })
+{
+	my $phone = new_phone();
+	opts_out(join(' ', %$status), twilio(%$status, From => $phone), $phone);
+}
+is(sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' <> 'message.received'"), 0, 'all of them messages');
+ingest($node, twilio($_ => 'delivered', From => '+12125550100', To => new_phone(), Body => '')) for qw(MessageStatus SmsStatus);
+is(sql($node, "SELECT count(*) FROM outreach.webhook_receipts WHERE event_type = 'message.delivered'"), 2, 'and of a delivery');
+
+# ---- an array around the payload, the name of an event in another case ----------
+
+{
+	my $one = sub { my ($phone) = @_; return { event => 'message.received', id => 'm' . ++$serial, from => $phone, to => '+12125550100', text => 'STOP' } };
+	my $phone = new_phone();
+	opts_out('an array of one', json('/w/generic', [ $one->($phone) ]), $phone);
+	opts_out('in another', json('/w/generic', [ [ $one->($phone = new_phone()) ] ]), $phone);
+	opts_out('the event in capitals', json('/w/generic', { %{ $one->($phone = new_phone()) }, event => 'MESSAGE.RECEIVED' }), $phone);
+	opts_out('and as a title', json('/w/texting', { type => 'Message.Received', message => [ { id => 'm' . ++$serial, from => ($phone = new_phone()), body => 'stop' } ] }), $phone);
+	ingest($node, json('/w/later', [ $one->($phone = new_phone()) ]));
+	sql($node, 'SELECT outreach.process_payloads(10)');
+	is(consent($phone), 'opted_out', 'by a deferred endpoint');
+}
+
+# ---- the number it was sent to --------------------------------------------------
+
+{
+	my $phone = new_phone();
+	ingest($node, json('/w/ghl', { type => 'InboundMessage', messageType => 'SMS', direction => 'inbound', messageId => 'g1', webhookId => 'wh_1',
+		contactId => 'c_1', from => $phone, to => '+12125550100', body => 'Yes' }));
+	is(sql($node, "SELECT business_phone FROM outreach.leads WHERE phone = '$phone'"), '+12125550100', 'GHL: where it was written to');
+}
+
+is(sql($node, 'SELECT count(*) FROM outreach.webhooks_unfinished'), 0, 'nothing is left');
+alive($node, 'at the end');
+done_testing();
