@@ -26,6 +26,9 @@ typedef enum PoScheme
 	PO_SCHEME_STANDARD_WEBHOOKS
 } PoScheme;
 
+/* What the engine adds to a callback's URL: a message's id, a point, and a MAC. */
+#define PO_REFERENCE_LEN 69
+
 typedef struct PoBytes
 {
 	const char *data;

@@ -27,6 +27,7 @@
 #include "inbound/signature.h"
 
 #define BODY_HASH	"bodySHA256="
+#define REFERENCE	"message="	/* of callback URLs, outbound/request.c */
 
 /* A URL cut around the port, so that the port can be exchanged. */
 typedef struct SplitUrl
@@ -58,6 +59,17 @@ find_any(PoBytes text, int from, const char *characters)
 	int			i = from;
 
 	while (i < text.len && (text.data[i] == '\0' || strchr(characters, text.data[i]) == NULL))
+		i++;
+	return i;
+}
+
+/* The offset of the first that is none of some characters, or the text's length. */
+static int
+find_none(PoBytes text, const char *characters)
+{
+	int			i = 0;
+
+	while (i < text.len && text.data[i] != '\0' && strchr(characters, text.data[i]) != NULL)
 		i++;
 	return i;
 }
@@ -111,24 +123,43 @@ split_url(PoBytes url, SplitUrl *split)
 	return true;
 }
 
+/* Whether it is a parameter that Twilio, or the engine itself, adds to a URL. */
+static bool
+is_added(PoBytes parameter)
+{
+	if (po_strip_prefix(&parameter, BODY_HASH))
+		return parameter.len == 2 * PO_SHA256_LEN;
+	return po_strip_prefix(&parameter, REFERENCE) && parameter.len == PO_REFERENCE_LEN &&
+		find_none(parameter, "0123456789abcdefABCDEF-.") == parameter.len;
+}
+
 /*
  * Whether the request's query may stand at the end of the endpoint's URL: it is
- * the URL's own, to which Twilio may have added the hash of the body; if the
- * URL has none, any.
+ * the URL's own, to which the reference of a message and the hash of the body may
+ * have been added; if the URL has none, any.
  */
 static bool
 is_query_allowed(const SplitUrl *url, PoBytes query)
 {
-	PoBytes		added;
+	bool		parted = url->query.len == 0 || url->query.data[url->query.len - 1] == '&';
 
-	if (!url->has_query || equals(query, url->query))
+	if (!url->has_query)
 		return true;
-	if (query.len <= url->query.len ||
-		!equals(slice(query, 0, url->query.len), url->query))
+	if (query.len < url->query.len || !equals(slice(query, 0, url->query.len), url->query))
 		return false;
-	added = slice(query, url->query.len, query.len);
-	return po_strip_prefix(&added, url->query.len > 0 ? "&" BODY_HASH : BODY_HASH) &&
-		added.len == 2 * PO_SHA256_LEN;
+	for (int from = url->query.len; from < query.len;)
+	{
+		int			to;
+
+		if (!parted && query.data[from++] != '&')
+			return false;
+		parted = false;
+		to = find_any(query, from, "&");
+		if (!is_added(slice(query, from, to)))
+			return false;
+		from = to;
+	}
+	return true;
 }
 
 /*

@@ -22,7 +22,8 @@
 #include "utils/timestamp.h"
 
 #define UUID_TEXT 36
-#define PO_REFERENCE_LEN (UUID_TEXT + 1 + PO_MAC_HEX)
+
+StaticAssertDecl(PO_REFERENCE_LEN == UUID_TEXT + 1 + PO_MAC_HEX, "a reference is an id and a MAC");
 
 static PoRowsPlan select_messages = {
 	.name = "status.messages",

@@ -373,17 +373,23 @@ make_url(Values *values, const PoHttpCall *call, const char *template, StringInf
 	return filled;
 }
 
+/* The reference belongs to the query, which ends where a fragment begins. */
 static const char *
 callback_url(const PoRequestInput *input)
 {
 	const char *url = input->account->callback_url;
 	char		mac[PO_MAC_HEX + 1];
+	const char *query;
+	int			len;
 
 	if (url == NULL || !po_callback_mac(input->account, &input->message_id, mac))
 		return NULL;
-	return psprintf("%s%cmessage=%s.%s", url, strchr(url, '?') == NULL ? '?' : '&',
+	len = strcspn(url, "#");
+	query = memchr(url, '?', len);
+	return psprintf("%.*s%smessage=%s.%s%s", len, url,
+					query == NULL ? "?" : strchr("?&", url[len - 1]) != NULL ? "" : "&",
 					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&input->message_id))),
-					mac);
+					mac, url + len);
 }
 
 static void

@@ -113,6 +113,7 @@ test_payloads(const char *folder)
 
 #define MY_URL		"https://mycompany.com/myapp.php"
 #define MY_QUERY	"foo=1&bar=2"
+#define REFERENCE_1 "01930000-0000-7000-8000-000000000001.0123456789abcdef0123456789abcdef"
 #define HASH_1		"0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620"
 #define HASH_2		"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 #define BODY_1		"{\"property\": \"value\", \"boolean\": true}"
@@ -243,6 +244,14 @@ test_twilio_signed_refusals(void)
 	c.request.query = str("bodySHA256=" HASH_1);
 	set_header(&c, "x-twilio-signature", sign_sha1(MY_URL "?bodySHA256=" HASH_1));
 	ok(!passes(&c), "twilio: another query than the endpoint's own, signed");
+	c.request.query = str("foo=1&message=" REFERENCE_1 "&bodySHA256=" HASH_1);
+	set_header(&c, "x-twilio-signature",
+			   sign_sha1(MY_URL "?foo=1&message=" REFERENCE_1 "&bodySHA256=" HASH_1));
+	ok(passes(&c), "twilio: a message's reference and a hash added to the endpoint's own query");
+	c.request.query = str("foo=1&message=" REFERENCE_1 "0&bodySHA256=" HASH_1);
+	set_header(&c, "x-twilio-signature",
+			   sign_sha1(MY_URL "?foo=1&message=" REFERENCE_1 "0&bodySHA256=" HASH_1));
+	ok(!passes(&c), "twilio: what has not the form of a reference, signed");
 }
 
 static void
