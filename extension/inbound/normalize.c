@@ -11,6 +11,7 @@
 #include <ctype.h>
 
 #include "common/base64.h"
+#include "core/base64.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "inbound/signature.h"
@@ -81,38 +82,62 @@ po_read_document(PoWebhook *webhook)
 	webhook->document_read = true;
 }
 
-/* The decoded pairs of a form, as Twilio signs them. */
-static int
-form_pairs(const PoDocument *document, PoFormPair **pairs)
+/* One key or value of a form, decoded to *out; false for what is no form's. */
+static bool
+decode_part(const char *from, const char *to, char **out, PoBytes *part)
 {
+	part->data = *out;
+	for (const char *p = from; p < to; p++)
+	{
+		uint8		byte = *p == '+' ? ' ' : *p;
+
+		if (*p == '%')
+		{
+			if (to - p < 3 || !po_hex_decode(p + 1, 2, &byte, 1))
+				return false;
+			p += 2;
+		}
+		*(*out)++ = (char) byte;
+	}
+	part->len = *out - part->data;
+	return true;
+}
+
+/*
+ * The pairs of a form, as Twilio signs them: the bytes that were sent, whatever
+ * they are.  Returns how many; none where the body is no form.
+ */
+static int
+form_pairs(PoBytes body, PoFormPair **pairs)
+{
+	const char *end = body.data + body.len;
+	const char *next;
+	char	   *out = palloc(body.len + 1);
 	int			n = 0;
 
-	*pairs = palloc(Max(document->nnodes, 1) * sizeof(PoFormPair));
-	for (int m = document->node[0].child; m >= 0; m = document->node[m].next)
+	*pairs = palloc((PO_MAX_SIGNED_PAIRS + 1) * sizeof(PoFormPair));
+	for (const char *p = body.data; p < end && n <= PO_MAX_SIGNED_PAIRS; p = next + 1)
 	{
-		const PoNode *member = &document->node[m];
-		const PoNode *value = member->type == PO_NODE_ARRAY
-			? &document->node[member->child] : member;
+		const char *equals;
 
-		for (;; value = &document->node[value->next])
-		{
-			PoFormPair *pair = &(*pairs)[n++];
-
-			pair->key.data = member->key;
-			pair->key.len = member->key_len;
-			pair->value.data = value->text;
-			pair->value.len = value->text_len;
-			if (member->type != PO_NODE_ARRAY || value->next < 0)
-				break;
-		}
+		next = memchr(p, '&', end - p);
+		next = next != NULL ? next : end;
+		if (next == p)
+			continue;
+		equals = memchr(p, '=', next - p);
+		equals = equals != NULL ? equals : next;
+		if (!decode_part(p, equals, &out, &(*pairs)[n].key) ||
+			!decode_part(Min(equals + 1, next), next, &out, &(*pairs)[n].value))
+			return 0;
+		n++;
 	}
 	return n;
 }
 
 /*
  * po_authenticate_webhook decides whether the request is its endpoint's; sets
- * the outcome where it is not.  The body is only parsed before that where the
- * scheme signs the fields of a form.
+ * the outcome where it is not.  What is signed is what was sent: where the scheme
+ * signs the fields of a form, they are decoded for that alone.
  */
 void
 po_authenticate_webhook(PoWebhook *webhook)
@@ -127,12 +152,8 @@ po_authenticate_webhook(PoWebhook *webhook)
 	request.now_ms = (po_now() + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
 	if (webhook->endpoint->credential.scheme == PO_SCHEME_TWILIO && looks_form_encoded(webhook))
 	{
-		po_read_document(webhook);
-		if (webhook->document.error == NULL)
-		{
-			request.nform = form_pairs(&webhook->document, &pairs);
-			request.form = pairs;
-		}
+		request.nform = form_pairs(webhook->body, &pairs);
+		request.form = pairs;
 	}
 	if (!po_authenticate(&webhook->endpoint->credential, &request))
 		webhook->outcome = PO_OUTCOME_REJECTED;
@@ -265,7 +286,7 @@ is_plain_name(const char *key, int len)
 	if (len > 64)
 		return false;
 	for (int i = 0; i < len; i++)
-		if (!isalnum((unsigned char) key[i]) && strchr("_.-", key[i]) == NULL)
+		if (!isalnum((unsigned char) key[i]) && (key[i] == '\0' || strchr("_.-", key[i]) == NULL))
 			return false;
 	return true;
 }
@@ -282,7 +303,7 @@ could_be_divided_anew(const PoWebhook *webhook)
 	const PoProviderMap *map = webhook->endpoint->map;
 	const PoKind *kind = webhook->kind;
 	PoFormPair *pair;
-	int			npairs = form_pairs(&webhook->document, &pair);
+	int			npairs = form_pairs(webhook->body, &pair);
 
 	for (int p = 0; p < npairs; p++)
 		if (!is_plain_name(pair[p].key.data, pair[p].key.len))

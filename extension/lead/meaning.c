@@ -67,12 +67,22 @@ mix(uint32 a, uint32 b)
 	return a ^ a >> 13;
 }
 
+/*
+ * Add a feature.  Its weights are asked for at once: they are far from the cache,
+ * and come while the next ones are made.
+ */
 static inline void
 add(Features *features, int kind, uint32 a, uint32 b, uint32 c)
 {
-	if (features->n < PO_MEANING_MOST)
-		features->feature[features->n++] =
-			mix(mix(mix(kind * 0x9E3779B1u, a), b), c) >> (32 - PO_MEANING_BITS);
+	uint32 feature = mix(mix(mix(kind * 0x9E3779B1u, a), b), c) >> (32 - PO_MEANING_BITS);
+
+	if (features->n == PO_MEANING_MOST)
+		return;
+	features->feature[features->n++] = feature;
+#ifdef __GNUC__
+	__builtin_prefetch(&po_meaning_weights[feature]);
+	__builtin_prefetch(&po_intent_weights[PO_INTENT_FEATURE(feature) * PO_INTENT_STRIDE]);
+#endif
 }
 
 /* How many clauses in a row have one word: "do. not. text. me." */

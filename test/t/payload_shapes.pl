@@ -6,6 +6,7 @@ use warnings;
 use lib 'test/support';
 use OutreachTest;
 use OutreachRows;
+use Digest::SHA qw(hmac_sha1_base64);
 use JSON::PP;
 use Test::More;
 
@@ -15,6 +16,7 @@ $node->safe_psql('postgres', q{
 	SELECT outreach.create_tenant('team_a', 'A');
 	SELECT outreach.create_endpoint('team_a', '/w/' || provider, provider, 'none') FROM unnest('{twilio,generic,texting,ghl,signalhouse}'::text[]) provider;
 	SELECT outreach.create_endpoint('team_a', '/w/later', 'generic', 'none', mode => 'deferred');
+	SELECT outreach.create_endpoint('team_a', '/w/signed', 'twilio', 'twilio', '12345', 'https://hooks.example.com/w/signed');
 });
 
 my $serial = 0;
@@ -83,6 +85,31 @@ is(sql($node, "SELECT count(*) FROM outreach.webhook_receipts WHERE event_type =
 	is(consent($phone), 'opted_out', 'by a deferred endpoint');
 }
 
+# ---- what is signed is the bytes that were sent ----------------------------------
+
+# a form, signed over its decoded pairs
+sub twilio_signed
+{
+	my ($hook) = @_;
+	my %pair = map { my ($key, $value) = split /=/, $_, 2; $value =~ s/%(..)/chr hex $1/ge; ($key => $value) } split /&/, $hook->{body};
+	$hook->{path} = '/w/signed';
+	$hook->{headers}{'x-twilio-signature'} = hmac_sha1_base64(join('', 'https://hooks.example.com/w/signed', map { $_ . $pair{$_} } sort keys %pair), '12345') . '=';
+	return $hook;
+}
+
+for my $body ('STOP', "STOP\0", "\0S\0TOP")
+{
+	my $phone = new_phone();
+	opts_out('signed: ' . ($body =~ s/\0/<NUL>/gr), twilio_signed(twilio(SmsStatus => 'received', From => $phone, Body => $body)), $phone);
+}
+{
+	my $foreign = twilio_signed(twilio(SmsStatus => 'received', From => new_phone(), Body => "caf\xe9"));
+	is(ingest($node, $foreign)->{http_status}, 200, 'a foreign encoding, signed, is taken');
+	is(sql($node, "SELECT count(*) FROM outreach.inbound_payloads WHERE status = 'dead' AND last_error LIKE '%UTF-8%'"), 1, 'and kept for a person');
+	$foreign->{body} =~ s/caf/cof/;
+	is(ingest($node, $foreign)->{outcome}, 'rejected', 'with another byte it is not');
+}
+
 # ---- the number it was sent to --------------------------------------------------
 
 {
@@ -92,6 +119,6 @@ is(sql($node, "SELECT count(*) FROM outreach.webhook_receipts WHERE event_type =
 	is(sql($node, "SELECT business_phone FROM outreach.leads WHERE phone = '$phone'"), '+12125550100', 'GHL: where it was written to');
 }
 
-is(sql($node, 'SELECT count(*) FROM outreach.webhooks_unfinished'), 0, 'nothing is left');
+is(sql($node, 'SELECT count(*) FROM outreach.webhooks_unfinished'), 1, 'nothing else is left');
 alive($node, 'at the end');
 done_testing();
