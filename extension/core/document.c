@@ -195,14 +195,9 @@ po_document_path(const PoDocument *doc, const char *const *path, int npath)
 	{
 		int			element = -1;
 
-		while (doc->node[at].type == PO_NODE_ARRAY && element < 0)
-		{
-			element = find_element(doc, at, path[i]);
-			if (element < 0 && doc->node[at].count != 1)
-				return -1;
-			if (element < 0)
-				at = doc->node[at].child;
-		}
+		while (doc->node[at].type == PO_NODE_ARRAY &&
+			   (element = find_element(doc, at, path[i])) < 0 && doc->node[at].count == 1)
+			at = doc->node[at].child;
 		at = element >= 0 ? element : po_document_find(doc, at, path[i], (int) strlen(path[i]));
 	}
 	return at;

@@ -70,6 +70,7 @@ extern bool po_document_parse_json(PoDocument *doc, const char *bytes, int len,
 								   const PoDocumentLimits *limits);
 extern bool po_document_parse_form(PoDocument *doc, const char *bytes, int len,
 								   const PoDocumentLimits *limits);
+extern char *po_form_decode(const char *from, const char *to, char *out, const char **bad);
 
 extern int	po_document_find(const PoDocument *doc, int from, const char *key, int key_len);
 extern int	po_document_path(const PoDocument *doc, const char *const *path, int npath);

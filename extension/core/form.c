@@ -76,6 +76,35 @@ strip_nul(char *text, int len)
 }
 
 /*
+ * po_form_decode decodes a key or a value to out, which has room for as many
+ * bytes, and returns where it ends; NULL for a percent sign that begins no byte,
+ * which *bad then points to.
+ */
+char *
+po_form_decode(const char *from, const char *to, char *out, const char **bad)
+{
+	for (const char *p = from; p < to; p++)
+	{
+		if (*p == '%')
+		{
+			int			upper = to - p >= 3 ? hex_digit(p[1]) : -1;
+			int			lower = to - p >= 3 ? hex_digit(p[2]) : -1;
+
+			if (upper < 0 || lower < 0)
+			{
+				*bad = p;
+				return NULL;
+			}
+			*out++ = (char) (upper << 4 | lower);
+			p += 2;
+		}
+		else
+			*out++ = *p == '+' ? ' ' : *p;
+	}
+	return out;
+}
+
+/*
  * Decodes a key or a value, which stays where it is if nothing in it is
  * encoded.  NUL goes only after validation: dropping it must not join the
  * halves of a character.
@@ -99,29 +128,13 @@ decode_field(FormScanner *s, const char *from, const char *to, const char **text
 	{
 		if (s->fill == NULL)
 			s->fill = s->doc->arena = palloc(s->len);
-		memcpy(s->fill, from, p - from);
-		out = s->fill + (p - from);
-
-		while (p < to)
+		out = po_form_decode(from, to, s->fill, &p);
+		if (out == NULL)
+			return po_document_fail(s->doc, "invalid percent sequence", (int) (p - s->start));
+		for (const char *c = s->fill; c < out; c++)
 		{
-			char		c = *p++;
-
-			if (c == '+')
-				c = ' ';
-			else if (c == '%')
-			{
-				int			upper = to - p >= 2 ? hex_digit(p[0]) : -1;
-				int			lower = to - p >= 2 ? hex_digit(p[1]) : -1;
-
-				if (upper < 0 || lower < 0)
-					return po_document_fail(s->doc, "invalid percent sequence",
-											(int) (p - 1 - s->start));
-				c = (char) (upper << 4 | lower);
-				p += 2;
-			}
-			high |= (c & 0x80) != 0;
-			nul |= c == '\0';
-			*out++ = c;
+			high |= (*c & 0x80) != 0;
+			nul |= *c == '\0';
 		}
 		*text = s->fill;
 		*len = (int) (out - s->fill);

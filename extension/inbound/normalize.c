@@ -11,7 +11,6 @@
 #include <ctype.h>
 
 #include "common/base64.h"
-#include "core/base64.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "inbound/signature.h"
@@ -86,20 +85,13 @@ po_read_document(PoWebhook *webhook)
 static bool
 decode_part(const char *from, const char *to, char **out, PoBytes *part)
 {
-	part->data = *out;
-	for (const char *p = from; p < to; p++)
-	{
-		uint8		byte = *p == '+' ? ' ' : *p;
+	const char *bad;
+	char	   *stop = po_form_decode(from, to, *out, &bad);
 
-		if (*p == '%')
-		{
-			if (to - p < 3 || !po_hex_decode(p + 1, 2, &byte, 1))
-				return false;
-			p += 2;
-		}
-		*(*out)++ = (char) byte;
-	}
-	part->len = *out - part->data;
+	if (stop == NULL)
+		return false;
+	*part = (PoBytes) {*out, stop - *out};
+	*out = stop;
 	return true;
 }
 
@@ -113,10 +105,13 @@ form_pairs(PoBytes body, PoFormPair **pairs)
 	const char *end = body.data + body.len;
 	const char *next;
 	char	   *out = palloc(body.len + 1);
+	int			most = 1;
 	int			n = 0;
 
-	*pairs = palloc((PO_MAX_SIGNED_PAIRS + 1) * sizeof(PoFormPair));
-	for (const char *p = body.data; p < end && n <= PO_MAX_SIGNED_PAIRS; p = next + 1)
+	for (const char *p = body.data; p < end && most <= PO_MAX_SIGNED_PAIRS; p++)
+		most += *p == '&';
+	*pairs = palloc(most * sizeof(PoFormPair));
+	for (const char *p = body.data; p < end && n < most; p = next + 1)
 	{
 		const char *equals;
 

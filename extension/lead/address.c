@@ -11,6 +11,7 @@
 #endif
 
 #include "lead/address.h"
+#include "lead/unicode.h"
 
 #define LOCAL_PART_MAX 64
 #define DOMAIN_MAX 253
@@ -158,19 +159,15 @@ typedef struct Group
 	char before; /* what parts it from the one before: '-', '.', ')' or ' ' */
 } Group;
 
-/* What parts groups: bytes of it, 0 for none.  Dashes of all lengths are '-'. */
+/* What parts groups: bytes of it, 0 for none. */
 static int
 separator(const char *p, const char *end, char *kind)
 {
-	if (end - p >= 3 && p[0] == '\xE2' &&
-		((p[1] == '\x80' && p[2] >= '\x90' && p[2] <= '\x95') ||
-		 (p[1] == '\x88' && p[2] == '\x92')))
-	{
-		*kind = '-';
-		return 3;
-	}
-	*kind = *p;
-	return *p == ' ' || *p == '(' || *p == ')' || *p == '-' || *p == '.';
+	uint32 c;
+	int len = po_utf8_decode(p, end, &c);
+
+	*kind = po_is_phone_dash(c) ? '-' : *p;
+	return *kind == '-' || *p == ' ' || *p == '(' || *p == ')' || *p == '.' ? len : 0;
 }
 
 /*

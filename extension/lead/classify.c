@@ -20,6 +20,7 @@
 #endif
 
 #include "lead/classify.h"
+#include "lead/names.h"
 #include "lead/word_class.h"
 
 /*
@@ -38,14 +39,14 @@
 #define ROWS_MOST 64
 #define SHORT_MOST 2 /* letters and digits */
 
-static const struct
-{
-	const char *name;
-	PoConsentAction action;
-} actions[] = {
-	{ "opt_out", PO_CONSENT_OPT_OUT },   { "opt_in", PO_CONSENT_OPT_IN },
-	{ "hold", PO_CONSENT_HOLD },         { "help", PO_CONSENT_HELP },
-	{ "courtesy", PO_CONSENT_COURTESY },
+static const char *const actions[] = {
+	[PO_CONSENT_OPT_OUT] = "opt_out",   [PO_CONSENT_OPT_IN] = "opt_in",
+	[PO_CONSENT_HOLD] = "hold",         [PO_CONSENT_HELP] = "help",
+	[PO_CONSENT_COURTESY] = "courtesy",
+};
+
+static const char *const extracts[] = {
+	[PO_EXTRACT_EMAIL] = "email", [PO_EXTRACT_PHONE] = "phone"
 };
 
 /*
@@ -55,12 +56,21 @@ static const struct
 const char *
 po_consent_action_name(int i)
 {
-	return i < (int) lengthof(actions) ? actions[i].name : NULL;
+	return i + 1 < (int) lengthof(actions) ? actions[i + 1] : NULL;
 }
 
-static const char *const extracts[] = {
-	[PO_EXTRACT_EMAIL] = "email", [PO_EXTRACT_PHONE] = "phone"
-};
+/*
+ * po_consent_action_parse returns false for a name that is no action.
+ */
+bool
+po_consent_action_parse(const char *name, PoConsentAction *action)
+{
+	int found = po_find_name(actions, lengthof(actions), name);
+
+	if (found >= 0)
+		*action = found;
+	return found >= 0;
+}
 
 /*
  * po_extract_name returns the i-th thing that a rule may extract, NULL behind the
@@ -78,32 +88,11 @@ po_extract_name(int i)
 bool
 po_extract_parse(const char *name, PoExtract *extract)
 {
-	for (int i = 1; i < (int) lengthof(extracts); i++)
-	{
-		if (strcmp(name, extracts[i]) == 0)
-		{
-			*extract = i;
-			return true;
-		}
-	}
-	return false;
-}
+	int found = po_find_name(extracts, lengthof(extracts), name);
 
-/*
- * po_consent_action_parse returns false for a name that is no action.
- */
-bool
-po_consent_action_parse(const char *name, PoConsentAction *action)
-{
-	for (int i = 0; i < (int) lengthof(actions); i++)
-	{
-		if (strcmp(name, actions[i].name) == 0)
-		{
-			*action = actions[i].action;
-			return true;
-		}
-	}
-	return false;
+	if (found >= 0)
+		*extract = found;
+	return found >= 0;
 }
 
 /*
@@ -314,7 +303,7 @@ read_beside(const PoWordSet *set, const PoText *text)
 			after_keyword = row->action != PO_CONSENT_COURTESY;
 			if (after_keyword && names > 0)
 			{
-				if (keywords > 0 || names > NAME_MOST || p[-1] != PO_LINE)
+				if (keywords > 0 || p[-1] != PO_LINE)
 					return BESIDE_SENTENCE;
 				above = true;
 			}
@@ -333,7 +322,8 @@ read_beside(const PoWordSet *set, const PoText *text)
 				keywords += class == PO_CLASS_SLIP;
 				yeses++;
 			}
-			else if (class != PO_CLASS_NONE || ++names > SIGNATURE_MOST || above ||
+			else if (class != PO_CLASS_NONE || above ||
+					 ++names > (keywords == 0 ? NAME_MOST : SIGNATURE_MOST) ||
 					 (names == 1 && after_keyword && word[-1] == ' ')) /* "stop lol" */
 				return BESIDE_SENTENCE;
 			else if (names == 1)

@@ -16,6 +16,7 @@
 #include <math.h>
 
 #include "lead/meaning.h"
+#include "lead/names.h"
 #include "lead/word_class.h"
 
 #define WORDS_MOST 120  /* that are heard together */
@@ -452,13 +453,9 @@ po_intent_name(int intent)
 bool
 po_intent_parse(const char *name, PoIntent *intent)
 {
-	for (int i = 0; i < PO_N_INTENTS; i++)
-	{
-		if (strcmp(name, intents[i]) == 0)
-		{
-			*intent = i;
-			return true;
-		}
-	}
-	return false;
+	int found = po_find_name(intents, PO_N_INTENTS, name);
+
+	if (found >= 0)
+		*intent = found;
+	return found >= 0;
 }

@@ -157,7 +157,7 @@ read_digits(const char *p, const char *end, char digits[DIGITS_MAX], bool *plus)
 			*plus = true;
 		}
 		else if (c != ' ' && c != '\t' && c != '\r' && c != '\n' && c != '(' && c != ')' &&
-				 c != '-' && c != '.' && !(c >= 0x2010 && c <= 0x2015) && c != 0x2212)
+				 c != '.' && !po_is_phone_dash(c))
 			return -1;
 	}
 	return n;

@@ -41,12 +41,6 @@ word_match_name(int i)
 }
 
 static const char *
-match_name(int i)
-{
-	return i <= PO_MATCH_ANY ? po_match_name(i) : NULL;
-}
-
-static const char *
 effect_name(int i)
 {
 	return i == 0 ? PO_EFFECT_TAKE_ADDRESS : NULL;
@@ -65,7 +59,7 @@ static const struct
 	{"outcome", outcome_name},
 	{"phone block", po_phone_block},
 	{"rule effect", effect_name},
-	{"rule match", match_name},
+	{"rule match", po_match_name},
 	{"word match", word_match_name}
 };
 

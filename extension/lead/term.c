@@ -12,33 +12,23 @@
 #endif
 
 #include "lead/meaning.h"
+#include "lead/names.h"
 #include "lead/term.h"
 
-static const struct
-{
-	const char *name;
-	PoMatch match;
-} matches[] = {
-	{ "whole", PO_MATCH_WHOLE },   { "alone", PO_MATCH_ALONE },
-	{ "word", PO_MATCH_WORD },     { "leading", PO_MATCH_LEADING },
-	{ "email", PO_MATCH_EMAIL },   { "question", PO_MATCH_QUESTION },
-	{ "intent", PO_MATCH_INTENT }, { "prefix", PO_MATCH_PREFIX },
-	{ "phone", PO_MATCH_PHONE },   { "contact", PO_MATCH_CONTACT },
-	{ "short", PO_MATCH_SHORT },   { "any", PO_MATCH_ANY },
+static const char *const matches[] = {
+	[PO_MATCH_WHOLE] = "whole",     [PO_MATCH_ALONE] = "alone",   [PO_MATCH_WORD] = "word",
+	[PO_MATCH_LEADING] = "leading", [PO_MATCH_EMAIL] = "email",   [PO_MATCH_PHONE] = "phone",
+	[PO_MATCH_CONTACT] = "contact", [PO_MATCH_SHORT] = "short",   [PO_MATCH_QUESTION] = "question",
+	[PO_MATCH_INTENT] = "intent",   [PO_MATCH_PREFIX] = "prefix", [PO_MATCH_ANY] = "any",
 };
 
 /*
- * po_match_name returns the name of a kind of match.
+ * po_match_name returns the name of a kind of match, NULL behind the last.
  */
 const char *
-po_match_name(PoMatch match)
+po_match_name(int match)
 {
-	for (int i = 0; i < (int) lengthof(matches); i++)
-	{
-		if (matches[i].match == match)
-			return matches[i].name;
-	}
-	return NULL;
+	return match < (int) lengthof(matches) ? matches[match] : NULL;
 }
 
 /*
@@ -47,15 +37,11 @@ po_match_name(PoMatch match)
 bool
 po_match_parse(const char *name, PoMatch *match)
 {
-	for (int i = 0; i < (int) lengthof(matches); i++)
-	{
-		if (strcmp(name, matches[i].name) == 0)
-		{
-			*match = matches[i].match;
-			return true;
-		}
-	}
-	return false;
+	int found = po_find_name(matches, lengthof(matches), name);
+
+	if (found >= 0)
+		*match = found;
+	return found >= 0;
 }
 
 /*

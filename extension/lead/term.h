@@ -34,7 +34,7 @@ typedef struct PoTerm
 	int len;
 } PoTerm;
 
-extern const char *po_match_name(PoMatch match);
+extern const char *po_match_name(int match);
 extern bool po_match_parse(const char *name, PoMatch *match);
 extern void po_term_init(PoTerm *term, PoMatch match, const char *text, int len);
 extern bool po_term_squeeze(PoTerm *squeezed, const PoTerm *term);
