@@ -154,7 +154,14 @@ po_authenticate_webhook(PoWebhook *webhook)
 		webhook->outcome = PO_OUTCOME_REJECTED;
 }
 
-/* Names of events come in more than one case from one provider. */
+static bool
+value_is(const PoBytes *value, const char *wanted)
+{
+	return value->data != NULL && value->len == strlen(wanted) &&
+		pg_strncasecmp(value->data, wanted, value->len) == 0;
+}
+
+/* A prefix is compared byte for byte: what follows it is the provider's own. */
 static bool
 field_matches(const PoBytes *value, const char *wanted)
 {
@@ -163,24 +170,43 @@ field_matches(const PoBytes *value, const char *wanted)
 	if (value->data == NULL)
 		return false;
 	if (len > 0 && wanted[len - 1] == '*')
-		return value->len >= len - 1 && pg_strncasecmp(value->data, wanted, len - 1) == 0;
-	return value->len == len && pg_strncasecmp(value->data, wanted, len) == 0;
+		return value->len >= len - 1 && memcmp(value->data, wanted, len - 1) == 0;
+	return value_is(value, wanted);
+}
+
+/* The first of the condition's values that the field has; NULL: none. */
+static const char *
+find_value(const PoCondition *condition, const PoBytes *value)
+{
+	for (int v = 0; v < condition->nvalues; v++)
+		if (field_matches(&value[condition->field], condition->value[v]))
+			return condition->value[v];
+	return NULL;
 }
 
 static bool
 kind_matches(const PoKind *kind, const PoBytes *value)
 {
 	for (int c = 0; c < kind->nconditions; c++)
-	{
-		const PoCondition *condition = &kind->condition[c];
-		bool		met = false;
-
-		for (int v = 0; v < condition->nvalues && !met; v++)
-			met = field_matches(&value[condition->field], condition->value[v]);
-		if (!met)
+		if (find_value(&kind->condition[c], value) == NULL)
 			return false;
-	}
 	return true;
+}
+
+/*
+ * Providers spell the name of an event in more than one case.  From here on it is
+ * spelt as in the row: a key that is made of it is the same for all.
+ */
+static void
+spell_as_kind(const PoKind *kind, PoBytes *value)
+{
+	for (int c = 0; c < kind->nconditions; c++)
+	{
+		const char *wanted = find_value(&kind->condition[c], value);
+
+		if (value_is(&value[kind->condition[c].field], wanted))
+			value[kind->condition[c].field].data = wanted;
+	}
 }
 
 static char *
@@ -402,6 +428,7 @@ po_normalize(PoWebhook *webhook)
 			webhook->kind = &map->kind[k];
 	if (webhook->kind != NULL)
 	{
+		spell_as_kind(webhook->kind, webhook->value);
 		webhook->event_type = webhook->kind->event_type;
 		for (int k = 0; k < webhook->kind->nkeys && webhook->key == NULL; k++)
 			webhook->key = make_key(&webhook->kind->key[k], webhook->value);
@@ -414,13 +441,6 @@ po_normalize(PoWebhook *webhook)
 		/* Under such a key two bodies say the same, in whatever bytes. */
 		memcpy(&webhook->body_hash, digest, sizeof(int64));
 	}
-}
-
-static bool
-value_is(const PoBytes *value, const char *wanted)
-{
-	return value->data != NULL && value->len == strlen(wanted) &&
-		pg_strncasecmp(value->data, wanted, value->len) == 0;
 }
 
 /* Consent, as the provider itself says, or else as the text does. */

@@ -85,6 +85,22 @@ is(sql($node, "SELECT count(*) FROM outreach.webhook_receipts WHERE event_type =
 	is(consent($phone), 'opted_out', 'by a deferred endpoint');
 }
 
+# One message, however its event is spelt, is one.
+{
+	my $phone = new_phone();
+	my @outcomes = map { ingest($node, json('/w/texting', { type => $_, message => { id => 'spelt', from => $phone, body => 'hello' } }))->{outcome} }
+	  qw(message.received Message.Received MESSAGE.RECEIVED);
+	is("@outcomes", 'accepted duplicate duplicate', 'the same message with its event in three cases');
+	is(sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.received' AND payload ->> 'from' = '$phone'"), 1, 'has one effect');
+	my $form = twilio(SmsStatus => 'received', From => $phone, Body => 'hi');
+	is(ingest($node, $form)->{outcome}, 'accepted', 'a form of Twilio');
+	$form->{body} =~ s/SmsStatus=received/SmsStatus=Received/;
+	is(ingest($node, $form)->{outcome}, 'duplicate', 'and with its status in another case');
+	my $sid = sprintf 'SM%032x', ++$serial;
+	@outcomes = map { ingest($node, twilio(MessageSid => $sid, SmsSid => $sid, MessageStatus => $_, From => '+12125550100', To => $phone, Body => ''))->{outcome} } qw(delivered Delivered);
+	is("@outcomes", 'accepted duplicate', 'a status callback as well');
+}
+
 # ---- what is signed is the bytes that were sent ----------------------------------
 
 # a form, signed over its decoded pairs
@@ -119,6 +135,7 @@ for my $body ('STOP', "STOP\0", "\0S\0TOP")
 	is(sql($node, "SELECT business_phone FROM outreach.leads WHERE phone = '$phone'"), '+12125550100', 'GHL: where it was written to');
 }
 
-is(sql($node, 'SELECT count(*) FROM outreach.webhooks_unfinished'), 1, 'nothing else is left');
+is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "dead|1\nconflict|4",
+	'nothing is left but that, and those that came again in other bytes');
 alive($node, 'at the end');
 done_testing();
