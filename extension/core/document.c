@@ -17,7 +17,7 @@
 
 #include "core/document.h"
 
-#define INITIAL_NODES	64
+#define INITIAL_NODES	16
 
 const PoDocumentLimits po_document_limits = {
 	.max_depth = 64,

@@ -77,17 +77,20 @@ write_sql(const PoRowsPlan *rows, PoPlan *plan, bool one)
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "%s %s", rows->before, one ? "(VALUES (" : "unnest(");
+	appendStringInfo(&sql, "%s (%s", rows->before, one ? "VALUES (" : "SELECT ");
 	for (int c = 0; c < rows->ncolumns; c++)
 	{
-		appendStringInfo(&sql, "%s$%d", c > 0 ? ", " : "", rows->nfixed + c + 1);
+		appendStringInfo(&sql, one ? "%s$%d" : "%spg_catalog.unnest($%d)", c > 0 ? ", " : "",
+						 rows->nfixed + c + 1);
 		plan->argtype[rows->nfixed + c] = one ? rows->element[c]
 			: get_array_type(rows->element[c]);
 	}
-	appendStringInfo(&sql, "%s AS u(%s%s) %s",
-					 !rows->numbered ? (one ? "))" : ")")
-					 : one ? ", 1::pg_catalog.int8))" : ") WITH ORDINALITY",
-					 rows->columns, rows->numbered ? ", n" : "", rows->after);
+	if (rows->numbered && one)
+		appendStringInfoString(&sql, ", 1");
+	else if (rows->numbered)
+		appendStringInfo(&sql, ", pg_catalog.generate_subscripts($%d, 1)", rows->nfixed + 1);
+	appendStringInfo(&sql, "%s AS u(%s%s) %s", one ? "))" : ")", rows->columns,
+					 rows->numbered ? ", n" : "", rows->after);
 	plan->sql = sql.data;
 	MemoryContextSwitchTo(old);
 	plan->name = rows->name;

@@ -41,11 +41,12 @@ typedef struct PoArray
 /*
  * A statement over rows that are its parameters.  Its text is
  *
- *		before ROWS AS u(columns) after
+ *		before (ROWS) AS u(columns) after
  *
- * where ROWS is unnest() over arrays, or VALUES with scalars when there is one
- * row: a plan without function scans, which is what makes a batch of one cheap.
- * $1 and on are the fixed parameters.  Where numbered, u has a column n besides.
+ * where ROWS selects the elements of arrays side by side, or is VALUES with scalars
+ * when there is one row: either way a plan without function scans, which would write
+ * all rows down before the first is read.  $1 and on are the fixed parameters.  Where
+ * numbered, u has a column n besides, from 1 on.
  */
 typedef struct PoRowsPlan
 {

@@ -16,6 +16,7 @@
 
 #define MAX_BODY		262144
 #define MAX_HEADERS		128
+#define SOME_HEADERS	16		/* more are rare */
 
 static bool
 get_string(JsonbContainer *container, const char *key, PoBytes *bytes)
@@ -39,8 +40,10 @@ add_header(PoWebhook *webhook, PoBytes name, const JsonbValue *value)
 
 	if (value->type != jbvString || webhook->nheaders == MAX_HEADERS)
 		return;
-	if (webhook->header == NULL)
-		webhook->header = palloc(MAX_HEADERS * sizeof(PoHeader));
+	if (webhook->nheaders == 0)
+		webhook->header = palloc(SOME_HEADERS * sizeof(PoHeader));
+	else if (webhook->nheaders == SOME_HEADERS)
+		webhook->header = repalloc(webhook->header, MAX_HEADERS * sizeof(PoHeader));
 	header = &webhook->header[webhook->nheaders++];
 	lower = palloc(Max(name.len, 1));
 	for (int i = 0; i < name.len; i++)

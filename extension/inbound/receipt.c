@@ -41,7 +41,7 @@ static PoRowsPlan insert_receipts = {
 static PoRowsPlan select_receipts = {
 	.name = "receipts.first",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n::int, r.receipt_id, r.body_hash FROM",
+	.before = "SELECT u.n, r.receipt_id, r.body_hash FROM",
 	.columns = "tenant_id, provider, idempotency_key",
 	.after = "JOIN outreach.webhook_receipts r ON r.tenant_id = u.tenant_id"
 	" AND r.provider = u.provider AND r.idempotency_key = u.idempotency_key",

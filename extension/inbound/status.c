@@ -28,7 +28,7 @@ StaticAssertDecl(PO_REFERENCE_LEN == UUID_TEXT + 1 + PO_MAC_HEX, "a reference is
 static PoRowsPlan select_messages = {
 	.name = "status.messages",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n::int, m.message_id, m.lead_id, m.account, m.channel, m.phone FROM",
+	.before = "SELECT u.n, m.message_id, m.lead_id, m.account, m.channel, m.phone FROM",
 	.columns = "tenant_id, provider, provider_message_id, message_id",
 	.after = "LEFT JOIN outreach.provider_message_ids p ON p.tenant_id = u.tenant_id"
 	" AND p.provider = u.provider AND p.provider_message_id = u.provider_message_id"

@@ -5,6 +5,7 @@
 #ifndef PO_LEAD_CHANGE_SET_H
 #define PO_LEAD_CHANGE_SET_H
 
+#include "core/spi_plan.h"
 #include "lead/event_log.h"
 #include "lead/phone.h"
 #include "lead/states.h"
@@ -124,6 +125,8 @@ extern int	po_phone_keys_sort(PoPhoneKey *key, int n);
 extern void po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern int	po_make_free_phones(const PoPhoneKey *key, int n);
+extern void po_phone_key_rows(const PoRowsPlan *plan, const PoPhoneKey *key, int n,
+							  PoArray column[2]);
 extern void po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n);
 extern int	po_lock_leads_but_held(PoChangeSet *set, const PoLeadKey *key, int n,
@@ -153,6 +156,7 @@ extern bool po_release_phone(PoChangeSet *set, PoPhone *phone, PoConsent consent
 extern bool po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent,
 							  const PoCause *cause);
 extern void po_write_changes(PoChangeSet *set);
+extern void po_write_phones(PoChangeSet *set);
 extern void po_write_consent_alone(PoChangeSet *set);
 
 extern const char *po_consent_name(PoConsent consent);

@@ -44,7 +44,7 @@ static PoRowsPlan lock_free_messages = LOCK_MESSAGES(" SKIP LOCKED");
 static PoRowsPlan select_existing = {
 	.name = "messages.existing",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n::int FROM",
+	.before = "SELECT u.n FROM",
 	.columns = "tenant_id, message_id",
 	.after = "JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
 	" AND m.message_id = u.message_id",

@@ -29,7 +29,7 @@
 static PoRowsPlan select_leads = {
 	.name = "outbox.leads",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n::int, l.phone, l.email, l.state::text, l.first_name, l.last_name,"
+	.before = "SELECT u.n, l.phone, l.email, l.state::text, l.first_name, l.last_name,"
 	" l.company, l.attributes, l.business_phone, p.consent::text FROM",
 	.columns = "lead_id",
 	.after = "JOIN outreach.leads l ON l.tenant_id = $1 AND l.lead_id = u.lead_id"
@@ -78,7 +78,7 @@ static PoRowsPlan insert_messages = {
 static PoRowsPlan select_known = {
 	.name = "outbox.known",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n::int, m.message_id, m.status::text, m.content_hash = u.content_hash,"
+	.before = "SELECT u.n, m.message_id, m.status::text, m.content_hash = u.content_hash,"
 	" coalesce(m.verdicts, '[]') FROM",
 	.columns = "send_key, content_hash",
 	.after = "JOIN outreach.outbound_messages m ON m.tenant_id = $1 AND m.send_key = u.send_key",

@@ -18,7 +18,7 @@
 static PoRowsPlan lock_numbers = {
 	.name = "record.numbers",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n::int FROM",
+	.before = "SELECT u.n FROM",
 	.columns = "tenant_id, phone, channel",
 	.after = "JOIN outreach.numbers o ON o.tenant_id = u.tenant_id AND o.phone = u.phone"
 	" AND o.channel = u.channel LEFT JOIN LATERAL (SELECT l.phone FROM outreach.numbers l"

@@ -103,7 +103,7 @@ static PoRowsPlan put_off = {
 static PoRowsPlan select_others = {
 	.name = "settle.others",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n::int FROM",
+	.before = "SELECT u.n FROM",
 	.columns = "provider_message_id",
 	.after = "JOIN outreach.provider_message_ids p ON p.tenant_id = $1 AND p.provider = $2"
 	" AND p.provider_message_id = u.provider_message_id AND p.message_id <> $3",

@@ -97,7 +97,7 @@ static PoRowsPlan cancel_orphans = {
 static PoRowsPlan read_timers = {
 	.name = "fire.timers",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n::int, t.timer_type, t.due_at, t.action, t.action_payload,"
+	.before = "SELECT u.n, t.timer_type, t.due_at, t.action, t.action_payload,"
 	" t.attempts, t.max_attempts, t.cancel_on_reply FROM",
 	.columns = "tenant_id, timer_id",
 	.after = "JOIN outreach.lead_timers t ON t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id"
