@@ -113,6 +113,7 @@ static const Function functions[] = {
 	{"register_timer_function", PO_ADMIN, -1, SETS},
 	{"release_address", TENANT_USERS, 0, HOT},
 	{"remove_number", TENANT_ADMINS, 0, SETS},
+	{"replay_webhook", TENANT_USERS, 0, HOT},
 	{"resolve_message", TENANT_USERS, 0, HOT},
 	{"resume_sending", TENANT_ADMINS, -1, HOT},
 	{"return_call", PO_WORKER, -1, HOT},

@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #define MAX_KEY_LEN 255
+#define MAX_INNER 4
 
 static const char *
 header_value(const PoWebhook *webhook, const char *name, int *len)
@@ -63,11 +64,17 @@ looks_form_encoded(const PoWebhook *webhook)
 		(len >= sizeof(form) - 1 && pg_strncasecmp(type, form, sizeof(form) - 1) == 0);
 }
 
-/*
- * po_read_document parses the body once; a body that is already read stays.
- */
-void
-po_read_document(PoWebhook *webhook)
+/* Whether the text of a node may be JSON itself. */
+static bool
+may_be_inner(const PoNode *node)
+{
+	return node->type == PO_NODE_STRING && node->text_len > 1 &&
+		(node->text[0] == '{' || node->text[0] == '[');
+}
+
+/* Parse the body once. */
+static void
+read_document(PoWebhook *webhook)
 {
 	if (webhook->document_read)
 		return;
@@ -79,6 +86,57 @@ po_read_document(PoWebhook *webhook)
 		(void) po_document_parse_json(&webhook->document, webhook->body.data,
 									  webhook->body.len, &po_document_limits);
 	webhook->document_read = true;
+	for (int i = 0; i < webhook->document.nnodes && !webhook->has_inner; i++)
+		webhook->has_inner = may_be_inner(&webhook->document.node[i]);
+}
+
+/* The document in the text of a node; one without nodes where it cannot be read. */
+static const PoDocument *
+inner_document(PoWebhook *webhook, int at)
+{
+	const PoNode *node = &webhook->document.node[at];
+	PoInner    *inner;
+
+	for (int i = 0; i < webhook->ninner; i++)
+		if (webhook->inner[i].at == at)
+			return &webhook->inner[i].document;
+	if (webhook->inner == NULL)
+		webhook->inner = palloc(MAX_INNER * sizeof(PoInner));
+	if (webhook->ninner == MAX_INNER)
+		return NULL;
+	inner = &webhook->inner[webhook->ninner++];
+	inner->at = at;
+	(void) po_document_parse_json(&inner->document, node->text, node->text_len, &po_document_limits);
+	return &inner->document;
+}
+
+/* Where the path leads through a text that is JSON: a payload inside of a payload. */
+static bool
+read_inner(PoWebhook *webhook, const PoPath *path, PoBytes *value)
+{
+	for (int n = path->nkeys - 1; n > 0; n--)
+	{
+		int			at = po_document_path(&webhook->document, path->key, n);
+		const PoDocument *inner;
+
+		if (at < 0 || !may_be_inner(&webhook->document.node[at]))
+			continue;
+		inner = inner_document(webhook, at);
+		return inner != NULL &&
+			po_document_scalar(inner, po_document_path(inner, path->key + n, path->nkeys - n),
+							   &value->data, &value->len);
+	}
+	return false;
+}
+
+static bool
+read_value(PoWebhook *webhook, const PoPath *path, PoBytes *value)
+{
+	const PoDocument *document = &webhook->document;
+
+	return po_document_scalar(document, po_document_path(document, path->key, path->nkeys),
+							  &value->data, &value->len) ||
+		(webhook->has_inner && read_inner(webhook, path, value));
 }
 
 /* One key or value of a form, decoded to *out; false for what is no form's. */
@@ -220,6 +278,20 @@ digest_key(const uint8 digest[PO_SHA256_LEN])
 	return key;
 }
 
+/* The key, or its digest: an index cannot hold a key of any length. */
+static char *
+short_key(char *key)
+{
+	uint8		digest[PO_SHA256_LEN];
+	PoBytes		bytes = {key, strlen(key)};
+
+	if (bytes.len <= MAX_KEY_LEN)
+		return key;
+	if (!po_sha256(bytes, digest))
+		elog(ERROR, "could not compute a digest");
+	return digest_key(digest);
+}
+
 static char *
 make_key(const PoKeyForm *form, const PoBytes *value)
 {
@@ -250,17 +322,7 @@ make_key(const PoKeyForm *form, const PoBytes *value)
 		end += v->len;
 	}
 	*end = '\0';
-	/* An index cannot hold a key of any length. */
-	if (end - key > MAX_KEY_LEN)
-	{
-		uint8		digest[PO_SHA256_LEN];
-		PoBytes		bytes = {key, end - key};
-
-		if (!po_sha256(bytes, digest))
-			elog(ERROR, "could not compute a digest");
-		return digest_key(digest);
-	}
-	return key;
+	return short_key(key);
 }
 
 static bool
@@ -372,7 +434,9 @@ find_flaw(const PoWebhook *webhook)
 	bool		divided = webhook->endpoint->credential.scheme != PO_SCHEME_TWILIO ||
 		!webhook->form_encoded;
 
-	if (kind == NULL || kind->effect == PO_EFFECT_LOG)
+	if (kind == NULL)
+		return "no row tells what kind it is of";
+	if (kind->effect == PO_EFFECT_LOG)
 		return NULL;
 	for (int i = 0; i < kind->nforms; i++)
 		if ((!divided || is_in_key(kind, kind->forms[i].field)) &&
@@ -387,14 +451,8 @@ find_flaw(const PoWebhook *webhook)
 	return NULL;
 }
 
-/*
- * po_normalize fills in fields, kind and key.  A body that cannot be parsed is
- * of unknown kind, its key the digest of its bytes, its problem the parser's.  One
- * that may not have its kind's effect has the digest, too: it must not take the
- * place of the one that may.
- */
-void
-po_normalize(PoWebhook *webhook)
+static void
+read_fields_kind_and_key(PoWebhook *webhook)
 {
 	const PoProviderMap *map = webhook->endpoint->map;
 	uint8		digest[PO_SHA256_LEN];
@@ -403,7 +461,7 @@ po_normalize(PoWebhook *webhook)
 		elog(ERROR, "could not compute a digest");
 	memcpy(&webhook->body_hash, digest, sizeof(int64));
 	webhook->event_type = "unknown";
-	po_read_document(webhook);
+	read_document(webhook);
 	webhook->value = palloc0(Max(map->nfields, 1) * sizeof(PoBytes));
 	if (webhook->document.error != NULL)
 	{
@@ -412,17 +470,9 @@ po_normalize(PoWebhook *webhook)
 		return;
 	}
 	for (int f = 0; f < map->nfields; f++)
-	{
 		for (int p = 0; p < map->field[f].npaths; p++)
-		{
-			const PoPath *path = &map->field[f].path[p];
-			int			node = po_document_path(&webhook->document, path->key, path->nkeys);
-
-			if (node >= 0 && po_document_scalar(&webhook->document, node,
-												&webhook->value[f].data, &webhook->value[f].len))
+			if (read_value(webhook, &map->field[f].path[p], &webhook->value[f]))
 				break;
-		}
-	}
 	for (int k = 0; k < map->nkinds && webhook->kind == NULL; k++)
 		if (kind_matches(&map->kind[k], webhook->value))
 			webhook->kind = &map->kind[k];
@@ -434,6 +484,7 @@ po_normalize(PoWebhook *webhook)
 			webhook->key = make_key(&webhook->kind->key[k], webhook->value);
 	}
 	webhook->flaw = find_flaw(webhook);
+	webhook->unresolved = webhook->kind == NULL;
 	if (webhook->key == NULL || webhook->flaw != NULL)
 	{
 		po_document_digest(&webhook->document, digest);
@@ -441,6 +492,20 @@ po_normalize(PoWebhook *webhook)
 		/* Under such a key two bodies say the same, in whatever bytes. */
 		memcpy(&webhook->body_hash, digest, sizeof(int64));
 	}
+}
+
+/*
+ * Fill in fields, kind and key.  A body that cannot be parsed is
+ * of unknown kind, its key the digest of its bytes, its problem the parser's.  One
+ * that may not have its kind's effect has the digest, too: it must not take the
+ * place of the one that may.
+ */
+static void
+normalize(PoWebhook *webhook)
+{
+	read_fields_kind_and_key(webhook);
+	if (webhook->endpoint->key_per_endpoint)
+		webhook->key = short_key(psprintf("%s:%s", webhook->endpoint->path, webhook->key));
 }
 
 /* Consent, as the provider itself says, or else as the text does. */
@@ -464,12 +529,12 @@ read_consent(const PoWebhook *webhook, const PoTenantRules *rules)
 }
 
 /*
- * po_read_message reads what a message says: the sender's phone, and what the
+ * Read what a message says: the sender's phone, and what the
  * tenant's words and rules make of the text.  What the provider itself says of
  * consent counts for more than the text.
  */
-void
-po_read_message(PoWebhook *webhook)
+static void
+read_message(PoWebhook *webhook)
 {
 	const PoBytes *from = &webhook->value[PO_FIELD_FROM];
 	const PoBytes *to = &webhook->value[PO_FIELD_TO];
@@ -501,4 +566,18 @@ po_read_message(PoWebhook *webhook)
 				&webhook->ruling);
 	webhook->yes = webhook->consent == PO_CONSENT_NONE && rules->yes_opts_in &&
 		webhook->text.len == 3 && memcmp(webhook->text.folded, "yes", 3) == 0;
+}
+
+/*
+ * po_read_webhook reads what the body of a webhook says: the one way from bytes to
+ * what is decided by, at the door and whenever it is taken up again.
+ */
+void
+po_read_webhook(PoWebhook *webhook)
+{
+	normalize(webhook);
+	if (webhook->problem != NULL)
+		return;
+	read_message(webhook);
+	po_read_status(webhook);
 }

@@ -62,7 +62,7 @@ static PoPlan select_endpoint = {
 	.name = "doors.endpoint",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT e.tenant_id, e.provider, e.scheme, e.public_url, e.signature_header,"
-	" e.mode = 'deferred', p.form_encoded,"
+	" e.mode = 'deferred', p.form_encoded, p.key_per_endpoint,"
 	" (SELECT min(s.expires_at) FROM outreach.secrets s WHERE s.tenant_id = e.tenant_id"
 	" AND s.purpose = 'endpoint' AND s.name = e.path AND s.expires_at > $2),"
 	" EXISTS (SELECT FROM outreach.payload_maps m WHERE m.tenant_id = e.tenant_id)"
@@ -381,9 +381,10 @@ load_endpoint(const char *path)
 	header_name = po_column_text(0, 5);
 	endpoint->deferred = po_column_bool(0, 6);
 	endpoint->form_encoded = po_column_bool(0, 7);
-	(void) po_column(0, 8, &isnull);
-	endpoint->stale_at = isnull ? DT_NOEND : po_column_time(0, 8);
-	own_map = po_column_bool(0, 9);
+	endpoint->key_per_endpoint = po_column_bool(0, 8);
+	(void) po_column(0, 9, &isnull);
+	endpoint->stale_at = isnull ? DT_NOEND : po_column_time(0, 9);
+	own_map = po_column_bool(0, 10);
 
 	secret = po_secrets_open(tenant_id, "endpoint", path, scheme, &credential->nsecrets,
 							 &endpoint->problem);

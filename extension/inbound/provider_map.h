@@ -119,6 +119,7 @@ typedef struct PoEndpoint
 	const char *provider;
 	bool		form_encoded;
 	bool		deferred;
+	bool		key_per_endpoint;
 	PoCredential credential;
 	const char *problem;		/* why its secrets cannot be opened, or NULL */
 	TimestampTz stale_at;		/* when a secret ends */

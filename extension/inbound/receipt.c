@@ -244,6 +244,50 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 		reject_known(known, nknown, events);
 }
 
+/*
+ * po_take_key makes the webhook's key its own, beside the one that it was received
+ * under, and returns whether it is: not when another has come by it.  Needs SPI.
+ */
+bool
+po_take_key(PoWebhook *webhook)
+{
+	PoArray		array[6];
+	Datum		now = TimestampTzGetDatum(po_now());
+	pg_uuid_t	holder;
+
+	po_rows_init(&insert_receipts, array, 1);
+	add_key(array, webhook);
+	po_array_add_uuid(&array[3], &webhook->receipt_id);
+	po_array_add_text(&array[4], webhook->event_type);
+	po_array_add(&array[5], Int64GetDatum(webhook->body_hash));
+	if (po_exec_rows(&insert_receipts, &now, array) == 1)
+		return true;
+	po_rows_init(&select_receipts, array, 1);
+	add_key(array, webhook);
+	return po_exec_rows(&select_receipts, NULL, array) == 1 && po_column_uuid(0, 2, &holder) &&
+		memcmp(&holder, &webhook->receipt_id, UUID_LEN) == 0;
+}
+
+/*
+ * po_repetition_found ends a stored webhook whose key another has: it has no effect.
+ */
+void
+po_repetition_found(PoWebhook *webhook)
+{
+	webhook->status = PO_PAYLOAD_DONE;
+	webhook->last_error = "a webhook with the same key has come since";
+	po_write_payloads(&webhook, 1);
+}
+
+/*
+ * po_payload_status_name returns the name that the type outreach.payload_status has.
+ */
+const char *
+po_payload_status_name(PoPayloadStatus status)
+{
+	return status_name[status];
+}
+
 static Datum
 body_datum(const PoWebhook *webhook)
 {

@@ -25,12 +25,19 @@ typedef enum PoPayloadStatus
 	PO_PAYLOAD_CONFLICT
 } PoPayloadStatus;
 
+/* A payload in the text of another. */
+typedef struct PoInner
+{
+	int			at;				/* the node that has the text */
+	PoDocument	document;
+} PoInner;
+
 typedef struct PoWebhook
 {
 	/* the request; everything points into the envelope */
 	PoBytes		path;
 	PoBytes		query;
-	PoBytes		body;
+	PoBytes		body;			/* or of the one event of several that this is */
 	PoHeader   *header;
 	int			nheaders;
 	const char *problem;		/* why it cannot be read: a fixed phrase, or NULL */
@@ -42,6 +49,9 @@ typedef struct PoWebhook
 	bool		form_encoded;
 	bool		document_read;
 	PoDocument	document;
+	bool		has_inner;		/* a text of it may be JSON */
+	PoInner    *inner;			/* those that were read */
+	int			ninner;
 	PoBytes    *value;			/* one a field of the provider's map; data NULL for none */
 	const PoKind *kind;			/* NULL: unknown */
 	const char *event_type;
@@ -103,11 +113,12 @@ typedef struct PoSubjects
 /* envelope.c */
 extern void po_read_envelope(PoWebhook *webhook, Jsonb *envelope);
 
+/* split.c */
+extern int	po_split_body(PoBytes body, PoBytes **event);
+
 /* normalize.c */
 extern void po_authenticate_webhook(PoWebhook *webhook);
-extern void po_read_document(PoWebhook *webhook);
-extern void po_normalize(PoWebhook *webhook);
-extern void po_read_message(PoWebhook *webhook);
+extern void po_read_webhook(PoWebhook *webhook);
 
 /* process.c */
 extern void po_set_outcome(PoWebhook *webhook);
@@ -116,6 +127,9 @@ extern void po_process_stored(PoWebhook **webhook, int n);
 
 /* receipt.c */
 extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);
+extern bool po_take_key(PoWebhook *webhook);
+extern void po_repetition_found(PoWebhook *webhook);
+extern const char *po_payload_status_name(PoPayloadStatus status);
 extern void po_write_payloads(PoWebhook **webhook, int n);
 
 /* decide.c */

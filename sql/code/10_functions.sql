@@ -121,6 +121,11 @@ CREATE FUNCTION outreach_impl.ingest_webhooks(envelopes jsonb[],
 	AS 'MODULE_PATHNAME', 'po_ingest_webhooks';
 COMMENT ON FUNCTION outreach_impl.ingest_webhooks(jsonb[]) IS 'Takes many webhooks in in one transaction; a row for each, in order.';
 
+CREATE FUNCTION outreach_impl.replay_webhook(tenant_id text, receipt_id uuid, by text, OUT status text, OUT event_type text)
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'po_replay_webhook';
+COMMENT ON FUNCTION outreach_impl.replay_webhook(text, uuid, text) IS 'Reads an unfinished webhook again, by the rows of now, and processes it.';
+
 CREATE FUNCTION outreach_impl.process_payloads(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS int
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_process_payloads';

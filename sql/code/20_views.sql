@@ -24,7 +24,7 @@ CREATE VIEW outreach.webhooks_unfinished WITH (security_invoker = true, security
 		   p.received_at, p.correlation_id
 	  FROM outreach.inbound_payloads p
 	 WHERE p.status OPERATOR(pg_catalog.<>) 'done'::outreach.payload_status;
-COMMENT ON VIEW outreach.webhooks_unfinished IS 'Webhooks that wait, failed, are given up, name no lead, or came with a used key and another body.';
+COMMENT ON VIEW outreach.webhooks_unfinished IS 'Webhooks that wait, failed, are given up, are of no known kind, name no lead, or came with a used key and another body.';
 
 CREATE VIEW outreach.timers_ahead WITH (security_invoker = true, security_barrier = true) AS
 	SELECT t.tenant_id, t.lead_id, t.timer_type, t.trigger_at, t.due_at, t.action, t.action_payload, t.attempts, t.last_error

@@ -29,4 +29,5 @@ INSERT INTO outreach.event_types (event_type, description, shipped, by_engine) V
 	('timer.fired', 'A timer fired; its actions are in the events beside.', true, true),
 	('webhook.inbound.duplicate_rejected', 'A webhook came again and had no effect.', true, true),
 	('webhook.inbound.failed', 'A webhook was kept, but its processing failed.', true, true),
-	('webhook.inbound.received', 'A webhook was received; the payload holds what it carried and how it was classified.', true, true);
+	('webhook.inbound.received', 'A webhook was received; the payload holds what it carried and how it was classified.', true, true),
+	('webhook.inbound.replayed', 'A person had a kept webhook read again.', true, true);

@@ -7,6 +7,9 @@ INSERT INTO outreach.providers (provider, description, form_encoded) VALUES
 	('texting', 'A generic texting system: message.*, conversation.created, optout.*', false),
 	('twilio', 'Twilio: messages, calls, recordings, transcriptions', true);
 
+-- It is anybody: two of them may both number from one.
+UPDATE outreach.providers SET key_per_endpoint = true WHERE provider = 'generic';
+
 INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) VALUES
 	('*', 'signalhouse', 'event', 1, '{event}'),
 	('*', 'signalhouse', 'message_id', 1, '{identifier}'),

@@ -9,7 +9,7 @@ CREATE TYPE outreach.consent_status AS ENUM ('unknown', 'opted_in', 'held', 'opt
 CREATE TYPE outreach.payload_status AS ENUM (
 	'pending',		-- received, to be processed in the background
 	'done',
-	'unresolved',	-- processed, but no lead could be named by it
+	'unresolved',	-- processed, but what it is, or of whom, could not be told
 	'error',		-- processing failed, tried again at next_attempt_at
 	'dead',			-- will not be tried again
 	'conflict');	-- a known idempotency key came back with another body

@@ -2,10 +2,12 @@ CREATE TABLE outreach.providers (
 	provider text COLLATE "C" NOT NULL,
 	description text NOT NULL,
 	form_encoded boolean NOT NULL DEFAULT false,
+	key_per_endpoint boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (provider)
 );
 COMMENT ON TABLE outreach.providers IS 'The systems that webhooks come from.';
 COMMENT ON COLUMN outreach.providers.form_encoded IS 'Bodies without a declared type are read as form fields rather than JSON.';
+COMMENT ON COLUMN outreach.providers.key_per_endpoint IS 'Ids are unique to a sender only, and each sender has an endpoint: the path is part of the idempotency key.';
 
 -- A request is led to its tenant by its path alone, so the path is unique over
 -- all tenants: the one key here that does not begin with tenant_id.

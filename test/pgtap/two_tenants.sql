@@ -58,7 +58,8 @@ SELECT outreach.create_account(t, 'hidden', 'signalhouse_sms', 'secret of ' || t
 	   outreach.stop_sending('tenant', t, 'Hidden')
   FROM unnest('{tap_a,tap_b}'::text[]) AS t \g /dev/null
 CREATE TEMP TABLE message AS SELECT tenant_id, send_key, message_id FROM outreach.outbound_messages WHERE tenant_id IN ('tap_a', 'tap_b');
-GRANT SELECT ON message TO PUBLIC;
+CREATE TEMP TABLE unfinished AS SELECT tenant_id, receipt_id FROM outreach.inbound_payloads WHERE tenant_id IN ('tap_a', 'tap_b') AND status = 'unresolved';
+GRANT SELECT ON message, unfinished TO PUBLIC;
 UPDATE outreach.outbound_messages SET status = 'unknown', attempts = 1, ambiguous_since = now() WHERE send_key = 'same key' AND tenant_id IN ('tap_a', 'tap_b');
 INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at)
 	SELECT tenant_id, message_id, 1, 1, 'hidden', now() FROM message WHERE send_key = 'same key';
@@ -107,6 +108,7 @@ CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text 
 				WHEN 'from_phone' THEN '+12125550180' WHEN 'lead_ids' THEN '{' || lead || '}' WHEN 'send_keys' THEN '{another key}'
 				WHEN 'message_id' THEN coalesce((SELECT m.message_id::text FROM message m WHERE m.tenant_id = tenant
 					AND m.send_key = CASE p.proname WHEN 'resolve_message' THEN 'same key' ELSE 'to come' END), gen_random_uuid()::text)
+				WHEN 'receipt_id' THEN coalesce((SELECT u.receipt_id::text FROM unfinished u WHERE u.tenant_id = tenant), gen_random_uuid()::text)
 				WHEN 'channel' THEN 'sms' WHEN 'priority' THEN 'normal' WHEN 'outcome' THEN 'sent' WHEN 'send_at' THEN '2040-01-01'
 				WHEN 'to_state' THEN 'touched' WHEN 'from_state' THEN 'new' WHEN 'event_type' THEN 'contact.updated'
 				WHEN 'dedupe_key' THEN 'same key' WHEN 'trigger_at' THEN '2040-01-01'

@@ -71,7 +71,7 @@ SET outreach.clock = '2034-06-01 00:02:00+00';
 SELECT outreach.process_payloads();
 SELECT phone, state, version FROM outreach.leads WHERE tenant_id = 'team_fail' ORDER BY 1;
 SELECT status, attempts, next_attempt_at, last_error FROM outreach.inbound_payloads p JOIN outreach.webhook_receipts r USING (tenant_id, receipt_id)
- WHERE p.tenant_id = 'team_fail' AND idempotency_key LIKE 'm4:%';
+ WHERE p.tenant_id = 'team_fail' AND idempotency_key LIKE '%:m4:%';
 RESET outreach.clock;
 DROP FUNCTION public.regress_fail();
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_fail%';

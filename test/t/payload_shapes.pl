@@ -14,8 +14,9 @@ my $node = new_cluster();
 create_extension($node);
 $node->safe_psql('postgres', q{
 	SELECT outreach.create_tenant('team_a', 'A');
-	SELECT outreach.create_endpoint('team_a', '/w/' || provider, provider, 'none') FROM unnest('{twilio,generic,texting,ghl,signalhouse}'::text[]) provider;
-	SELECT outreach.create_endpoint('team_a', '/w/later', 'generic', 'none', mode => 'deferred');
+	SELECT outreach.create_endpoint('team_a', '/w/' || provider, provider, 'none') FROM unnest('{twilio,generic,texting,ghl,signalhouse,aloware}'::text[]) provider;
+	SELECT outreach.create_endpoint('team_a', '/w/later', 'generic', 'none', mode => 'deferred'), outreach.create_endpoint('team_a', '/w/gate_1', 'generic', 'none'),
+		outreach.create_endpoint('team_a', '/w/gate_2', 'generic', 'none');
 	SELECT outreach.create_endpoint('team_a', '/w/signed', 'twilio', 'twilio', '12345', 'https://hooks.example.com/w/signed');
 });
 
@@ -85,6 +86,87 @@ is(sql($node, "SELECT count(*) FROM outreach.webhook_receipts WHERE event_type =
 	is(consent($phone), 'opted_out', 'by a deferred endpoint');
 }
 
+# ---- several events in one request ----------------------------------------------
+
+# what is known of each of the phones
+sub consents { return join ' ', map { consent($_) } @_ }
+sub generic
+{
+	my ($phone, $body, %more) = @_;
+	return { event => 'message.received', id => 'm' . ++$serial, from => $phone, to => '+12125550100', text => $body, %more };
+}
+
+{
+	my @phone = map { new_phone() } 1 .. 5;
+	my @events = map { generic($phone[$_], $_ == 1 ? 'hello' : 'STOP') } 0 .. 2;
+	my $taken = ingest($node, json('/w/generic', \@events));
+	is("$taken->{outcome} $taken->{http_status}", 'accepted 200', 'an array of three: taken');
+	is(consents(@phone[ 0 .. 2 ]), 'opted_out unknown opted_out', 'each has its effect');
+	is(ingest($node, json('/w/generic', \@events))->{outcome}, 'duplicate', 'the same again is a repetition');
+	is(ingest($node, json('/w/generic', $events[0]))->{outcome}, 'duplicate', 'so is one of them alone');
+	is(ingest($node, json('/w/generic', [ $events[0], generic($phone[3], 'STOP') ]))->{outcome}, 'accepted', 'one that is known and one that is not');
+	is(consent($phone[3]), 'opted_out', 'of which that has its effect');
+	is(sql($node, "SELECT count(*), count(DISTINCT correlation_id) FROM outreach.inbound_payloads WHERE convert_from(body, 'UTF8') IN ("
+		. join(', ', map { "'" . encode_json($_) . "'" } @events) . ')'), '3|1', 'each is kept as its own bytes, under the correlation id of the request');
+	is(consents(map { my $p = new_phone(); ingest($node, json('/w/generic', [ [ generic($p, 'STOP') ], [ generic(new_phone(), 'hi'), [ generic($phone[4], 'STOP') ] ] ])); $p } 1), 'opted_out', 'arrays of arrays: the first');
+	is(consent($phone[4]), 'opted_out', 'and the last');
+}
+{
+	my @phone = map { new_phone() } 1 .. 2;
+	is(ingest($node, json('/w/later', [ map { generic($_, 'STOP') } @phone ]))->{outcome}, 'deferred', 'by a deferred endpoint: kept');
+	sql($node, 'SELECT outreach.process_payloads(10)');
+	is(consents(@phone), 'opted_out opted_out', 'and processed, each');
+}
+# One that cannot be read harms none of the others, and is kept.
+{
+	my @phone = map { new_phone() } 1 .. 2;
+	my $body = '[' . join(',', encode_json(generic($phone[0], 'STOP')), '{"event": "message.received", "from": }', '"text"', 'null', '7', encode_json(generic($phone[1], 'STOP'))) . ']';
+	ingest($node, { path => '/w/generic', headers => {}, body => $body });
+	is(consents(@phone), 'opted_out opted_out', 'beside what cannot be read');
+	is(sql($node, "SELECT string_agg(status::text, ' ' ORDER BY status) FROM outreach.inbound_payloads WHERE convert_from(body, 'UTF8') IN ('{\"event\": \"message.received\", \"from\": }', '\"text\"', 'null', '7')"),
+		'unresolved unresolved unresolved dead', 'which is kept');
+}
+# What is no array as it is written is one webhook that cannot be read.
+for my $body ('[{"a":1},]', '[{"a":1} {"b":2}]', '[,{"a":1},{"b":2}]', '[{"a":1},{"b":2}', '[{"a":1},{"b":2}]]', '[{"a":1}],[{"b":2}]', '[{"a":"1},{"b":2}]', ('[' x 70) . '1,2' . (']' x 70))
+{
+	is(ingest($node, { path => '/w/generic', headers => {}, body => $body })->{outcome}, 'error', 'not an array: ' . substr($body, 0, 30));
+	is(sql($node, "SELECT status FROM outreach.inbound_payloads WHERE convert_from(body, 'UTF8') = \$\$$body\$\$"), 'dead', 'kept as a whole');
+}
+is(ingest($node, json('/w/generic', [ map { generic('+12125559999', "text $_") } 1 .. 1000 ]))->{outcome}, 'accepted', 'a thousand events');
+is(sql($node, q{SELECT count(*) FROM outreach.events WHERE payload ->> 'from' = '+12125559999' AND event_type = 'webhook.inbound.received'}), 1000, 'are a thousand');
+ingest($node, json('/w/generic', [ map { { n => $_ } } 1 .. 1001 ]));
+is(sql($node, q{SELECT status, last_error FROM outreach.inbound_payloads WHERE convert_from(body, 'UTF8') LIKE '%{"n":1001}]'}), 'unresolved|no row tells what kind it is of', 'more are kept as one that is not understood');
+
+# ---- a payload inside of a payload ----------------------------------------------
+
+{
+	my $phone = new_phone();
+	opts_out('JSON in a member', json('/w/aloware', { event => 'InboundSMS-DispositionCompleted', body => encode_json({ id => ++$serial, type => 2, direction => 1, lead_number => $phone, body => 'STOP' }) }), $phone);
+	opts_out('JSON in a field of a form', { path => '/w/texting', headers => { 'content-type' => 'application/x-www-form-urlencoded' },
+		body => 'type=message.received&message=' . (encode_json({ id => 'm' . ++$serial, from => ($phone = new_phone()), body => 'STOP' }) =~ s/([^A-Za-z0-9_.-])/sprintf '%%%02X', ord $1/ger) }, $phone);
+	opts_out('an array of one in it', json('/w/texting', { type => 'message.received', message => encode_json([ { id => 'm' . ++$serial, from => ($phone = new_phone()), body => 'STOP' } ]) }), $phone);
+	ingest($node, json('/w/texting', { type => 'message.received', message => '{"id": "broken', from => ($phone = new_phone()), body => 'STOP' }));
+	is(consent($phone), 'opted_out', 'a text that only begins like one is a text');
+}
+
+# ---- two senders that both number from one --------------------------------------
+
+{
+	my @phone = map { new_phone() } 1 .. 2;
+	my @sent = map { my $door = $_; json("/w/gate_$_", generic($phone[ $door - 1 ], 'STOP', id => 1)) } 1, 2;
+	is(join(' ', map { ingest($node, $_)->{outcome} } @sent, @sent), 'accepted accepted duplicate duplicate', 'ids of two gateways');
+	is(consents(@phone), 'opted_out opted_out', 'are two messages');
+}
+
+# ---- what no row knows ----------------------------------------------------------
+
+for my $hook (json('/w/texting', { type => 'reaction.added' }), json('/w/generic', { event => 'invoice.paid', id => 5 }), json('/w/generic', []), json('/w/ghl', { type => 'CustomThing', id => 'x' }),
+	{ path => '/w/twilio', headers => {}, body => 'Nothing=known' }, json('/w/signalhouse', { event => 'NEW_EVENT' }), json('/w/aloware', { event => 'Nothing' }))
+{
+	is(ingest($node, $hook)->{http_status}, 200, "unknown, taken: $hook->{body}");
+	is(sql($node, "SELECT status FROM outreach.webhooks_unfinished JOIN outreach.inbound_payloads USING (receipt_id, status) WHERE convert_from(body, 'UTF8') = '$hook->{body}'"), 'unresolved', 'and listed');
+}
+
 # One message, however its event is spelt, is one.
 {
 	my $phone = new_phone();
@@ -135,7 +217,7 @@ for my $body ('STOP', "STOP\0", "\0S\0TOP")
 	is(sql($node, "SELECT business_phone FROM outreach.leads WHERE phone = '$phone'"), '+12125550100', 'GHL: where it was written to');
 }
 
-is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "dead|1\nconflict|4",
-	'nothing is left but that, and those that came again in other bytes');
+is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|11\ndead|10\nconflict|4",
+	'nothing is left but what was not understood or could not be read, and those that came again in other bytes');
 alive($node, 'at the end');
 done_testing();
