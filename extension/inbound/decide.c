@@ -318,7 +318,9 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 	switch (webhook->consent)
 	{
 		case PO_CONSENT_OPT_OUT:
-			if (!webhook->opted_out)
+			if (webhook->opted_out)
+				po_complete_opt_out(set, phone, webhook->owes_event ? &webhook->event_owed : NULL, cause);
+			else
 				(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
 			break;
 		case PO_CONSENT_HOLD:

@@ -229,8 +229,12 @@ record_opt_out(PoWebhook *webhook)
 
 	if (!opts_out(webhook))
 		return false;
-	if (!webhook->opted_out)
-		webhook->opted_out = po_record_opt_out(&opt_out) == 0;
+	if (!webhook->opted_out && po_record_opt_out(&opt_out) == 0)
+	{
+		webhook->opted_out = true;
+		webhook->owes_event = opt_out.owes_event;
+		webhook->event_owed = opt_out.event_owed;
+	}
 	return webhook->opted_out;
 }
 
@@ -365,7 +369,7 @@ po_set_outcome(PoWebhook *webhook)
 	{
 		/* What was done of it before has been undone. */
 		webhook->attempts = 0;
-		webhook->opted_out = false;
+		webhook->opted_out = webhook->owes_event = false;
 	}
 	webhook->fresh = false;
 	webhook->held = false;

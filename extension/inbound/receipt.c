@@ -55,17 +55,17 @@ static PoRowsPlan insert_payloads = {
 	.expect = SPI_OK_INSERT,
 	.before = "INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path,"
 	" provider, form_encoded, body, reference, received_at, correlation_id, attempts, next_attempt_at,"
-	" last_error, opted_out)"
+	" last_error, opted_out, event_owed)"
 	" SELECT u.tenant_id, u.receipt_id, u.status::outreach.payload_status, u.path,"
 	" u.provider, u.form_encoded, u.body, u.reference, $1, u.correlation_id, u.attempts,"
-	" u.next_attempt_at, u.last_error, u.opted_out FROM",
-	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error, opted_out, path,"
+	" u.next_attempt_at, u.last_error, u.opted_out, u.event_owed FROM",
+	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error, opted_out, event_owed, path,"
 	" provider, form_encoded, body, reference, correlation_id",
 	.after = "",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 13,
-	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID,
+	.ncolumns = 14,
+	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, BOOLOID, UUIDOID, TEXTOID, TEXTOID,
 	BOOLOID, BYTEAOID, TEXTOID, UUIDOID}
 };
 
@@ -75,11 +75,11 @@ static PoRowsPlan update_payloads = {
 	.expect = SPI_OK_UPDATE,
 	.before = "UPDATE outreach.inbound_payloads p SET status = u.status::outreach.payload_status,"
 	" attempts = u.attempts, next_attempt_at = u.next_attempt_at, last_error = u.last_error,"
-	" opted_out = u.opted_out FROM",
-	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error, opted_out",
+	" opted_out = u.opted_out, event_owed = u.event_owed FROM",
+	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error, opted_out, event_owed",
 	.after = "WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id",
-	.ncolumns = 7,
-	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, BOOLOID}
+	.ncolumns = 8,
+	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, BOOLOID, UUIDOID}
 };
 
 static int
@@ -327,7 +327,7 @@ void
 po_write_payloads(PoWebhook **webhook, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		array[2][13];
+	PoArray		array[2][14];
 
 	po_rows_init(&insert_payloads, array[false], n);
 	po_rows_init(&update_payloads, array[true], 1);
@@ -351,14 +351,15 @@ po_write_payloads(PoWebhook **webhook, int n)
 			po_array_add_null(&a[4]);
 		po_array_add_text(&a[5], w->last_error);
 		po_array_add(&a[6], BoolGetDatum(w->opted_out));
+		po_array_add_uuid(&a[7], w->owes_event && w->status != PO_PAYLOAD_DONE ? &w->event_owed : NULL);
 		if (w->stored)
 			continue;
-		po_array_add_text(&a[7], w->endpoint->path);
-		po_array_add_text(&a[8], w->endpoint->provider);
-		po_array_add(&a[9], BoolGetDatum(w->form_encoded));
-		po_array_add(&a[10], body_datum(w));
-		po_array_add_text(&a[11], w->reference);
-		po_array_add_uuid(&a[12], &w->correlation_id);
+		po_array_add_text(&a[8], w->endpoint->path);
+		po_array_add_text(&a[9], w->endpoint->provider);
+		po_array_add(&a[10], BoolGetDatum(w->form_encoded));
+		po_array_add(&a[11], body_datum(w));
+		po_array_add_text(&a[12], w->reference);
+		po_array_add_uuid(&a[13], &w->correlation_id);
 	}
 	(void) po_exec_rows(&insert_payloads, &now, array[false]);
 	/* What is done and stays due would be done again. */

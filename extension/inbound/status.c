@@ -275,7 +275,9 @@ po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 		message->changed = true;
 		webhook->tells_id = webhook->provider_message_id != NULL;
 	}
-	if (phone != NULL && !webhook->opted_out)
+	if (phone != NULL && webhook->opted_out)
+		po_complete_opt_out(&subjects->set, phone, webhook->owes_event ? &webhook->event_owed : NULL, cause);
+	else if (phone != NULL)
 		po_apply_to_phone(&subjects->set, phone, webhook->effect, cause);
 	previous = message->status;
 	if (po_message_report(&subjects->set, message, &webhook->report, cause) && webhook->account != NULL)

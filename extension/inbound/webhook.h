@@ -95,6 +95,8 @@ typedef struct PoWebhook
 	bool		held;			/* another transaction has locked what it is about */
 	bool		slow;			/* it has used up the time of a worker's webhooks */
 	bool		opted_out;		/* its opt-out is recorded, whatever becomes of the rest */
+	bool		owes_event;		/* of that the event is still to be written, with this id */
+	pg_uuid_t	event_owed;
 	pg_uuid_t	receipt_id;
 	PoOutcome	outcome;
 	PoPayloadStatus status;

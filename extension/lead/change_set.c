@@ -370,16 +370,22 @@ consent_payload(const PoCause *cause, const char *phone)
 	return po_object_end(object);
 }
 
-static void
-note_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const struct ConsentAct *act,
-			 const PoCause *cause)
+static PoEvent *
+consent_event(PoChangeSet *set, const PoPhone *phone, const char *event_type, const PoCause *cause)
 {
-	PoEvent    *event = po_event_list_add(&set->events, phone->tenant_id, act->event_type,
-										  cause->source);
+	PoEvent    *event = po_event_list_add(&set->events, phone->tenant_id, event_type, cause->source);
 
 	event->receipt_id = cause->receipt_id;
 	event->correlation_id = cause->correlation_id;
 	event->payload = consent_payload(cause, phone->phone);
+	return event;
+}
+
+static void
+note_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const struct ConsentAct *act,
+			 const PoCause *cause)
+{
+	(void) consent_event(set, phone, act->event_type, cause);
 	phone->consent = consent;
 	phone->changed = true;
 	if (set->nconsents == set->max_consents)
@@ -445,6 +451,20 @@ po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoC
 		phone->suppress_at = po_now();
 	}
 	return changed;
+}
+
+/*
+ * po_complete_opt_out adds what an opt-out has left that was recorded before by
+ * itself: its event, where one is owed, and the leads of the set, unless the phone
+ * has opted in since.
+ */
+void
+po_complete_opt_out(PoChangeSet *set, PoPhone *phone, const pg_uuid_t *event_owed, const PoCause *cause)
+{
+	if (event_owed != NULL)
+		consent_event(set, phone, consent_act[PO_CONSENT_OPTED_OUT].event_type, cause)->event_id = *event_owed;
+	if (phone->consent == PO_CONSENT_OPTED_OUT)
+		(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
 }
 
 /*

@@ -155,6 +155,8 @@ extern void po_take_phone(PoChangeSet *set, const PoPhoneKey *key, TimestampTz s
 extern bool po_release_phone(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoCause *cause);
 extern bool po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent,
 							  const PoCause *cause);
+extern void po_complete_opt_out(PoChangeSet *set, PoPhone *phone, const pg_uuid_t *event_owed,
+								const PoCause *cause);
 extern void po_write_changes(PoChangeSet *set);
 extern void po_write_phones(PoChangeSet *set);
 extern void po_write_consent_alone(PoChangeSet *set);

@@ -130,6 +130,7 @@ record(void *arg)
 	try->set = &set;
 	try->left = true;
 	opt_out->suppressed = 0;
+	opt_out->owes_event = false;
 	po_wait_each_at_most(lock_phone, try, NEW_ROW_WAIT_MS);
 	if (set.nphones == 0)
 		ereport(ERROR,
@@ -153,7 +154,12 @@ record(void *arg)
 	if (try->extent < WITHOUT_EVENT)
 		po_write_changes(&set);
 	else if (try->extent == WITHOUT_EVENT)
+	{
 		po_write_consent_alone(&set);
+		opt_out->owes_event = opt_out->changed;
+		if (opt_out->changed)
+			opt_out->event_owed = set.events.event[set.consent[0].event].event_id;
+	}
 	else if (opt_out->changed)
 		write_phone_alone(opt_out);
 }

@@ -16,6 +16,8 @@ typedef struct PoOptOut
 	/* what became of it */
 	bool		changed;
 	int			suppressed;
+	bool		owes_event;		/* its history names an event that could not be written: */
+	pg_uuid_t	event_owed;
 } PoOptOut;
 
 extern int	po_record_opt_out(PoOptOut *opt_out);

@@ -19,6 +19,7 @@
 #define TEXT_MAX 64
 #define DIGITS_MIN 8 /* of an international number */
 #define DIGITS_MAX 15
+#define MEXICAN_DIGITS 12
 #define NANP_DIGITS 11 /* with the country code */
 
 /*
@@ -205,6 +206,9 @@ po_phone_e164(const char *text, int len, char out[PO_E164_SIZE])
 		return false;
 	if (digits[0] == '1' ? n != NANP_DIGITS || !is_nanp(digits + 1) : !plus)
 		return false;
+	/* a Mexican mobile phone, as it was written until 2019 and carriers still do */
+	if (n == MEXICAN_DIGITS + 1 && memcmp(digits, "521", 3) == 0)
+		memmove(digits + 2, digits + 3, --n - 2);
 	out[0] = '+';
 	memcpy(out + 1, digits, n);
 	out[n + 1] = '\0';

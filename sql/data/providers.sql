@@ -75,6 +75,19 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'twilio', 'dial_status', 1, '{DialCallStatus}'),
 	('*', 'twilio', 'error_code', 1, '{ErrorCode}'),
 	('*', 'twilio', 'opt_out_type', 1, '{OptOutType}'),
+	-- Event Streams: CloudEvents, many in a request
+	('*', 'twilio', 'event', 1, '{type}'),
+	('*', 'twilio', 'message_id', 4, '{data,messageSid}'),
+	('*', 'twilio', 'account_id', 2, '{data,accountSid}'),
+	('*', 'twilio', 'from', 2, '{data,from}'),
+	('*', 'twilio', 'to', 2, '{data,to}'),
+	('*', 'twilio', 'body', 2, '{data,body}'),
+	('*', 'twilio', 'error_code', 2, '{data,errorCode}'),
+	('*', 'twilio', 'opt_out_type', 2, '{data,optOutType}'),
+	-- the Debugger
+	('*', 'twilio', 'notice_id', 1, '{Sid}'),
+	('*', 'twilio', 'notice_level', 1, '{Level}'),
+	('*', 'twilio', 'error_code', 3, '{Payload,error_code}'),
 
 	('*', 'texting', 'event', 1, '{type}'),
 	('*', 'texting', 'event', 2, '{eventType}'),
@@ -173,6 +186,12 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'generic', 'lead_id', 1, '{lead_id}'),
 	('*', 'generic', 'occurred_at', 1, '{timestamp}');
 
+-- What is anybody's comes in anybody's wrapping.
+INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path)
+SELECT tenant_id, provider, field, 10 * w.n + position, ARRAY[w.member] || path
+  FROM outreach.payload_maps, unnest('{data,payload,message,Message}'::text[]) WITH ORDINALITY AS w (member, n)
+ WHERE provider = 'generic';
+
 -- Positions leave gaps, so that a row can be put between two others.
 INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, conditions, keys, effect, to_status) VALUES
 	('*', 'signalhouse', 100, 'message.received', '{"event": ["MESSAGE_RECEIVED", "P2P_INBOUND"]}', '{event:message_id}', 'message', NULL),
@@ -189,6 +208,15 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	('*', 'signalhouse', 170, 'message.delivered', '{"message_id": ["*"], "status": ["DELIVERED"]}', '{message_id:status}', 'status', 'delivered'),
 	('*', 'signalhouse', 180, 'message.failed', '{"message_id": ["*"], "status": ["FAILED"]}', '{message_id:status}', 'status', 'failed'),
 
+	-- The same message has the same key by the one way and by the other.
+	('*', 'twilio', 60, 'message.received', '{"event": ["com.twilio.messaging.inbound-message.received"]}', '{message_id}', 'message', NULL),
+	('*', 'twilio', 62, 'message.sent', '{"event": ["com.twilio.messaging.message.queued", "com.twilio.messaging.message.sending"]}', '{message_id:event}', 'log', NULL),
+	('*', 'twilio', 64, 'message.sent', '{"event": ["com.twilio.messaging.message.sent"]}', '{message_id:event}', 'status', 'sent'),
+	('*', 'twilio', 66, 'message.delivered', '{"event": ["com.twilio.messaging.message.delivered"]}', '{message_id:event}', 'status', 'delivered'),
+	('*', 'twilio', 68, 'message.delivered', '{"event": ["com.twilio.messaging.message.read"]}', '{message_id:event}', 'status', 'read'),
+	('*', 'twilio', 70, 'message.failed', '{"event": ["com.twilio.messaging.message.undelivered"]}', '{message_id:event}', 'status', 'undelivered'),
+	('*', 'twilio', 72, 'message.failed', '{"event": ["com.twilio.messaging.message.failed"]}', '{message_id:event}', 'status', 'failed'),
+	('*', 'twilio', 80, 'provider.notice', '{"notice_id": ["NO*"], "notice_level": ["*"]}', '{notice_id}', 'log', NULL),
 	('*', 'twilio', 100, 'call.transcription', '{"transcription_id": ["*"]}', '{transcription_id:transcription_status?}', 'log', NULL),
 	('*', 'twilio', 110, 'voicemail.received', '{"recording_id": ["*"]}', '{recording_id:recording_status?}', 'log', NULL),
 	('*', 'twilio', 120, 'message.received', '{"sms_status": ["received", "receiving"]}', '{message_id}', 'message', NULL),
@@ -224,7 +252,8 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	('*', 'ghl', 140, 'voicemail.received', '{"direction": ["inbound"], "message_type": ["CALL"], "status": ["voicemail"]}', '{delivery_id,event:message_id}', 'log', NULL),
 	('*', 'ghl', 150, 'call.inbound', '{"direction": ["inbound"], "message_type": ["CALL"]}', '{delivery_id,event:message_id}', 'log', NULL),
 	('*', 'ghl', 160, 'call.status', '{"direction": ["outbound"], "message_type": ["CALL"]}', '{delivery_id,event:message_id}', 'log', NULL),
-	('*', 'ghl', 170, 'message.received', '{"direction": ["inbound"], "message_type": ["SMS"]}', '{delivery_id,event:message_id}', 'message', NULL),
+	-- Custom: by a conversation provider of one's own
+	('*', 'ghl', 170, 'message.received', '{"direction": ["inbound"], "message_type": ["SMS", "Custom", "CustomSMS", "Custom_SMS", "TYPE_SMS", "TYPE_CUSTOM_SMS", "WhatsApp", "TYPE_WHATSAPP"]}', '{delivery_id,event:message_id}', 'message', NULL),
 	('*', 'ghl', 180, 'message.sent', '{"direction": ["outbound"]}', '{delivery_id,event:message_id}', 'log', NULL),
 	-- GHL asks us to send; its own message id makes the request one.
 	('*', 'ghl', 190, 'message.requested', '{"event": ["SMS", "Email"], "message_id": ["*"]}', '{message_id}', 'log', NULL),

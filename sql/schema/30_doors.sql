@@ -107,6 +107,7 @@ CREATE TABLE outreach.inbound_payloads (
 	next_attempt_at timestamptz,
 	last_error text,
 	opted_out boolean NOT NULL DEFAULT false,
+	event_owed uuid,
 	PRIMARY KEY (tenant_id, receipt_id)
 );
 -- What waits, in the order in which it is taken.
@@ -119,4 +120,5 @@ COMMENT ON TABLE outreach.inbound_payloads IS 'The raw body of each receipt and 
 COMMENT ON COLUMN outreach.inbound_payloads.provider IS 'With tenant and path it leads back to the endpoint; a path alone may be another''s by now.';
 COMMENT ON COLUMN outreach.inbound_payloads.reference IS 'What the query of a status callback says of our message, with its MAC.';
 COMMENT ON COLUMN outreach.inbound_payloads.opted_out IS 'The opt-out that it brings is recorded, though the rest could not be processed yet.';
+COMMENT ON COLUMN outreach.inbound_payloads.event_owed IS 'The event of that opt-out, which its history names and which could not be written yet.';
 COMMENT ON COLUMN outreach.inbound_payloads.last_error IS 'SQLSTATE and fixed text: never a part of the payload.';

@@ -12,8 +12,8 @@ package OutreachRows;
 #	Dies when a session was told of an error, or of anything else.
 # in_parallel(\@jobs)		runs each code reference in a process of its own; dies
 #	when one of them does
-# rows($node, $db)			every row of receipts, payloads, leads, events, phones and
-#	consent as text, without ids and times that the engine makes, and without
+# rows($node, $db)			every row of receipts, payloads, leads, events, phones,
+#	consent and messages as text, without ids and times that the engine makes, and without
 #	the events of refused duplicates; leads with a made id are named by their phone
 # totals($node, $db)		{table => number of rows} of all tables of the schema
 # contents($node, $db)		{table => its rows as text, sorted} of the same
@@ -161,6 +161,9 @@ WITH key AS (
 	SELECT 'phone', row_to_json(p)::jsonb - '{consent_at,created_at}'::text[] FROM outreach.phones p
 	UNION ALL
 	SELECT 'consent', row_to_json(c)::jsonb - '{event_id,changed_at}'::text[] FROM outreach.consent_history c
+	UNION ALL
+	SELECT 'message', jsonb_build_object('tenant', tenant_id, 'key', send_key, 'status', status, 'error', error_code, 'id', provider_message_id)
+	  FROM outreach.outbound_messages
 )
 SELECT line FROM line ORDER BY line::text COLLATE "C"
 SQL

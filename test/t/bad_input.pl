@@ -160,7 +160,7 @@ for my $type (undef, '', 'text/plain', 'application/x-www-form-urlencoded', 'app
 send_all(\@cases);
 is(sql($node, "SELECT count(*) FROM outreach.leads"), 0, 'none of that is a message of anybody');
 is(sql($node, "SELECT string_agg(DISTINCT status::text, ' ') || count(*) FILTER (WHERE next_attempt_at IS NOT NULL) FROM outreach.inbound_payloads"),
-	'dead done0', 'what cannot be read is kept, and not tried again');
+	'dead done unresolved0', 'what cannot be read or understood is kept, and not tried again');
 
 # ------------------------------------------------------------- messages
 

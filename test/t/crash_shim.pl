@@ -142,7 +142,7 @@ $shim->restart;
 		is(status_of($body{$key}{sock}), 200, 'what waited is accepted');
 	}
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM outreach.webhook_receipts
-			WHERE idempotency_key LIKE 'overflow%'}), 6, 'what was refused left nothing');
+			WHERE idempotency_key LIKE '/w/open:overflow%'}), 6, 'what was refused left nothing');
 	is(join(',', grep { $_ != 200 } map { retry($body{$_}{body})->{status} } @refused), '',
 		'and is accepted when it comes again');
 	expect_effects($node, 'queue overflow', keys %body);

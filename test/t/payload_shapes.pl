@@ -149,6 +149,44 @@ is(sql($node, q{SELECT status, last_error FROM outreach.inbound_payloads WHERE c
 	is(consent($phone), 'opted_out', 'a text that only begins like one is a text');
 }
 
+# ---- Twilio's Event Streams and Debugger, wrappings, other names -----------------
+
+{
+	my ($phone, $other) = map { new_phone() } 1 .. 2;
+	my $stream = sub {
+		my ($type, %data) = @_;
+		return { specversion => '1.0', type => "com.twilio.messaging.$type", id => 'EZ' . ++$serial, source => '/x', time => '2026-10-08T15:00:00Z',
+			data => { accountSid => 'AC' . '0' x 32, %data } };
+	};
+	my $sid = sprintf 'SM%032x', ++$serial;
+	my @events = ($stream->('inbound-message.received', messageSid => $sid, from => $phone, to => '+12125550100', body => 'STOP'),
+		$stream->('inbound-message.received', messageSid => sprintf('MM%032x', ++$serial), from => "whatsapp:$other", to => '+12125550100', body => 'stop please'),
+		$stream->('message.delivered', messageSid => sprintf('SM%032x', ++$serial), to => $phone), $stream->('message.something', messageSid => 'x'));
+	ingest($node, json('/w/twilio', \@events));
+	is(consents($phone, $other), 'opted_out opted_out', 'Event Streams: messages');
+	is(ingest($node, twilio(MessageSid => $sid, SmsSid => $sid, SmsStatus => 'received', From => $phone))->{outcome}, 'duplicate', 'which may come as a form as well');
+	is(sql($node, "SELECT string_agg(event_type, ' ' ORDER BY event_type) FROM outreach.webhook_receipts JOIN outreach.inbound_payloads USING (receipt_id) WHERE convert_from(body, 'UTF8') LIKE '%com.twilio.messaging.message%'"),
+		'message.delivered unknown', 'a delivery, and what no row knows');
+	ingest($node, { path => '/w/twilio', headers => {}, body => 'Sid=NO' . 'a' x 32 . '&Level=ERROR&AccountSid=AC' . '0' x 32 . '&Payload=%7B%22error_code%22%3A%2211200%22%7D' });
+	is(sql($node, "SELECT payload ->> 'error_code' FROM outreach.events WHERE payload ->> 'kind' = 'provider.notice'"), '11200', 'the Debugger, with the payload inside of it');
+}
+for my $wrapping (qw(data payload message Message))
+{
+	my $phone = new_phone();
+	opts_out("in $wrapping", json('/w/generic', { $wrapping => generic($phone, 'STOP') }), $phone);
+	opts_out("as a text in $wrapping", json('/w/generic', { Type => 'Notification', $wrapping => encode_json(generic($phone = new_phone(), 'STOP')) }), $phone);
+}
+for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
+{
+	my $phone = new_phone();
+	opts_out("GHL: $type", json('/w/ghl', { type => 'InboundMessage', direction => 'inbound', messageType => $type, webhookId => 'wh' . ++$serial, from => $phone, to => '+12125550100', body => 'STOP' }), $phone);
+}
+{
+	ingest($node, twilio(SmsStatus => 'received', From => '+5215512345678', Body => 'hola'));
+	opts_out('a Mexican phone, as it was written before', twilio(SmsStatus => 'received', From => '+525512345678'), '+525512345678');
+	is(sql($node, "SELECT count(*) FROM outreach.leads WHERE phone LIKE '+52%'"), 1, 'is one lead');
+}
+
 # ---- two senders that both number from one --------------------------------------
 
 {
@@ -217,7 +255,7 @@ for my $body ('STOP', "STOP\0", "\0S\0TOP")
 	is(sql($node, "SELECT business_phone FROM outreach.leads WHERE phone = '$phone'"), '+12125550100', 'GHL: where it was written to');
 }
 
-is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|11\ndead|10\nconflict|4",
+is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|12\ndead|10\nconflict|4",
 	'nothing is left but what was not understood or could not be read, and those that came again in other bytes');
 alive($node, 'at the end');
 done_testing();

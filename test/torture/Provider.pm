@@ -65,7 +65,7 @@ sub message
 {
 	my ($id, $phone, $text) = @_;
 	return (qq({"event":"message.received","id":"$id","from":"$phone","body":"$text"}),
-		"$id:message.received");
+		"/w/open:$id:message.received");
 }
 
 sub _webhook
@@ -75,7 +75,7 @@ sub _webhook
 	return message($id, sprintf('+1212555%04d', 100 + $n % 20), $n % 50 ? 'who is this' : 'STOP')
 	  if $n % 4;
 	return (qq({"event":"skiptrace.completed","id":"$id","status":"done"}),
-		"$id:skiptrace.completed");
+		"/w/open:$id:skiptrace.completed");
 }
 
 sub start
@@ -211,7 +211,7 @@ sub finish
 	my @acked = $self->_lines('acked');
 	my @refused = $self->_lines('refused');
 	my $figure = _compare($node, \@sent, \@acked,
-		"r.idempotency_key LIKE '$self->{prefix}.%'");
+		"r.idempotency_key LIKE '/w/open:$self->{prefix}.%'");
 
 	Test::More::is($bad, 0, "$what: all senders ended well");
 	Test::More::is(scalar(@acked), scalar(@sent), "$what: each webhook was accepted in the end");
