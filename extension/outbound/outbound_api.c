@@ -305,7 +305,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	PoChangeSet set = {0};
 	PoMessage  *message;
 	bool		open;
-	bool		given_up;
+	bool		refused;
 	Datum		values[2];
 	bool		isnull[2] = {false};
 
@@ -319,16 +319,18 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	/* Before its time an unknown one may yet be accepted. */
 	open = message->status == PO_MESSAGE_UNCERTAIN ||
 		(message->status == PO_MESSAGE_UNKNOWN && (sent || message->due_at <= po_now()));
-	given_up = message->sent_at == DT_NOEND &&
-		(message->status == PO_MESSAGE_DEAD || message->status == PO_MESSAGE_FAILED);
+	/* What was surely refused cannot turn out to be sent. */
+	refused = (message->status == PO_MESSAGE_REVIEW && !sent) ||
+		(retry && message->sent_at == DT_NOEND &&
+		 (message->status == PO_MESSAGE_DEAD || message->status == PO_MESSAGE_FAILED));
 	/* What a person has seen of another attempt says nothing of this one. */
-	if ((!open && !(given_up && retry)) ||
+	if ((!open && !refused) ||
 		(!PG_ARGISNULL(4) && PG_GETARG_INT32(4) != message->attempts))
 		ereport(ERROR,
 				(errcode(PO_ERRCODE_MESSAGE_SETTLED),
 				 errmsg("message is %s after %d attempts: that is not for a person to decide",
 						po_message_status_name(message->status), message->attempts),
-				 errdetail("Uncertain messages can be resolved, unknown ones when they are due or as sent; failed and dead ones that were never accepted can be tried again.")));
+				 errdetail("Uncertain messages can be resolved, unknown ones when they are due or as sent; those in review can fail or be tried again, failed and dead ones that were never accepted can be tried again.")));
 	message->changed = true;
 	(void) po_message_event(&set, message, "message.outbound.resolved", &cause,
 							reason_payload(message, outcome, cause.reason));

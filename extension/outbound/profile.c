@@ -46,7 +46,7 @@ typedef struct AccountEntry
 } AccountEntry;
 
 static const char *const verdict_name[] = {
-	"sent", "retry", "later", "midnight_pacific", "failed", "unknown"
+	"sent", "retry", "later", "midnight_pacific", "review", "failed", "unknown"
 };
 static const char *const effect_name[] = {
 	NULL, "stop_account", "stop_number", "bad_phone", "opt_out"

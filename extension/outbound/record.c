@@ -182,6 +182,9 @@ move(PoChangeSet *set, PoMessage *message, PoLanding *result, PoHealthNote *note
 							  outcome->effect == PO_EFFECT_STOP_NUMBER ? 0 : DEFAULT_LATER);
 			po_wake_at(message->due_at);
 			break;
+		case PO_VERDICT_REVIEW:
+			fail(set, message, PO_MESSAGE_REVIEW, "message.outbound.review", cause);
+			break;
 		case PO_VERDICT_FAILED:
 			fail(set, message, PO_MESSAGE_FAILED, "message.outbound.failed", cause);
 			break;
@@ -244,7 +247,8 @@ finish(PoArray column[10], const PoLanding *result)
 	const PoFlight *flight = result->flight;
 	const PoHttpAnswer *answer = flight->answer;
 	const PoOutcomeOfSend *outcome = &result->outcome;
-	bool		odd = outcome->kind == PO_VERDICT_UNKNOWN || outcome->kind == PO_VERDICT_FAILED;
+	bool		odd = outcome->kind == PO_VERDICT_UNKNOWN || outcome->kind == PO_VERDICT_FAILED ||
+		outcome->kind == PO_VERDICT_REVIEW;
 
 	po_array_add_text(&column[0], flight->tenant_id);
 	po_array_add_uuid(&column[1], &flight->message_id);

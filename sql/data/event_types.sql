@@ -21,6 +21,7 @@ INSERT INTO outreach.event_types (event_type, description, shipped, by_engine) V
 	('message.outbound.failed', 'A provider refused a message for good.', true, true),
 	('message.outbound.resolved', 'A person decided about a message.', true, true),
 	('message.outbound.retry_attempted', 'A message was refused for now, and is tried again.', true, true),
+	('message.outbound.review', 'A message was refused for what only a person can put right; it is kept: an alert.', true, true),
 	('message.outbound.sent', 'A provider accepted a message.', true, true),
 	('message.outbound.uncertain', 'Whether a message was accepted only a person can find out: an alert.', true, true),
 	('routing.unmapped_pool', 'A message to a pool number belonged to no active thread.', true, false),

@@ -3,7 +3,7 @@
 CREATE TYPE outreach.message_status AS ENUM (
 	'pending',		-- waits for its time, or its next try
 	'deferred',		-- a guard holds it: until due_at, or until what holds it ends
-	'review',		-- a guard asks for a person
+	'review',		-- a guard, or a refusal, asks for a person
 	'sending',		-- claimed by a worker: a request may be on its way
 	'unknown',		-- the request may have been accepted; being found out
 	'uncertain',	-- the same, and only a person or a late callback can tell
@@ -111,13 +111,13 @@ CREATE TABLE outreach.provider_verdicts (
 	max_attempts int,
 	meaning text NOT NULL,
 	PRIMARY KEY (tenant_id, profile, http_status, code),
-	CHECK (verdict OPERATOR(pg_catalog.=) ANY ('{sent,retry,later,midnight_pacific,failed,unknown}'::text[])),
+	CHECK (verdict OPERATOR(pg_catalog.=) ANY ('{sent,retry,later,midnight_pacific,review,failed,unknown}'::text[])),
 	CHECK (effect OPERATOR(pg_catalog.=) ANY ('{opt_out,stop_number,stop_account,bad_phone}'::text[])),
 	CHECK (delay BETWEEN '0'::interval AND '30 days'::interval AND max_attempts OPERATOR(pg_catalog.>) 0),
 	CHECK (http_status OPERATOR(pg_catalog.~) '^([1-5][0-9][0-9]|[1-5]xx|\*)$')
 );
 COMMENT ON TABLE outreach.provider_verdicts IS 'What a provider''s answer, or the error code of its status callback, means for a message.';
-COMMENT ON COLUMN outreach.provider_verdicts.verdict IS 'sent; retry: refused, may be tried again; later, midnight_pacific: the same, but not counted as a try, after delay or then; failed; unknown: may have been accepted.';
+COMMENT ON COLUMN outreach.provider_verdicts.verdict IS 'sent; retry: refused, may be tried again; later, midnight_pacific: the same, but not counted as a try, after delay or then; review: refused for what a person has to put right; failed; unknown: may have been accepted.';
 COMMENT ON COLUMN outreach.provider_verdicts.effect IS 'opt_out: the phone is opted out; stop_number, stop_account: nothing more is sent from there; bad_phone: the line type is noted.';
 COMMENT ON COLUMN outreach.provider_verdicts.max_attempts IS 'No more tries than this for this cause.';
 

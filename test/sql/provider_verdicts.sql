@@ -6,5 +6,9 @@ SELECT profile, http_status, code, verdict, effect, delay, max_attempts, meaning
 SELECT DISTINCT v.profile FROM outreach.provider_verdicts v
  WHERE v.profile <> '*' AND NOT EXISTS (SELECT FROM outreach.provider_profiles p WHERE p.profile = v.profile);
 
+-- What stops the sender keeps the message, and says nothing of the phone.
+SELECT profile, code FROM outreach.provider_verdicts WHERE effect LIKE 'stop%' AND verdict <> ALL ('{later,retry}');
+SELECT profile, code FROM outreach.provider_verdicts WHERE effect IN ('bad_phone', 'opt_out') AND verdict <> 'failed';
+
 -- The guards, in the order they are asked
 SELECT * FROM outreach.guards();
