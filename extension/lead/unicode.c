@@ -41,6 +41,18 @@ static const Range invisible[] = {
 	{ 0xFEFF, 0xFEFF }, { 0xFFA0, 0xFFA0 }, { 0xFFF9, 0xFFFB }, { 0xE0000, 0xE0FFF },
 };
 
+/*
+ * What takes room or none and shows nothing, and means nothing for the characters
+ * beside it: white space, controls, blanks that scripts have of their own.
+ */
+static const Range space[] = {
+	{ 0x00, 0x20 },     { 0x7F, 0xA0 },       { 0xAD, 0xAD },       { 0x1680, 0x1680 },
+	{ 0x180E, 0x180E }, { 0x2000, 0x200B },   { 0x2028, 0x2029 },   { 0x202F, 0x202F },
+	{ 0x205F, 0x2060 }, { 0x2800, 0x2800 },   { 0x3000, 0x3000 },   { 0x3164, 0x3164 },
+	{ 0xFEFF, 0xFEFF }, { 0x16FE4, 0x16FE4 }, { 0x1BCA0, 0x1BCA3 }, { 0x1D159, 0x1D159 },
+	{ 0x1D173, 0x1D17A },
+};
+
 /* Neither letter nor digit.  What is not listed counts as a letter. */
 static const Range separator[] = {
 	{ 0x80, 0xA9 },       { 0xAB, 0xB4 },        { 0xB6, 0xB9 },     { 0xBB, 0xBF },
@@ -254,6 +266,26 @@ append_piece(StringInfo out, pg_wchar *piece, int n, bool normalize)
 	}
 	if (made != NULL)
 		pfree(made);
+}
+
+/*
+ * po_char_is_space: white space, and what else shows nothing and can be left out
+ * at the ends of a text.
+ */
+bool
+po_char_is_space(uint32 c)
+{
+	return IN(space, c);
+}
+
+/*
+ * po_char_is_blank: a reader sees nothing of it where it stands alone.  The keycap
+ * is a frame.
+ */
+bool
+po_char_is_blank(uint32 c)
+{
+	return IN(space, c) || (c != 0x20E3 && IN(invisible, c));
 }
 
 /*

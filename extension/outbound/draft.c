@@ -63,13 +63,6 @@ static PoPlan select_account = {
 	.argtype = {TEXTOID, TEXTOID, TEXTOID}
 };
 
-static bool
-is_name(const char *name, int len, const char *camel, const char *snake)
-{
-	return (len == strlen(camel) && memcmp(name, camel, len) == 0) ||
-		(len == strlen(snake) && memcmp(name, snake, len) == 0);
-}
-
 /* The caller's variables first, then what is known of the lead. */
 typedef struct Variables
 {
@@ -77,32 +70,99 @@ typedef struct Variables
 	const PoDraft *draft;
 } Variables;
 
+/* A field of the lead, however its name is spelt: firstName, first_name, FirstName. */
+static bool
+is_name(const char *name, int len, const char *field)
+{
+	for (int i = 0; i < len; i++)
+	{
+		if (name[i] == '_')
+			continue;
+		if (pg_ascii_tolower((unsigned char) name[i]) != *field)
+			return false;
+		field++;
+	}
+	return *field == '\0';
+}
+
+static const char *
+full_name(const PoDraft *draft)
+{
+	const char *first = draft->first_name != NULL ? draft->first_name : "";
+	const char *last = draft->last_name != NULL ? draft->last_name : "";
+	int			first_len = strlen(first);
+	int			last_len = strlen(last);
+
+	if (po_template_is_blank(first, first_len))
+		return last;
+	if (po_template_is_blank(last, last_len))
+		return first;
+	first = po_template_trim(first, &first_len);
+	last = po_template_trim(last, &last_len);
+	return psprintf("%.*s %.*s", first_len, first, last_len, last);
+}
+
+static const char *
+field_of_lead(const PoDraft *draft, const char *name, int len)
+{
+	if (is_name(name, len, "firstname"))
+		return draft->first_name;
+	if (is_name(name, len, "lastname"))
+		return draft->last_name;
+	if (is_name(name, len, "fullname"))
+		return full_name(draft);
+	if (is_name(name, len, "companyname") || is_name(name, len, "company"))
+		return draft->company;
+	if (is_name(name, len, "email"))
+		return draft->email;
+	if (is_name(name, len, "phone"))
+		return draft->phone;
+	return NULL;
+}
+
+/*
+ * The member of that name, or where a point is in it the member of a member; of
+ * what is not there, or blank, NULL.
+ */
+static char *
+text_at(Jsonb *object, const char *name, int len)
+{
+	char	   *text = po_jsonb_text(object, name, len);
+
+	if (text != NULL)
+		return po_template_is_blank(text, strlen(text)) ? NULL : text;
+	for (int i = 1; i < len - 1 && object != NULL && JB_ROOT_IS_OBJECT(object); i++)
+	{
+		JsonbValue	value;
+
+		if (name[i] == '.' && getKeyJsonValueFromContainer(&object->root, name, i, &value) != NULL &&
+			value.type == jbvBinary)
+			return text_at(JsonbValueToJsonb(&value), name + i + 1, len - i - 1);
+	}
+	return NULL;
+}
+
 static bool
 find_variable(void *arg, const char *name, int name_len, const char **value, int *value_len)
 {
+	static const char of_lead[] = "lead.";
 	const Variables *variables = arg;
 	const PoDraft *draft = variables->draft;
+	int			prefix = strlen(of_lead);
 
-	*value = po_jsonb_text(variables->sending->variables, name, name_len);
-	if (*value == NULL && is_name(name, name_len, "firstName", "first_name"))
-		*value = draft->first_name;
-	else if (*value == NULL && is_name(name, name_len, "lastName", "last_name"))
-		*value = draft->last_name;
-	else if (*value == NULL && is_name(name, name_len, "fullName", "full_name"))
-		*value = draft->first_name == NULL ? draft->last_name
-			: draft->last_name == NULL ? draft->first_name
-			: psprintf("%s %s", draft->first_name, draft->last_name);
-	else if (*value == NULL && is_name(name, name_len, "companyName", "company"))
-		*value = draft->company;
-	else if (*value == NULL && is_name(name, name_len, "email", "email"))
-		*value = draft->email;
-	else if (*value == NULL && is_name(name, name_len, "phone", "phone"))
-		*value = draft->phone;
+	*value = text_at(variables->sending->variables, name, name_len);
+	if (*value == NULL && name_len > prefix && memcmp(name, of_lead, prefix) == 0)
+		return find_variable(arg, name + prefix, name_len - prefix, value, value_len);
 	if (*value == NULL)
-		*value = po_jsonb_text(draft->attributes, name, name_len);
+		*value = field_of_lead(draft, name, name_len);
+	if (*value == NULL || po_template_is_blank(*value, strlen(*value)))
+		*value = text_at(draft->attributes, name, name_len);
+	if (*value == NULL && is_name(name, name_len, "name"))
+		*value = full_name(draft);
 	if (*value == NULL)
 		return false;
 	*value_len = strlen(*value);
+	*value = po_template_trim(*value, value_len);
 	return true;
 }
 
@@ -117,7 +177,8 @@ fill_in(const PoSending *sending, PoDraft *draft, const char *text)
 	if (text == NULL)
 		return NULL;
 	initStringInfo(&filled);
-	switch (po_template_render(text, strlen(text), find_variable, &variables, &filled, &problem))
+	switch (po_template_render(PO_TEMPLATE_OF_MESSAGE, text, strlen(text), find_variable, &variables,
+							   &filled, &problem))
 	{
 		case PO_TEMPLATE_OK:
 			return filled.data;
@@ -251,7 +312,7 @@ read_text(PoSending *sending)
 			sending->subject = po_column_text(0, 3);
 		sending->body = po_column_text(0, 4);
 	}
-	else if (po_template_check(request->body, strlen(request->body), &problem) != PO_TEMPLATE_OK)
+	else if (po_template_check(PO_TEMPLATE_OF_MESSAGE, request->body, strlen(request->body), &problem) != PO_TEMPLATE_OK)
 		ereport(ERROR,
 				(errcode(PO_ERRCODE_INVALID_TEMPLATE),
 				 errmsg("body has a placeholder that cannot be read, at byte %d", problem.position + 1),
@@ -355,11 +416,14 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 	draft->subject = fill_in(sending, draft, sending->subject);
 	draft->body = fill_in(sending, draft, sending->body);
 	draft->body_len = draft->body != NULL ? strlen(draft->body) : 0;
+	if (po_template_is_blank(draft->body, draft->body_len))
+		draft->body_len = 0;
 	draft->segments = draft->body == NULL ? 0
-		: strcmp(request->channel, "sms") == 0 ? po_segments(draft->body, draft->body_len, &ucs2) : 1;
+		: strcmp(request->channel, "sms") == 0 ? po_segments(draft->body, strlen(draft->body), &ucs2) : 1;
 
 	input.phone = sending->to_phone ? draft->phone
-		: strcmp(request->channel, "email") == 0 ? draft->email : draft->lead_id;
+		: strcmp(request->channel, "email") != 0 ? draft->lead_id
+		: draft->email != NULL && po_template_is_blank(draft->email, strlen(draft->email)) ? NULL : draft->email;
 	input.missing = draft->missing;
 	input.malformed = draft->malformed;
 	input.body_len = draft->body_len;

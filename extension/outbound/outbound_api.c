@@ -362,7 +362,7 @@ po_api_check_template(PG_FUNCTION_ARGS)
 	char	   *template = po_arg_text(fcinfo, 0, "body");
 	PoTemplateProblem problem;
 
-	if (po_template_check(template, strlen(template), &problem) == PO_TEMPLATE_OK)
+	if (po_template_check(PO_TEMPLATE_OF_MESSAGE, template, strlen(template), &problem) == PO_TEMPLATE_OK)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s, at byte %d", problem.reason, problem.position + 1)));
 }
@@ -389,7 +389,8 @@ po_check_templates(PG_FUNCTION_ARGS)
 		if (depth >= PO_REQUEST_MAX_DEPTH)
 			PG_RETURN_TEXT_P(cstring_to_text("it is nested too deeply"));
 		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString &&
-			po_template_check(value.val.string.val, value.val.string.len, &problem) != PO_TEMPLATE_OK)
+			po_template_check(PO_TEMPLATE_OF_PROFILE, value.val.string.val, value.val.string.len,
+							  &problem) != PO_TEMPLATE_OK)
 			PG_RETURN_TEXT_P(cstring_to_text(problem.reason));
 	}
 	PG_RETURN_NULL();

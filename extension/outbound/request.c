@@ -126,7 +126,7 @@ fill_in(Values *values, const char *text, int len, StringInfo out)
 {
 	PoTemplateProblem problem;
 
-	switch (po_template_render(text, len, find_value, values, out, &problem))
+	switch (po_template_render(PO_TEMPLATE_OF_PROFILE, text, len, find_value, values, out, &problem))
 	{
 		case PO_TEMPLATE_OK:
 			return true;

@@ -17,6 +17,7 @@
 #include "postgres_fe.h"
 #endif
 
+#include "lead/unicode.h"
 #include "outbound/template.h"
 #include "outbound/template_filter.h"
 
@@ -32,7 +33,7 @@ typedef struct Filter
 
 typedef struct Placeholder
 {
-	const char *open; /* its "{{", or the end of the template */
+	const char *open; /* its "{{" or "{", or the end of the template */
 	const char *name;
 	int name_len;
 	int nfilters;
@@ -44,6 +45,8 @@ typedef struct Scanner
 	const char *start;
 	const char *at;
 	const char *end;
+	PoTemplateKind kind;
+	int braces; /* of the placeholder that is being read: 2, or 1 */
 	int nplaceholders;
 	PoTemplateProblem *problem;
 } Scanner;
@@ -101,7 +104,7 @@ at_char(const Scanner *s, char c)
 static bool
 at_close(const Scanner *s)
 {
-	return s->end - s->at >= 2 && s->at[0] == '}' && s->at[1] == '}';
+	return s->end - s->at >= s->braces && s->at[0] == '}' && s->at[s->braces - 1] == '}';
 }
 
 /*
@@ -201,14 +204,15 @@ parse_filter(Scanner *s, Placeholder *placeholder)
 }
 
 /*
- * Reads the placeholder whose "{{" is next, and stops behind its "}}".
+ * Reads the placeholder whose braces are next, and stops behind those that close it.
  */
 static bool
-parse_placeholder(Scanner *s, Placeholder *placeholder)
+parse_placeholder(Scanner *s, Placeholder *placeholder, int braces)
 {
 	placeholder->open = s->at;
 	placeholder->nfilters = 0;
-	s->at += 2;
+	s->braces = braces;
+	s->at += braces;
 	if (!parse_name(s, placeholder))
 		return false;
 	for (;;)
@@ -216,7 +220,7 @@ parse_placeholder(Scanner *s, Placeholder *placeholder)
 		skip_blanks(s);
 		if (at_close(s))
 		{
-			s->at += 2;
+			s->at += braces;
 			return true;
 		}
 		if (!at_char(s, '|'))
@@ -225,6 +229,34 @@ parse_placeholder(Scanner *s, Placeholder *placeholder)
 		if (!parse_filter(s, placeholder))
 			return false;
 	}
+}
+
+/*
+ * Reads what stands in single braces, if that is a placeholder and nothing else;
+ * else the scanner stays where it is.
+ */
+static bool
+parse_single(Scanner *s, Placeholder *placeholder)
+{
+	PoTemplateProblem ignored;
+	Scanner ahead = *s;
+
+	if (s->kind != PO_TEMPLATE_OF_MESSAGE)
+		return false;
+	ahead.problem = &ignored;
+	if (!parse_placeholder(&ahead, placeholder, 1))
+		return false;
+	s->at = ahead.at;
+	return true;
+}
+
+static bool
+count_placeholder(Scanner *s, const char *open)
+{
+	if (s->nplaceholders++ < PO_TEMPLATE_MAX_PLACEHOLDERS)
+		return true;
+	return malformed(s, open,
+					 "more than " CppAsString2(PO_TEMPLATE_MAX_PLACEHOLDERS) " placeholders");
 }
 
 /*
@@ -239,23 +271,21 @@ next_placeholder(Scanner *s, Placeholder *placeholder)
 		s->at = memchr(s->at, '{', s->end - s->at);
 		if (s->at == NULL)
 			break;
-		if (s->end - s->at < 2 || s->at[1] != '{')
-			continue;
-		if (s->nplaceholders++ == PO_TEMPLATE_MAX_PLACEHOLDERS)
-		{
-			malformed(s, s->at,
-					  "more than " CppAsString2(PO_TEMPLATE_MAX_PLACEHOLDERS) " placeholders");
-			return STEP_MALFORMED;
-		}
-		return parse_placeholder(s, placeholder) ? STEP_PLACEHOLDER : STEP_MALFORMED;
+		if (s->end - s->at >= 2 && s->at[1] == '{')
+			return count_placeholder(s, s->at) && parse_placeholder(s, placeholder, 2)
+					   ? STEP_PLACEHOLDER
+					   : STEP_MALFORMED;
+		if (parse_single(s, placeholder))
+			return count_placeholder(s, placeholder->open) ? STEP_PLACEHOLDER : STEP_MALFORMED;
 	}
 	s->at = placeholder->open = s->end;
 	return STEP_END;
 }
 
 static bool
-start_scan(Scanner *s, const char *text, int len, PoTemplateProblem *problem)
+start_scan(Scanner *s, PoTemplateKind kind, const char *text, int len, PoTemplateProblem *problem)
 {
+	s->kind = kind;
 	s->start = s->at = text;
 	s->end = text + len;
 	s->nplaceholders = 0;
@@ -263,20 +293,20 @@ start_scan(Scanner *s, const char *text, int len, PoTemplateProblem *problem)
 	return len <= PO_TEMPLATE_MAX_BYTES || malformed(s, text + PO_TEMPLATE_MAX_BYTES, TOO_LONG);
 }
 
-/* ---- the three ways to use a template ---- */
+/* ---- the ways to use a template ---- */
 
 /*
  * po_template_check tells PO_TEMPLATE_OK from PO_TEMPLATE_MALFORMED.  The
  * template is UTF-8 and is not kept.
  */
 PoTemplateResult
-po_template_check(const char *text, int len, PoTemplateProblem *problem)
+po_template_check(PoTemplateKind kind, const char *text, int len, PoTemplateProblem *problem)
 {
 	Scanner scanner;
 	Placeholder placeholder;
 	Step step;
 
-	if (!start_scan(&scanner, text, len, problem))
+	if (!start_scan(&scanner, kind, text, len, problem))
 		return PO_TEMPLATE_MALFORMED;
 	do
 	{
@@ -316,7 +346,8 @@ append_value(StringInfo out, const Placeholder *placeholder, PoTemplateLookup lo
 	int len;
 	bool present;
 
-	present = lookup(arg, placeholder->name, placeholder->name_len, &value, &len) && len > 0;
+	present = lookup(arg, placeholder->name, placeholder->name_len, &value, &len) &&
+			  !po_template_is_blank(value, len);
 	if (present)
 	{
 		if (len > PO_TEMPLATE_MAX_BYTES)
@@ -336,7 +367,12 @@ append_value(StringInfo out, const Placeholder *placeholder, PoTemplateLookup lo
 		else if (out->len > start)
 		{
 			filter->type->apply(out, start);
-			present = out->len > start;
+			present = !po_template_is_blank(out->data + start, out->len - start);
+			if (!present)
+			{
+				out->len = start;
+				out->data[start] = '\0';
+			}
 		}
 		if (out->len - start > PO_TEMPLATE_MAX_BYTES)
 			return PO_TEMPLATE_MALFORMED;
@@ -352,8 +388,8 @@ append_value(StringInfo out, const Placeholder *placeholder, PoTemplateLookup lo
  * too long before.  lookup must not touch out, and no value may lie in it.
  */
 PoTemplateResult
-po_template_render(const char *text, int len, PoTemplateLookup lookup, void *arg, StringInfo out,
-				   PoTemplateProblem *problem)
+po_template_render(PoTemplateKind kind, const char *text, int len, PoTemplateLookup lookup,
+				   void *arg, StringInfo out, PoTemplateProblem *problem)
 {
 	int base = out->len;
 	PoTemplateResult result = PO_TEMPLATE_OK;
@@ -361,7 +397,7 @@ po_template_render(const char *text, int len, PoTemplateLookup lookup, void *arg
 	Placeholder placeholder;
 	Step step;
 
-	if (!start_scan(&scanner, text, len, problem))
+	if (!start_scan(&scanner, kind, text, len, problem))
 		return PO_TEMPLATE_MALFORMED;
 	do
 	{
@@ -411,6 +447,78 @@ po_template_is_placeholder(const char *text, int len)
 	Placeholder placeholder;
 
 	return len >= 4 && text[0] == '{' && text[1] == '{' &&
-		   start_scan(&scanner, text, len, &problem) && parse_placeholder(&scanner, &placeholder) &&
-		   scanner.at == scanner.end;
+		   start_scan(&scanner, PO_TEMPLATE_OF_PROFILE, text, len, &problem) &&
+		   parse_placeholder(&scanner, &placeholder, 2) && scanner.at == scanner.end;
+}
+
+/*
+ * po_template_each tells of the placeholders of a template, in their order; of one
+ * that is malformed, of those before.
+ */
+void
+po_template_each(PoTemplateKind kind, const char *text, int len, PoTemplateVisit visit, void *arg)
+{
+	PoTemplateProblem problem;
+	Scanner scanner;
+	Placeholder placeholder;
+
+	if (!start_scan(&scanner, kind, text, len, &problem))
+		return;
+	while (next_placeholder(&scanner, &placeholder) == STEP_PLACEHOLDER)
+	{
+		bool optional = false;
+
+		for (int i = 0; i < placeholder.nfilters; i++)
+			optional |= placeholder.filter[i].type->apply == NULL;
+		visit(arg, placeholder.name, placeholder.name_len, optional);
+	}
+}
+
+/*
+ * po_template_is_blank: a reader sees nothing of the text, which is UTF-8.
+ */
+bool
+po_template_is_blank(const char *text, int len)
+{
+	const char *end = text + len;
+	uint32 c;
+
+	while (text < end)
+	{
+		text += po_utf8_decode(text, end, &c);
+		if (!po_char_is_blank(c))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * po_template_trim returns where the text begins without the white space around
+ * it, and sets the length of that.  What means something for the character beside
+ * it, as a variation selector does, stays.
+ */
+const char *
+po_template_trim(const char *text, int *len)
+{
+	const char *end = text + *len;
+	const char *last;
+	uint32 c;
+
+	while (text < end)
+	{
+		int size = po_utf8_decode(text, end, &c);
+
+		if (!po_char_is_space(c))
+			break;
+		text += size;
+	}
+	last = text;
+	for (const char *p = text; p < end;)
+	{
+		p += po_utf8_decode(p, end, &c);
+		if (!po_char_is_space(c))
+			last = p;
+	}
+	*len = last - text;
+	return text;
 }

@@ -4,7 +4,9 @@
  *
  *	{{name}}   {{ name | filter | filter: "argument" }}
  *
- * A name is a letter or '_', then at most 63 letters, digits, '_' and '.'.
+ * A name is a letter or '_', then at most 63 letters, digits, '_' and '.'.  In
+ * the text of a message single braces do as well, {name}, where nothing but such a
+ * placeholder stands between them; what else is in single braces is ordinary text.
  * White space between the parts of a placeholder does not count; in the
  * argument \" and \\ are escapes.  Filters apply from left to right:
  *
@@ -15,7 +17,8 @@
  *	money			350000.5 as $350,000.50, whole dollars without cents
  *	xml				escaped for XML, without the characters that XML forbids
  *
- * A filter that leaves nothing leaves no value, as money does with what is
+ * A value of which a reader sees nothing (blanks, invisible characters) is not
+ * there.  A filter that leaves nothing leaves no value, as money does with what is
  * surely no amount; a later default still helps.  An empty default is a value:
  * it makes a placeholder optional.  A '{' or '}' alone, and a "}}" that closes
  * nothing, are ordinary text.  A value is inserted as it is: placeholders in it
@@ -31,9 +34,16 @@
 #define PO_TEMPLATE_MAX_FILTERS 8 /* of one placeholder */
 #define PO_TEMPLATE_MAX_NAME 64
 
+/* What a template is for. */
+typedef enum PoTemplateKind
+{
+	PO_TEMPLATE_OF_PROFILE, /* a part of a request: single braces are its own */
+	PO_TEMPLATE_OF_MESSAGE
+} PoTemplateKind;
+
 /*
  * Finds the value of a name, which is not NUL-terminated.  False: there is
- * none; an empty one counts as none.  The value is UTF-8 and is kept until the
+ * none; a blank one counts as none.  The value is UTF-8 and is kept until the
  * next call or the end of po_template_render.
  */
 typedef bool (*PoTemplateLookup)(void *arg, const char *name, int name_len, const char **value,
@@ -55,9 +65,18 @@ typedef struct PoTemplateProblem
 	int name_len;
 } PoTemplateProblem;
 
-extern PoTemplateResult po_template_check(const char *text, int len, PoTemplateProblem *problem);
-extern PoTemplateResult po_template_render(const char *text, int len, PoTemplateLookup lookup,
-										   void *arg, StringInfo out, PoTemplateProblem *problem);
+/* Is told of each placeholder; optional: it has a default. */
+typedef void (*PoTemplateVisit)(void *arg, const char *name, int name_len, bool optional);
+
+extern PoTemplateResult po_template_check(PoTemplateKind kind, const char *text, int len,
+										  PoTemplateProblem *problem);
+extern PoTemplateResult po_template_render(PoTemplateKind kind, const char *text, int len,
+										   PoTemplateLookup lookup, void *arg, StringInfo out,
+										   PoTemplateProblem *problem);
+extern void po_template_each(PoTemplateKind kind, const char *text, int len, PoTemplateVisit visit,
+							 void *arg);
 extern bool po_template_is_placeholder(const char *text, int len);
+extern bool po_template_is_blank(const char *text, int len);
+extern const char *po_template_trim(const char *text, int *len);
 
 #endif /* PO_TEMPLATE_H */

@@ -63,7 +63,8 @@ render(const Text *text, Text *values, StringInfo out, PoTemplateProblem *proble
 
 	resetStringInfo(out);
 	appendStringInfoString(out, BEFORE);
-	result = po_template_render(text->bytes, text->len, find, values, out, problem);
+	result = po_template_render(PO_TEMPLATE_OF_MESSAGE, text->bytes, text->len, find, values, out,
+								problem);
 
 	CHECK(memcmp(out->data, BEFORE, BEFORE_LEN) == 0 && out->data[out->len] == '\0');
 	CHECK(result == PO_TEMPLATE_OK || out->len == BEFORE_LEN);
@@ -77,7 +78,7 @@ render(const Text *text, Text *values, StringInfo out, PoTemplateProblem *proble
 	{
 		CHECK(problem->reason == NULL && problem->name > text->bytes);
 		CHECK(problem->name + problem->name_len <= text->bytes + text->len);
-		CHECK(memcmp(text->bytes + problem->position, "{{", 2) == 0);
+		CHECK(text->bytes[problem->position] == '{');
 	}
 	return result;
 }
@@ -97,7 +98,8 @@ check_template(const Text *text, Text *values, StringInfo out)
 {
 	PoTemplateProblem checked;
 	PoTemplateProblem rendered;
-	PoTemplateResult check = po_template_check(text->bytes, text->len, &checked);
+	PoTemplateResult check =
+		po_template_check(PO_TEMPLATE_OF_MESSAGE, text->bytes, text->len, &checked);
 	PoTemplateResult result = render(text, values, out, &rendered);
 	bool too_long = result == PO_TEMPLATE_MALFORMED && strstr(rendered.reason, "KiB") != NULL;
 
@@ -119,7 +121,7 @@ check_filters(Text *values, StringInfo out)
 	const char *p;
 
 	CHECK(render_value("{{a}}", values, out) ==
-		  (value->len > 0 && value->len <= PO_TEMPLATE_MAX_BYTES));
+		  (!po_template_is_blank(value->bytes, value->len) && value->len <= PO_TEMPLATE_MAX_BYTES));
 	if (out->len > BEFORE_LEN)
 		CHECK(out->len == BEFORE_LEN + value->len &&
 			  memcmp(out->data + BEFORE_LEN, value->bytes, value->len) == 0);

@@ -18,6 +18,22 @@ SELECT body, s.* FROM unnest(ARRAY[
 	'{{firstName}}', '{{fullName}}', '{{nothing}}', '{{firstName | default: "there"}}', 'Hi {{firstName | default: ""}}', '{{firstName | default: ""}}']) AS body, pg_temp.say('bare', body) AS s;
 SELECT body, s.* FROM unnest(ARRAY['{{note}}', '{{nested}}', '{{list}}', '{{nothing}}', '{{rooms | money}}', '{{company | money}}', '{{FIRSTNAME}}', ' ', '']) AS body, pg_temp.say('full', body) AS s;
 
+-- Both spellings of the applications that there are: single braces, and the lead by its name
+SELECT body, s.* FROM unnest(ARRAY['{firstName} {first_name} {{FirstName}} {LASTNAME}', '{{lead.firstName}} {lead.last_name} {{ lead.company | upper }}', '{{name}} {lead.name}',
+	'{price | money} {{lead.rooms}}', '{{nested.a}} {lead.nested.a}', 'Hi {firstName|default: "there"} :{ {} {"a": 1}']) AS body, pg_temp.say('full', body) AS s;
+SELECT body, s.* FROM unnest(ARRAY['{firstNam}', '{{lead.nobody}}', '{nested}', '{nested.b}', '{nested.a.b}', '{{lead.}}', '{contact.firstName}', '{firstName.x}']) AS body, pg_temp.say('full', body) AS s;
+SELECT s.* FROM pg_temp.say('full', '{{lead.firstName}} {firstName} {offer.price}', '{"variables": {"lead": {"firstName": "Kim"}, "offer": {"price": 7}}}') AS s;
+
+-- What nobody sees is not there, wherever it comes from.
+SELECT created FROM outreach.create_lead('team_text', 'blank', '+14155550103', ' ', E'\u200b', E'\u00a0@', E'\t', 'web', '{"city": " \u2800 ", "lead": "\u200b\ufeff", "firstName": "\u3000"}');
+SELECT body, s.* FROM unnest(ARRAY['Hi {{firstName | default: "there"}}, still selling?', 'Hi {{firstName}}', '{lastName}', '{{fullName}}', '{{company}}', '{{city}}', '{{lead.city | default: "your town"}}',
+	'{{lead}}', ' ', E'\u200b\n']) AS body, pg_temp.say('blank', body) AS s;
+SELECT s.* FROM pg_temp.say('full', '{{firstName}} {{company | default: "you"}} {own}', '{"variables": {"firstName": " ", "company": "\u200b", "own": " \u00a0Kim\u200b "}}') AS s;
+SELECT s.* FROM pg_temp.say('full', '{own}', '{"variables": {"own": "\t"}}') AS s;
+UPDATE outreach.leads SET first_name = E' Pat\u00a0', last_name = ' Doe' WHERE tenant_id = 'team_text' AND lead_id = 'full';
+SELECT s.* FROM pg_temp.say('full', 'Hi {{firstName}}, {{fullName}}!') AS s;
+UPDATE outreach.leads SET first_name = 'Pat', last_name = 'Doe' WHERE tenant_id = 'team_text' AND lead_id = 'full';
+
 -- The caller's come first.
 SELECT s.* FROM pg_temp.say('full', '{{firstName}} {{price}} {{own}} {{rooms}}', '{"variables": {"firstName": "Kim", "price": "a lot", "own": true}}') AS s;
 SELECT s.* FROM pg_temp.say('full', '{{firstName}}', '{"variables": {"firstName": null}}') AS s;

@@ -17,6 +17,7 @@ typedef struct Variable
 	int len;
 } Variable;
 
+static PoTemplateKind kind = PO_TEMPLATE_OF_PROFILE;
 static int ntests = 0;
 static int nfailed = 0;
 
@@ -92,7 +93,7 @@ render(const char *text, int len, StringInfo out, PoTemplateProblem *problem)
 	memset(problem, 0, sizeof(*problem));
 	resetStringInfo(out);
 	appendStringInfoString(out, "before ");
-	result = po_template_render(copy, len, find, &ncalls, out, problem);
+	result = po_template_render(kind, copy, len, find, &ncalls, out, problem);
 	if (problem->name != NULL)
 		problem->name = text + (problem->name - copy);
 	pfree(copy);
@@ -124,7 +125,7 @@ gives(const char *text, const char *expected)
 	initStringInfo(&out);
 	result = render(text, strlen(text), &out, &problem);
 	passed = result == PO_TEMPLATE_OK && strcmp(out.data + 7, expected) == 0 &&
-			 po_template_check(text, strlen(text), &problem) == PO_TEMPLATE_OK;
+			 po_template_check(kind, text, strlen(text), &problem) == PO_TEMPLATE_OK;
 	ok(passed, text);
 	if (!passed)
 		describe(result, &problem, &out);
@@ -146,7 +147,7 @@ misses(const char *text, const char *name, int position)
 			 memcmp(problem.name, name, problem.name_len) == 0;
 	if (!passed)
 		describe(result, &problem, &out);
-	ok(passed && po_template_check(text, strlen(text), &problem) == PO_TEMPLATE_OK, text);
+	ok(passed && po_template_check(kind, text, strlen(text), &problem) == PO_TEMPLATE_OK, text);
 	pfree(out.data);
 }
 
@@ -164,7 +165,7 @@ refused(const char *text, const char *reason, int position)
 		if (i == 0)
 			result = render(text, strlen(text), &out, &problem[i]);
 		else
-			result = po_template_check(text, strlen(text), &problem[i]);
+			result = po_template_check(kind, text, strlen(text), &problem[i]);
 		if (result == PO_TEMPLATE_MALFORMED && strcmp(problem[i].reason, reason) == 0 &&
 			problem[i].position == position && problem[i].name == NULL)
 			continue;
@@ -241,8 +242,107 @@ test_syntax(void)
 	misses("{{FirstName}}", "FirstName", 0);
 	misses("{{firstNam}}", "firstNam", 0);
 	misses("{{nobody|upper|first|xml|digits|money|lower}}", "nobody", 0);
-	gives("[{{space}}]", "[ ]");
+	misses("[{{space}}]", "space", 1);
 	gives("{{empty|default:\"there\"}}", "there");
+}
+
+/* Of the text of a message, single braces do as well. */
+static void
+test_single_braces(void)
+{
+	kind = PO_TEMPLATE_OF_MESSAGE;
+	gives("Hi {firstName}, it's { lead.first_name }.", "Hi Pat, it's Lee.");
+	gives("{firstName}{{firstName}}{firstName}", "PatPatPat");
+	gives("{nobody|default:\"there\"}", "there");
+	gives("{ firstName | first | upper }", "PAT");
+	gives("{nobody|default:\"{firstName}\"}", "{firstName}");
+	gives("{{nobody|default:\"{firstName}\"}}", "{firstName}");
+	gives("{ {firstName} }", "{ Pat }");
+	gives("${firstName}", "$Pat");
+	gives("{firstName}}", "Pat}");
+	misses("{nobody}", "nobody", 0);
+	misses("Hi {firstNam}", "firstNam", 3);
+	misses("{a.b.c}", "a.b.c", 0);
+	misses("{\"a\": {b}}", "b", 6);
+
+	/* ordinary text */
+	gives(":{ :-{ {: }:{ {} { } {\n}", ":{ :-{ {: }:{ {} { } {\n}");
+	gives("{\"firstName\": 1, 'a': {\"b\": []}}", "{\"firstName\": 1, 'a': {\"b\": []}}");
+	gives("{first name} {first-name} {1st} {.a} {caf\u00E9}", "{first name} {first-name} {1st} {.a} {caf\u00E9}");
+	gives("{Hi|Hello} {a:b} {a,b} {a;b} {%a%} {#a} {/a}", "{Hi|Hello} {a:b} {a,b} {a;b} {%a%} {#a} {/a}");
+	gives("{firstName", "{firstName");
+	gives("{firstName|default:\"a}", "{firstName|default:\"a}");
+	gives("{firstName {firstName}", "{firstName Pat");
+	refused("{{{firstName}}}", "invalid name", 2);
+	refused("{{firstName}", "the placeholder is not closed", 0);
+	kind = PO_TEMPLATE_OF_PROFILE;
+}
+
+static void
+blank(const char *text, const char *what)
+{
+	v->value = text;
+	misses("{{v}}", "v", 0);
+	gives("{{v|default:\"there\"}}", "there");
+	v->value = NULL;
+	ok(po_template_is_blank(text, strlen(text)), what);
+}
+
+static void
+trims(const char *text, const char *expected)
+{
+	int len = strlen(text);
+	const char *kept = po_template_trim(text, &len);
+
+	ok(len == (int) strlen(expected) && memcmp(kept, expected, len) == 0, expected);
+}
+
+static void
+test_blank(void)
+{
+	blank("", "nothing");
+	blank(" \t\r\n", "blanks");
+	blank("\u00A0", "NBSP");
+	blank("\u200B\u200C\u200D", "of no width");
+	blank("\uFEFF", "a byte order mark");
+	blank("\u2060\u00AD", "a word joiner, a soft hyphen");
+	blank("\u2800", "a blank of Braille");
+	blank("\u3000\u3164\u115F\uFFA0", "an ideographic blank, fillers of Hangul");
+	blank("\u202E\u2066\u061C", "marks of direction");
+	blank("\uFE0F", "a selector alone");
+	blank("\U000E0041", "a tag alone");
+	blank("\x7F\xC2\x85\x1B", "controls");
+	ok(!po_template_is_blank("\u200B.", strlen("\u200B.")), "a full stop is seen");
+	ok(!po_template_is_blank("1\uFE0F\u20E3", strlen("1\uFE0F\u20E3")), "a keycap is seen");
+	ok(!po_template_is_blank("\xFF", 1), "what is no UTF-8 is not nothing");
+
+	trims("", "");
+	trims("Pat", "Pat");
+	trims(" \u00A0\u200BPat Lee\u3000\uFEFF\n", "Pat Lee");
+	trims("\u2764\uFE0F ", "\u2764\uFE0F");
+	trims("\U0001F3F4\U000E0067\U000E007F", "\U0001F3F4\U000E0067\U000E007F");
+	trims(" \t ", "");
+}
+
+static void
+visit(void *arg, const char *name, int name_len, bool optional)
+{
+	appendStringInfo(arg, "%.*s%s ", name_len, name, optional ? "?" : "");
+}
+
+static void
+test_each(void)
+{
+	static const char text[] = "{{a}} {b} {{c|upper|default:\"d\"}} {{a.e|first}} {{";
+	StringInfoData seen;
+
+	initStringInfo(&seen);
+	po_template_each(PO_TEMPLATE_OF_PROFILE, text, strlen(text), visit, &seen);
+	ok(strcmp(seen.data, "a c? a.e ") == 0, "each placeholder of a profile is told of");
+	resetStringInfo(&seen);
+	po_template_each(PO_TEMPLATE_OF_MESSAGE, text, strlen(text), visit, &seen);
+	ok(strcmp(seen.data, "a b c? a.e ") == 0, "and of a message");
+	pfree(seen.data);
 }
 
 static void
@@ -522,14 +622,14 @@ test_lookup(void)
 	int ncalls = 0;
 
 	initStringInfo(&out);
-	po_template_render(text, strlen(text), find, &ncalls, &out, &problem);
+	po_template_render(kind, text, strlen(text), find, &ncalls, &out, &problem);
 	ok(ncalls == 3, "a value is looked up once a placeholder, up to the first without one");
 
 	/* bytes that are no UTF-8 are harmless */
 	v->value = "\xFF\xC3 \xE2\x82";
 	gives("{{v}}", "\xFF\xC3 \xE2\x82");
 	gives("{{v|first}}", "\xFF\xC3");
-	gives("{{v|xml}}", " ");
+	misses("{{v|xml}}", "v", 0);
 	v->value = NULL;
 	pfree(out.data);
 }
@@ -539,6 +639,9 @@ main(void)
 {
 	memset(big, 'x', sizeof(big));
 	test_syntax();
+	test_single_braces();
+	test_blank();
+	test_each();
 	test_refused();
 	test_filters();
 	test_limits();
