@@ -317,6 +317,7 @@ call_body(Target *target, FunctionCallInfo fcinfo)
 	InitFunctionCallInfoData(*call, &target->body, fcinfo->nargs, fcinfo->fncollation, NULL,
 							 fcinfo->resultinfo);
 	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
+	po_require_objects(call);
 	result = FunctionCallInvoke(call);
 	fcinfo->isnull = call->isnull;
 	if (set != NULL)

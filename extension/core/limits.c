@@ -21,6 +21,7 @@
 #include "commands/trigger.h"
 #include "core/compat.h"
 #include "core/limits.h"
+#include "core/shape.h"
 #include "core/trigger.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -179,6 +180,7 @@ typedef struct Checked
 		int			at;			/* from 0 */
 		const PoLimit *limit;
 		const char *name;
+		bool		object;		/* a JSON document that has to be one */
 	}		   *item;
 } Checked;
 
@@ -345,8 +347,12 @@ find_function(Oid function)
 		if (mode != NULL && mode[i] != PROARGMODE_IN && mode[i] != PROARGMODE_INOUT)
 			continue;
 		if (is_limited(type[i]))
+		{
 			add_item(&read, functions_context, argument,
 					 NameStr(((Form_pg_proc) GETSTRUCT(tuple))->proname), name != NULL ? name[i] : "");
+			/* What is wrong with an envelope is an outcome. */
+			read.item[read.n - 1].object = type[i] == JSONBOID && strcmp(name[i], "envelope") != 0;
+		}
 		argument++;
 	}
 	ReleaseSysCache(tuple);
@@ -390,6 +396,33 @@ void
 po_limit_arguments(FunctionCallInfo fcinfo)
 {
 	limit_arguments(fcinfo, 0, fcinfo->nargs - 1);
+}
+
+/*
+ * po_require_objects raises an error for a JSON argument of a call that is no
+ * object, and makes JSON's null a null: a client that encodes its parameters sends
+ * that for one that is not there.
+ */
+void
+po_require_objects(FunctionCallInfo call)
+{
+	const Checked *checked = find_function(call->flinfo->fn_oid);
+
+	for (int i = 0; i < checked->n; i++)
+	{
+		NullableDatum *argument = &call->args[checked->item[i].at];
+		Jsonb	   *document;
+		JsonbValue	value;
+
+		if (!checked->item[i].object || argument->isnull)
+			continue;
+		document = DatumGetJsonbP(argument->value);
+		if (JB_ROOT_IS_SCALAR(document) && JsonbExtractScalar(&document->root, &value) &&
+			value.type == jbvNull)
+			argument->isnull = true;
+		else
+			po_require_object(checked->item[i].name, &document->root);
+	}
 }
 
 static Checked *

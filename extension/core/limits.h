@@ -21,5 +21,6 @@
 extern bool po_fits_batch(Size *taken, Datum value);
 extern void po_limit_argument(FunctionCallInfo fcinfo, int n);
 extern void po_limit_arguments(FunctionCallInfo fcinfo);
+extern void po_require_objects(FunctionCallInfo call);
 
 #endif

@@ -118,7 +118,13 @@ po_read_envelope(PoWebhook *webhook, Jsonb *envelope)
 	po_uuid_v7(&webhook->correlation_id);
 	if (envelope == NULL || !JB_ROOT_IS_OBJECT(envelope))
 	{
-		refuse(webhook, 400, "the envelope is not an object");
+		JsonbValue	value = {0};
+		bool		twice = envelope != NULL && JB_ROOT_IS_SCALAR(envelope) &&
+			JsonbExtractScalar(&envelope->root, &value) && value.type == jbvString;
+
+		refuse(webhook, 400, twice
+			   ? "the envelope is a JSON string: pass the object itself, without JSON.stringify() or ::text"
+			   : "the envelope is not an object");
 		return;
 	}
 	root = &envelope->root;

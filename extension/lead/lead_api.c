@@ -125,10 +125,6 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	bool		isnull[3] = {false};
 	bool		created;
 
-	if (!PG_ARGISNULL(8) && !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(8)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("attributes must be a JSON object")));
 	if (phone != NULL && phone[0] != '\0')
 		phone = require_phone(phone);
 	else

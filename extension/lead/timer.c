@@ -13,6 +13,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/ids.h"
+#include "core/shape.h"
 #include "core/spi_plan.h"
 #include "core/wakeup.h"
 #include "lead/timer.h"
@@ -214,9 +215,9 @@ is_key(const JsonbValue *key, const char *name)
 }
 
 /*
- * po_check_action_payload returns a fixed phrase about what is wrong with an
- * action's payload, or NULL.  Of a kind, which an administrator writes, no member
- * may be without meaning, but where a function is called, which may read it.
+ * po_check_action_payload returns what is wrong with an action's payload, palloc'd,
+ * or NULL.  No member may be without meaning, but where a function is called, which
+ * may read it.  Of a kind, which an administrator writes, names have to be there.
  */
 const char *
 po_check_action_payload(Jsonb *payload, bool of_kind)
@@ -224,9 +225,8 @@ po_check_action_payload(Jsonb *payload, bool of_kind)
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	bool		wants_text = false;
-	bool		wants_state = false;
-	bool		strange = false;
+	const char *member = NULL;	/* NULL: it means nothing */
+	const char *strange = NULL;
 	bool		calls = false;
 
 	if (!JB_ROOT_IS_OBJECT(payload))
@@ -236,25 +236,27 @@ po_check_action_payload(Jsonb *payload, bool of_kind)
 	{
 		if (token == WJB_KEY)
 		{
-			wants_text = false;
+			member = NULL;
 			for (int i = 0; i < lengthof(action_member); i++)
-				wants_text |= is_key(&value, action_member[i]);
-			wants_state = is_key(&value, "to_state");
+				if (is_key(&value, action_member[i]))
+					member = action_member[i];
 			calls |= is_key(&value, "call");
-			strange |= !wants_text;
+			if (member == NULL && strange == NULL)
+				strange = po_json_key(&value);
 		}
-		else if (token == WJB_VALUE && wants_text)
+		else if (token == WJB_VALUE && member != NULL)
 		{
 			if (value.type != jbvString)
-				return "to_state, agent, event_type, set_timer, send, channel and call must be strings";
+				return psprintf("action_payload.%s must be a string", member);
 			if (of_kind && value.val.string.len == 0)
-				return "to_state, agent, event_type, set_timer, send, channel and call must not be empty";
-			if (of_kind && wants_state && po_state_from_name(pnstrdup(value.val.string.val, value.val.string.len)) == PO_STATE_NONE)
-				return "to_state must be a lead state";
+				return psprintf("action_payload.%s must not be empty", member);
+			if (of_kind && strcmp(member, "to_state") == 0 &&
+				po_state_from_name(pnstrdup(value.val.string.val, value.val.string.len)) == PO_STATE_NONE)
+				return "action_payload.to_state must be a lead state";
 		}
 	}
-	if (of_kind && strange && !calls)
-		return "action_payload has a member that means nothing";
+	if (strange != NULL && !calls)
+		return psprintf("action_payload.%s is not known", strange);
 	return NULL;
 }
 

@@ -69,7 +69,8 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s", problem)));
+				 errmsg("%s", problem),
+				 errhint("Known are to_state, agent, event_type, set_timer, send, channel and call; beside call a registered function may read others.")));
 	timer.cancel_on_reply = type == NULL || type->cancel_on_reply;
 	timer.max_attempts = type != NULL ? type->max_attempts : 3;
 

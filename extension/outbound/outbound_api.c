@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
+#include "core/shape.h"
 #include "core/spi_plan.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
@@ -61,6 +62,43 @@ check_key(const char *send_key)
 				 errhint("Begin it with another word.")));
 }
 
+/* A member that nobody reads, or that is not what is read, is a mistake of the caller. */
+static void
+check_options(Jsonb *options)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	char	   *key = NULL;
+
+	if (options == NULL)
+		return;
+	iterator = JsonbIteratorInit(&options->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			key = po_json_key(&value);
+			if (strcmp(key, "account") != 0 && strcmp(key, "subject") != 0 && strcmp(key, "variables") != 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("options.%s is not known", key),
+						 errhint("Known are account, subject and variables.")));
+		}
+		if (token != WJB_VALUE || value.type == jbvNull)
+			continue;
+		if (strcmp(key, "variables") == 0)
+		{
+			if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
+				po_not_an_object("options.variables", &value);
+		}
+		else if (value.type != jbvString)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("options.%s must be a string", key)));
+	}
+}
+
 /* Arguments 0 and 2 to 9, which both functions have. */
 static void
 read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
@@ -90,10 +128,7 @@ read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("send_at must be finite")));
-	if (request->options != NULL && !JB_ROOT_IS_OBJECT(request->options))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("options must be an object")));
+	check_options(request->options);
 }
 
 static void

@@ -121,8 +121,7 @@ BEGIN
 		WHEN secret ~ '[[:cntrl:]]' OR username ~ '[[:cntrl:]:]' THEN
 			'secret and username must not have control characters, nor username a colon'
 		WHEN base_url !~ '^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$' OR origin IS NULL THEN
-			'base_url must be http:// or https://, a host, and perhaps a port and a path'
-		WHEN jsonb_typeof(coalesce(settings, '{}')) <> 'object' THEN 'settings must be an object' END;
+			'base_url must be http:// or https://, a host, and perhaps a port and a path' END;
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem;
 	END IF;

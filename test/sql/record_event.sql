@@ -13,7 +13,7 @@ SELECT r.duplicate, r.event_id = e.event_id AS the_first
 SELECT duplicate FROM outreach.record_event('team_event_2', NULL, 'contact.updated', NULL, 'key');
 SELECT duplicate FROM outreach.record_event('team_event', 'lead_1', 'contact.updated');
 SELECT duplicate FROM outreach.record_event('team_event', 'lead_1', 'contact.updated');
-SELECT duplicate FROM outreach.record_event('team_event', NULL, 'campaign.state.changed', '[]', repeat('k', 512));
+SELECT duplicate FROM outreach.record_event('team_event', NULL, 'campaign.state.changed', '{}', repeat('k', 512));
 -- A rolled back first is none.
 BEGIN;
 SELECT duplicate FROM outreach.record_event('team_event', NULL, 'contact.updated', NULL, 'undone');

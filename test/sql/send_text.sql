@@ -37,8 +37,6 @@ UPDATE outreach.leads SET first_name = 'Pat', last_name = 'Doe' WHERE tenant_id 
 -- The caller's come first.
 SELECT s.* FROM pg_temp.say('full', '{{firstName}} {{price}} {{own}} {{rooms}}', '{"variables": {"firstName": "Kim", "price": "a lot", "own": true}}') AS s;
 SELECT s.* FROM pg_temp.say('full', '{{firstName}}', '{"variables": {"firstName": null}}') AS s;
-SELECT s.* FROM pg_temp.say('full', '{{firstName}}', '{"variables": "none"}') AS s;
-SELECT s.* FROM pg_temp.say('full', '{{firstName}}', '{"variables": ["firstName"]}') AS s;
 SELECT s.* FROM pg_temp.say('full', '{{own}}', '{"variables": {"own": ""}}') AS s;
 
 -- Subjects are filled in, too.

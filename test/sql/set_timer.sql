@@ -16,7 +16,7 @@ SET outreach.clock = '2009-03-01 12:00:00+00';
 -- all from the kind; a time; action and payload; a kind that has no row
 SELECT * FROM outreach.set_timer('team_set', 's1', 'TIMER_7D');
 SELECT * FROM outreach.set_timer('team_set', 's1', 'FOLLOW_UP', '2009-03-04 09:30:00.000001+00');
-SELECT * FROM outreach.set_timer('team_set', 's1', 'CALLBACK', '2009-03-05 09:00:00+00', 'call back', '{"agent": "SABRINA", "note": 7}');
+SELECT * FROM outreach.set_timer('team_set', 's1', 'CALLBACK', '2009-03-05 09:00:00+00', 'call back', '{"agent": "SABRINA", "call": "ring", "note": 7}');
 SELECT * FROM outreach.set_timer('team_set', 's1', 'MINE', '2009-03-06 09:00:00+00', NULL, '{}');
 SELECT * FROM outreach.set_timer(tenant_id => 'team_set', lead_id => 's1', timer_type => 'PAST', trigger_at => '1999-01-01 00:00:00+00', action => 'late', action_payload => '{}');
 SELECT * FROM pg_temp.timer;

@@ -1,0 +1,59 @@
+/*
+ * shape.c
+ *	  JSON that comes from outside and has to be an object, and what its errors say.
+ */
+#include "postgres.h"
+
+#include "core/compat.h"
+#include "core/limits.h"
+#include "core/shape.h"
+#include "mb/pg_wchar.h"
+
+/*
+ * po_not_an_object raises the error of a JSON value that should be an object; the
+ * path names it.  A string is what a client sends that encodes its object twice.
+ */
+void
+po_not_an_object(const char *path, const JsonbValue *value)
+{
+	const char *what = "an array";
+	bool		is_string = value->type == jbvString;
+
+	if (is_string)
+		what = "a JSON string";
+	else if (value->type == jbvNumeric)
+		what = "a number";
+	else if (value->type == jbvBool)
+		what = "a boolean";
+	else if (value->type == jbvNull)
+		what = "null";
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s must be a JSON object", path),
+			 errdetail("It is %s.", what),
+			 is_string ? errhint("Pass the object itself, without JSON.stringify() or ::text: it is encoded twice.") : 0));
+}
+
+/*
+ * po_require_object raises that error for a document that is none.
+ */
+void
+po_require_object(const char *path, JsonbContainer *container)
+{
+	JsonbValue	value = {.type = jbvArray};
+
+	if (JsonContainerIsObject(container))
+		return;
+	if (JsonContainerIsScalar(container))
+		(void) JsonbExtractScalar(container, &value);
+	po_not_an_object(path, &value);
+}
+
+/*
+ * po_json_key returns the name of a member for an error, cut where it is long.
+ */
+char *
+po_json_key(const JsonbValue *key)
+{
+	return pnstrdup(key->val.string.val, pg_mbcliplen(key->val.string.val, key->val.string.len, PO_MAX_ID));
+}

@@ -1,0 +1,14 @@
+/*
+ * shape.h
+ *	  JSON that comes from outside and has to be an object.
+ */
+#ifndef PO_SHAPE_H
+#define PO_SHAPE_H
+
+#include "utils/jsonb.h"
+
+extern void po_not_an_object(const char *path, const JsonbValue *value) pg_attribute_noreturn();
+extern void po_require_object(const char *path, JsonbContainer *container);
+extern char *po_json_key(const JsonbValue *key);
+
+#endif
