@@ -143,6 +143,7 @@ static const PoLimit limit[] = {
 	{"purpose", PO_MAX_ID, true},
 	{"reason", 1 * KB},
 	{"reference", 255},
+	{"required", 4 * KB, false, 32},
 	{"right_role", 64},
 	{"role_name", 64},
 	{"rule", PO_MAX_ID, true},

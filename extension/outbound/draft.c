@@ -18,6 +18,7 @@
 #include "core/ids.h"
 #include "core/spi_plan.h"
 #include "outbound/draft.h"
+#include "outbound/needs.h"
 #include "outbound/segments.h"
 #include "outbound/template.h"
 #include "pgtime.h"
@@ -398,6 +399,7 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 	const PoSendRequest *request = sending->request;
 	const PoNumber *number = sending->to_phone ? choose_number(sending, draft) : NULL;
 	const char *account = number != NULL ? number->account : sending->account;
+	const char *lacks;
 	bool		ucs2;
 	PoGuardInput input = {
 		.consent = sending->to_phone ? draft->consent : PO_CONSENT_UNKNOWN,
@@ -413,7 +415,17 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 		no_sender(request, "Its account is gone: make it again with outreach.create_account().");
 	draft->from = number != NULL ? number->phone
 		: po_jsonb_text(draft->account->settings, "from", 4);
+	lacks = po_account_lacks(draft->account);
+	if (lacks != NULL)
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_NO_SENDER),
+				 errmsg("account \"%s\" of tenant \"%s\" cannot send: %s is missing", account,
+						request->tenant_id, lacks),
+				 errdetail("Its profile \"%s\" needs it.", draft->account->profile->profile),
+				 errhint("Make it anew with outreach.drop_account() and outreach.create_account().")));
 	draft->subject = fill_in(sending, draft, sending->subject);
+	if (draft->subject != NULL && po_template_is_blank(draft->subject, strlen(draft->subject)))
+		draft->subject = NULL;
 	draft->body = fill_in(sending, draft, sending->body);
 	draft->body_len = draft->body != NULL ? strlen(draft->body) : 0;
 	if (po_template_is_blank(draft->body, draft->body_len))
@@ -426,6 +438,8 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 		: draft->email != NULL && po_template_is_blank(draft->email, strlen(draft->email)) ? NULL : draft->email;
 	input.missing = draft->missing;
 	input.malformed = draft->malformed;
+	if (draft->subject == NULL && po_needs(draft->account->profile, "subject"))
+		input.lacks = "options.subject";
 	input.body_len = draft->body_len;
 	input.segments = draft->segments;
 	input.max_segments = draft->account->profile->max_segments;

@@ -61,6 +61,8 @@ judge_content(const PoGuardInput *input, const char **reason)
 		*reason = "the text cannot be filled in";
 	else if (input->body_len == 0)
 		*reason = "the text is empty";
+	else if (input->lacks != NULL)
+		*reason = psprintf("%s is missing: the account's profile needs it", input->lacks);
 	else if (input->segments > input->max_segments)
 		*reason = psprintf("the text has %d segments, %d are allowed", input->segments,
 						   input->max_segments);
@@ -80,7 +82,7 @@ judge_stop(const PoGuardInput *input, const char **reason)
 
 static const Guard guard[] = {
 	{"content", PO_AT_REQUEST, judge_content,
-	"Every variable has a value; the text is not empty and within the profile's segments."},
+	"Every variable has a value; the text is not empty and within the profile's segments; what the profile needs is there."},
 	{"destination", PO_AT_REQUEST | PO_AT_CLAIM, judge_destination,
 	"The lead has a valid phone, or what the channel needs."},
 	{"consent", PO_AT_REQUEST | PO_AT_CLAIM, judge_consent,

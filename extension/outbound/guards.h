@@ -30,6 +30,7 @@ typedef struct PoGuardInput
 	PoState		lead_state;
 	const char *missing;		/* the variable that has no value, or NULL */
 	bool		malformed;		/* the text cannot be filled in */
+	const char *lacks;			/* the path of what the profile needs and the message has not, or NULL */
 	int			body_len;
 	int			segments;
 	int			max_segments;

@@ -20,6 +20,7 @@
 #include "core/secrets.h"
 #include "core/spi_plan.h"
 #include "fmgr.h"
+#include "outbound/needs.h"
 #include "outbound/origin.h"
 #include "outbound/profile.h"
 #include "utils/array.h"
@@ -85,7 +86,7 @@ static PoPlan select_profiles = {
 	" connect_timeout_ms, timeout_ms, max_in_flight,"
 	" ARRAY(SELECT " MICROSECONDS("d") " FROM unnest(retry_delays) WITH ORDINALITY r(d, n) ORDER BY n),"
 	" breaker_failures, " MICROSECONDS("breaker_pause") ", sick_failures, sick_ratio::float8,"
-	" max_segments, price_micros"
+	" max_segments, price_micros, required"
 	" FROM outreach.provider_profiles ORDER BY (tenant_id = '*'), tenant_id, profile"
 };
 
@@ -152,6 +153,7 @@ read_profile(PoProfile *profile, int row)
 {
 	bool		isnull;
 	Datum	   *element;
+	PoAnswerPath required;
 
 	profile->tenant_id = po_column_text(row, 1);
 	profile->profile = po_column_text(row, 2);
@@ -190,6 +192,10 @@ read_profile(PoProfile *profile, int row)
 	profile->sick_ratio = DatumGetFloat8(po_column(row, 31, &isnull));
 	profile->max_segments = po_column_int(row, 32);
 	profile->price_micros = column_int64(row, 33);
+	required = column_path(row, 34);
+	profile->required = required.key;
+	profile->nrequired = required.nkeys;
+	profile->needs = po_read_needs(profile);
 }
 
 static int
@@ -298,8 +304,12 @@ is_tenants_or_shipped(const char *row, const char *tenant_id)
 	return strcmp(row, "*") == 0 || strcmp(row, tenant_id) == 0;
 }
 
-static const PoProfile *
-find_profile(const char *tenant_id, const char *name)
+/*
+ * po_find_profile returns the profile that a name means for a tenant, NULL when
+ * there is none.
+ */
+const PoProfile *
+po_find_profile(const char *tenant_id, const char *name)
 {
 	for (int i = 0; i < nprofiles; i++)
 		if (is_tenants_or_shipped(profile_of[i].tenant_id, tenant_id) &&
@@ -411,7 +421,7 @@ po_find_account(const char *tenant_id, const char *name)
 		SPI_finish();
 		return NULL;
 	}
-	account.profile = find_profile(tenant_id, po_column_text(0, 1));
+	account.profile = po_find_profile(tenant_id, po_column_text(0, 1));
 	account.channel = po_column_text(0, 2);
 	account.username = po_column_text(0, 3);
 	account.base_url = po_column_text(0, 4);

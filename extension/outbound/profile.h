@@ -55,6 +55,9 @@ typedef struct PoProfile
 	double		sick_ratio;
 	int			max_segments;
 	int64		price_micros;
+	const char **required;
+	int			nrequired;
+	struct PoNeeds *needs;
 } PoProfile;
 
 typedef enum PoVerdictKind
@@ -107,6 +110,7 @@ typedef struct PoAccount
 #define PO_MAC_HEX 32
 
 extern void po_profiles_begin(void);
+extern const PoProfile *po_find_profile(const char *tenant_id, const char *name);
 extern const PoAccount *po_find_account(const char *tenant_id, const char *account);
 extern const PoVerdict *po_find_verdict(const PoAccount *account, int http_status, const char *code);
 extern const char *po_verdict_name(PoVerdictKind kind);

@@ -13,6 +13,7 @@
 #include "core/args.h"
 #include "core/compat.h"
 #include "lib/stringinfo.h"
+#include "outbound/needs.h"
 #include "outbound/origin.h"
 #include "outbound/request.h"
 #include "outbound/template.h"
@@ -118,6 +119,15 @@ find_value(void *arg, const char *name, int name_len, const char **value, int *v
 		*value = url_encode(*value);
 	*value_len = strlen(*value);
 	return true;
+}
+
+static bool
+has_value(Values *values, const char *name)
+{
+	const char *value;
+	int			len;
+
+	return find_value(values, name, strlen(name), &value, &len) && !po_template_is_blank(value, len);
 }
 
 /* Fills in a text; false: a value is missing, or the text is wrong. */
@@ -413,6 +423,7 @@ const char *
 po_send_request(const PoRequestInput *input, PoHttpCall *call)
 {
 	const PoProfile *profile = input->account->profile;
+	const PoNeeds *needs = profile->needs;
 	Values		values = {.input = input, .callback_url = callback_url(input)};
 	BodyWriter	writer = {
 		.values = &values, .form = strcmp(profile->content_type, "application/json") != 0
@@ -420,6 +431,10 @@ po_send_request(const PoRequestInput *input, PoHttpCall *call)
 	StringInfoData url;
 
 	begin_call(&values, call);
+	for (int i = 0; i < needs->n; i++)
+		if (needs->need[i].needed && strcmp(needs->need[i].name, "base_url") != 0 &&
+			!has_value(&values, needs->need[i].name))
+			return psprintf("\"%s\" has no value, and its profile needs it", needs->need[i].name);
 	call->method = "POST";
 	if (!make_url(&values, call, profile->url, &url))
 		return values.problem != NULL ? values.problem : "a placeholder of the profile's URL has no value";

@@ -97,6 +97,11 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION outreach_impl.save_template(text, text, text, text, text) IS 'Makes a template, or its next version; returns the version.';
 
+CREATE FUNCTION outreach_impl.account_problem(tenant_id text, profile text, username text, base_url text, callback_path text,
+	settings jsonb) RETURNS text
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_account_problem';
+COMMENT ON FUNCTION outreach_impl.account_problem(text, text, text, text, text, jsonb) IS 'Why an account of a profile could not send, null when it could; not for callers.';
+
 CREATE FUNCTION outreach_impl.create_account(tenant_id text, account text, profile text, secret text DEFAULT NULL,
 	username text DEFAULT NULL, base_url text DEFAULT NULL, callback_path text DEFAULT NULL,
 	settings jsonb DEFAULT NULL) RETURNS text
@@ -121,7 +126,8 @@ BEGIN
 		WHEN secret ~ '[[:cntrl:]]' OR username ~ '[[:cntrl:]:]' THEN
 			'secret and username must not have control characters, nor username a colon'
 		WHEN base_url !~ '^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$' OR origin IS NULL THEN
-			'base_url must be http:// or https://, a host, and perhaps a port and a path' END;
+			'base_url must be http:// or https://, a host, and perhaps a port and a path'
+		ELSE outreach_impl.account_problem(tenant_id, profile, username, base_url, callback_path, coalesce(settings, '{}')) END;
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem;
 	END IF;

@@ -117,6 +117,7 @@ ALTER TABLE outreach.provider_profiles
 	ADD CONSTRAINT headers_can_be_sent CHECK (outreach_impl.are_headers(headers) AND outreach_impl.check_templates(headers) IS NULL),
 	ADD CONSTRAINT header_names_can_be_sent CHECK (outreach_impl.are_like(array_remove(ARRAY[auth_header, id_header, idempotency_header], NULL),
 		'[!#$%&''*+.^_`|~0-9A-Za-z-]+')),
+	ADD CONSTRAINT required_are_names CHECK (outreach_impl.are_like(required, '[A-Za-z_][A-Za-z0-9_.]*')),
 	ADD CONSTRAINT body_can_be_read CHECK (outreach_impl.check_templates(body) IS NULL),
 	ADD CONSTRAINT lookup_can_be_read CHECK (lookup IS NULL OR (lookup ->> 'url' ~* '^https?://[^[:space:]]' AND lookup ->> 'url' !~ '[[:cntrl:]]'
 		AND outreach.check_template(lookup ->> 'url') IS NULL)),

@@ -44,6 +44,7 @@ CREATE TABLE outreach.provider_profiles (
 	idempotency_header text COLLATE "C",
 	idempotency_life interval,
 	lookup jsonb,
+	required text[] NOT NULL DEFAULT '{}',
 	settle interval NOT NULL DEFAULT '2 minutes',
 	connect_timeout_ms int NOT NULL DEFAULT 5000,
 	timeout_ms int NOT NULL DEFAULT 30000,
@@ -94,6 +95,7 @@ COMMENT ON COLUMN outreach.provider_profiles.id_header IS 'The header of the ans
 COMMENT ON COLUMN outreach.provider_profiles.accepted_path IS 'A number in the answer that must be above 0 for a 2xx to mean accepted.';
 COMMENT ON COLUMN outreach.provider_profiles.idempotency_header IS 'Carries our message id; within idempotency_life a request may be repeated.';
 COMMENT ON COLUMN outreach.provider_profiles.lookup IS 'How to ask whether a message was accepted: url, list, id, body (paths in the answer), lag.';
+COMMENT ON COLUMN outreach.provider_profiles.required IS 'Placeholders that must have a value though the request could do without them, and base_url: an account or message without is refused.';
 COMMENT ON COLUMN outreach.provider_profiles.settle IS 'After this long a request that was given up can no longer be accepted.';
 COMMENT ON COLUMN outreach.provider_profiles.sick_failures IS 'A number stops after so many failures among its last deliveries, if they are sick_ratio of them.';
 COMMENT ON COLUMN outreach.provider_profiles.price_micros IS 'Price of a segment, in millionths of a dollar.';

@@ -25,7 +25,15 @@ SELECT consent FROM outreach.opt_out('team_guard', '+14155550103');
 SELECT verdicts FROM outreach.send_message('team_guard', 'suppressed', 'Hello', send_key => 'suppressed 3');
 -- Mail and webhooks do not go to the phone.
 SELECT lead, channel, m.status, m.verdicts #>> '{0,guard}' AS guard FROM unnest('{opted_out,held,suppressed,no_phone}'::text[]) AS lead, unnest('{email,webhook,call}'::text[]) AS channel,
-	outreach.send_message('team_guard', lead, 'Hello', channel => channel, send_key => lead || channel) AS m;
+	outreach.send_message('team_guard', lead, 'Hello', channel => channel, send_key => lead || channel, options => '{"subject": "Hello"}') AS m;
+-- What the profile needs is there, or it says what is not.
+SELECT created FROM outreach.create_lead('team_guard', 'mail', email => 'pat@example.com', first_name => 'Pat');
+SELECT outreach.save_template('team_guard', 'no_subject', 'Hello', channel => 'email'), outreach.save_template('team_guard', 'subject', 'Hello', 'For {{firstName}}', 'email');
+SELECT n, m.status, m.verdicts FROM (VALUES (1, 'Hello', NULL, NULL), (2, 'Hello', NULL, '{"subject": ""}'), (3, 'Hello', NULL, E'{"subject": " \\u00a0\\u200b"}'), (4, 'Hello', NULL, '{"subject": null}'),
+	(5, 'Hello', NULL, '{"subject": "{{nobody}}"}'), (6, 'Hello', NULL, '{"subject": "{{nobody | default: \"\"}}"}'), (7, 'Hello', NULL, '{"subject": "Hi"}'), (8, NULL, 'no_subject', NULL), (9, NULL, 'no_subject', '{"subject": "Hi {firstName}"}'),
+	(10, NULL, 'subject', NULL), (11, NULL, 'subject', '{"subject": " "}')) AS v(n, body, template, options),
+	outreach.send_message('team_guard', 'mail', body, template, channel => 'email', send_key => 'mail ' || n, options => options::jsonb) AS m ORDER BY n;
+SELECT item, status, verdicts FROM outreach.send_messages('team_guard', '{mail}', 'Hello', channel => 'email', send_keys => '{mail set}');
 -- A stop holds nothing yet: it is met at the claim.
 SELECT outreach.stop_sending('tenant', 'team_guard', 'a test');
 SELECT status, verdicts FROM outreach.send_message('team_guard', 'well', 'Hello', send_key => 'stopped');

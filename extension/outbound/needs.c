@@ -1,0 +1,249 @@
+/*
+ * needs.c
+ *	  What a profile needs to make a request: found in its templates and its list,
+ *	  asked when an account is made, when a message is asked for, and when it is
+ *	  about to leave.
+ *
+ * A placeholder is needed where nothing can stand in its place: in a URL, or beside
+ * other text in the body.  One that stands alone in its member of the body, and one
+ * with a default, may be missing, unless the profile requires it by name.
+ */
+#include "postgres.h"
+
+#include "core/args.h"
+#include "core/compat.h"
+#include "core/shape.h"
+#include "fmgr.h"
+#include "outbound/message.h"
+#include "outbound/needs.h"
+#include "outbound/template.h"
+#include "utils/builtins.h"
+
+/* Of each message, by itself: the other names are of its account. */
+static const char *const of_message[] = {
+	"body", "subject", "to", "to_digits", "message_id", "sent_date", "sent_date_next"
+};
+
+typedef struct Reader
+{
+	PoNeeds    *needs;
+	bool		needed;			/* nothing can stand in the place of what comes next */
+} Reader;
+
+PG_FUNCTION_INFO_V1(po_account_problem);
+
+static PoNeed *
+find_need(const PoNeeds *needs, const char *name, int len)
+{
+	for (int i = 0; i < needs->n; i++)
+		if (strlen(needs->need[i].name) == len && memcmp(needs->need[i].name, name, len) == 0)
+			return &needs->need[i];
+	return NULL;
+}
+
+static void
+add_need(void *arg, const char *name, int name_len, bool optional)
+{
+	Reader	   *reader = arg;
+	PoNeeds    *needs = reader->needs;
+	PoNeed	   *need = find_need(needs, name, name_len);
+
+	if (need == NULL)
+	{
+		needs->need = needs->need == NULL ? palloc(sizeof(PoNeed))
+			: repalloc(needs->need, (needs->n + 1) * sizeof(PoNeed));
+		need = &needs->need[needs->n++];
+		need->name = pnstrdup(name, name_len);
+		need->needed = false;
+	}
+	need->needed |= reader->needed && !optional;
+}
+
+static void
+read_template(Reader *reader, const char *text, int len, bool needed)
+{
+	reader->needed = needed;
+	po_template_each(PO_TEMPLATE_OF_PROFILE, text, len, add_need, reader);
+}
+
+/* The strings of a document; a header without a value is left out. */
+static void
+read_document(Reader *reader, Jsonb *document, bool is_body)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&document->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString)
+			read_template(reader, value.val.string.val, value.val.string.len, is_body &&
+						  !po_template_is_placeholder(value.val.string.val, value.val.string.len));
+}
+
+/*
+ * po_read_needs returns what a profile speaks of, palloc'd; its other fields are
+ * filled in.
+ */
+PoNeeds *
+po_read_needs(const PoProfile *profile)
+{
+	Reader		reader = {.needs = palloc0(sizeof(PoNeeds))};
+
+	read_template(&reader, profile->url, strlen(profile->url), true);
+	if (profile->lookup_url != NULL)
+		read_template(&reader, profile->lookup_url, strlen(profile->lookup_url), true);
+	read_document(&reader, profile->headers, false);
+	read_document(&reader, profile->body, true);
+	reader.needed = true;
+	for (int i = 0; i < profile->nrequired; i++)
+		add_need(&reader, profile->required[i], strlen(profile->required[i]), false);
+	return reader.needs;
+}
+
+/*
+ * po_needs tells whether there is no request of the profile without a value of that
+ * name.
+ */
+bool
+po_needs(const PoProfile *profile, const char *name)
+{
+	const PoNeed *need = find_need(profile->needs, name, strlen(name));
+
+	return need != NULL && need->needed;
+}
+
+static bool
+is_of_message(const PoProfile *profile, const char *name)
+{
+	for (int i = 0; i < lengthof(of_message); i++)
+		if (strcmp(name, of_message[i]) == 0)
+			return true;
+	/* Where there are numbers, the sender is one of them. */
+	return po_goes_to_phone(profile->channel) &&
+		(strcmp(name, "from") == 0 || strcmp(name, "from_digits") == 0);
+}
+
+/* How a caller names what gives a placeholder its value. */
+static const char *
+path_of(const char *name)
+{
+	if (strcmp(name, "username") == 0 || strcmp(name, "base_url") == 0)
+		return name;
+	if (strcmp(name, "callback_url") == 0)
+		return "callback_path";
+	return psprintf("settings.%s", strcmp(name, "from_digits") == 0 ? "from" : name);
+}
+
+static bool
+is_there(const char *value)
+{
+	return value != NULL && !po_template_is_blank(value, strlen(value));
+}
+
+static bool
+has(const PoAccount *account, const char *name)
+{
+	if (strcmp(name, "username") == 0)
+		return is_there(account->username);
+	if (strcmp(name, "base_url") == 0)
+		return is_there(account->base_url);
+	if (strcmp(name, "callback_url") == 0)
+		return account->callback_url != NULL;
+	if (strcmp(name, "from_digits") == 0)
+		name = "from";
+	return is_there(po_jsonb_text(account->settings, name, strlen(name)));
+}
+
+/*
+ * po_account_lacks returns the path of what the account's profile needs and the
+ * account has not, or NULL.
+ */
+const char *
+po_account_lacks(const PoAccount *account)
+{
+	const PoNeeds *needs = account->profile->needs;
+
+	for (int i = 0; i < needs->n; i++)
+		if (needs->need[i].needed && !is_of_message(account->profile, needs->need[i].name) &&
+			!has(account, needs->need[i].name))
+			return path_of(needs->need[i].name);
+	return NULL;
+}
+
+/* One @, with something before and behind it, and nothing that is not seen. */
+static bool
+is_mail_address(const char *text)
+{
+	const char *at = strchr(text, '@');
+
+	for (const char *c = text; *c != '\0'; c++)
+		if ((unsigned char) *c <= ' ' || *c == 0x7F)
+			return false;
+	return at != NULL && at != text && at[1] != '\0' && strchr(at + 1, '@') == NULL;
+}
+
+/* A setting that the profile has no place for, or cannot take, does nothing. */
+static const char *
+settings_problem(const PoAccount *account)
+{
+	const PoProfile *profile = account->profile;
+	JsonbIterator *iterator = JsonbIteratorInit(&account->settings->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	char	   *key = NULL;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			bool		is_from = value.val.string.len == 4 && memcmp(value.val.string.val, "from", 4) == 0;
+			PoNeed	   *need = find_need(profile->needs, value.val.string.val, value.val.string.len);
+
+			key = po_json_key(&value);
+			if (is_from && po_goes_to_phone(profile->channel))
+				return "settings.from means nothing here: name the number with outreach.add_number()";
+			if (!is_from && (need == NULL || is_of_message(profile, need->name) ||
+							 strncmp(path_of(need->name), "settings.", 9) != 0))
+				return psprintf("settings.%s is not known: profile \"%s\" has no placeholder of that name",
+								key, profile->profile);
+			if (is_from && strcmp(profile->channel, "email") == 0)
+			{
+				char	   *from = po_jsonb_text(account->settings, "from", 4);
+
+				if (is_there(from) && !is_mail_address(from))
+					return "settings.from is not an e-mail address";
+			}
+		}
+		else if (token == WJB_VALUE && (value.type == jbvBinary || value.type == jbvArray))
+			return psprintf("settings.%s must be a string, number or boolean", key);
+	}
+	return NULL;
+}
+
+/*
+ * account_problem(tenant_id, profile, username, base_url, callback_path, settings):
+ * why an account of the profile could not send; null when it could.  The profile is
+ * there.
+ */
+Datum
+po_account_problem(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_text(fcinfo, 0, "tenant_id");
+	PoAccount	account = {
+		.username = po_arg_text(fcinfo, 2, "username"),
+		.base_url = po_arg_text(fcinfo, 3, "base_url"),
+		.callback_url = po_arg_text(fcinfo, 4, "callback_path"),
+		.settings = po_arg_jsonb(fcinfo, 5)
+	};
+	const char *problem;
+
+	po_profiles_begin();
+	account.profile = po_find_profile(tenant_id, po_arg_text(fcinfo, 1, "profile"));
+	problem = account.profile == NULL ? "there is no such profile" : settings_problem(&account);
+	if (problem == NULL && po_account_lacks(&account) != NULL)
+		problem = psprintf("%s is missing: profile \"%s\" needs it", po_account_lacks(&account),
+						   account.profile->profile);
+	if (problem == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
+}
