@@ -23,6 +23,9 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+/* So many events are taken in one call: what memory is needed for. */
+#define MAX_AT_ONCE 2000
+
 PG_FUNCTION_INFO_V1(po_ingest_webhook);
 PG_FUNCTION_INFO_V1(po_ingest_webhooks);
 
@@ -86,9 +89,12 @@ admit(PoWebhook *webhook, Jsonb *envelope)
 	return true;
 }
 
-/* Everything up to the first write; returns how many webhooks there are to process. */
+/*
+ * Everything up to the first write; returns how many webhooks there are to process.
+ * Behind others in the same call, an array that would be too many comes again.
+ */
 static int
-read_request(Request *request, Jsonb *envelope)
+read_request(Request *request, Jsonb *envelope, int before)
 {
 	PoWebhook	whole = {0};
 	PoBytes    *event;
@@ -97,6 +103,12 @@ read_request(Request *request, Jsonb *envelope)
 
 	if (admitted)
 		n = po_split_body(whole.body, &event);
+	if (n > 1 && before > 0 && before + n > MAX_AT_ONCE)
+	{
+		whole.outcome = PO_OUTCOME_BUSY;
+		admitted = false;
+		n = 0;
+	}
 	request->n = n > 1 ? n : 1;
 	request->webhook = palloc(request->n * sizeof(PoWebhook));
 	for (int i = 0; i < request->n; i++)
@@ -183,7 +195,7 @@ ingest(Datum *envelope, bool *isnull, int n)
 
 	po_endpoints_begin();
 	for (int i = 0; i < n; i++)
-		nadmitted += read_request(&request[i], isnull[i] ? NULL : DatumGetJsonbP(envelope[i]));
+		nadmitted += read_request(&request[i], isnull[i] ? NULL : DatumGetJsonbP(envelope[i]), nadmitted);
 	admitted = palloc(Max(nadmitted, 1) * sizeof(PoWebhook *));
 	nadmitted = 0;
 	for (int i = 0; i < n; i++)

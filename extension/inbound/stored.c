@@ -228,10 +228,11 @@ lock_for_replay(const char *tenant_id, Datum receipt_id, PoWebhook *webhook)
 	return status;
 }
 
-static PoEvent *
-replayed_event(PoEventList *events, const PoWebhook *webhook, const char *by)
+static void
+write_replayed(const PoWebhook *webhook, const char *by)
 {
-	PoEvent    *event = po_event_list_add(events, webhook->endpoint->tenant_id,
+	PoEventList events = {0};
+	PoEvent    *event = po_event_list_add(&events, webhook->endpoint->tenant_id,
 										  "webhook.inbound.replayed", webhook->endpoint->provider);
 	PoObject   *object = po_object_begin();
 
@@ -240,7 +241,7 @@ replayed_event(PoEventList *events, const PoWebhook *webhook, const char *by)
 	event->payload = po_object_end(object);
 	event->receipt_id = &webhook->receipt_id;
 	event->correlation_id = &webhook->correlation_id;
-	return event;
+	po_events_append(event, 1);
 }
 
 /*
@@ -256,7 +257,6 @@ po_replay_webhook(PG_FUNCTION_ARGS)
 	char	   *by = po_arg_required(fcinfo, 2, "by");
 	PoWebhook	replayed = {0};
 	PoWebhook  *webhook = &replayed;
-	PoEventList events = {0};
 	const char *status;
 	Datum		values[2];
 	bool		nulls[2] = {false};
@@ -271,8 +271,7 @@ po_replay_webhook(PG_FUNCTION_ARGS)
 	status = lock_for_replay(tenant_id, PG_GETARG_DATUM(1), webhook);
 	webhook->attempts = 0;
 	po_read_webhook(webhook);
-	(void) replayed_event(&events, webhook, by);
-	po_events_append(events.event, events.n);
+	write_replayed(webhook, by);
 	/* A conflict is another webhook under a key that is taken: a person says so. */
 	if (strcmp(status, "conflict") != 0 && !po_take_key(webhook))
 		po_repetition_found(webhook);

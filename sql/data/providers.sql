@@ -73,6 +73,7 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'twilio', 'transcription_id', 1, '{TranscriptionSid}'),
 	('*', 'twilio', 'transcription_status', 1, '{TranscriptionStatus}'),
 	('*', 'twilio', 'dial_status', 1, '{DialCallStatus}'),
+	('*', 'twilio', 'dial_call_id', 1, '{DialCallSid}'),
 	('*', 'twilio', 'error_code', 1, '{ErrorCode}'),
 	('*', 'twilio', 'opt_out_type', 1, '{OptOutType}'),
 	-- Event Streams: CloudEvents, many in a request
@@ -220,14 +221,15 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	('*', 'twilio', 100, 'call.transcription', '{"transcription_id": ["*"]}', '{transcription_id:transcription_status?}', 'log', NULL),
 	('*', 'twilio', 110, 'voicemail.received', '{"recording_id": ["*"]}', '{recording_id:recording_status?}', 'log', NULL),
 	('*', 'twilio', 120, 'message.received', '{"sms_status": ["received", "receiving"]}', '{message_id}', 'message', NULL),
-	('*', 'twilio', 130, 'call.status', '{"call_id": ["*"], "dial_status": ["*"]}', '{call_id:status:dial_status}', 'log', NULL),
+	-- One call makes several requests: of each step, of each leg.  What has no number is told apart by its body.
+	('*', 'twilio', 130, 'call.status', '{"call_id": ["*"], "dial_status": ["*"]}', '{call_id:dial_call_id:dial_status}', 'log', NULL),
 	-- calls of our own, by the API
 	('*', 'twilio', 140, 'call.status', '{"call_id": ["*"], "direction": ["outbound-api"], "status": ["completed"]}', '{call_id:status:sequence?}', 'status', 'delivered'),
 	('*', 'twilio', 150, 'call.status', '{"call_id": ["*"], "direction": ["outbound-api"], "status": ["busy", "no-answer"]}', '{call_id:status:sequence?}', 'status', 'undelivered'),
 	('*', 'twilio', 160, 'call.status', '{"call_id": ["*"], "direction": ["outbound-api"], "status": ["failed", "canceled"]}', '{call_id:status:sequence?}', 'status', 'failed'),
-	('*', 'twilio', 170, 'call.status', '{"call_id": ["*"], "callback_source": ["*"]}', '{call_id:status:sequence?}', 'log', NULL),
+	('*', 'twilio', 170, 'call.status', '{"call_id": ["*"], "callback_source": ["*"]}', '{call_id:status:sequence}', 'log', NULL),
 	('*', 'twilio', 180, 'call.inbound', '{"call_id": ["*"], "direction": ["inbound"], "status": ["ringing", "queued"]}', '{call_id:status}', 'log', NULL),
-	('*', 'twilio', 190, 'call.status', '{"call_id": ["*"]}', '{call_id:status:sequence?}', 'log', NULL),
+	('*', 'twilio', 190, 'call.status', '{"call_id": ["*"]}', '{call_id:status:sequence}', 'log', NULL),
 	-- From here on it is no call: a call's id would pass for a message's.
 	('*', 'twilio', 200, 'message.sent', '{"message_id": ["*"], "status": ["accepted", "scheduled", "queued", "sending"]}', '{message_id:status}', 'log', NULL),
 	('*', 'twilio', 210, 'message.sent', '{"message_id": ["*"], "status": ["sent"]}', '{message_id:status}', 'status', 'sent'),

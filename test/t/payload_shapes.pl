@@ -134,6 +134,8 @@ for my $body ('[{"a":1},]', '[{"a":1} {"b":2}]', '[,{"a":1},{"b":2}]', '[{"a":1}
 }
 is(ingest($node, json('/w/generic', [ map { generic('+12125559999', "text $_") } 1 .. 1000 ]))->{outcome}, 'accepted', 'a thousand events');
 is(sql($node, q{SELECT count(*) FROM outreach.events WHERE payload ->> 'from' = '+12125559999' AND event_type = 'webhook.inbound.received'}), 1000, 'are a thousand');
+is(join(' ', map { $_->{outcome} } ingest_many($node, [ map { my $n = $_; json('/w/generic', [ map { generic('+12125559998', "text $n $_") } 1 .. 900 ]) } 1 .. 3 ])),
+	'accepted accepted busy', 'of many arrays in a call the last ones come again');
 ingest($node, json('/w/generic', [ map { { n => $_ } } 1 .. 1001 ]));
 is(sql($node, q{SELECT status, last_error FROM outreach.inbound_payloads WHERE convert_from(body, 'UTF8') LIKE '%{"n":1001}]'}), 'unresolved|no row tells what kind it is of', 'more are kept as one that is not understood');
 
@@ -185,6 +187,17 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 	ingest($node, twilio(SmsStatus => 'received', From => '+5215512345678', Body => 'hola'));
 	opts_out('a Mexican phone, as it was written before', twilio(SmsStatus => 'received', From => '+525512345678'), '+525512345678');
 	is(sql($node, "SELECT count(*) FROM outreach.leads WHERE phone LIKE '+52%'"), 1, 'is one lead');
+}
+
+# ---- several requests of one call -------------------------------------------------
+
+{
+	my $call = 'CA' . 'c' x 32;
+	my $request = sub { my %fields = @_; return { path => '/w/twilio', headers => {}, body => join '&', "CallSid=$call", 'AccountSid=AC' . '0' x 32, 'Direction=inbound', map { "$_=$fields{$_}" } sort keys %fields } };
+	my @requests = (map({ $request->(CallStatus => 'in-progress', Digits => $_) } 1, 2), map({ $request->(CallStatus => 'in-progress', DialCallStatus => 'busy', DialCallSid => 'CA' . $_ x 32) } qw(d e)),
+		$request->(CallStatus => 'in-progress', SpeechResult => 'yes'), $request->(CallStatus => 'ringing'), $request->(CallStatus => 'completed', SequenceNumber => 4));
+	is(join(' ', map { ingest($node, $_)->{outcome} } @requests), join(' ', map { 'accepted' } @requests), 'each step of a call is a request of its own');
+	is(join(' ', map { ingest($node, $_)->{outcome} } @requests), join(' ', map { 'duplicate' } @requests), 'and the same one again is none');
 }
 
 # ---- two senders that both number from one --------------------------------------
@@ -255,7 +268,7 @@ for my $body ('STOP', "STOP\0", "\0S\0TOP")
 	is(sql($node, "SELECT business_phone FROM outreach.leads WHERE phone = '$phone'"), '+12125550100', 'GHL: where it was written to');
 }
 
-is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|12\ndead|10\nconflict|4",
+is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|12\ndead|10\nconflict|5",
 	'nothing is left but what was not understood or could not be read, and those that came again in other bytes');
 alive($node, 'at the end');
 done_testing();
