@@ -2,7 +2,7 @@
  * base64.c
  *	  Strict decoders of base64 and of hexadecimal digits.
  *
- * No locks, no state, no allocation.  Neither function raises.
+ * No locks, no state, no allocation.  None of the functions raises.
  *-------------------------------------------------------------------------
  */
 #ifndef FRONTEND
@@ -13,9 +13,9 @@
 
 #include "core/base64.h"
 
-/* The value of a base64 digit, -1 for any other byte. */
+/* The value of a digit in the alphabet that ends in `last`, -1 for any other byte. */
 static int
-base64_digit(char c)
+base64_digit(char c, const char *last)
 {
 	if (c >= 'A' && c <= 'Z')
 		return c - 'A';
@@ -23,9 +23,9 @@ base64_digit(char c)
 		return c - 'a' + 26;
 	if (c >= '0' && c <= '9')
 		return c - '0' + 52;
-	if (c == '+')
+	if (c == last[0])
 		return 62;
-	if (c == '/')
+	if (c == last[1])
 		return 63;
 	return -1;
 }
@@ -42,6 +42,46 @@ hex_digit(char c)
 	return -1;
 }
 
+/* How many signs of padding the text ends in, of two at most. */
+static int
+count_padding(const char *text, int len)
+{
+	int			padding = 0;
+
+	while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
+		padding++;
+	return padding;
+}
+
+/* Decodes what stands before the padding. */
+static int
+decode_digits(const char *text, int len, const char *last, uint8 *bytes, int size)
+{
+	int			nbytes = len / 4 * 3 + Max(len % 4 - 1, 0);
+	uint32		bits = 0;
+	int			nbits = 0;
+	int			used = 0;
+
+	if (len % 4 == 1 || nbytes > size)
+		return -1;
+	for (int i = 0; i < len; i++)
+	{
+		int			digit = base64_digit(text[i], last);
+
+		if (digit < 0)
+			return -1;
+		bits = bits << 6 | (uint32) digit;
+		nbits += 6;
+		if (nbits >= 8)
+		{
+			nbits -= 8;
+			bytes[used++] = (uint8) (bits >> nbits);
+			bits &= (1u << nbits) - 1;
+		}
+	}
+	return bits == 0 ? nbytes : -1;
+}
+
 /*
  * Decodes base64 of the standard alphabet into `bytes`, which holds `size`, and
  * returns how many bytes it gave.  Returns -1 if the text is not the canonical
@@ -51,41 +91,26 @@ hex_digit(char c)
 int
 po_base64_decode(const char *text, int len, uint8 *bytes, int size)
 {
-	int			padding = 0;
-	int			nbytes;
-	int			used = 0;
-
 	if (len < 0 || len % 4 != 0)
 		return -1;
-	while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
-		padding++;
-	nbytes = len / 4 * 3 - padding;
-	if (nbytes > size)
+	return decode_digits(text, len - count_padding(text, len), "+/", bytes, size);
+}
+
+/*
+ * The same of either alphabet, the standard or the one for URLs, and with all of
+ * its padding or none.  A text that mixes the alphabets is none.
+ */
+int
+po_base64_decode_any(const char *text, int len, uint8 *bytes, int size)
+{
+	int			padding = len > 0 ? count_padding(text, len) : 0;
+	bool		for_urls = false;
+
+	if (len < 0 || (padding > 0 && len % 4 != 0))
 		return -1;
-
-	for (int i = 0; i < len; i += 4)
-	{
-		uint32		group = 0;
-
-		for (int j = i; j < i + 4; j++)
-		{
-			int			digit = j < len - padding ? base64_digit(text[j]) : 0;
-
-			if (digit < 0)
-				return -1;
-			group = group << 6 | (uint32) digit;
-		}
-		for (int shift = 16; shift >= 0; shift -= 8)
-		{
-			uint8		byte = (group >> shift) & 0xFF;
-
-			if (used < nbytes)
-				bytes[used++] = byte;
-			else if (byte != 0)
-				return -1;
-		}
-	}
-	return nbytes;
+	for (int i = 0; i < len && !for_urls; i++)
+		for_urls = text[i] == '-' || text[i] == '_';
+	return decode_digits(text, len - padding, for_urls ? "-_" : "+/", bytes, size);
 }
 
 /*

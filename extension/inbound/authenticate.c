@@ -8,7 +8,8 @@
  *   signed, must be there once: two readers might choose different ones;
  * - secrets and signatures are compared in constant time as raw bytes, after
  *   their length, and all of them, so that the time does not tell which fit;
- * - what is decoded is decoded strictly, so that a proof has one spelling.
+ * - what is decoded is decoded strictly: nothing is skipped or cut, and what a
+ *	 digest may be spelt as is listed.
  *
  * No locks, no state.  See authenticate.h.
  *-------------------------------------------------------------------------
@@ -23,12 +24,6 @@
 
 #include "core/base64.h"
 #include "inbound/signature.h"
-
-/* How far a signed time may be from ours. */
-#define MAX_AGE_MS			(5 * 60 * 1000)
-#define MAX_AHEAD_MS		(60 * 1000)
-
-#define MAX_TIMESTAMP_DIGITS	15
 
 /* A secret that is itself sent must be too long to guess. */
 #define MIN_SENT_SECRET_LEN	16
@@ -45,55 +40,22 @@ static const char *const hmac_headers[] = {
 	"x-texting-signature", "x-signature", "x-broadcast-signature", "x-hub-signature-256", NULL
 };
 static const char *const twilio_headers[] = {"x-twilio-signature", NULL};
-static const char *const signalhouse_headers[] = {"x-signalhouse-signature", NULL};
 static const char *const ghl_headers[] = {"x-ghl-signature", NULL};
-static const char *const webhook_headers[] = {"webhook-signature", NULL};
+
+/* What may precede a digest, with a colon, an equals sign or a space; in any case. */
+static const char *const digest_names[] = {
+	"sha256", "sha-256", "hmac-sha256", "hmac_sha256", "hmacsha256", "hmac", "v1"
+};
 
 typedef struct Scheme
 {
 	const char *name;
 	bool		(*check) (const PoCredential *credential, const PoSignedRequest *request);
 	const char *(*check_secret) (PoBytes secret);
+	int			traits;
 } Scheme;
 
 /* ---- what requests offer ---- */
-
-static bool
-is_same_name(PoBytes a, PoBytes b)
-{
-	if (a.len != b.len)
-		return false;
-	for (int i = 0; i < a.len; i++)
-	{
-		if (pg_ascii_tolower((unsigned char) a.data[i]) !=
-			pg_ascii_tolower((unsigned char) b.data[i]))
-			return false;
-	}
-	return true;
-}
-
-/* How often the request has the header; the last value is left in *value. */
-static int
-find_header(const PoSignedRequest *request, PoBytes name, PoBytes *value)
-{
-	int			found = 0;
-
-	for (int i = 0; i < request->nheaders; i++)
-	{
-		if (is_same_name(request->header[i].name, name))
-		{
-			*value = request->header[i].value;
-			found++;
-		}
-	}
-	return found;
-}
-
-static bool
-find_single_header(const PoSignedRequest *request, const char *name, PoBytes *value)
-{
-	return find_header(request, po_bytes(name), value) == 1;
-}
 
 /*
  * Finds the proof: in the header the endpoint names, or else in the first of
@@ -106,9 +68,9 @@ find_proof(const PoCredential *credential, const PoSignedRequest *request,
 	int			found = 0;
 
 	if (credential->header_name.len > 0)
-		return find_header(request, credential->header_name, proof);
+		return po_find_header(request, credential->header_name, proof);
 	for (int i = 0; names[i] != NULL && found == 0; i++)
-		found = find_header(request, po_bytes(names[i]), proof);
+		found = po_find_header(request, po_bytes(names[i]), proof);
 	return found;
 }
 
@@ -142,29 +104,7 @@ is_hmac(const PoCredential *credential, const PoBytes *part, int nparts,
 	return matched;
 }
 
-/*
- * Whether the text is a unix time in units of `unit_ms` milliseconds, near
- * enough to now that the request is not a replay.
- */
-static bool
-is_recent(const PoSignedRequest *request, PoBytes text, int64 unit_ms)
-{
-	int64		value = 0;
-	int64		age;
-
-	if (text.len < 1 || text.len > MAX_TIMESTAMP_DIGITS || request->now_ms < 0)
-		return false;
-	for (int i = 0; i < text.len; i++)
-	{
-		if (text.data[i] < '0' || text.data[i] > '9')
-			return false;
-		value = value * 10 + (text.data[i] - '0');
-	}
-	age = request->now_ms - value * unit_ms;
-	return age <= MAX_AGE_MS && age >= -MAX_AHEAD_MS;
-}
-
-/* ---- none, token, secret_header ---- */
+/* ---- none, token, secret_header, basic ---- */
 
 static bool
 check_none(const PoCredential *credential, const PoSignedRequest *request)
@@ -223,6 +163,22 @@ find_token_parameter(PoBytes query, PoBytes *value)
 	return found;
 }
 
+/* Strips the kind of an authorization, and the spaces behind it. */
+static bool
+strip_authorization(PoBytes *value, const char *kind)
+{
+	int			len = strlen(kind);
+	PoBytes		start = {value->data, Min(value->len, len)};
+
+	if (!po_same_name(start, po_bytes(kind)) || value->len == len || value->data[len] != ' ')
+		return false;
+	while (len < value->len && value->data[len] == ' ')
+		len++;
+	value->data += len;
+	value->len -= len;
+	return true;
+}
+
 /* The token may be in several places; then it must be right in all of them. */
 static bool
 check_token(const PoCredential *credential, const PoSignedRequest *request)
@@ -245,18 +201,12 @@ check_token(const PoCredential *credential, const PoSignedRequest *request)
 	if (nheaders == 1)
 		matched &= is_secret(credential, offered);
 
-	nbearers = find_header(request, po_bytes("authorization"), &offered);
+	nbearers = po_find_header(request, po_bytes("authorization"), &offered);
 	if (nbearers == 1)
 	{
 		/* another kind of authorization is for somebody else */
-		PoBytes		kind = {offered.data, Min(offered.len, 7)};
-
-		if (is_same_name(kind, po_bytes("bearer ")))
-		{
-			offered.data += kind.len;
-			offered.len -= kind.len;
+		if (strip_authorization(&offered, "bearer"))
 			matched &= is_secret(credential, offered);
-		}
 		else
 			nbearers = 0;
 	}
@@ -274,7 +224,49 @@ check_secret_header(const PoCredential *credential, const PoSignedRequest *reque
 		is_secret(credential, offered);
 }
 
+/* User and password as in RFC 7617, which are the secret with their colon. */
+static bool
+check_basic(const PoCredential *credential, const PoSignedRequest *request)
+{
+	PoBytes		offered;
+	uint8		decoded[PO_MAX_SECRET_LEN];
+	int			len;
+	bool		matched;
+
+	if (po_find_header(request, po_bytes("authorization"), &offered) != 1 ||
+		!strip_authorization(&offered, "basic"))
+		return false;
+	len = po_base64_decode(offered.data, offered.len, decoded, sizeof(decoded));
+	matched = len >= 0 && is_secret(credential, (PoBytes) {(char *) decoded, len});
+	OPENSSL_cleanse(decoded, sizeof(decoded));
+	return matched;
+}
+
 /* ---- signatures ---- */
+
+/*
+ * Decodes a SHA-256 digest, as hexadecimal digits of either case or as base64 of
+ * either alphabet, padded or not, perhaps with its name before it.  Each form has a
+ * length of its own, so that no text has two meanings.
+ */
+static bool
+decode_digest(PoBytes text, uint8 digest[PO_SHA256_LEN])
+{
+	for (int i = 0; i < (int) lengthof(digest_names); i++)
+	{
+		int			len = strlen(digest_names[i]);
+
+		if (text.len > len && po_same_name((PoBytes) {text.data, len}, po_bytes(digest_names[i])) &&
+			(text.data[len] == '=' || text.data[len] == ':' || text.data[len] == ' '))
+		{
+			text.data += len + 1;
+			text.len -= len + 1;
+			break;
+		}
+	}
+	return po_hex_decode(text.data, text.len, digest, PO_SHA256_LEN) ||
+		po_base64_decode_any(text.data, text.len, digest, PO_SHA256_LEN) == PO_SHA256_LEN;
+}
 
 static bool
 check_hmac_sha256(const PoCredential *credential, const PoSignedRequest *request)
@@ -282,10 +274,8 @@ check_hmac_sha256(const PoCredential *credential, const PoSignedRequest *request
 	PoBytes		proof;
 	uint8		offered[PO_SHA256_LEN];
 
-	if (find_proof(credential, request, hmac_headers, &proof) != 1)
-		return false;
-	(void) po_strip_prefix(&proof, "sha256=");
-	return po_hex_decode(proof.data, proof.len, offered, sizeof(offered)) &&
+	return find_proof(credential, request, hmac_headers, &proof) == 1 &&
+		decode_digest(proof, offered) &&
 		is_hmac(credential, &request->body, 1, offered);
 }
 
@@ -301,14 +291,17 @@ check_twilio(const PoCredential *credential, const PoSignedRequest *request)
 static bool
 check_signalhouse(const PoCredential *credential, const PoSignedRequest *request)
 {
+	PoBytes		family = po_bytes("x-signalhouse");
 	PoBytes		proof;
 	PoBytes		timestamp;
 	uint8		offered[PO_SHA256_LEN];
 
-	if (find_proof(credential, request, signalhouse_headers, &proof) != 1 ||
-		!find_single_header(request, "x-signalhouse-timestamp", &timestamp) ||
-		!is_recent(request, timestamp, 1) ||
-		!po_hex_decode(proof.data, proof.len, offered, sizeof(offered)))
+	if (credential->header_name.len > 0 && !po_family_of(credential->header_name, &family))
+		return false;
+	if (po_find_of_family(request, family, "-signature", &proof) != 1 ||
+		po_find_of_family(request, family, "-timestamp", &timestamp) != 1 ||
+		!po_is_recent(request, timestamp, 1) ||
+		!decode_digest(proof, offered))
 		return false;
 	return is_hmac(credential, (PoBytes[]) {timestamp, po_bytes("."), request->body}, 3, offered);
 }
@@ -343,20 +336,6 @@ check_ghl(const PoCredential *credential, const PoSignedRequest *request)
 	return matched;
 }
 
-static bool
-check_standard_webhooks(const PoCredential *credential, const PoSignedRequest *request)
-{
-	PoBytes		proof;
-	PoBytes		id;
-	PoBytes		timestamp;
-
-	return find_proof(credential, request, webhook_headers, &proof) == 1 &&
-		find_single_header(request, "webhook-id", &id) &&
-		find_single_header(request, "webhook-timestamp", &timestamp) &&
-		is_recent(request, timestamp, 1000) &&
-		po_check_standard_webhooks(credential, id, timestamp, request->body, proof);
-}
-
 /* ---- the form of secrets ---- */
 
 static const char *
@@ -374,6 +353,22 @@ check_sent_secret(PoBytes secret)
 	{
 		if (secret.data[i] <= ' ' || secret.data[i] > '~')
 			return "the secret must be visible ASCII characters without spaces";
+	}
+	return NULL;
+}
+
+/* Some providers have a key for the user, and an empty password: together they are long. */
+static const char *
+check_basic_secret(PoBytes secret)
+{
+	if (memchr(secret.data != NULL ? secret.data : "", ':', secret.len) == NULL)
+		return "the secret must be the user, a colon, and the password";
+	if (secret.len < MIN_SENT_SECRET_LEN + 1)
+		return "user and password must have at least 16 bytes together";
+	for (int i = 0; i < secret.len; i++)
+	{
+		if ((unsigned char) secret.data[i] < ' ' || secret.data[i] == 0x7f)
+			return "user and password must not have control characters";
 	}
 	return NULL;
 }
@@ -403,15 +398,20 @@ check_webhook_secret(PoBytes secret)
 /* ---- the table ---- */
 
 static const Scheme schemes[] = {
-	[PO_SCHEME_NONE] = {"none", check_none, check_absent_secret},
-	[PO_SCHEME_TOKEN] = {"token", check_token, check_sent_secret},
-	[PO_SCHEME_SECRET_HEADER] = {"secret_header", check_secret_header, check_sent_secret},
-	[PO_SCHEME_HMAC_SHA256] = {"hmac_sha256", check_hmac_sha256, check_signing_secret},
-	[PO_SCHEME_TWILIO] = {"twilio", check_twilio, check_signing_secret},
-	[PO_SCHEME_SIGNALHOUSE] = {"signalhouse", check_signalhouse, check_signing_secret},
-	[PO_SCHEME_GHL] = {"ghl", check_ghl, check_ghl_secret},
-	[PO_SCHEME_STANDARD_WEBHOOKS] = {"standard_webhooks", check_standard_webhooks,
-	check_webhook_secret},
+	[PO_SCHEME_NONE] = {"none", check_none, check_absent_secret, 0},
+	[PO_SCHEME_TOKEN] = {"token", check_token, check_sent_secret, PO_OWN_HEADER},
+	[PO_SCHEME_SECRET_HEADER] = {"secret_header", check_secret_header, check_sent_secret,
+	PO_OWN_HEADER},
+	[PO_SCHEME_HMAC_SHA256] = {"hmac_sha256", check_hmac_sha256, check_signing_secret,
+	PO_SIGNS_BODY | PO_OWN_HEADER},
+	[PO_SCHEME_TWILIO] = {"twilio", check_twilio, check_signing_secret,
+	PO_SIGNS_URL | PO_OWN_HEADER},
+	[PO_SCHEME_SIGNALHOUSE] = {"signalhouse", check_signalhouse, check_signing_secret,
+	PO_SIGNS_BODY | PO_HAS_FAMILY | PO_OWN_HEADER},
+	[PO_SCHEME_GHL] = {"ghl", check_ghl, check_ghl_secret, PO_SIGNS_BODY | PO_OWN_HEADER},
+	[PO_SCHEME_STANDARD_WEBHOOKS] = {"standard_webhooks", po_check_standard_webhooks,
+	check_webhook_secret, PO_SIGNS_BODY | PO_HAS_FAMILY | PO_OWN_HEADER},
+	[PO_SCHEME_BASIC] = {"basic", check_basic, check_basic_secret, 0},
 };
 
 /*
@@ -432,6 +432,15 @@ po_scheme_from_name(const char *name, PoScheme *scheme)
 }
 
 /*
+ * Whether a scheme has a trait, PO_SIGNS_URL or another.
+ */
+bool
+po_scheme_has(PoScheme scheme, int trait)
+{
+	return (uint32) scheme < lengthof(schemes) && (schemes[scheme].traits & trait) != 0;
+}
+
+/*
  * Returns NULL if the secret has the form the scheme needs, or else a fixed
  * phrase that says what is wrong with it and repeats nothing of it.
  */
@@ -448,12 +457,14 @@ po_check_secret(PoScheme scheme, PoBytes secret)
 /*
  * Whether the request proves knowledge of one of the credential's secrets in
  * the way of its scheme.  PO_SCHEME_NONE admits everything; any other needs one
- * or two secrets, all of the scheme's form, and admits nothing without.
+ * or two secrets, all of the scheme's form, and admits nothing without.  One that
+ * signs the body alone admits no GET: its signature would fit any query.
  */
 bool
 po_authenticate(const PoCredential *credential, const PoSignedRequest *request)
 {
-	if ((uint32) credential->scheme >= lengthof(schemes))
+	if ((uint32) credential->scheme >= lengthof(schemes) ||
+		(request->is_get && po_scheme_has(credential->scheme, PO_SIGNS_BODY)))
 		return false;
 	if (credential->scheme != PO_SCHEME_NONE)
 	{

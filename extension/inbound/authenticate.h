@@ -23,8 +23,15 @@ typedef enum PoScheme
 	PO_SCHEME_TWILIO,
 	PO_SCHEME_SIGNALHOUSE,
 	PO_SCHEME_GHL,
-	PO_SCHEME_STANDARD_WEBHOOKS
+	PO_SCHEME_STANDARD_WEBHOOKS,
+	PO_SCHEME_BASIC
 } PoScheme;
+
+/* What is special about a scheme. */
+#define PO_SIGNS_URL		0x01
+#define PO_SIGNS_BODY		0x02	/* alone: nothing of it covers a GET */
+#define PO_HAS_FAMILY		0x04	/* the time, and the id, stand beside the signature */
+#define PO_OWN_HEADER		0x08	/* its proof may come in a header that the endpoint names */
 
 /* What the engine adds to a callback's URL: a message's id, a point, and a MAC. */
 #define PO_REFERENCE_LEN 69
@@ -49,6 +56,7 @@ typedef struct PoFormPair
 
 typedef struct PoSignedRequest
 {
+	bool		is_get;			/* it has no body, its fields are in the query */
 	PoBytes		body;			/* as received */
 	PoBytes		query;			/* as received, without the '?' */
 	const PoHeader *header;
@@ -64,6 +72,9 @@ typedef struct PoSignedRequest
 /* Longest secret of any scheme, in bytes. */
 #define PO_MAX_SECRET_LEN	1024
 
+/* Longest name of a header that an endpoint may have of its own. */
+#define PO_MAX_HEADER_NAME	128
+
 /* A form of more pairs than this is not checked but refused. */
 #define PO_MAX_SIGNED_PAIRS	512
 
@@ -73,10 +84,12 @@ typedef struct PoCredential
 	PoBytes		secret[PO_MAX_SECRETS];
 	int			nsecrets;
 	PoBytes		url;			/* the endpoint's public URL */
-	PoBytes		header_name;	/* of the signature; empty: the scheme's own */
+	PoBytes		header_name;	/* of the proof; empty: the scheme's own */
 } PoCredential;
 
 extern bool po_scheme_from_name(const char *name, PoScheme *scheme);
+extern bool po_scheme_has(PoScheme scheme, int trait);
+extern const char *po_check_header_name(PoScheme scheme, PoBytes name);
 extern const char *po_check_secret(PoScheme scheme, PoBytes secret);
 extern bool po_authenticate(const PoCredential *credential, const PoSignedRequest *request);
 

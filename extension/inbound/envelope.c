@@ -14,7 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
-#define MAX_BODY		262144
+#define MAX_BODY		262144	/* and of what a GET has instead, its query */
 #define MAX_HEADERS		128
 #define SOME_HEADERS	16		/* more are rare */
 
@@ -104,6 +104,22 @@ refuse(PoWebhook *webhook, int http_status, const char *problem)
 	webhook->problem = problem;
 }
 
+static bool
+is_method(PoBytes text, const char *method)
+{
+	return text.len == strlen(method) && pg_strncasecmp(text.data, method, text.len) == 0;
+}
+
+/*
+ * po_refuse_get says of a GET what is said of any method that is not taken: whoever
+ * proves nothing does not learn whether a path takes GETs.
+ */
+void
+po_refuse_get(PoWebhook *webhook)
+{
+	refuse(webhook, 405, "the method is not POST");
+}
+
 /*
  * po_read_envelope fills in the request of a zeroed webhook, which points into
  * the envelope from then on; sets problem and http_status when it cannot.
@@ -135,11 +151,14 @@ po_read_envelope(PoWebhook *webhook, Jsonb *envelope)
 		refuse(webhook, 400, "the envelope has no path");
 		return;
 	}
-	if (get_string(root, "method", &text) &&
-		(text.len != 4 || pg_strncasecmp(text.data, "POST", 4) != 0))
+	if (get_string(root, "method", &text) && !is_method(text, "POST"))
 	{
-		refuse(webhook, 405, "the method is not POST");
-		return;
+		webhook->is_get = is_method(text, "GET");
+		if (!webhook->is_get)
+		{
+			refuse(webhook, 405, "the method is not POST");
+			return;
+		}
 	}
 	(void) get_string(root, "query", &webhook->query);
 	if (getKeyJsonValueFromContainer(root, "headers", 7, &headers) != NULL &&
@@ -167,4 +186,8 @@ po_read_envelope(PoWebhook *webhook, Jsonb *envelope)
 	}
 	if (webhook->body.len > MAX_BODY)
 		refuse(webhook, 413, "the body is longer than 262144 bytes");
+	else if (webhook->is_get && webhook->body.len > 0)
+		refuse(webhook, 400, "a GET has no body");
+	else if (webhook->is_get && webhook->query.len > MAX_BODY)
+		refuse(webhook, 414, "the query is longer than 262144 bytes");
 }

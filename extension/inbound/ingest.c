@@ -55,6 +55,17 @@ typedef struct Request
 	int			n;
 } Request;
 
+/* Who proves nothing: all are told the same, after as much work. */
+static bool
+turn_away(PoWebhook *webhook, PoOutcome outcome)
+{
+	webhook->outcome = outcome;
+	even_out(webhook);
+	if (webhook->is_get)
+		po_refuse_get(webhook);
+	return false;
+}
+
 /* Whether the request is its endpoint's. */
 static bool
 admit(PoWebhook *webhook, Jsonb *envelope)
@@ -64,11 +75,9 @@ admit(PoWebhook *webhook, Jsonb *envelope)
 		return false;
 	webhook->endpoint = po_find_endpoint(webhook->path.data, webhook->path.len);
 	if (webhook->endpoint == NULL)
-	{
-		webhook->outcome = PO_OUTCOME_UNKNOWN_ENDPOINT;
-		even_out(webhook);
-		return false;
-	}
+		return turn_away(webhook, PO_OUTCOME_UNKNOWN_ENDPOINT);
+	if (webhook->is_get && !webhook->endpoint->allow_get)
+		return turn_away(webhook, PO_OUTCOME_REJECTED);
 	if (webhook->endpoint->problem != NULL)
 	{
 		ereport(WARNING,
@@ -82,10 +91,9 @@ admit(PoWebhook *webhook, Jsonb *envelope)
 	webhook->outcome = PO_OUTCOME_ACCEPTED;
 	po_authenticate_webhook(webhook);
 	if (webhook->outcome == PO_OUTCOME_REJECTED)
-	{
-		even_out(webhook);
-		return false;
-	}
+		return turn_away(webhook, PO_OUTCOME_REJECTED);
+	if (webhook->is_get)
+		po_take_query(webhook);
 	return true;
 }
 
@@ -101,7 +109,7 @@ read_request(Request *request, Jsonb *envelope, int before)
 	int			n = 0;
 	bool		admitted = admit(&whole, envelope);
 
-	if (admitted)
+	if (admitted && !whole.is_get)
 		n = po_split_body(whole.body, &event);
 	if (n > 1 && before > 0 && before + n > MAX_AT_ONCE)
 	{

@@ -50,6 +50,8 @@ looks_form_encoded(const PoWebhook *webhook)
 	int			len;
 	int			i = 0;
 
+	if (webhook->is_get)
+		return true;
 	if (webhook->body.len >= 3 && memcmp(webhook->body.data, "\xEF\xBB\xBF", 3) == 0)
 		i = 3;
 	while (i < webhook->body.len && strchr(" \t\r\n", webhook->body.data[i]) != NULL &&
@@ -139,54 +141,6 @@ read_value(PoWebhook *webhook, const PoPath *path, PoBytes *value)
 		(webhook->has_inner && read_inner(webhook, path, value));
 }
 
-/* One key or value of a form, decoded to *out; false for what is no form's. */
-static bool
-decode_part(const char *from, const char *to, char **out, PoBytes *part)
-{
-	const char *bad;
-	char	   *stop = po_form_decode(from, to, *out, &bad);
-
-	if (stop == NULL)
-		return false;
-	*part = (PoBytes) {*out, stop - *out};
-	*out = stop;
-	return true;
-}
-
-/*
- * The pairs of a form, as Twilio signs them: the bytes that were sent, whatever
- * they are.  Returns how many; none where the body is no form.
- */
-static int
-form_pairs(PoBytes body, PoFormPair **pairs)
-{
-	const char *end = body.data + body.len;
-	const char *next;
-	char	   *out = palloc(body.len + 1);
-	int			most = 1;
-	int			n = 0;
-
-	for (const char *p = body.data; p < end && most <= PO_MAX_SIGNED_PAIRS; p++)
-		most += *p == '&';
-	*pairs = palloc(most * sizeof(PoFormPair));
-	for (const char *p = body.data; p < end && n < most; p = next + 1)
-	{
-		const char *equals;
-
-		next = memchr(p, '&', end - p);
-		next = next != NULL ? next : end;
-		if (next == p)
-			continue;
-		equals = memchr(p, '=', next - p);
-		equals = equals != NULL ? equals : next;
-		if (!decode_part(p, equals, &out, &(*pairs)[n].key) ||
-			!decode_part(Min(equals + 1, next), next, &out, &(*pairs)[n].value))
-			return 0;
-		n++;
-	}
-	return n;
-}
-
 /*
  * po_authenticate_webhook decides whether the request is its endpoint's; sets
  * the outcome where it is not.  What is signed is what was sent: where the scheme
@@ -198,6 +152,7 @@ po_authenticate_webhook(PoWebhook *webhook)
 	PoSignedRequest request = {0};
 	PoFormPair *pairs;
 
+	request.is_get = webhook->is_get;
 	request.body = webhook->body;
 	request.query = webhook->query;
 	request.header = webhook->header;
@@ -205,7 +160,7 @@ po_authenticate_webhook(PoWebhook *webhook)
 	request.now_ms = (po_now() + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
 	if (webhook->endpoint->credential.scheme == PO_SCHEME_TWILIO && looks_form_encoded(webhook))
 	{
-		request.nform = form_pairs(webhook->body, &pairs);
+		request.nform = po_form_pairs(webhook->body, &pairs);
 		request.form = pairs;
 	}
 	if (!po_authenticate(&webhook->endpoint->credential, &request))
@@ -377,8 +332,8 @@ is_plain_name(const char *key, int len)
 /*
  * Whether a form that is signed without separators could have been another one:
  * the name of a field that its key is made of stands inside of a value, of another
- * name, or of the query.  In what the provider signed it stands where the field
- * begins, unless somebody has put it into a text.
+ * name, or of the query (of a GET the form itself).  In what the provider signed it
+ * stands where the field begins, unless somebody has put it into a text.
  */
 static bool
 could_be_divided_anew(const PoWebhook *webhook)
@@ -386,8 +341,11 @@ could_be_divided_anew(const PoWebhook *webhook)
 	const PoProviderMap *map = webhook->endpoint->map;
 	const PoKind *kind = webhook->kind;
 	PoFormPair *pair;
-	int			npairs = form_pairs(webhook->body, &pair);
+	int			npairs = po_form_pairs(webhook->body, &pair);
 
+	/* More have not been looked at; a POST of so many is not even taken. */
+	if (npairs > PO_MAX_SIGNED_PAIRS)
+		return true;
 	for (int p = 0; p < npairs; p++)
 		if (!is_plain_name(pair[p].key.data, pair[p].key.len))
 			return true;
@@ -404,7 +362,7 @@ could_be_divided_anew(const PoWebhook *webhook)
 				for (int p = 0; p < npairs; p++)
 					if (contains(pair[p].value.data, pair[p].value.len, name))
 						return true;
-				if (contains(webhook->query.data, webhook->query.len, name))
+				if (!webhook->is_get && contains(webhook->query.data, webhook->query.len, name))
 					return true;
 			}
 		}

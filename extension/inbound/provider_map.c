@@ -67,7 +67,7 @@ static PoPlan select_endpoint = {
 	" AND s.purpose = 'endpoint' AND s.name = e.path AND s.expires_at > $2),"
 	" EXISTS (SELECT FROM outreach.payload_maps m WHERE m.tenant_id = e.tenant_id)"
 	" OR EXISTS (SELECT FROM outreach.webhook_kinds k WHERE k.tenant_id = e.tenant_id)"
-	" OR EXISTS (SELECT FROM outreach.answer_policies a WHERE a.tenant_id = e.tenant_id)"
+	" OR EXISTS (SELECT FROM outreach.answer_policies a WHERE a.tenant_id = e.tenant_id), e.allow_get"
 	" FROM outreach.endpoints e JOIN outreach.providers p ON p.provider = e.provider"
 	" WHERE e.path = $1",
 	.nargs = 2,
@@ -104,8 +104,6 @@ static PoPlan select_answers = {
 	.nargs = 2,
 	.argtype = {TEXTOID, TEXTOID}
 };
-
-PG_FUNCTION_INFO_V1(po_check_secret_form);
 
 static const char **
 text_array(Datum array, int *n)
@@ -385,6 +383,7 @@ load_endpoint(const char *path)
 	(void) po_column(0, 9, &isnull);
 	endpoint->stale_at = isnull ? DT_NOEND : po_column_time(0, 9);
 	own_map = po_column_bool(0, 10);
+	endpoint->allow_get = po_column_bool(0, 11);
 
 	secret = po_secrets_open(tenant_id, "endpoint", path, scheme, &credential->nsecrets,
 							 &endpoint->problem);
@@ -525,29 +524,4 @@ po_find_answer(const PoProviderMap *map, const char *event_type, PoOutcome outco
 	if (best == NULL)
 		elog(ERROR, "no row of outreach.answer_policies applies");
 	return best;
-}
-
-/*
- * check_secret(scheme, secret): null when the secret is of the scheme's form.
- */
-Datum
-po_check_secret_form(PG_FUNCTION_ARGS)
-{
-	PoBytes		secret = {0};
-	PoScheme	scheme;
-	const char *problem;
-
-	if (PG_ARGISNULL(0) || !po_scheme_from_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), &scheme))
-		PG_RETURN_TEXT_P(cstring_to_text("scheme must be none, token, secret_header, hmac_sha256, twilio, signalhouse, ghl or standard_webhooks"));
-	if (!PG_ARGISNULL(1))
-	{
-		text	   *value = PG_GETARG_TEXT_PP(1);
-
-		secret.data = VARDATA_ANY(value);
-		secret.len = VARSIZE_ANY_EXHDR(value);
-	}
-	problem = po_check_secret(scheme, secret);
-	if (problem == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(problem));
 }

@@ -120,6 +120,7 @@ typedef struct PoEndpoint
 	bool		form_encoded;
 	bool		deferred;
 	bool		key_per_endpoint;
+	bool		allow_get;
 	PoCredential credential;
 	const char *problem;		/* why its secrets cannot be opened, or NULL */
 	TimestampTz stale_at;		/* when a secret ends */

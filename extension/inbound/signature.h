@@ -22,12 +22,20 @@ extern bool po_sha256(PoBytes bytes, uint8 digest[PO_SHA256_LEN]);
 extern bool po_ed25519_verify(const uint8 key[PO_ED25519_KEY_LEN],
 							  const uint8 signature[PO_ED25519_LEN], PoBytes message);
 
+/* header.c */
+extern bool po_same_name(PoBytes a, PoBytes b);
+extern int	po_find_header(const PoSignedRequest *request, PoBytes name, PoBytes *value);
+extern bool po_family_of(PoBytes signature_name, PoBytes *family);
+extern int	po_find_of_family(const PoSignedRequest *request, PoBytes family, const char *rest,
+							  PoBytes *value);
+extern bool po_is_recent(const PoSignedRequest *request, PoBytes text, int64 unit_ms);
+
 /* The schemes that have files of their own. */
 extern bool po_check_twilio(const PoCredential *credential, const PoSignedRequest *request,
 							PoBytes signature);
 extern bool po_is_standard_webhooks_secret(PoBytes secret);
-extern bool po_check_standard_webhooks(const PoCredential *credential, PoBytes id,
-									   PoBytes timestamp, PoBytes body, PoBytes list);
+extern bool po_check_standard_webhooks(const PoCredential *credential,
+									   const PoSignedRequest *request);
 
 static inline PoBytes
 po_bytes(const char *text)

@@ -12,6 +12,9 @@
  * the endpoint's own query, where it has one, may not be replaced, and why a
  * body that nothing covers is refused, however right the signature of its URL.
  *
+ * Of a GET the URL with its whole query is signed, as it was sent: the fields are
+ * in it.
+ *
  * No locks, no state, scratch on the stack.  See authenticate.h.
  *-------------------------------------------------------------------------
  */
@@ -25,102 +28,14 @@
 
 #include "core/base64.h"
 #include "inbound/signature.h"
+#include "inbound/url.h"
 
 #define BODY_HASH	"bodySHA256="
-#define REFERENCE	"message="	/* of callback URLs, outbound/request.c */
-
-/* A URL cut around the port, so that the port can be exchanged. */
-typedef struct SplitUrl
-{
-	PoBytes		origin;			/* scheme, user and host */
-	PoBytes		port;			/* with its colon; may be empty */
-	PoBytes		path;
-	PoBytes		query;			/* without the '?' */
-	bool		has_query;
-	PoBytes		standard_port;
-} SplitUrl;
 
 static bool
 equals(PoBytes a, PoBytes b)
 {
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
-static PoBytes
-slice(PoBytes text, int from, int to)
-{
-	return (PoBytes) {text.data + from, to - from};
-}
-
-/* The offset of the first of some characters, or the text's length. */
-static int
-find_any(PoBytes text, int from, const char *characters)
-{
-	int			i = from;
-
-	while (i < text.len && (text.data[i] == '\0' || strchr(characters, text.data[i]) == NULL))
-		i++;
-	return i;
-}
-
-/* The offset of the first that is none of some characters, or the text's length. */
-static int
-find_none(PoBytes text, const char *characters)
-{
-	int			i = 0;
-
-	while (i < text.len && text.data[i] != '\0' && strchr(characters, text.data[i]) != NULL)
-		i++;
-	return i;
-}
-
-/*
- * Splits an http or https URL.  A fragment, where Twilio takes settings for the
- * connection, is not part of what it calls and is dropped.
- */
-static bool
-split_url(PoBytes url, SplitUrl *split)
-{
-	int			host;
-	int			host_end;
-	int			port;
-	int			path_end;
-	PoBytes		rest = url;
-
-	if (po_strip_prefix(&rest, "https://"))
-		split->standard_port = po_bytes(":443");
-	else if (po_strip_prefix(&rest, "http://"))
-		split->standard_port = po_bytes(":80");
-	else
-		return false;
-
-	url.len = find_any(url, 0, "#");
-	host = rest.data - url.data;
-	host_end = find_any(url, host, "/?");
-	path_end = find_any(url, host_end, "?");
-
-	for (int i = host; i < host_end; i++)
-	{
-		if (url.data[i] == '@')
-			host = i + 1;
-	}
-	if (host == host_end)
-		return false;
-
-	port = host_end;
-	while (port > host && url.data[port - 1] >= '0' && url.data[port - 1] <= '9')
-		port--;
-	if (port > host && port < host_end && url.data[port - 1] == ':')
-		port--;
-	else
-		port = host_end;
-
-	split->origin = slice(url, 0, port);
-	split->port = slice(url, port, host_end);
-	split->path = slice(url, host_end, path_end);
-	split->has_query = path_end < url.len;
-	split->query = split->has_query ? slice(url, path_end + 1, url.len) : po_bytes("");
-	return true;
 }
 
 /* Whether it is a parameter that Twilio, or the engine itself, adds to a URL. */
@@ -129,23 +44,24 @@ is_added(PoBytes parameter)
 {
 	if (po_strip_prefix(&parameter, BODY_HASH))
 		return parameter.len == 2 * PO_SHA256_LEN;
-	return po_strip_prefix(&parameter, REFERENCE) && parameter.len == PO_REFERENCE_LEN &&
-		find_none(parameter, "0123456789abcdefABCDEF-.") == parameter.len;
+	return po_is_reference(parameter);
 }
 
 /*
  * Whether the request's query may stand at the end of the endpoint's URL: it is
  * the URL's own, to which the reference of a message and the hash of the body may
- * have been added; if the URL has none, any.
+ * have been added; if the URL has none, any.  A GET has its fields in the query,
+ * after the URL's own parameters.
  */
 static bool
-is_query_allowed(const SplitUrl *url, PoBytes query)
+is_query_allowed(const PoUrl *url, const PoSignedRequest *request)
 {
+	PoBytes		query = request->query;
 	bool		parted = url->query.len == 0 || url->query.data[url->query.len - 1] == '&';
 
 	if (!url->has_query)
 		return true;
-	if (query.len < url->query.len || !equals(slice(query, 0, url->query.len), url->query))
+	if (query.len < url->query.len || !equals(po_slice(query, 0, url->query.len), url->query))
 		return false;
 	for (int from = url->query.len; from < query.len;)
 	{
@@ -153,9 +69,11 @@ is_query_allowed(const SplitUrl *url, PoBytes query)
 
 		if (!parted && query.data[from++] != '&')
 			return false;
+		if (request->is_get)
+			return true;
 		parted = false;
-		to = find_any(query, from, "&");
-		if (!is_added(slice(query, from, to)))
+		to = po_find_any(query, from, "&");
+		if (!is_added(po_slice(query, from, to)))
 			return false;
 		from = to;
 	}
@@ -173,8 +91,8 @@ find_body_hash(PoBytes query, PoBytes *hash)
 
 	for (int from = 0; from < query.len;)
 	{
-		int			to = find_any(query, from, "&");
-		PoBytes		parameter = slice(query, from, to);
+		int			to = po_find_any(query, from, "&");
+		PoBytes		parameter = po_slice(query, from, to);
 
 		if (po_strip_prefix(&parameter, BODY_HASH))
 		{
@@ -251,7 +169,7 @@ po_check_twilio(const PoCredential *credential, const PoSignedRequest *request,
 {
 	PoBytes		part[5 + 2 * PO_MAX_SIGNED_PAIRS];
 	int			nparts = 0;
-	SplitUrl	url;
+	PoUrl		url;
 	PoBytes		hash;
 	int			nhashes;
 	uint8		offered[PO_SHA1_LEN];
@@ -261,7 +179,7 @@ po_check_twilio(const PoCredential *credential, const PoSignedRequest *request,
 	if (po_base64_decode(signature.data, signature.len, offered, sizeof(offered)) !=
 		sizeof(offered))
 		return false;
-	if (!split_url(credential->url, &url) || !is_query_allowed(&url, request->query))
+	if (!po_split_url(credential->url, &url) || !is_query_allowed(&url, request))
 		return false;
 
 	nhashes = find_body_hash(request->query, &hash);

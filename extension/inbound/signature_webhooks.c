@@ -6,6 +6,12 @@
  * (v1) when the secret is a shared key, by Ed25519 (v1a) when it is a public
  * one.  A header may list several signatures, of old and new keys.
  *
+ * The three headers come under two families of names: webhook-id, -timestamp and
+ * -signature, or those of Svix, svix-id and so on.  What is read is one family as a
+ * whole.  Whoever has captured a request of one may not lend its signature to the
+ * id or the time of another, nor show two readers behind us two of them: where
+ * headers of both families are there, both must be whole and the same.
+ *
  * No locks, no state.  A message of Ed25519 is put together with malloc and
  * freed before the return.  See authenticate.h.
  *-------------------------------------------------------------------------
@@ -139,26 +145,81 @@ po_is_standard_webhooks_secret(PoBytes secret)
 	return valid;
 }
 
+/* One family's headers. */
+typedef struct Signed
+{
+	PoBytes		id;
+	PoBytes		timestamp;
+	PoBytes		list;
+} Signed;
+
+/* How many of a family's headers there are; three is all of them, each once. */
+static int
+find_family(const PoSignedRequest *request, PoBytes family, Signed *found)
+{
+	int			nids = po_find_of_family(request, family, "-id", &found->id);
+	int			ntimes = po_find_of_family(request, family, "-timestamp", &found->timestamp);
+	int			nlists = po_find_of_family(request, family, "-signature", &found->list);
+
+	return nids <= 1 && ntimes <= 1 && nlists <= 1 ? nids + ntimes + nlists : 4;
+}
+
+static bool
+same_bytes(PoBytes a, PoBytes b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+/* The headers of the family that the endpoint names, or else of the one that is there. */
+static bool
+find_signed(const PoCredential *credential, const PoSignedRequest *request, Signed *found)
+{
+	PoBytes		family;
+	Signed		other;
+	int			n;
+	int			nothers;
+
+	if (credential->header_name.len > 0)
+		return po_family_of(credential->header_name, &family) &&
+			find_family(request, family, found) == 3;
+	n = find_family(request, po_bytes("webhook"), found);
+	nothers = find_family(request, po_bytes("svix"), &other);
+	if (n == 0)
+	{
+		*found = other;
+		return nothers == 3;
+	}
+	return n == 3 && (nothers == 0 || (nothers == 3 && same_bytes(found->id, other.id) &&
+									   same_bytes(found->timestamp, other.timestamp) &&
+									   same_bytes(found->list, other.list)));
+}
+
 /*
- * Whether the list holds a signature of the request under one of the
- * credential's secrets.  The id may not hold the point that ends it: with one,
- * a signature would fit several divisions into id, timestamp and body.  That
- * the timestamp is digits, and recent, is the caller's to see.
+ * Whether the request has a signature under one of the credential's secrets, made a
+ * short time ago.  The id may not hold the point that ends it: with one, a signature
+ * would fit several divisions into id, timestamp and body.
  */
 bool
-po_check_standard_webhooks(const PoCredential *credential, PoBytes id, PoBytes timestamp,
-						   PoBytes body, PoBytes list)
+po_check_standard_webhooks(const PoCredential *credential, const PoSignedRequest *request)
 {
-	const PoBytes part[] = {id, po_bytes("."), timestamp, po_bytes("."), body};
+	Signed		found;
 	PoBytes		signature[MAX_SIGNATURES];
-	int			nsignatures = split_signatures(list, signature);
+	int			nsignatures;
 	bool		matched = false;
 
-	if (nsignatures > MAX_SIGNATURES || id.len == 0 || memchr(id.data, '.', id.len) != NULL)
+	if (!find_signed(credential, request, &found) ||
+		!po_is_recent(request, found.timestamp, 1000) ||
+		found.id.len == 0 || memchr(found.id.data, '.', found.id.len) != NULL)
+		return false;
+	nsignatures = split_signatures(found.list, signature);
+	if (nsignatures > MAX_SIGNATURES)
 		return false;
 
 	for (int i = 0; i < credential->nsecrets; i++)
 	{
+		const PoBytes part[] = {
+			found.id, po_bytes("."), found.timestamp, po_bytes("."), request->body
+		};
 		uint8		key[MAX_KEY_LEN];
 		int			key_len = decode_key(credential->secret[i], key);
 

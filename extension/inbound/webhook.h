@@ -35,9 +35,10 @@ typedef struct PoInner
 typedef struct PoWebhook
 {
 	/* the request; everything points into the envelope */
+	bool		is_get;
 	PoBytes		path;
 	PoBytes		query;
-	PoBytes		body;			/* or of the one event of several that this is */
+	PoBytes		body;			/* or the one event of several that this is; of a GET what its query says */
 	PoHeader   *header;
 	int			nheaders;
 	const char *problem;		/* why it cannot be read: a fixed phrase, or NULL */
@@ -114,6 +115,11 @@ typedef struct PoSubjects
 
 /* envelope.c */
 extern void po_read_envelope(PoWebhook *webhook, Jsonb *envelope);
+extern void po_refuse_get(PoWebhook *webhook);
+
+/* query.c */
+extern int	po_form_pairs(PoBytes body, PoFormPair **pairs);
+extern void po_take_query(PoWebhook *webhook);
 
 /* split.c */
 extern int	po_split_body(PoBytes body, PoBytes **event);

@@ -139,6 +139,11 @@ CREATE FUNCTION outreach_impl.check_secret(scheme text, secret text) RETURNS tex
 	LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'po_check_secret_form';
 COMMENT ON FUNCTION outreach_impl.check_secret(text, text) IS 'What is wrong with the form of a secret for a scheme; null when nothing; not for callers.';
 
+CREATE FUNCTION outreach_impl.check_address(scheme text, public_url text, signature_header text, allow_get boolean,
+	OUT problem text, OUT hint text)
+	LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'po_check_endpoint_address';
+COMMENT ON FUNCTION outreach_impl.check_address(text, text, text, boolean) IS 'Why no request could prove itself at an endpoint, and what to do; nulls when some can; not for callers.';
+
 CREATE FUNCTION outreach_impl.set_timer(tenant_id text, lead_id text, timer_type text, trigger_at timestamptz DEFAULT NULL,
 	action text DEFAULT NULL, action_payload jsonb DEFAULT NULL,
 	OUT lead_id text, OUT timer_type text, OUT trigger_at timestamptz)

@@ -46,10 +46,11 @@ COMMENT ON FUNCTION outreach_impl.require_tenant(text) IS 'Raises an error unles
 
 CREATE FUNCTION outreach_impl.create_endpoint(tenant_id text, path text, provider text, scheme text,
 	secret text DEFAULT NULL, public_url text DEFAULT NULL, signature_header text DEFAULT NULL,
-	mode text DEFAULT 'immediate') RETURNS text
+	mode text DEFAULT 'immediate', allow_get boolean DEFAULT false) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	problem text;
+	hint text;
 BEGIN
 	PERFORM outreach_impl.require_tenant(tenant_id);
 	problem := CASE
@@ -59,16 +60,19 @@ BEGIN
 			'path must not be one that outreach-shim answers itself or refuses: /healthz, /readyz, //, /./, /../'
 		WHEN NOT EXISTS (SELECT FROM outreach.providers p WHERE p.provider = create_endpoint.provider) THEN
 			format('there is no provider "%s"', provider)
-		WHEN scheme = 'twilio' AND public_url IS NULL THEN
-			'scheme twilio needs public_url: it is what Twilio signs'
 		WHEN mode IS NULL OR (mode <> 'immediate' AND mode <> 'deferred') THEN
 			'mode must be immediate or deferred'
 		ELSE outreach_impl.check_secret(scheme, secret) END;
-	IF problem IS NOT NULL THEN
+	IF problem IS NULL THEN
+		SELECT c.* INTO problem, hint FROM outreach_impl.check_address(scheme, public_url, signature_header, allow_get) c;
+	END IF;
+	IF problem IS NOT NULL AND hint IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem, HINT = hint;
+	ELSIF problem IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem;
 	END IF;
-	INSERT INTO outreach.endpoints (tenant_id, path, provider, scheme, public_url, signature_header, mode)
-	VALUES (tenant_id, path, provider, scheme, public_url, lower(signature_header), mode);
+	INSERT INTO outreach.endpoints (tenant_id, path, provider, scheme, public_url, signature_header, mode, allow_get)
+	VALUES (tenant_id, path, provider, scheme, public_url, lower(signature_header COLLATE "C"), mode, allow_get);
 	IF secret IS NOT NULL THEN
 		PERFORM outreach_impl.store_secret(tenant_id, 'endpoint', path, secret, scheme);
 	END IF;
@@ -78,7 +82,7 @@ EXCEPTION WHEN unique_violation THEN
 		MESSAGE = format('the path "%s" is in use', path),
 		HINT = 'Paths are unique over all tenants.';
 END $$;
-COMMENT ON FUNCTION outreach_impl.create_endpoint(text, text, text, text, text, text, text, text) IS 'Makes an inbound address of a tenant.';
+COMMENT ON FUNCTION outreach_impl.create_endpoint(text, text, text, text, text, text, text, text, boolean) IS 'Makes an inbound address of a tenant.';
 
 CREATE FUNCTION outreach_impl.rotate_secret(tenant_id text, path text, secret text, grace interval DEFAULT '24 hours') RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

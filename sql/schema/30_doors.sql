@@ -19,6 +19,7 @@ CREATE TABLE outreach.endpoints (
 	public_url text,
 	signature_header text,
 	mode text COLLATE "C" NOT NULL DEFAULT 'immediate',
+	allow_get boolean NOT NULL DEFAULT false,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (path),
 	FOREIGN KEY (provider) REFERENCES outreach.providers,
@@ -26,8 +27,9 @@ CREATE TABLE outreach.endpoints (
 );
 COMMENT ON TABLE outreach.endpoints IS 'Inbound addresses: which tenant and provider a path belongs to and how its requests are signed.';
 COMMENT ON COLUMN outreach.endpoints.public_url IS 'The URL the provider was given: what Twilio signs. Never rebuilt from a request.';
-COMMENT ON COLUMN outreach.endpoints.signature_header IS 'Lower-case name of the header that carries the signature or secret, where it is not the scheme''s own.';
+COMMENT ON COLUMN outreach.endpoints.signature_header IS 'Lower-case name of the header that carries the signature or secret, where it is not the scheme''s own; where it ends in -signature, the signed time and id stand beside it.';
 COMMENT ON COLUMN outreach.endpoints.mode IS 'immediate: processed in the receiving transaction; deferred: kept and processed later.';
+COMMENT ON COLUMN outreach.endpoints.allow_get IS 'A GET is taken as well, its query read as the form that a POST would have had.';
 
 CREATE TABLE outreach.payload_maps (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -117,6 +119,7 @@ CREATE INDEX inbound_payloads_due ON outreach.inbound_payloads (next_attempt_at)
 CREATE INDEX inbound_payloads_due_of_tenant ON outreach.inbound_payloads (tenant_id, next_attempt_at)
 	WHERE next_attempt_at > '-infinity';
 COMMENT ON TABLE outreach.inbound_payloads IS 'The raw body of each receipt and where its processing stands.';
+COMMENT ON COLUMN outreach.inbound_payloads.body IS 'As it came; of a GET what the provider said in the query, without what belongs to the endpoint''s own address and without its token.';
 COMMENT ON COLUMN outreach.inbound_payloads.provider IS 'With tenant and path it leads back to the endpoint; a path alone may be another''s by now.';
 COMMENT ON COLUMN outreach.inbound_payloads.reference IS 'What the query of a status callback says of our message, with its MAC.';
 COMMENT ON COLUMN outreach.inbound_payloads.opted_out IS 'The opt-out that it brings is recorded, though the rest could not be processed yet.';

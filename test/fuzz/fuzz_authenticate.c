@@ -10,7 +10,8 @@
  *
  * Besides memory errors it looks for acceptance without knowledge of the
  * secret, for a base64 text that is accepted but is not what encoding its bytes
- * gives, and for a sealed value that opens.
+ * gives, for a sealed value that opens, and for a public URL that is accepted but
+ * has other parts than it should.
  *-------------------------------------------------------------------------
  */
 #include "postgres_fe.h"
@@ -19,7 +20,7 @@
 
 #include "core/base64.h"
 #include "core/seal.h"
-#include "inbound/authenticate.h"
+#include "inbound/url.h"
 
 #define MAX_PAIRS	(PO_MAX_SIGNED_PAIRS + 2)
 
@@ -29,6 +30,9 @@
 #define NAMES_HEADER 0x04
 #define IS_FORM		0x08
 #define REPEATED	0x10		/* the first header comes twice */
+#define IS_GET		0x20
+#define OTHER_NAMES 0x40		/* the headers have the names of another family */
+#define BOTH_NAMES	0x80		/* they come under both */
 
 extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,7 +52,11 @@ static const struct
 	{"x-ghl-signature", "b", "c"}},
 	[PO_SCHEME_STANDARD_WEBHOOKS] = {"whsec_86nH0V6LQmDzqcfRXotCYPOpx9Fei0Jg",
 	{"webhook-signature", "webhook-timestamp", "webhook-id"}},
+	[PO_SCHEME_BASIC] = {"f3a9c7d1:5e8b4260f3a9c7d1", {"authorization", "b", "c"}},
 };
+
+/* What the headers of standard_webhooks are called besides. */
+static const char *const other_names[3] = {"svix-signature", "svix-timestamp", "svix-id"};
 
 static PoBytes
 str(const char *text)
@@ -80,16 +88,53 @@ check_decoders(PoBytes text)
 	if (len >= 0 && (EVP_EncodeBlock(again, bytes, len) != text.len ||
 					 memcmp(again, text.data, text.len) != 0))
 		abort();
+	len = po_base64_decode_any(text.data, text.len, bytes, sizeof(bytes));
+	if (len >= 0)
+	{
+		int			padded = EVP_EncodeBlock(again, bytes, len);
+		bool		for_urls = memchr(text.data, '-', text.len) != NULL || memchr(text.data, '_', text.len) != NULL;
+
+		if (text.len != padded && text.len != padded - (3 - len % 3) % 3)
+			abort();
+		for (int i = 0; i < text.len; i++)
+		{
+			char		c = again[i] == '+' && for_urls ? '-' : again[i] == '/' && for_urls ? '_' : again[i];
+
+			if (text.data[i] != c)
+				abort();
+		}
+	}
 	if (po_unseal(key, "a", 1, (const uint8 *) text.data, text.len, &plain, &plain_len) ==
 		PO_UNSEAL_OK)
 		abort();
+}
+
+/* What is accepted is the scheme, a host without a user, a port, and the path. */
+static void
+check_url(PoBytes url)
+{
+	PoBytes		path = str("/w/x");
+	PoUrl		split;
+
+	(void) po_check_url(url, path, false);
+	if (po_check_url(url, path, true) != NULL)
+		return;
+	if (!po_split_url(url, &split) || split.host.len < 1 ||
+		split.path.len != path.len || memcmp(split.path.data, path.data, path.len) != 0 ||
+		split.host.data - split.origin.data != (split.standard_port.len == 4 && url.data[4] == 's' ? 8 : 7))
+		abort();
+	for (int i = 0; i < url.len; i++)
+	{
+		if (url.data[i] <= ' ' || url.data[i] > '~' || url.data[i] == '\\')
+			abort();
+	}
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static PoFormPair pair[MAX_PAIRS];
-	PoHeader	header[4];
+	PoHeader	header[8];
 	PoCredential credential = {0};
 	PoSignedRequest request = {0};
 	PoBytes		input;
@@ -115,9 +160,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	for (int i = 0; i < 3; i++)
 		header[i] = (PoHeader) {str(schemes[scheme].header[i]), next_field(&input, '\n')};
-	header[3] = header[0];
 	request.header = header;
-	request.nheaders = shape & REPEATED ? 4 : 3;
+	request.nheaders = 3;
+	for (int i = 0; i < 3 && scheme == PO_SCHEME_STANDARD_WEBHOOKS && shape & (OTHER_NAMES | BOTH_NAMES); i++)
+	{
+		PoHeader   *other = shape & BOTH_NAMES ? &header[request.nheaders++] : &header[i];
+
+		*other = (PoHeader) {str(other_names[i]), header[i].value};
+	}
+	if (shape & REPEATED)
+		header[request.nheaders++] = header[0];
+	request.is_get = (shape & IS_GET) != 0;
 	request.body = input;
 	request.now_ms = INT64CONST(1725000000000);
 	if (shape & IS_FORM)
@@ -136,6 +189,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		scheme != PO_SCHEME_NONE && !(shape & OWN_SECRET))
 		abort();
 	(void) po_check_secret(scheme, secret);
+	(void) po_check_header_name(scheme, secret);
+	check_url(credential.url);
 	for (int i = 0; i < 3; i++)
 		check_decoders(header[i].value);
 	return 0;

@@ -57,9 +57,11 @@ package OutreachTest;
 #	signed($scheme, %spec)		a webhook {method, path, query, headers, body}
 #		spec: path, query, body, secret, url (twilio), timestamp (signalhouse:
 #		milliseconds; standard_webhooks: seconds; default now), id
-#		(standard_webhooks), header (hmac_sha256, secret_header: its name),
+#		(standard_webhooks), family (standard_webhooks: what its headers begin
+#		with, default webhook), header (hmac_sha256, secret_header: its name),
 #		type (content type; found from the body when not given), headers (more)
-#		schemes: none, token, secret_header, hmac_sha256, twilio, signalhouse,
+#		schemes: none, token, secret_header, basic (secret: user, colon and
+#		password), hmac_sha256, twilio, signalhouse,
 #		ghl (secret: 32 seed bytes of the Ed25519 key; default the test key, whose
 #		public half is GHL_TEST_PUBLIC_KEY), standard_webhooks
 #	sign_twilio($token, $url, $body, $is_form), sign_signalhouse($secret, $ms,

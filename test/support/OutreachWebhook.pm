@@ -139,6 +139,10 @@ sub signed
 	{
 		$headers{ lc($spec{header} // 'X-Texting-Secret') } = $secret;
 	}
+	elsif ($scheme eq 'basic')
+	{
+		$headers{authorization} = 'Basic ' . encode_base64($secret, '');
+	}
 	elsif ($scheme eq 'hmac_sha256')
 	{
 		$headers{ lc($spec{header} // 'X-Texting-Signature') } =
@@ -170,9 +174,10 @@ sub signed
 	{
 		my $id = $spec{id} // 'msg_' . sha256_hex($body);
 		my $seconds = $spec{timestamp} // int(time());
-		$headers{'webhook-id'} = $id;
-		$headers{'webhook-timestamp'} = "$seconds";
-		$headers{'webhook-signature'} = sign_standard($secret, $id, $seconds, $body);
+		my $family = $spec{family} // 'webhook';
+		$headers{"$family-id"} = $id;
+		$headers{"$family-timestamp"} = "$seconds";
+		$headers{"$family-signature"} = sign_standard($secret, $id, $seconds, $body);
 	}
 	elsif ($scheme ne 'none')
 	{

@@ -173,7 +173,7 @@ send_anew('a status callback anew', \@status, @anew);
 
 # ------------------------------------------------------------- the other schemes
 
-my %secret = (token => 'a-token-that-is-long-enough', secret_header => 'a-secret-that-is-long-enough', hmac_sha256 => 'secret', signalhouse => 'secret',
+my %secret = (token => 'a-token-that-is-long-enough', basic => 'user:a-password-that-is-long-enough', secret_header => 'a-secret-that-is-long-enough', hmac_sha256 => 'secret', signalhouse => 'secret',
 	ghl => GHL_TEST_PUBLIC_KEY, standard_webhooks => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
 for my $scheme (sort keys %secret)
 {

@@ -80,9 +80,9 @@ GRANT EXECUTE ON FUNCTION outreach.current_tenant() TO reporting;
 SQL
 
 # An endpoint of every scheme; the webhooks that they were sent, by name.
-my %secret = (none => undef, token => 'a-token-that-nobody-guesses', secret_header => 'a-secret-that-nobody-guesses', hmac_sha256 => 'a-secret',
+my %secret = (none => undef, token => 'a-token-that-nobody-guesses', secret_header => 'a-secret-that-nobody-guesses', basic => 'aloware:a password of some length', hmac_sha256 => 'a-secret',
 	twilio => '12345', signalhouse => 'another-secret', ghl => GHL_TEST_PUBLIC_KEY, standard_webhooks => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
-my %file = (none => 'generic-enrichment_completed.json', token => 'signalhouse-legacy_message_received.json', secret_header => 'texting-message_failed.json',
+my %file = (none => 'generic-enrichment_completed.json', token => 'signalhouse-legacy_message_received.json', secret_header => 'texting-message_failed.json', basic => 'aloware-inbound_sms_completed.json',
 	hmac_sha256 => 'texting-message_received.json', twilio => 'twilio-sms_inbound.form', signalhouse => 'signalhouse-message_received.json',
 	ghl => 'ghl-contact_create.json', standard_webhooks => 'generic-enrichment_completed.json');
 my $url = 'https://hooks.example.com/w/twilio';
