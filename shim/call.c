@@ -140,6 +140,8 @@ po_call_answer(const PGresult *result, PoWebhook **webhooks, int count, bool bat
 			continue;
 		if (answer.status == 503 || answer.status == 429)
 			answer.retry_later = true;
+		if (answer.status == 405)
+			answer.allow = "POST";
 		answer.batch = count;
 		webhook = webhooks[item];
 		webhooks[item] = NULL;

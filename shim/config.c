@@ -73,7 +73,7 @@ static const PoConfigItem items[] = {
 	ITEM(reply_timeout, MS, 10, HOUR_MS, "10s", true,
 		 "for the client to take the answer"),
 	ITEM(request_line_limit, BYTES, 64, 65536, "2kB", false,
-		 "the request line"),
+		 "the request line, with the query"),
 	ITEM(request_timeout, MS, 10, HOUR_MS, "10s", true,
 		 "from the first byte of a request to its last"),
 	ITEM(retry_after, MS, 1000, HOUR_MS, "2s", true,

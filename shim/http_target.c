@@ -3,8 +3,8 @@
  *	  The request target: origin-form only, and nothing that two programs
  *	  could read in two ways.
  *
- * The path goes to the database as it came, percent-encoding and all; what is
- * refused here is every spelling that a proxy, the database and a person could
+ * Path and query go to the database as they came, percent-encoding and all; what is
+ * refused of a path is every spelling that a proxy, the database and a person could
  * decode differently: dot segments in any encoding, encoded slashes, NUL and
  * control characters, a percent sign that encodes a percent sign.
  */
@@ -96,6 +96,10 @@ check_path(PoSlice path, PoHttpRefusal *refusal)
 	return true;
 }
 
+/*
+ * Any byte may be encoded, NUL too: nothing here decodes, a text may hold one, and
+ * what carries an opt-out is not turned away for it.
+ */
 static bool
 check_query(PoSlice query, PoHttpRefusal *refusal)
 {
@@ -105,15 +109,9 @@ check_query(PoSlice query, PoHttpRefusal *refusal)
 	{
 		if (*p != '%')
 			continue;
-		switch (percent_value(p, end))
-		{
-			case -1:
-				return refuse(refusal, "invalid_percent_encoding");
-			case 0:
-				return refuse(refusal, "unsafe_percent_encoding");
-			default:
-				p += 2;
-		}
+		if (percent_value(p, end) < 0)
+			return refuse(refusal, "invalid_percent_encoding");
+		p += 2;
 	}
 	return true;
 }

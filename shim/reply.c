@@ -82,7 +82,8 @@ retry_seconds(void)
 }
 
 /*
- * Append a complete response.  head_only leaves the body out but says how long
+ * Append a complete response.  Nothing may be kept by a cache: a repeated GET is
+ * another webhook, and must come.  head_only leaves the body out but says how long
  * it would be.
  */
 void
@@ -95,7 +96,8 @@ po_reply_append(struct evbuffer *out, const PoAnswer *answer, const char *correl
 	int			len;
 
 	(void) evutil_date_rfc1123(date, sizeof(date), NULL);
-	len = snprintf(head, sizeof(head), "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Correlation-Id: %s\r\n",
+	len = snprintf(head, sizeof(head), "HTTP/1.1 %d %s\r\nDate: %s\r\nCache-Control: no-store\r\n"
+				   "X-Correlation-Id: %s\r\n",
 				   answer->status, reason_text(answer->status), date, correlation_id);
 	if (!bodiless)
 		len += snprintf(head + len, sizeof(head) - len, "Content-Length: %zu\r\n", answer->body_len);

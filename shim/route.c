@@ -48,7 +48,8 @@ answer_ready(PoAnswer *answer)
 static const PoRoute routes[] = {
 	{"/healthz", true, METHOD(PO_METHOD_GET) | METHOD(PO_METHOD_HEAD), "GET, HEAD", answer_health},
 	{"/readyz", true, METHOD(PO_METHOD_GET) | METHOD(PO_METHOD_HEAD), "GET, HEAD", answer_ready},
-	{"/", false, METHOD(PO_METHOD_POST), "POST", NULL},
+	/* Which paths take a GET, their endpoints say, and to whoever proves something. */
+	{"/", false, METHOD(PO_METHOD_POST) | METHOD(PO_METHOD_GET), "POST", NULL},
 };
 
 /* The route of a request, or NULL with *refusal set. */

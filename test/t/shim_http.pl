@@ -151,7 +151,7 @@ my @refused = (
 	(map { [ "target \"$_\"", 400, sized([], '{}', $_) ] }
 		'http://169.254.169.254/latest', 'HTTPS://h/', '//h/w', '*', 'w/open', 'h:80', '',
 		'/a#b', '/a b', "/\xc3\xa9", '/a\\b', '/a"b', '/a<b',
-		'/%', '/%4', '/%zz', '/a?b=%', '/a?b=%g1', '/%00', '/a?b=%00', '/%0d%0a', '/%7f', '/%2fa', '/a%5cb',
+		'/%', '/%4', '/%zz', '/a?b=%', '/a?b=%g1', '/a?b=%0', '/%00', '/%0d%0a', '/%7f', '/%2fa', '/a%5cb',
 		'/.', '/..', '/../w', '/w/..', '/w/./open', '/w/../open', '/%2e%2e/w', '/w/%2E%2e/open', '/.%2e/w', '/w/%2e',
 		'/%252e%252e/w', '/%2500'),
 	[ 'two spaces', 400, "POST  /w/open HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n" ],
@@ -166,7 +166,10 @@ my @refused = (
 	[ 'a lower-case method', 400, "post /w/open HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n" ],
 	[ 'CONNECT', 400, "CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n" ],
 	(map { [ "$_ to a webhook path", 405, "$_ /w/open HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n" ] }
-		qw(GET PUT DELETE PATCH OPTIONS TRACE)),
+		qw(PUT DELETE PATCH OPTIONS TRACE)),
+	[ 'a body with a GET of a webhook path', 400, "GET /w/open HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}" ],
+	[ 'chunked GET of a webhook path', 400, "GET /w/open HTTP/1.1\r\nHost: h\r\n$chunked\r\n\r\n0\r\n\r\n" ],
+	[ 'HEAD of a webhook path', 405, "HEAD /w/open HTTP/1.1\r\nHost: h\r\n\r\n" ],
 	(map { [ "POST $_", 405, sized([], '{}', $_) ] } '/healthz', '/readyz', '/healthz?a=b'),
 
 	# not HTTP/1 at all
@@ -186,7 +189,10 @@ for my $row (@refused)
 	like($answer, qr/^Connection: close\r$/m, "closed: $name");
 }
 is(effects(), $before, 'nothing refused had an effect');
-like(http_raw($shim, "GET /w/x HTTP/1.1\r\nHost: h\r\n\r\n"), qr/^Allow: POST\r$/m, '405 says what is allowed');
+like(http_raw($shim, "PUT /w/x HTTP/1.1\r\nHost: h\r\n\r\n"), qr/^Allow: POST\r$/m, '405 says what is allowed');
+# which the database says of a GET, so that the connection stays
+is_deeply(statuses(http_raw($shim, "GET /w/x HTTP/1.1\r\nHost: h\r\n\r\nGET /w/open HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")),
+	[ 405, 405 ], 'a GET of a webhook path is not allowed where its endpoint does not say so');
 like(http_raw($shim, sized([], '{}', '/healthz')), qr/^Allow: GET, HEAD\r$/m, 'and for the health page');
 
 # ------------------------------------------------------------- taken
@@ -212,6 +218,7 @@ my @taken = (
 	[ 'largest body, chunked', post([$chunked],
 		sprintf("%x\r\n%s\r\n0\r\n\r\n", 262144, '{"event":"big2","x":"' . 'x' x (262144 - 23) . '"}')) ],
 	[ 'a query with %25', sized([], fresh(), '/w/open?next=%2525') ],
+	[ 'a query with %00', sized([], fresh(), '/w/open?next=%00') ],
 	[ 'a body that is not UTF-8', sized([], "\xff\xfe") ],
 	[ 'an empty body', sized([], '') ],
 );
