@@ -102,6 +102,7 @@ static const Function functions[] = {
 	{"is_armed", PO_INGRESS | WORKERS, -1, HOT},
 	{"is_valid_transition", TENANT_USERS, 2, HOT, true},
 	{"make_partitions", PO_SCHEDULER | PO_ADMIN, -1, SETS},
+	{"mark_reachable", TENANT_ADMINS, 0, HOT},
 	{"next_due", WORKERS, -1, QUEUE},
 	{"next_sends", WORKERS, -1, QUEUE},
 	{"next_tasks", WORKERS, -1, QUEUE},

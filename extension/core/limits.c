@@ -163,6 +163,7 @@ static const PoLimit limit[] = {
 	{"time_zone", 64},
 	{"timer_type", PO_MAX_ID, true},
 	{"to_state", PO_MAX_ID, true},
+	{"unreachable", 4 * KB},
 	{"url", 2 * KB},
 	{"username", 256},
 	{"verdict", PO_MAX_ID, true},

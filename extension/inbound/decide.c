@@ -13,6 +13,7 @@
 #include "core/limits.h"
 #include "inbound/webhook.h"
 #include "lead/meaning.h"
+#include "lead/reach.h"
 #include "mb/pg_wchar.h"
 
 static bool
@@ -22,7 +23,7 @@ takes_phone(const PoWebhook *webhook)
 }
 
 /*
- * Messages whose effect depends on, or changes, the consent of the phone; and those
+ * Messages whose effect depends on, or changes, what is known of the phone; and those
  * behind which its next message may be a stranger's.
  */
 static bool
@@ -30,7 +31,7 @@ needs_phone(const PoWebhook *webhook)
 {
 	return webhook->consent == PO_CONSENT_OPT_OUT || webhook->consent == PO_CONSENT_OPT_IN ||
 		webhook->consent == PO_CONSENT_HOLD || webhook->yes || webhook->from_stranger ||
-		takes_phone(webhook);
+		webhook->from_unreachable || takes_phone(webhook);
 }
 
 /*
@@ -41,7 +42,7 @@ bool
 po_touches_phone(const PoWebhook *webhook)
 {
 	return webhook->is_status && webhook->message_lead != NULL && webhook->message_phone != NULL &&
-		(webhook->effect == PO_EFFECT_OPTS_OUT || webhook->effect == PO_EFFECT_BAD_PHONE);
+		PO_CONCERNS_PHONE(webhook->effect);
 }
 
 /* The lead of a status callback, and with it the leads of a phone that opts out. */
@@ -184,8 +185,8 @@ lacks_phone(PoChangeSet *set, const PoWebhook *webhook)
  * then messages of ours.  Without wait those whose subjects another transaction
  * has locked are marked as held, and the rest is locked.
  *
- * Which phones have no lead yet is known only when the leads are locked; it has
- * then marked those messages, and starts again.  Where that would be against the
+ * Which phones have no lead yet, or are marked as unreachable, is known only when the
+ * leads are locked; it has then marked those messages, and starts again.  Where that would be against the
  * order of locks it returns false, and is to be called again when those it holds
  * are gone.  Needs SPI.
  */
@@ -211,14 +212,14 @@ po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
+		PoLead	   *subject;
 
-		if (w->is_message && !w->held &&
-			po_find_phone(set, w->endpoint->tenant_id, w->phone) == NULL &&
-			po_find_subject(set, w->endpoint->tenant_id, w->phone) == NULL)
-		{
-			w->from_stranger = true;
-			complete = false;
-		}
+		if (!w->is_message || w->held || po_find_phone(set, w->endpoint->tenant_id, w->phone) != NULL)
+			continue;
+		subject = po_find_subject(set, w->endpoint->tenant_id, w->phone);
+		w->from_stranger |= subject == NULL;
+		w->from_unreachable |= subject != NULL && subject->unreachable;
+		complete &= subject != NULL && !subject->unreachable;
 	}
 	if (!complete && set->nphones == 0 && set->nleads == 0)
 		return po_lock_subjects(subjects, webhook, n, wait);
@@ -305,6 +306,9 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 		subject = po_create_lead(set, tenant_id, NULL, webhook->phone, &inbound);
 	}
 	po_lead_replied(set, subject);
+	if (phone != NULL && po_is_marked(phone, "sms"))
+		(void) po_mark_reachable(set, phone, "sms", NULL,
+								 webhook->stored ? webhook->received_at : po_now(), cause);
 	if (webhook->business_phone[0] != '\0')
 		subject->business_phone = webhook->business_phone;
 	if (webhook->ruling.email != NULL && !subject->has_email)

@@ -28,12 +28,14 @@ StaticAssertDecl(PO_REFERENCE_LEN == UUID_TEXT + 1 + PO_MAC_HEX, "a reference is
 static PoRowsPlan select_messages = {
 	.name = "status.messages",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n, m.message_id, m.lead_id, m.account, m.channel, m.phone FROM",
+	.before = "SELECT u.n, m.message_id, m.lead_id, m.account, m.channel, m.phone,"
+	" coalesce(k.unreachable ? m.channel, false) FROM",
 	.columns = "tenant_id, provider, provider_message_id, message_id",
 	.after = "LEFT JOIN outreach.provider_message_ids p ON p.tenant_id = u.tenant_id"
 	" AND p.provider = u.provider AND p.provider_message_id = u.provider_message_id"
 	" JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
-	" AND m.message_id = coalesce(u.message_id, p.message_id)",
+	" AND m.message_id = coalesce(u.message_id, p.message_id)"
+	" LEFT JOIN outreach.phones k ON k.tenant_id = m.tenant_id AND k.phone = m.phone AND k.unreachable IS NOT NULL",
 	.ncolumns = 4,
 	.element = {TEXTOID, TEXTOID, TEXTOID, UUIDOID},
 	.numbered = true
@@ -171,6 +173,26 @@ account_of(const PoWebhook *webhook, const char *name)
 	return account != NULL && account->profile != NULL ? account : NULL;
 }
 
+/* What a report says of the phone its message went to. */
+static void
+find_effect(PoWebhook *webhook, bool marked)
+{
+	const PoVerdict *verdict;
+
+	webhook->effect = PO_NO_EFFECT;
+	webhook->meaning = NULL;
+	if (webhook->message_lead == NULL || webhook->account == NULL)
+		return;
+	if (webhook->report.status >= PO_MESSAGE_DELIVERED && marked)
+		webhook->effect = PO_EFFECT_REACHED;
+	else if (webhook->report.error_code != NULL)
+	{
+		verdict = po_find_verdict(webhook->account, 0, webhook->report.error_code);
+		webhook->effect = verdict->effect;
+		webhook->meaning = verdict->meaning;
+	}
+}
+
 /* Looks the messages up, by references or by the providers' ids. */
 static void
 look_up(PoWebhook **webhook, int n, bool by_reference)
@@ -179,6 +201,7 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 	int		   *position = palloc(n * sizeof(int));
 	const char **mac = palloc(n * sizeof(char *));
 	const char **account = palloc0(n * sizeof(char *));
+	bool	   *marked = palloc0(n * sizeof(bool));
 	uint64		rows;
 
 	po_rows_init(&select_messages, column, n);
@@ -211,7 +234,9 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 		(void) po_column_uuid(r, 2, &w->message_id);
 		w->message_lead = po_column_text(r, 3);
 		account[i] = po_column_text(r, 4);
-		w->message_phone = po_goes_to_phone(po_column_text(r, 5)) ? po_column_text(r, 6) : NULL;
+		w->channel = po_column_text(r, 5);
+		w->message_phone = po_goes_to_phone(w->channel) ? po_column_text(r, 6) : NULL;
+		marked[i] = po_column_bool(r, 7);
 	}
 	for (int i = 0; i < n; i++)
 	{
@@ -226,8 +251,7 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 			CRYPTO_memcmp(mac[i], expected, PO_MAC_HEX) == 0;
 		if (by_reference && !w->has_reference)
 			w->message_lead = NULL;
-		w->effect = w->message_lead == NULL || w->account == NULL || w->report.error_code == NULL
-			? PO_NO_EFFECT : po_find_verdict(w->account, 0, w->report.error_code)->effect;
+		find_effect(w, marked[i]);
 	}
 }
 
@@ -278,7 +302,15 @@ po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 	if (phone != NULL && webhook->opted_out)
 		po_complete_opt_out(&subjects->set, phone, webhook->owes_event ? &webhook->event_owed : NULL, cause);
 	else if (phone != NULL)
-		po_apply_to_phone(&subjects->set, phone, webhook->effect, cause);
+	{
+		PoUnreachable mark = {
+			.channel = webhook->channel, .code = webhook->report.error_code,
+			.reason = webhook->meaning, .message_id = &webhook->message_id
+		};
+
+		po_apply_to_phone(&subjects->set, phone,
+						  po_effect_of_report(message, &webhook->report, webhook->effect), &mark, cause);
+	}
 	previous = message->status;
 	if (po_message_report(&subjects->set, message, &webhook->report, cause) && webhook->account != NULL)
 		po_note_report(&subjects->health, webhook->account, message, &webhook->report, previous);

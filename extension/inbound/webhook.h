@@ -73,6 +73,7 @@ typedef struct PoWebhook
 	const char *word;
 	PoRuling	ruling;
 	bool		from_stranger;	/* no lead has the phone */
+	bool		from_unreachable;	/* it is said not to take messages, and sends one */
 
 	/* what it says of a message of ours, when it is a status callback */
 	bool		is_status;
@@ -87,6 +88,8 @@ typedef struct PoWebhook
 	const char *message_phone;	/* NULL: its channel has none */
 	const PoAccount *account;	/* NULL: gone */
 	PoVerdictEffect effect;		/* of the error code */
+	const char *channel;		/* of the message */
+	const char *meaning;		/* of the error code; NULL: none */
 
 	/* what becomes of it */
 	bool		stored;			/* was received before, processed only now */

@@ -32,6 +32,7 @@ typedef struct PoLead
 	TimestampTz created_at;
 	bool		has_email;
 	bool		has_timers;
+	bool		unreachable;	/* its phone is marked so for messages */
 	const char *agent;
 	const char *business_phone; /* the number of ours that it talks to */
 	/* what is to be written */
@@ -50,6 +51,7 @@ typedef struct PoPhone
 	const char *phone;
 	PoConsent	consent;
 	TimestampTz consent_at;		/* DT_NOBEGIN: never changed */
+	Jsonb	   *unreachable;	/* marks by channel; NULL: none */
 	bool		changed;
 	bool		sets_suppress_at;
 	TimestampTz suppress_at;	/* DT_NOEND: none of its leads is left */
@@ -104,7 +106,7 @@ typedef struct PoChangeSet
 #define PO_MAX_OF_PHONE 1000
 
 /* What a statement that locks phones has to select from outreach.phones p. */
-#define PO_PHONE_COLUMNS "p.tenant_id, p.phone, p.consent::text, p.consent_at"
+#define PO_PHONE_COLUMNS "p.tenant_id, p.phone, p.consent::text, p.consent_at, p.unreachable"
 
 /* A (tenant, phone) pair; arrays of them are sorted and without repetitions. */
 typedef struct PoPhoneKey

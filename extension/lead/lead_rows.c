@@ -27,7 +27,8 @@
 #define LEAD_COLUMNS \
 	"l.tenant_id, l.lead_id, l.phone, l.state::text, l.version, l.last_activity_at," \
 	" l.email IS NOT NULL, l.has_timers, l.assigned_agent, l.business_phone," \
-	" l.created_at"
+	" l.created_at, EXISTS (SELECT FROM outreach.phones k WHERE k.tenant_id = l.tenant_id AND k.phone = l.phone" \
+	" AND k.unreachable IS NOT NULL AND k.unreachable ? 'sms')"
 
 static PoRowsPlan lock_leads = {
 	.name = "leads.lock",
@@ -180,6 +181,7 @@ read_leads(PoChangeSet *set, uint64 n)
 		lead->agent = po_column_text(i, 9);
 		lead->business_phone = po_column_text(i, 10);
 		lead->created_at = po_column_time(i, 11);
+		lead->unreachable = po_column_bool(i, 12);
 	}
 }
 

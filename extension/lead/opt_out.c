@@ -224,8 +224,8 @@ po_suppress_left(TimestampTz until)
 	cause = palloc0(n * sizeof(PoCause));
 	for (uint64 i = 0; i < n; i++)
 	{
-		cause[i].source = po_column_text(i, 5);
-		cause[i].reason = po_column_text(i, 6);
+		cause[i].source = po_column_text(i, 6);
+		cause[i].reason = po_column_text(i, 7);
 		if (cause[i].source == NULL)
 			cause[i].source = "sql";
 	}

@@ -111,12 +111,15 @@ po_read_phones(PoChangeSet *set, uint64 n)
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool		isnull;
+		Datum		marks;
 
 		set->phone[i].tenant_id = po_column_text(i, 1);
 		set->phone[i].phone = po_column_text(i, 2);
 		set->phone[i].consent = po_consent_from_name(po_column_text(i, 3));
 		(void) po_column(i, 4, &isnull);
 		set->phone[i].consent_at = isnull ? DT_NOBEGIN : po_column_time(i, 4);
+		marks = po_column(i, 5, &isnull);
+		set->phone[i].unreachable = isnull ? NULL : DatumGetJsonbPCopy(marks);
 	}
 }
 

@@ -266,6 +266,7 @@ lock_and_judge(PoClaim *claim, PoChangeSet *set)
 			.phone = lost ? NULL : c->phone,
 			.consent = phone != NULL ? phone->consent : PO_CONSENT_UNKNOWN,
 			.lead_state = locked != NULL ? locked->state : PO_STATE_SUPPRESSED,
+			.unreachable = phone != NULL ? po_unreachable_reason(phone->unreachable, c->channel) : NULL,
 			.stop = stop != NULL ? psprintf("%s:%s", stop->scope, stop->id) : NULL
 		};
 

@@ -403,7 +403,8 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 	bool		ucs2;
 	PoGuardInput input = {
 		.consent = sending->to_phone ? draft->consent : PO_CONSENT_UNKNOWN,
-		.lead_state = draft->state
+		.lead_state = draft->state,
+		.unreachable = sending->to_phone ? po_unreachable_reason(draft->unreachable, request->channel) : NULL
 	};
 
 	hash_content(sending, draft);

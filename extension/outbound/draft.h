@@ -49,6 +49,7 @@ typedef struct PoDraft
 	const char *business_phone;
 	bool		has_phone_row;
 	PoConsent	consent;
+	Jsonb	   *unreachable;	/* marks of the phone by channel; NULL: none */
 	const char *from;
 	const PoAccount *account;
 	const char *subject;

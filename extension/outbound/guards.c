@@ -53,6 +53,13 @@ judge_suppression(const PoGuardInput *input, const char **reason)
 }
 
 static PoGuardVerdict
+judge_reachability(const PoGuardInput *input, const char **reason)
+{
+	*reason = input->unreachable;
+	return input->unreachable == NULL ? PO_GUARD_ALLOW : PO_GUARD_BLOCK;
+}
+
+static PoGuardVerdict
 judge_content(const PoGuardInput *input, const char **reason)
 {
 	if (input->missing != NULL)
@@ -89,6 +96,8 @@ static const Guard guard[] = {
 	"The phone has not opted out and is not held."},
 	{"suppression", PO_AT_REQUEST | PO_AT_CLAIM, judge_suppression,
 	"The lead is not suppressed."},
+	{"reachability", PO_AT_REQUEST | PO_AT_CLAIM, judge_reachability,
+	"No provider has said that the phone cannot be reached in the channel."},
 	{"stop", PO_AT_CLAIM, judge_stop,
 	"No kill switch: everything, tenant, account, number."}
 };

@@ -28,6 +28,7 @@ typedef struct PoGuardInput
 	const char *phone;			/* NULL: the lead has none that is valid */
 	PoConsent	consent;
 	PoState		lead_state;
+	const char *unreachable;	/* why the phone cannot be reached in the channel, or NULL */
 	const char *missing;		/* the variable that has no value, or NULL */
 	bool		malformed;		/* the text cannot be filled in */
 	const char *lacks;			/* the path of what the profile needs and the message has not, or NULL */

@@ -72,14 +72,6 @@ static PoRowsPlan update_messages = {
 	INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID}
 };
 
-static PoPlan note_bad_phone = {
-	.name = "messages.bad_phone",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.phones SET line_type = 'unreachable' WHERE tenant_id = $1 AND phone = $2",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
-};
-
 /*
  * The worker has died, or may before it records the answer of a message that is
  * no longer under way.  An answer, when it comes, is written over this.
@@ -451,18 +443,32 @@ po_message_uncertain(PoChangeSet *set, PoMessage *message, const PoCause *cause)
 }
 
 /*
+ * po_effect_of_report returns what of an error code's effect a report has: a message
+ * that has arrived, whatever is said of a part of it, has reached its phone.
+ */
+PoVerdictEffect
+po_effect_of_report(const PoMessage *message, const PoReport *report, PoVerdictEffect effect)
+{
+	bool		lost = report->status == PO_MESSAGE_UNDELIVERED || report->status == PO_MESSAGE_FAILED;
+
+	return effect == PO_EFFECT_BAD_PHONE && (!lost || message->status == PO_MESSAGE_DELIVERED ||
+											 message->status == PO_MESSAGE_READ) ? PO_NO_EFFECT : effect;
+}
+
+/*
  * po_apply_to_phone applies what a provider says of a phone, locked in the set:
  * it holds whatever became of the message.
  */
 void
-po_apply_to_phone(PoChangeSet *set, PoPhone *phone, PoVerdictEffect effect, const PoCause *cause)
+po_apply_to_phone(PoChangeSet *set, PoPhone *phone, PoVerdictEffect effect,
+				  const PoUnreachable *mark, const PoCause *cause)
 {
-	Datum		args[2] = {CStringGetTextDatum(phone->tenant_id), CStringGetTextDatum(phone->phone)};
-
 	if (effect == PO_EFFECT_OPTS_OUT)
 		(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
 	else if (effect == PO_EFFECT_BAD_PHONE)
-		(void) po_exec(&note_bad_phone, args, NULL);
+		po_mark_unreachable(set, phone, mark, cause);
+	else if (effect == PO_EFFECT_REACHED)
+		(void) po_mark_reachable(set, phone, mark->channel, mark->message_id, po_now(), cause);
 }
 
 /*

@@ -5,7 +5,7 @@
 #ifndef PO_OUTBOUND_MESSAGE_H
 #define PO_OUTBOUND_MESSAGE_H
 
-#include "lead/change_set.h"
+#include "lead/reach.h"
 #include "outbound/profile.h"
 
 /* In the order of the type outreach.message_status. */
@@ -85,8 +85,10 @@ extern void po_message_accepted(PoChangeSet *set, PoMessage *message, const char
 extern bool po_message_report(PoChangeSet *set, PoMessage *message, const PoReport *report,
 							  const PoCause *cause);
 extern void po_message_uncertain(PoChangeSet *set, PoMessage *message, const PoCause *cause);
+extern PoVerdictEffect po_effect_of_report(const PoMessage *message, const PoReport *report,
+										   PoVerdictEffect effect);
 extern void po_apply_to_phone(PoChangeSet *set, PoPhone *phone, PoVerdictEffect effect,
-							  const PoCause *cause);
+							  const PoUnreachable *mark, const PoCause *cause);
 extern void po_message_unknown(PoMessage *message, TimestampTz since, int64 settle, const char *error);
 
 #endif

@@ -30,7 +30,7 @@ static PoRowsPlan select_leads = {
 	.name = "outbox.leads",
 	.expect = SPI_OK_SELECT,
 	.before = "SELECT u.n, l.phone, l.email, l.state::text, l.first_name, l.last_name,"
-	" l.company, l.attributes, l.business_phone, p.consent::text FROM",
+	" l.company, l.attributes, l.business_phone, p.consent::text, p.unreachable FROM",
 	.columns = "lead_id",
 	.after = "JOIN outreach.leads l ON l.tenant_id = $1 AND l.lead_id = u.lead_id"
 	" LEFT JOIN outreach.phones p ON p.tenant_id = l.tenant_id AND p.phone = l.phone",
@@ -105,6 +105,7 @@ read_leads(const PoSending *sending, PoDraft *draft, int n)
 		PoDraft	   *d = &draft[po_column_int(r, 1) - 1];
 		bool		isnull;
 		char	   *consent = po_column_text(r, 10);
+		Datum		marks;
 
 		d->found = true;
 		d->phone = po_column_text(r, 2);
@@ -115,6 +116,8 @@ read_leads(const PoSending *sending, PoDraft *draft, int n)
 		d->company = po_column_text(r, 7);
 		d->attributes = DatumGetJsonbPCopy(po_column(r, 8, &isnull));
 		d->business_phone = po_column_text(r, 9);
+		marks = po_column(r, 11, &isnull);
+		d->unreachable = isnull ? NULL : DatumGetJsonbPCopy(marks);
 		d->has_phone_row = consent != NULL;
 		d->consent = consent != NULL ? po_consent_from_name(consent) : PO_CONSENT_UNKNOWN;
 	}

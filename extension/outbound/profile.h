@@ -77,8 +77,12 @@ typedef enum PoVerdictEffect
 	PO_EFFECT_STOP_ACCOUNT,
 	PO_EFFECT_STOP_NUMBER,
 	PO_EFFECT_BAD_PHONE,
-	PO_EFFECT_OPTS_OUT
+	PO_EFFECT_OPTS_OUT,
+	PO_EFFECT_REACHED			/* of no row: a message arrived that was said not to have */
 } PoVerdictEffect;
+
+/* Whether an effect is one on the phone. */
+#define PO_CONCERNS_PHONE(effect) ((effect) >= PO_EFFECT_BAD_PHONE)
 
 /* What an answer means. */
 typedef struct PoVerdict

@@ -236,9 +236,13 @@ apply_to_phone(PoChangeSet *set, const PoLanding *result)
 	PoPhone    *phone = flight->phone == NULL ? NULL
 		: po_find_phone(set, flight->tenant_id, flight->phone);
 	PoCause		cause = cause_of(result);
+	PoUnreachable mark = {
+		.channel = result->account->channel, .code = result->outcome.code,
+		.reason = result->outcome.error, .message_id = &flight->message_id
+	};
 
 	if (phone != NULL)
-		po_apply_to_phone(set, phone, result->outcome.effect, &cause);
+		po_apply_to_phone(set, phone, result->outcome.effect, &mark, &cause);
 }
 
 static void

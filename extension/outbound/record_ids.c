@@ -46,16 +46,19 @@ static void
 apply_early(PoChangeSet *set, PoLandings *batch, PoLanding *result, const PoMessage *message,
 			const PoReport *report, const PoCause *cause)
 {
-	PoVerdictEffect effect = report->error_code == NULL ? PO_NO_EFFECT
-		: po_find_verdict(result->account, 0, report->error_code)->effect;
+	const PoVerdict *verdict = report->error_code == NULL ? NULL
+		: po_find_verdict(result->account, 0, report->error_code);
+	PoVerdictEffect effect = verdict == NULL ? PO_NO_EFFECT
+		: po_effect_of_report(message, report, verdict->effect);
+	PoUnreachable mark = {.channel = message->channel, .code = report->error_code, .message_id = &message->message_id};
 	PoPhone    *phone;
 
-	if ((effect != PO_EFFECT_OPTS_OUT && effect != PO_EFFECT_BAD_PHONE) || message->phone == NULL ||
-		!po_goes_to_phone(message->channel))
+	if (!PO_CONCERNS_PHONE(effect) || message->phone == NULL || !po_goes_to_phone(message->channel))
 		return;
+	mark.reason = verdict->meaning;
 	phone = po_find_phone(set, message->tenant_id, message->phone);
 	if (phone != NULL)
-		po_apply_to_phone(set, phone, effect, cause);
+		po_apply_to_phone(set, phone, effect, &mark, cause);
 	else if (result->report_phone == NULL)
 	{
 		result->report_phone = MemoryContextStrdup(result->flight->context, message->phone);

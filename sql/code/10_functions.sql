@@ -102,6 +102,12 @@ CREATE FUNCTION outreach_impl.release_address(tenant_id text, address text, by t
 	AS 'MODULE_PATHNAME', 'po_api_release_address';
 COMMENT ON FUNCTION outreach_impl.release_address(text, text, text, text) IS 'Lifts the hold of a phone; its consent is again what it was before.';
 
+CREATE FUNCTION outreach_impl.mark_reachable(tenant_id text, address text, by text, reason text, channel text DEFAULT NULL,
+	OUT address text, OUT changed boolean)
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'po_api_mark_reachable';
+COMMENT ON FUNCTION outreach_impl.mark_reachable(text, text, text, text, text) IS 'Lifts the mark of a phone that it cannot be reached.';
+
 CREATE FUNCTION outreach_impl.record_event(tenant_id text, lead_id text, event_type text,
 	payload jsonb DEFAULT NULL, dedupe_key text DEFAULT NULL, OUT event_id uuid, OUT duplicate boolean)
 	LANGUAGE c VOLATILE

@@ -24,6 +24,8 @@ INSERT INTO outreach.event_types (event_type, description, shipped, by_engine) V
 	('message.outbound.review', 'A message was refused for what only a person can put right; it is kept: an alert.', true, true),
 	('message.outbound.sent', 'A provider accepted a message.', true, true),
 	('message.outbound.uncertain', 'Whether a message was accepted only a person can find out: an alert.', true, true),
+	('phone.reachable', 'A phone that could not be reached can be, for all that is known.', true, true),
+	('phone.unreachable', 'A provider said that a phone cannot be reached: nothing is sent to it in the channel.', true, true),
 	('routing.unmapped_pool', 'A message to a pool number belonged to no active thread.', true, false),
 	('sending.stopped', 'The engine stopped a number or an account: an alert.', true, true),
 	('timer.failed', 'A timer gave up after its last attempt.', true, true),

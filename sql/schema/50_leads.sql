@@ -54,13 +54,19 @@ CREATE TABLE outreach.phones (
 	consent_at timestamptz,
 	carrier text,
 	line_type text,
+	unreachable jsonb,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	suppress_at timestamptz,
-	PRIMARY KEY (tenant_id, phone)
+	PRIMARY KEY (tenant_id, phone),
+	CHECK (jsonb_typeof(unreachable) OPERATOR(pg_catalog.=) 'object')
 ) WITH (fillfactor = 90);
+-- Few: a reply looks here for a mark that it proves wrong.
+CREATE INDEX phones_marked ON outreach.phones (tenant_id, phone) WHERE unreachable IS NOT NULL;
 CREATE INDEX phones_suppress_at ON outreach.phones (suppress_at) WHERE suppress_at IS NOT NULL;
 COMMENT ON TABLE outreach.phones IS 'One row a phone of a tenant: the registry of consent, and the row that an opt-out and a send both lock.';
 
+COMMENT ON COLUMN outreach.phones.line_type IS 'unreachable while it is marked so in any channel.';
+COMMENT ON COLUMN outreach.phones.unreachable IS 'By channel: since when nothing is sent to the phone there, who said so of which message, with which code. Null: it can be reached, for all that is known.';
 COMMENT ON COLUMN outreach.phones.suppress_at IS 'When leads of an opted-out phone are to be suppressed that the opt-out has left: they were locked, or too many. Nothing is sent to them meanwhile.';
 
 CREATE TABLE outreach.consent_history (

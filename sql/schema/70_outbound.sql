@@ -120,7 +120,7 @@ CREATE TABLE outreach.provider_verdicts (
 );
 COMMENT ON TABLE outreach.provider_verdicts IS 'What a provider''s answer, or the error code of its status callback, means for a message.';
 COMMENT ON COLUMN outreach.provider_verdicts.verdict IS 'sent; retry: refused, may be tried again; later, midnight_pacific: the same, but not counted as a try, after delay or then; review: refused for what a person has to put right; failed; unknown: may have been accepted.';
-COMMENT ON COLUMN outreach.provider_verdicts.effect IS 'opt_out: the phone is opted out; stop_number, stop_account: nothing more is sent from there; bad_phone: the line type is noted.';
+COMMENT ON COLUMN outreach.provider_verdicts.effect IS 'opt_out: the phone is opted out; stop_number, stop_account: nothing more is sent from there; bad_phone: the phone cannot be reached, and nothing more is sent to it in the channel.';
 COMMENT ON COLUMN outreach.provider_verdicts.max_attempts IS 'No more tries than this for this cause.';
 
 CREATE TABLE outreach.sending_accounts (

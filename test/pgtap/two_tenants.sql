@@ -57,6 +57,9 @@ SELECT outreach.create_account(t, 'hidden', 'signalhouse_sms', 'secret of ' || t
 	   outreach.send_message(t, 'lead_of_' || t, 'Hidden', send_key => 'to come'), outreach.send_message(t, 'lead_of_' || t, 'Hidden', send_key => 'same key'),
 	   outreach.stop_sending('tenant', t, 'Hidden')
   FROM unnest('{tap_a,tap_b}'::text[]) AS t \g /dev/null
+-- and a phone that cannot be reached
+UPDATE outreach.phones SET unreachable = '{"sms": {"source": "twilio", "code": "30006", "reason": "Hidden", "since": "2001-01-01T00:00:00Z"}}'
+ WHERE tenant_id IN ('tap_a', 'tap_b') AND phone = '+12125550191';
 CREATE TEMP TABLE message AS SELECT tenant_id, send_key, message_id FROM outreach.outbound_messages WHERE tenant_id IN ('tap_a', 'tap_b');
 CREATE TEMP TABLE unfinished AS SELECT tenant_id, receipt_id FROM outreach.inbound_payloads WHERE tenant_id IN ('tap_a', 'tap_b') AND status = 'unresolved';
 GRANT SELECT ON message, unfinished TO PUBLIC;

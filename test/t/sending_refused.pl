@@ -67,5 +67,25 @@ for my $code (21211, 21610, 21614)
 {
 	is((refused($code))[1], 'failed, stopped: none', "$code is about the recipient");
 }
+
+# ---- a phone that cannot be reached ---------------------------------------------
+
+my $lead = 'lead_' . ++$n;
+my $phone = Sending::phone($n);
+sql($node, "SELECT outreach.create_endpoint('team_a', '/w/in', 'generic', 'none')");
+sql($node, "SELECT outreach.stop_sending('account', 'twilio', 'a test', 'team_a')");
+my $first = send_message($node, lead_id => $lead, body => 'Hello [[fault:error:21635]]', from_phone => '+12125550102');
+wait_settled($node, $first->{message_id});
+my $held = send_message($node, lead_id => $lead, body => 'Hello again', from_phone => '+12125550102', send_at => sql($node, "SELECT now() + interval '3 s'"));
+sql($node, "SELECT outreach.resume_sending('account', 'twilio', 'team_a')");
+is(wait_settled($node, $first->{message_id}), 'failed', 'a landline');
+is(sql($node, "SELECT channel || ' ' || code FROM outreach.phones_unreachable WHERE phone = '$phone'"), 'sms 21635', 'which the phone is marked for');
+is(wait_settled($node, $held->{message_id}), 'blocked', 'what was asked for before does not leave');
+is(send_message($node, lead_id => $lead, body => 'Hello once more', send_key => 'blocked')->{status}, 'blocked', 'nor what is asked for then');
+is(sql($node, "SELECT verdicts -> 0 ->> 'guard' FROM outreach.outbound_messages WHERE message_id = '$held->{message_id}'"), 'reachability', 'by its guard');
+sql($node, qq{SELECT outreach.ingest_webhook(jsonb_build_object('path', '/w/in', 'body', jsonb_build_object('event', 'message.received',
+	'id', 'in 1', 'from', '$phone', 'body', 'I do get texts')::text))});
+my $after = send_message($node, lead_id => $lead, body => 'So do we', from_phone => '+12125550102');
+is(wait_settled($node, $after->{message_id}), 'sent', 'a text from it proves that wrong');
 is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');
 done_testing();

@@ -1,0 +1,26 @@
+/*
+ * reach.h
+ *	  Phones that cannot be reached in a channel: the mark, and its end.
+ */
+#ifndef PO_LEAD_REACH_H
+#define PO_LEAD_REACH_H
+
+#include "lead/change_set.h"
+
+/* What a provider said that makes the mark. */
+typedef struct PoUnreachable
+{
+	const char *channel;
+	const char *code;			/* NULL: none */
+	const char *reason;			/* what it means */
+	const pg_uuid_t *message_id;	/* of the message that did not arrive */
+} PoUnreachable;
+
+extern void po_mark_unreachable(PoChangeSet *set, PoPhone *phone, const PoUnreachable *mark,
+								const PoCause *cause);
+extern bool po_mark_reachable(PoChangeSet *set, PoPhone *phone, const char *channel,
+							  const pg_uuid_t *message_id, TimestampTz said_at, const PoCause *cause);
+extern bool po_is_marked(const PoPhone *phone, const char *channel);
+extern const char *po_unreachable_reason(Jsonb *marks, const char *channel);
+
+#endif
