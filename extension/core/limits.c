@@ -155,6 +155,7 @@ static const PoLimit limit[] = {
 	{"send_keys", 16 * MB, false, 100000},
 	{"settings", 16 * KB},
 	{"signature_header", 128},
+	{"signed_query", 4 * KB},
 	{"source", 256},
 	{"subject", 1 * KB},
 	{"template", PO_MAX_ID, true},

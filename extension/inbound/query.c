@@ -12,6 +12,7 @@
 #include "inbound/signature.h"
 #include "inbound/url.h"
 #include "inbound/webhook.h"
+#include "mb/pg_wchar.h"
 
 /* One key or value of a form, decoded to *out; false for what is no form's. */
 static bool
@@ -122,4 +123,18 @@ po_take_query(PoWebhook *webhook)
 		len += parameter.len;
 	}
 	webhook->body = (PoBytes) {body, len};
+}
+
+/*
+ * po_signed_query returns what of the query has to be kept with the payload, so that
+ * it is read as at the door: the query of a form whose signature does not hold the
+ * two apart.  One that is too long to be kept is as long as to be known as that.
+ */
+PoBytes
+po_signed_query(const PoWebhook *webhook)
+{
+	if (webhook->endpoint->credential.scheme != PO_SCHEME_TWILIO || !webhook->form_encoded || webhook->is_get)
+		return po_bytes("");
+	return po_slice(webhook->query, 0,
+					pg_mbcliplen(webhook->query.data, webhook->query.len, PO_SIGNED_QUERY_MAX + MAX_MULTIBYTE_CHAR_LEN));
 }

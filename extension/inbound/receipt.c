@@ -55,18 +55,18 @@ static PoRowsPlan insert_payloads = {
 	.expect = SPI_OK_INSERT,
 	.before = "INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path,"
 	" provider, form_encoded, body, reference, received_at, correlation_id, attempts, next_attempt_at,"
-	" last_error, opted_out, event_owed)"
+	" last_error, opted_out, event_owed, signed_query)"
 	" SELECT u.tenant_id, u.receipt_id, u.status::outreach.payload_status, u.path,"
 	" u.provider, u.form_encoded, u.body, u.reference, $1, u.correlation_id, u.attempts,"
-	" u.next_attempt_at, u.last_error, u.opted_out, u.event_owed FROM",
+	" u.next_attempt_at, u.last_error, u.opted_out, u.event_owed, u.signed_query FROM",
 	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error, opted_out, event_owed, path,"
-	" provider, form_encoded, body, reference, correlation_id",
+	" provider, form_encoded, body, reference, correlation_id, signed_query",
 	.after = "",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 14,
+	.ncolumns = 15,
 	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, BOOLOID, UUIDOID, TEXTOID, TEXTOID,
-	BOOLOID, BYTEAOID, TEXTOID, UUIDOID}
+	BOOLOID, BYTEAOID, TEXTOID, UUIDOID, TEXTOID}
 };
 
 /* The first columns of insert_payloads. */
@@ -327,7 +327,7 @@ void
 po_write_payloads(PoWebhook **webhook, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		array[2][14];
+	PoArray		array[2][15];
 
 	po_rows_init(&insert_payloads, array[false], n);
 	po_rows_init(&update_payloads, array[true], 1);
@@ -335,6 +335,7 @@ po_write_payloads(PoWebhook **webhook, int n)
 	{
 		PoWebhook  *w = webhook[i];
 		PoArray    *a = array[w->stored];
+		PoBytes		query = po_signed_query(w);
 
 		po_array_add_text(&a[0], w->endpoint->tenant_id);
 		po_array_add_uuid(&a[1], &w->receipt_id);
@@ -360,6 +361,7 @@ po_write_payloads(PoWebhook **webhook, int n)
 		po_array_add(&a[11], body_datum(w));
 		po_array_add_text(&a[12], w->reference);
 		po_array_add_uuid(&a[13], &w->correlation_id);
+		po_array_add_text_len(&a[14], query.len > 0 ? query.data : NULL, query.len);
 	}
 	(void) po_exec_rows(&insert_payloads, &now, array[false]);
 	/* What is done and stays due would be done again. */

@@ -22,7 +22,7 @@
 
 #define PAYLOAD_COLUMNS \
 	"p.path, p.receipt_id, p.form_encoded, p.body, p.correlation_id, p.attempts, p.tenant_id," \
-	" p.provider, p.reference, p.received_at, p.opted_out, p.event_owed"
+	" p.provider, p.reference, p.received_at, p.opted_out, p.event_owed, p.signed_query"
 
 static PoPlan select_due = {
 	.name = "payloads.due",
@@ -94,6 +94,8 @@ read_stored(uint64 row, PoWebhook *webhook, Origin *origin)
 	webhook->received_at = po_column_time(row, 10);
 	webhook->opted_out = po_column_bool(row, 11);
 	webhook->owes_event = po_column_uuid(row, 12, &webhook->event_owed);
+	webhook->query.data = po_column_text(row, 13);
+	webhook->query.len = webhook->query.data != NULL ? strlen(webhook->query.data) : 0;
 	webhook->stored = true;
 	origin->tenant_id = po_column_text(row, 7);
 	origin->provider = po_column_text(row, 8);
@@ -212,7 +214,7 @@ lock_for_replay(const char *tenant_id, Datum receipt_id, PoWebhook *webhook)
 				 errmsg("tenant \"%s\" has no webhook %s", tenant_id,
 						DatumGetCString(DirectFunctionCall1(uuid_out, receipt_id))),
 				 errhint("outreach.webhooks_unfinished lists those that can be replayed.")));
-	status = po_column_text(0, 13);
+	status = po_column_text(0, 14);
 	if (strcmp(status, "done") == 0 || strcmp(status, "pending") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -37,7 +37,7 @@ typedef struct PoWebhook
 	/* the request; everything points into the envelope */
 	bool		is_get;
 	PoBytes		path;
-	PoBytes		query;
+	PoBytes		query;			/* of a stored one what po_signed_query() has kept */
 	PoBytes		body;			/* or the one event of several that this is; of a GET what its query says */
 	PoHeader   *header;
 	int			nheaders;
@@ -120,9 +120,13 @@ typedef struct PoSubjects
 extern void po_read_envelope(PoWebhook *webhook, Jsonb *envelope);
 extern void po_refuse_get(PoWebhook *webhook);
 
+/* A form whose query is longer is not sure to be the provider's. */
+#define PO_SIGNED_QUERY_MAX 2048
+
 /* query.c */
 extern int	po_form_pairs(PoBytes body, PoFormPair **pairs);
 extern void po_take_query(PoWebhook *webhook);
+extern PoBytes po_signed_query(const PoWebhook *webhook);
 
 /* split.c */
 extern int	po_split_body(PoBytes body, PoBytes **event);

@@ -110,6 +110,7 @@ CREATE TABLE outreach.inbound_payloads (
 	last_error text,
 	opted_out boolean NOT NULL DEFAULT false,
 	event_owed uuid,
+	signed_query text,
 	PRIMARY KEY (tenant_id, receipt_id)
 );
 -- What waits, in the order in which it is taken.
@@ -124,4 +125,5 @@ COMMENT ON COLUMN outreach.inbound_payloads.provider IS 'With tenant and path it
 COMMENT ON COLUMN outreach.inbound_payloads.reference IS 'What the query of a status callback says of our message, with its MAC.';
 COMMENT ON COLUMN outreach.inbound_payloads.opted_out IS 'The opt-out that it brings is recorded, though the rest could not be processed yet.';
 COMMENT ON COLUMN outreach.inbound_payloads.event_owed IS 'The event of that opt-out, which its history names and which could not be written yet.';
+COMMENT ON COLUMN outreach.inbound_payloads.signed_query IS 'The query of a form of Twilio''s, which its signature does not hold apart from the fields: what is not sure to be Twilio''s is told by it.';
 COMMENT ON COLUMN outreach.inbound_payloads.last_error IS 'SQLSTATE and fixed text: never a part of the payload.';
