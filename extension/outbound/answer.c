@@ -11,17 +11,26 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
+#include <curl/curl.h>
+
 #include "core/compat.h"
 #include "core/document.h"
 #include "mb/pg_wchar.h"
 #include "outbound/answer.h"
 #include "outbound/echo.h"
+#include "utils/datetime.h"
 
 #define MAX_ERROR_BYTES 500
 #define MAX_EXCERPT_BYTES 2000
 #define MAX_ID_BYTES 255
 #define SHORTEST_RETRY_AFTER 1
 #define LONGEST_RETRY_AFTER 3600
+
+/* By so much may times of providers, in whole seconds, be off; and so far is it not sure. */
+#define CLOCK_SECONDS 2
+#define DOUBT_SECONDS 60
 
 /* What is kept in place of an answer that tells the secret. */
 static const char withheld[] = "the answer is not kept: it tells the account's secret";
@@ -177,13 +186,165 @@ po_read_answer(const PoAccount *account, const PoHttpCall *call, const PoHttpAns
 			USECS_PER_SEC;
 }
 
+/* The value at one name of a listed message. */
+static bool
+listed_value(const PoDocument *document, int item, const PoAnswerPath *path, const char **text, int *len)
+{
+	return path->nkeys > 0 &&
+		po_document_scalar(document, po_document_find(document, item, path->key[0], strlen(path->key[0])),
+						   text, len) && *len > 0;
+}
+
+/* Whether both are the same digits, however they are written. */
+static bool
+same_number(const char *ours, const char *text, int len)
+{
+	const char *end = text + len;
+
+	for (;;)
+	{
+		while (*ours != '\0' && !isdigit((unsigned char) *ours))
+			ours++;
+		while (text < end && !isdigit((unsigned char) *text))
+			text++;
+		if (*ours == '\0' || text == end)
+			return *ours == '\0' && text == end;
+		if (*ours++ != *text++)
+			return false;
+	}
+}
+
+/* So many digits as a number, and what follows them. */
+static const char *
+read_digits(const char *c, int n, int *value)
+{
+	*value = 0;
+	for (int i = 0; i < n && c != NULL; i++, c++)
+	{
+		if (!isdigit((unsigned char) *c))
+			return NULL;
+		*value = *value * 10 + (*c - '0');
+	}
+	return c;
+}
+
 /*
- * po_read_lookup reads the messages that a look-up listed, palloc'd, and
- * returns how many; -1 when the answer tells nothing.
+ * A time as providers write it, in seconds since 1970: 2026-11-30T23:59:59.5+01:00, or
+ * in the words of e-mail.  -1: none that says of which zone it is.
+ */
+static int64
+read_time(const char *text, int len)
+{
+	char		buffer[64];
+	const char *c = buffer;
+	int			part[6];
+	int			hours = 0;
+	int			minutes = 0;
+	int64		seconds;
+
+	if (len >= (int) sizeof(buffer))
+		return -1;
+	memcpy(buffer, text, len);
+	buffer[len] = '\0';
+	if (!isdigit((unsigned char) buffer[0]) || strlen(buffer) < 5 || buffer[4] != '-')
+		return isalpha((unsigned char) buffer[0]) ? (int64) curl_getdate(buffer, NULL) : -1;
+	for (int i = 0; i < lengthof(part); i++)
+	{
+		static const char before[][3] = {"", "-", "-", "Tt ", ":", ":"};
+
+		if (i > 0 && (*c == '\0' || strchr(before[i], *c++) == NULL))
+			return -1;
+		c = read_digits(c, i == 0 ? 4 : 2, &part[i]);
+		if (c == NULL)
+			return -1;
+	}
+	if (*c == '.')
+		for (c++; isdigit((unsigned char) *c); c++)
+			;
+	if (*c == '+' || *c == '-')
+	{
+		int			sign = *c == '-' ? -1 : 1;
+
+		c = read_digits(c + 1, 2, &hours);
+		if (c != NULL && *c == ':')
+			c++;
+		c = c != NULL ? read_digits(c, 2, &minutes) : NULL;
+		if (c == NULL || *c != '\0')
+			return -1;
+		hours *= sign;
+		minutes *= sign;
+	}
+	else if ((*c != 'Z' && *c != 'z') || c[1] != '\0')
+		return -1;
+	if (part[1] < 1 || part[1] > 12 || part[2] < 1 || part[2] > 31)
+		return -1;
+	seconds = ((int64) date2j(part[0], part[1], part[2]) - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	return seconds + (part[3] - hours) * SECS_PER_HOUR + (part[4] - minutes) * SECS_PER_MINUTE + part[5];
+}
+
+static int64
+unix_seconds(TimestampTz time)
+{
+	return time / USECS_PER_SEC + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+}
+
+/*
+ * Whether a message is of the time in which ours may have been accepted.  That is told
+ * by the provider's clock, which its answer shows beside ours; where it does not, what
+ * lies outside may be ours all the same, for a clock may be wrong.
+ */
+static PoLikeness
+compare_time(const PoSought *sought, const PoHttpAnswer *answer, int64 time)
+{
+	bool		dated = answer->date >= 0;
+	int64		first = unix_seconds(sought->since);
+	int64		last = unix_seconds(sought->until);
+
+	if (dated)
+	{
+		first += answer->date - unix_seconds(sought->answered_at);
+		last += answer->date - unix_seconds(sought->asked_at);
+	}
+	if (time >= first - CLOCK_SECONDS && time <= last + CLOCK_SECONDS)
+		return PO_THE_SAME;
+	return dated && (time < first - DOUBT_SECONDS || time > last + DOUBT_SECONDS) ? PO_ANOTHER : PO_PERHAPS;
+}
+
+static PoLikeness
+compare(const PoProfile *profile, const PoDocument *document, int item, const PoHttpAnswer *answer,
+		const PoSought *sought)
+{
+	PoLikeness	likeness = PO_THE_SAME;
+	const PoAnswerPath *const number_path[] = {&profile->lookup_to, &profile->lookup_from};
+	const char *const number[] = {sought->to, sought->from};
+	const char *text;
+	int			len;
+	int64		time;
+
+	for (int i = 0; i < lengthof(number); i++)
+	{
+		if (number[i] == NULL || !listed_value(document, item, number_path[i], &text, &len))
+			likeness = PO_PERHAPS;
+		else if (!same_number(number[i], text, len))
+			return PO_ANOTHER;
+	}
+	time = listed_value(document, item, &profile->lookup_time, &text, &len) ? read_time(text, len) : -1;
+	likeness = Min(likeness, time < 0 ? PO_PERHAPS : compare_time(sought, answer, time));
+	/* One with another text may be it, changed on the way. */
+	if (!listed_value(document, item, &profile->lookup_body, &text, &len) ||
+		len != strlen(sought->body) || memcmp(text, sought->body, len) != 0)
+		likeness = Min(likeness, PO_PERHAPS);
+	return likeness;
+}
+
+/*
+ * po_read_lookup reads the messages that a look-up listed, palloc'd, compares each
+ * with the one that is sought, and returns how many; -1 when the answer tells
+ * nothing.
  */
 int
 po_read_lookup(const PoProfile *profile, const PoHttpCall *call, const PoHttpAnswer *answer,
-			   const char *body, PoListed **listed)
+			   const PoSought *sought, PoListed **listed)
 {
 	PoDocument	document;
 	int			list;
@@ -201,21 +362,13 @@ po_read_lookup(const PoProfile *profile, const PoHttpCall *call, const PoHttpAns
 	{
 		const char *id;
 		int			id_len;
-		const char *text;
-		int			text_len;
 
-		if (!po_document_scalar(&document, po_document_find(&document, item, profile->lookup_id.key[0],
-															strlen(profile->lookup_id.key[0])),
-								&id, &id_len))
+		if (!listed_value(&document, item, &profile->lookup_id, &id, &id_len))
 			return -1;
 		(*listed)[n].id = keep(call, id, id_len, MAX_ID_BYTES);
 		if ((*listed)[n].id == NULL)
 			return -1;
-		(*listed)[n++].same_body =
-			po_document_scalar(&document, po_document_find(&document, item, profile->lookup_body.key[0],
-														   strlen(profile->lookup_body.key[0])),
-							   &text, &text_len) &&
-			text_len == strlen(body) && memcmp(text, body, text_len) == 0;
+		(*listed)[n++].likeness = compare(profile, &document, item, answer, sought);
 	}
 	return n;
 }

@@ -66,6 +66,7 @@ typedef struct PoHttpAnswer
 	int			body_len;
 	const char *header_value;	/* of answer_header; NULL: not there */
 	long		retry_after_s;	/* -1: not there, or not understood */
+	long long	date;			/* the provider's own, in seconds since 1970; -1: not there, or not understood */
 	int			latency_ms;		/* since po_http_add() */
 	const char *error;			/* why it is not ANSWERED: a fixed phrase; else NULL */
 } PoHttpAnswer;

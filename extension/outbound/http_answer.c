@@ -247,6 +247,16 @@ po_gathered_retry_after(const PoHttpGathered *gathered)
 	return until <= from ? 0 : Min(until - from, PO_HTTP_MAX_RETRY_AFTER);
 }
 
+/*
+ * When the provider says that it made the answer, in seconds since 1970; -1: it does
+ * not say, or not in the form of RFC 9110.
+ */
+long long
+po_gathered_date(const PoHttpGathered *gathered)
+{
+	return isalpha((unsigned char) gathered->date[0]) ? (long long) curl_getdate(gathered->date, NULL) : -1;
+}
+
 /* Wipes and frees what was gathered; the struct is empty afterwards. */
 void
 po_free_gathered(PoHttpGathered *gathered)

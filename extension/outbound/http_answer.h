@@ -29,6 +29,7 @@ typedef struct PoHttpGathered
 extern size_t po_gather_header(char *line, size_t size, size_t n, void *gathered);
 extern size_t po_gather_body(char *bytes, size_t size, size_t n, void *gathered);
 extern long po_gathered_retry_after(const PoHttpGathered *gathered);
+extern long long po_gathered_date(const PoHttpGathered *gathered);
 extern void po_free_gathered(PoHttpGathered *gathered);
 
 #endif							/* PO_HTTP_ANSWER_H */

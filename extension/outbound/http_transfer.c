@@ -485,6 +485,7 @@ set_answer(PoHttpTransfer *transfer, PoHttpOutcome outcome, const char *error)
 	answer->error = error;
 	answer->body = "";
 	answer->retry_after_s = -1;
+	answer->date = -1;
 	answer->latency_ms = (int) Min(po_monotonic_ms() - transfer->started_at, INT_MAX);
 	if (outcome == PO_HTTP_ANSWERED)
 	{
@@ -494,6 +495,7 @@ set_answer(PoHttpTransfer *transfer, PoHttpOutcome outcome, const char *error)
 		answer->body_len = gathered->body_len;
 		answer->header_value = gathered->value;
 		answer->retry_after_s = po_gathered_retry_after(gathered);
+		answer->date = po_gathered_date(gathered);
 	}
 	else
 		po_free_gathered(gathered);

@@ -86,7 +86,10 @@ static PoPlan select_profiles = {
 	" connect_timeout_ms, timeout_ms, max_in_flight,"
 	" ARRAY(SELECT " MICROSECONDS("d") " FROM unnest(retry_delays) WITH ORDINALITY r(d, n) ORDER BY n),"
 	" breaker_failures, " MICROSECONDS("breaker_pause") ", sick_failures, sick_ratio::float8,"
-	" max_segments, price_micros, required"
+	" max_segments, price_micros, required,"
+	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'time')),"
+	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'to')),"
+	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'from'))"
 	" FROM outreach.provider_profiles ORDER BY (tenant_id = '*'), tenant_id, profile"
 };
 
@@ -195,6 +198,9 @@ read_profile(PoProfile *profile, int row)
 	required = column_path(row, 34);
 	profile->required = required.key;
 	profile->nrequired = required.nkeys;
+	profile->lookup_time = column_path(row, 35);
+	profile->lookup_to = column_path(row, 36);
+	profile->lookup_from = column_path(row, 37);
 	profile->needs = po_read_needs(profile);
 }
 

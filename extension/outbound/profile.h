@@ -42,6 +42,10 @@ typedef struct PoProfile
 	PoAnswerPath lookup_list;
 	PoAnswerPath lookup_id;
 	PoAnswerPath lookup_body;
+	/* without one of these it is never sure that a message is the one */
+	PoAnswerPath lookup_time;
+	PoAnswerPath lookup_to;
+	PoAnswerPath lookup_from;
 	int64		lookup_lag;
 	int64		settle;
 	int			connect_timeout_ms;

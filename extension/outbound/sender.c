@@ -22,6 +22,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "core/clock.h"
 #include "core/compat.h"
 #include "core/settings.h"
 #include "miscadmin.h"
@@ -410,6 +411,7 @@ po_sender_collect(void)
 		PoFlight   *flight = answer->tag;
 
 		flight->answer = answer;
+		flight->landed_at = po_now();
 		dlist_delete(&flight->node);
 		dlist_push_tail(&landed, &flight->node);
 	}

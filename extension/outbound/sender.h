@@ -31,6 +31,7 @@ typedef struct PoFlight
 	int			fence;
 	int			attempt;
 	TimestampTz started_at;
+	TimestampTz landed_at;		/* when its answer was taken, or later */
 	instr_time	claimed_at;
 	bool		lookup;			/* asks, sends nothing */
 	PoHttpCall	call;

@@ -372,10 +372,10 @@ has_twin(const PoMessage *message, const char *body)
 
 /*
  * po_settle_by_lookup settles an unknown message by what its provider listed,
- * and returns the provider's id when it was found.  The list is by sender and
- * recipient: a message of ours that is known by another key is not this one; one
- * with another text may be it, changed on the way, and one with the same text may be
- * its twin, which only a person can tell.
+ * and returns the provider's id when it was found.  A message of ours that is known by
+ * another key is not this one, nor is one of another number or time.  Of what is left
+ * one alone with the text is it; one with another text may be it, changed on the way,
+ * and one with the same may be its twin, which only a person can tell.
  */
 const char *
 po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *account,
@@ -385,11 +385,17 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 		CStringGetTextDatum(message->tenant_id),
 		CStringGetTextDatum(account->profile->provider), UUIDPGetDatum(&message->message_id)
 	};
+	PoSought	sought = {
+		.body = flight->body, .to = message->phone, .from = message->from_phone,
+		.since = message->ambiguous_since,
+		.until = message->ambiguous_since + PO_LATEST_DEPARTURE_MS * INT64CONST(1000) +
+		account->profile->timeout_ms * INT64CONST(1000) + account->profile->settle,
+		.asked_at = flight->started_at, .answered_at = flight->landed_at
+	};
 	PoListed   *listed = NULL;
 	const char *found = NULL;
 	PoArray		column;
-	int			n = po_read_lookup(account->profile, &flight->call, flight->answer,
-									   flight->body, &listed);
+	int			n = po_read_lookup(account->profile, &flight->call, flight->answer, &sought, &listed);
 	int			others;
 	int			unsure = 0;
 
@@ -415,13 +421,15 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 		listed[po_column_int(r, 1) - 1].id = NULL;
 	for (int i = 0; i < n; i++)
 	{
-		if (listed[i].id == NULL)
+		if (listed[i].id == NULL || listed[i].likeness == PO_ANOTHER)
 			continue;
-		if (!listed[i].same_body || has_twin(message, flight->body))
+		if (listed[i].likeness == PO_PERHAPS || found != NULL || has_twin(message, flight->body))
 			unsure++;
-		else if (found == NULL)
+		else
 			found = listed[i].id;
 	}
+	if (unsure > 0)
+		found = NULL;
 	if (found != NULL)
 		po_message_accepted(set, message, found, cause);
 	else if (unsure > 0)

@@ -17,7 +17,7 @@ INSERT INTO outreach.provider_profiles
 	 '{"To": "{{to}}", "From": "{{from}}", "Body": "{{body}}", "StatusCallback": "{{callback_url}}", "ValidityPeriod": "{{validity_period}}"}',
 	 '{sid}', NULL, NULL, '{code}', '{message}', NULL, NULL,
 	 '{"url": "https://api.twilio.com/2010-04-01/Accounts/{{username}}/Messages.json?To={{to}}&From={{from}}&PageSize=20",
-	   "list": ["messages"], "id": ["sid"], "body": ["body"], "lag": "2 minutes"}', '{}', 8300,
+	   "list": ["messages"], "id": ["sid"], "body": ["body"], "time": ["date_created"], "to": ["to"], "from": ["from"], "lag": "2 minutes"}', '{}', 8300,
 	 'npm twilio 6.2.0, messages.create; no idempotency key (docs, error 20500). The look-up has no DateSent: a message that is still queued has no such date; its page must stay within the 64 KiB of an answer. No MessagingServiceSid: a service may rewrite the text (smart encoding), by which the look-up knows it. The price is the list price of a US long code without carrier fees.'),
 
 	-- Who calls with an API key has another username than the account: a row of

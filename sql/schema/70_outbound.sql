@@ -85,6 +85,7 @@ CREATE TABLE outreach.provider_profiles (
 	CHECK (lookup IS NULL OR (jsonb_path_match(lookup, 'strict $.url.type() == "string" && $.list.type() == "array"'
 			   ' && $.id.type() == "array" && $.body.type() == "array" && $.lag.type() == "string"')
 		   AND NOT jsonb_path_exists(lookup, '$.*[*] ? (@.type() != "string")')
+		   AND NOT jsonb_path_exists(lookup, 'strict $.keyvalue() ? ((@.key == "time" || @.key == "to" || @.key == "from") && @.value.type() != "array")')
 		   AND jsonb_extract_path_text(lookup, 'lag')::interval BETWEEN '0'::interval AND '1 day'::interval) IS TRUE)
 );
 COMMENT ON TABLE outreach.provider_profiles IS 'How messages are handed to a provider: request, answer, limits. A tenant''s row replaces the row of ''*'' of the same name.';
@@ -94,7 +95,7 @@ COMMENT ON COLUMN outreach.provider_profiles.id_path IS 'Where the message''s id
 COMMENT ON COLUMN outreach.provider_profiles.id_header IS 'The header of the answer that holds the id, where the body does not.';
 COMMENT ON COLUMN outreach.provider_profiles.accepted_path IS 'A number in the answer that must be above 0 for a 2xx to mean accepted.';
 COMMENT ON COLUMN outreach.provider_profiles.idempotency_header IS 'Carries our message id; within idempotency_life a request may be repeated.';
-COMMENT ON COLUMN outreach.provider_profiles.lookup IS 'How to ask whether a message was accepted: url, list, id, body (paths in the answer), lag.';
+COMMENT ON COLUMN outreach.provider_profiles.lookup IS 'How to ask whether a message was accepted: url, list, id, body, time, to, from (paths in the answer), lag.';
 COMMENT ON COLUMN outreach.provider_profiles.required IS 'Placeholders that must have a value though the request could do without them, and base_url: an account or message without is refused.';
 COMMENT ON COLUMN outreach.provider_profiles.settle IS 'After this long a request that was given up can no longer be accepted.';
 COMMENT ON COLUMN outreach.provider_profiles.sick_failures IS 'A number stops after so many failures among its last deliveries, if they are sick_ratio of them.';

@@ -1,7 +1,7 @@
 -- How each provider is spoken to.
 \x on
 SELECT profile, provider, channel, url, authentication, auth_header, content_type, headers, body, id_path, id_header,
-	   accepted_path, code_path, error_path, idempotency_header, idempotency_life, lookup, price_micros
+	   accepted_path, code_path, error_path, idempotency_header, idempotency_life, lookup, required, price_micros
   FROM outreach.provider_profiles WHERE tenant_id = '*' ORDER BY profile;
 \x off
 SELECT profile, settle, connect_timeout_ms, timeout_ms, max_in_flight, retry_delays, max_segments

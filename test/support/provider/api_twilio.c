@@ -234,7 +234,7 @@ static void
 put_message(Buffer *b, const Message *m, const char *service, bool queued)
 {
 	char segments[16];
-	const char *at = format_time(m->at, TIME_RFC2822);
+	const char *at = format_time(m->at - (int64_t) config.listed_age_ms * 1000, TIME_RFC2822);
 	bool told = strcmp(m->status, "queued") != 0 && strcmp(m->status, "accepted") != 0;
 
 	snprintf(segments, sizeof(segments), "%d", m->segments);

@@ -42,6 +42,8 @@ static const Setting settings[] = {
 	NUMBER(idle_close_ms, "-1"),
 	/* a look-up finds a message only when it is so old */
 	NUMBER(lookup_lag_ms, "0"),
+	/* a list shows messages as so much older than they are */
+	NUMBER(listed_age_ms, "0"),
 	/* Twilio: until then a message that no callback was about has no date of sending */
 	NUMBER(twilio_queue_ms, "0"),
 	/* for how long an Idempotency-Key is known: 24 hours */

@@ -16,6 +16,7 @@ typedef struct Config
 	int hold_answers;
 	int idle_close_ms;
 	int lookup_lag_ms;
+	int listed_age_ms;
 	int twilio_queue_ms;
 	int idempotency_life_ms;
 	int keep_raw;
