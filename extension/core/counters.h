@@ -13,7 +13,8 @@
 	X(PO_OUTCOME_ERROR, "error") \
 	X(PO_OUTCOME_REJECTED, "rejected") \
 	X(PO_OUTCOME_UNKNOWN_ENDPOINT, "unknown_endpoint") \
-	X(PO_OUTCOME_BUSY, "busy")
+	X(PO_OUTCOME_BUSY, "busy") \
+	X(PO_OUTCOME_OWN_NUMBER, "own_number")
 
 typedef enum PoOutcome
 {

@@ -144,6 +144,7 @@ static const PoLimit limit[] = {
 	{"reason", 1 * KB},
 	{"reference", 255},
 	{"required", 4 * KB, false, 32},
+	{"revoked_by", 16 * KB},
 	{"right_role", 64},
 	{"role_name", 64},
 	{"rule", PO_MAX_ID, true},

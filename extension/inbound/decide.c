@@ -15,6 +15,7 @@
 #include "lead/meaning.h"
 #include "lead/reach.h"
 #include "mb/pg_wchar.h"
+#include "outbound/replied.h"
 
 static bool
 takes_phone(const PoWebhook *webhook)
@@ -29,7 +30,7 @@ takes_phone(const PoWebhook *webhook)
 static bool
 needs_phone(const PoWebhook *webhook)
 {
-	return webhook->consent == PO_CONSENT_OPT_OUT || webhook->consent == PO_CONSENT_OPT_IN ||
+	return webhook->is_revocation || webhook->consent == PO_CONSENT_OPT_OUT || webhook->consent == PO_CONSENT_OPT_IN ||
 		webhook->consent == PO_CONSENT_HOLD || webhook->yes || webhook->from_stranger ||
 		webhook->from_unreachable || takes_phone(webhook);
 }
@@ -54,6 +55,13 @@ lead_key(const PoWebhook *webhook)
 		.tenant_id = webhook->endpoint->tenant_id,.lead_id = webhook->message_lead,
 		.phone = webhook->effect == PO_EFFECT_OPTS_OUT ? webhook->message_phone : NULL
 	};
+}
+
+/* Whether it is about a phone that stands in it, and the leads that have that. */
+static bool
+names_phone(const PoWebhook *webhook)
+{
+	return webhook->is_message || webhook->is_revocation;
 }
 
 static bool
@@ -81,7 +89,7 @@ mark_held(PoWebhook **webhook, int n, const PoLeadKey *held, int nheld)
 		{
 			if (strcmp(w->endpoint->tenant_id, held[h].tenant_id) != 0)
 				continue;
-			if (w->is_message)
+			if (names_phone(w))
 				w->held = same_text(w->phone, held[h].phone);
 			else if (is_of_message(w))
 				w->held = same_text(key.lead_id, held[h].lead_id) || same_text(key.phone, held[h].phone);
@@ -121,10 +129,41 @@ lock_leads(PoChangeSet *set, PoWebhook **webhook, int n, const PoPhoneKey *phone
 	}
 }
 
-static void
-lock_messages(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
+/* The messages that the replies among the webhooks take back. */
+static int
+find_reply_cancels(const PoChangeSet *set, const PoPhoneKey *phone, int nphones, PoReplyCancel **cancel)
 {
-	PoMessageKey *key = palloc(n * sizeof(PoMessageKey));
+	PoLeadKey  *lead = palloc0(Max(set->nleads, 1) * sizeof(PoLeadKey));
+	int			nleads = 0;
+
+	for (int i = 0; i < set->nleads; i++)
+	{
+		const PoLead *l = &set->lead[i];
+		PoPhoneKey	key = {l->tenant_id, l->phone};
+
+		if (!l->may_take_back || l->phone == NULL || !po_phone_keys_have(phone, nphones, &key))
+			continue;
+		lead[nleads].tenant_id = l->tenant_id;
+		lead[nleads++].lead_id = l->lead_id;
+	}
+	return po_find_reply_cancels(lead, nleads, cancel);
+}
+
+static bool
+has_locked(const PoSubjects *subjects, const PoMessageKey *key)
+{
+	return po_find_message(subjects->message, subjects->nmessages, key->tenant_id, &key->message_id) != NULL;
+}
+
+/* Messages of ours: those of callbacks, and those that replies from the phones take back. */
+static void
+lock_messages(PoSubjects *subjects, PoWebhook **webhook, int n, const PoPhoneKey *phone, int nphones,
+			  bool wait)
+{
+	PoChangeSet *set = &subjects->set;
+	PoReplyCancel *cancel;
+	int			ncancels = find_reply_cancels(set, phone, nphones, &cancel);
+	PoMessageKey *key = palloc((n + ncancels) * sizeof(PoMessageKey));
 	int			nkeys = 0;
 
 	for (int i = 0; i < n; i++)
@@ -134,12 +173,28 @@ lock_messages(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
 		key[nkeys].tenant_id = webhook[i]->endpoint->tenant_id;
 		key[nkeys++].message_id = webhook[i]->message_id;
 	}
+	for (int i = 0; i < ncancels; i++)
+		key[nkeys++] = cancel[i].key;
 	subjects->nmessages = po_lock_messages(key, nkeys, wait, &subjects->message);
-	for (int i = 0; i < n && !wait; i++)
-		if (is_of_message(webhook[i]) &&
-			po_find_message(subjects->message, subjects->nmessages, webhook[i]->endpoint->tenant_id,
-							&webhook[i]->message_id) == NULL)
+	if (wait)
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		PoMessageKey of_callback = {webhook[i]->endpoint->tenant_id, webhook[i]->message_id};
+
+		if (is_of_message(webhook[i]) && !has_locked(subjects, &of_callback))
 			webhook[i]->held = true;
+	}
+	for (int c = 0; c < ncancels; c++)
+	{
+		const char *tenant_id = cancel[c].key.tenant_id;
+		PoLeadKey	held = {.tenant_id = tenant_id,.lead_id = cancel[c].lead_id};
+
+		if (has_locked(subjects, &cancel[c].key))
+			continue;
+		held.phone = po_find_lead(set, tenant_id, held.lead_id)->phone;
+		mark_held(webhook, n, &held, 1);
+	}
 }
 
 /*
@@ -159,7 +214,7 @@ collect_phones(PoWebhook **webhook, int n, PoPhoneKey *all, int *nall, PoPhoneKe
 			locked[*nlocked].tenant_id = w->endpoint->tenant_id;
 			locked[(*nlocked)++].phone = w->message_phone;
 		}
-		if (!w->is_message)
+		if (!names_phone(w))
 			continue;
 		all[*nall].tenant_id = w->endpoint->tenant_id;
 		all[(*nall)++].phone = w->phone;
@@ -175,9 +230,24 @@ static bool
 lacks_phone(PoChangeSet *set, const PoWebhook *webhook)
 {
 	const char *phone = po_touches_phone(webhook) ? webhook->message_phone
-		: webhook->is_message && needs_phone(webhook) ? webhook->phone : NULL;
+		: names_phone(webhook) && needs_phone(webhook) ? webhook->phone : NULL;
 
 	return phone != NULL && po_find_phone(set, webhook->endpoint->tenant_id, phone) == NULL;
+}
+
+/* What a round before has found out may be otherwise by now. */
+static void
+forget_own_numbers(PoWebhook **webhook, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (webhook[i]->status == PO_PAYLOAD_OWN_NUMBER)
+		{
+			webhook[i]->outcome = PO_OUTCOME_ACCEPTED;
+			webhook[i]->status = PO_PAYLOAD_DONE;
+		}
+		webhook[i]->own_number = false;
+	}
 }
 
 /*
@@ -200,6 +270,7 @@ po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
 	int			nlocked;
 	bool		complete = true;
 
+	forget_own_numbers(webhook, n);
 	po_find_statuses(webhook, n);
 	collect_phones(webhook, n, all, &nall, locked, &nlocked);
 	if (wait)
@@ -223,9 +294,11 @@ po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
 	}
 	if (!complete && set->nphones == 0 && set->nleads == 0)
 		return po_lock_subjects(subjects, webhook, n, wait);
-	if (complete)
-		lock_messages(subjects, webhook, n, wait);
-	return complete;
+	if (!complete)
+		return false;
+	lock_messages(subjects, webhook, n, all, nall, wait);
+	po_find_own_numbers(set, webhook, n);
+	return true;
 }
 
 /* What came in, by its field names, and what was made of it. */
@@ -265,6 +338,11 @@ received_payload(const PoWebhook *webhook)
 						 po_revocation_probability(webhook->sound), 2);
 		po_object_string(object, "model", po_meaning_version);
 	}
+	if (webhook->status == PO_PAYLOAD_OWN_NUMBER)
+		po_object_bool(object, "from_own_number", true);
+	po_object_string(object, "revoked_by", webhook->revoked_by);
+	if (webhook->overtaken)
+		po_object_bool(object, "overtaken", true);
 	po_object_string(object, "flaw", webhook->flaw);
 	return po_object_end(object);
 }
@@ -281,16 +359,20 @@ advance(PoChangeSet *set, PoLead *subject, const PoRule *rule, const PoCause *ca
 		(void) po_change_state(set, subject, PO_STATE_RESPONDED, cause);
 }
 
-/* What a kept message says of consent does not undo what was said after it. */
-static bool
-is_overtaken(const PoWebhook *webhook, const PoPhone *phone)
+/*
+ * po_is_overtaken tells whether the consent of a phone, which is locked, has changed
+ * since a kept message came: what that says does not undo what was said after it.
+ */
+bool
+po_is_overtaken(const PoWebhook *webhook, const PoPhone *phone)
 {
 	return webhook->stored && phone->consent_at > webhook->received_at;
 }
 
 static void
-decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
+decide_message(PoSubjects *subjects, PoWebhook *webhook, PoCause *cause)
 {
+	PoChangeSet *set = &subjects->set;
 	const char *tenant_id = webhook->endpoint->tenant_id;
 	PoPhone    *phone = po_find_phone(set, tenant_id, webhook->phone);
 	PoLead	   *subject = po_find_subject(set, tenant_id, webhook->phone);
@@ -309,6 +391,7 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 	if (phone != NULL && po_is_marked(phone, "sms"))
 		(void) po_mark_reachable(set, phone, "sms", NULL,
 								 webhook->stored ? webhook->received_at : po_now(), cause);
+	po_cancel_on_reply(set, subjects->message, subjects->nmessages, subject, cause);
 	if (webhook->business_phone[0] != '\0')
 		subject->business_phone = webhook->business_phone;
 	if (webhook->ruling.email != NULL && !subject->has_email)
@@ -332,7 +415,7 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 			(void) po_change_state(set, subject, PO_STATE_RESPONDED, cause);
 			break;
 		case PO_CONSENT_OPT_IN:
-			if (!is_overtaken(webhook, phone))
+			if (!po_is_overtaken(webhook, phone))
 				(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);
 			(void) po_change_state(set, subject, PO_STATE_RESPONDED, cause);
 			break;
@@ -341,7 +424,7 @@ decide_message(PoChangeSet *set, PoWebhook *webhook, PoCause *cause)
 			break;
 		case PO_CONSENT_NONE:
 		case PO_CONSENT_COURTESY:
-			if (webhook->yes && phone->consent == PO_CONSENT_OPTED_OUT && !is_overtaken(webhook, phone))
+			if (webhook->yes && phone->consent == PO_CONSENT_OPTED_OUT && !po_is_overtaken(webhook, phone))
 			{
 				cause->reason = "yes";
 				(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);
@@ -367,10 +450,11 @@ po_webhook_cause(const PoWebhook *webhook)
 	return (PoCause)
 	{
 		.source = webhook->endpoint->provider,
-		.reason = webhook->word != NULL ? webhook->word
+		.reason = webhook->is_revocation ? webhook->revoked_by : webhook->word != NULL ? webhook->word
 		: webhook->sounds != NULL ? webhook->sounds : webhook->ruling.rule != NULL ? webhook->ruling.rule->rule : NULL,
 		.version = webhook->consent != PO_CONSENT_NONE
 		? psprintf("%s/%s", PO_VERSION, po_meaning_version) : NULL,
+		.said_at = webhook->is_revocation ? &webhook->said_at : webhook->stored ? &webhook->received_at : NULL,
 		.receipt_id = &webhook->receipt_id,
 		.correlation_id = &webhook->correlation_id
 	};
@@ -384,13 +468,19 @@ po_decide(PoSubjects *subjects, PoWebhook *webhook)
 {
 	PoChangeSet *set = &subjects->set;
 	PoCause		cause = po_webhook_cause(webhook);
+	bool		from_ourselves = webhook->own_number &&
+		po_find_subject(set, webhook->endpoint->tenant_id, webhook->phone) == NULL;
 	PoEvent    *event;
 
-	if (webhook->is_message)
+	if (webhook->is_message && !from_ourselves)
 	{
-		decide_message(set, webhook, &cause);
+		decide_message(subjects, webhook, &cause);
 		return;
 	}
+	if (from_ourselves)
+		po_decide_own_number(set, webhook, &cause);
+	if (webhook->is_revocation)
+		po_decide_contact(set, webhook, &cause);
 	if (webhook->is_status)
 		po_decide_status(subjects, webhook, &cause);
 	event = po_event_list_add(&set->events, webhook->endpoint->tenant_id,

@@ -187,9 +187,12 @@ field_matches(const PoBytes *value, const char *wanted)
 	return value_is(value, wanted);
 }
 
-/* The first of the condition's values that the field has; NULL: none. */
-static const char *
-find_value(const PoCondition *condition, const PoBytes *value)
+/*
+ * po_condition_value returns the first of the condition's values that the field has;
+ * NULL: none.
+ */
+const char *
+po_condition_value(const PoCondition *condition, const PoBytes *value)
 {
 	for (int v = 0; v < condition->nvalues; v++)
 		if (field_matches(&value[condition->field], condition->value[v]))
@@ -201,7 +204,7 @@ static bool
 kind_matches(const PoKind *kind, const PoBytes *value)
 {
 	for (int c = 0; c < kind->nconditions; c++)
-		if (find_value(&kind->condition[c], value) == NULL)
+		if (po_condition_value(&kind->condition[c], value) == NULL)
 			return false;
 	return true;
 }
@@ -215,7 +218,7 @@ spell_as_kind(const PoKind *kind, PoBytes *value)
 {
 	for (int c = 0; c < kind->nconditions; c++)
 	{
-		const char *wanted = find_value(&kind->condition[c], value);
+		const char *wanted = po_condition_value(&kind->condition[c], value);
 
 		if (value_is(&value[kind->condition[c].field], wanted))
 			value[kind->condition[c].field].data = wanted;
@@ -394,7 +397,7 @@ find_flaw(const PoWebhook *webhook)
 
 	if (kind == NULL)
 		return "no row tells what kind it is of";
-	if (kind->effect == PO_EFFECT_LOG)
+	if (kind->effect == PO_EFFECT_LOG && kind->nrevoked_by == 0)
 		return NULL;
 	for (int i = 0; i < kind->nforms; i++)
 		if ((!divided || is_in_key(kind, kind->forms[i].field)) &&
@@ -538,4 +541,5 @@ po_read_webhook(PoWebhook *webhook)
 		return;
 	read_message(webhook);
 	po_read_status(webhook);
+	po_read_contact(webhook);
 }

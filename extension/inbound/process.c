@@ -74,7 +74,7 @@ lock_wait(void)
 static bool
 opts_out(const PoWebhook *webhook)
 {
-	return (webhook->is_message && webhook->consent == PO_CONSENT_OPT_OUT) ||
+	return (webhook->is_message && webhook->consent == PO_CONSENT_OPT_OUT) || webhook->is_revocation ||
 		(po_touches_phone(webhook) && webhook->effect == PO_EFFECT_OPTS_OUT);
 }
 
@@ -223,8 +223,9 @@ record_opt_out(PoWebhook *webhook)
 	PoCause		cause = po_webhook_cause(webhook);
 	PoOptOut	opt_out = {
 		.tenant_id = webhook->endpoint->tenant_id,
-		.phone = webhook->is_message ? webhook->phone : webhook->message_phone,
-		.cause = &cause
+		.phone = webhook->is_status ? webhook->message_phone : webhook->phone,
+		.cause = &cause,
+		.may_be_overtaken = webhook->is_revocation
 	};
 
 	if (!opts_out(webhook))

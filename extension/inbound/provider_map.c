@@ -55,7 +55,8 @@ static HTAB *map_by_owner;
 static const char *const engine_field[PO_NFIELDS] = {
 	[PO_FIELD_FROM] = "from",[PO_FIELD_TO] = "to",[PO_FIELD_BODY] = "body",
 	[PO_FIELD_OPT_OUT_TYPE] = "opt_out_type",[PO_FIELD_MESSAGE_ID] = "message_id",
-	[PO_FIELD_ERROR_CODE] = "error_code"
+	[PO_FIELD_ERROR_CODE] = "error_code",[PO_FIELD_PHONE] = "phone",[PO_FIELD_SAID] = "said",
+	[PO_FIELD_SAID_AT] = "said_at"
 };
 
 static PoPlan select_endpoint = {
@@ -87,7 +88,7 @@ static PoPlan select_fields = {
 static PoPlan select_kinds = {
 	.name = "doors.kinds",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT event_type, conditions, keys, effect, to_status::text, forms FROM outreach.webhook_kinds"
+	.sql = "SELECT event_type, conditions, keys, effect, to_status::text, forms, revoked_by FROM outreach.webhook_kinds"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
 	" ORDER BY (tenant_id = '*'), position",
 	.nargs = 2,
@@ -273,6 +274,7 @@ read_kinds(PoProviderMap *map, Datum *args)
 		if (kind->effect == PO_EFFECT_STATUS)
 			kind->to_status = po_message_status_from_name(po_column_text(i, 5));
 		read_forms(map, kind, DatumGetJsonbP(po_column(i, 6, &isnull)));
+		kind->revoked_by = read_lists(map, DatumGetJsonbP(po_column(i, 7, &isnull)), &kind->nrevoked_by);
 	}
 }
 

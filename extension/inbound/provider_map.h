@@ -20,6 +20,9 @@ typedef enum PoField
 	PO_FIELD_OPT_OUT_TYPE,
 	PO_FIELD_MESSAGE_ID,
 	PO_FIELD_ERROR_CODE,
+	PO_FIELD_PHONE,
+	PO_FIELD_SAID,
+	PO_FIELD_SAID_AT,
 	PO_NFIELDS
 } PoField;
 
@@ -89,6 +92,8 @@ typedef struct PoKind
 	int			nforms;
 	PoEffect	effect;
 	PoMessageStatus to_status;	/* of a message of ours, for PO_EFFECT_STATUS */
+	PoCondition *revoked_by;	/* one that holds tells that a contact's consent is revoked */
+	int			nrevoked_by;
 } PoKind;
 
 typedef struct PoAnswer

@@ -22,7 +22,7 @@
 #define HELD_PAUSE_MAX	(60 * USECS_PER_SEC)
 
 static const char *const status_name[] = {
-	"pending", "done", "unresolved", "error", "dead", "conflict"
+	"pending", "done", "unresolved", "error", "dead", "conflict", "own_number"
 };
 
 static PoRowsPlan insert_receipts = {

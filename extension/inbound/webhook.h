@@ -22,7 +22,8 @@ typedef enum PoPayloadStatus
 	PO_PAYLOAD_UNRESOLVED,
 	PO_PAYLOAD_ERROR,
 	PO_PAYLOAD_DEAD,
-	PO_PAYLOAD_CONFLICT
+	PO_PAYLOAD_CONFLICT,
+	PO_PAYLOAD_OWN_NUMBER
 } PoPayloadStatus;
 
 /* A payload in the text of another. */
@@ -60,10 +61,11 @@ typedef struct PoWebhook
 	const char *key;
 	int64		body_hash;
 
+	bool		unresolved;		/* it says not of whom, or is not sure to be the provider's */
+	char		phone[PO_E164_SIZE];	/* of the sender, or of the contact whose consent is revoked */
+
 	/* what it says, when it is a message */
 	bool		is_message;
-	bool		unresolved;		/* it is one, but says not of whom, or is not sure to be the provider's */
-	char		phone[PO_E164_SIZE];
 	char		business_phone[PO_E164_SIZE];	/* ours, that it was sent to; empty: not known */
 	PoText		text;
 	PoConsentAction consent;
@@ -74,6 +76,13 @@ typedef struct PoWebhook
 	PoRuling	ruling;
 	bool		from_stranger;	/* no lead has the phone */
 	bool		from_unreachable;	/* it is said not to take messages, and sends one */
+	bool		own_number;		/* the phone is one of the tenant's own numbers; told where no lead may have it */
+
+	/* what it tells of a contact's consent */
+	bool		is_revocation;
+	const char *revoked_by;		/* the field and value that tell it, and the words; NULL: nothing does */
+	TimestampTz said_at;		/* when it was said, at the latest */
+	bool		overtaken;		/* the person has agreed since */
 
 	/* what it says of a message of ours, when it is a status callback */
 	bool		is_status;
@@ -134,6 +143,15 @@ extern int	po_split_body(PoBytes body, PoBytes **event);
 /* normalize.c */
 extern void po_authenticate_webhook(PoWebhook *webhook);
 extern void po_read_webhook(PoWebhook *webhook);
+extern const char *po_condition_value(const PoCondition *condition, const PoBytes *value);
+
+/* contact.c */
+extern void po_read_contact(PoWebhook *webhook);
+extern void po_decide_contact(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause);
+
+/* own_number.c */
+extern void po_find_own_numbers(PoChangeSet *set, PoWebhook **webhook, int n);
+extern void po_decide_own_number(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause);
 
 /* process.c */
 extern void po_set_outcome(PoWebhook *webhook);
@@ -149,6 +167,7 @@ extern void po_write_payloads(PoWebhook **webhook, int n);
 
 /* decide.c */
 extern bool po_touches_phone(const PoWebhook *webhook);
+extern bool po_is_overtaken(const PoWebhook *webhook, const PoPhone *phone);
 extern PoCause po_webhook_cause(const PoWebhook *webhook);
 extern bool po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait);
 extern void po_decide(PoSubjects *subjects, PoWebhook *webhook);

@@ -39,6 +39,15 @@ po_phone_keys_sort(PoPhoneKey *key, int n)
 }
 
 /*
+ * po_phone_keys_have tells whether one is among the n that are sorted.
+ */
+bool
+po_phone_keys_have(const PoPhoneKey *sorted, int n, const PoPhoneKey *key)
+{
+	return n > 0 && bsearch(key, sorted, n, sizeof(PoPhoneKey), phone_key_compare) != NULL;
+}
+
+/*
  * po_find_lead returns the locked lead, or NULL.
  */
 PoLead *
@@ -195,12 +204,23 @@ cancel_timers(PoChangeSet *set, PoLead *lead, bool on_reply, const char *reason)
 	set->ntimers = kept;
 }
 
+/*
+ * po_cancel_all_timers notes that all timers of a locked lead are cancelled, also
+ * those that its row knows nothing of.
+ */
+void
+po_cancel_all_timers(PoChangeSet *set, PoLead *lead, const char *reason)
+{
+	lead->changed |= lead->has_timers;
+	cancel_timers(set, lead, false, reason);
+}
+
 static void
 arm(PoChangeSet *set, PoLead *lead, const PoTimerType *type)
 {
 	PoNewTimer *timer = NULL;
 
-	if (set->sets_no_timers)
+	if (po_state_ends_timers(lead->state))
 		return;
 	for (int i = 0; i < set->ntimers && timer == NULL; i++)
 		if (strcmp(set->timer[i].lead_id, lead->lead_id) == 0 &&
@@ -225,7 +245,8 @@ arm(PoChangeSet *set, PoLead *lead, const PoTimerType *type)
 }
 
 /*
- * po_timers_of_state notes what entering a state does to a lead's timers.
+ * po_timers_of_state notes what entering a state, in which the lead is now, does to
+ * its timers.
  */
 void
 po_timers_of_state(PoChangeSet *set, PoLead *lead, PoState from, PoState state)
@@ -233,7 +254,7 @@ po_timers_of_state(PoChangeSet *set, PoLead *lead, PoState from, PoState state)
 	const PoTimerType *type;
 	int			n;
 
-	if ((state == PO_STATE_CLOSED || state == PO_STATE_SUPPRESSED) && lead->has_timers)
+	if (po_state_ends_timers(state) && lead->has_timers)
 		cancel_timers(set, lead, false, po_state_name(state));
 	/* Not silent any more, whoever noticed it. */
 	else if (from < PO_STATE_RESPONDED && state >= PO_STATE_RESPONDED && lead->has_timers &&
@@ -256,20 +277,29 @@ reason_payload(const PoCause *cause, const char *phone)
 }
 
 /*
- * po_lead_replied notes that the lead wrote: what was planned for its silence
- * is cancelled.
+ * po_lead_replied notes that the lead, which has a phone, wrote: the timers that were
+ * set for its silence are cancelled.  Who has the phone is one person, so those of the
+ * set's other leads with it are, too; nothing else of them changes.
  */
 void
 po_lead_replied(PoChangeSet *set, PoLead *lead)
 {
 	lead->replied = true;
 	lead->changed = true;
-	if (lead->has_timers)
-		cancel_timers(set, lead, true, "replied");
+	for (int i = 0; i < set->nleads; i++)
+	{
+		PoLead	   *other = &set->lead[i];
+
+		if (other->has_timers && other->phone != NULL && strcmp(other->phone, lead->phone) == 0 &&
+			strcmp(other->tenant_id, lead->tenant_id) == 0)
+			cancel_timers(set, other, true,
+						  other == lead ? "replied" : "another lead with its phone replied");
+	}
 }
 
 /*
- * po_arm_timer sets a timer of one of the tenant's kinds at that kind's delay.
+ * po_arm_timer sets a timer of one of the tenant's kinds at that kind's delay; of a
+ * lead that is closed or suppressed none.
  */
 void
 po_arm_timer(PoChangeSet *set, PoLead *lead, const char *timer_type)
@@ -387,6 +417,7 @@ note_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const struct C
 {
 	(void) consent_event(set, phone, act->event_type, cause);
 	phone->consent = consent;
+	phone->consent_at = cause->said_at != NULL ? *cause->said_at : po_now();
 	phone->changed = true;
 	if (set->nconsents == set->max_consents)
 	{
@@ -416,9 +447,20 @@ po_release_phone(PoChangeSet *set, PoPhone *phone, PoConsent before, const PoCau
 }
 
 /*
+ * po_has_agreed_since tells whether the person whose phone it is, which is locked, has
+ * opted in after that time.
+ */
+bool
+po_has_agreed_since(const PoPhone *phone, TimestampTz time)
+{
+	return phone->consent == PO_CONSENT_OPTED_IN && phone->consent_at > time;
+}
+
+/*
  * po_change_consent sets the consent of a locked phone, with its event; an
  * opt-out suppresses every lead of the set that has the phone, PO_MAX_SUPPRESSED
- * at most: the rest follow.  Returns whether the consent changed.
+ * at most: the rest follow.  To opt in again is an act too, whose time counts.
+ * Returns whether the consent changed.
  */
 bool
 po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoCause *cause)
@@ -430,7 +472,7 @@ po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoC
 	/* What was said clearly is not taken back by what sounds like it. */
 	if (consent == PO_CONSENT_HELD && phone->consent == PO_CONSENT_OPTED_OUT)
 		return false;
-	if (changed)
+	if (changed || consent == PO_CONSENT_OPTED_IN)
 		note_consent(set, phone, consent, &consent_act[consent], cause);
 	for (int i = 0; i < set->nleads && consent == PO_CONSENT_OPTED_OUT; i++)
 	{

@@ -33,6 +33,7 @@ typedef struct PoLead
 	bool		has_email;
 	bool		has_timers;
 	bool		unreachable;	/* its phone is marked so for messages */
+	bool		may_take_back;	/* messages that a reply takes back were there, before the lock */
 	const char *agent;
 	const char *business_phone; /* the number of ours that it talks to */
 	/* what is to be written */
@@ -50,7 +51,7 @@ typedef struct PoPhone
 	const char *tenant_id;
 	const char *phone;
 	PoConsent	consent;
-	TimestampTz consent_at;		/* DT_NOBEGIN: never changed */
+	TimestampTz consent_at;		/* when it was said; DT_NOBEGIN: never changed */
 	Jsonb	   *unreachable;	/* marks by channel; NULL: none */
 	bool		changed;
 	bool		sets_suppress_at;
@@ -64,6 +65,7 @@ typedef struct PoCause
 	const char *reason;
 	const char *actor;			/* who decided; NULL: the person whose phone it is, or nobody */
 	const char *version;		/* of what read the text; NULL: none was read */
+	const TimestampTz *said_at; /* when it was said; NULL: now */
 	const pg_uuid_t *receipt_id;
 	const pg_uuid_t *correlation_id;
 } PoCause;
@@ -96,7 +98,6 @@ typedef struct PoChangeSet
 	PoNewTimer *timer;
 	int			ntimers;
 	int			max_timers;
-	bool		sets_no_timers; /* whatever state a lead gets into */
 } PoChangeSet;
 
 /* So many leads does an opt-out suppress in its transaction; the rest follow. */
@@ -124,6 +125,7 @@ typedef struct PoLeadKey
 } PoLeadKey;
 
 extern int	po_phone_keys_sort(PoPhoneKey *key, int n);
+extern bool po_phone_keys_have(const PoPhoneKey *sorted, int n, const PoPhoneKey *key);
 extern void po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern int	po_make_free_phones(const PoPhoneKey *key, int n);
@@ -148,6 +150,7 @@ extern PoEvent *po_lead_event(PoChangeSet *set, PoLead *lead, const char *event_
 							  const PoCause *cause);
 extern void po_lead_replied(PoChangeSet *set, PoLead *lead);
 extern void po_timers_of_state(PoChangeSet *set, PoLead *lead, PoState from, PoState state);
+extern void po_cancel_all_timers(PoChangeSet *set, PoLead *lead, const char *reason);
 extern void po_arm_timer(PoChangeSet *set, PoLead *lead, const char *timer_type);
 extern void po_assign_agent(PoChangeSet *set, PoLead *lead, const char *agent,
 							const PoCause *cause);
@@ -155,6 +158,7 @@ extern int	po_change_state(PoChangeSet *set, PoLead *lead, PoState to, const PoC
 extern void po_take_phone(PoChangeSet *set, const PoPhoneKey *key, TimestampTz said_at,
 						  const PoCause *cause);
 extern bool po_release_phone(PoChangeSet *set, PoPhone *phone, PoConsent consent, const PoCause *cause);
+extern bool po_has_agreed_since(const PoPhone *phone, TimestampTz time);
 extern bool po_change_consent(PoChangeSet *set, PoPhone *phone, PoConsent consent,
 							  const PoCause *cause);
 extern void po_complete_opt_out(PoChangeSet *set, PoPhone *phone, const pg_uuid_t *event_owed,

@@ -4,9 +4,9 @@
  *
  * What counts is the row of the phone: every claim asks it.  Its history, its
  * event, its leads' state and their timers come with it as far as they can be
- * written: a check or trigger that somebody has added, a kind of timer that
- * cannot be set, a lead that another transaction holds do not keep it back.  So
- * each try leaves out more than the one before.
+ * written: a check or trigger that somebody has added, a lead that another
+ * transaction holds do not keep it back.  So each try leaves out more than the one
+ * before.
  *
  * Leads that are left are suppressed later, by whoever calls process_payloads():
  * phones.suppress_at says when to look.
@@ -40,7 +40,6 @@
 typedef enum Extent
 {
 	WITH_ALL,
-	WITHOUT_NEW_TIMERS,
 	WITHOUT_TIMERS,
 	WITHOUT_LEADS,
 	WITHOUT_EVENT,
@@ -63,9 +62,9 @@ static PoPlan set_phone = {
 	.name = "opt_out.phone",
 	.expect = SPI_OK_UPDATE,
 	.sql = "UPDATE outreach.phones SET consent = 'opted_out', consent_source = $3, consent_reason = $4,"
-	" consent_at = $5, suppress_at = $5 WHERE tenant_id = $1 AND phone = $2",
-	.nargs = 5,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+	" consent_at = $5, suppress_at = $6 WHERE tenant_id = $1 AND phone = $2",
+	.nargs = 6,
+	.argtype = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 static PoPlan select_left = {
@@ -106,15 +105,17 @@ lock_leads(void *arg)
 static void
 write_phone_alone(const PoOptOut *opt_out)
 {
-	Datum		args[5] = {CStringGetTextDatum(opt_out->tenant_id), CStringGetTextDatum(opt_out->phone)};
-	char		nulls[] = "     ";
+	Datum		args[6] = {CStringGetTextDatum(opt_out->tenant_id), CStringGetTextDatum(opt_out->phone)};
+	char		nulls[] = "      ";
+	const TimestampTz *said_at = opt_out->cause->said_at;
 
 	args[2] = CStringGetTextDatum(opt_out->cause->source);
 	if (opt_out->cause->reason != NULL)
 		args[3] = CStringGetTextDatum(opt_out->cause->reason);
 	else
 		nulls[3] = 'n';
-	args[4] = TimestampTzGetDatum(po_now());
+	args[4] = TimestampTzGetDatum(said_at != NULL ? *said_at : po_now());
+	args[5] = TimestampTzGetDatum(po_now());
 	(void) po_exec(&set_phone, args, nulls);
 }
 
@@ -124,7 +125,7 @@ record(void *arg)
 {
 	Try		   *try = arg;
 	PoOptOut   *opt_out = try->opt_out;
-	PoChangeSet set = {.sets_no_timers = try->extent > WITH_ALL};
+	PoChangeSet set = {0};
 	PoPhone    *phone;
 
 	try->set = &set;
@@ -137,6 +138,12 @@ record(void *arg)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("the row of the phone is locked by another transaction")));
 	phone = &set.phone[0];
+	if (opt_out->may_be_overtaken && opt_out->cause->said_at != NULL &&
+		po_has_agreed_since(phone, *opt_out->cause->said_at))
+	{
+		opt_out->changed = false;
+		return;
+	}
 	if (opt_out->waits && try->extent == WITH_ALL)
 		po_wait_at_most(lock_leads, try, po_setting_lock_wait);
 	else if (try->extent < WITHOUT_LEADS)
@@ -195,7 +202,7 @@ suppress(void *arg)
 	Try		   *try = arg;
 
 	/* The phone is locked; it is opted out already. */
-	try->set = &(PoChangeSet) {.sets_no_timers = try->extent > WITH_ALL};
+	try->set = &(PoChangeSet) {0};
 	lock_leads(try);
 	for (int i = 0; i < try->set->nlocked; i++)
 		(void) po_change_state(try->set, &try->set->lead[i], PO_STATE_SUPPRESSED,

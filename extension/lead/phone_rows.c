@@ -58,10 +58,10 @@ static PoRowsPlan write_consent = {
 	.name = "consent.write",
 	.expect = SPI_OK_INSERT,
 	.before = "WITH change AS (SELECT * FROM",
-	.columns = "tenant_id, phone, event_id, act, consent, source, reason, actor, version",
+	.columns = "tenant_id, phone, event_id, act, consent, source, reason, actor, version, said_at",
 	.after = "), registry AS (UPDATE outreach.phones p"
 	" SET consent = c.consent::outreach.consent_status, consent_source = c.source,"
-	" consent_reason = c.reason, consent_at = $1"
+	" consent_reason = c.reason, consent_at = coalesce(c.said_at, $1)"
 	" FROM (SELECT DISTINCT ON (tenant_id, phone) * FROM change ORDER BY tenant_id, phone, n DESC) c"
 	" WHERE p.tenant_id = c.tenant_id AND p.phone = c.phone)"
 	" INSERT INTO outreach.consent_history (tenant_id, phone, event_id, changed_at, act, consent,"
@@ -69,8 +69,9 @@ static PoRowsPlan write_consent = {
 	" consent::outreach.consent_status, source, reason, actor, version FROM change",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 9,
-	.element = {TEXTOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
+	.ncolumns = 10,
+	.element = {TEXTOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID},
 	.numbered = true
 };
 
@@ -205,7 +206,7 @@ static void
 write_consents(PoChangeSet *set)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		column[9];
+	PoArray		column[10];
 
 	po_rows_init(&write_consent, column, set->nconsents);
 	for (int i = 0; i < set->nconsents; i++)
@@ -221,6 +222,10 @@ write_consents(PoChangeSet *set)
 		po_array_add_text(&column[6], change->cause.reason);
 		po_array_add_text(&column[7], change->cause.actor);
 		po_array_add_text(&column[8], change->cause.version);
+		if (change->cause.said_at != NULL)
+			po_array_add(&column[9], TimestampTzGetDatum(*change->cause.said_at));
+		else
+			po_array_add_null(&column[9]);
 	}
 	(void) po_exec_rows(&write_consent, &now, column);
 }

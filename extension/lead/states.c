@@ -286,7 +286,8 @@ po_lead_state_changed(PG_FUNCTION_ARGS)
 	to = po_state_require(po_trigger_text(trigger, row, "state"));
 	column[0] = po_trigger_column(trigger, "version", INT4OID);
 	column[1] = po_trigger_column(trigger, "has_timers", BOOLOID);
-	lead.has_timers = po_trigger_text(trigger, row, "has_timers")[0] == 't';
+	/* What the row says may be written by the same statement. */
+	lead.has_timers = po_state_ends_timers(to) || po_trigger_text(trigger, row, "has_timers")[0] == 't';
 	transitions = po_transitions(event.tenant_id);
 	if (!po_transition_step(transitions, from, to))
 		po_illegal_transition(transitions, from, to);
@@ -301,6 +302,7 @@ po_lead_state_changed(PG_FUNCTION_ARGS)
 	/* It is a change like the engine's own, also for the timers. */
 	lead.tenant_id = event.tenant_id;
 	lead.lead_id = event.lead_id;
+	lead.state = to;
 	po_timers_of_state(&set, &lead, from, to);
 	(void) po_cancel_timers(set.cancel, set.ncancels);
 	po_set_timers(set.timer, set.ntimers);

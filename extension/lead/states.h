@@ -27,6 +27,13 @@ typedef enum PoState
 /* What of a tenant's transitions a decision needs; valid until the transaction ends. */
 typedef struct PoTransitions PoTransitions;
 
+/* A lead in one of these has no living timers, and gets none. */
+static inline bool
+po_state_ends_timers(PoState state)
+{
+	return state == PO_STATE_CLOSED || state == PO_STATE_SUPPRESSED;
+}
+
 extern const char *po_state_name(PoState state);
 extern PoState po_state_from_name(const char *name);
 extern PoState po_state_require(const char *name);

@@ -6,6 +6,7 @@
 
 #include "core/args.h"
 #include "core/compat.h"
+#include "core/errors.h"
 #include "core/spi_plan.h"
 #include "core/trigger.h"
 #include "core/wakeup.h"
@@ -76,6 +77,14 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	lead = po_require_lead(&set, timer.tenant_id, timer.lead_id);
+	if (po_state_ends_timers(lead->state))
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_LEAD_ENDED),
+				 errmsg("lead \"%s\" is %s and gets no timers", timer.lead_id, po_state_name(lead->state)),
+				 errdetail("Closing and suppression cancel all timers of a lead."),
+				 lead->state == PO_STATE_SUPPRESSED
+				 ? errhint("Nothing leads out of suppressed. Make another lead with outreach.create_lead() when the person has agreed to be contacted.")
+				 : errhint("Make another lead with outreach.create_lead(), or take this one to another state first if outreach.lead_transitions allows it.")));
 	po_set_timers(&timer, 1);
 	if (!lead->has_timers)
 	{

@@ -28,6 +28,7 @@
 #include "fmgr.h"
 #include "outbound/claim.h"
 #include "outbound/health.h"
+#include "outbound/replied.h"
 #include "outbound/sender.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -299,6 +300,16 @@ block(PoChangeSet *set, PoMessage *message, const PoGuardResult *result)
 	(void) po_message_event(set, message, "message.outbound.blocked", &cause, po_object_end(object));
 }
 
+/* One that a reply has not seen, and that was asked for before it. */
+static void
+take_back(PoChangeSet *set, PoMessage *message)
+{
+	PoCause		cause = {.source = "engine", .reason = "a reply came before it left"};
+
+	message->last_error = cause.reason;
+	(void) po_message_cancel(set, message, &cause);
+}
+
 static void
 defer(PoMessage *message, TimestampTz until, const char *why)
 {
@@ -424,6 +435,7 @@ po_claim_messages(PG_FUNCTION_ARGS)
 	PoChangeSet set = {0};
 	PoCircuits	circuits;
 	PoArray		delivery[6];
+	bool	   *replied;
 	int			moved = 0;
 
 	po_require_sender();
@@ -440,6 +452,8 @@ po_claim_messages(PG_FUNCTION_ARGS)
 		PG_RETURN_INT32(0);
 	}
 	lock_and_judge(&claim, &set);
+	replied = palloc(Max(claim.nmessages, 1) * sizeof(bool));
+	po_find_replied(claim.message, claim.nmessages, replied);
 	po_read_circuits(&circuits);
 	po_rows_init(&insert_deliveries, delivery, claim.n);
 	for (int i = 0; i < claim.n; i++)
@@ -452,7 +466,13 @@ po_claim_messages(PG_FUNCTION_ARGS)
 		if (!c->locked || message == NULL || message->status >= PO_MESSAGE_SENDING ||
 			message->due_at > now)
 			continue;
-		moved += decide(&set, &circuits, message, c, delivery);
+		if (replied[message - claim.message])
+		{
+			take_back(&set, message);
+			moved++;
+		}
+		else
+			moved += decide(&set, &circuits, message, c, delivery);
 	}
 	po_write_messages(claim.message, claim.nmessages);
 	(void) po_exec_rows(&insert_deliveries, &now_datum, delivery);

@@ -30,7 +30,8 @@ static const char *const status_name[] = {
 		.expect = SPI_OK_SELECT, \
 		.before = "SELECT m.tenant_id, m.message_id, m.lead_id, m.account, m.from_phone, m.phone," \
 		" m.channel, m.status::text, m.fence, m.attempts, m.failures, m.ambiguous_since," \
-		" m.due_at, m.sent_at, m.provider_message_id, m.error_code, m.last_error, m.owner, m.held_by FROM", \
+		" m.due_at, m.sent_at, m.provider_message_id, m.error_code, m.last_error, m.owner, m.held_by," \
+		" m.cancel_on_reply FROM", \
 		.columns = "tenant_id, message_id", \
 		.after = "JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id" \
 		" AND m.message_id = u.message_id ORDER BY m.tenant_id, m.message_id FOR NO KEY UPDATE OF m" how, \
@@ -176,6 +177,7 @@ po_lock_messages(const PoMessageKey *key, int n, bool wait, PoMessage **message)
 		owner = po_column(i, 18, &isnull);
 		m->owner = isnull ? 0 : DatumGetInt64(owner);
 		m->held_by = po_column_text(i, 19);
+		m->cancel_on_reply = po_column_bool(i, 20);
 	}
 	return found;
 }
@@ -419,6 +421,28 @@ po_message_report(PoChangeSet *set, PoMessage *message, const PoReport *report,
 	settle(message, report->status);
 	if (report->error_code != NULL)
 		message->error_code = report->error_code;
+	return true;
+}
+
+/*
+ * po_message_cancel takes back a message that waits to leave, with its event, and
+ * returns true; one that may have left once is no longer repeated, but uncertain.
+ */
+bool
+po_message_cancel(PoChangeSet *set, PoMessage *message, const PoCause *cause)
+{
+	PoObject   *object;
+
+	if (message->ambiguous_since != DT_NOEND)
+	{
+		po_message_uncertain(set, message, cause);
+		return false;
+	}
+	settle(message, PO_MESSAGE_CANCELLED);
+	object = po_message_object(message);
+	po_object_string(object, "outcome", status_name[PO_MESSAGE_CANCELLED]);
+	po_object_string(object, "reason", cause->reason);
+	(void) po_message_event(set, message, "message.outbound.cancelled", cause, po_object_end(object));
 	return true;
 }
 

@@ -56,6 +56,7 @@ typedef struct PoMessage
 	bool		changed;
 	int64		owner;			/* 0: none */
 	const char *held_by;
+	bool		cancel_on_reply;
 	Jsonb	   *verdicts;		/* NULL: as they are */
 	const char *delivery_error; /* why its delivery may never have an answer; NULL: it has, or will */
 } PoMessage;
@@ -84,6 +85,7 @@ extern void po_message_accepted(PoChangeSet *set, PoMessage *message, const char
 								const PoCause *cause);
 extern bool po_message_report(PoChangeSet *set, PoMessage *message, const PoReport *report,
 							  const PoCause *cause);
+extern bool po_message_cancel(PoChangeSet *set, PoMessage *message, const PoCause *cause);
 extern void po_message_uncertain(PoChangeSet *set, PoMessage *message, const PoCause *cause);
 extern PoVerdictEffect po_effect_of_report(const PoMessage *message, const PoReport *report,
 										   PoVerdictEffect effect);

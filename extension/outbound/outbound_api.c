@@ -29,12 +29,22 @@
 
 #define MAX_SEND_KEY_BYTES 512
 
-static const char *const priority_name[] = {"reply", "normal", "campaign"};
+#define CAMPAIGN 2
+
+static const char *const priority_name[] = {"reply", "normal", [CAMPAIGN] = "campaign"};
 
 static PoPlan select_lead = {
 	.name = "outbound_api.lead",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT lead_id FROM outreach.outbound_messages WHERE tenant_id = $1 AND message_id = $2",
+	.nargs = 2,
+	.argtype = {TEXTOID, UUIDOID}
+};
+
+static PoPlan keep_on_reply = {
+	.name = "outbound_api.keep_on_reply",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.outbound_messages SET cancel_on_reply = false WHERE tenant_id = $1 AND message_id = $2",
 	.nargs = 2,
 	.argtype = {TEXTOID, UUIDOID}
 };
@@ -79,11 +89,12 @@ check_options(Jsonb *options)
 		if (token == WJB_KEY)
 		{
 			key = po_json_key(&value);
-			if (strcmp(key, "account") != 0 && strcmp(key, "subject") != 0 && strcmp(key, "variables") != 0)
+			if (strcmp(key, "account") != 0 && strcmp(key, "subject") != 0 && strcmp(key, "variables") != 0 &&
+				strcmp(key, "cancelOnReply") != 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("options.%s is not known", key),
-						 errhint("Known are account, subject and variables.")));
+						 errhint("Known are account, cancelOnReply, subject and variables.")));
 		}
 		if (token != WJB_VALUE || value.type == jbvNull)
 			continue;
@@ -92,11 +103,28 @@ check_options(Jsonb *options)
 			if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
 				po_not_an_object("options.variables", &value);
 		}
-		else if (value.type != jbvString)
+		else if (value.type != jbvString && strcmp(key, "cancelOnReply") != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("options.%s must be a string", key)));
 	}
+}
+
+/* The option cancelOnReply, or what holds without it. */
+static bool
+cancels_on_reply(const PoSendRequest *request)
+{
+	JsonbValue	value;
+
+	if (request->options == NULL ||
+		getKeyJsonValueFromContainer(&request->options->root, "cancelOnReply", 13, &value) == NULL)
+		return request->priority == CAMPAIGN;
+	if (value.type != jbvBool)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("options.cancelOnReply must be true or false"),
+				 errhint("Leave it out for what its priority has: true for campaign, else false.")));
+	return value.val.boolean;
 }
 
 /* Arguments 0 and 2 to 9, which both functions have. */
@@ -129,6 +157,7 @@ read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("send_at must be finite")));
 	check_options(request->options);
+	request->cancel_on_reply = cancels_on_reply(request);
 }
 
 static void
@@ -267,16 +296,6 @@ message_id_argument(FunctionCallInfo fcinfo)
 	return *PG_GETARG_UUID_P(1);
 }
 
-static Jsonb *
-reason_payload(const PoMessage *message, const char *outcome, const char *reason)
-{
-	PoObject   *object = po_message_object(message);
-
-	po_object_string(object, "outcome", outcome);
-	po_object_string(object, "reason", reason);
-	return po_object_end(object);
-}
-
 /*
  * cancel_message(tenant_id, message_id, reason): takes back what has not left.
  */
@@ -299,19 +318,7 @@ po_api_cancel_message(PG_FUNCTION_ARGS)
 	cancelled = message->status < PO_MESSAGE_SENDING;
 	if (cancelled)
 	{
-		/* What may have left once is not taken back; it is no longer repeated. */
-		cancelled = message->ambiguous_since == DT_NOEND;
-		if (cancelled)
-		{
-			message->status = PO_MESSAGE_CANCELLED;
-			message->due_at = DT_NOEND;
-			message->held_by = NULL;
-			message->changed = true;
-			(void) po_message_event(&set, message, "message.outbound.cancelled", &cause,
-									reason_payload(message, "cancelled", cause.reason));
-		}
-		else
-			po_message_uncertain(&set, message, &cause);
+		cancelled = po_message_cancel(&set, message, &cause);
 		po_write_messages(message, 1);
 		po_write_changes(&set);
 	}
@@ -341,6 +348,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	PoMessage  *message;
 	bool		open;
 	bool		refused;
+	PoObject   *object;
 	Datum		values[2];
 	bool		isnull[2] = {false};
 
@@ -367,8 +375,10 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 						po_message_status_name(message->status), message->attempts),
 				 errdetail("Uncertain messages can be resolved, unknown ones when they are due or as sent; those in review can fail or be tried again, failed and dead ones that were never accepted can be tried again.")));
 	message->changed = true;
-	(void) po_message_event(&set, message, "message.outbound.resolved", &cause,
-							reason_payload(message, outcome, cause.reason));
+	object = po_message_object(message);
+	po_object_string(object, "outcome", outcome);
+	po_object_string(object, "reason", cause.reason);
+	(void) po_message_event(&set, message, "message.outbound.resolved", &cause, po_object_end(object));
 	if (sent)
 		po_message_accepted(&set, message, NULL, &cause);
 	else
@@ -377,6 +387,13 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 		message->ambiguous_since = DT_NOEND;
 		message->failures = 0;
 		message->due_at = failed ? DT_NOEND : po_now();
+		/* A person wants it after whatever the lead has replied. */
+		if (retry && message->cancel_on_reply)
+		{
+			values[0] = CStringGetTextDatum(tenant_id);
+			values[1] = UUIDPGetDatum(&message_id);
+			(void) po_exec(&keep_on_reply, values, NULL);
+		}
 		if (retry)
 			po_wake_at(message->due_at);
 	}

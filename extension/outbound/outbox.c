@@ -58,18 +58,18 @@ static PoRowsPlan insert_messages = {
 	.name = "outbox.insert",
 	.expect = SPI_OK_INSERT_RETURNING,
 	.before = "INSERT INTO outreach.outbound_messages AS m (tenant_id, channel, priority, send_at,"
-	" created_at, updated_at, message_id, send_key, content_hash, lead_id, account, from_phone,"
+	" created_at, updated_at, cancel_on_reply, message_id, send_key, content_hash, lead_id, account, from_phone,"
 	" phone, template, template_version, subject, body, options, segments, price_micros, verdicts,"
 	" status, due_at)"
-	" SELECT $1, $2, $3, $4, $5, $5, u.message_id, u.send_key, u.content_hash, u.lead_id,"
+	" SELECT $1, $2, $3, $4, $5, $5, $6, u.message_id, u.send_key, u.content_hash, u.lead_id,"
 	" u.account, u.from_phone, u.phone, u.template, u.template_version, u.subject, u.body,"
 	" u.options, u.segments, u.price_micros, u.verdicts, u.status::outreach.message_status,"
 	" CASE u.status WHEN 'pending' THEN $4 END FROM",
 	.columns = "message_id, send_key, content_hash, lead_id, account, from_phone, phone, template,"
 	" template_version, subject, body, options, segments, price_micros, verdicts, status",
 	.after = "ON CONFLICT (tenant_id, send_key) DO NOTHING RETURNING m.message_id",
-	.nfixed = 5,
-	.fixed = {TEXTOID, TEXTOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	.nfixed = 6,
+	.fixed = {TEXTOID, TEXTOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID},
 	.ncolumns = 16,
 	.element = {UUIDOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID,
 	TEXTOID, TEXTOID, JSONBOID, INT4OID, INT8OID, JSONBOID, TEXTOID}
@@ -176,10 +176,10 @@ static void
 insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_at)
 {
 	const PoSendRequest *request = sending->request;
-	Datum		fixed[5] = {
+	Datum		fixed[6] = {
 		CStringGetTextDatum(request->tenant_id), CStringGetTextDatum(request->channel),
 		Int16GetDatum(request->priority), TimestampTzGetDatum(send_at),
-		TimestampTzGetDatum(po_now())
+		TimestampTzGetDatum(po_now()), BoolGetDatum(request->cancel_on_reply)
 	};
 	PoArray		column[16];
 	uint64		rows;

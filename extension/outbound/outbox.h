@@ -24,6 +24,7 @@ typedef struct PoSendRequest
 	const char *from_phone;		/* NULL: chosen */
 	TimestampTz send_at;		/* DT_NOBEGIN: now */
 	int			priority;
+	bool		cancel_on_reply;
 	Jsonb	   *options;		/* NULL: none */
 	const char **lead_id;
 	const char **send_key;		/* NULL, or each may be NULL: made of lead, template and day */

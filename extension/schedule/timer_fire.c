@@ -151,6 +151,7 @@ send_template(const PoFiring *firing, const char *template)
 		.template = template,
 		.send_at = DT_NOBEGIN,
 		.priority = 1,
+		.cancel_on_reply = firing->cancel_on_reply,
 		.lead_id = &lead_id,
 		.send_key = &send_key,
 		.n = 1
@@ -394,6 +395,19 @@ po_calls_turn_after(const char *tenant_id)
 	strlcpy(turns[true].last_tenant, tenant_id, sizeof(turns[true].last_tenant));
 }
 
+/*
+ * Whether the lead of a timer that is due is closed or suppressed: then its timers are
+ * cancelled.  It should have none; one may have been written by hand.
+ */
+static bool
+cancel_of_ended(PoChangeSet *set, PoLead *lead)
+{
+	if (!po_state_ends_timers(lead->state))
+		return false;
+	po_cancel_all_timers(set, lead, po_state_name(lead->state));
+	return true;
+}
+
 static void
 fire(PoBatch *batch)
 {
@@ -413,7 +427,8 @@ fire(PoBatch *batch)
 	for (int i = 0; i < n; i++)
 	{
 		firing[i].executed = false;
-		if (firing[i].locked && is_superseded(&set, &firing[i]))
+		if (firing[i].locked && (is_superseded(&set, &firing[i]) ||
+								 cancel_of_ended(&set, find_lead(&set, &firing[i]))))
 			firing[i].locked = false;
 		batch->at = i;
 		if (firing[i].locked)

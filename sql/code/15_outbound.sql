@@ -371,18 +371,22 @@ BEGIN
 	-- The rows that go are lock enough.
 	PERFORM outreach_impl.lock_stops('{}');
 	FOR s IN SELECT * FROM outreach_impl.stop_rows(scope, id, tenant_id) LOOP
-		IF s.scope = 'number' THEN
-			-- What it was stopped for counts no more.
-			UPDATE outreach.numbers n SET recent_delivered = 0, recent_failed = 0
-			 WHERE n.tenant_id = s.tenant_id AND n.phone = s.id;
-		END IF;
 		DELETE FROM outreach.sending_stops d WHERE d.tenant_id = s.tenant_id AND d.scope = s.scope AND d.id = s.id;
+		-- In the order in which replies lock those that they take back.
+		PERFORM FROM outreach.outbound_messages m
+		 WHERE m.held_by = s.scope || ':' || s.id AND (s.tenant_id = '*' OR m.tenant_id = s.tenant_id)
+		 ORDER BY m.tenant_id, m.message_id FOR NO KEY UPDATE;
 		-- Another stop that holds them too is met at the next claim.
 		UPDATE outreach.outbound_messages m SET status = 'pending', held_by = NULL,
 			due_at = greatest(m.send_at, outreach_impl.engine_now()), verdicts = NULL
 		 WHERE m.held_by = s.scope || ':' || s.id AND (s.tenant_id = '*' OR m.tenant_id = s.tenant_id);
 		GET DIAGNOSTICS of_stop = ROW_COUNT;
 		released := released + of_stop;
+		IF s.scope = 'number' THEN
+			-- What it was stopped for counts no more.
+			UPDATE outreach.numbers n SET recent_delivered = 0, recent_failed = 0
+			 WHERE n.tenant_id = s.tenant_id AND n.phone = s.id;
+		END IF;
 	END LOOP;
 	PERFORM outreach_impl.wake_workers();
 	RETURN released;

@@ -151,6 +151,11 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'ghl', 'email', 1, '{email}'),
 	('*', 'ghl', 'occurred_at', 1, '{timestamp}'),
 	('*', 'ghl', 'occurred_at', 2, '{dateAdded}'),
+	('*', 'ghl', 'dnd', 1, '{dnd}'),
+	('*', 'ghl', 'dnd_sms', 1, '{dndSettings,SMS,status}'),
+	('*', 'ghl', 'said', 1, '{dndSettings,SMS,message}'),
+	('*', 'ghl', 'said_at', 1, '{timestamp}'),
+	('*', 'ghl', 'said_at', 2, '{dateUpdated}'),
 
 	('*', 'aloware', 'event', 1, '{event}'),
 	('*', 'aloware', 'message_id', 1, '{body,id}'),
@@ -160,6 +165,13 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'aloware', 'from', 1, '{body,lead_number}'),
 	('*', 'aloware', 'to', 1, '{body,incoming_number}'),
 	('*', 'aloware', 'phone', 1, '{body,phone_number}'),
+	('*', 'aloware', 'phone', 2, '{body,contact,phone_number}'),
+	('*', 'aloware', 'phone', 3, '{body,lead_number}'),
+	('*', 'aloware', 'do_not_contact', 1, '{body,is_dnc}'),
+	('*', 'aloware', 'do_not_contact', 2, '{body,contact,is_dnc}'),
+	('*', 'aloware', 'opted_out', 1, '{body,is_opted_out}'),
+	('*', 'aloware', 'opted_out', 2, '{body,contact,is_opted_out}'),
+	('*', 'aloware', 'said_at', 1, '{body,updated_at}'),
 	('*', 'aloware', 'body', 1, '{body,body}'),
 	('*', 'aloware', 'status', 1, '{body,current_status}'),
 	('*', 'aloware', 'disposition', 1, '{body,disposition_status}'),
@@ -278,6 +290,14 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	('*', 'generic', 120, 'message.sent', '{"event": ["message.sent"]}', '{message_id:event}', 'status', 'sent'),
 	('*', 'generic', 130, 'message.delivered', '{"event": ["message.delivered"]}', '{message_id:event}', 'status', 'delivered'),
 	('*', 'generic', 140, 'message.failed', '{"event": ["message.failed"]}', '{message_id:event}', 'status', 'failed');
+
+-- Consent that a contact's record tells of.  In GoHighLevel dnd is all channels at
+-- once, whatever each says, and absent where it is off; of single channels the
+-- registry of phones asks that of texts.  Aloware's DNC is calls and texts.
+UPDATE outreach.webhook_kinds SET revoked_by = '{"dnd": ["true", "1"], "dnd_sms": ["active", "permanent"]}'
+ WHERE provider = 'ghl' AND event_type LIKE 'contact.%';
+UPDATE outreach.webhook_kinds SET revoked_by = '{"do_not_contact": ["true", "1"], "opted_out": ["true", "1"]}'
+ WHERE provider = 'aloware' AND effect = 'log' AND event_type <> 'test';
 
 -- Twilio's signature covers a form without saying where its fields end.  What is so
 -- signed and has an effect must therefore have all that Twilio sends; ids of

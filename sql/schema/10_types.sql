@@ -12,7 +12,8 @@ CREATE TYPE outreach.payload_status AS ENUM (
 	'unresolved',	-- processed, but what it is, or of whom, could not be told
 	'error',		-- processing failed, tried again at next_attempt_at
 	'dead',			-- will not be tried again
-	'conflict');	-- a known idempotency key came back with another body
+	'conflict',		-- a known idempotency key came back with another body
+	'own_number');	-- a message from one of the tenant's own numbers: it made no lead
 
 COMMENT ON TYPE outreach.lead_state IS 'States of a lead; which change is legal is in outreach.lead_transitions.';
 COMMENT ON TYPE outreach.consent_status IS 'What a phone has said about being written to: held blocks as opted_out does, until a person decides.';

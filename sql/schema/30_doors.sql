@@ -52,6 +52,7 @@ CREATE TABLE outreach.webhook_kinds (
 	keys text[] NOT NULL,
 	effect text COLLATE "C" NOT NULL DEFAULT 'log',
 	forms jsonb NOT NULL DEFAULT '{}',
+	revoked_by jsonb NOT NULL DEFAULT '{}',
 	PRIMARY KEY (tenant_id, provider, position),
 	FOREIGN KEY (provider) REFERENCES outreach.providers,
 	CHECK (effect OPERATOR(pg_catalog.=) 'log' OR effect OPERATOR(pg_catalog.=) 'message'
@@ -59,12 +60,15 @@ CREATE TABLE outreach.webhook_kinds (
 		   OR effect OPERATOR(pg_catalog.=) 'status'),
 	CHECK (jsonb_typeof(conditions) OPERATOR(pg_catalog.=) 'object'),
 	CHECK (array_position(keys, NULL) IS NULL),
+	-- a message says itself what its sender wants
+	CONSTRAINT revoked_by_goes_with_log CHECK (revoked_by OPERATOR(pg_catalog.=) '{}' OR effect OPERATOR(pg_catalog.=) 'log'),
 	-- prefix, and then a colon, a class of characters, and how many
 	CHECK (jsonb_typeof(forms) OPERATOR(pg_catalog.=) 'object' AND NOT jsonb_path_exists(forms,
 		'$.*[*] ? (@.type() != "string" || !(@ like_regex "^[A-Za-z0-9_-]{0,32}(:(hex|digits|any):[0-9]{1,5}(-[0-9]{1,5})?)?$"))'))
 );
 COMMENT ON TABLE outreach.webhook_kinds IS 'What a payload is: the first row whose conditions hold (a tenant''s before those of ''*'', by position) names its event_type, its idempotency key and its effect.';
 COMMENT ON COLUMN outreach.webhook_kinds.conditions IS 'Object of field: list of values, one of which the field must have; a value that ends in * matches a prefix.';
+COMMENT ON COLUMN outreach.webhook_kinds.revoked_by IS 'For effect log: object of field: list of values; a payload that has one of them tells that the phone in its field phone is not to be written to, and opts it out.';
 COMMENT ON COLUMN outreach.webhook_kinds.forms IS 'Object of field: list of forms, one of which the field must have for the payload to have an effect: a field of the key always, others where the signature does not hold the fields apart; a form is a prefix, or prefix:class:count with class hex, digits or any, and count a number or a range.';
 COMMENT ON COLUMN outreach.webhook_kinds.keys IS 'Ways to make the idempotency key, best first: fields joined by a colon, all of which must be present except one that ends in ?; the last resort is always the SHA-256 of the canonical body.';
 

@@ -67,6 +67,7 @@ COMMENT ON TABLE outreach.phones IS 'One row a phone of a tenant: the registry o
 
 COMMENT ON COLUMN outreach.phones.line_type IS 'unreachable while it is marked so in any channel.';
 COMMENT ON COLUMN outreach.phones.unreachable IS 'By channel: since when nothing is sent to the phone there, who said so of which message, with which code. Null: it can be reached, for all that is known.';
+COMMENT ON COLUMN outreach.phones.consent_at IS 'When what consent stands for was said: where a webhook was kept or came late, before it was processed.';
 COMMENT ON COLUMN outreach.phones.suppress_at IS 'When leads of an opted-out phone are to be suppressed that the opt-out has left: they were locked, or too many. Nothing is sent to them meanwhile.';
 
 CREATE TABLE outreach.consent_history (

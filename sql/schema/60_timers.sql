@@ -28,8 +28,8 @@ CREATE TABLE outreach.timer_types (
 	max_attempts int NOT NULL DEFAULT 3,
 	PRIMARY KEY (tenant_id, timer_type),
 	CHECK (max_attempts BETWEEN 1 AND 100),
-	-- a lead does not enter it
-	CHECK (set_on OPERATOR(pg_catalog.<>) 'new'),
+	-- a lead does not enter it, or gets no timers in it
+	CONSTRAINT set_on_can_set CHECK (set_on OPERATOR(pg_catalog.<>) ALL ('{new,closed,suppressed}'::outreach.lead_state[])),
 	CHECK (jsonb_typeof(action_payload) OPERATOR(pg_catalog.=) 'object')
 );
 COMMENT ON TABLE outreach.timer_types IS 'Kinds of timer: when they fire and what they do. A tenant''s row replaces the row of ''*'' of the same name.';

@@ -192,6 +192,7 @@ CREATE TABLE outreach.outbound_messages (
 	verdicts jsonb,
 	status outreach.message_status NOT NULL,
 	priority smallint NOT NULL,
+	cancel_on_reply boolean NOT NULL DEFAULT false,
 	send_at timestamptz NOT NULL,
 	due_at timestamptz,
 	held_by text COLLATE "C",
@@ -222,10 +223,14 @@ CREATE INDEX outbound_messages_due_of_account ON outreach.outbound_messages (ten
 CREATE INDEX outbound_messages_sending ON outreach.outbound_messages (due_at) WHERE status = 'sending';
 CREATE INDEX outbound_messages_unknown ON outreach.outbound_messages (due_at) WHERE status = 'unknown';
 CREATE INDEX outbound_messages_held ON outreach.outbound_messages (tenant_id, held_by) WHERE held_by IS NOT NULL;
+-- What a reply takes back.
+CREATE INDEX outbound_messages_reply ON outreach.outbound_messages (tenant_id, lead_id)
+	WHERE cancel_on_reply AND status < 'sending';
 CREATE INDEX outbound_messages_lead ON outreach.outbound_messages (tenant_id, lead_id);
 COMMENT ON TABLE outreach.outbound_messages IS 'Every message that was asked for, once for each send_key, and what became of it.';
 COMMENT ON COLUMN outreach.outbound_messages.content_hash IS 'Digest of what the caller asked for: the same key with other content is an error.';
 COMMENT ON COLUMN outreach.outbound_messages.phone IS 'Where it goes: E.164, or an address of the channel.';
+COMMENT ON COLUMN outreach.outbound_messages.cancel_on_reply IS 'A reply of its lead, or of another with the phone, cancels it while it has not left.';
 COMMENT ON COLUMN outreach.outbound_messages.due_at IS 'pending, deferred: when it is to be claimed; sending, unknown: when it is to be looked at; else null.';
 COMMENT ON COLUMN outreach.outbound_messages.held_by IS 'The stop that holds a deferred message, as scope:id.';
 COMMENT ON COLUMN outreach.outbound_messages.owner IS 'The session lock of the worker that claimed it: free when that process is dead.';

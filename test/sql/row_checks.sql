@@ -39,15 +39,15 @@ SELECT * FROM pg_temp.tries('timer_types', '{"timer_type": "T", "delay": "1 day"
 	'{"delay": "300000 years"}', '{"delay": "11 years"}', '{"delay": "-1 second"}', '{"delay": "-2000000 months 60000000 days"}', '{"delay": "1 day -1 hour"}', '{"timer_type": ""}', '{"action": ""}',
 	'{"action_payload": {"to_state": "nowhere"}}', '{"action_payload": {"to_state": 7}}', '{"action_payload": {"agent": null}}', '{"action_payload": {"agent": ""}}', '{"action_payload": {"send": ["intro"]}}',
 	'{"action_payload": {"sned": "intro"}}', '{"action_payload": {"note": "x"}}', '{"action_payload": {"call": 7}}', '{"action_payload": {"call": ""}}', '{"action_payload": {"set_timer": {}}}', '{"action_payload": []}',
-	'{"max_attempts": 0}', '{"set_on": "new"}',
+	'{"max_attempts": 0}', '{"set_on": "new"}', '{"set_on": "closed"}', '{"set_on": "suppressed"}',
 	'{"delay": "10 years"}', '{"delay": "0"}', '{"delay": null}', '{"action_payload": {"call": "not registered yet", "note": "x"}}', '{"action_payload": {"send": "intro", "channel": "sms", "to_state": "touched"}}');
 SELECT * FROM pg_temp.tries('payload_maps', '{"provider": "generic", "field": "shade", "position": 1, "path": ["colour"]}',
 	'{"field": ""}', '{"field": "a:b"}', '{"field": "labels"}', '{"field": "a?"}', '{"field": "a b"}', '{"path": []}', '{"path": [null]}', '{"provider": "nobody"}', '{"path": ["a", "0", "b"]}');
 SELECT * FROM pg_temp.tries('webhook_kinds', '{"provider": "generic", "position": 1, "event_type": "note.left", "conditions": {"event": ["note"]}, "keys": ["message_id"], "effect": "log"}',
 	'{"conditions": {"event": "note"}}', '{"conditions": {"event": []}}', '{"conditions": {"event": [7]}}', '{"conditions": {"event": ["a", null]}}', '{"conditions": {"event": {"a": ["b"]}}}',
 	'{"conditions": {"event": [["a"]]}}', '{"conditions": {"": ["a"]}}', '{"conditions": {"a:b": ["a"]}}', '{"conditions": ["event"]}',
-	'{"keys": [""]}', '{"keys": [":"]}', '{"keys": ["a::b"]}', '{"keys": ["a:"]}', '{"keys": ["?"]}', '{"keys": ["a", null]}', '{"event_type": ""}', '{"event_type": "a b"}', '{"effect": "explode"}', '{"effect": "status"}',
-	'{"conditions": {}}', '{"keys": []}', '{"keys": ["a?:b", "message_id"]}', '{"effect": "status", "to_status": "delivered"}');
+	'{"keys": [""]}', '{"keys": [":"]}', '{"keys": ["a::b"]}', '{"keys": ["a:"]}', '{"keys": ["?"]}', '{"keys": ["a", null]}', '{"event_type": ""}', '{"event_type": "a b"}', '{"effect": "explode"}', '{"effect": "status"}', '{"revoked_by": {"dnd": "true"}}', '{"revoked_by": ["dnd"]}', '{"revoked_by": {"dnd": []}}', '{"revoked_by": {"dnd": ["1"]}, "effect": "message"}', '{"revoked_by": null}',
+	'{"conditions": {}}', '{"keys": []}', '{"keys": ["a?:b", "message_id"]}', '{"effect": "status", "to_status": "delivered"}', '{"revoked_by": {"dnd": ["1", "true"], "sms": ["off*"]}}');
 SELECT * FROM pg_temp.tries('answer_policies', '{"provider": "generic", "event_type": "*", "outcome": "*", "http_status": 202, "content_type": "text/plain", "body": "noted"}',
 	'{"outcome": "ok"}', '{"outcome": ""}', '{"http_status": 99}', '{"http_status": 100}', '{"http_status": 600}', '{"http_status": 204}', '{"content_type": ""}', '{"content_type": "text/plain\r\nX: y"}', '{"content_type": "text/plain "}',
 	'{"event_type": ""}', '{"outcome": "duplicate"}', '{"http_status": 204, "body": ""}', '{"content_type": "text/xml; charset=utf-8"}');
@@ -67,7 +67,7 @@ SELECT left(pg_temp.error(format($$INSERT INTO outreach.event_types VALUES (%L, 
 -- A delay that leads beyond the calendar kept a STOP from being recorded.
 SELECT outreach.create_endpoint('team_rows', '/w/rows', 'generic', 'none');
 SELECT state FROM outreach.create_lead('team_rows', 'lead_1', '+12125550157');
-SELECT pg_temp.try('timer_types', '{"tenant_id": "team_rows", "timer_type": "FAR", "delay": "300000 years", "action": "x", "set_on": "suppressed"}', '{}');
+SELECT pg_temp.try('timer_types', '{"tenant_id": "team_rows", "timer_type": "FAR", "delay": "300000 years", "action": "x", "set_on": "touched"}', '{}');
 SELECT pg_temp.receive('/w/rows', 'm1', '+12125550157', 'STOP');
 SELECT consent FROM outreach.phones WHERE tenant_id = 'team_rows';
 SELECT count(*) > 0 AS tables FROM outreach.drop_tenant('team_rows');

@@ -7,7 +7,10 @@ SET datestyle = 'ISO';
 SELECT outreach.create_tenant('team_auto', 'Auto');
 SELECT outreach.create_endpoint('team_auto', '/w/auto', 'generic', 'none'), outreach.create_endpoint('team_auto', '/w/auto_later', 'generic', 'none', mode => 'deferred');
 INSERT INTO outreach.timer_types (tenant_id, timer_type, delay, action, set_on) VALUES
-	('team_auto', 'ON_RESPONSE', '1 hour', 'x', 'responded'), ('team_auto', 'ON_CLOSE', '1 year', 'x', 'closed');
+	('team_auto', 'ON_RESPONSE', '1 hour', 'x', 'responded'), ('team_auto', 'ON_HOT', '1 year', 'x', 'high_intent');
+-- in a state that ends a lead's timers there is none to be set
+SELECT state, pg_temp.error(format($$INSERT INTO outreach.timer_types (tenant_id, timer_type, delay, action, set_on) VALUES ('team_auto', 'LATE', '1 hour', 'x', %L)$$, state))
+  FROM unnest('{closed,suppressed}'::text[]) state;
 SET outreach.clock = '2007-03-01 12:00:00+00';
 -- A lead with a phone of its own, touched, with a call promised
 CREATE FUNCTION pg_temp.lead(name text, n int) RETURNS void LANGUAGE sql AS $$
@@ -43,6 +46,17 @@ SELECT * FROM pg_temp.timers('replied');
 -- a second reply, and a step further
 SELECT pg_temp.receive('/w/auto', 'a2', '+12125550002', 'yes interested');
 SELECT * FROM pg_temp.timers('replied');
+-- Who has a phone is one person: the timers of each lead with it are cancelled, and nothing else of the others changes.
+SELECT pg_temp.lead('older', 30), pg_temp.lead('newer', 30), pg_temp.lead('stranger', 31) \g /dev/null
+SELECT FROM outreach.create_lead('team_auto', 'silent', '+12125550030');
+SET outreach.clock = '2007-03-02 13:00:00+00';
+UPDATE outreach.leads SET last_activity_at = '2007-03-02 12:30:00+00' WHERE tenant_id = 'team_auto' AND lead_id = 'newer';
+SELECT pg_temp.receive('/w/auto', 'a1b', '+12125550030', 'who is this');
+SELECT name, t.* FROM unnest('{older,newer,stranger}'::text[]) AS name, pg_temp.timers(name) AS t ORDER BY 1, 2;
+SELECT lead_id, state, version, last_inbound_at, last_activity_at, has_timers FROM outreach.leads WHERE tenant_id = 'team_auto' AND lead_id IN ('older', 'newer', 'silent') ORDER BY 1;
+SELECT item, outcome FROM outreach.ingest_webhooks(ARRAY[pg_temp.message('/w/auto', 'a1c', '+12125550030', 'hello'), pg_temp.message('/w/auto', 'a1d', '+12125550031', 'hello')]);
+SELECT lead_id, state FROM outreach.leads WHERE tenant_id = 'team_auto' AND lead_id IN ('older', 'newer', 'silent', 'stranger') ORDER BY 1;
+SET outreach.clock = '2007-03-02 12:00:00+00';
 -- deferred
 SELECT pg_temp.lead('deferred', 3) \g /dev/null
 SELECT pg_temp.receive('/w/auto_later', 'a3', '+12125550003', 'who is this');
@@ -70,6 +84,29 @@ UPDATE outreach.leads SET state = 'suppressed' WHERE tenant_id = 'team_auto' AND
 SELECT name, timer_type, alive, reason, same_transaction, state FROM unnest('{stop,opt_out,suppressed,closed,update}'::text[]) AS name, pg_temp.timers(name)
  WHERE name <> 'closed' OR timer_type NOT LIKE 'TIMER%' ORDER BY 1, 2;
 SELECT lead_id, has_timers FROM outreach.leads WHERE tenant_id = 'team_auto' AND state IN ('suppressed', 'closed') ORDER BY 1;
+-- also where the same statement says that it has none, and those that it does not know of
+SELECT pg_temp.lead('flag', 20), pg_temp.lead('unknown', 21) \g /dev/null
+UPDATE outreach.leads SET state = 'suppressed', has_timers = false WHERE tenant_id = 'team_auto' AND lead_id = 'flag';
+UPDATE outreach.leads SET has_timers = false WHERE tenant_id = 'team_auto' AND lead_id = 'unknown';
+UPDATE outreach.leads SET state = 'suppressed' WHERE tenant_id = 'team_auto' AND lead_id = 'unknown';
+SELECT name, count(*) FILTER (WHERE alive) AS alive, count(*) AS all FROM unnest('{flag,unknown}'::text[]) AS name, pg_temp.timers(name) GROUP BY 1 ORDER BY 1;
+-- What ends a lead's timers lets none be set, whoever asks.
+SELECT name, pg_temp.error(format($$SELECT outreach.set_timer('team_auto', %L, 'CALLBACK', '2007-04-01')$$, name)) AS refused FROM unnest('{stop,opt_out,suppressed,update,closed}'::text[]) AS name;
+SELECT pg_temp.error($$SELECT outreach.set_timer('team_auto', 'stop', 'TIMER_30D')$$) ~ '^OR006' AS of_a_delay,
+	   pg_temp.error($$SELECT outreach.set_timer('team_auto', 'stop', 'MINE', '2007-04-01', 'x', '{}')$$) ~ '^OR006' AS of_no_kind;
+-- An action that ends its lead sets no timer for it.
+SELECT pg_temp.lead('ending', 22), pg_temp.lead('ended', 23) \g /dev/null
+SELECT FROM outreach.transition_lead('team_auto', 'ending', 'high_intent');
+SELECT timer_type FROM outreach.set_timer('team_auto', 'ending', 'CALLBACK', '2007-03-02 11:00:00+00', 'end', '{"to_state": "closed", "set_timer": "TIMER_30D"}');
+SELECT cardinality(outreach.fire_timers(100, '2007-03-01')) AS fired;
+SELECT timer_type, alive, reason, state FROM pg_temp.timers('ending') WHERE timer_type !~ '^TIMER_(7|14)D';
+-- One that was written by hand for such a lead does not fire, nor does its function.
+INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, due_at, action, action_payload, cancel_on_reply, max_attempts, created_at, updated_at)
+SELECT 'team_auto', gen_random_uuid(), name, 'BY_HAND', '2007-03-02 11:00:00+00', '2007-03-02 11:00:00+00', 'x', payload, false, 3, now(), now()
+  FROM (VALUES ('stop', '{"agent": "CATHY"}'::jsonb), ('closed', '{}'), ('opt_out', '{"call": "field call list"}')) AS t(name, payload);
+SELECT cardinality(outreach.fire_timers(100, '2007-03-01')) AS fired;
+SELECT name, timer_type, alive, reason, state FROM unnest('{stop,closed,opt_out}'::text[]) AS name, pg_temp.timers(name) WHERE timer_type = 'BY_HAND' ORDER BY 1;
+SELECT count(*) FROM outreach.events WHERE tenant_id = 'team_auto' AND event_type = 'timer.fired' AND lead_id IN ('stop', 'closed', 'opt_out');
 -- each lead of the phone
 SELECT pg_temp.lead('twin_a', 11), pg_temp.lead('twin_b', 11) \g /dev/null
 SELECT leads_suppressed FROM outreach.opt_out('team_auto', '+12125550011');

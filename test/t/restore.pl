@@ -136,6 +136,7 @@ is(send_it('held', text('/w/text', 'held', '+12125550141', 'take me off your lis
 is(send_it('unresolved', text('/w/text', 'unresolved', 'anonymous', 'hello')), 'accepted', 'a webhook: of nobody');
 is(send_it('dead', { path => '/w/text', headers => {}, body => "not json\0\xFF" }), 'error', 'a webhook: unreadable');
 is(send_it('deferred', text('/w/later', 'later', '+12125550142', 'stop')), 'deferred', 'a webhook: for later');
+is(send_it('own', { path => '/w/b', headers => {}, body => '{"event":"message.received","id":"own","from":"+12125550199","body":"hello"}' }), 'own_number', 'a webhook: of a number of the tenant\'s own');
 is(send_it('note', { path => '/w/b', headers => {}, body => '{"id":"note","colour":"blue"}' }), 'accepted', 'a webhook: of a kind of the tenant\'s own');
 value(q{CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$;
 	CREATE TRIGGER fail BEFORE INSERT ON outreach.phones FOR EACH ROW EXECUTE FUNCTION public.fail()});
@@ -146,7 +147,7 @@ is(ingest($node, $hook{stop}, db => 'crm')->{outcome}, 'duplicate', 'a webhook: 
 
 # nothing is left out of what follows
 is(value("SELECT string_agg(DISTINCT status::text, ' ' ORDER BY status::text) FROM outreach.inbound_payloads"),
-	'conflict dead done error pending unresolved', 'there is a payload in every status');
+	'conflict dead done error own_number pending unresolved', 'there is a payload in every status');
 is(value("SELECT (SELECT count(DISTINCT state) FROM outreach.leads) || ' ' || (SELECT count(DISTINCT consent) FROM outreach.phones)"), '12 4',
 	'a lead in every state, a phone with every consent');
 cmp_ok(value("SELECT count(DISTINCT t) FROM (SELECT tableoid FROM outreach.events UNION ALL SELECT tableoid FROM outreach.events_default) e(t)"), '>=', 4, 'events in four partitions');

@@ -190,6 +190,68 @@ for my $way ('opt_out', 'STOP')
 		'no delivery began after an opt-out');
 }
 
+# ---- a reply ------------------------------------------------------------------
+
+sub reply
+{
+	my ($of) = @_;
+	my $phone = lead_phone($of);
+	return "SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/replies', 'body',
+		'{\"event\": \"message.received\", \"id\": \"r' || gen_random_uuid() || '\", \"from\": \"$phone\", \"body\": \"who is this\"}'))";
+}
+
+sub why { return sql($node, "SELECT last_error FROM outreach.outbound_messages WHERE message_id = '$_[0]'") }
+
+{
+	# before any claim can look at it
+	my $table = no_claims();
+	my $id = ask(priority => 'campaign');
+	my $reply = holder(reply($n));
+	release($table);
+	is_passed_by($id, 'a reply is under way');
+	release($reply);
+	is(settled($id), 'cancelled', 'it commits: cancelled');
+	is_accepted($id, 0, 'and never sent');
+	is(why($id), 'the lead replied', 'by the reply');
+
+	$table = no_claims();
+	$id = ask(priority => 'campaign');
+	$reply = holder(reply($n));
+	release($table);
+	is_passed_by($id, 'a reply is under way');
+	release($reply, 'ROLLBACK');
+	is(settled($id), 'sent', 'it is rolled back: sent');
+	is_accepted($id, 1, 'once');
+}
+
+{
+	my ($gate, $id) = in_progress(priority => 'campaign');
+	my $reply = waiter(reply($n));
+	release($gate);
+	is(settled($id), 'sent', 'a reply after the claim waits for it: sent');
+	is(ended($reply), 'accepted', 'then the reply is taken in');
+	is_accepted($id, 1, 'and nothing is sent twice');
+}
+
+for my $twin ('', ' of another lead with the phone')
+{
+	# asked for before the reply, and committed after it
+	my $next = $n + 1;
+	my $phone = lead_phone($next);
+	my $asking = holder("SELECT outreach.send_message('team_a', 'lead_$next', 'Hello $next', send_key => 'late$next', priority => 'campaign')");
+
+	$n++;
+	sql($node, "SELECT outreach.create_lead('team_a', 'twin_$next', '$phone')") if $twin;
+	sql($node, "UPDATE outreach.leads SET last_activity_at = now() + interval '1 hour' WHERE lead_id = 'twin_$next'") if $twin;
+	is(sql($node, reply($next)), 'accepted', "a reply$twin that does not see the message");
+	release($asking);
+	my $id = sql($node, "SELECT message_id FROM outreach.outbound_messages WHERE send_key = 'late$next'");
+	is(settled($id), 'cancelled', 'the claim takes it back');
+	is_accepted($id, 0, 'and it is never sent');
+	is(why($id), 'a reply came before it left', 'for the reply');
+	is(sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'message.outbound.cancelled' AND payload ->> 'message_id' = '$id'"), 1, 'with its event');
+}
+
 # ---- kill switches ------------------------------------------------------------
 
 my %stop = (

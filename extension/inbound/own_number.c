@@ -1,0 +1,78 @@
+/*
+ * own_number.c
+ *	  Messages from the tenant's own numbers: its people trying something out, or one
+ *	  of its numbers answering another.
+ *
+ * Such a message makes no lead: nobody is to be worked by it.  Where there is a lead
+ * with the phone, a person has made it, and the message is its.  An opt-out is recorded
+ * from whomever it comes, and what opts in again lifts it; nothing else is read out of
+ * the message.
+ *
+ * po_find_own_numbers needs SPI and the engine's owner as user.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/compat.h"
+#include "core/spi_plan.h"
+#include "inbound/webhook.h"
+
+static PoRowsPlan select_own_numbers = {
+	.name = "own_number.find",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT u.n FROM",
+	.columns = "tenant_id, phone",
+	.after = "WHERE EXISTS (SELECT FROM outreach.numbers o WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone)",
+	.ncolumns = 2,
+	.element = {TEXTOID, TEXTOID},
+	.numbered = true
+};
+
+/*
+ * po_find_own_numbers marks the messages that come from a number of the tenant's own,
+ * among those that may find no lead: their phones are locked in the set.
+ */
+void
+po_find_own_numbers(PoChangeSet *set, PoWebhook **webhook, int n)
+{
+	int		   *position = palloc(Max(n, 1) * sizeof(int));
+	PoArray		column[2];
+	uint64		rows;
+
+	po_rows_init(&select_own_numbers, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		PoWebhook  *w = webhook[i];
+
+		if (w->is_message && !w->held &&
+			po_find_phone(set, w->endpoint->tenant_id, w->phone) != NULL)
+		{
+			/* A message to itself shows that the number is ours, whatever is known of it. */
+			w->own_number = strcmp(w->phone, w->business_phone) == 0;
+			position[column[0].n] = i;
+			po_array_add_text(&column[0], w->endpoint->tenant_id);
+			po_array_add_text(&column[1], w->phone);
+		}
+	}
+	rows = po_exec_rows(&select_own_numbers, NULL, column);
+	for (uint64 r = 0; r < rows; r++)
+		webhook[position[po_column_int(r, 1) - 1]]->own_number = true;
+}
+
+/*
+ * po_decide_own_number decides a message from the tenant's own number that no lead has;
+ * the phone is locked.
+ */
+void
+po_decide_own_number(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause)
+{
+	PoPhone    *phone = po_find_phone(set, webhook->endpoint->tenant_id, webhook->phone);
+
+	if (webhook->consent == PO_CONSENT_OPT_OUT && !webhook->opted_out)
+		(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
+	else if (webhook->consent == PO_CONSENT_OPT_IN && phone->consent == PO_CONSENT_OPTED_OUT &&
+			 !po_is_overtaken(webhook, phone))
+		(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);
+	webhook->outcome = PO_OUTCOME_OWN_NUMBER;
+	webhook->status = PO_PAYLOAD_OWN_NUMBER;
+}
