@@ -195,6 +195,16 @@ listed_value(const PoDocument *document, int item, const PoAnswerPath *path, con
 						   text, len) && *len > 0;
 }
 
+/* A sender may be shown by a name. */
+static bool
+has_digits(const char *text, int len)
+{
+	for (int i = 0; i < len; i++)
+		if (isdigit((unsigned char) text[i]))
+			return true;
+	return false;
+}
+
 /* Whether both are the same digits, however they are written. */
 static bool
 same_number(const char *ours, const char *text, int len)
@@ -323,7 +333,8 @@ compare(const PoProfile *profile, const PoDocument *document, int item, const Po
 
 	for (int i = 0; i < lengthof(number); i++)
 	{
-		if (number[i] == NULL || !listed_value(document, item, number_path[i], &text, &len))
+		if (number[i] == NULL || !listed_value(document, item, number_path[i], &text, &len) ||
+			!has_digits(text, len))
 			likeness = PO_PERHAPS;
 		else if (!same_number(number[i], text, len))
 			return PO_ANOTHER;
