@@ -209,6 +209,6 @@ po_decide_contact(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause)
 	PoPhone    *phone = po_find_phone(set, webhook->endpoint->tenant_id, webhook->phone);
 
 	webhook->overtaken = po_has_agreed_since(phone, webhook->said_at);
-	if (!webhook->overtaken && !webhook->opted_out)
-		(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
+	if (!webhook->overtaken)
+		po_decide_opt_out(set, webhook, phone, cause);
 }

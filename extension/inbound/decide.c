@@ -301,6 +301,19 @@ po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
 	return true;
 }
 
+/*
+ * po_decide_opt_out opts the locked phone out, or adds what is left to do where that
+ * was recorded before the rest of the webhook could be.
+ */
+void
+po_decide_opt_out(PoChangeSet *set, const PoWebhook *webhook, PoPhone *phone, const PoCause *cause)
+{
+	if (webhook->opted_out)
+		po_complete_opt_out(set, phone, webhook->owes_event ? &webhook->event_owed : NULL, cause);
+	else
+		(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
+}
+
 /* What came in, by its field names, and what was made of it. */
 static Jsonb *
 received_payload(const PoWebhook *webhook)
@@ -405,10 +418,7 @@ decide_message(PoSubjects *subjects, PoWebhook *webhook, PoCause *cause)
 	switch (webhook->consent)
 	{
 		case PO_CONSENT_OPT_OUT:
-			if (webhook->opted_out)
-				po_complete_opt_out(set, phone, webhook->owes_event ? &webhook->event_owed : NULL, cause);
-			else
-				(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
+			po_decide_opt_out(set, webhook, phone, cause);
 			break;
 		case PO_CONSENT_HOLD:
 			(void) po_change_consent(set, phone, PO_CONSENT_HELD, cause);

@@ -68,8 +68,8 @@ po_decide_own_number(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause)
 {
 	PoPhone    *phone = po_find_phone(set, webhook->endpoint->tenant_id, webhook->phone);
 
-	if (webhook->consent == PO_CONSENT_OPT_OUT && !webhook->opted_out)
-		(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
+	if (webhook->consent == PO_CONSENT_OPT_OUT)
+		po_decide_opt_out(set, webhook, phone, cause);
 	else if (webhook->consent == PO_CONSENT_OPT_IN && phone->consent == PO_CONSENT_OPTED_OUT &&
 			 !po_is_overtaken(webhook, phone))
 		(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);

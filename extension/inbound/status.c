@@ -300,7 +300,7 @@ po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 		webhook->tells_id = webhook->provider_message_id != NULL;
 	}
 	if (phone != NULL && webhook->opted_out)
-		po_complete_opt_out(&subjects->set, phone, webhook->owes_event ? &webhook->event_owed : NULL, cause);
+		po_decide_opt_out(&subjects->set, webhook, phone, cause);
 	else if (phone != NULL)
 	{
 		PoUnreachable mark = {

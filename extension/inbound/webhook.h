@@ -170,6 +170,8 @@ extern bool po_touches_phone(const PoWebhook *webhook);
 extern bool po_is_overtaken(const PoWebhook *webhook, const PoPhone *phone);
 extern PoCause po_webhook_cause(const PoWebhook *webhook);
 extern bool po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait);
+extern void po_decide_opt_out(PoChangeSet *set, const PoWebhook *webhook, PoPhone *phone,
+							  const PoCause *cause);
 extern void po_decide(PoSubjects *subjects, PoWebhook *webhook);
 
 /* status.c */
