@@ -83,7 +83,7 @@ database('single');
 is(outcomes(play($node, 'single', 'single', [ \@all ])), 'accepted ' . @table, 'single: taken');
 $wanted = effects('single');
 is(sql($node, "SELECT status, count(*) FROM outreach.outbound_messages GROUP BY 1 ORDER BY 1", db => 'single'), "sent|2\nundelivered|1\nfailed|4\ndelivered|3", 'messages of ours have moved');
-is(sql($node, "SELECT count(*) FROM outreach.phones WHERE consent = 'opted_out'", db => 'single'), 5, 'and phones have opted out, of those two by the code of a callback');
+is(sql($node, "SELECT count(*) FROM outreach.phones WHERE consent = 'opted_out'", db => 'single'), 6, 'and phones have opted out, two of them by the code of a callback, one by the word of a CRM');
 is(sql($node, 'SELECT * FROM outreach.verify()', db => 'single'), '', 'states follow from events');
 
 # ---- the others ---------------------------------------------------------------------
