@@ -49,7 +49,8 @@ $node->safe_psql('postgres', q{
 				WHEN 'event_type' THEN 'contact.updated' WHEN 'scope' THEN 'tenant' WHEN 'id' THEN 'b' WHEN 'path' THEN '/w/canary'
 				WHEN 'function' THEN 'pg_catalog.version()' WHEN 'role_name' THEN 'app_a' WHEN 'right_role' THEN 'outreach_app'
 				WHEN 'account' THEN 'CANARY' WHEN 'secret' THEN 'of-an-attacker-' || p.proname WHEN 'key' THEN repeat('k', 40)
-				ELSE CASE format_type(u.type, NULL) WHEN 'jsonb' THEN '{}' WHEN 'jsonb[]' THEN '{}' WHEN 'integer' THEN '1'
+				ELSE CASE format_type(u.type, NULL) WHEN 'jsonb' THEN '{}' WHEN 'jsonb[]' THEN '{}' WHEN 'integer' THEN '1' WHEN 'boolean' THEN 'true'
+					WHEN 'uuid' THEN '00000000-0000-7000-8000-000000000000'
 					WHEN 'timestamp with time zone' THEN '2040-01-01' WHEN 'interval' THEN '1 hour' ELSE 'given' END END,
 				format_type(u.type, NULL)), ', ' ORDER BY u.n)
 			FROM unnest(p.proargnames[1:p.pronargs], p.proargtypes::oid[]) WITH ORDINALITY AS u(name, type, n)
