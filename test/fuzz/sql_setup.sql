@@ -39,7 +39,7 @@ BEGIN
 		PERFORM outreach.create_endpoint(t, '/w/deferred-' || word, 'twilio', 'twilio', 'token-' || word,
 			'https://hooks.example.com/w/deferred-' || word, mode => 'deferred');
 		PERFORM outreach.create_account(t, n, 'generic_json', 'secret-' || word, base_url => 'http://127.0.0.1:9',
-			settings => jsonb_build_object('note', word)) FROM unnest(ARRAY['account_' || t, word]) n;
+			settings => jsonb_build_object('from', word)) FROM unnest(ARRAY['account_' || t, word]) n;
 		PERFORM outreach.create_account(t, 'texts_' || word, 'twilio_sms', 'secret-' || word,
 			username => word || '000', base_url => 'http://127.0.0.1:9');
 		PERFORM outreach.add_number(t, replace(phones[1], '55501', '55502'), 'texts_' || word);
@@ -172,4 +172,4 @@ BEGIN
 END $$;
 SELECT outreach.register_timer_function('called', 'app_a.called(text,text,jsonb)');
 ALTER ROLE admin SET log_min_messages = fatal;
-SELECT outreach.set_timer('a', 'lead_a' || i, 'OTHER', 'now', 'other', '{"call": "called"}') FROM generate_series(1, 5) i;
+SELECT outreach.set_timer('a', 'lead_a' || i, 'OTHER', 'now', 'other', '{"call": "called"}') FROM generate_series(1, 4) i;

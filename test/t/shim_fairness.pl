@@ -72,7 +72,7 @@ for my $connections (1, 2, 4)
 	is(pending(), 500, "$connections: but are kept");
 	is(sql($node, "SELECT max(attempts) FROM outreach.inbound_payloads WHERE status = 'pending'"), 0, 'no attempt is counted');
 	# the same again, sent by a provider that is not sure
-	is(ingest($node, { path => '/w/a', headers => {}, body => encode_json({ event => 'message.received', id => 'm' . ($serial - 1), from => '+12125550141', body => 'hi' }) })->{outcome},
+	is(ingest($node, { path => '/w/a2', headers => {}, body => encode_json({ event => 'message.received', id => 'm' . ($serial - 1), from => '+12125550141', body => 'hi' }) })->{outcome},
 		'duplicate', "$connections: known already");
 	release($session);
 	wait_until(sub { pending() == 0 }, 'what was kept to be processed');
