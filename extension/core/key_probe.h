@@ -1,6 +1,6 @@
 /*
  * key_probe.h
- *	  Whether a row could be inserted under a unique key without waiting.
+ *	  What an index of the engine's has under a key, without a statement.
  */
 #ifndef PO_KEY_PROBE_H
 #define PO_KEY_PROBE_H
@@ -13,5 +13,6 @@ typedef enum PoKeyState
 } PoKeyState;
 
 extern PoKeyState po_probe_key(const char *index_name, const char *const *key, int n);
+extern bool po_has_row(const char *index_name, const char *const *key, int n);
 
 #endif

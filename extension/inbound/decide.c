@@ -10,6 +10,7 @@
 
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/key_probe.h"
 #include "core/limits.h"
 #include "inbound/webhook.h"
 #include "lead/meaning.h"
@@ -139,9 +140,11 @@ find_reply_cancels(const PoChangeSet *set, const PoPhoneKey *phone, int nphones,
 	for (int i = 0; i < set->nleads; i++)
 	{
 		const PoLead *l = &set->lead[i];
+		const char *const id[] = {l->tenant_id, l->lead_id};
 		PoPhoneKey	key = {l->tenant_id, l->phone};
 
-		if (!l->may_take_back || l->phone == NULL || !po_phone_keys_have(phone, nphones, &key))
+		if (l->phone == NULL || !po_phone_keys_have(phone, nphones, &key) ||
+			!po_has_row("outbound_messages_reply", id, lengthof(id)))
 			continue;
 		lead[nleads].tenant_id = l->tenant_id;
 		lead[nleads++].lead_id = l->lead_id;
@@ -194,6 +197,19 @@ lock_messages(PoSubjects *subjects, PoWebhook **webhook, int n, const PoPhoneKey
 			continue;
 		held.phone = po_find_lead(set, tenant_id, held.lead_id)->phone;
 		mark_held(webhook, n, &held, 1);
+	}
+}
+
+/* Messages from phones that are said not to take any. */
+static void
+find_unreachable(PoWebhook **webhook, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		const char *const key[] = {webhook[i]->endpoint->tenant_id, webhook[i]->phone};
+
+		webhook[i]->from_unreachable = webhook[i]->is_message &&
+			po_has_row("phones_marked", key, lengthof(key));
 	}
 }
 
@@ -255,10 +271,10 @@ forget_own_numbers(PoWebhook **webhook, int n)
  * then messages of ours.  Without wait those whose subjects another transaction
  * has locked are marked as held, and the rest is locked.
  *
- * Which phones have no lead yet, or are marked as unreachable, is known only when the
- * leads are locked; it has then marked those messages, and starts again.  Where that would be against the
- * order of locks it returns false, and is to be called again when those it holds
- * are gone.  Needs SPI.
+ * Which phones have no lead yet is known only when the leads are locked; it has then
+ * marked those messages, and starts again.  Where that would be against the order of
+ * locks it returns false, and is to be called again when those it holds are gone.
+ * Needs SPI.
  */
 bool
 po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
@@ -272,6 +288,7 @@ po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
 
 	forget_own_numbers(webhook, n);
 	po_find_statuses(webhook, n);
+	find_unreachable(webhook, n);
 	collect_phones(webhook, n, all, &nall, locked, &nlocked);
 	if (wait)
 		po_lock_phones(set, locked, nlocked);
@@ -289,8 +306,7 @@ po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
 			continue;
 		subject = po_find_subject(set, w->endpoint->tenant_id, w->phone);
 		w->from_stranger |= subject == NULL;
-		w->from_unreachable |= subject != NULL && subject->unreachable;
-		complete &= subject != NULL && !subject->unreachable;
+		complete &= subject != NULL;
 	}
 	if (!complete && set->nphones == 0 && set->nleads == 0)
 		return po_lock_subjects(subjects, webhook, n, wait);

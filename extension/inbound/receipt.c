@@ -335,7 +335,7 @@ po_write_payloads(PoWebhook **webhook, int n)
 	{
 		PoWebhook  *w = webhook[i];
 		PoArray    *a = array[w->stored];
-		PoBytes		query = po_signed_query(w);
+		PoBytes		query;
 
 		po_array_add_text(&a[0], w->endpoint->tenant_id);
 		po_array_add_uuid(&a[1], &w->receipt_id);
@@ -355,6 +355,7 @@ po_write_payloads(PoWebhook **webhook, int n)
 		po_array_add_uuid(&a[7], w->owes_event && w->status != PO_PAYLOAD_DONE ? &w->event_owed : NULL);
 		if (w->stored)
 			continue;
+		query = po_signed_query(w);
 		po_array_add_text(&a[8], w->endpoint->path);
 		po_array_add_text(&a[9], w->endpoint->provider);
 		po_array_add(&a[10], BoolGetDatum(w->form_encoded));

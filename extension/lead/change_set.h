@@ -32,8 +32,6 @@ typedef struct PoLead
 	TimestampTz created_at;
 	bool		has_email;
 	bool		has_timers;
-	bool		unreachable;	/* its phone is marked so for messages */
-	bool		may_take_back;	/* messages that a reply takes back were there, before the lock */
 	const char *agent;
 	const char *business_phone; /* the number of ours that it talks to */
 	/* what is to be written */

@@ -27,10 +27,7 @@
 #define LEAD_COLUMNS \
 	"l.tenant_id, l.lead_id, l.phone, l.state::text, l.version, l.last_activity_at," \
 	" l.email IS NOT NULL, l.has_timers, l.assigned_agent, l.business_phone," \
-	" l.created_at, EXISTS (SELECT FROM outreach.phones k WHERE k.tenant_id = l.tenant_id AND k.phone = l.phone" \
-	" AND k.unreachable IS NOT NULL AND k.unreachable ? 'sms')," \
-	" EXISTS (SELECT FROM outreach.outbound_messages m WHERE m.tenant_id = l.tenant_id" \
-	" AND m.lead_id = l.lead_id AND m.cancel_on_reply AND m.status < 'sending')"
+	" l.created_at"
 
 static PoRowsPlan lock_leads = {
 	.name = "leads.lock",
@@ -183,8 +180,6 @@ read_leads(PoChangeSet *set, uint64 n)
 		lead->agent = po_column_text(i, 9);
 		lead->business_phone = po_column_text(i, 10);
 		lead->created_at = po_column_time(i, 11);
-		lead->unreachable = po_column_bool(i, 12);
-		lead->may_take_back = po_column_bool(i, 13);
 	}
 }
 
