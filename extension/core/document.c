@@ -33,19 +33,12 @@ const PoDocumentLimits po_document_limits = {
 int
 po_document_start(PoDocument *doc, const char *bytes, int len)
 {
-	int			offset = 0;
+	int			offset = po_byte_order_mark(bytes, len);
 
 	memset(doc, 0, sizeof(*doc));
-	if (len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0)
-		offset = 3;
-
 	for (int i = offset; i < len; i++)
-	{
-		char		c = bytes[i];
-
-		if (c != ' ' && c != '\t' && c != '\n' && c != '\r')
+		if (!po_is_json_space(bytes[i]))
 			return offset;
-	}
 	po_document_fail(doc, "empty body", 0);
 	return -1;
 }

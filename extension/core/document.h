@@ -77,6 +77,20 @@ extern int	po_document_path(const PoDocument *doc, const char *const *path, int 
 extern bool po_document_scalar(const PoDocument *doc, int node, const char **text, int *len);
 extern void po_document_digest(const PoDocument *doc, uint8 digest[32]);
 
+/* What JSON has between its tokens. */
+static inline bool
+po_is_json_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* How many bytes a byte order mark takes at the start. */
+static inline int
+po_byte_order_mark(const char *bytes, int len)
+{
+	return len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
 /* What the parsers and the digest share; not for readers of a document. */
 extern int	po_document_start(PoDocument *doc, const char *bytes, int len);
 extern PoNode *po_document_add(PoDocument *doc, PoNodeType type);

@@ -53,7 +53,7 @@ next_token(Scanner *s)
 {
 	const char *p = s->p;
 
-	while (p < s->end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+	while (p < s->end && po_is_json_space(*p))
 		p++;
 	s->p = p;
 	return p < s->end ? (unsigned char) *p : -1;

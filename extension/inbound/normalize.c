@@ -48,14 +48,11 @@ looks_form_encoded(const PoWebhook *webhook)
 	static const char form[] = "application/x-www-form-urlencoded";
 	const char *type;
 	int			len;
-	int			i = 0;
+	int			i = po_byte_order_mark(webhook->body.data, webhook->body.len);
 
 	if (webhook->is_get)
 		return true;
-	if (webhook->body.len >= 3 && memcmp(webhook->body.data, "\xEF\xBB\xBF", 3) == 0)
-		i = 3;
-	while (i < webhook->body.len && strchr(" \t\r\n", webhook->body.data[i]) != NULL &&
-		   webhook->body.data[i] != '\0')
+	while (i < webhook->body.len && po_is_json_space(webhook->body.data[i]))
 		i++;
 	if (i < webhook->body.len && (webhook->body.data[i] == '{' || webhook->body.data[i] == '['))
 		return false;
@@ -456,10 +453,9 @@ read_fields_kind_and_key(PoWebhook *webhook)
 }
 
 /*
- * Fill in fields, kind and key.  A body that cannot be parsed is
- * of unknown kind, its key the digest of its bytes, its problem the parser's.  One
- * that may not have its kind's effect has the digest, too: it must not take the
- * place of the one that may.
+ * Fill in fields, kind and key.  A body that cannot be parsed is of unknown kind, its
+ * key the digest of its bytes, its problem the parser's.  One that may not have its
+ * kind's effect has the digest, too: it must not take the place of the one that may.
  */
 static void
 normalize(PoWebhook *webhook)
@@ -490,8 +486,8 @@ read_consent(const PoWebhook *webhook, const PoTenantRules *rules)
 }
 
 /*
- * Read what a message says: the sender's phone, and what the
- * tenant's words and rules make of the text.  What the provider itself says of
+ * Read what a message says: the sender's phone, and what the tenant's words and rules
+ * make of the text.  What the provider itself says of
  * consent counts for more than the text.
  */
 static void

@@ -63,12 +63,6 @@ po_form_pairs(PoBytes body, PoFormPair **pairs)
 	return n;
 }
 
-static bool
-same_bytes(PoBytes a, PoBytes b)
-{
-	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
-}
-
 /*
  * Whether it says the same as one of the address's own, which may be spelt
  * otherwise; scratch has room for it.
@@ -86,7 +80,7 @@ is_own(PoBytes parameter, const PoFormPair *own, int nown, char *scratch)
 		!decode_part(Min(equals + 1, end), end, &scratch, &pair.value))
 		return false;
 	for (int i = 0; i < nown && !found; i++)
-		found = same_bytes(pair.key, own[i].key) && same_bytes(pair.value, own[i].value);
+		found = po_same_bytes(pair.key, own[i].key) && po_same_bytes(pair.value, own[i].value);
 	return found;
 }
 

@@ -37,6 +37,12 @@ extern bool po_is_standard_webhooks_secret(PoBytes secret);
 extern bool po_check_standard_webhooks(const PoCredential *credential,
 									   const PoSignedRequest *request);
 
+static inline bool
+po_same_bytes(PoBytes a, PoBytes b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
 static inline PoBytes
 po_bytes(const char *text)
 {

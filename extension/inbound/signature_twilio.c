@@ -32,12 +32,6 @@
 
 #define BODY_HASH	"bodySHA256="
 
-static bool
-equals(PoBytes a, PoBytes b)
-{
-	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 /* Whether it is a parameter that Twilio, or the engine itself, adds to a URL. */
 static bool
 is_added(PoBytes parameter)
@@ -61,7 +55,7 @@ is_query_allowed(const PoUrl *url, const PoSignedRequest *request)
 
 	if (!url->has_query)
 		return true;
-	if (query.len < url->query.len || !equals(po_slice(query, 0, url->query.len), url->query))
+	if (query.len < url->query.len || !po_same_bytes(po_slice(query, 0, url->query.len), url->query))
 		return false;
 	for (int from = url->query.len; from < query.len;)
 	{
@@ -207,7 +201,7 @@ po_check_twilio(const PoCredential *credential, const PoSignedRequest *request,
 		for (int j = 0; j < (int) lengthof(port); j++)
 		{
 			/* the port that was given may be one of the others */
-			if (j > 0 && equals(port[j], url.port))
+			if (j > 0 && po_same_bytes(port[j], url.port))
 				continue;
 			part[1] = port[j];
 			matched |= po_hmac_sha1(credential->secret[i], part, nparts, expected) &&

@@ -164,12 +164,6 @@ find_family(const PoSignedRequest *request, PoBytes family, Signed *found)
 	return nids <= 1 && ntimes <= 1 && nlists <= 1 ? nids + ntimes + nlists : 4;
 }
 
-static bool
-same_bytes(PoBytes a, PoBytes b)
-{
-	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 /* The headers of the family that the endpoint names, or else of the one that is there. */
 static bool
 find_signed(const PoCredential *credential, const PoSignedRequest *request, Signed *found)
@@ -189,9 +183,9 @@ find_signed(const PoCredential *credential, const PoSignedRequest *request, Sign
 		*found = other;
 		return nothers == 3;
 	}
-	return n == 3 && (nothers == 0 || (nothers == 3 && same_bytes(found->id, other.id) &&
-									   same_bytes(found->timestamp, other.timestamp) &&
-									   same_bytes(found->list, other.list)));
+	return n == 3 && (nothers == 0 || (nothers == 3 && po_same_bytes(found->id, other.id) &&
+									   po_same_bytes(found->timestamp, other.timestamp) &&
+									   po_same_bytes(found->list, other.list)));
 }
 
 /*

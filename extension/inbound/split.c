@@ -14,12 +14,6 @@
 /* More are kept as one webhook that is not understood. */
 #define MAX_EVENTS 1000
 
-static bool
-is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 /* Behind the string that begins at p, end where it does not end. */
 static const char *
 string_end(const char *p, const char *end)
@@ -45,7 +39,7 @@ value_end(const char *p, const char *end)
 				return p;
 			continue;
 		}
-		if (depth == 0 && (*p == ',' || *p == ']' || is_space(*p)))
+		if (depth == 0 && (*p == ',' || *p == ']' || po_is_json_space(*p)))
 			return p;
 		if (*p == '{' || *p == '[')
 			depth++;
@@ -67,8 +61,8 @@ value_end(const char *p, const char *end)
 int
 po_split_body(PoBytes body, PoBytes **event)
 {
-	const char *p = body.data;
-	const char *end = p + body.len;
+	const char *p = body.data + po_byte_order_mark(body.data, body.len);
+	const char *end = body.data + body.len;
 	bool		value_may_come = true;	/* a comma or the start of an array is before it */
 	bool		end_may_come = false;
 	int			depth = 0;
@@ -76,13 +70,11 @@ po_split_body(PoBytes body, PoBytes **event)
 	int			n = 0;
 
 	*event = NULL;
-	if (body.len >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0)
-		p += 3;
 	for (; p < end; p++)
 	{
 		const char *start = p;
 
-		if (is_space(*p))
+		if (po_is_json_space(*p))
 			continue;
 		if (*p == '[')
 		{
@@ -102,7 +94,7 @@ po_split_body(PoBytes body, PoBytes **event)
 			depth -= *p == ']';
 			if (depth > 0)
 				continue;
-			for (p++; p < end && is_space(*p); p++)
+			for (p++; p < end && po_is_json_space(*p); p++)
 				;
 			return p == end ? n : 0;
 		}
