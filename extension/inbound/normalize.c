@@ -344,7 +344,7 @@ could_be_divided_anew(const PoWebhook *webhook)
 	int			npairs = po_form_pairs(webhook->body, &pair);
 
 	/* More have not been looked at; a POST of so many is not even taken. */
-	if (npairs > PO_MAX_SIGNED_PAIRS || webhook->query.len > PO_SIGNED_QUERY_MAX)
+	if (npairs > PO_MAX_SIGNED_PAIRS || (!webhook->is_get && webhook->query.len > PO_SIGNED_QUERY_MAX))
 		return true;
 	for (int p = 0; p < npairs; p++)
 		if (!is_plain_name(pair[p].key.data, pair[p].key.len))

@@ -295,6 +295,10 @@ sub kept
 	by_both(get('/w/getbasic', 'event=x&id=b1', authorization => 'Basic ' . encode_base64($basic, '')), 200, 'basic');
 }
 {
+	my $row = ingest($node, get_signed('/w/get', 'team=a&' . fields('+12125550112', 'please call me ' x 200)));
+	like(kept($row->{receipt_id}), qr/\|t\|done$/, 'a long text by GET is one like others');
+}
+{
 	# A captured POST, whose author has written a query into the text: as a GET it has the same bytes under the signature.
 	for my $form (map { '&From=%2B12125550108&MessageSid=SM%032d&SmsMessageSid=SM%1$032d&SmsSid=SM%1$032d&SmsStatus=received&Body=START&To=%2B13055550142&AccountSid=AC0123456789abcdef0123456789abcdef&ApiVersion=2010-04-01&OptOutType=START' . $_ . '&x=' } '', '&a' x 600)
 	{
