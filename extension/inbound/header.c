@@ -105,7 +105,7 @@ po_find_of_family(const PoSignedRequest *request, PoBytes family, const char *re
 
 /*
  * Whether the text is a unix time in units of `unit_ms` milliseconds, near
- * enough to now that the request is not a replay.
+ * enough to now that the request was not captured long ago.
  */
 bool
 po_is_recent(const PoSignedRequest *request, PoBytes text, int64 unit_ms)
