@@ -17,8 +17,8 @@
 	  "The tenant has no lead with this id.") \
 	X(PO_ERRCODE_UNKNOWN_STATE, '0', '0', '3', "unknown_state", \
 	  "No lead state has this name.") \
-	X(PO_ERRCODE_INVALID_PHONE, '0', '0', '4', "invalid_phone", \
-	  "The text is not a phone number that can be brought to E.164 without guessing.") \
+	X(PO_ERRCODE_INVALID_ADDRESS, '0', '0', '4', "invalid_address", \
+	  "The text is neither a phone number that can be brought to E.164 without guessing nor an e-mail address.") \
 	X(PO_ERRCODE_UNKNOWN_WEBHOOK, '0', '0', '5', "unknown_webhook", \
 	  "The tenant has no webhook with this receipt.") \
 	X(PO_ERRCODE_LEAD_ENDED, '0', '0', '6', "lead_ended", \

@@ -395,6 +395,13 @@ check_webhook_secret(PoBytes secret)
 		: "the secret must be whsec_ and base64 of 24 to 64 bytes, or whpk_ and base64 of 32";
 }
 
+static const char *
+check_sendgrid_secret(PoBytes secret)
+{
+	return po_is_sendgrid_secret(secret) ? NULL
+		: "the secret must be a public key of P-256 as base64 of its SPKI form";
+}
+
 /* ---- the table ---- */
 
 static const Scheme schemes[] = {
@@ -412,6 +419,8 @@ static const Scheme schemes[] = {
 	[PO_SCHEME_STANDARD_WEBHOOKS] = {"standard_webhooks", po_check_standard_webhooks,
 	check_webhook_secret, PO_SIGNS_BODY | PO_HAS_FAMILY | PO_OWN_HEADER},
 	[PO_SCHEME_BASIC] = {"basic", check_basic, check_basic_secret, 0},
+	[PO_SCHEME_SENDGRID] = {"sendgrid", po_check_sendgrid, check_sendgrid_secret,
+	PO_SIGNS_BODY | PO_HAS_FAMILY | PO_OWN_HEADER},
 };
 
 /*

@@ -24,7 +24,8 @@ typedef enum PoScheme
 	PO_SCHEME_SIGNALHOUSE,
 	PO_SCHEME_GHL,
 	PO_SCHEME_STANDARD_WEBHOOKS,
-	PO_SCHEME_BASIC
+	PO_SCHEME_BASIC,
+	PO_SCHEME_SENDGRID
 } PoScheme;
 
 /* What is special about a scheme. */

@@ -1,11 +1,12 @@
 /*
  * contact.c
- *	  What a provider tells of a contact's consent: a person has said elsewhere that
- *	  they are not to be written to.
+ *	  What a provider tells of an address: a person has said elsewhere that they are not
+ *	  to be written to, or nothing can be delivered there.
  *
- * Which fields and values say so are rows (webhook_kinds.revoked_by).  It opts the
- * phone out, as the person's own STOP does.  Nothing that is told so opts a phone in:
- * a switch in somebody's system that is off is no act of the person.
+ * Which fields and values say so are rows (webhook_kinds.revoked_by, unreachable_by).
+ * The one opts the address out, as the person's own STOP does; the other marks it, as
+ * the refusal of a message does.  Nothing that is told so opts an address in: a switch
+ * in somebody's system that is off is no act of the person.
  *
  * It is told late, or again.  What the person has agreed to since then stands: the
  * payload's own time is asked, as late as its digits allow.
@@ -15,6 +16,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "inbound/webhook.h"
+#include "lead/reach.h"
 #include "mb/pg_wchar.h"
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
@@ -158,56 +160,94 @@ reason_of(const PoWebhook *webhook, const PoCondition *condition, const char *va
 	const PoBytes *words = &webhook->value[PO_FIELD_SAID];
 	const char *field = webhook->endpoint->map->field[condition->field].name;
 
-	if (words->data == NULL)
+	if (words->data == NULL || (words->len == strlen(value) && memcmp(words->data, value, words->len) == 0))
 		return psprintf("%s=%s", field, value);
 	return psprintf("%s=%s: %.*s", field, value,
 					pg_mbcliplen(words->data, words->len, Min(words->len, MAX_WORDS)), words->data);
 }
 
+/* What of a list of conditions holds, or NULL. */
+static const char *
+find_reason(const PoWebhook *webhook, const PoCondition *condition, int n)
+{
+	for (int c = 0; c < n; c++)
+	{
+		const char *value = po_condition_value(&condition[c], webhook->value);
+
+		if (value != NULL)
+			return reason_of(webhook, &condition[c], value);
+	}
+	return NULL;
+}
+
+/* The e-mail address is asked of providers that have no phones. */
+static bool
+read_address(PoWebhook *webhook)
+{
+	bool		has_phones = webhook->endpoint->map->field[PO_FIELD_PHONE].npaths > 0;
+	const PoBytes *address = &webhook->value[has_phones ? PO_FIELD_PHONE : PO_FIELD_EMAIL];
+
+	return address->data != NULL && po_address_fold(address->data, address->len, webhook->phone);
+}
+
 /*
- * po_read_contact reads whether a payload tells that somebody's consent is revoked, of
- * which phone, and since when; its kind is known.
+ * po_read_contact reads whether a payload tells something of an address, of which, and
+ * since when; its kind is known.
  */
 void
 po_read_contact(PoWebhook *webhook)
 {
 	const PoKind *kind = webhook->kind;
-	const PoBytes *phone = &webhook->value[PO_FIELD_PHONE];
 	TimestampTz received_at = webhook->stored ? webhook->received_at : po_now();
 
 	if (kind == NULL || webhook->flaw != NULL)
 		return;
-	for (int c = 0; c < kind->nrevoked_by && webhook->revoked_by == NULL; c++)
-	{
-		const char *value = po_condition_value(&kind->revoked_by[c], webhook->value);
-
-		if (value != NULL)
-			webhook->revoked_by = reason_of(webhook, &kind->revoked_by[c], value);
-	}
-	if (webhook->revoked_by == NULL)
+	webhook->revoked_by = find_reason(webhook, kind->revoked_by, kind->nrevoked_by);
+	webhook->unreachable_by = find_reason(webhook, kind->unreachable_by, kind->nunreachable_by);
+	if (webhook->revoked_by == NULL && webhook->unreachable_by == NULL)
 		return;
 	/* It is told of somebody: a person has to find out of whom. */
-	if (phone->data == NULL || !po_phone_e164(phone->data, phone->len, webhook->phone))
+	if (!read_address(webhook))
 	{
-		webhook->flaw = "it revokes a consent, and no phone can be read in it";
+		webhook->flaw = webhook->revoked_by != NULL ? "it revokes a consent, and no address can be read in it"
+			: "it tells that an address cannot be reached, and none can be read in it";
 		webhook->unresolved = true;
 		return;
 	}
-	webhook->is_revocation = true;
+	webhook->is_revocation = webhook->revoked_by != NULL;
+	webhook->is_bounce = webhook->unreachable_by != NULL;
 	if (!read_time(&webhook->value[PO_FIELD_SAID_AT], &webhook->said_at))
 		webhook->said_at = received_at;
 	webhook->said_at = Min(webhook->said_at, received_at);
 }
 
+static void
+decide_bounce(PoChangeSet *set, const PoWebhook *webhook, PoPhone *phone, const PoCause *cause)
+{
+	const PoBytes *code = &webhook->value[PO_FIELD_ERROR_CODE];
+	PoUnreachable mark = {
+		.channel = po_is_email(webhook->phone) ? "email" : "sms",
+		.code = code->data != NULL ? pnstrdup(code->data, Min(code->len, PO_MAX_CODE)) : NULL,
+		.reason = webhook->unreachable_by,
+		.message_id = webhook->message_lead != NULL ? &webhook->message_id : NULL
+	};
+
+	po_mark_unreachable(set, phone, &mark, cause);
+}
+
 /*
- * po_decide_contact opts the phone out, unless the person has agreed since; the phone
- * is locked.
+ * po_decide_contact opts the address out, unless the person has agreed since, and marks
+ * it; it is locked.
  */
 void
 po_decide_contact(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause)
 {
 	PoPhone    *phone = po_find_phone(set, webhook->endpoint->tenant_id, webhook->phone);
 
+	if (webhook->is_bounce)
+		decide_bounce(set, webhook, phone, cause);
+	if (!webhook->is_revocation)
+		return;
 	webhook->overtaken = po_has_agreed_since(phone, webhook->said_at);
 	if (!webhook->overtaken)
 		po_decide_opt_out(set, webhook, phone, cause);

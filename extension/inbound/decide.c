@@ -31,7 +31,7 @@ takes_phone(const PoWebhook *webhook)
 static bool
 needs_phone(const PoWebhook *webhook)
 {
-	return webhook->is_revocation || webhook->consent == PO_CONSENT_OPT_OUT || webhook->consent == PO_CONSENT_OPT_IN ||
+	return webhook->is_revocation || webhook->is_bounce || webhook->consent == PO_CONSENT_OPT_OUT || webhook->consent == PO_CONSENT_OPT_IN ||
 		webhook->consent == PO_CONSENT_HOLD || webhook->yes || webhook->from_stranger ||
 		webhook->from_unreachable || takes_phone(webhook);
 }
@@ -44,7 +44,7 @@ bool
 po_touches_phone(const PoWebhook *webhook)
 {
 	return webhook->is_status && webhook->message_lead != NULL && webhook->message_phone != NULL &&
-		PO_CONCERNS_PHONE(webhook->effect);
+		PO_CONCERNS_ADDRESS(webhook->effect);
 }
 
 /* The lead of a status callback, and with it the leads of a phone that opts out. */
@@ -58,11 +58,11 @@ lead_key(const PoWebhook *webhook)
 	};
 }
 
-/* Whether it is about a phone that stands in it, and the leads that have that. */
+/* Whether it is about an address that stands in it, and the leads that have that. */
 static bool
 names_phone(const PoWebhook *webhook)
 {
-	return webhook->is_message || webhook->is_revocation;
+	return webhook->is_message || webhook->is_revocation || webhook->is_bounce;
 }
 
 static bool
@@ -92,7 +92,7 @@ mark_held(PoWebhook **webhook, int n, const PoLeadKey *held, int nheld)
 				continue;
 			if (names_phone(w))
 				w->held = same_text(w->phone, held[h].phone);
-			else if (is_of_message(w))
+			if (is_of_message(w) && !w->held)
 				w->held = same_text(key.lead_id, held[h].lead_id) || same_text(key.phone, held[h].phone);
 		}
 	}
@@ -245,10 +245,10 @@ collect_phones(PoWebhook **webhook, int n, PoPhoneKey *all, int *nall, PoPhoneKe
 static bool
 lacks_phone(PoChangeSet *set, const PoWebhook *webhook)
 {
-	const char *phone = po_touches_phone(webhook) ? webhook->message_phone
-		: names_phone(webhook) && needs_phone(webhook) ? webhook->phone : NULL;
+	const char *tenant_id = webhook->endpoint->tenant_id;
 
-	return phone != NULL && po_find_phone(set, webhook->endpoint->tenant_id, phone) == NULL;
+	return (po_touches_phone(webhook) && po_find_phone(set, tenant_id, webhook->message_phone) == NULL) ||
+		(names_phone(webhook) && needs_phone(webhook) && po_find_phone(set, tenant_id, webhook->phone) == NULL);
 }
 
 /* What a round before has found out may be otherwise by now. */
@@ -281,7 +281,7 @@ po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
 {
 	PoChangeSet *set = &subjects->set;
 	PoPhoneKey *all = palloc(n * sizeof(PoPhoneKey));
-	PoPhoneKey *locked = palloc(n * sizeof(PoPhoneKey));
+	PoPhoneKey *locked = palloc(2 * n * sizeof(PoPhoneKey));
 	int			nall;
 	int			nlocked;
 	bool		complete = true;
@@ -346,6 +346,9 @@ received_payload(const PoWebhook *webhook)
 		const PoBytes *value = &webhook->value[f];
 		int			len = value->data != NULL ? pg_mbcliplen(value->data, value->len, room) : 0;
 
+		/* It proves that who has it may speak of the message. */
+		if (f == PO_FIELD_REFERENCE)
+			continue;
 		po_object_text(object, map->field[f].name, value->data, len);
 		cut |= len < value->len;
 		room -= len;
@@ -370,6 +373,7 @@ received_payload(const PoWebhook *webhook)
 	if (webhook->status == PO_PAYLOAD_OWN_NUMBER)
 		po_object_bool(object, "from_own_number", true);
 	po_object_string(object, "revoked_by", webhook->revoked_by);
+	po_object_string(object, "unreachable_by", webhook->unreachable_by);
 	if (webhook->overtaken)
 		po_object_bool(object, "overtaken", true);
 	po_object_string(object, "flaw", webhook->flaw);
@@ -505,7 +509,7 @@ po_decide(PoSubjects *subjects, PoWebhook *webhook)
 	}
 	if (from_ourselves)
 		po_decide_own_number(set, webhook, &cause);
-	if (webhook->is_revocation)
+	if (webhook->is_revocation || webhook->is_bounce)
 		po_decide_contact(set, webhook, &cause);
 	if (webhook->is_status)
 		po_decide_status(subjects, webhook, &cause);

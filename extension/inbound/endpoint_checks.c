@@ -43,7 +43,7 @@ po_check_secret_form(PG_FUNCTION_ARGS)
 	const char *problem;
 
 	if (!find_scheme(fcinfo, &scheme))
-		PG_RETURN_TEXT_P(cstring_to_text("scheme must be none, token, secret_header, basic, hmac_sha256, twilio, signalhouse, ghl or standard_webhooks"));
+		PG_RETURN_TEXT_P(cstring_to_text("scheme must be none, token, secret_header, basic, hmac_sha256, twilio, signalhouse, ghl, standard_webhooks or sendgrid"));
 	problem = po_check_secret(scheme, argument(fcinfo, 1));
 	if (problem == NULL)
 		PG_RETURN_NULL();

@@ -132,10 +132,18 @@ static bool
 read_value(PoWebhook *webhook, const PoPath *path, PoBytes *value)
 {
 	const PoDocument *document = &webhook->document;
-
-	return po_document_scalar(document, po_document_path(document, path->key, path->nkeys),
-							  &value->data, &value->len) ||
+	bool		found = po_document_scalar(document, po_document_path(document, path->key, path->nkeys),
+										   &value->data, &value->len) ||
 		(webhook->has_inner && read_inner(webhook, path, value));
+
+	for (int i = 0; found && i < path->nends; i++)
+	{
+		const char *end = memmem(value->data, value->len, path->end[i], strlen(path->end[i]));
+
+		if (end != NULL)
+			value->len = end - value->data;
+	}
+	return found;
 }
 
 /*
@@ -394,7 +402,7 @@ find_flaw(const PoWebhook *webhook)
 
 	if (kind == NULL)
 		return "no row tells what kind it is of";
-	if (kind->effect == PO_EFFECT_LOG && kind->nrevoked_by == 0)
+	if (kind->effect == PO_EFFECT_LOG && kind->nrevoked_by == 0 && kind->nunreachable_by == 0)
 		return NULL;
 	for (int i = 0; i < kind->nforms; i++)
 		if ((!divided || is_in_key(kind, kind->forms[i].field)) &&

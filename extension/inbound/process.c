@@ -223,7 +223,7 @@ record_opt_out(PoWebhook *webhook)
 	PoCause		cause = po_webhook_cause(webhook);
 	PoOptOut	opt_out = {
 		.tenant_id = webhook->endpoint->tenant_id,
-		.phone = webhook->is_status ? webhook->message_phone : webhook->phone,
+		.phone = webhook->is_message || webhook->is_revocation ? webhook->phone : webhook->message_phone,
 		.cause = &cause,
 		.may_be_overtaken = webhook->is_revocation
 	};

@@ -56,7 +56,7 @@ static const char *const engine_field[PO_NFIELDS] = {
 	[PO_FIELD_FROM] = "from",[PO_FIELD_TO] = "to",[PO_FIELD_BODY] = "body",
 	[PO_FIELD_OPT_OUT_TYPE] = "opt_out_type",[PO_FIELD_MESSAGE_ID] = "message_id",
 	[PO_FIELD_ERROR_CODE] = "error_code",[PO_FIELD_PHONE] = "phone",[PO_FIELD_SAID] = "said",
-	[PO_FIELD_SAID_AT] = "said_at"
+	[PO_FIELD_SAID_AT] = "said_at",[PO_FIELD_EMAIL] = "email",[PO_FIELD_REFERENCE] = "reference"
 };
 
 static PoPlan select_endpoint = {
@@ -78,7 +78,7 @@ static PoPlan select_endpoint = {
 static PoPlan select_fields = {
 	.name = "doors.fields",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT field, path FROM outreach.payload_maps"
+	.sql = "SELECT field, path, ends_at FROM outreach.payload_maps"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
 	" ORDER BY field, (tenant_id = '*'), position",
 	.nargs = 2,
@@ -88,7 +88,8 @@ static PoPlan select_fields = {
 static PoPlan select_kinds = {
 	.name = "doors.kinds",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT event_type, conditions, keys, effect, to_status::text, forms, revoked_by FROM outreach.webhook_kinds"
+	.sql = "SELECT event_type, conditions, keys, effect, to_status::text, forms, revoked_by, unreachable_by"
+	" FROM outreach.webhook_kinds"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
 	" ORDER BY (tenant_id = '*'), position",
 	.nargs = 2,
@@ -151,6 +152,7 @@ read_fields(PoProviderMap *map, Datum *args)
 		PoPath		path;
 
 		path.key = text_array(po_column(i, 2, &isnull), &path.nkeys);
+		path.end = text_array(po_column(i, 3, &isnull), &path.nends);
 		field->path = field->path == NULL ? palloc(sizeof(PoPath))
 			: repalloc(field->path, (field->npaths + 1) * sizeof(PoPath));
 		field->path[field->npaths++] = path;
@@ -275,6 +277,7 @@ read_kinds(PoProviderMap *map, Datum *args)
 			kind->to_status = po_message_status_from_name(po_column_text(i, 5));
 		read_forms(map, kind, DatumGetJsonbP(po_column(i, 6, &isnull)));
 		kind->revoked_by = read_lists(map, DatumGetJsonbP(po_column(i, 7, &isnull)), &kind->nrevoked_by);
+		kind->unreachable_by = read_lists(map, DatumGetJsonbP(po_column(i, 8, &isnull)), &kind->nunreachable_by);
 	}
 }
 

@@ -23,6 +23,8 @@ typedef enum PoField
 	PO_FIELD_PHONE,
 	PO_FIELD_SAID,
 	PO_FIELD_SAID_AT,
+	PO_FIELD_EMAIL,
+	PO_FIELD_REFERENCE,
 	PO_NFIELDS
 } PoField;
 
@@ -30,6 +32,8 @@ typedef struct PoPath
 {
 	const char **key;
 	int			nkeys;
+	const char **end;			/* the value ends before the first of these */
+	int			nends;
 } PoPath;
 
 typedef struct PoFieldMap
@@ -92,8 +96,10 @@ typedef struct PoKind
 	int			nforms;
 	PoEffect	effect;
 	PoMessageStatus to_status;	/* of a message of ours, for PO_EFFECT_STATUS */
-	PoCondition *revoked_by;	/* one that holds tells that a contact's consent is revoked */
+	PoCondition *revoked_by;	/* one that holds tells that the consent of an address is revoked, */
 	int			nrevoked_by;
+	PoCondition *unreachable_by;	/* or that it cannot be reached */
+	int			nunreachable_by;
 } PoKind;
 
 typedef struct PoAnswer

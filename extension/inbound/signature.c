@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * signature.c
- *	  HMAC, SHA-256 and Ed25519 over the pieces of a request.
+ *	  HMAC, SHA-256, Ed25519 and ECDSA over the pieces of a request.
  *
  * The algorithms are fetched on first use and kept for the life of the process:
  * fetching costs several times what a short message does.  Fetched objects are
@@ -19,6 +19,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/x509.h>
 
 #include "inbound/signature.h"
 
@@ -128,6 +129,50 @@ po_ed25519_verify(const uint8 key[PO_ED25519_KEY_LEN], const uint8 signature[PO_
 		EVP_DigestVerifyInit_ex(ctx, NULL, NULL, NULL, NULL, pkey, NULL) == 1 &&
 		EVP_DigestVerify(ctx, signature, PO_ED25519_LEN,
 						 (const uint8 *) message.data, message.len) == 1;
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(pkey);
+	ERR_pop_to_mark();
+	return valid;
+}
+
+/*
+ * Whether the SPKI form of a key of P-256 has a point of the curve.
+ */
+bool
+po_p256_is_key(const uint8 spki[PO_P256_SPKI_LEN])
+{
+	const uint8 *p = spki;
+	EVP_PKEY   *pkey;
+
+	ERR_set_mark();
+	pkey = d2i_PUBKEY(NULL, &p, PO_P256_SPKI_LEN);
+	EVP_PKEY_free(pkey);
+	ERR_pop_to_mark();
+	return pkey != NULL;
+}
+
+/*
+ * Whether the signature, as DER, over the SHA-256 of the parts one after the other was
+ * made with the private half of such a key.
+ */
+bool
+po_p256_verify(const uint8 spki[PO_P256_SPKI_LEN], const uint8 *signature, int len,
+			   const PoBytes *part, int nparts)
+{
+	const uint8 *p = spki;
+	EVP_PKEY   *pkey;
+	EVP_MD_CTX *ctx;
+	bool		valid;
+
+	ERR_set_mark();
+	pkey = d2i_PUBKEY(NULL, &p, PO_P256_SPKI_LEN);
+	ctx = EVP_MD_CTX_new();
+	valid = pkey != NULL && ctx != NULL &&
+		EVP_DigestVerifyInit_ex(ctx, NULL, "SHA256", NULL, NULL, pkey, NULL) == 1;
+	for (int i = 0; valid && i < nparts; i++)
+		valid = part[i].len == 0 ||
+			EVP_DigestVerifyUpdate(ctx, part[i].data, part[i].len) == 1;
+	valid = valid && EVP_DigestVerifyFinal(ctx, signature, len) == 1;
 	EVP_MD_CTX_free(ctx);
 	EVP_PKEY_free(pkey);
 	ERR_pop_to_mark();

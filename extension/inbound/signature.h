@@ -14,6 +14,7 @@
 #define PO_SHA256_LEN		32
 #define PO_ED25519_KEY_LEN	32
 #define PO_ED25519_LEN		64
+#define PO_P256_SPKI_LEN	91
 
 extern bool po_hmac_sha1(PoBytes key, const PoBytes *part, int nparts, uint8 mac[PO_SHA1_LEN]);
 extern bool po_hmac_sha256(PoBytes key, const PoBytes *part, int nparts,
@@ -21,6 +22,9 @@ extern bool po_hmac_sha256(PoBytes key, const PoBytes *part, int nparts,
 extern bool po_sha256(PoBytes bytes, uint8 digest[PO_SHA256_LEN]);
 extern bool po_ed25519_verify(const uint8 key[PO_ED25519_KEY_LEN],
 							  const uint8 signature[PO_ED25519_LEN], PoBytes message);
+extern bool po_p256_is_key(const uint8 spki[PO_P256_SPKI_LEN]);
+extern bool po_p256_verify(const uint8 spki[PO_P256_SPKI_LEN], const uint8 *signature, int len,
+						   const PoBytes *part, int nparts);
 
 /* header.c */
 extern bool po_same_name(PoBytes a, PoBytes b);
@@ -36,6 +40,8 @@ extern bool po_check_twilio(const PoCredential *credential, const PoSignedReques
 extern bool po_is_standard_webhooks_secret(PoBytes secret);
 extern bool po_check_standard_webhooks(const PoCredential *credential,
 									   const PoSignedRequest *request);
+extern bool po_is_sendgrid_secret(PoBytes secret);
+extern bool po_check_sendgrid(const PoCredential *credential, const PoSignedRequest *request);
 
 static inline bool
 po_same_bytes(PoBytes a, PoBytes b)

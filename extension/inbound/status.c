@@ -2,8 +2,9 @@
  * status.c
  *	  Status callbacks: what providers say of messages of ours.
  *
- * A callback names the message twice: by the provider's id, and by ours in the
- * query of the callback URL, with a MAC.  The second proves that the provider
+ * A callback names the message twice: by the provider's id, and by ours, with a MAC, in
+ * the query of the callback URL or in a field that the provider was given with the
+ * message.  The second proves that the provider
  * has that very message, also when we never saw its answer.  A callback that
  * comes before its message is known by the provider's id is parked: its row in
  * outreach.provider_message_ids is found by whoever records the answer.
@@ -149,6 +150,7 @@ po_read_status(PoWebhook *webhook)
 {
 	const PoBytes *id = &webhook->value[PO_FIELD_MESSAGE_ID];
 	const PoBytes *code = &webhook->value[PO_FIELD_ERROR_CODE];
+	const PoBytes *reference = &webhook->value[PO_FIELD_REFERENCE];
 
 	if (webhook->kind == NULL || webhook->kind->effect != PO_EFFECT_STATUS)
 		return;
@@ -158,8 +160,10 @@ po_read_status(PoWebhook *webhook)
 	webhook->is_status = true;
 	if (!webhook->stored)
 		webhook->reference = find_reference(webhook->query);
+	if (webhook->reference == NULL && reference->data != NULL && reference->len == PO_REFERENCE_LEN)
+		webhook->reference = pnstrdup(reference->data, reference->len);
 	webhook->report.status = webhook->kind->to_status;
-	webhook->report.error_code = code->data != NULL ? pnstrdup(code->data, Min(code->len, 64)) : NULL;
+	webhook->report.error_code = code->data != NULL ? pnstrdup(code->data, Min(code->len, PO_MAX_CODE)) : NULL;
 	/* Longer ones are nobody's, and would not fit into the index. */
 	if (id->data != NULL && id->len <= 255)
 		webhook->provider_message_id = pnstrdup(id->data, id->len);
@@ -235,7 +239,7 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 		w->message_lead = po_column_text(r, 3);
 		account[i] = po_column_text(r, 4);
 		w->channel = po_column_text(r, 5);
-		w->message_phone = po_goes_to_phone(w->channel) ? po_column_text(r, 6) : NULL;
+		w->message_phone = po_goes_to_address(w->channel) ? po_column_text(r, 6) : NULL;
 		marked[i] = po_column_bool(r, 7);
 	}
 	for (int i = 0; i < n; i++)
@@ -299,7 +303,8 @@ po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 		message->changed = true;
 		webhook->tells_id = webhook->provider_message_id != NULL;
 	}
-	if (phone != NULL && webhook->opted_out)
+	/* What is told of the address in the payload is decided for itself. */
+	if (phone != NULL && webhook->opted_out && !webhook->is_revocation)
 		po_decide_opt_out(&subjects->set, webhook, phone, cause);
 	else if (phone != NULL)
 	{

@@ -8,6 +8,7 @@
 #include "core/counters.h"
 #include "core/document.h"
 #include "inbound/provider_map.h"
+#include "lead/address.h"
 #include "lead/change_set.h"
 #include "lead/rules.h"
 #include "outbound/health.h"
@@ -62,7 +63,7 @@ typedef struct PoWebhook
 	int64		body_hash;
 
 	bool		unresolved;		/* it says not of whom, or is not sure to be the provider's */
-	char		phone[PO_E164_SIZE];	/* of the sender, or of the contact whose consent is revoked */
+	char		phone[PO_ADDRESS_SIZE];	/* of the sender; or the address, of either kind, that it tells something of */
 
 	/* what it says, when it is a message */
 	bool		is_message;
@@ -78,9 +79,11 @@ typedef struct PoWebhook
 	bool		from_unreachable;	/* it is said not to take messages, and sends one */
 	bool		own_number;		/* the phone is one of the tenant's own numbers; told where no lead may have it */
 
-	/* what it tells of a contact's consent */
+	/* what it tells of an address that stands in it */
 	bool		is_revocation;
 	const char *revoked_by;		/* the field and value that tell it, and the words; NULL: nothing does */
+	bool		is_bounce;		/* it cannot be reached */
+	const char *unreachable_by;
 	TimestampTz said_at;		/* when it was said, at the latest */
 	bool		overtaken;		/* the person has agreed since */
 
@@ -128,6 +131,9 @@ typedef struct PoSubjects
 /* envelope.c */
 extern void po_read_envelope(PoWebhook *webhook, Jsonb *envelope);
 extern void po_refuse_get(PoWebhook *webhook);
+
+/* So much of an error code is kept. */
+#define PO_MAX_CODE 64
 
 /* A form whose query is longer is not sure to be the provider's. */
 #define PO_SIGNED_QUERY_MAX 2048

@@ -1,6 +1,6 @@
 /*
  * address.c
- *	  E-mail addresses and phone numbers inside a text.
+ *	  E-mail addresses and phone numbers: given, and inside a text.
  *
  * No errors but out of memory, nothing that depends on a locale.
  */
@@ -15,6 +15,7 @@
 
 #define LOCAL_PART_MAX 64
 #define DOMAIN_MAX 253
+#define LABEL_MAX 63
 #define RUN_DIGITS_LEAST 7
 #define RUN_GAP_MOST 2
 #define DIGITS_MOST 15
@@ -37,6 +38,114 @@ static bool
 is_local_char(char c)
 {
 	return is_alnum(c) || c == '.' || c == '_' || c == '%' || c == '+' || c == '-';
+}
+
+/* ---- e-mail addresses ---- */
+
+/* What may stand between the points of a local part, unquoted (RFC 5322, atext). */
+static bool
+is_atext(char c)
+{
+	return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+}
+
+/* Parts with points between them, none of them empty. */
+static bool
+is_local_part(const char *p, const char *end)
+{
+	if (p == end || end - p > LOCAL_PART_MAX || *p == '.' || end[-1] == '.')
+		return false;
+	for (; p < end; p++)
+	{
+		if (*p == '.' ? p[-1] == '.' : !is_atext(*p))
+			return false;
+	}
+	return true;
+}
+
+/* What a top-level domain is: letters, or letters of another script as xn--. */
+static bool
+is_top_level(const char *p, const char *end)
+{
+	if (end - p > 4 && (*p | 0x20) == 'x' && (p[1] | 0x20) == 'n' && p[2] == '-' && p[3] == '-')
+		return true;
+	for (const char *c = p; c < end; c++)
+	{
+		if (!is_alnum(*c) || *c <= '9')
+			return false;
+	}
+	return end - p >= 2;
+}
+
+/* A name of at least two labels. */
+static bool
+is_domain(const char *p, const char *end)
+{
+	const char *label = p;
+
+	if (end - p > DOMAIN_MAX)
+		return false;
+	for (const char *c = p; c < end; c++)
+	{
+		if (*c == '.')
+		{
+			if (c == label || c - label > LABEL_MAX || *label == '-' || c[-1] == '-')
+				return false;
+			label = c + 1;
+		}
+		else if (!is_alnum(*c) && *c != '-')
+			return false;
+	}
+	return label > p && end - label <= LABEL_MAX && end[-1] != '-' && is_top_level(label, end);
+}
+
+static void
+to_lower(char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		if (is_alnum(*text))
+			*text |= 0x20;
+	}
+}
+
+/*
+ * po_email_fold writes the e-mail address that a text is, white space around it
+ * apart, in the form that is compared: in lower case.  False, and out is not
+ * changed, if it is none that mail can be sent to.  A local part is another address
+ * in other letters by the letter of RFC 5321; no provider treats it so, and whoever
+ * unsubscribes as Ann@example.com means ann@example.com.
+ */
+bool
+po_email_fold(const char *text, int len, char out[PO_ADDRESS_SIZE])
+{
+	const char *end = text + len;
+	const char *at;
+
+	while (text < end && strchr(" \t\r\n", *text) != NULL)
+		text++;
+	while (text < end && strchr(" \t\r\n", end[-1]) != NULL)
+		end--;
+	at = memchr(text, '@', end - text);
+	if (at == NULL || end - text >= PO_ADDRESS_SIZE || !is_local_part(text, at) ||
+		!is_domain(at + 1, end))
+		return false;
+	memcpy(out, text, end - text);
+	out[end - text] = '\0';
+	to_lower(out);
+	return true;
+}
+
+/*
+ * po_address_fold does the same for an address of either kind: an e-mail address
+ * has an '@', a phone is brought to E.164.
+ */
+bool
+po_address_fold(const char *text, int len, char out[PO_ADDRESS_SIZE])
+{
+	if (memchr(text, '@', len) != NULL)
+		return po_email_fold(text, len, out);
+	return po_phone_e164(text, len, out);
 }
 
 /*
@@ -72,50 +181,15 @@ po_next_mail_run(const char *p, const char *end, PoMailRun *run)
 }
 
 /*
- * po_mail_address returns a palloc'd copy of the address, its domain in lower
- * case; NULL when it is not one that mail could be sent to.
+ * po_mail_address returns the address folded, palloc'd; NULL when it is not one that
+ * mail could be sent to.
  */
 char *
-po_mail_address(const PoMailRun *a)
+po_mail_address(const PoMailRun *run)
 {
-	int local_len = a->at - a->start;
-	int len = a->end - a->start;
-	const char *label = a->at + 1;
-	char *email;
+	char address[PO_ADDRESS_SIZE];
 
-	if (local_len > LOCAL_PART_MAX || len - local_len - 1 > DOMAIN_MAX || a->at[-1] == '.')
-		return NULL;
-	for (const char *p = a->start; p < a->end; p++)
-	{
-		if (p[0] == '.' && p[1] == '.')
-			return NULL;
-	}
-	for (const char *p = label; p < a->end; p++)
-	{
-		if (*p == '.')
-		{
-			if (*label == '-' || p[-1] == '-')
-				return NULL;
-			label = p + 1;
-		}
-	}
-	if (label == a->at + 1 || a->end - label < 2)
-		return NULL;
-	for (const char *p = label; p < a->end; p++)
-	{
-		if (!is_alnum(*p) || *p <= '9')
-			return NULL;
-	}
-
-	email = palloc(len + 1);
-	memcpy(email, a->start, len);
-	email[len] = '\0';
-	for (char *p = email + local_len; *p != '\0'; p++)
-	{
-		if (is_alnum(*p))
-			*p |= 0x20;
-	}
-	return email;
+	return po_email_fold(run->start, run->end - run->start, address) ? pstrdup(address) : NULL;
 }
 
 /* ---- phones ---- */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * address.h
- *	  E-mail addresses and phone numbers inside a text
+ *	  E-mail addresses and phone numbers: given, and inside a text
  *
  *-------------------------------------------------------------------------
  */
@@ -9,6 +9,9 @@
 #define PO_ADDRESS_H
 
 #include "lead/phone.h"
+
+/* A phone in E.164 or a folded e-mail address, with its NUL. */
+#define PO_ADDRESS_SIZE 255
 
 /* One e-mail-like run of characters around an '@'. */
 typedef struct PoMailRun
@@ -18,6 +21,21 @@ typedef struct PoMailRun
 	const char *end;
 } PoMailRun;
 
+static inline bool
+po_is_email(const char *address)
+{
+	return strchr(address, '@') != NULL;
+}
+
+/* What an address is called in a payload. */
+static inline const char *
+po_address_kind(const char *address)
+{
+	return po_is_email(address) ? "email" : "phone";
+}
+
+extern bool po_email_fold(const char *text, int len, char out[PO_ADDRESS_SIZE]);
+extern bool po_address_fold(const char *text, int len, char out[PO_ADDRESS_SIZE]);
 extern void po_next_mail_run(const char *p, const char *end, PoMailRun *run);
 extern char *po_mail_address(const PoMailRun *run);
 extern const char *po_phone_run_end(const char *p, const char *end);

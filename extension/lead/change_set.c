@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/ids.h"
+#include "lead/address.h"
 #include "lead/change_set.h"
 
 static const char *const consent_name[] = {"unknown", "opted_in", "held", "opted_out"};
@@ -389,11 +390,11 @@ static const struct ConsentAct
 };
 
 static Jsonb *
-consent_payload(const PoCause *cause, const char *phone)
+consent_payload(const PoCause *cause, const char *address)
 {
 	PoObject   *object = po_object_begin();
 
-	po_object_string(object, "phone", phone);
+	po_object_string(object, po_address_kind(address), address);
 	po_object_string(object, "reason", cause->reason);
 	po_object_string(object, "actor", cause->actor);
 	po_object_string(object, "version", cause->version);

@@ -18,6 +18,7 @@
 #include "core/ids.h"
 #include "core/spi_plan.h"
 #include "fmgr.h"
+#include "lead/address_args.h"
 #include "lead/opt_out.h"
 #include "lead/rules.h"
 #include "miscadmin.h"
@@ -90,21 +91,6 @@ static PoPlan select_before_hold = {
 	.argtype = {TEXTOID, TEXTOID}
 };
 
-static char *
-require_phone(const char *text)
-{
-	char	   *phone = palloc(PO_E164_SIZE);
-
-	/* The number itself stays out of the message: messages go to the log. */
-	if (!po_phone_e164(text, strlen(text), phone))
-		ereport(ERROR,
-				(errcode(PO_ERRCODE_INVALID_PHONE),
-				 errmsg("the phone number cannot be brought to E.164"),
-				 errdetail("It has %zu bytes.", strlen(text)),
-				 errhint("Give it as + and country code, or as a 10-digit number of the United States or Canada.")));
-	return phone;
-}
-
 /*
  * create_lead(tenant_id, lead_id, phone, first_name, last_name, email, company,
  * source, attributes): inserts, or sets what is given.
@@ -114,7 +100,8 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
-	char	   *phone = po_arg_text(fcinfo, 2, "phone");
+	char	   *phone = po_arg_phone(fcinfo, 2, "phone");
+	char	   *email = po_arg_email(fcinfo, 5, "email");
 	PoCause		cause = {.source = "sql"};
 	PoChangeSet set = {0};
 	PoLead		inserted = {0};
@@ -125,10 +112,6 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	bool		isnull[3] = {false};
 	bool		created;
 
-	if (phone != NULL && phone[0] != '\0')
-		phone = require_phone(phone);
-	else
-		phone = NULL;
 	for (int i = 0; i < 9; i++)
 	{
 		args[i] = PG_GETARG_DATUM(i);
@@ -136,6 +119,8 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	}
 	args[2] = phone ? CStringGetTextDatum(phone) : (Datum) 0;
 	nulls[2] = phone ? ' ' : 'n';
+	args[5] = email ? CStringGetTextDatum(email) : (Datum) 0;
+	nulls[5] = email ? ' ' : 'n';
 	args[9] = TimestampTzGetDatum(po_now());
 	nulls[9] = ' ';
 	nulls[10] = '\0';
@@ -206,20 +191,20 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 	return po_result_row(fcinfo, values, isnull);
 }
 
-/* opt_out and opt_in: (tenant_id, phone, source, reason) */
+/* opt_out and opt_in: (tenant_id, address, source, reason) */
 static Datum
 set_consent(FunctionCallInfo fcinfo, bool opts_out)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
-	char	   *phone = require_phone(po_arg_required(fcinfo, 1, "phone"));
+	char	   *address = po_arg_address(fcinfo, 1, "address");
 	PoCause		cause = {
 		.source = po_arg_required(fcinfo, 2, "source"),
 		.reason = po_arg_text(fcinfo, 3, "reason"),
 		.actor = GetUserNameFromId(po_caller(), false)
 	};
-	PoOptOut	opt_out = {.tenant_id = tenant_id, .phone = phone, .cause = &cause, .waits = true};
+	PoOptOut	opt_out = {.tenant_id = tenant_id, .phone = address, .cause = &cause, .waits = true};
 	PoChangeSet set = {0};
-	PoPhoneKey	key = {tenant_id, phone};
+	PoPhoneKey	key = {tenant_id, address};
 	Datum		values[4];
 	bool		isnull[4] = {false};
 
@@ -233,7 +218,7 @@ set_consent(FunctionCallInfo fcinfo, bool opts_out)
 			ereport(ERROR,
 					(errcode(sqlstate),
 					 errmsg("the opt-out cannot be recorded"),
-					 errdetail("The row of the phone could not be written."),
+					 errdetail("The row of the address could not be written."),
 					 errhint("Look for checks and triggers on outreach.phones that are not the extension's.")));
 	}
 	else
@@ -243,7 +228,7 @@ set_consent(FunctionCallInfo fcinfo, bool opts_out)
 	}
 	SPI_finish();
 
-	values[0] = CStringGetTextDatum(phone);
+	values[0] = CStringGetTextDatum(address);
 	values[1] = CStringGetTextDatum(po_consent_name(opts_out ? PO_CONSENT_OPTED_OUT
 													: PO_CONSENT_OPTED_IN));
 	values[2] = BoolGetDatum(opt_out.changed);
@@ -252,7 +237,7 @@ set_consent(FunctionCallInfo fcinfo, bool opts_out)
 }
 
 /*
- * opt_out(tenant_id, phone, source, reason)
+ * opt_out(tenant_id, address, source, reason)
  */
 Datum
 po_api_opt_out(PG_FUNCTION_ARGS)
@@ -261,7 +246,7 @@ po_api_opt_out(PG_FUNCTION_ARGS)
 }
 
 /*
- * opt_in(tenant_id, phone, source, reason)
+ * opt_in(tenant_id, address, source, reason)
  */
 Datum
 po_api_opt_in(PG_FUNCTION_ARGS)
@@ -270,9 +255,9 @@ po_api_opt_in(PG_FUNCTION_ARGS)
 }
 
 static PoConsent
-consent_before_hold(const char *tenant_id, const char *phone)
+consent_before_hold(const char *tenant_id, const char *address)
 {
-	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(phone)};
+	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(address)};
 
 	if (po_exec(&select_before_hold, args, NULL) == 0)
 		return PO_CONSENT_UNKNOWN;
@@ -286,14 +271,14 @@ Datum
 po_api_release_address(PG_FUNCTION_ARGS)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
-	char	   *phone = require_phone(po_arg_required(fcinfo, 1, "address"));
+	char	   *address = po_arg_address(fcinfo, 1, "address");
 	PoCause		cause = {
 		.source = "release",
 		.actor = po_arg_required(fcinfo, 2, "by"),
 		.reason = po_arg_required(fcinfo, 3, "reason")
 	};
 	PoChangeSet set = {0};
-	PoPhoneKey	key = {tenant_id, phone};
+	PoPhoneKey	key = {tenant_id, address};
 	Datum		values[3];
 	bool		isnull[3] = {false};
 	const char *consent;
@@ -301,12 +286,12 @@ po_api_release_address(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	po_lock_phones(&set, &key, 1);
-	changed = po_release_phone(&set, &set.phone[0], consent_before_hold(tenant_id, phone), &cause);
+	changed = po_release_phone(&set, &set.phone[0], consent_before_hold(tenant_id, address), &cause);
 	po_write_changes(&set);
 	consent = po_consent_name(set.phone[0].consent);
 	SPI_finish();
 
-	values[0] = CStringGetTextDatum(phone);
+	values[0] = CStringGetTextDatum(address);
 	values[1] = CStringGetTextDatum(consent);
 	values[2] = BoolGetDatum(changed);
 	return po_result_row(fcinfo, values, isnull);

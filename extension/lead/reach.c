@@ -1,8 +1,9 @@
 /*
  * reach.c
- *	  Phones that cannot be reached in a channel: a landline does not take texts.
+ *	  Addresses that cannot be reached in a channel: a landline does not take texts, an
+ *	  e-mail address may be nobody's.
  *
- * The mark stands in the row of the phone, so that a claim, which locks that, sees
+ * The mark stands in the row of the address, so that a claim, which locks that, sees
  * it.  It says who said what of which message, and is shown by a view: it may be
  * wrong.  A text from the phone, or the delivery of that very message, proves it so;
  * else a person lifts it.  Functions need SPI, the engine's owner as user, and the
@@ -17,7 +18,8 @@
 #include "core/errors.h"
 #include "core/spi_plan.h"
 #include "fmgr.h"
-#include "lead/phone.h"
+#include "lead/address.h"
+#include "lead/address_args.h"
 #include "lead/reach.h"
 #include "utils/builtins.h"
 
@@ -86,23 +88,25 @@ po_mark_unreachable(PoChangeSet *set, PoPhone *phone, const PoUnreachable *mark,
 		CStringGetTextDatum(cause->source),
 		mark->code != NULL ? CStringGetTextDatum(mark->code) : (Datum) 0,
 		mark->reason != NULL ? CStringGetTextDatum(mark->reason) : (Datum) 0,
-		UUIDPGetDatum(mark->message_id)
+		mark->message_id != NULL ? UUIDPGetDatum(mark->message_id) : (Datum) 0
 	};
 	char		nulls[] = "        ";
 	PoObject   *object;
 
 	nulls[5] = mark->code != NULL ? ' ' : 'n';
 	nulls[6] = mark->reason != NULL ? ' ' : 'n';
+	nulls[7] = mark->message_id != NULL ? ' ' : 'n';
 	if (!change(&mark_phone, phone, args, nulls))
 		return;
 	object = po_object_begin();
-	po_object_string(object, "phone", phone->phone);
+	po_object_string(object, po_address_kind(phone->phone), phone->phone);
 	po_object_string(object, "channel", mark->channel);
 	po_object_string(object, "error_code", mark->code);
 	po_object_string(object, "reason", mark->reason);
-	po_object_string(object, "message_id",
-					 DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(mark->message_id))));
-	note(set, phone, "phone.unreachable", object, cause);
+	if (mark->message_id != NULL)
+		po_object_string(object, "message_id",
+						 DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(mark->message_id))));
+	note(set, phone, "address.unreachable", object, cause);
 }
 
 /*
@@ -128,11 +132,11 @@ po_mark_reachable(PoChangeSet *set, PoPhone *phone, const char *channel,
 	if (!change(&lift_mark, phone, args, nulls))
 		return false;
 	object = po_object_begin();
-	po_object_string(object, "phone", phone->phone);
+	po_object_string(object, po_address_kind(phone->phone), phone->phone);
 	po_object_string(object, "channel", channel);
 	po_object_string(object, "reason", cause->reason);
 	po_object_string(object, "actor", cause->actor);
-	note(set, phone, "phone.reachable", object, cause);
+	note(set, phone, "address.reachable", object, cause);
 	return true;
 }
 
@@ -164,7 +168,8 @@ po_unreachable_reason(Jsonb *marks, const char *channel)
 	mark = JsonbValueToJsonb(&value);
 	code = po_jsonb_text(mark, "code", 4);
 	reason = po_jsonb_text(mark, "reason", 6);
-	return psprintf("the phone cannot be reached by %s: %s%s%s%s%s", channel,
+	return psprintf("the %s cannot be reached by %s: %s%s%s%s%s",
+					strcmp(channel, "email") == 0 ? "e-mail address" : "phone", channel,
 					po_jsonb_text(mark, "source", 6), code != NULL ? " " : "", code != NULL ? code : "",
 					reason != NULL ? ", " : "", reason != NULL ? reason : "");
 }
@@ -176,36 +181,29 @@ Datum
 po_api_mark_reachable(PG_FUNCTION_ARGS)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
-	char	   *address = po_arg_required(fcinfo, 1, "address");
+	char	   *address = po_arg_address(fcinfo, 1, "address");
 	PoCause		cause = {
 		.source = "sql",
 		.actor = po_arg_required(fcinfo, 2, "by"),
 		.reason = po_arg_required(fcinfo, 3, "reason")
 	};
 	char	   *channel = po_arg_text(fcinfo, 4, "channel");
-	char		phone[PO_E164_SIZE];
 	PoChangeSet set = {0};
-	PoPhoneKey	key = {tenant_id, phone};
+	PoPhoneKey	key = {tenant_id, address};
 	Datum		values[2];
 	bool		isnull[2] = {false};
 	bool		changed;
 
-	if (!po_phone_e164(address, strlen(address), phone))
-		ereport(ERROR,
-				(errcode(PO_ERRCODE_INVALID_PHONE),
-				 errmsg("the phone number cannot be brought to E.164"),
-				 errdetail("It has %zu bytes.", strlen(address)),
-				 errhint("Give it as + and country code, or as a 10-digit number of the United States or Canada.")));
-	if (channel != NULL && strcmp(channel, "sms") != 0 && strcmp(channel, "call") != 0)
+	if (channel != NULL && strcmp(channel, "sms") != 0 && strcmp(channel, "call") != 0 && strcmp(channel, "email") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("channel must be sms or call")));
+				 errmsg("channel must be sms, call or email")));
 	SPI_connect();
 	po_lock_phones(&set, &key, 1);
 	changed = po_mark_reachable(&set, &set.phone[0], channel, NULL, po_now(), &cause);
 	po_write_changes(&set);
 	SPI_finish();
-	values[0] = CStringGetTextDatum(phone);
+	values[0] = CStringGetTextDatum(address);
 	values[1] = BoolGetDatum(changed);
 	return po_result_row(fcinfo, values, isnull);
 }

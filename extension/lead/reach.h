@@ -13,7 +13,7 @@ typedef struct PoUnreachable
 	const char *channel;
 	const char *code;			/* NULL: none */
 	const char *reason;			/* what it means */
-	const pg_uuid_t *message_id;	/* of the message that did not arrive */
+	const pg_uuid_t *message_id;	/* of the message that did not arrive; NULL: not known */
 } PoUnreachable;
 
 extern void po_mark_unreachable(PoChangeSet *set, PoPhone *phone, const PoUnreachable *mark,

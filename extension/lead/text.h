@@ -49,7 +49,7 @@ typedef struct PoText
 	const char *start; /* first character that is no blank, unfolded */
 	int start_len;     /* may point into the caller's text */
 	char *normal;      /* NFKC form, NULL when the text is ASCII */
-	char *email;       /* first address, domain in lower case, or NULL */
+	char *email;       /* first address, folded, or NULL */
 	char phone[PO_TEXT_PHONES][PO_E164_SIZE];
 	int nphones;
 	bool has_question;

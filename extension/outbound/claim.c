@@ -223,7 +223,7 @@ lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
 
 	for (int i = 0; i < claim->n; i++)
 	{
-		if (!po_goes_to_phone(claim->candidate[i].channel))
+		if (!po_goes_to_address(claim->candidate[i].channel))
 			continue;
 		key[n].tenant_id = claim->candidate[i].key.tenant_id;
 		key[n++].phone = claim->candidate[i].phone;
@@ -259,19 +259,20 @@ lock_and_judge(PoClaim *claim, PoChangeSet *set)
 	for (int i = 0; i < claim->n; i++)
 	{
 		PoCandidate  *c = &claim->candidate[i];
-		PoPhone    *phone = po_goes_to_phone(c->channel) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
+		PoPhone    *phone = po_goes_to_address(c->channel) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
 		PoLead	   *locked = po_find_lead(set, c->key.tenant_id, c->lead_id);
 		PoStop	   *stop = stop_of(claim, c);
 		bool		lost = po_goes_to_phone(c->channel) && locked != NULL && locked->phone == NULL;
 		PoGuardInput input = {
-			.phone = lost ? NULL : c->phone,
+			.address = lost ? NULL : c->phone,
+			.channel = c->channel,
 			.consent = phone != NULL ? phone->consent : PO_CONSENT_UNKNOWN,
 			.lead_state = locked != NULL ? locked->state : PO_STATE_SUPPRESSED,
 			.unreachable = phone != NULL ? po_unreachable_reason(phone->unreachable, c->channel) : NULL,
 			.stop = stop != NULL ? psprintf("%s:%s", stop->scope, stop->id) : NULL
 		};
 
-		c->locked = locked != NULL && (phone != NULL || !po_goes_to_phone(c->channel)) &&
+		c->locked = locked != NULL && (phone != NULL || !po_goes_to_address(c->channel)) &&
 			(c->tenant == NULL || c->tenant->locked) && (stop == NULL || is_locked(stop));
 		c->stop = input.stop;
 		c->result = po_judge(&input, PO_AT_CLAIM);
@@ -352,7 +353,7 @@ send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
 
 	flight->message_id = message->message_id;
 	flight->lead_id = pstrdup(message->lead_id);
-	flight->phone = po_goes_to_phone(candidate->channel) ? pstrdup(message->phone) : NULL;
+	flight->phone = po_goes_to_address(candidate->channel) ? pstrdup(message->phone) : NULL;
 	flight->from_phone = message->from_phone != NULL ? pstrdup(message->from_phone) : NULL;
 	flight->fence = message->fence + 1;
 	flight->attempt = message->attempts + 1;

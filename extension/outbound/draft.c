@@ -402,9 +402,11 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 	const char *lacks;
 	bool		ucs2;
 	PoGuardInput input = {
-		.consent = sending->to_phone ? draft->consent : PO_CONSENT_UNKNOWN,
+		.address = draft->address,
+		.channel = request->channel,
+		.consent = draft->consent,
 		.lead_state = draft->state,
-		.unreachable = sending->to_phone ? po_unreachable_reason(draft->unreachable, request->channel) : NULL
+		.unreachable = po_unreachable_reason(draft->unreachable, request->channel)
 	};
 
 	hash_content(sending, draft);
@@ -434,9 +436,6 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 	draft->segments = draft->body == NULL ? 0
 		: strcmp(request->channel, "sms") == 0 ? po_segments(draft->body, strlen(draft->body), &ucs2) : 1;
 
-	input.phone = sending->to_phone ? draft->phone
-		: strcmp(request->channel, "email") != 0 ? draft->lead_id
-		: draft->email != NULL && po_template_is_blank(draft->email, strlen(draft->email)) ? NULL : draft->email;
 	input.missing = draft->missing;
 	input.malformed = draft->malformed;
 	if (draft->subject == NULL && po_needs(draft->account->profile, "subject"))
@@ -445,6 +444,5 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 	input.segments = draft->segments;
 	input.max_segments = draft->account->profile->max_segments;
 	draft->result = po_judge(&input, PO_AT_REQUEST);
-	draft->phone = input.phone;
 }
 

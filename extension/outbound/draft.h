@@ -41,15 +41,16 @@ typedef struct PoDraft
 	bool		found;			/* the lead is there */
 	const char *phone;
 	const char *email;
+	const char *address;		/* where it goes, folded; NULL: the lead has none that is valid */
 	PoState		state;
 	const char *first_name;
 	const char *last_name;
 	const char *company;
 	Jsonb	   *attributes;
 	const char *business_phone;
-	bool		has_phone_row;
+	bool		has_row;		/* the registry has one of the address */
 	PoConsent	consent;
-	Jsonb	   *unreachable;	/* marks of the phone by channel; NULL: none */
+	Jsonb	   *unreachable;	/* marks of the address by channel; NULL: none */
 	const char *from;
 	const PoAccount *account;
 	const char *subject;

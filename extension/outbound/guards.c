@@ -30,14 +30,16 @@ static PoGuardVerdict
 judge_destination(const PoGuardInput *input, const char **reason)
 {
 	*reason = "the lead has no address for this channel";
-	return input->phone != NULL ? PO_GUARD_ALLOW : PO_GUARD_BLOCK;
+	return input->address != NULL ? PO_GUARD_ALLOW : PO_GUARD_BLOCK;
 }
 
 static PoGuardVerdict
 judge_consent(const PoGuardInput *input, const char **reason)
 {
+	bool		is_email = strcmp(input->channel, "email") == 0;
+
 	if (input->consent == PO_CONSENT_OPTED_OUT)
-		*reason = "the phone has opted out";
+		*reason = is_email ? "the e-mail address has opted out" : "the phone has opted out";
 	else if (input->consent == PO_CONSENT_HELD)
 		*reason = "the phone is held until a person decides what its message meant";
 	else
@@ -93,11 +95,11 @@ static const Guard guard[] = {
 	{"destination", PO_AT_REQUEST | PO_AT_CLAIM, judge_destination,
 	"The lead has a valid phone, or what the channel needs."},
 	{"consent", PO_AT_REQUEST | PO_AT_CLAIM, judge_consent,
-	"The phone has not opted out and is not held."},
+	"The phone or e-mail address has not opted out and is not held."},
 	{"suppression", PO_AT_REQUEST | PO_AT_CLAIM, judge_suppression,
 	"The lead is not suppressed."},
 	{"reachability", PO_AT_REQUEST | PO_AT_CLAIM, judge_reachability,
-	"No provider has said that the phone cannot be reached in the channel."},
+	"No provider has said that the phone or e-mail address cannot be reached in the channel."},
 	{"stop", PO_AT_CLAIM, judge_stop,
 	"No kill switch: everything, tenant, account, number."}
 };

@@ -19,16 +19,17 @@ typedef enum PoGuardVerdict
 typedef enum PoGuardMoment
 {
 	PO_AT_REQUEST = 1,			/* send_message() */
-	PO_AT_CLAIM = 2				/* a worker is about to send, with the phone locked */
+	PO_AT_CLAIM = 2				/* a worker is about to send, with the address locked */
 } PoGuardMoment;
 
 /* All that guards may look at. */
 typedef struct PoGuardInput
 {
-	const char *phone;			/* NULL: the lead has none that is valid */
+	const char *address;		/* NULL: the lead has none that is valid */
+	const char *channel;
 	PoConsent	consent;
 	PoState		lead_state;
-	const char *unreachable;	/* why the phone cannot be reached in the channel, or NULL */
+	const char *unreachable;	/* why the address cannot be reached in the channel, or NULL */
 	const char *missing;		/* the variable that has no value, or NULL */
 	bool		malformed;		/* the text cannot be filled in */
 	const char *lacks;			/* the path of what the profile needs and the message has not, or NULL */

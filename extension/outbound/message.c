@@ -92,13 +92,23 @@ static PoRowsPlan end_deliveries = {
 };
 
 /*
- * po_goes_to_phone tells whether what leaves in a channel goes to a phone, whose
- * consent and lock count.
+ * po_goes_to_phone tells whether what leaves in a channel goes to a phone, and from
+ * one of the tenant's numbers.
  */
 bool
 po_goes_to_phone(const char *channel)
 {
 	return strcmp(channel, "sms") == 0 || strcmp(channel, "call") == 0;
+}
+
+/*
+ * po_goes_to_address tells whether it goes to a person's address, whose consent and
+ * lock count: the registry has a row of it.
+ */
+bool
+po_goes_to_address(const char *channel)
+{
+	return po_goes_to_phone(channel) || strcmp(channel, "email") == 0;
 }
 
 /*
@@ -475,7 +485,7 @@ po_effect_of_report(const PoMessage *message, const PoReport *report, PoVerdictE
 {
 	bool		lost = report->status == PO_MESSAGE_UNDELIVERED || report->status == PO_MESSAGE_FAILED;
 
-	return effect == PO_EFFECT_BAD_PHONE && (!lost || message->status == PO_MESSAGE_DELIVERED ||
+	return effect == PO_EFFECT_UNREACHABLE && (!lost || message->status == PO_MESSAGE_DELIVERED ||
 											 message->status == PO_MESSAGE_READ) ? PO_NO_EFFECT : effect;
 }
 
@@ -489,7 +499,7 @@ po_apply_to_phone(PoChangeSet *set, PoPhone *phone, PoVerdictEffect effect,
 {
 	if (effect == PO_EFFECT_OPTS_OUT)
 		(void) po_change_consent(set, phone, PO_CONSENT_OPTED_OUT, cause);
-	else if (effect == PO_EFFECT_BAD_PHONE)
+	else if (effect == PO_EFFECT_UNREACHABLE)
 		po_mark_unreachable(set, phone, mark, cause);
 	else if (effect == PO_EFFECT_REACHED)
 		(void) po_mark_reachable(set, phone, mark->channel, mark->message_id, po_now(), cause);

@@ -69,6 +69,7 @@ typedef struct PoReport
 } PoReport;
 
 extern bool po_goes_to_phone(const char *channel);
+extern bool po_goes_to_address(const char *channel);
 extern const char *po_message_status_name(PoMessageStatus status);
 extern PoMessageStatus po_message_status_from_name(const char *name);
 

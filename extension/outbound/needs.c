@@ -21,7 +21,7 @@
 
 /* Of each message, by itself: the other names are of its account. */
 static const char *const of_message[] = {
-	"body", "subject", "to", "to_digits", "message_id", "sent_date", "sent_date_next"
+	"body", "subject", "to", "to_digits", "message_id", "reference", "sent_date", "sent_date_next"
 };
 
 typedef struct Reader

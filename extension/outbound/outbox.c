@@ -18,6 +18,7 @@
 #include "core/errors.h"
 #include "core/spi_plan.h"
 #include "core/wakeup.h"
+#include "lead/address.h"
 #include "miscadmin.h"
 #include "outbound/draft.h"
 #include "utils/builtins.h"
@@ -41,13 +42,26 @@ static PoRowsPlan select_leads = {
 	.numbered = true
 };
 
-static PoRowsPlan insert_phones = {
-	.name = "outbox.phones",
+static PoRowsPlan select_addresses = {
+	.name = "outbox.addresses",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT u.n, p.consent::text, p.unreachable FROM",
+	.columns = "address",
+	.after = "JOIN outreach.phones p ON p.tenant_id = $1 AND p.phone = u.address",
+	.nfixed = 1,
+	.fixed = {TEXTOID},
+	.ncolumns = 1,
+	.element = {TEXTOID},
+	.numbered = true
+};
+
+static PoRowsPlan insert_addresses = {
+	.name = "outbox.new_addresses",
 	.expect = SPI_OK_INSERT,
 	.before = "INSERT INTO outreach.phones (tenant_id, phone)"
-	" SELECT DISTINCT $1, u.phone FROM",
-	.columns = "phone",
-	.after = "ORDER BY u.phone ON CONFLICT (tenant_id, phone) DO NOTHING",
+	" SELECT DISTINCT $1, u.address FROM",
+	.columns = "address",
+	.after = "ORDER BY u.address ON CONFLICT (tenant_id, phone) DO NOTHING",
 	.nfixed = 1,
 	.fixed = {TEXTOID},
 	.ncolumns = 1,
@@ -89,9 +103,49 @@ static PoRowsPlan select_known = {
 	.numbered = true
 };
 
+/* What the registry says of the address, as consent and marks in a row's columns. */
+static void
+read_registry(PoDraft *draft, uint64 row, int column)
+{
+	char	   *consent = po_column_text(row, column);
+	bool		isnull;
+	Datum		marks = po_column(row, column + 1, &isnull);
+
+	draft->has_row = consent != NULL;
+	draft->consent = consent != NULL ? po_consent_from_name(consent) : PO_CONSENT_UNKNOWN;
+	draft->unreachable = isnull ? NULL : DatumGetJsonbPCopy(marks);
+}
+
+/* The e-mail addresses of the leads, folded, and what the registry says of them. */
+static void
+read_emails(const PoSending *sending, PoDraft *draft, int n)
+{
+	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	int		   *position = palloc(Max(n, 1) * sizeof(int));
+	PoArray		column;
+	uint64		rows;
+
+	po_rows_init(&select_addresses, &column, n);
+	for (int i = 0; i < n; i++)
+	{
+		const char *given = draft[i].email;
+		char		email[PO_ADDRESS_SIZE];
+
+		if (given == NULL || !po_email_fold(given, strlen(given), email))
+			continue;
+		draft[i].address = pstrdup(email);
+		position[column.n] = i;
+		po_array_add_text(&column, email);
+	}
+	rows = po_exec_rows(&select_addresses, &tenant, &column);
+	for (uint64 r = 0; r < rows; r++)
+		read_registry(&draft[position[po_column_int(r, 1) - 1]], r, 2);
+}
+
 static void
 read_leads(const PoSending *sending, PoDraft *draft, int n)
 {
+	const char *channel = sending->request->channel;
 	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
 	PoArray		column;
 	uint64		rows;
@@ -104,8 +158,6 @@ read_leads(const PoSending *sending, PoDraft *draft, int n)
 	{
 		PoDraft	   *d = &draft[po_column_int(r, 1) - 1];
 		bool		isnull;
-		char	   *consent = po_column_text(r, 10);
-		Datum		marks;
 
 		d->found = true;
 		d->phone = po_column_text(r, 2);
@@ -116,10 +168,10 @@ read_leads(const PoSending *sending, PoDraft *draft, int n)
 		d->company = po_column_text(r, 7);
 		d->attributes = DatumGetJsonbPCopy(po_column(r, 8, &isnull));
 		d->business_phone = po_column_text(r, 9);
-		marks = po_column(r, 11, &isnull);
-		d->unreachable = isnull ? NULL : DatumGetJsonbPCopy(marks);
-		d->has_phone_row = consent != NULL;
-		d->consent = consent != NULL ? po_consent_from_name(consent) : PO_CONSENT_UNKNOWN;
+		if (!sending->to_phone)
+			continue;
+		d->address = d->phone;
+		read_registry(d, r, 10);
 	}
 	for (int i = 0; i < n; i++)
 		if (!draft[i].found)
@@ -128,32 +180,37 @@ read_leads(const PoSending *sending, PoDraft *draft, int n)
 					 errmsg("tenant \"%s\" has no lead \"%s\"", sending->request->tenant_id,
 							draft[i].lead_id),
 					 errhint("Make it with outreach.create_lead().")));
+	if (strcmp(channel, "email") == 0)
+		read_emails(sending, draft, n);
+	else if (!sending->to_phone)
+		for (int i = 0; i < n; i++)
+			draft[i].address = draft[i].lead_id;
 }
 
 /*
- * A phone without a row could not be locked by an opt-out and by a claim.  A worker
+ * An address without a row could not be locked by an opt-out and by a claim.  A worker
  * waits for nobody who is making the row; it makes what is missing at the claim.
  */
 static void
-make_phones(const PoSending *sending, const PoDraft *draft, int n)
+make_addresses(const PoSending *sending, const PoDraft *draft, int n)
 {
 	const char *tenant_id = sending->request->tenant_id;
 	Datum		tenant = CStringGetTextDatum(tenant_id);
 	PoArray		column;
 
-	po_rows_init(&insert_phones, &column, n);
-	for (int i = 0; i < n && sending->to_phone; i++)
+	po_rows_init(&insert_addresses, &column, n);
+	for (int i = 0; i < n && po_goes_to_address(sending->request->channel); i++)
 	{
-		PoPhoneKey	key = {tenant_id, draft[i].phone};
+		PoPhoneKey	key = {tenant_id, draft[i].address};
 
-		if (draft[i].phone == NULL || draft[i].has_phone_row)
+		if (draft[i].address == NULL || draft[i].has_row)
 			continue;
 		if (po_is_background_worker())
 			(void) po_make_free_phones(&key, 1);
 		else
-			po_array_add_text(&column, draft[i].phone);
+			po_array_add_text(&column, draft[i].address);
 	}
-	(void) po_exec_rows(&insert_phones, &tenant, &column);
+	(void) po_exec_rows(&insert_addresses, &tenant, &column);
 }
 
 static void
@@ -197,7 +254,7 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 		po_array_add_text(&column[3], d->lead_id);
 		po_array_add_text(&column[4], d->account->account);
 		po_array_add_text(&column[5], d->from);
-		po_array_add_text(&column[6], d->phone);
+		po_array_add_text(&column[6], d->address);
 		po_array_add_text(&column[7], request->template);
 		if (request->template != NULL)
 			po_array_add(&column[8], Int32GetDatum(sending->template_version));
@@ -297,7 +354,7 @@ enqueue_chunk(const PoSending *sending, PoDraft *draft, int n, PoSendResult *res
 {
 	PoChangeSet set = {0};
 
-	make_phones(sending, draft, n);
+	make_addresses(sending, draft, n);
 	lock_blocked(&set, sending, draft, n);
 	insert_drafts(sending, draft, n, send_at);
 	for (int i = 0; i < n; i++)

@@ -50,7 +50,7 @@ static const char *const verdict_name[] = {
 	"sent", "retry", "later", "midnight_pacific", "review", "failed", "unknown"
 };
 static const char *const effect_name[] = {
-	NULL, "stop_account", "stop_number", "bad_phone", "opt_out"
+	NULL, "stop_account", "stop_number", "unreachable", "opt_out"
 };
 
 static PoCache profile_cache = {

@@ -80,13 +80,13 @@ typedef enum PoVerdictEffect
 	PO_NO_EFFECT,
 	PO_EFFECT_STOP_ACCOUNT,
 	PO_EFFECT_STOP_NUMBER,
-	PO_EFFECT_BAD_PHONE,
+	PO_EFFECT_UNREACHABLE,
 	PO_EFFECT_OPTS_OUT,
 	PO_EFFECT_REACHED			/* of no row: a message arrived that was said not to have */
 } PoVerdictEffect;
 
 /* Whether an effect is one on the phone. */
-#define PO_CONCERNS_PHONE(effect) ((effect) >= PO_EFFECT_BAD_PHONE)
+#define PO_CONCERNS_ADDRESS(effect) ((effect) >= PO_EFFECT_UNREACHABLE)
 
 /* What an answer means. */
 typedef struct PoVerdict

@@ -53,7 +53,7 @@ apply_early(PoChangeSet *set, PoLandings *batch, PoLanding *result, const PoMess
 	PoUnreachable mark = {.channel = message->channel, .code = report->error_code, .message_id = &message->message_id};
 	PoPhone    *phone;
 
-	if (!PO_CONCERNS_PHONE(effect) || message->phone == NULL || !po_goes_to_phone(message->channel))
+	if (!PO_CONCERNS_ADDRESS(effect) || message->phone == NULL || !po_goes_to_address(message->channel))
 		return;
 	mark.reason = verdict->meaning;
 	phone = po_find_phone(set, message->tenant_id, message->phone);

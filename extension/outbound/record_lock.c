@@ -55,7 +55,7 @@ phone_of(const PoLanding *result)
 {
 	PoVerdictEffect effect = result->outcome.effect;
 
-	return result->flight->lookup || !PO_CONCERNS_PHONE(effect) ? NULL : result->flight->phone;
+	return result->flight->lookup || !PO_CONCERNS_ADDRESS(effect) ? NULL : result->flight->phone;
 }
 
 static void

@@ -82,6 +82,17 @@ utc_day(TimestampTz time)
 	return psprintf("%04d-%02d-%02d", tm.tm_year, tm.tm_mon, tm.tm_mday);
 }
 
+/* The message, and what proves that we named it; NULL: nothing can. */
+static const char *
+reference(const PoRequestInput *input)
+{
+	char		mac[PO_MAC_HEX + 1];
+
+	if (!po_callback_mac(input->account, &input->message_id, mac))
+		return NULL;
+	return psprintf("%s.%s", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&input->message_id))), mac);
+}
+
 static bool
 find_value(void *arg, const char *name, int name_len, const char **value, int *value_len)
 {
@@ -105,6 +116,8 @@ find_value(void *arg, const char *name, int name_len, const char **value, int *v
 		*value = input->account->username;
 	else if (strcmp(key, "message_id") == 0)
 		*value = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&input->message_id)));
+	else if (strcmp(key, "reference") == 0)
+		*value = reference(input);
 	else if (strcmp(key, "callback_url") == 0)
 		*value = values->callback_url;
 	else if (strcmp(key, "sent_date") == 0)
@@ -388,18 +401,17 @@ static const char *
 callback_url(const PoRequestInput *input)
 {
 	const char *url = input->account->callback_url;
-	char		mac[PO_MAC_HEX + 1];
+	const char *message = url != NULL ? reference(input) : NULL;
 	const char *query;
 	int			len;
 
-	if (url == NULL || !po_callback_mac(input->account, &input->message_id, mac))
+	if (message == NULL)
 		return NULL;
 	len = strcspn(url, "#");
 	query = memchr(url, '?', len);
-	return psprintf("%.*s%smessage=%s.%s%s", len, url,
+	return psprintf("%.*s%smessage=%s%s", len, url,
 					query == NULL ? "?" : strchr("?&", url[len - 1]) != NULL ? "" : "&",
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&input->message_id))),
-					mac, url + len);
+					message, url + len);
 }
 
 static void

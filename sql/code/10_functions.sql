@@ -84,29 +84,29 @@ CREATE FUNCTION outreach_impl.transition_lead(tenant_id text, lead_id text, to_s
 	AS 'MODULE_PATHNAME', 'po_api_transition_lead';
 COMMENT ON FUNCTION outreach_impl.transition_lead(text, text, text, text) IS 'Takes a lead to a state by the legal steps, each with its event.';
 
-CREATE FUNCTION outreach_impl.opt_out(tenant_id text, phone text, source text DEFAULT 'manual', reason text DEFAULT NULL,
-	OUT phone text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
+CREATE FUNCTION outreach_impl.opt_out(tenant_id text, address text, source text DEFAULT 'manual', reason text DEFAULT NULL,
+	OUT address text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_opt_out';
-COMMENT ON FUNCTION outreach_impl.opt_out(text, text, text, text) IS 'Opts a phone out and suppresses every lead of the tenant that has it.';
+COMMENT ON FUNCTION outreach_impl.opt_out(text, text, text, text) IS 'Opts a phone out and suppresses every lead of the tenant that has it; or an e-mail address, which leaves the leads as they are.';
 
-CREATE FUNCTION outreach_impl.opt_in(tenant_id text, phone text, source text DEFAULT 'manual', reason text DEFAULT NULL,
-	OUT phone text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
+CREATE FUNCTION outreach_impl.opt_in(tenant_id text, address text, source text DEFAULT 'manual', reason text DEFAULT NULL,
+	OUT address text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_opt_in';
-COMMENT ON FUNCTION outreach_impl.opt_in(text, text, text, text) IS 'Lifts the opt-out or the hold of a phone; its suppressed leads stay suppressed.';
+COMMENT ON FUNCTION outreach_impl.opt_in(text, text, text, text) IS 'Lifts the opt-out or the hold of a phone or e-mail address; suppressed leads stay suppressed.';
 
 CREATE FUNCTION outreach_impl.release_address(tenant_id text, address text, by text, reason text,
 	OUT address text, OUT consent text, OUT changed boolean)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_release_address';
-COMMENT ON FUNCTION outreach_impl.release_address(text, text, text, text) IS 'Lifts the hold of a phone; its consent is again what it was before.';
+COMMENT ON FUNCTION outreach_impl.release_address(text, text, text, text) IS 'Lifts the hold of a phone or e-mail address; its consent is again what it was before.';
 
 CREATE FUNCTION outreach_impl.mark_reachable(tenant_id text, address text, by text, reason text, channel text DEFAULT NULL,
 	OUT address text, OUT changed boolean)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_mark_reachable';
-COMMENT ON FUNCTION outreach_impl.mark_reachable(text, text, text, text, text) IS 'Lifts the mark of a phone that it cannot be reached.';
+COMMENT ON FUNCTION outreach_impl.mark_reachable(text, text, text, text, text) IS 'Lifts the mark of a phone or e-mail address that it cannot be reached.';
 
 CREATE FUNCTION outreach_impl.record_event(tenant_id text, lead_id text, event_type text,
 	payload jsonb DEFAULT NULL, dedupe_key text DEFAULT NULL, OUT event_id uuid, OUT duplicate boolean)

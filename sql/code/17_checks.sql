@@ -74,12 +74,13 @@ ALTER TABLE outreach.event_types
 ALTER TABLE outreach.payload_maps
 	ADD CONSTRAINT field_is_a_name CHECK (field ~ '^[A-Za-z0-9_.-]+$'),
 	-- what the event says of a message beside its fields
-	ADD CONSTRAINT field_is_not_ours CHECK (field <> ALL ('{certainty,cut,extracted_email,extracted_phone,flaw,from_own_number,kind,labels,model,overtaken,revoked_by,rule,sounds,word}'));
+	ADD CONSTRAINT field_is_not_ours CHECK (field <> ALL ('{certainty,cut,extracted_email,extracted_phone,flaw,from_own_number,kind,labels,model,overtaken,revoked_by,rule,sounds,unreachable_by,word}'));
 
 ALTER TABLE outreach.webhook_kinds
 	ADD CONSTRAINT event_type_is_a_name CHECK (event_type ~ '^[A-Za-z0-9_.:-]+$'),
 	ADD CONSTRAINT conditions_are_lists_of_strings CHECK (outreach_impl.are_conditions(conditions)),
 	ADD CONSTRAINT revoked_by_is_lists_of_strings CHECK (outreach_impl.are_conditions(revoked_by)),
+	ADD CONSTRAINT unreachable_by_is_lists_of_strings CHECK (outreach_impl.are_conditions(unreachable_by)),
 	ADD CONSTRAINT keys_are_fields CHECK (outreach_impl.are_like(keys, '[A-Za-z0-9_.-]+\??(:[A-Za-z0-9_.-]+\??)*'));
 
 ALTER TABLE outreach.answer_policies

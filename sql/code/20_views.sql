@@ -19,14 +19,14 @@ CREATE VIEW outreach.opt_out_registry WITH (security_invoker = true, security_ba
 	 WHERE p.consent OPERATOR(pg_catalog.>=) 'held'::outreach.consent_status;
 COMMENT ON VIEW outreach.opt_out_registry IS 'Phones that nothing may be sent to: opted out, or held until a person decides.';
 
-CREATE VIEW outreach.phones_unreachable WITH (security_invoker = true, security_barrier = true) AS
+CREATE VIEW outreach.addresses_unreachable WITH (security_invoker = true, security_barrier = true) AS
 	SELECT p.tenant_id, p.phone, m.key AS channel, jsonb_extract_path_text(m.value, 'since')::timestamptz AS since,
 		   jsonb_extract_path_text(m.value, 'source') AS source, jsonb_extract_path_text(m.value, 'code') AS code,
 		   jsonb_extract_path_text(m.value, 'reason') AS reason,
 		   jsonb_extract_path_text(m.value, 'message_id')::uuid AS message_id
 	  FROM outreach.phones p, jsonb_each(p.unreachable) m
 	 WHERE p.unreachable IS NOT NULL;
-COMMENT ON VIEW outreach.phones_unreachable IS 'Phones that nothing is sent to in a channel, and what was said of which message; mark_reachable() lifts that.';
+COMMENT ON VIEW outreach.addresses_unreachable IS 'Phones that nothing is sent to in a channel, and what was said of which message; mark_reachable() lifts that.';
 
 CREATE VIEW outreach.webhooks_unfinished WITH (security_invoker = true, security_barrier = true) AS
 	SELECT p.tenant_id, p.receipt_id, p.path, p.status, p.attempts, p.next_attempt_at, p.last_error,

@@ -33,7 +33,7 @@ INSERT INTO outreach.provider_profiles
 	 'https://api.sendgrid.com/v3/mail/send', 'bearer', 'application/json', '{"Accept": "application/json"}',
 	 '{"personalizations": [{"to": [{"email": "{{to}}"}]}], "from": {"email": "{{from}}", "name": "{{from_name}}"},
 	   "subject": "{{subject}}", "content": [{"type": "text/plain", "value": "{{body}}"}],
-	   "custom_args": {"message_id": "{{message_id}}"}}',
+	   "custom_args": {"message_id": "{{message_id}}", "reference": "{{reference}}"}}',
 	 '{}', 'X-Message-Id', NULL, '{}', '{errors,0,message}', NULL, NULL, NULL, '{from,subject}', 0,
 	 'npm @sendgrid/mail 8.1.6, send; 202 with an empty body, the id in a header, errors without codes (docs). No look-up: the activity API is an extra.'),
 

@@ -2,7 +2,7 @@ INSERT INTO outreach.providers (provider, description, form_encoded) VALUES
 	('aloware', 'Aloware: calls, SMS and contacts as {event, body}', false),
 	('generic', 'Anything that posts JSON or a form: enrichment and skip-trace services, apps of one''s own', false),
 	('ghl', 'GoHighLevel: contacts, conversations, provider messages', false),
-	('sendgrid', 'SendGrid: mail; its events come many in one request, and are not read', false),
+	('sendgrid', 'SendGrid: what becomes of mail, many events in one request', false),
 	('signalhouse', 'SignalHouse: SMS and MMS, notices of campaigns and numbers', false),
 	('texting', 'A generic texting system: message.*, conversation.created, optout.*', false),
 	('twilio', 'Twilio: messages, calls, recordings, transcriptions', true);
@@ -182,6 +182,19 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'aloware', 'occurred_at', 1, '{body,created_at}'),
 	('*', 'aloware', 'test', 1, '{test_payload}'),
 
+	('*', 'sendgrid', 'event', 1, '{event}'),
+	('*', 'sendgrid', 'event_id', 1, '{sg_event_id}'),
+	('*', 'sendgrid', 'email', 1, '{email}'),
+	('*', 'sendgrid', 'reference', 1, '{reference}'),
+	('*', 'sendgrid', 'bounce_type', 1, '{type}'),
+	('*', 'sendgrid', 'bounce_class', 1, '{bounce_classification}'),
+	('*', 'sendgrid', 'machine_open', 1, '{sg_machine_open}'),
+	('*', 'sendgrid', 'reason', 1, '{reason}'),
+	('*', 'sendgrid', 'said', 1, '{reason}'),
+	('*', 'sendgrid', 'error_code', 1, '{status}'),
+	('*', 'sendgrid', 'said_at', 1, '{timestamp}'),
+	('*', 'sendgrid', 'occurred_at', 1, '{timestamp}'),
+
 	('*', 'generic', 'event', 1, '{event}'),
 	('*', 'generic', 'event', 2, '{type}'),
 	('*', 'generic', 'event', 3, '{eventType}'),
@@ -198,6 +211,10 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'generic', 'error_code', 2, '{errorCode}'),
 	('*', 'generic', 'lead_id', 1, '{lead_id}'),
 	('*', 'generic', 'occurred_at', 1, '{timestamp}');
+
+-- The id that the answer to the request gave, lengthened by the machine that took it.
+INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path, ends_at) VALUES
+	('*', 'sendgrid', 'message_id', 1, '{sg_message_id}', '{.filter,.recvd}');
 
 -- What is anybody's comes in anybody's wrapping.
 INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path)
@@ -285,6 +302,19 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	('*', 'aloware', 190, 'call.status', '{"type": ["1"]}', '{message_id:event}', 'log', NULL),
 	('*', 'aloware', 200, 'appointment.booked', '{"event": ["OutboundAppointment"]}', '{message_id:event}', 'log', NULL),
 
+	('*', 'sendgrid', 100, 'message.sent', '{"event": ["processed", "deferred"]}', '{event_id}', 'status', 'sent'),
+	('*', 'sendgrid', 110, 'message.delivered', '{"event": ["delivered"]}', '{event_id}', 'status', 'delivered'),
+	-- a mail program that loads all pictures is no reader
+	('*', 'sendgrid', 120, 'message.delivered', '{"event": ["open"], "machine_open": ["true"]}', '{event_id}', 'status', 'delivered'),
+	('*', 'sendgrid', 130, 'message.delivered', '{"event": ["open", "click"]}', '{event_id}', 'status', 'read'),
+	-- refused for now, or for what the mail is: the address may be good
+	('*', 'sendgrid', 140, 'message.failed', '{"event": ["bounce", "blocked"], "bounce_type": ["blocked", "expired"]}', '{event_id}', 'status', 'undelivered'),
+	('*', 'sendgrid', 150, 'message.failed', '{"event": ["bounce"], "error_code": ["4*"]}', '{event_id}', 'status', 'undelivered'),
+	('*', 'sendgrid', 160, 'message.failed', '{"event": ["bounce"]}', '{event_id}', 'status', 'failed'),
+	('*', 'sendgrid', 170, 'message.failed', '{"event": ["dropped"]}', '{event_id}', 'status', 'failed'),
+	('*', 'sendgrid', 180, 'contact.updated', '{"event": ["unsubscribe", "group_unsubscribe", "group_resubscribe", "spamreport"]}', '{event_id}', 'log', NULL),
+	('*', 'sendgrid', 190, 'provider.notice', '{"event": ["account_status_change"]}', '{event_id}', 'log', NULL),
+
 	('*', 'generic', 100, 'enrichment.completed', '{"event": ["skiptrace.completed", "skip_trace.completed", "enrichment.completed"]}', '{message_id:event}', 'log', NULL),
 	('*', 'generic', 110, 'message.received', '{"event": ["message.received"]}', '{message_id:event}', 'message', NULL),
 	('*', 'generic', 120, 'message.sent', '{"event": ["message.sent"]}', '{message_id:event}', 'status', 'sent'),
@@ -298,6 +328,15 @@ UPDATE outreach.webhook_kinds SET revoked_by = '{"dnd": ["true", "1"], "dnd_sms"
  WHERE provider = 'ghl' AND event_type LIKE 'contact.%';
 UPDATE outreach.webhook_kinds SET revoked_by = '{"do_not_contact": ["true", "1"], "opted_out": ["true", "1"]}'
  WHERE provider = 'aloware' AND effect = 'log' AND event_type <> 'test';
+
+-- SendGrid sends nothing more to an address that it has dropped a mail for, and says why.
+UPDATE outreach.webhook_kinds SET revoked_by = '{"event": ["unsubscribe", "group_unsubscribe", "spamreport"]}'
+ WHERE provider = 'sendgrid' AND position = 180;
+UPDATE outreach.webhook_kinds SET unreachable_by = '{"event": ["bounce"]}'
+ WHERE provider = 'sendgrid' AND position = 160;
+UPDATE outreach.webhook_kinds SET revoked_by = '{"reason": ["Unsubscribed Address", "Spam Reporting Address"]}',
+	unreachable_by = '{"reason": ["Bounced Address", "Invalid"]}'
+ WHERE provider = 'sendgrid' AND position = 170;
 
 -- Twilio's signature covers a form without saying where its fields end.  What is so
 -- signed and has an effect must therefore have all that Twilio sends; ids of

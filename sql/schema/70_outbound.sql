@@ -115,13 +115,13 @@ CREATE TABLE outreach.provider_verdicts (
 	meaning text NOT NULL,
 	PRIMARY KEY (tenant_id, profile, http_status, code),
 	CHECK (verdict OPERATOR(pg_catalog.=) ANY ('{sent,retry,later,midnight_pacific,review,failed,unknown}'::text[])),
-	CHECK (effect OPERATOR(pg_catalog.=) ANY ('{opt_out,stop_number,stop_account,bad_phone}'::text[])),
+	CHECK (effect OPERATOR(pg_catalog.=) ANY ('{opt_out,stop_number,stop_account,unreachable}'::text[])),
 	CHECK (delay BETWEEN '0'::interval AND '30 days'::interval AND max_attempts OPERATOR(pg_catalog.>) 0),
 	CHECK (http_status OPERATOR(pg_catalog.~) '^([1-5][0-9][0-9]|[1-5]xx|\*)$')
 );
 COMMENT ON TABLE outreach.provider_verdicts IS 'What a provider''s answer, or the error code of its status callback, means for a message.';
 COMMENT ON COLUMN outreach.provider_verdicts.verdict IS 'sent; retry: refused, may be tried again; later, midnight_pacific: the same, but not counted as a try, after delay or then; review: refused for what a person has to put right; failed; unknown: may have been accepted.';
-COMMENT ON COLUMN outreach.provider_verdicts.effect IS 'opt_out: the phone is opted out; stop_number, stop_account: nothing more is sent from there; bad_phone: the phone cannot be reached, and nothing more is sent to it in the channel.';
+COMMENT ON COLUMN outreach.provider_verdicts.effect IS 'opt_out: the phone is opted out; stop_number, stop_account: nothing more is sent from there; unreachable: the phone cannot be reached, and nothing more is sent to it in the channel.';
 COMMENT ON COLUMN outreach.provider_verdicts.max_attempts IS 'No more tries than this for this cause.';
 
 CREATE TABLE outreach.sending_accounts (

@@ -25,7 +25,7 @@ PREPARE door_text(text) AS SELECT outcome FROM outreach.ingest_webhook($1::jsonb
 EXECUTE door_text('{"path": "/w/calls", "body": "{\"a\": 1}"}');
 -- By name, in any order, as one value
 SELECT outreach.transition_lead(reason => 'r', to_state => 'responded', lead_id => 'lead_1', tenant_id => 'team_calls');
-SELECT (outreach.opt_in(tenant_id => 'team_calls', phone => '+12125550131')).consent;
+SELECT (outreach.opt_in(tenant_id => 'team_calls', address => '+12125550131')).consent;
 SELECT outreach.create_lead(tenant_id => 'team_calls', lead_id => 'lead_2', attributes => '{}');
 SELECT outcome FROM outreach.ingest_webhook(envelope => '{}');
 -- Wrong types say so

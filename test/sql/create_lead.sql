@@ -42,7 +42,7 @@ SELECT pg_temp.error($$SELECT outreach.create_lead('team_create_lead', 'lead_4',
 SELECT pg_temp.error($$SELECT outreach.create_lead('team_create_lead', 'lead_1', '+1')$$);
 -- what fits, fits
 SELECT lead_id, state, created FROM outreach.create_lead('team_create_lead', 'lead_5', NULL, repeat('a', 256),
-	repeat('b', 256), repeat('c', 320), repeat('d', 256), repeat('e', 256));
+	repeat('b', 256), repeat('c', 60) || '@' || repeat('d', 60) || '.' || repeat('e', 60) || '.' || repeat('f', 60) || '.example', repeat('d', 256), repeat('e', 256));
 SELECT length(first_name), length(source) FROM outreach.leads
  WHERE tenant_id = 'team_create_lead' AND lead_id = 'lead_5';
 SELECT * FROM outreach.verify() WHERE tenant_id = 'team_create_lead';

@@ -30,7 +30,7 @@ SELECT * FROM outreach.release_address('team_meaning', '+12125550103', 'kim', 'a
 SELECT * FROM pg_temp.acts;
 SELECT pg_temp.error($$SELECT outreach.release_address('team_meaning', '+12125550101', NULL, 'x')$$);
 SELECT pg_temp.error($$SELECT outreach.release_address('team_meaning', '+12125550101', 'kim', NULL)$$);
-SELECT pg_temp.error($$SELECT outreach.release_address('team_meaning', 'pat@example.com', 'kim', 'x')$$);
+SELECT pg_temp.error($$SELECT outreach.release_address('team_meaning', 'pat@example', 'kim', 'x')$$);
 SELECT pg_temp.error($$SELECT outreach.release_address('team_nobody', '+12125550101', 'kim', 'x')$$);
 
 -- Who has the phone is not the one meant: every lead loses it, the event keeps it.

@@ -8,7 +8,7 @@ SELECT DISTINCT v.profile FROM outreach.provider_verdicts v
 
 -- What stops the sender keeps the message, and says nothing of the phone.
 SELECT profile, code FROM outreach.provider_verdicts WHERE effect LIKE 'stop%' AND verdict <> ALL ('{later,retry}');
-SELECT profile, code FROM outreach.provider_verdicts WHERE effect IN ('bad_phone', 'opt_out') AND verdict <> 'failed';
+SELECT profile, code FROM outreach.provider_verdicts WHERE effect IN ('unreachable', 'opt_out') AND verdict <> 'failed';
 
 -- The guards, in the order they are asked
 SELECT * FROM outreach.guards();

@@ -22,7 +22,7 @@ CREATE FUNCTION pg_temp.asks(n int, key text, channel text DEFAULT 'sms') RETURN
 $$;
 CREATE FUNCTION pg_temp.marks(numbers int[]) RETURNS TABLE (phone text, channel text, source text, code text, reason text, its_message boolean, line_type text) LANGUAGE sql AS $$
 	SELECT u.phone, u.channel, u.source, u.code, u.reason, u.message_id IN (SELECT message_id FROM message), p.line_type
-	  FROM outreach.phones_unreachable u JOIN outreach.phones p USING (tenant_id, phone) WHERE tenant_id = 'team_reach' AND right(phone, 1)::int = ANY ($1) ORDER BY 1, 2
+	  FROM outreach.addresses_unreachable u JOIN outreach.phones p USING (tenant_id, phone) WHERE tenant_id = 'team_reach' AND right(phone, 1)::int = ANY ($1) ORDER BY 1, 2
 $$;
 -- 30003 is not final, 30006 and 30005 are; one that is said to be sent is not lost.
 SELECT pg_temp.report(1, 'undelivered', '30006'), pg_temp.report(2, 'failed', '30005'), pg_temp.report(3, 'undelivered', '30003'), pg_temp.report(4, 'sent', '30006'),
@@ -33,7 +33,7 @@ SELECT n, a.* FROM generate_series(1, 5) AS n, pg_temp.asks(n, 'first') AS a;
 SELECT * FROM pg_temp.asks(1, 'call', 'call');
 -- The same word again is no other mark.
 SELECT pg_temp.report(1, 'failed', '30006');
-SELECT count(*) FROM outreach.events WHERE tenant_id = 'team_reach' AND event_type = 'phone.unreachable' AND payload ->> 'phone' = '+14155550201';
+SELECT count(*) FROM outreach.events WHERE tenant_id = 'team_reach' AND event_type = 'address.unreachable' AND payload ->> 'phone' = '+14155550201';
 -- Another lead of the same phone, and the phone of a lead that got another one
 SELECT created FROM outreach.create_lead('team_reach', 'twin', '+14155550201');
 SELECT m.status FROM outreach.send_message('team_reach', 'twin', 'Hello') AS m;
@@ -85,7 +85,7 @@ SELECT arguments, pg_temp.error(format('SELECT outreach.mark_reachable(%s)', arg
 	$$'team_reach', '12', 'kim', 'a'$$, $$'team_reach', NULL, 'kim', 'a'$$, $$'team_reach', '+14155550202', NULL, 'a'$$, $$'team_reach', '+14155550202', 'kim', ''$$, $$'team_reach', '+14155550202', 'kim', 'a', 'email'$$,
 	$$'team_nowhere', '+14155550202', 'kim', 'a'$$, $$NULL, '+14155550202', 'kim', 'a'$$]) AS arguments;
 
-SELECT event_type, source, payload - 'message_id' AS payload FROM outreach.events WHERE tenant_id = 'team_reach' AND event_type LIKE 'phone.%' ORDER BY event_id;
+SELECT event_type, source, payload - 'message_id' AS payload FROM outreach.events WHERE tenant_id = 'team_reach' AND event_type LIKE 'address.%' ORDER BY event_id;
 CREATE ROLE regress_reach_app IN ROLE outreach_app;
 SELECT outreach.grant_tenant('team_reach', 'regress_reach_app'), outreach.grant_tenant('team_reach_b', 'regress_reach_app');
 SELECT pg_temp.report(2, 'failed', '30005');
@@ -94,11 +94,11 @@ SET ROLE regress_reach_app;
 SELECT pg_temp.error($$SELECT outreach.mark_reachable('team_reach', '+14155550202', 'kim', 'a')$$) AS an_application;
 BEGIN;
 SELECT outreach.enter_tenant('team_reach');
-SELECT phone, channel, since = '2026-01-01 00:00+00' AS since, source, code FROM outreach.phones_unreachable;
+SELECT phone, channel, since = '2026-01-01 00:00+00' AS since, source, code FROM outreach.addresses_unreachable;
 ROLLBACK;
 BEGIN;
 SELECT outreach.enter_tenant('team_reach_b');
-SELECT count(*) FROM outreach.phones_unreachable;
+SELECT count(*) FROM outreach.addresses_unreachable;
 ROLLBACK;
 RESET ROLE;
 SELECT outreach.revoke_tenant('team_reach', 'regress_reach_app'), outreach.revoke_tenant('team_reach_b', 'regress_reach_app');

@@ -25,7 +25,7 @@ SELECT body, s.* FROM unnest(ARRAY['{firstNam}', '{{lead.nobody}}', '{nested}', 
 SELECT s.* FROM pg_temp.say('full', '{{lead.firstName}} {firstName} {offer.price}', '{"variables": {"lead": {"firstName": "Kim"}, "offer": {"price": 7}}}') AS s;
 
 -- What nobody sees is not there, wherever it comes from.
-SELECT created FROM outreach.create_lead('team_text', 'blank', '+14155550103', ' ', E'\u200b', E'\u00a0@', E'\t', 'web', '{"city": " \u2800 ", "lead": "\u200b\ufeff", "firstName": "\u3000"}');
+SELECT created FROM outreach.create_lead('team_text', 'blank', '+14155550103', ' ', E'\u200b', E'\u00a0 ', E'\t', 'web', '{"city": " \u2800 ", "lead": "\u200b\ufeff", "firstName": "\u3000"}');
 SELECT body, s.* FROM unnest(ARRAY['Hi {{firstName | default: "there"}}, still selling?', 'Hi {{firstName}}', '{lastName}', '{{fullName}}', '{{company}}', '{{city}}', '{{lead.city | default: "your town"}}',
 	'{{lead}}', ' ', E'\u200b\n']) AS body, pg_temp.say('blank', body) AS s;
 SELECT s.* FROM pg_temp.say('full', '{{firstName}} {{company | default: "you"}} {own}', '{"variables": {"firstName": " ", "company": "\u200b", "own": " \u00a0Kim\u200b "}}') AS s;
