@@ -22,14 +22,22 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
   payload signed envelope
-  sign_twilio sign_signalhouse sign_hmac sign_ghl sign_standard
+  sign_twilio sign_signalhouse sign_hmac sign_ghl sign_standard sign_sendgrid
   http http_raw http_open request_bytes
   wait_until free_port
-  GHL_TEST_PUBLIC_KEY
+  GHL_TEST_PUBLIC_KEY SENDGRID_TEST_PUBLIC_KEY SENDGRID_TEST_PRIVATE_KEY
 );
 
 use constant GHL_TEST_PUBLIC_KEY =>
   'MCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=';
+
+use constant SENDGRID_TEST_PUBLIC_KEY =>
+  'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEo1zLFgHw1g12bQMo2WVuT4/0vr0J'
+  . 'L0wswcPk/z0iumREmxpJWsn9jV14EJAosSEIsyMmaxPX2giEN5GGb0QuoA==';
+use constant SENDGRID_TEST_PRIVATE_KEY =>
+  'MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgd+6lCqOdWPaMfCOz'
+  . '6hXDiP31XvwuJXbNHAsxjxK4mwChRANCAASjXMsWAfDWDXZtAyjZZW5Pj/S+vQkv'
+  . 'TCzBw+T/PSK6ZESbGklayf2NXXgQkCixIQizIyZrE9faCIQ3kYZvRC6g';
 
 my $top = abs_path(dirname(__FILE__) . '/../..');
 my $bound = $ENV{PG_TEST_TIMEOUT_DEFAULT} || 180;
@@ -89,27 +97,36 @@ sub sign_hmac
 	return hmac_sha256_hex($body, $secret);
 }
 
-# Ed25519 is not in Perl's core: the openssl program signs
-sub sign_ghl
+# Neither Ed25519 nor ECDSA is in Perl's core: the openssl program signs
+sub _openssl_sign
 {
-	my ($body, $seed) = @_;
-	$seed //= pack('C*', 0 .. 31);
+	my ($body, $key, @more) = @_;
 	my $dir = File::Temp->newdir();
-	my %file = (
-		key => pack('H*', '302e020100300506032b657004220420') . $seed,
-		body => $body);
+	my %file = (key => $key, body => $body);
 	for my $name (keys %file)
 	{
 		open(my $out, '>:raw', "$dir/$name") or die "$dir/$name: $!";
 		print $out $file{$name};
 		close($out) or die "$dir/$name: $!";
 	}
-	open(my $sig, '-|:raw', 'openssl', 'pkeyutl', '-sign', '-rawin',
+	open(my $sig, '-|:raw', 'openssl', 'pkeyutl', '-sign', '-rawin', @more,
 		'-keyform', 'DER', '-inkey', "$dir/key", '-in', "$dir/body")
 	  or die "openssl: $!";
 	my $bytes = do { local $/; <$sig> };
 	close($sig) or die "openssl pkeyutl failed: $?";
 	return encode_base64($bytes, '');
+}
+
+sub sign_ghl
+{
+	my ($body, $seed) = @_;
+	return _openssl_sign($body, pack('H*', '302e020100300506032b657004220420') . ($seed // pack('C*', 0 .. 31)));
+}
+
+sub sign_sendgrid
+{
+	my ($secret, $seconds, $body) = @_;
+	return _openssl_sign("$seconds$body", decode_base64($secret), '-digest', 'sha256');
 }
 
 sub sign_standard
@@ -178,6 +195,12 @@ sub signed
 		$headers{"$family-id"} = $id;
 		$headers{"$family-timestamp"} = "$seconds";
 		$headers{"$family-signature"} = sign_standard($secret, $id, $seconds, $body);
+	}
+	elsif ($scheme eq 'sendgrid')
+	{
+		my $seconds = $spec{timestamp} // int(time());
+		$headers{'x-twilio-email-event-webhook-timestamp'} = "$seconds";
+		$headers{'x-twilio-email-event-webhook-signature'} = sign_sendgrid($secret, $seconds, $body);
 	}
 	elsif ($scheme ne 'none')
 	{

@@ -169,6 +169,25 @@ for my $way ('opt_out', 'STOP')
 	is_accepted($id, 1, 'once');
 }
 
+# an e-mail address that unsubscribes, by hand or by what SendGrid tells
+sql($node, "SELECT outreach.create_account('team_a', 'mail', 'sendgrid_mail', 'key', base_url => '" . $provider->url . "', settings => '{\"from\": \"us\@example.com\"}'),
+	outreach.create_endpoint('team_a', '/w/mail', 'sendgrid', 'none')");
+for my $way ('opt_out', 'unsubscribe')
+{
+	for my $end ('COMMIT', 'ROLLBACK')
+	{
+		my $address = 'lead.' . ($n + 1) . '@example.com';
+		sql($node, "SELECT outreach.create_lead('team_a', 'lead_" . ($n + 1) . "', email => '\u$address'), outreach.release_address('team_a', '$address', 'kim', 'its row is there')");
+		my $stop = holder($way eq 'opt_out' ? "SELECT outreach.opt_out('team_a', '$address')"
+			: "SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/mail', 'body', '[{\"event\": \"unsubscribe\", \"sg_event_id\": \"u$n\", \"email\": \"$address\"}]'))");
+		my $id = ask(channel => 'email', options => '{"subject": "Hi"}', from_phone => undef);
+		is_passed_by($id, "e-mail, $way is under way");
+		release($stop, $end);
+		is(settled($id), $end eq 'COMMIT' ? 'blocked' : 'sent', "e-mail, $way: $end");
+		is_accepted($id, $end eq 'COMMIT' ? 0 : 1, 'as it is said to be');
+	}
+}
+
 {
 	# before any claim can look at it
 	my $table = no_claims();

@@ -91,7 +91,7 @@ sub send_message
 {
 	my ($node, %args) = @_;
 	my $db = delete $args{db};
-	my $call = join ', ', "'team_a'", map { (my $v = $args{$_}) =~ s/'/''/g; "$_ => '$v'" } sort keys %args;
+	my $call = join ', ', "'team_a'", map { (my $v = $args{$_}) =~ s/'/''/g; "$_ => '$v'" } grep { defined $args{$_} } sort keys %args;
 	my $row = row($node, "SELECT * FROM outreach.send_message($call)", $db);
 	$row->{duplicate} = $row->{duplicate} eq 'true' ? 't' : 'f';
 	return $row;
