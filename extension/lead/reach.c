@@ -84,7 +84,8 @@ po_mark_unreachable(PoChangeSet *set, PoPhone *phone, const PoUnreachable *mark,
 {
 	Datum		args[8] = {
 		CStringGetTextDatum(phone->tenant_id), CStringGetTextDatum(phone->phone),
-		CStringGetTextDatum(mark->channel), TimestampTzGetDatum(po_now()),
+		CStringGetTextDatum(mark->channel),
+		TimestampTzGetDatum(cause->said_at != NULL ? *cause->said_at : po_now()),
 		CStringGetTextDatum(cause->source),
 		mark->code != NULL ? CStringGetTextDatum(mark->code) : (Datum) 0,
 		mark->reason != NULL ? CStringGetTextDatum(mark->reason) : (Datum) 0,

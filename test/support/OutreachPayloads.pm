@@ -49,6 +49,10 @@ my @table = (
 	# names no phone: kept until a contact leads to its lead
 	[ 'ghl-inbound_message_sms.json', 'message.received', "${webhook}06", undef, 'unresolved' ],
 	[ 'ghl-provider_outbound_message.json', 'message.requested', 'sBaBPaVKQMn8VlLqVzUp' ],
+	[ 'sendgrid-bounce.json', 'message.failed', 'Ym91bmNlLTAtMTk5NDIxMTI' ],
+	[ 'sendgrid-delivered.json', 'message.delivered', 'ZGVsaXZlcmVkLTAtMTk5NDIxMTI' ],
+	[ 'sendgrid-dropped.json', 'message.failed', 'ZHJvcC0xMDk5NDkxOS0' ],
+	[ 'sendgrid-group_unsubscribe.json', 'contact.updated', 'Z3JvdXBfdW5zdWJzY3JpYmU' ],
 	[ 'signalhouse-legacy_message_received.json', 'message.received', 'message.received:sh_msg_000123', $interested ],
 	[ 'signalhouse-message_delivered.json', 'message.delivered', 'MESSAGE_DELIVERED:66f1a2b3c4d5e6f708192b01' ],
 	[ 'signalhouse-message_failed.json', 'message.failed', 'MESSAGE_FAILED:66f1a2b3c4d5e6f708192b02' ],
@@ -80,6 +84,7 @@ sub payload_table { return @table }
 
 # what the provider calls the message that a callback is about
 my %message_of = (
+	(map { ("sendgrid-$_.json" => '14c5d75ce93.dfd.64b469') } qw(bounce delivered dropped)),
 	'signalhouse-message_delivered.json' => '66f1a2b3c4d5e6f708192b01',
 	'signalhouse-message_failed.json' => '66f1a2b3c4d5e6f708192b02',
 	'signalhouse-sms_sent.json' => '66f1a2b3c4d5e6f708192b01',
@@ -96,6 +101,7 @@ my %secret = (
 	signalhouse => 'test-signing-secret',
 	hmac_sha256 => 'test-texting-secret',
 	ghl => GHL_TEST_PUBLIC_KEY,
+	sendgrid => SENDGRID_TEST_PUBLIC_KEY,
 	token => 'a-token-that-nobody-guesses',
 	secret_header => 'a-secret-that-nobody-guesses');
 
@@ -117,6 +123,7 @@ sub payload_hook
 	{
 		$headers{ lc $signature{$file}[1] } = $signature{$file}[2];
 		$headers{'x-signalhouse-timestamp'} = '1725000000000' if $scheme eq 'signalhouse';
+		$headers{'x-twilio-email-event-webhook-timestamp'} = '1725000000' if $scheme eq 'sendgrid';
 	}
 	$headers{authorization} = "Bearer $secret{token}" if $scheme eq 'token';
 	$headers{'x-texting-secret'} = $secret{secret_header} if $scheme eq 'secret_header';
@@ -149,16 +156,17 @@ sub payload_database
 sub message
 {
 	my ($tenant, $provider, $id) = @_;
-	my $profile = { signalhouse => 'signalhouse_sms', twilio => 'twilio_sms' }->{$provider} // 'generic_json';
+	my $profile = { signalhouse => 'signalhouse_sms', twilio => 'twilio_sms', sendgrid => 'sendgrid_mail' }->{$provider} // 'generic_json';
 	my $base = $profile eq 'generic_json' ? "base_url => 'https://example.com'" : 'base_url => NULL';
 	my $username = $profile eq 'twilio_sms' ? "'AC0123456789abcdef0123456789abcdef'" : 'NULL';
-	my $channel = $profile eq 'generic_json' ? 'webhook' : 'sms';
+	my $channel = { generic_json => 'webhook', sendgrid_mail => 'email' }->{$profile} // 'sms';
+	my $settings = $channel eq 'email' ? q({"from": "us@example.com"}) : '{}';
 	my $number = $channel eq 'sms' ? "SELECT outreach.add_number('$tenant', '+13055550142', 'main');" : '';
 	return <<"SQL";
-SELECT outreach.create_account('$tenant', 'main', '$profile', 'a-secret-of-the-account', $username, $base);
+SELECT outreach.create_account('$tenant', 'main', '$profile', 'a-secret-of-the-account', $username, $base, settings => '$settings');
 $number
-SELECT outreach.create_lead('$tenant', 'lead_1', '+12125550123');
-SELECT outreach.send_message('$tenant', 'lead_1', 'Hello', channel => '$channel', send_key => 'one', send_at => '2034-01-01');
+SELECT outreach.create_lead('$tenant', 'lead_1', '+12125550123'@{[$channel eq 'email' ? q(, email => 'pat@example.com') : '']});
+SELECT outreach.send_message('$tenant', 'lead_1', 'Hello', channel => '$channel', send_key => 'one', send_at => '2034-01-01'@{[$channel eq 'email' ? q(, options => '{"subject": "Hi"}') : '']});
 UPDATE outreach.outbound_messages SET status = 'sent', provider_message_id = '$id', attempts = 1, due_at = NULL WHERE tenant_id = '$tenant';
 INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id)
 	SELECT tenant_id, '$provider', '$id', message_id FROM outreach.outbound_messages WHERE tenant_id = '$tenant';

@@ -133,7 +133,7 @@ payload_database($node, 'http');
 payload_database($node, 'shared', shared => 1);
 stage($node, 'shared', \@hooks);
 play($node, 'shared', 'many', [ orders(4) ]);
-is(sql($node, <<'SQL', db => 'shared'), scalar(@table) . '|1|1|suppressed|0|' . scalar(@table), 'shared lead: one lead, each webhook once');
+is(sql($node, <<'SQL', db => 'shared'), scalar(@table) . '|1|2|suppressed|0|' . scalar(@table), 'shared lead: one lead with one phone, one e-mail address, each webhook once');
 SELECT (SELECT count(*) FROM outreach.webhook_receipts), (SELECT count(*) FROM outreach.leads),
 	   (SELECT count(*) FROM outreach.phones), (SELECT state FROM outreach.leads),
 	   (SELECT count(*) FROM outreach.verify()),

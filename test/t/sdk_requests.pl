@@ -144,6 +144,8 @@ sub check_request
 	  for qw(method path authorization content_type);
 	is_deeply($request->{query}, $theirs->{query}, "$profile: no more in the URL");
 	like($request->{accept}, qr{^application/json\b}, "$profile: asks for JSON");
+	like(delete $request->{fields}{custom_args}{reference}, qr{^\Q$attempt->{message_id}\E\.[0-9a-f]{32}$}, "$profile: its events name the message")
+	  if $profile =~ /^sendgrid/;
 	is_deeply(comparable($request->{fields}, $attempt->{message_id}),
 		comparable($theirs->{fields}, $message->{message_id}), "$profile: the fields are those of $recording->{sdk}")
 	  or diag explain $request;

@@ -15,6 +15,9 @@
 #define MAX_PAIRS	(PO_MAX_SIGNED_PAIRS + 8)
 
 #define SIGNED_AT	INT64CONST(1725000000000)
+#define SENDGRID_KEY \
+	"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEo1zLFgHw1g12bQMo2WVuT4/0vr0J" \
+	"L0wswcPk/z0iumREmxpJWsn9jV14EJAosSEIsyMmaxPX2giEN5GGb0QuoA=="
 #define GHL_KEY		"MCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
 
 /* One request and its credential, changed freely by the tests. */

@@ -270,6 +270,69 @@ test_ghl(void)
 	ok(passes(&c), "ghl: empty body");
 }
 
+/* ---- sendgrid ---- */
+
+#define SENDGRID_TIME "x-twilio-email-event-webhook-timestamp"
+#define SENDGRID_SIGNATURE "x-twilio-email-event-webhook-signature"
+
+/* The example that SendGrid's own clients are tested with. */
+static void
+start_sendgrid(Case *c)
+{
+	start(c, PO_SCHEME_SENDGRID, "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpV"
+		  "KS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==",
+		  "[{\"email\":\"hello@world.com\",\"event\":\"dropped\",\"reason\":\"Bounced Address\","
+		  "\"sg_event_id\":\"ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA\","
+		  "\"sg_message_id\":\"LRzXl_NHStOGhQ4kofSm_A.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0\","
+		  "\"smtp-id\":\"<LRzXl_NHStOGhQ4kofSm_A@ismtpd0039p1iad1.sendgrid.net>\",\"timestamp\":1600112492}]\r\n");
+	set_header(c, SENDGRID_SIGNATURE, "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM=");
+	add_header(c, SENDGRID_TIME, "1600112502");
+}
+
+static void
+test_sendgrid(void)
+{
+	static Case c;
+
+	start_sendgrid(&c);
+	ok(passes(&c), "sendgrid: the published example, however old");
+	c.request.body.len -= 2;
+	ok(!passes(&c), "sendgrid: without the end of the line");
+	start_sendgrid(&c);
+	c.header[1].value = str("1600112503");
+	ok(!passes(&c), "sendgrid: another time");
+	c.header[1].value = str("");
+	ok(!passes(&c), "sendgrid: an empty time");
+	/* the last digit of the time as the first byte of the body */
+	start_sendgrid(&c);
+	c.header[1].value = str("1600112502[");
+	c.request.body.data++;
+	c.request.body.len--;
+	ok(!passes(&c), "sendgrid: the signed bytes divided anew");
+	start_sendgrid(&c);
+	add_header(&c, SENDGRID_TIME, "1600112502");
+	ok(!passes(&c), "sendgrid: the time twice");
+	start_sendgrid(&c);
+	c.request.nheaders = 1;
+	ok(!passes(&c), "sendgrid: no time");
+	start_sendgrid(&c);
+	c.header[0].value.len--;
+	ok(!passes(&c), "sendgrid: no padding");
+	c.header[0].value = str("");
+	ok(!passes(&c), "sendgrid: an empty signature");
+	start_sendgrid(&c);
+	c.credential.secret[1] = c.credential.secret[0];
+	c.credential.secret[0] = str(SENDGRID_KEY);
+	ok(!passes(&c), "sendgrid: another key");
+	c.credential.nsecrets = 2;
+	ok(passes(&c), "sendgrid: the second key");
+	c.credential.header_name = str("x-own-signature");
+	ok(!passes(&c), "sendgrid: not in the header that the endpoint names");
+	c.header[0].name = str("x-own-signature");
+	c.header[1].name = str("x-own-timestamp");
+	ok(passes(&c), "sendgrid: there, with the time beside it");
+}
+
 /* ---- standard_webhooks ---- */
 
 static void
@@ -391,6 +454,10 @@ test_secrets(void)
 		{"ghl", GHL_KEY "\n", false}, {"ghl", GHL_KEY "AAAA", false},
 		{"ghl", "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=", false},
 		{"ghl", "MCowBQYDK2VuAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=", false},
+		{"sendgrid", SENDGRID_KEY, true}, {"sendgrid", GHL_KEY, false}, {"sendgrid", SENDGRID_KEY "\n", false},
+		/* of another curve, and no point of this one */
+		{"sendgrid", "MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==", false},
+		{"sendgrid", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+Q==", false},
 		{"standard_webhooks", WHSEC_KEY, true}, {"standard_webhooks", WHPK_KEY, true},
 		{"standard_webhooks", "whsec_", false}, {"standard_webhooks", "whpk_", false},
 		{"standard_webhooks", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", false},
@@ -453,6 +520,8 @@ report_times(void)
 	start(&c, PO_SCHEME_GHL, GHL_KEY, body);
 	set_header(&c, "x-ghl-signature", sign_ed25519(body));
 	report_time("ghl", &c);
+	start_sendgrid(&c);
+	report_time("sendgrid", &c);
 	start_webhook(&c, WHSEC_KEY, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
 	report_time("standard_webhooks", &c);
 	start(&c, PO_SCHEME_TWILIO, "12345", "x");
@@ -475,6 +544,7 @@ main(int argc, char **argv)
 	test_signalhouse();
 	test_sent_secrets();
 	test_ghl();
+	test_sendgrid();
 	test_standard_webhooks();
 	test_secrets();
 	printf("1..%d\n", ntests);

@@ -84,13 +84,17 @@ test_payloads(const char *folder)
 
 		start(&c, scheme, scheme == PO_SCHEME_TWILIO ? "12345" :
 			  scheme == PO_SCHEME_SIGNALHOUSE ? "test-signing-secret" :
+			  scheme == PO_SCHEME_SENDGRID ? SENDGRID_KEY :
 			  scheme == PO_SCHEME_GHL ? GHL_KEY : "test-texting-secret", "");
 		c.request.body = read_file(folder, file, body, sizeof(body));
 		if (scheme == PO_SCHEME_TWILIO)
 			c.request.nform = decode_form(c.request.body, c.pair, arena);
 		c.credential.url = str(EP_URL);
 		add_header(&c, header, signature);
-		add_header(&c, "x-signalhouse-timestamp", "1725000000000");
+		if (scheme == PO_SCHEME_SENDGRID)
+			add_header(&c, "x-twilio-email-event-webhook-timestamp", "1725000000");
+		else
+			add_header(&c, "x-signalhouse-timestamp", "1725000000000");
 		is_hex = scheme == PO_SCHEME_SIGNALHOUSE || scheme == PO_SCHEME_HMAC_SHA256;
 
 		ok(passes(&c), file);
@@ -99,14 +103,14 @@ test_payloads(const char *folder)
 		ok(flips_fail(&c, &c.credential.secret[0], false), "... each bit of the secret counts");
 		if (scheme == PO_SCHEME_TWILIO)
 			ok(flips_fail(&c, &c.credential.url, false), "... each bit of the URL counts");
-		if (scheme == PO_SCHEME_SIGNALHOUSE)
+		if (scheme == PO_SCHEME_SIGNALHOUSE || scheme == PO_SCHEME_SENDGRID)
 			ok(flips_fail(&c, &c.header[1].value, false), "... each bit of the time counts");
 		c.request.body.len--;
 		if (scheme == PO_SCHEME_TWILIO)
 			c.request.nform = decode_form(c.request.body, c.pair, arena);
 		ok(!passes(&c), "... a body cut short is refused");
 	}
-	ok(nfiles == 31, "all signed payloads were read");
+	ok(nfiles == 35, "all signed payloads were read");
 }
 
 /* ---- twilio ---- */
