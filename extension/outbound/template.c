@@ -241,7 +241,7 @@ parse_single(Scanner *s, Placeholder *placeholder)
 	PoTemplateProblem ignored;
 	Scanner ahead = *s;
 
-	if (s->kind != PO_TEMPLATE_OF_MESSAGE)
+	if (s->kind == PO_TEMPLATE_OF_PROFILE)
 		return false;
 	ahead.problem = &ignored;
 	if (!parse_placeholder(&ahead, placeholder, 1))
@@ -335,11 +335,22 @@ append_argument(StringInfo out, const Filter *filter)
 	}
 }
 
+/* False: of what could be seen nothing is left. */
+static bool
+escape_value(StringInfo out, int start)
+{
+	bool seen = !po_template_is_blank(out->data + start, out->len - start);
+
+	po_template_escape_html(out, start);
+	return !seen || !po_template_is_blank(out->data + start, out->len - start);
+}
+
 /*
  * Appends what a placeholder stands for.  PO_TEMPLATE_MALFORMED: it is too long.
  */
 static PoTemplateResult
-append_value(StringInfo out, const Placeholder *placeholder, PoTemplateLookup lookup, void *arg)
+append_value(StringInfo out, PoTemplateKind kind, const Placeholder *placeholder,
+			 PoTemplateLookup lookup, void *arg)
 {
 	int start = out->len;
 	const char *value;
@@ -377,6 +388,10 @@ append_value(StringInfo out, const Placeholder *placeholder, PoTemplateLookup lo
 		if (out->len - start > PO_TEMPLATE_MAX_BYTES)
 			return PO_TEMPLATE_MALFORMED;
 	}
+	if (present && kind == PO_TEMPLATE_OF_HTML)
+		present = escape_value(out, start);
+	if (out->len - start > PO_TEMPLATE_MAX_BYTES)
+		return PO_TEMPLATE_MALFORMED;
 	return present ? PO_TEMPLATE_OK : PO_TEMPLATE_MISSING;
 }
 
@@ -411,7 +426,7 @@ po_template_render(PoTemplateKind kind, const char *text, int len, PoTemplateLoo
 
 		appendBinaryStringInfo(out, ordinary, placeholder.open - ordinary);
 		if (step == STEP_PLACEHOLDER)
-			result = append_value(out, &placeholder, lookup, arg);
+			result = append_value(out, kind, &placeholder, lookup, arg);
 		if (result == PO_TEMPLATE_MISSING)
 		{
 			problem->position = placeholder.open - text;

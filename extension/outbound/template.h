@@ -22,7 +22,8 @@
  * surely no amount; a later default still helps.  An empty default is a value:
  * it makes a placeholder optional.  A '{' or '}' alone, and a "}}" that closes
  * nothing, are ordinary text.  A value is inserted as it is: placeholders in it
- * mean nothing.
+ * mean nothing.  In HTML it is escaped, after its filters and defaults too, so that
+ * it is text there, or the value of an attribute in quotes, and never markup.
  */
 #ifndef PO_TEMPLATE_H
 #define PO_TEMPLATE_H
@@ -38,7 +39,8 @@
 typedef enum PoTemplateKind
 {
 	PO_TEMPLATE_OF_PROFILE, /* a part of a request: single braces are its own */
-	PO_TEMPLATE_OF_MESSAGE
+	PO_TEMPLATE_OF_MESSAGE,
+	PO_TEMPLATE_OF_HTML /* of a message; values are escaped */
 } PoTemplateKind;
 
 /*

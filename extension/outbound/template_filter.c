@@ -48,6 +48,14 @@ is_xml_char(uint32 c)
 					: c == '\t' || c == '\n' || c == '\r';
 }
 
+/* What a document in HTML may hold: no control characters, nor what is no character. */
+static bool
+is_html_char(uint32 c)
+{
+	return is_xml_char(c) && (c < 0x7F || c > 0x9F) && (c < 0xFDD0 || c > 0xFDEF) &&
+		   (c & 0xFFFE) != 0xFFFE;
+}
+
 static void
 truncate_to(StringInfo out, int len)
 {
@@ -249,12 +257,20 @@ xml_escape(char c)
 	}
 }
 
+/* Old mail programs do not know the name of the apostrophe. */
+static const char *
+html_escape(char c)
+{
+	return c == '\'' ? "&#39;" : xml_escape(c);
+}
+
 /*
  * Forbidden characters go first; then what needs escaping is known to be single
  * bytes, and the text is spread out from its end, into the room made for it.
  */
 static void
-filter_xml(StringInfo out, int start)
+escape_text(StringInfo out, int start, bool (*is_allowed)(uint32 c),
+			const char *(*escape_char)(char c))
 {
 	int kept = start;
 	int growth = 0;
@@ -265,9 +281,9 @@ filter_xml(StringInfo out, int start)
 		uint32 c;
 		int len = po_utf8_decode(out->data + from, out->data + out->len, &c);
 
-		if (is_xml_char(c))
+		if (is_allowed(c))
 		{
-			const char *escape = xml_escape(out->data[from]);
+			const char *escape = escape_char(out->data[from]);
 
 			if (escape != NULL)
 				growth += strlen(escape) - 1;
@@ -283,7 +299,7 @@ filter_xml(StringInfo out, int start)
 	truncate_to(out, to);
 	for (int from = kept - 1; from >= start; from--)
 	{
-		const char *escape = xml_escape(out->data[from]);
+		const char *escape = escape_char(out->data[from]);
 
 		if (escape == NULL)
 			out->data[--to] = out->data[from];
@@ -293,6 +309,22 @@ filter_xml(StringInfo out, int start)
 			memcpy(out->data + to, escape, strlen(escape));
 		}
 	}
+}
+
+static void
+filter_xml(StringInfo out, int start)
+{
+	escape_text(out, start, is_xml_char, xml_escape);
+}
+
+/*
+ * po_template_escape_html makes the bytes of out from start on a text that HTML can
+ * hold, also as the value of an attribute in quotes.
+ */
+void
+po_template_escape_html(StringInfo out, int start)
+{
+	escape_text(out, start, is_html_char, html_escape);
 }
 
 /*

@@ -19,5 +19,6 @@ typedef struct PoTemplateFilter
 } PoTemplateFilter;
 
 extern const PoTemplateFilter *po_template_filter(const char *name, int len);
+extern void po_template_escape_html(StringInfo out, int start);
 
 #endif /* PO_TEMPLATE_FILTER_H */

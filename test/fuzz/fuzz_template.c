@@ -5,7 +5,7 @@
  * The input is a template and up to three values, apart by NUL; a name is that
  * of the value whose letter a, b or c it ends with.  Besides memory errors it
  * looks for a check and a rendering that disagree, for a text left behind by a
- * failure, for a value that is not inserted as it is, for XML that is not
+ * failure, for a value that is not inserted as it is, for XML or HTML that is not
  * escaped, for an amount that is not one, and for a beginning with more parts
  * than the whole.
  */
@@ -57,14 +57,14 @@ find(void *arg, const char *name, int name_len, const char **value, int *value_l
 }
 
 static PoTemplateResult
-render(const Text *text, Text *values, StringInfo out, PoTemplateProblem *problem)
+render(PoTemplateKind kind, const Text *text, Text *values, StringInfo out,
+	   PoTemplateProblem *problem)
 {
 	PoTemplateResult result;
 
 	resetStringInfo(out);
 	appendStringInfoString(out, BEFORE);
-	result = po_template_render(PO_TEMPLATE_OF_MESSAGE, text->bytes, text->len, find, values, out,
-								problem);
+	result = po_template_render(kind, text->bytes, text->len, find, values, out, problem);
 
 	CHECK(memcmp(out->data, BEFORE, BEFORE_LEN) == 0 && out->data[out->len] == '\0');
 	CHECK(result == PO_TEMPLATE_OK || out->len == BEFORE_LEN);
@@ -85,12 +85,12 @@ render(const Text *text, Text *values, StringInfo out, PoTemplateProblem *proble
 
 /* A template of our own with the first value in it */
 static bool
-render_value(const char *template, Text *values, StringInfo out)
+render_value(PoTemplateKind kind, const char *template, Text *values, StringInfo out)
 {
 	PoTemplateProblem problem;
 	Text text = { (char *) template, strlen(template) };
 
-	return render(&text, values, out, &problem) == PO_TEMPLATE_OK;
+	return render(kind, &text, values, out, &problem) == PO_TEMPLATE_OK;
 }
 
 static void
@@ -100,7 +100,7 @@ check_template(const Text *text, Text *values, StringInfo out)
 	PoTemplateProblem rendered;
 	PoTemplateResult check =
 		po_template_check(PO_TEMPLATE_OF_MESSAGE, text->bytes, text->len, &checked);
-	PoTemplateResult result = render(text, values, out, &rendered);
+	PoTemplateResult result = render(PO_TEMPLATE_OF_MESSAGE, text, values, out, &rendered);
 	bool too_long = result == PO_TEMPLATE_MALFORMED && strstr(rendered.reason, "KiB") != NULL;
 
 	CHECK(check != PO_TEMPLATE_MISSING);
@@ -112,6 +112,26 @@ check_template(const Text *text, Text *values, StringInfo out)
 	if (po_template_is_placeholder(text->bytes, text->len))
 		CHECK(check == PO_TEMPLATE_OK && memcmp(text->bytes, "{{", 2) == 0 &&
 			  memcmp(text->bytes + text->len - 2, "}}", 2) == 0);
+	/* The same placeholders in HTML, whose values are longer, or shorter. */
+	if (render(PO_TEMPLATE_OF_HTML, text, values, out, &rendered) == PO_TEMPLATE_OK)
+		CHECK(result == PO_TEMPLATE_OK || too_long);
+	else
+		CHECK(result != PO_TEMPLATE_OK || rendered.reason == NULL ||
+			  strstr(rendered.reason, "KiB") != NULL);
+}
+
+/* Nothing in it is markup, and each & begins an entity. */
+static void
+check_escaped(const char *p, const char *apostrophe)
+{
+	for (; *p != '\0'; p++)
+	{
+		CHECK(strchr("<>\"'", *p) == NULL);
+		CHECK((unsigned char) *p >= ' ' || strchr("\t\r\n", *p) != NULL);
+		CHECK(*p != '&' || strncmp(p, "&amp;", 5) == 0 || strncmp(p, "&lt;", 4) == 0 ||
+			  strncmp(p, "&gt;", 4) == 0 || strncmp(p, "&quot;", 6) == 0 ||
+			  strncmp(p, apostrophe, strlen(apostrophe)) == 0);
+	}
 }
 
 static void
@@ -120,24 +140,17 @@ check_filters(Text *values, StringInfo out)
 	const Text *value = &values[0];
 	const char *p;
 
-	CHECK(render_value("{{a}}", values, out) ==
+	CHECK(render_value(PO_TEMPLATE_OF_MESSAGE, "{{a}}", values, out) ==
 		  (!po_template_is_blank(value->bytes, value->len) && value->len <= PO_TEMPLATE_MAX_BYTES));
 	if (out->len > BEFORE_LEN)
 		CHECK(out->len == BEFORE_LEN + value->len &&
 			  memcmp(out->data + BEFORE_LEN, value->bytes, value->len) == 0);
 
-	if (render_value("{{a|xml}}", values, out))
-	{
-		for (p = out->data + BEFORE_LEN; *p != '\0'; p++)
-		{
-			CHECK(strchr("<>\"'", *p) == NULL);
-			CHECK((unsigned char) *p >= ' ' || strchr("\t\r\n", *p) != NULL);
-			CHECK(*p != '&' || strncmp(p, "&amp;", 5) == 0 || strncmp(p, "&lt;", 4) == 0 ||
-				  strncmp(p, "&gt;", 4) == 0 || strncmp(p, "&quot;", 6) == 0 ||
-				  strncmp(p, "&apos;", 6) == 0);
-		}
-	}
-	if (render_value("{{a|money}}", values, out))
+	if (render_value(PO_TEMPLATE_OF_MESSAGE, "{{a|xml}}", values, out))
+		check_escaped(out->data + BEFORE_LEN, "&apos;");
+	if (render_value(PO_TEMPLATE_OF_HTML, "{{a}}", values, out))
+		check_escaped(out->data + BEFORE_LEN, "&#39;");
+	if (render_value(PO_TEMPLATE_OF_MESSAGE, "{{a|money}}", values, out))
 	{
 		p = out->data + BEFORE_LEN;
 		if (*p == '-')
@@ -147,9 +160,9 @@ check_filters(Text *values, StringInfo out)
 		p = strchr(p, '.');
 		CHECK(p == NULL || (strlen(p) == 3 && strcmp(p, ".00") != 0));
 	}
-	if (render_value("{{a|digits}}", values, out))
+	if (render_value(PO_TEMPLATE_OF_MESSAGE, "{{a|digits}}", values, out))
 		CHECK(strspn(out->data + BEFORE_LEN, "0123456789") == (size_t) out->len - BEFORE_LEN);
-	if (render_value("{{a|first}}", values, out))
+	if (render_value(PO_TEMPLATE_OF_MESSAGE, "{{a|first}}", values, out))
 		CHECK(strpbrk(out->data + BEFORE_LEN, " \t\r\n") == NULL);
 }
 

@@ -597,6 +597,41 @@ test_limits(void)
 	pfree(expected.data);
 }
 
+/* Nothing that is filled in is markup, and what is no text of HTML is left out. */
+static void
+test_html(void)
+{
+	char longest[KIB64 / 5 + 2];
+
+	kind = PO_TEMPLATE_OF_HTML;
+	gives("<p class=\"a\">Hi {{firstName}} & {firstName}</p>", "<p class=\"a\">Hi Pat & Pat</p>");
+	gives("<style>p {color: red} b {}</style>{{_1}}", "<style>p {color: red} b {}</style>one");
+	v->value = "<b>\"Tom\" & 'Co'</b>";
+	gives("<i>{{v}}</i>", "<i>&lt;b&gt;&quot;Tom&quot; &amp; &#39;Co&#39;&lt;/b&gt;</i>");
+	gives("{{v|first}}", "&lt;b&gt;&quot;Tom&quot;");
+	gives("{{v|upper}}", "&lt;B&gt;&quot;TOM&quot; &amp; &#39;CO&#39;&lt;/B&gt;");
+	gives("{{v|xml}}", "&amp;lt;b&amp;gt;&amp;quot;Tom&amp;quot; &amp;amp; "
+					   "&amp;apos;Co&amp;apos;&amp;lt;/b&amp;gt;");
+	v->value = NULL;
+	gives("{{v|default:\"<a & 'b'>\"}}", "&lt;a &amp; &#39;b&#39;&gt;");
+	gives("[{{v|default:\"\"}}][{{v|default:\" \"}}][{{v|default:\"\x01\"}}]", "[][ ][]");
+	misses("<p>{{v}}</p>", "v", 3);
+	/* controls, also those above ASCII, and what is no character; the rest stays */
+	v->value = "a\x01\x0B\x0C\x1F\x7F\xC2\x85\xC2\x9F\xEF\xB7\x90\xEF\xBF\xBE\xF0\x9F\xBF\xBFz\t\r"
+			   "\n\xC2\xA0\xC3\xA9\xF0\x9F\x91\x8D";
+	gives("{{v}}", "az\t\r\n\xC2\xA0\xC3\xA9\xF0\x9F\x91\x8D");
+	v->value = "\xEF\xB7\x90";
+	misses("{{v}}", "v", 0);
+	memset(longest, '&', sizeof(longest));
+	longest[KIB64 / 5 + 1] = '\0';
+	v->value = longest;
+	long_text(0, "{{v}}", 0, PO_TEMPLATE_MALFORMED, "a byte too long when escaped");
+	longest[KIB64 / 5] = '\0';
+	long_text(0, "{{v}}", KIB64 % 5, PO_TEMPLATE_OK, "64 KiB when escaped");
+	v->value = NULL;
+	kind = PO_TEMPLATE_OF_PROFILE;
+}
+
 static void
 test_is_placeholder(void)
 {
@@ -645,6 +680,7 @@ main(void)
 	test_refused();
 	test_filters();
 	test_limits();
+	test_html();
 	test_is_placeholder();
 	test_lookup();
 	printf("1..%d\n", ntests);
