@@ -21,13 +21,14 @@
 
 /* Of each message, by itself: the other names are of its account. */
 static const char *const of_message[] = {
-	"body", "subject", "to", "to_digits", "message_id", "reference", "sent_date", "sent_date_next"
+	"bcc", "body", "html", "media_urls", "subject", "to", "to_digits", "message_id", "sent_date", "sent_date_next"
 };
 
 typedef struct Reader
 {
 	PoNeeds    *needs;
 	bool		needed;			/* nothing can stand in the place of what comes next */
+	bool		is_place;		/* which is a part of the request that sends */
 } Reader;
 
 PG_FUNCTION_INFO_V1(po_account_problem);
@@ -54,9 +55,10 @@ add_need(void *arg, const char *name, int name_len, bool optional)
 			: repalloc(needs->need, (needs->n + 1) * sizeof(PoNeed));
 		need = &needs->need[needs->n++];
 		need->name = pnstrdup(name, name_len);
-		need->needed = false;
+		need->needed = need->has_place = false;
 	}
 	need->needed |= reader->needed && !optional;
+	need->has_place |= reader->is_place;
 }
 
 static void
@@ -89,11 +91,13 @@ po_read_needs(const PoProfile *profile)
 {
 	Reader		reader = {.needs = palloc0(sizeof(PoNeeds))};
 
-	read_template(&reader, profile->url, strlen(profile->url), true);
 	if (profile->lookup_url != NULL)
 		read_template(&reader, profile->lookup_url, strlen(profile->lookup_url), true);
+	reader.is_place = true;
+	read_template(&reader, profile->url, strlen(profile->url), true);
 	read_document(&reader, profile->headers, false);
 	read_document(&reader, profile->body, true);
+	reader.is_place = false;
 	reader.needed = true;
 	for (int i = 0; i < profile->nrequired; i++)
 		add_need(&reader, profile->required[i], strlen(profile->required[i]), false);
@@ -110,6 +114,17 @@ po_needs(const PoProfile *profile, const char *name)
 	const PoNeed *need = find_need(profile->needs, name, strlen(name));
 
 	return need != NULL && need->needed;
+}
+
+/*
+ * po_has_place tells whether a value of that name gets into the request.
+ */
+bool
+po_has_place(const PoProfile *profile, const char *name)
+{
+	const PoNeed *need = find_need(profile->needs, name, strlen(name));
+
+	return need != NULL && need->has_place;
 }
 
 static bool

@@ -12,6 +12,7 @@ typedef struct PoNeed
 {
 	const char *name;			/* of a placeholder, or base_url */
 	bool		needed;			/* there is no request without it */
+	bool		has_place;		/* in the request that sends */
 } PoNeed;
 
 typedef struct PoNeeds
@@ -23,5 +24,6 @@ typedef struct PoNeeds
 extern PoNeeds *po_read_needs(const PoProfile *profile);
 extern const char *po_account_lacks(const PoAccount *account);
 extern bool po_needs(const PoProfile *profile, const char *name);
+extern bool po_has_place(const PoProfile *profile, const char *name);
 
 #endif

@@ -20,6 +20,11 @@ typedef struct PoRequestInput
 	const char *from;
 	const char *subject;
 	const char *body;
+	const char *html;
+	const char **bcc;
+	int			nbcc;
+	const char **media_url;
+	int			nmedia;
 	TimestampTz started_at;		/* of a look-up: when the message was sent, perhaps */
 } PoRequestInput;
 

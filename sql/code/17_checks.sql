@@ -22,6 +22,10 @@ CREATE FUNCTION outreach_impl.check_templates(document jsonb) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_check_templates';
 COMMENT ON FUNCTION outreach_impl.check_templates(jsonb) IS 'What is wrong with the templates in a document, or its depth; null when nothing is.';
 
+CREATE FUNCTION outreach_impl.check_lists(body jsonb, elsewhere jsonb) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_check_lists';
+COMMENT ON FUNCTION outreach_impl.check_lists(jsonb, jsonb) IS 'What is wrong with where placeholders of lists stand in the body of a profile, or elsewhere; null when nothing is.';
+
 -- No part of it is negative: months and days that cancel out compare as nothing
 -- and lead beyond the calendar.
 CREATE FUNCTION outreach_impl.is_span(span interval, most interval) RETURNS boolean
@@ -121,6 +125,7 @@ ALTER TABLE outreach.provider_profiles
 		'[!#$%&''*+.^_`|~0-9A-Za-z-]+')),
 	ADD CONSTRAINT required_are_names CHECK (outreach_impl.are_like(required, '[A-Za-z_][A-Za-z0-9_.]*')),
 	ADD CONSTRAINT body_can_be_read CHECK (outreach_impl.check_templates(body) IS NULL),
+	ADD CONSTRAINT lists_stand_alone_in_arrays_of_the_body CHECK (outreach_impl.check_lists(body, jsonb_build_array(url, headers, lookup -> 'url')) IS NULL),
 	ADD CONSTRAINT lookup_can_be_read CHECK (lookup IS NULL OR (lookup ->> 'url' ~* '^https?://[^[:space:]]' AND lookup ->> 'url' !~ '[[:cntrl:]]'
 		AND outreach.check_template(lookup ->> 'url') IS NULL)),
 	ADD CONSTRAINT limits_are_sane CHECK (sick_failures BETWEEN 1 AND 1000000 AND sick_ratio BETWEEN 0 AND 1 AND max_segments BETWEEN 1 AND 100

@@ -56,7 +56,11 @@ SELECT * FROM pg_temp.tries('provider_profiles', (SELECT to_jsonb(p) FROM outrea
 	'{"body": {"a": "{{"}}', '{"body": {"a": [{"b": "{{nonsense | nofilter}}"}]}}', '{"body": {"a":[[[[[[[[[[[[[[[["a"]]]]]]]]]]]]]]]]}}', '{"id_header": "A\nB"}', '{"authentication": "header", "auth_header": "A:"}', '{"idempotency_header": "", "idempotency_life": "1 day"}',
 	'{"sick_failures": 0}', '{"sick_ratio": "NaN"}', '{"sick_ratio": 2}', '{"max_segments": 0}', '{"price_micros": -1}', '{"settle": "-1 month 31 days"}', '{"retry_delays": ["-1 month 31 days"]}', '{"profile": ""}',
 	'{"lookup": {"url": "x", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "1 minute"}}', '{"lookup": {"url": "https://x/{{", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "1 minute"}}',
-	'{"headers": {"X-Own": "{{username}}"}}', '{"body": {"a": "{{body}}", "b": 7, "c": null}}', '{"id_header": "X-Message-Id"}');
+	'{"url": "https://x/{{bcc}}"}', '{"headers": {"X-Own": "{{media_urls}}"}}', '{"lookup": {"url": "https://x/?{{bcc}}", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "1 minute"}}',
+	'{"body": {"a": "{{bcc}}"}}', '{"body": {"a": {"b": "{{bcc}}"}}}', '{"body": {"a": ["{{bcc}}", "b"]}}', '{"body": {"a": ["b", {"c": "{{bcc}}"}]}}', '{"body": {"a": ["to {{bcc}}"]}}', '{"body": {"a": ["{{bcc}}{{body}}"]}}',
+	'{"body": {"a": ["{{bcc | default: \"b\"}}"]}}', '{"body": {"a": [{"b": "{{bcc}}", "c": "{{media_urls}}"}]}}', '{"body": {"a": [{"b": {"c": "{{bcc}}", "d": ["x", "{{bcc}}"]}}]}}', '{"body": {"a": [{"b": "{{bcc}}", "c": ["{{media_urls}} "]}]}}',
+	'{"headers": {"X-Own": "{{username}}"}}', '{"body": {"a": "{{body}}", "b": 7, "c": null}}', '{"id_header": "X-Message-Id"}',
+	'{"body": {"a": ["{{bcc}}"], "b": [["{{media_urls}}"]], "c": ["{{body}}", "d"]}}', '{"body": {"a": [{"b": {"c": "{{bcc}}"}, "d": "{{ bcc | upper }}", "e": ["{{media_urls}}"], "f": "{{subject}}"}]}}');
 SELECT * FROM pg_temp.tries('provider_verdicts', '{"profile": "generic_json", "http_status": "418", "code": "*", "verdict": "failed", "meaning": "a teapot"}',
 	'{"http_status": "700"}', '{"verdict": "maybe"}', '{"effect": "explode"}', '{"delay": "31 days"}', '{"delay": "-1 month 31 days"}', '{"max_attempts": 0}', '{"code": ""}', '{"profile": ""}',
 	'{"verdict": "later", "delay": "1 minute"}', '{"http_status": "4xx", "code": "7"}');
