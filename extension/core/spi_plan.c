@@ -10,12 +10,14 @@
 
 #include "catalog/pg_type.h"
 #include "core/api.h"
+#include "core/args.h"
 #include "core/compat.h"
 #include "core/spi_plan.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -237,6 +239,32 @@ po_column_bytea(uint64 row, int column)
 }
 
 /*
+ * po_column_texts returns the elements of a text[] that are not null, and sets how
+ * many: none for null.
+ */
+const char **
+po_column_texts(uint64 row, int column, int *n)
+{
+	bool		isnull;
+	Datum		value = po_column(row, column, &isnull);
+	Datum	   *element;
+	bool	   *missing;
+	const char **string;
+	int			size;
+
+	*n = 0;
+	if (isnull)
+		return NULL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &element, &missing, &size);
+	string = palloc(Max(size, 1) * sizeof(char *));
+	for (int i = 0; i < size; i++)
+		if (!missing[i])
+			string[(*n)++] = TextDatumGetCString(element[i]);
+	return string;
+}
+
+/*
  * po_array_init makes an empty array with room for size elements; it grows.
  */
 void
@@ -302,6 +330,19 @@ po_array_add_text_len(PoArray *array, const char *text, int len)
 		po_array_add_null(array);
 	else
 		po_array_add(array, PointerGetDatum(cstring_to_text_with_len(text, len)));
+}
+
+/*
+ * po_array_add_texts appends n C strings as the text of an array, which the statement
+ * casts to text[]: arrays of different lengths have no array.  None of them is null.
+ */
+void
+po_array_add_texts(PoArray *array, const char *const *text, int n)
+{
+	if (n == 0)
+		po_array_add_null(array);
+	else
+		po_array_add_text(array, OidOutputFunctionCall(F_ARRAY_OUT, po_result_texts(text, n)));
 }
 
 /*

@@ -13,7 +13,7 @@
 #include "executor/spi.h"
 #include "utils/uuid.h"
 
-#define PO_PLAN_MAX_ARGS 24
+#define PO_PLAN_MAX_ARGS 32
 
 typedef struct PoPlan
 {
@@ -36,7 +36,7 @@ typedef struct PoArray
 	bool	   *isnull;
 } PoArray;
 
-#define PO_ROWS_MAX_COLUMNS 16
+#define PO_ROWS_MAX_COLUMNS 20
 
 /*
  * A statement over rows that are its parameters.  Its text is
@@ -74,6 +74,7 @@ extern int64 po_column_int64(uint64 row, int column);
 extern TimestampTz po_column_time(uint64 row, int column);
 extern bool po_column_uuid(uint64 row, int column, pg_uuid_t *uuid);
 extern bytea *po_column_bytea(uint64 row, int column);
+extern const char **po_column_texts(uint64 row, int column, int *n);
 extern Datum po_column(uint64 row, int column, bool *isnull);
 
 extern void po_array_init(PoArray *array, Oid element, int size);
@@ -81,6 +82,7 @@ extern void po_array_add(PoArray *array, Datum value);
 extern void po_array_add_null(PoArray *array);
 extern void po_array_add_text(PoArray *array, const char *text);
 extern void po_array_add_text_len(PoArray *array, const char *text, int len);
+extern void po_array_add_texts(PoArray *array, const char *const *text, int n);
 extern void po_array_add_uuid(PoArray *array, const pg_uuid_t *uuid);
 extern Datum po_array_datum(const PoArray *array);
 

@@ -347,7 +347,9 @@ send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
 	PoRequestInput input = {
 		.account = account, .message_id = message->message_id,
 		.to = message->phone, .from = message->from_phone,
-		.subject = candidate->subject, .body = candidate->body
+		.subject = candidate->subject, .body = candidate->body, .html = candidate->html,
+		.bcc = candidate->bcc, .nbcc = candidate->nbcc,
+		.media_url = candidate->media_url, .nmedia = candidate->nmedia
 	};
 	const char *problem = po_send_request(&input, &flight->call);
 

@@ -28,6 +28,11 @@ typedef struct PoCandidate
 	const char *channel;
 	const char *subject;
 	const char *body;
+	const char *html;
+	const char **bcc;
+	int			nbcc;
+	const char **media_url;
+	int			nmedia;
 	bool		locked;			/* its lead, its phone, if it goes to one, and all against stops */
 	const PoClaimTenant *tenant;	/* NULL: gone */
 	const PoAccount *account;

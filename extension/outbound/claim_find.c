@@ -35,7 +35,7 @@
 
 #define CANDIDATE_COLUMNS \
 	"m.tenant_id, m.message_id, m.lead_id, m.account, m.from_phone, m.phone, m.channel," \
-	" m.subject, m.body, m.due_at, locked.is"
+	" m.subject, m.body, m.html, m.bcc, m.media_urls, m.due_at, locked.is"
 
 /*
  * The lead is found by its whole key, whatever is known of the tables when the
@@ -238,7 +238,7 @@ find_crowded(Datum array[3])
 static bool
 fits(PoClaim *claim, int row)
 {
-	for (int column = 8; column <= 9 && !claim->full; column++)
+	for (int column = 8; column <= 12 && !claim->full; column++)
 	{
 		bool		isnull;
 		Datum		text = po_column(row, column, &isnull);
@@ -271,9 +271,9 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 		s->tenant_id = po_column_text(row, 1);
 		(void) po_column_uuid(row, 2, &s->id);
 		s->account = po_column_text(row, 4);
-		s->due_at = po_column_time(row, 10);
+		s->due_at = po_column_time(row, 13);
 		s->left = false;
-		(void) po_column(row, 11, &s->held);
+		(void) po_column(row, 14, &s->held);
 		if (s->held)
 		{
 			po_array_add_text(&held[0], s->tenant_id);
@@ -293,6 +293,9 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 		c->channel = po_column_text(row, 7);
 		c->subject = po_column_text(row, 8);
 		c->body = po_column_text(row, 9);
+		c->html = po_column_text(row, 10);
+		c->bcc = po_column_texts(row, 11, &c->nbcc);
+		c->media_url = po_column_texts(row, 12, &c->nmedia);
 		n++;
 	}
 	for (int i = first; i < n; i++)
@@ -363,7 +366,7 @@ find_in_turn(PoClaim *claim, const Datum full[3], TimestampTz since, int room)
 			n = po_exec(&select_fairly, args, NULL);
 			sight = palloc(Max(n, 1) * sizeof(PoSight));
 			for (int i = 0; i < n; i++)
-				sight[i].most = po_column_int(i, 12);
+				sight[i].most = po_column_int(i, 15);
 			looked = add_candidates(claim, n, sight);
 			if (looked == 0 && n > 0)
 				return true;

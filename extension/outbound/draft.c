@@ -17,8 +17,10 @@
 #include "core/errors.h"
 #include "core/ids.h"
 #include "core/spi_plan.h"
+#include "lead/address.h"
 #include "outbound/draft.h"
 #include "outbound/needs.h"
+#include "outbound/options.h"
 #include "outbound/segments.h"
 #include "outbound/template.h"
 #include "pgtime.h"
@@ -38,7 +40,7 @@ static PoPlan select_tenant = {
 static PoPlan select_template = {
 	.name = "outbox.template",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT version, channel, subject, body FROM outreach.templates"
+	.sql = "SELECT version, channel, subject, body, html FROM outreach.templates"
 	" WHERE tenant_id = $1 AND template = $2 ORDER BY version DESC LIMIT 1",
 	.nargs = 2,
 	.argtype = {TEXTOID, TEXTOID}
@@ -169,7 +171,7 @@ find_variable(void *arg, const char *name, int name_len, const char **value, int
 
 /* Fills a text in; what keeps it from that is noted for the guard. */
 static const char *
-fill_in(const PoSending *sending, PoDraft *draft, const char *text)
+fill_in(const PoSending *sending, PoDraft *draft, PoTemplateKind kind, const char *text)
 {
 	Variables	variables = {sending, draft};
 	PoTemplateProblem problem;
@@ -178,8 +180,7 @@ fill_in(const PoSending *sending, PoDraft *draft, const char *text)
 	if (text == NULL)
 		return NULL;
 	initStringInfo(&filled);
-	switch (po_template_render(PO_TEMPLATE_OF_MESSAGE, text, strlen(text), find_variable, &variables,
-							   &filled, &problem))
+	switch (po_template_render(kind, text, strlen(text), find_variable, &variables, &filled, &problem))
 	{
 		case PO_TEMPLATE_OK:
 			return filled.data;
@@ -239,6 +240,29 @@ no_sender(const PoSendRequest *request, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/* The caller's copies first, then those of each message of the account. */
+static void
+read_bcc(PoSending *sending)
+{
+	const PoSendRequest *request = sending->request;
+	const PoAccount *account = po_find_account(request->tenant_id, sending->account);
+	JsonbValue	value;
+	const char **address;
+	int			n = 0;
+
+	sending->nbcc = request->nbcc;
+	sending->bcc = request->bcc;
+	if (account == NULL || getKeyJsonValueFromContainer(&account->settings->root, "bcc", 3, &value) == NULL ||
+		value.type == jbvNull)
+		return;
+	n = po_read_addresses("settings.bcc", &value, &address);
+	sending->bcc = palloc((request->nbcc + n) * sizeof(char *));
+	for (int i = 0; i < request->nbcc; i++)
+		sending->bcc[i] = request->bcc[i];
+	for (int i = 0; i < n; i++)
+		sending->nbcc = po_add_address(sending->bcc, sending->nbcc, address[i]);
+}
+
 /* Numbers or, in a channel that has none, the account. */
 static void
 read_senders(PoSending *sending)
@@ -257,6 +281,7 @@ read_senders(PoSending *sending)
 		if (po_exec(&select_account, args, nulls) == 0)
 			no_sender(request, "Make an account with outreach.create_account().");
 		sending->account = po_column_text(0, 1);
+		read_bcc(sending);
 		return;
 	}
 	sending->nnumbers = po_exec(&select_numbers, args, nulls);
@@ -284,15 +309,31 @@ read_senders(PoSending *sending)
 	}
 }
 
+/* What is the caller's own can be read. */
+static void
+check_text(const char *name, const char *text)
+{
+	PoTemplateProblem problem;
+
+	if (text != NULL &&
+		po_template_check(PO_TEMPLATE_OF_MESSAGE, text, strlen(text), &problem) != PO_TEMPLATE_OK)
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_INVALID_TEMPLATE),
+				 errmsg("%s has a placeholder that cannot be read, at byte %d", name, problem.position + 1),
+				 errdetail("%s", problem.reason)));
+}
+
 static void
 read_text(PoSending *sending)
 {
 	const PoSendRequest *request = sending->request;
 	Datum		args[2];
-	PoTemplateProblem problem;
 
 	sending->subject = po_jsonb_text(request->options, "subject", 7);
 	sending->body = request->body;
+	sending->html = request->html;
+	check_text("body", request->body);
+	check_text("options.html", request->html);
 	if (request->template != NULL)
 	{
 		args[0] = CStringGetTextDatum(request->tenant_id);
@@ -312,12 +353,11 @@ read_text(PoSending *sending)
 		if (sending->subject == NULL)
 			sending->subject = po_column_text(0, 3);
 		sending->body = po_column_text(0, 4);
+		if (sending->html == NULL)
+			sending->html = po_column_text(0, 5);
 	}
-	else if (po_template_check(PO_TEMPLATE_OF_MESSAGE, request->body, strlen(request->body), &problem) != PO_TEMPLATE_OK)
-		ereport(ERROR,
-				(errcode(PO_ERRCODE_INVALID_TEMPLATE),
-				 errmsg("body has a placeholder that cannot be read, at byte %d", problem.position + 1),
-				 errdetail("%s", problem.reason)));
+	if (sending->html != NULL && po_template_is_blank(sending->html, strlen(sending->html)))
+		sending->html = NULL;
 }
 
 /*
@@ -390,29 +430,33 @@ default_key(const PoSending *sending, const PoDraft *draft)
 	return psprintf("%s:%s:%04d-%02d-%02d", draft->lead_id, what, tm.tm_year, tm.tm_mon, tm.tm_mday);
 }
 
-/*
- * po_write_draft fills in a message whose lead has been read, and judges it.
- */
-void
-po_write_draft(const PoSending *sending, PoDraft *draft)
+/* What the caller, its template or the account wants sent gets into the request. */
+static void
+require_places(const PoSending *sending, const PoDraft *draft)
+{
+	const PoSendRequest *request = sending->request;
+	const PoProfile *profile = draft->account->profile;
+
+	if (sending->html != NULL)
+		po_require_place(profile, "html", request->html != NULL ? "options.html"
+						 : psprintf("html of template \"%s\"", request->template));
+	if (request->nbcc > 0)
+		po_require_place(profile, "bcc", "options.bcc");
+	else if (sending->nbcc > 0)
+		po_require_place(profile, "bcc", psprintf("settings.bcc of account \"%s\"", draft->account->account));
+	if (request->nmedia > 0)
+		po_require_place(profile, "media_urls", "options.mediaUrls");
+}
+
+/* The account that it leaves by, which must have what its profile needs. */
+static void
+choose_sender(const PoSending *sending, PoDraft *draft)
 {
 	const PoSendRequest *request = sending->request;
 	const PoNumber *number = sending->to_phone ? choose_number(sending, draft) : NULL;
 	const char *account = number != NULL ? number->account : sending->account;
 	const char *lacks;
-	bool		ucs2;
-	PoGuardInput input = {
-		.address = draft->address,
-		.channel = request->channel,
-		.consent = draft->consent,
-		.lead_state = draft->state,
-		.unreachable = po_unreachable_reason(draft->unreachable, request->channel)
-	};
 
-	hash_content(sending, draft);
-	if (draft->send_key == NULL)
-		draft->send_key = default_key(sending, draft);
-	po_uuid_v7(&draft->message_id);
 	draft->account = po_find_account(request->tenant_id, account);
 	if (draft->account == NULL || draft->account->profile == NULL)
 		no_sender(request, "Its account is gone: make it again with outreach.create_account().");
@@ -426,23 +470,94 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 						request->tenant_id, lacks),
 				 errdetail("Its profile \"%s\" needs it.", draft->account->profile->profile),
 				 errhint("Make it anew with outreach.drop_account() and outreach.create_account().")));
-	draft->subject = fill_in(sending, draft, sending->subject);
-	if (draft->subject != NULL && po_template_is_blank(draft->subject, strlen(draft->subject)))
-		draft->subject = NULL;
-	draft->body = fill_in(sending, draft, sending->body);
-	draft->body_len = draft->body != NULL ? strlen(draft->body) : 0;
-	if (po_template_is_blank(draft->body, draft->body_len))
-		draft->body_len = 0;
-	draft->segments = draft->body == NULL ? 0
-		: strcmp(request->channel, "sms") == 0 ? po_segments(draft->body, strlen(draft->body), &ucs2) : 1;
+	require_places(sending, draft);
+}
 
+/* NULL for what a reader would see nothing of. */
+static const char *
+if_seen(const char *text)
+{
+	return text != NULL && po_template_is_blank(text, strlen(text)) ? NULL : text;
+}
+
+static void
+write_texts(const PoSending *sending, PoDraft *draft)
+{
+	draft->subject = if_seen(fill_in(sending, draft, PO_TEMPLATE_OF_MESSAGE, sending->subject));
+	draft->html = if_seen(fill_in(sending, draft, PO_TEMPLATE_OF_HTML, sending->html));
+	draft->body = fill_in(sending, draft, PO_TEMPLATE_OF_MESSAGE, sending->body);
+	draft->body_len = if_seen(draft->body) != NULL ? strlen(draft->body) : 0;
+}
+
+/* Who gets the mail anyway gets no copy: providers refuse an address that is there twice. */
+static void
+write_bcc(const PoSending *sending, PoDraft *draft)
+{
+	bool		is_mail = strcmp(sending->request->channel, "email") == 0 && draft->address != NULL;
+
+	draft->bcc = palloc(Max(sending->nbcc, 1) * sizeof(char *));
+	for (int i = 0; i < sending->nbcc; i++)
+		if (!is_mail || strcmp(sending->bcc[i], draft->address) != 0)
+			draft->bcc[draft->nbcc++] = sending->bcc[i];
+}
+
+/* What media cost is not known, and they are one message however long its text is. */
+static void
+count_segments(const PoSending *sending, PoDraft *draft, int *of_text)
+{
+	bool		is_sms = strcmp(sending->request->channel, "sms") == 0;
+	bool		has_media = sending->request->nmedia > 0;
+	bool		ucs2;
+
+	*of_text = draft->body == NULL ? 0
+		: is_sms ? po_segments(draft->body, strlen(draft->body), &ucs2) : 1;
+	draft->segments = draft->body != NULL && has_media ? 1 : *of_text;
+	draft->price_micros = has_media ? 0 : draft->segments * draft->account->profile->price_micros;
+}
+
+/* The path of what its profile needs and the message has not, or NULL. */
+static const char *
+lacking(const PoSending *sending, const PoDraft *draft)
+{
+	const PoProfile *profile = draft->account->profile;
+
+	if (draft->subject == NULL && po_needs(profile, "subject"))
+		return "options.subject";
+	if (draft->html == NULL && po_needs(profile, "html"))
+		return "options.html";
+	if (draft->nbcc == 0 && po_needs(profile, "bcc"))
+		return "options.bcc";
+	return sending->request->nmedia == 0 && po_needs(profile, "media_urls") ? "options.mediaUrls" : NULL;
+}
+
+/*
+ * po_write_draft fills in a message whose lead has been read, and judges it.
+ */
+void
+po_write_draft(const PoSending *sending, PoDraft *draft)
+{
+	const PoSendRequest *request = sending->request;
+	PoGuardInput input = {
+		.address = draft->address,
+		.channel = request->channel,
+		.consent = draft->consent,
+		.lead_state = draft->state,
+		.unreachable = po_unreachable_reason(draft->unreachable, request->channel)
+	};
+
+	hash_content(sending, draft);
+	if (draft->send_key == NULL)
+		draft->send_key = default_key(sending, draft);
+	po_uuid_v7(&draft->message_id);
+	choose_sender(sending, draft);
+	write_texts(sending, draft);
+	write_bcc(sending, draft);
+	count_segments(sending, draft, &input.segments);
 	input.missing = draft->missing;
 	input.malformed = draft->malformed;
-	if (draft->subject == NULL && po_needs(draft->account->profile, "subject"))
-		input.lacks = "options.subject";
+	input.lacks = lacking(sending, draft);
 	input.body_len = draft->body_len;
-	input.segments = draft->segments;
+	input.may_be_empty = request->nmedia > 0 && !po_needs(draft->account->profile, "body");
 	input.max_segments = draft->account->profile->max_segments;
 	draft->result = po_judge(&input, PO_AT_REQUEST);
 }
-

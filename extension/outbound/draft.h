@@ -20,6 +20,9 @@ typedef struct PoSending
 	const PoSendRequest *request;
 	const char *body;
 	const char *subject;
+	const char *html;			/* NULL: none */
+	const char **bcc;			/* of the options and of the account */
+	int			nbcc;
 	int			template_version;
 	const char *time_zone;
 	const char *from_phone;
@@ -56,7 +59,11 @@ typedef struct PoDraft
 	const char *subject;
 	const char *body;
 	int			body_len;
+	const char *html;
+	const char **bcc;
+	int			nbcc;
 	int			segments;
+	int64		price_micros;
 	const char *missing;
 	bool		malformed;
 	PoGuardResult result;

@@ -68,7 +68,7 @@ judge_content(const PoGuardInput *input, const char **reason)
 		*reason = psprintf("the variable \"%s\" has no value", input->missing);
 	else if (input->malformed)
 		*reason = "the text cannot be filled in";
-	else if (input->body_len == 0)
+	else if (input->body_len == 0 && !input->may_be_empty)
 		*reason = "the text is empty";
 	else if (input->lacks != NULL)
 		*reason = psprintf("%s is missing: the account's profile needs it", input->lacks);
@@ -91,7 +91,7 @@ judge_stop(const PoGuardInput *input, const char **reason)
 
 static const Guard guard[] = {
 	{"content", PO_AT_REQUEST, judge_content,
-	"Every variable has a value; the text is not empty and within the profile's segments; what the profile needs is there."},
+	"Every variable has a value; the text is within the profile's segments, and not empty without media; what the profile needs is there."},
 	{"destination", PO_AT_REQUEST | PO_AT_CLAIM, judge_destination,
 	"The lead has a valid phone, or what the channel needs."},
 	{"consent", PO_AT_REQUEST | PO_AT_CLAIM, judge_consent,

@@ -34,6 +34,7 @@ typedef struct PoGuardInput
 	bool		malformed;		/* the text cannot be filled in */
 	const char *lacks;			/* the path of what the profile needs and the message has not, or NULL */
 	int			body_len;
+	bool		may_be_empty;	/* the text: something else is sent */
 	int			segments;
 	int			max_segments;
 	const char *stop;			/* what holds it, as scope:id, or NULL */

@@ -16,12 +16,14 @@
 #include "fmgr.h"
 #include "outbound/message.h"
 #include "outbound/needs.h"
+#include "outbound/options.h"
 #include "outbound/template.h"
 #include "utils/builtins.h"
 
 /* Of each message, by itself: the other names are of its account. */
 static const char *const of_message[] = {
-	"bcc", "body", "html", "media_urls", "subject", "to", "to_digits", "message_id", "sent_date", "sent_date_next"
+	"bcc", "body", "html", "media_urls", "subject", "to", "to_digits", "message_id", "reference", "sent_date",
+	"sent_date_next"
 };
 
 typedef struct Reader
@@ -197,42 +199,70 @@ is_mail_address(const char *text)
 	return at != NULL && at != text && at[1] != '\0' && strchr(at + 1, '@') == NULL;
 }
 
+/* Why a name is none of a setting, or NULL. */
+static const char *
+name_problem(const PoProfile *profile, const JsonbValue *name)
+{
+	const char *key = po_json_key(name);
+	const PoNeed *need = find_need(profile->needs, name->val.string.val, name->val.string.len);
+
+	if (strcmp(key, "from") == 0)
+		return !po_goes_to_phone(profile->channel) ? NULL
+			: "settings.from means nothing here: name the number with outreach.add_number()";
+	if (strcmp(key, "bcc") == 0 && po_channel_has(profile->channel, key) && po_has_place(profile, key))
+		return NULL;
+	if (need == NULL || is_of_message(profile, need->name) || strncmp(path_of(need->name), "settings.", 9) != 0)
+		return psprintf("settings.%s is not known: profile \"%s\" has no placeholder of that name",
+						key, profile->profile);
+	return NULL;
+}
+
+/* The same of its value; raises an error for a bcc that is no address. */
+static const char *
+value_problem(const PoProfile *profile, const char *key, const JsonbValue *value)
+{
+	const char **address;
+
+	if (strcmp(key, "bcc") == 0)
+	{
+		if (value->type != jbvNull)
+			(void) po_read_addresses("settings.bcc", value, &address);
+		return NULL;
+	}
+	if (value->type == jbvBinary || value->type == jbvArray)
+		return psprintf("settings.%s must be a string, number or boolean", key);
+	if (strcmp(key, "from") == 0 && strcmp(profile->channel, "email") == 0 && value->type != jbvNull)
+	{
+		char	   *from = value->type == jbvString
+			? pnstrdup(value->val.string.val, value->val.string.len) : "";
+
+		if (value->type != jbvString || (is_there(from) && !is_mail_address(from)))
+			return "settings.from is not an e-mail address";
+	}
+	return NULL;
+}
+
 /* A setting that the profile has no place for, or cannot take, does nothing. */
 static const char *
 settings_problem(const PoAccount *account)
 {
-	const PoProfile *profile = account->profile;
 	JsonbIterator *iterator = JsonbIteratorInit(&account->settings->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
 	char	   *key = NULL;
+	const char *problem = NULL;
 
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	while (problem == NULL && (token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
 		{
-			bool		is_from = value.val.string.len == 4 && memcmp(value.val.string.val, "from", 4) == 0;
-			PoNeed	   *need = find_need(profile->needs, value.val.string.val, value.val.string.len);
-
 			key = po_json_key(&value);
-			if (is_from && po_goes_to_phone(profile->channel))
-				return "settings.from means nothing here: name the number with outreach.add_number()";
-			if (!is_from && (need == NULL || is_of_message(profile, need->name) ||
-							 strncmp(path_of(need->name), "settings.", 9) != 0))
-				return psprintf("settings.%s is not known: profile \"%s\" has no placeholder of that name",
-								key, profile->profile);
-			if (is_from && strcmp(profile->channel, "email") == 0)
-			{
-				char	   *from = po_jsonb_text(account->settings, "from", 4);
-
-				if (is_there(from) && !is_mail_address(from))
-					return "settings.from is not an e-mail address";
-			}
+			problem = name_problem(account->profile, &value);
 		}
-		else if (token == WJB_VALUE && (value.type == jbvBinary || value.type == jbvArray))
-			return psprintf("settings.%s must be a string, number or boolean", key);
+		else if (token == WJB_VALUE)
+			problem = value_problem(account->profile, key, &value);
 	}
-	return NULL;
+	return problem;
 }
 
 /*

@@ -12,12 +12,11 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
-#include "core/shape.h"
 #include "core/spi_plan.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "outbound/outbox.h"
+#include "outbound/options.h"
 #include "outbound/request.h"
 #include "outbound/segments.h"
 #include "outbound/template.h"
@@ -29,9 +28,7 @@
 
 #define MAX_SEND_KEY_BYTES 512
 
-#define CAMPAIGN 2
-
-static const char *const priority_name[] = {"reply", "normal", [CAMPAIGN] = "campaign"};
+static const char *const priority_name[] = {"reply", "normal", [PO_PRIORITY_CAMPAIGN] = "campaign"};
 
 static PoPlan select_lead = {
 	.name = "outbound_api.lead",
@@ -72,61 +69,6 @@ check_key(const char *send_key)
 				 errhint("Begin it with another word.")));
 }
 
-/* A member that nobody reads, or that is not what is read, is a mistake of the caller. */
-static void
-check_options(Jsonb *options)
-{
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	char	   *key = NULL;
-
-	if (options == NULL)
-		return;
-	iterator = JsonbIteratorInit(&options->root);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-		{
-			key = po_json_key(&value);
-			if (strcmp(key, "account") != 0 && strcmp(key, "subject") != 0 && strcmp(key, "variables") != 0 &&
-				strcmp(key, "cancelOnReply") != 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("options.%s is not known", key),
-						 errhint("Known are account, cancelOnReply, subject and variables.")));
-		}
-		if (token != WJB_VALUE || value.type == jbvNull)
-			continue;
-		if (strcmp(key, "variables") == 0)
-		{
-			if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
-				po_not_an_object("options.variables", &value);
-		}
-		else if (value.type != jbvString && strcmp(key, "cancelOnReply") != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("options.%s must be a string", key)));
-	}
-}
-
-/* The option cancelOnReply, or what holds without it. */
-static bool
-cancels_on_reply(const PoSendRequest *request)
-{
-	JsonbValue	value;
-
-	if (request->options == NULL ||
-		getKeyJsonValueFromContainer(&request->options->root, "cancelOnReply", 13, &value) == NULL)
-		return request->priority == CAMPAIGN;
-	if (value.type != jbvBool)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("options.cancelOnReply must be true or false"),
-				 errhint("Leave it out for what its priority has: true for campaign, else false.")));
-	return value.val.boolean;
-}
-
 /* Arguments 0 and 2 to 9, which both functions have. */
 static void
 read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
@@ -156,8 +98,7 @@ read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("send_at must be finite")));
-	check_options(request->options);
-	request->cancel_on_reply = cancels_on_reply(request);
+	po_read_options(request);
 }
 
 static void

@@ -74,19 +74,19 @@ static PoRowsPlan insert_messages = {
 	.before = "INSERT INTO outreach.outbound_messages AS m (tenant_id, channel, priority, send_at,"
 	" created_at, updated_at, cancel_on_reply, message_id, send_key, content_hash, lead_id, account, from_phone,"
 	" phone, template, template_version, subject, body, options, segments, price_micros, verdicts,"
-	" status, due_at)"
+	" status, due_at, html, bcc, media_urls)"
 	" SELECT $1, $2, $3, $4, $5, $5, $6, u.message_id, u.send_key, u.content_hash, u.lead_id,"
 	" u.account, u.from_phone, u.phone, u.template, u.template_version, u.subject, u.body,"
 	" u.options, u.segments, u.price_micros, u.verdicts, u.status::outreach.message_status,"
-	" CASE u.status WHEN 'pending' THEN $4 END FROM",
+	" CASE u.status WHEN 'pending' THEN $4 END, u.html, u.bcc::text[], u.media_urls::text[] FROM",
 	.columns = "message_id, send_key, content_hash, lead_id, account, from_phone, phone, template,"
-	" template_version, subject, body, options, segments, price_micros, verdicts, status",
+	" template_version, subject, body, options, segments, price_micros, verdicts, status, html, bcc, media_urls",
 	.after = "ON CONFLICT (tenant_id, send_key) DO NOTHING RETURNING m.message_id",
 	.nfixed = 6,
 	.fixed = {TEXTOID, TEXTOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID},
-	.ncolumns = 16,
+	.ncolumns = 19,
 	.element = {UUIDOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID,
-	TEXTOID, TEXTOID, JSONBOID, INT4OID, INT8OID, JSONBOID, TEXTOID}
+	TEXTOID, TEXTOID, JSONBOID, INT4OID, INT8OID, JSONBOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 };
 
 static PoRowsPlan select_known = {
@@ -238,7 +238,7 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 		Int16GetDatum(request->priority), TimestampTzGetDatum(send_at),
 		TimestampTzGetDatum(po_now()), BoolGetDatum(request->cancel_on_reply)
 	};
-	PoArray		column[16];
+	PoArray		column[19];
 	uint64		rows;
 	int			at = 0;
 
@@ -267,12 +267,15 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 		else
 			po_array_add_null(&column[11]);
 		po_array_add(&column[12], Int32GetDatum(d->segments));
-		po_array_add(&column[13], Int64GetDatum(d->segments * d->account->profile->price_micros));
+		po_array_add(&column[13], Int64GetDatum(d->price_micros));
 		if (allowed)
 			po_array_add_null(&column[14]);
 		else
 			po_array_add(&column[14], JsonbPGetDatum(po_guard_verdicts(&d->result)));
 		po_array_add_text(&column[15], allowed ? "pending" : "blocked");
+		po_array_add_text(&column[16], d->html);
+		po_array_add_texts(&column[17], d->bcc, d->nbcc);
+		po_array_add_texts(&column[18], request->media_url, request->nmedia);
 	}
 	rows = po_exec_rows(&insert_messages, fixed, column);
 	/* Those that are new come back in the order they went in. */

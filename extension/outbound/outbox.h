@@ -14,6 +14,9 @@
  */
 #define PO_TIMER_KEY_PREFIX "timer:"
 
+/* The last of the priorities. */
+#define PO_PRIORITY_CAMPAIGN 2
+
 /* The same message to one or many leads of a tenant. */
 typedef struct PoSendRequest
 {
@@ -25,7 +28,12 @@ typedef struct PoSendRequest
 	TimestampTz send_at;		/* DT_NOBEGIN: now */
 	int			priority;
 	bool		cancel_on_reply;
-	Jsonb	   *options;		/* NULL: none */
+	Jsonb	   *options;		/* NULL: none; read by po_read_options */
+	const char *html;			/* NULL: of the template, or none */
+	const char **bcc;			/* folded */
+	int			nbcc;
+	const char **media_url;
+	int			nmedia;
 	const char **lead_id;
 	const char **send_key;		/* NULL, or each may be NULL: made of lead, template and day */
 	int			n;

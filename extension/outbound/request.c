@@ -133,7 +133,7 @@ static const char *
 callback_url(const PoRequestInput *input)
 {
 	const char *url = input->account->callback_url;
-	const char *message = url != NULL ? reference(input) : NULL;
+	const char *message = url != NULL ? po_reference(input) : NULL;
 	const char *query;
 	int			len;
 

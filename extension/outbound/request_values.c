@@ -69,6 +69,20 @@ utc_day(TimestampTz time)
 }
 
 /*
+ * po_reference returns what names the message and proves that we named it; NULL:
+ * nothing can.
+ */
+const char *
+po_reference(const PoRequestInput *input)
+{
+	char		mac[PO_MAC_HEX + 1];
+
+	if (!po_callback_mac(input->account, &input->message_id, mac))
+		return NULL;
+	return psprintf("%s.%s", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&input->message_id))), mac);
+}
+
+/*
  * po_list_from_name returns the list that a placeholder's name means.
  */
 PoList
@@ -118,6 +132,8 @@ find_value(void *arg, const char *name, int name_len, const char **value, int *v
 		*value = input->account->username;
 	else if (strcmp(key, "message_id") == 0)
 		*value = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&input->message_id)));
+	else if (strcmp(key, "reference") == 0)
+		*value = po_reference(input);
 	else if (strcmp(key, "callback_url") == 0)
 		*value = values->callback_url;
 	else if (strcmp(key, "sent_date") == 0)

@@ -28,6 +28,7 @@ typedef struct PoRequestValues
 } PoRequestValues;
 
 extern char *po_url_encode(const char *value);
+extern const char *po_reference(const PoRequestInput *input);
 extern PoList po_list_from_name(const char *name, int len);
 extern int	po_list_values(const PoRequestInput *input, PoList list, const char *const **value);
 extern bool po_has_value(PoRequestValues *values, const char *name);

@@ -66,11 +66,11 @@ $$;
 COMMENT ON FUNCTION outreach_impl.next_sends(timestamptz) IS 'When the next message is due, and when the next of unknown outcome is to be looked at.';
 
 CREATE FUNCTION outreach_impl.save_template(tenant_id text, template text, body text, subject text DEFAULT NULL,
-	channel text DEFAULT 'sms') RETURNS int
+	channel text DEFAULT 'sms', html text DEFAULT NULL) RETURNS int
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	latest outreach.templates;
-	problem text := coalesce(outreach.check_template(body), outreach.check_template(subject));
+	problem text := coalesce(outreach.check_template(body), outreach.check_template(subject), outreach.check_template(html));
 BEGIN
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'OR405', MESSAGE = 'the template has a placeholder that cannot be read', DETAIL = problem;
@@ -83,19 +83,23 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'channel must be sms, call, email or webhook';
 	END IF;
+	IF html IS NOT NULL AND channel <> ALL ('{email,webhook}') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('html cannot be sent in channel "%s"', channel), HINT = 'It is for email and webhook.';
+	END IF;
 	-- Two that save the same template take turns.
 	PERFORM FROM outreach.tenants t WHERE t.tenant_id = save_template.tenant_id FOR NO KEY UPDATE;
 	SELECT * INTO latest FROM outreach.templates t
 	 WHERE t.tenant_id = save_template.tenant_id AND t.template = save_template.template
 	 ORDER BY t.version DESC LIMIT 1;
-	IF FOUND AND (latest.channel, latest.subject, latest.body) IS NOT DISTINCT FROM (channel, subject, body) THEN
+	IF FOUND AND (latest.channel, latest.subject, latest.body, latest.html) IS NOT DISTINCT FROM (channel, subject, body, html) THEN
 		RETURN latest.version;
 	END IF;
-	INSERT INTO outreach.templates (tenant_id, template, version, channel, subject, body)
-	VALUES (tenant_id, template, coalesce(latest.version, 0) + 1, channel, subject, body);
+	INSERT INTO outreach.templates (tenant_id, template, version, channel, subject, body, html)
+	VALUES (tenant_id, template, coalesce(latest.version, 0) + 1, channel, subject, body, html);
 	RETURN coalesce(latest.version, 0) + 1;
 END $$;
-COMMENT ON FUNCTION outreach_impl.save_template(text, text, text, text, text) IS 'Makes a template, or its next version; returns the version.';
+COMMENT ON FUNCTION outreach_impl.save_template(text, text, text, text, text, text) IS 'Makes a template, or its next version; returns the version.';
 
 CREATE FUNCTION outreach_impl.account_problem(tenant_id text, profile text, username text, base_url text, callback_path text,
 	settings jsonb) RETURNS text

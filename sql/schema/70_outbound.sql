@@ -167,10 +167,12 @@ CREATE TABLE outreach.templates (
 	channel text COLLATE "C" NOT NULL,
 	subject text,
 	body text NOT NULL,
+	html text,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (tenant_id, template, version)
 );
 COMMENT ON TABLE outreach.templates IS 'Texts with placeholders; a change is a new version, and messages keep the one they were made from.';
+COMMENT ON COLUMN outreach.templates.html IS 'What the body says, as HTML: values that are filled in are escaped.';
 
 CREATE TABLE outreach.outbound_messages (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -186,6 +188,9 @@ CREATE TABLE outreach.outbound_messages (
 	template_version int,
 	subject text,
 	body text,
+	html text,
+	bcc text[],
+	media_urls text[],
 	options jsonb,
 	segments int NOT NULL,
 	price_micros bigint NOT NULL,
@@ -230,6 +235,9 @@ CREATE INDEX outbound_messages_lead ON outreach.outbound_messages (tenant_id, le
 COMMENT ON TABLE outreach.outbound_messages IS 'Every message that was asked for, once for each send_key, and what became of it.';
 COMMENT ON COLUMN outreach.outbound_messages.content_hash IS 'Digest of what the caller asked for: the same key with other content is an error.';
 COMMENT ON COLUMN outreach.outbound_messages.phone IS 'Where it goes: E.164, or an address of the channel.';
+COMMENT ON COLUMN outreach.outbound_messages.html IS 'What the body says, as HTML, filled in and escaped.';
+COMMENT ON COLUMN outreach.outbound_messages.bcc IS 'Addresses that get a blind copy, in lower case: those of its options and of its account, without the one that it goes to.';
+COMMENT ON COLUMN outreach.outbound_messages.media_urls IS 'What its provider fetches and sends with it.';
 COMMENT ON COLUMN outreach.outbound_messages.cancel_on_reply IS 'A reply of its lead, or of another with the phone, cancels it while it has not left.';
 COMMENT ON COLUMN outreach.outbound_messages.due_at IS 'pending, deferred: when it is to be claimed; sending, unknown: when it is to be looked at; else null.';
 COMMENT ON COLUMN outreach.outbound_messages.held_by IS 'The stop that holds a deferred message, as scope:id.';

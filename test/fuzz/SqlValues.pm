@@ -147,7 +147,7 @@ sub _json
 	return $self->envelope if $name =~ /^envelope/ && !chance(4);
 	return pick(@jsons) if chance(3);
 	my @keys = $name eq 'action_payload' ? qw(to_state agent event_type set_timer send call)
-	  : $name eq 'options' ? qw(max_segments validity_period callback_url window subject headers)
+	  : $name eq 'options' ? (qw(account bcc cancelOnReply html mediaUrls subject variables), chance(10) ? 'window' : ())
 	  : qw(note url from to id list body lag firstName event);
 	return $json->encode({ map { $_ => $self->_member($_) } grep { chance(2) } @keys });
 }
@@ -157,6 +157,11 @@ sub _member
 	my ($self, $key) = @_;
 	return pick('OTHER', 'TIMER_7D', { timer_type => 'OTHER', delay => pick(@intervals) }, [], 7) if $key eq 'set_timer' && !chance(4);
 	return pick({ template => pick('hello_a', 'hello_b') }, { body => pick(@texts) =~ s/[^\x20-\x7e]//gr, channel => 'webhook' }) if $key eq 'send' && !chance(4);
+	return pick('a@example.com', [ ' B@Example.com' ], [ 'a@example.com', 'x' x 300 ]) if $key eq 'bcc' && !chance(4);
+	return pick('https://example.com/a', [ ('https://example.com/b') x 11 ], 'https://u@example.com/') if $key eq 'mediaUrls' && !chance(4);
+	return pick(@texts) =~ s/[^\x20-\x7e]//gr if $key =~ /^(?:html|subject)$/ && !chance(4);
+	return pick({}, { firstName => '<b>' }) if $key eq 'variables' && !chance(4);
+	return pick(JSON::PP::true, JSON::PP::false) if $key eq 'cancelOnReply' && !chance(4);
 	return pick(undef, 1, -1e308, '', 'x' x 3000, [], {}, [ [ [] ] ], { a => { b => [ 1, 'x', undef ] } }, $self->{known}{to_state}[ int rand 12 ],
 		pick(@{ $self->{known}{function} }), 'b', 'lead_b', 'called');
 }

@@ -112,7 +112,7 @@ CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text 
 				WHEN 'message_id' THEN coalesce((SELECT m.message_id::text FROM message m WHERE m.tenant_id = tenant
 					AND m.send_key = CASE p.proname WHEN 'resolve_message' THEN 'same key' ELSE 'to come' END), gen_random_uuid()::text)
 				WHEN 'receipt_id' THEN coalesce((SELECT u.receipt_id::text FROM unfinished u WHERE u.tenant_id = tenant), gen_random_uuid()::text)
-				WHEN 'channel' THEN 'sms' WHEN 'priority' THEN 'normal' WHEN 'outcome' THEN 'sent' WHEN 'send_at' THEN '2040-01-01'
+				WHEN 'channel' THEN CASE p.proname WHEN 'save_template' THEN 'email' ELSE 'sms' END WHEN 'priority' THEN 'normal' WHEN 'outcome' THEN 'sent' WHEN 'send_at' THEN '2040-01-01'
 				WHEN 'to_state' THEN 'touched' WHEN 'from_state' THEN 'new' WHEN 'event_type' THEN 'contact.updated'
 				WHEN 'dedupe_key' THEN 'same key' WHEN 'trigger_at' THEN '2040-01-01'
 				ELSE CASE format_type(a.type, NULL) WHEN 'jsonb' THEN '{}' WHEN 'integer' THEN '1' WHEN 'boolean' THEN 'true'

@@ -31,7 +31,7 @@ SELECT item, outcome, http_status, body FROM outreach.ingest_webhooks(ARRAY['"{}
 
 -- Members that nobody reads are refused by their names.
 SELECT options, split_part(pg_temp.error(format('SELECT outreach.send_message(''team_json'', ''lead_1'', ''Hello'', options => %L, send_key => %1$L)', options)), E'\n', 1) AS refused FROM unnest(ARRAY[
-	'{"acount": "texts"}', '{"Subject": "a"}', '{"variable": {"a": 1}}', '{"account": "texts", "variables": {}, "bcc": "a@example.com"}', '{"": 1}', '{"account": 7}', '{"account": {}}', '{"subject": ["a"]}',
+	'{"acount": "texts"}', '{"Subject": "a"}', '{"variable": {"a": 1}}', '{"account": "texts", "variables": {}, "cc": "a@example.com"}', '{"": 1}', '{"account": 7}', '{"account": {}}', '{"subject": ["a"]}',
 	'{"variables": "{\"a\": 1}"}', '{"variables": ["a"]}', '{"variables": 7}', '{"account": null, "subject": null, "variables": null}', '{"variables": {"a": {"b": [1]}}}', '{}']) AS options;
 SELECT pg_temp.error($$SELECT outreach.send_messages('team_json', '{lead_1}', 'Hello', options => '{"variables": "{\"a\": 1}"}')$$) AS twice,
 	pg_temp.error($$SELECT outreach.send_messages('team_json', '{lead_1}', 'Hello', options => '{"send_at": "now"}')$$) AS unknown;

@@ -71,13 +71,14 @@ cmp_ok($busy, '<', 80 * 1024, '1,000 requests are under way in less than 80 MiB'
 # ---- long texts: a batch is bounded by bytes, too --------------------------------
 
 $provider->config(hold_answers => 1);
-sql($node, q{SELECT count(*) FROM outreach.send_messages('team_a', ARRAY(SELECT 'lead_' || i FROM generate_series(1, 400) i), repeat('x', 60000),
-	channel => 'webhook', send_keys => ARRAY(SELECT 'long ' || i FROM generate_series(1, 400) i), options => '{"account": "generic"}')});
+sql($node, q{SELECT count(*) FROM outreach.send_messages('team_a', ARRAY(SELECT 'lead_' || i FROM generate_series(1, 400) i), repeat('x', 20000),
+	channel => 'webhook', send_keys => ARRAY(SELECT 'long ' || i FROM generate_series(1, 400) i),
+	options => jsonb_build_object('account', 'generic', 'html', repeat('y', 40000)))});
 wait_until(sub { of_status('sending') == 400 }, 'all to be under way');
 my ($long) = memory();
 $provider->config(hold_answers => 0);
 wait_until(sub { of_status('sending') == 0 }, 'all to have an answer');
-cmp_ok(sql($node, q{SELECT max(bytes) FROM (SELECT sum(octet_length(m.body)) AS bytes FROM outreach.outbound_messages m
+cmp_ok(sql($node, q{SELECT max(bytes) FROM (SELECT sum(octet_length(m.body) + octet_length(m.html)) AS bytes FROM outreach.outbound_messages m
 	JOIN outreach.message_deliveries d USING (tenant_id, message_id) WHERE m.channel = 'webhook' GROUP BY d.started_at) d}), '<=', 8 * 1024 * 1024,
 	'a claim takes no more than 8 MB of texts');
 cmp_ok($long, '<', 160 * 1024, '400 requests of 60 kB are under way in less than 160 MiB');
