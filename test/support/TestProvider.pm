@@ -30,7 +30,8 @@ package TestProvider;
 # state							all counters, faults used, settings
 # counter($name)				one counter
 # forget						empties the ledger and its log, ends rules and shares
-# accepted, requests, callbacks	the log as a list of hashes, see COLUMNS
+# accepted, requests, callbacks	the log as a list of hashes, see COLUMNS; bcc and
+#	media_urls have one a line
 # raw($number)					a request's bytes as they came
 # callback(message => id, status => 'delivered', code => 30003)
 # reply(message => id, body => 'STOP'), reply(api =>, from =>, to =>, body =>, url =>)
@@ -55,7 +56,8 @@ use constant COLUMNS => {
 	accepted => [
 		number => 'bigint', request => 'bigint', accepted_at => 'timestamptz', api => 'text',
 		account => 'text', recipient => 'text', sender => 'text', body => 'text', id => 'text',
-		key => 'text', idempotency_key => 'text', callback_url => 'text', fault => 'text'
+		key => 'text', idempotency_key => 'text', callback_url => 'text', fault => 'text',
+		html => 'text', bcc => 'text', media_urls => 'text'
 	],
 	requests => [
 		number => 'bigint', received_at => 'timestamptz', connection => 'bigint', nth => 'int',

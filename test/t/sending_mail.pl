@@ -1,130 +1,156 @@
-# Mail by SendGrid, from the request to what its event webhook tells: events that are
-# signed, that name the message in more than one way, that come many in one request,
-# and that go to an endpoint of each mode.
+# HTML, blind copies and media on their way to the provider: what the request has of
+# them, that it is the same request when it is repeated, and that nothing leaves that
+# has lost them.
 
 use strict;
 use warnings;
+use utf8;
 use lib 'test/support', 'test/torture';
-use JSON::PP;
+use Encode qw(decode);
+use JSON::PP ();
 use OutreachTest;
 use Sending;
 use Test::More;
 use TestProvider;
 
 my $node = sending_cluster();
-my $provider = TestProvider->start;
+my $provider = TestProvider->start(config => { twilio_token => 'token' });
 my $url = $provider->url;
-sending_database($node, 'postgres', $provider, leads => 0);
+my $json = JSON::PP->new->utf8;
+my @media = ('https://img.example.com/a.png?x=1&y=%20', 'https://img.example.com/b.png');
+sending_database($node, 'postgres', $provider, leads => 20);
+quick_profiles($node);
 my $shim = start_shim($node);
-my $hooks = 'http://127.0.0.1:' . $shim->port;
-sql($node, "SELECT outreach.create_endpoint('team_a', '/w/mail', 'sendgrid', 'sendgrid', '" . SENDGRID_TEST_PUBLIC_KEY . "', '$hooks/w/mail');
-	SELECT outreach.create_endpoint('team_a', '/w/later', 'sendgrid', 'sendgrid', '" . SENDGRID_TEST_PUBLIC_KEY . "', mode => 'deferred');
-	SELECT outreach.create_account('team_a', 'plain', 'sendgrid_mail', 'key', base_url => '$url', settings => '{\"from\": \"us\@example.com\"}');
-	SELECT outreach.create_account('team_a', 'mail', 'sendgrid_mail', 'key', base_url => '$url', callback_path => '/w/mail', settings => '{\"from\": \"us\@example.com\"}')");
-my $n = 0;
+sending_callbacks($node, $shim);
+sql($node, qq{
+	SELECT outreach.create_account('team_a', 'mail', 'sendgrid_mail', 'key', base_url => '$url', settings => '{"from": "us\@example.com", "bcc": "CRM\@example.com"}');
+	UPDATE outreach.leads SET email = 'pat\@example.com', first_name = '<Pat> & "Co"' WHERE lead_id = 'lead_1'});
 
-# A mail to a lead of its own that has left: its id, and the event that SendGrid makes of it
-sub mail
+# Asks, waits, and returns the message as the provider's log has it
+sub sent
 {
-	my ($account, $fault) = @_;
-	$n++;
-	sql($node, "SELECT outreach.create_lead('team_a', 'm$n', email => 'M$n\@Example.com')");
-	my $id = send_message($node, lead_id => "m$n", channel => 'email', body => "Mail $n" . ($fault ? " [[fault:$fault]]" : ''),
-		options => qq({"subject": "Hi", "account": "$account"}))->{message_id};
-	my $status = wait_until(sub { my $s = message($node, $id)->{status}; $s =~ /^(sent|unknown)$/ && $s }, "mail $n to leave");
-	my ($request) = grep { $_->{recipient} eq "m$n\@example.com" } $provider->requests;
-	my $body = decode_json($provider->raw($request->{number}) =~ s/.*?\r\n\r\n//sr);
-	my ($accepted) = grep { $_->{recipient} eq "m$n\@example.com" } $provider->accepted;
-	return ($id, { %{ $body->{custom_args} }, email => "m$n\@example.com", timestamp => time(), 'smtp-id' => "<$n\@ismtpd>",
-		sg_message_id => "$accepted->{id}.recvd-5c5b7c4d5d-xkz8b-1-6453AD3C-5E.0" }, $status);
+	my ($options, %args) = @_;
+	my $before = $provider->accepted;
+	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'email', send_key => join(' ', 'key', $before, %args), %args, options => $json->encode($options));
+	is(wait_settled($node, $message->{message_id}), 'sent', 'it is sent');
+	return ($provider->accepted)[-1];
 }
 
-my $event = 0;
-sub event { my ($of, $what, %more) = @_; $event++; return { %$of, event => $what, sg_event_id => "event_$event", %more } }
-
-sub post
+sub body_of
 {
-	my ($path, $events, %more) = @_;
-	my $hook = signed('sendgrid', path => $path, secret => SENDGRID_TEST_PRIVATE_KEY, body => encode_json($events) . "\r\n", %more);
-	return http($shim, %$hook)->{status};
+	my ($request) = @_;
+	return (split /\r\n\r\n/, $provider->raw($request), 2)[1];
 }
 
-# ---- which message it is of -----------------------------------------------------
+# ---- mail -----------------------------------------------------------------------
 
-my ($id, $of) = mail('mail');
-is($of->{message_id}, $id, 'the mail carries our id');
-like($of->{reference}, qr/^\Q$id\E\.[0-9a-f]{32}$/, 'and what proves it');
-my $theirs = delete $of->{sg_message_id};
-is(post('/w/mail', [ event($of, 'processed'), event($of, 'delivered') ]), 200, 'events are taken');
-is(message($node, $id)->{status}, 'delivered', 'by the reference alone, as of a late bounce');
-my $forged = { %$of, reference => $of->{reference} =~ s/.$/0/r };
-$forged->{reference} =~ s/.$/1/ if $forged->{reference} eq $of->{reference};
-is(post('/w/mail', [ event($forged, 'bounce', email => 'nobody@example.com') ]), 200, 'one with a forged reference is taken');
-is(message($node, $id)->{status}, 'delivered', 'and moves nothing');
+my $plain = sent({ subject => 'Hi' });
+my $mail = $json->decode(body_of($plain->{request}));
+is_deeply($mail->{content}, [ { type => 'text/plain', value => 'Hello' } ], 'without HTML the text alone');
+is_deeply($mail->{personalizations}, [ { to => [ { email => 'pat@example.com' } ], bcc => [ { email => 'crm@example.com' } ] } ], "the account's copy");
+my $full = sent({ subject => 'Hi', html => '<p class="a">{{firstName}} 👍</p>', bcc => [ 'Log@example.com', 'pat@example.com' ] });
+is($full->{body}, 'Hello', 'with HTML the text, too');
+is(decode('UTF-8', $full->{html}), '<p class="a">&lt;Pat&gt; &amp; &quot;Co&quot; 👍</p>', 'values are no markup');
+is($full->{bcc}, "log\@example.com\ncrm\@example.com", "the caller's copies, then the account's, without who gets it anyway");
+$mail = $json->decode(body_of($full->{request}));
+is_deeply([ map { $_->{type} } @{ $mail->{content} } ], [ 'text/plain', 'text/html' ], 'the text comes first');
+sql($node, qq{
+	SELECT outreach.drop_account('team_a', 'mail');
+	SELECT outreach.create_account('team_a', 'mail', 'sendgrid_mail', 'key', base_url => '$url', settings => '{"from": "us\@example.com"}')});
+$plain = sent({ subject => 'Hi', bcc => 'pat@example.com' });
+ok(!exists $json->decode(body_of($plain->{request}))->{personalizations}[0]{bcc}, 'no copy: no member');
 
-($id, $of) = mail('plain');
-ok(!exists $of->{reference}, 'an account without a callback path has no reference');
-is(post('/w/mail', [ event($of, 'open', sg_machine_open => JSON::PP::false) ]), 200, 'its events name the message');
-is(message($node, $id)->{status}, 'read', 'by the id of the answer, lengthened as SendGrid does');
+# ---- media ----------------------------------------------------------------------
 
-my ($lost, $of_lost, $status) = mail('mail', 'lose_answer');
-is($status, 'unknown', 'the answer of one is lost');
-is(post('/w/mail', [ event($of_lost, 'processed') ]), 200, 'SendGrid tells that it was accepted');
-is(message($node, $lost)->{status}, 'sent', 'so that it is known');
+my $picture = sent({ mediaUrls => \@media }, channel => 'sms', from_phone => '+12125550102');
+is($picture->{media_urls}, join("\n", @media), 'Twilio has the media in their order');
+like($picture->{id}, qr/^MM/, 'as a message of media');
+is($provider->callback(message => $picture->{id}, status => 'delivered')->{http_status}, 200, 'whose callback is taken');
+is(sql($node, "SELECT status FROM outreach.outbound_messages WHERE provider_message_id = '$picture->{id}'"), 'delivered', 'and believed');
+like(body_of($picture->{request}), qr/MediaUrl=https%3A%2F%2Fimg\.example\.com%2Fa\.png%3Fx%3D1%26y%3D%2520&MediaUrl=https%3A%2F%2F/, 'the key repeats');
+my $wordless = sent({ mediaUrls => $media[0] }, channel => 'sms', from_phone => '+12125550102', body => '');
+unlike(body_of($wordless->{request}), qr/Body=/, 'without a text none is sent');
+unlike(body_of(sent({}, channel => 'sms', from_phone => '+12125550102')->{request}), qr/Media/, 'and without media none');
 
-# ---- many at once, by each door ---------------------------------------------------
-
-my @of = map { [ mail('mail') ] } 1 .. 6;
-my @events = (event($of[0][1], 'deferred', attempt => '1'), event($of[1][1], 'delivered'), event($of[1][1], 'click', url => 'https://example.com/'),
-	event($of[2][1], 'bounce', type => 'bounce', status => '5.1.1', reason => '550 no such user'), event($of[3][1], 'bounce', type => 'blocked', status => '5.7.1'),
-	event($of[4][1], 'unsubscribe'), event($of[5][1], 'spamreport'));
-sub stand
+# Unknown: what has a text is found, what has none may be another.
+for my $case ([ 'sent', 'A picture' ], [ 'uncertain', '' ])
 {
-	return join ' ', map {
-		my $id = $_->[0];
-		my $email = $_->[1]{email};
-		message($node, $id)->{status} . ':' . sql($node, "SELECT consent || coalesce('!' || (SELECT string_agg(k, '') FROM jsonb_object_keys(unreachable) k), '') FROM outreach.phones WHERE phone = '$email'")
-	} @of;
-}
-my $after = 'sent:unknown read:unknown failed:unknown!email undelivered:unknown sent:opted_out sent:opted_out';
-is(post('/w/later', \@events), 200, 'kept for later');
-wait_until(sub { stand() eq $after }, 'the worker to take it up');
-is(stand(), $after, 'each of its events has its effect');
-my $effects = q{SELECT count(*) FROM outreach.events WHERE event_type NOT LIKE 'webhook.inbound.%'};
-my $before = sql($node, $effects);
-is(post('/w/mail', [ reverse @events ]), 200, 'again, in another order and by the other door');
-is(stand(), $after, 'nothing changes');
-is(sql($node, $effects), $before, 'and nothing is done');
-
-for my $i (2, 4, 5)
-{
-	my $lead = sql($node, "SELECT lead_id FROM outreach.outbound_messages WHERE message_id = '$of[$i][0]'");
-	my $row = send_message($node, lead_id => $lead, channel => 'email', body => 'again', options => '{"subject": "Hi"}');
-	is($row->{status}, 'blocked', "nothing more is sent to $of[$i][1]{email}");
+	my ($status, $text) = @$case;
+	$provider->config(rules => [ { api => 'twilio', fault => 'lose_answer', times => 1 } ]);
+	my $message = send_message($node, lead_id => $text ? 'lead_2' : 'lead_3', body => $text, send_key => "lost $status", from_phone => '+12125550102', options => $json->encode({ mediaUrls => \@media }));
+	wait_until(sub { message($node, $message->{message_id})->{status} eq $status }, "it to be $status");
+	is(message($node, $message->{message_id})->{attempts}, 1, "$status, after one request");
 }
 
-# ---- who says it ------------------------------------------------------------------
+# ---- JSON: everything, and the same again -----------------------------------------
 
-my ($victim, $of_victim) = mail('mail');
-my $bounce = [ event($of_victim, 'unsubscribe') ];
-my $body = encode_json($bounce);
-my $hook = signed('sendgrid', path => '/w/mail', secret => SENDGRID_TEST_PRIVATE_KEY, body => $body);
-for my $case ([ 'another body', body => "$body " ], [ 'another time', 'x-twilio-email-event-webhook-timestamp' => '1600000000' ],
-	[ 'no time', 'x-twilio-email-event-webhook-timestamp' => undef ], [ 'no signature', 'x-twilio-email-event-webhook-signature' => undef ],
-	[ 'a time that is none', 'x-twilio-email-event-webhook-timestamp' => substr($body, 0, 1) ])
+$provider->config(rules => [ { api => 'generic', fault => 'lose_answer', times => 1 } ]);
+my $asked = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'webhook', send_key => 'json',
+	options => $json->encode({ subject => 'Hi', html => '<p>{{firstName}}</p>', bcc => [ 'b@example.com', 'a@example.com' ], mediaUrls => \@media }));
+quiet($node);
+is(message($node, $asked->{message_id})->{status}, 'sent', 'repeated under its key');
+my @requests = map { $_->{number} } grep { $_->{api} eq 'generic' } $provider->requests;
+is(scalar @requests, 2, 'there were two requests');
+is(body_of($requests[1]), body_of($requests[0]), 'of the same bytes');
+my $document = $json->decode(body_of($requests[0]));
+is_deeply([ @$document{qw(html bcc media_urls)} ], [ '<p>&lt;Pat&gt; &amp; &quot;Co&quot;</p>', [ 'b@example.com', 'a@example.com' ], \@media ], 'with all of it');
+is($provider->counter('doubled'), 0, 'and accepted once');
+
+# ---- a profile of one's own: what is repeated, and what is left out ----------------
+
+sub own_profile
 {
-	my ($what, $name, $value) = @$case;
-	my %bad = (%$hook, headers => { %{ $hook->{headers} } });
-	if ($name eq 'body') { $bad{body} = $value }
-	elsif (defined $value) { $bad{headers}{$name} = $value }
-	else { delete $bad{headers}{$name} }
-	is(http($shim, %bad)->{status}, 401, "$what: refused");
+	my ($body, $type) = @_;
+	sql($node, qq{
+		INSERT INTO outreach.provider_profiles (tenant_id, profile, provider, channel, url, authentication, content_type, body, source)
+		VALUES ('team_a', 'own', 'generic', 'webhook', 'https://own.invalid/messages', 'none', '$type', '} . $json->encode($body) . q{', 'a test')
+		ON CONFLICT (tenant_id, profile) DO UPDATE SET body = EXCLUDED.body, content_type = EXCLUDED.content_type});
 }
-is(sql($node, "SELECT consent FROM outreach.phones WHERE phone = '$of_victim->{email}'"), 'unknown', 'nobody is opted out');
-is(http($shim, %$hook)->{status}, 200, 'as it was signed: taken');
-is(sql($node, "SELECT consent FROM outreach.phones WHERE phone = '$of_victim->{email}'"), 'opted_out', 'opted out');
-is(sql_error($node, "SELECT outreach.create_endpoint('team_a', '/w/x', 'sendgrid', 'sendgrid', '" . GHL_TEST_PUBLIC_KEY . "')"), '22023', 'a key of another kind is refused');
-(my $off = SENDGRID_TEST_PUBLIC_KEY) =~ s/.{6}==?$|.{8}$/AAAAAA==/;
-is(sql_error($node, "SELECT outreach.create_endpoint('team_a', '/w/x', 'sendgrid', 'sendgrid', '$off')"), '22023', 'and one that is no point of the curve');
+
+# The body of the request that a message with these options makes, whatever is answered
+sub written
+{
+	my ($options) = @_;
+	my $before = $provider->requests;
+	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'webhook', send_key => "own $before", options => $json->encode({ account => 'own', %$options }));
+	wait_settled($node, $message->{message_id});
+	return body_of(($provider->requests)[-1]{number});
+}
+
+own_profile({ body => '{{body}}' }, 'application/json');
+sql($node, "SELECT outreach.create_account('team_a', 'own', 'own', base_url => '$url')");
+own_profile({ to => '{{to}}', body => '{{body}}', mail => { copies => [ { address => { mail => '{{bcc | upper}}', same => '{{bcc}}' }, pictures => [ '{{media_urls}}' ] } ] },
+	nested => [ [ '{{media_urls}}' ], 'x' ], parts => [ { type => 'a', value => '{{body}}' }, { type => 'b', value => '{{html}}', more => { title => '{{subject}}' } }, '{{subject}}', 7, undef ] }, 'application/json');
+is_deeply($json->decode(written({})), { to => 'lead_1', body => 'Hello', mail => {}, nested => ['x'], parts => [ { type => 'a', value => 'Hello' }, 7, undef ] },
+	'without values: the arrays of lists are gone, and elements as a whole');
+is_deeply($json->decode(written({ html => '<p>', bcc => [ 'a@example.com', 'b@example.com' ], mediaUrls => $media[1] })),
+	{ to => 'lead_1', body => 'Hello', mail => { copies => [ map { { address => { mail => uc, same => $_ }, pictures => [ $media[1] ] } } 'a@example.com', 'b@example.com' ] },
+		nested => [ [ $media[1] ], 'x' ], parts => [ { type => 'a', value => 'Hello' }, { type => 'b', value => '<p>', more => {} }, 7, undef ] },
+	'with them: an element for each value');
+own_profile({ a => '{{body}}', c => [ { mail => '{{bcc}}' } ], d => { e => [ '{{media_urls}}' ] }, f => [ '{{subject}}', 'x', '{{html}}' ] }, 'application/x-www-form-urlencoded');
+is(written({}), 'a=Hello&f=x', 'a form without values');
+is(written({ bcc => [ 'a@example.com', 'b@example.com' ], mediaUrls => \@media, subject => 'S', html => '<p>' }),
+	'a=Hello&mail=a%40example.com&mail=b%40example.com&e=' . join('&e=', map { s/([^A-Za-z0-9._~-])/sprintf '%%%02X', ord $1/ger } @media) . '&f=S&f=x&f=%3Cp%3E', 'and with them: keys repeat');
+
+# ---- nothing leaves without what was asked for --------------------------------------
+
+for my $case ([ { html => '<p>Hi</p>' }, { body => '{{body}}' }, 'its profile has no place for "html"' ], [ { bcc => 'a@example.com' }, { body => '{{body}}', html => '{{html}}' }, 'its profile has no place for "bcc"' ],
+	[ { mediaUrls => $media[0] }, { body => '{{body}}' }, 'its profile has no place for "media_urls"' ],
+	[ { bcc => 'a@example.com' }, { body => '{{body}}', bcc => [ { mail => '{{bcc}}', name => '{{subject}}' } ] }, 'a value of a list cannot be written' ],
+	[ { bcc => 'a@example.com' }, { body => '{{body}}', bcc => [ '{{bcc | digits}}' ] }, 'a value of a list cannot be written' ])
+{
+	my ($options, $body, $why) = @$case;
+	my $before = $provider->requests;
+	own_profile({ to => '{{to}}', body => '{{body}}', html => '{{html}}', bcc => [ '{{bcc}}' ], media => [ '{{media_urls}}' ] }, 'application/json');
+	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'webhook', send_key => 'lost ' . $json->encode([ $options, $body ]), send_at => '2040-01-01', options => $json->encode({ account => 'own', %$options }));
+	own_profile($body, 'application/json');
+	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$message->{message_id}'");
+	wait_until(sub { message($node, $message->{message_id})->{status} eq 'deferred' }, 'it to be deferred');
+	is(message($node, $message->{message_id})->{last_error}, $why, 'it says why');
+	is($provider->requests, $before, 'and nothing left');
+	own_profile({ to => '{{to}}', body => '{{body}}', html => '{{html}}', bcc => [ '{{bcc}}' ], media => [ '{{media_urls}}' ] }, 'application/json');
+	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$message->{message_id}'");
+	is(wait_settled($node, $message->{message_id}), 'sent', 'which it does when the profile has one again');
+}
 is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');
 done_testing();

@@ -196,6 +196,19 @@ is($answer->{status}, 201, 'a call: 201');
 like(decoded($answer)->{sid}, qr/^CA[0-9a-f]{32}$/, 'its sid');
 is(decoded(post(twilio('Calls.json', To => $phone, From => $our)))->{code}, 21205, 'a call needs something to say');
 
+my @media = map { "https://img.example.com/$_.png?a=b&c" } 1 .. 11;
+sub with_media
+{
+	my ($request, @urls) = @_;
+	return { %$request, body => join('&', $request->{body}, map { form(MediaUrl => $_) } @urls) };
+}
+$body = decoded(post(with_media(twilio('Messages.json', To => $phone, From => $our), @media[ 0, 1 ])));
+like($body->{sid}, qr/^MM[0-9a-f]{32}$/, 'media without a text: a sid of its own kind');
+is_deeply([ @$body{qw(num_media num_segments body)} ], [ 2, 1, '' ], 'and how many');
+is(($provider->accepted)[-1]{media_urls}, "$media[0]\n$media[1]", 'the log has them, one a line');
+is(decoded(post(with_media(message('x'), @media)))->{code}, 21623, 'eleven are too many');
+is(decoded(post(with_media(message('x'), 'ftp://example.com/a')))->{code}, 21620, 'and a URL is one of HTTP');
+
 # ---------------------------------------------------------------- mail, JSON
 
 my $mail = { path => '/v3/mail/send', headers => \%bearer, body => $json->encode({
@@ -206,6 +219,25 @@ is_deeply([ $answer->{status}, $answer->{body} ], [ 202, '' ], 'SendGrid: 202, w
 is(($provider->accepted)[-1]{id}, $answer->{headers}{'x-message-id'}, 'its id is in a header');
 is(($provider->accepted)[-1]{key}, 'm-1', 'and our name for it in custom_args');
 is(post({ %$mail, body => '{}' })->{status}, 400, 'no mail: 400');
+sub html_mail
+{
+	my ($bcc, @content) = @_;
+	return { %$mail, body => $json->encode({
+		personalizations => [ { to => [ { email => 'pat@example.com' } ], bcc => [ map { { email => $_ } } @$bcc ] } ],
+		from => { email => 'us@example.com' }, subject => 'Hello', content => [ map { { type => "text/$_->[0]", value => $_->[1] } } @content ] }) };
+}
+is(post(html_mail([ 'a@example.com', 'b@example.com' ], [ plain => 'hi' ], [ html => '<p>hi</p>' ]))->{status}, 202, 'HTML and copies: 202');
+is_deeply([ @{ ($provider->accepted)[-1] }{qw(recipient body html bcc)} ], [ 'pat@example.com', 'hi', '<p>hi</p>', "a\@example.com\nb\@example.com" ],
+	'the log has them');
+for my $bad ([ [], [ plain => 'hi' ] ], [ ['a'], [ plain => 'hi' ] ], [ [ 'a@example.com', 'A@example.com' ], [ plain => 'hi' ] ], [ ['Pat@example.com'], [ plain => 'hi' ] ],
+	[ ['a@example.com'], [ html => '<p>hi</p>' ], [ plain => 'hi' ] ], [ ['a@example.com'], [ plain => 'hi' ], [ html => '' ] ])
+{
+	is(post(html_mail(@$bad))->{status}, 400, 'none, one that is no address, or there twice; HTML before the text, or empty: 400');
+}
+is(post({ path => '/messages', headers => \%bearer, body => $json->encode({ to => $phone, html => '<p>', bcc => ['a@example.com'], media_urls => [ $media[0] ] }) })->{status}, 201,
+	'generic: media without a text');
+is_deeply([ @{ ($provider->accepted)[-1] }{qw(body html bcc media_urls)} ], [ '', '<p>', 'a@example.com', $media[0] ], 'the log has all of it');
+is(post({ path => '/messages', headers => \%bearer, body => $json->encode({ to => $phone, body => 'x', bcc => [] }) })->{status}, 400, 'a list is not empty');
 
 $n = $provider->counter('accepted');
 my $first = post(generic('once', 'idempotency-key' => 'k1'));

@@ -182,6 +182,46 @@ bearer_token(const Request *request)
 	return copy_string(value + 7);
 }
 
+/* Adds a line to those that there are, which may be NULL. */
+void
+add_line(char **lines, const char *line)
+{
+	Buffer b = { 0 };
+
+	if (*lines != NULL)
+		buffer_printf(&b, "%s\n", *lines);
+	buffer_puts(&b, line);
+	free(*lines);
+	*lines = b.data;
+}
+
+int
+count_lines(const char *lines)
+{
+	int n = lines != NULL;
+
+	for (; n > 0 && *lines != '\0'; lines++)
+		n += *lines == '\n';
+	return n;
+}
+
+/* Whether one of the lines is this, whatever the case of its letters. */
+bool
+has_line(const char *lines, const char *line)
+{
+	size_t len = strlen(line);
+
+	while (lines != NULL)
+	{
+		if (strncasecmp(lines, line, len) == 0 && (lines[len] == '\n' || lines[len] == '\0'))
+			return true;
+		lines = strchr(lines, '\n');
+		if (lines != NULL)
+			lines++;
+	}
+	return false;
+}
+
 /* Adds a copy; silent: it will be taken and never sent. */
 void
 add_recipient(Send *send, const char *to, bool silent)
@@ -207,6 +247,9 @@ send_free(Send *send)
 	free(send->account);
 	free(send->from);
 	free(send->body);
+	free(send->html);
+	free(send->bcc);
+	free(send->media_urls);
 	free(send->callback);
 	free(send->key);
 	free(send->idempotency_key);

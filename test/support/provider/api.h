@@ -19,6 +19,9 @@ typedef struct Send
 	char *account;
 	char *from;
 	char *body;
+	char *html; /* or NULL, as the two that follow, which have one a line */
+	char *bcc;
+	char *media_urls;
 	char *callback; /* URL, or NULL */
 	char *key;
 	char *idempotency_key;
@@ -57,7 +60,7 @@ typedef struct Api
 	const char *name;
 	/* fills send, or says in answer why not */
 	bool (*read)(const Request *request, Send *send, Answer *answer);
-	char *(*new_id)(void);
+	char *(*new_id)(const Send *send);
 	/* messages[i] is what became of recipient i; NULL when it is silent */
 	void (*accepted)(const Send *send, Message *const *messages, Answer *answer);
 	void (*refused)(int http_status, int code, const char *text, Answer *answer);
@@ -100,6 +103,9 @@ extern uint64_t next_id(void);
 extern uint64_t run_id(void);
 extern char *key_of_callback(const char *url);
 extern char *bearer_token(const Request *request);
+extern void add_line(char **lines, const char *line);
+extern int count_lines(const char *lines);
+extern bool has_line(const char *lines, const char *line);
 extern void add_recipient(Send *send, const char *to, bool silent);
 extern void send_free(Send *send);
 extern void webhook_free(Webhook *webhook);

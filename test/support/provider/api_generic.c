@@ -25,6 +25,21 @@ generic_refused(int http_status, int code, const char *text, Answer *answer)
 	buffer_puts(&answer->body, "}");
 }
 
+/* The strings of an array; false when it is none, or has another thing in it. */
+static bool
+read_lines(const Json *array, char **lines)
+{
+	if (array == NULL)
+		return true;
+	for (const Json *element = array->first; element != NULL; element = element->next)
+	{
+		if (element->type != JSON_STRING)
+			return false;
+		add_line(lines, element->text);
+	}
+	return array->type == JSON_ARRAY && array->first != NULL;
+}
+
 /* The first of these members that is there, as a copy. */
 static char *
 text_of(const Json *json, const char *a, const char *b)
@@ -39,6 +54,7 @@ generic_read(const Request *request, Send *send, Answer *answer)
 {
 	Json *json;
 	char *to;
+	bool good;
 
 	send->account = bearer_token(request);
 	if (config.generic_token != NULL &&
@@ -58,18 +74,24 @@ generic_read(const Request *request, Send *send, Answer *answer)
 	send->key = key_of_callback(send->callback);
 	if (send->key == NULL)
 		send->key = text_of(json, "id", "message_id");
+	send->html = copy_string(json_text(json, "html"));
+	good = read_lines(json_member(json, "bcc"), &send->bcc) &&
+		   read_lines(json_member(json, "media_urls"), &send->media_urls);
 	json_free(json);
-	if (send->recipients > 0 && send->body != NULL)
+	if (send->body == NULL && send->media_urls != NULL)
+		send->body = copy_string("");
+	if (good && send->recipients > 0 && send->body != NULL)
 		return true;
 	generic_refused(400, 0, "The body must be a JSON object with to and body", answer);
 	return false;
 }
 
 static char *
-generic_id(void)
+generic_id(const Send *send)
 {
 	char *id = NULL;
 
+	(void) send;
 	if (asprintf(&id, "msg_%08llx%08llx", (unsigned long long) (run_id() >> 32),
 				 (unsigned long long) next_id()) < 0)
 		abort();
@@ -148,7 +170,7 @@ generic_status(const Message *m, const char *status, int code, int nth, Webhook 
 static void
 generic_reply(const Reply *r, Webhook *w)
 {
-	char *id = generic_id();
+	char *id = generic_id(NULL);
 
 	put_generic(w, "received", id, "received", r->from, r->to);
 	buffer_puts(&w->body, ",\"body\":");
@@ -188,6 +210,52 @@ is_address(const Json *json)
 	return at != NULL && at != email && strchr(at, '.') != NULL;
 }
 
+/* Blind copies; an address may be in to and bcc once. */
+static const char *
+read_copies(const Json *bcc, const char *to, Send *send)
+{
+	if (bcc != NULL && (bcc->type != JSON_ARRAY || bcc->first == NULL))
+		return "bcc needs an address";
+	for (const Json *address = bcc != NULL ? bcc->first : NULL; address != NULL;
+		 address = address->next)
+	{
+		const char *email = json_text(address, "email");
+
+		if (!is_address(address))
+			return "an address in bcc is none";
+		if (strcasecmp(email, to) == 0 || has_line(send->bcc, email))
+			return "Each email address in the personalization block should be unique between to, "
+				   "cc, and bcc.";
+		add_line(&send->bcc, email);
+	}
+	return NULL;
+}
+
+/* The text, then perhaps HTML. */
+static const char *
+read_content(const Json *content, Send *send)
+{
+	const Json *part = content != NULL ? content->first : NULL;
+
+	if (part == NULL)
+		return "content is required";
+	for (; part != NULL; part = part->next)
+	{
+		const char *type = json_text(part, "type");
+		const char *value = json_text(part, "value");
+
+		if (type == NULL || value == NULL || value[0] == '\0')
+			return "content is required";
+		if (strcmp(type, "text/plain") == 0 && part == content->first)
+			send->body = copy_string(value);
+		else if (strcmp(type, "text/html") == 0 && send->html == NULL)
+			send->html = copy_string(value);
+		else
+			return "text/plain must be first, followed by text/html";
+	}
+	return NULL;
+}
+
 /* Why the mail is refused, or NULL; takes what is wanted of it. */
 static const char *
 read_mail(const Json *json, Send *send)
@@ -195,6 +263,7 @@ read_mail(const Json *json, Send *send)
 	const Json *people = json_member(json, "personalizations");
 	const Json *content = json_member(json, "content");
 	const char *subject = json_text(json, "subject");
+	const char *wrong = NULL;
 
 	if (people == NULL || people->type != JSON_ARRAY || people->first == NULL)
 		return "personalizations is required";
@@ -211,6 +280,9 @@ read_mail(const Json *json, Send *send)
 				return "an address in to is none";
 			add_recipient(send, json_text(address, "email"), false);
 		}
+		wrong = read_copies(json_member(person, "bcc"), json_text(to->first, "email"), send);
+		if (wrong != NULL)
+			return wrong;
 		if (json_text(person, "subject") != NULL)
 			subject = json_text(person, "subject");
 		if (own != NULL && send->key == NULL)
@@ -225,14 +297,11 @@ read_mail(const Json *json, Send *send)
 	{
 		if (subject == NULL || subject[0] == '\0')
 			return "subject is required";
-		if (content == NULL || content->first == NULL ||
-			json_text(content->first, "value") == NULL || json_text(content->first, "type") == NULL)
-			return "content is required";
+		wrong = read_content(content, send);
 	}
-	send->body = copy_string(content != NULL ? json_text(content->first, "value") : NULL);
 	if (send->body == NULL)
 		send->body = copy_string("");
-	return NULL;
+	return wrong;
 }
 
 static bool
@@ -258,10 +327,11 @@ sendgrid_read(const Request *request, Send *send, Answer *answer)
 }
 
 static char *
-sendgrid_id(void)
+sendgrid_id(const Send *send)
 {
 	char *id = NULL;
 
+	(void) send;
 	if (asprintf(&id, "%011llx%011llx", (unsigned long long) (run_id() >> 20),
 				 (unsigned long long) next_id()) < 0)
 		abort();

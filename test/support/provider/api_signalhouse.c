@@ -106,10 +106,11 @@ read_send(const Request *request, Send *send, Answer *answer)
 
 /* Like a Mongo ObjectId: seconds, machine and process, count. */
 static char *
-new_id(void)
+new_id(const Send *send)
 {
 	char *id = NULL;
 
+	(void) send;
 	if (asprintf(&id, "%08llx%06llx%010llx",
 				 (unsigned long long) (now_us() / 1000000) & 0xFFFFFFFFu,
 				 (unsigned long long) (run_id() >> 40), (unsigned long long) next_id()) < 0)
@@ -170,7 +171,7 @@ accepted(const Send *send, Message *const *messages, Answer *answer)
 	buffer_puts(b, "{\"insertedMessages\":[");
 	for (int i = 0; i < send->recipients; i++)
 	{
-		char *id = messages[i] != NULL ? NULL : new_id();
+		char *id = messages[i] != NULL ? NULL : new_id(send);
 
 		if (messages[i] != NULL)
 			answer->status = 201;
@@ -197,7 +198,7 @@ blocked(const Send *send, const char *how, Answer *answer)
 	buffer_puts(b, "{\"insertedMessages\":[");
 	for (int i = 0; out && i < send->recipients; i++)
 	{
-		char *id = new_id();
+		char *id = new_id(send);
 
 		buffer_puts(b, i > 0 ? "," : "");
 		put_inserted(b, send, id, send->to[i], "FAILED", "OUT");
@@ -434,7 +435,7 @@ status(const Message *m, const char *name, int code, int nth, Webhook *w)
 static void
 reply(const Reply *r, Webhook *w)
 {
-	char *id = new_id();
+	char *id = new_id(NULL);
 
 	put_event(w, "MESSAGE_RECEIVED", id);
 	buffer_puts(&w->body, "{\"Message\":");

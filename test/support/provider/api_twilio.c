@@ -14,6 +14,7 @@
 
 #define VERSION_PATH "/2010-04-01/Accounts/"
 #define MAX_BODY_CHARACTERS 1600
+#define MAX_MEDIA 10
 #define MAX_PAGE_SIZE 1000
 
 static void
@@ -127,8 +128,7 @@ check_message(const Form *form, const Send *send, Answer *answer)
 		return refuse(answer, 400, 21604, "To is missing");
 	if (send->from == NULL && send->service == NULL)
 		return refuse(answer, 400, 21603, "From or MessagingServiceSid is missing");
-	if (send->body == NULL && form_get(form, "MediaUrl") == NULL &&
-		form_get(form, "ContentSid") == NULL)
+	if (send->body == NULL && send->media_urls == NULL && form_get(form, "ContentSid") == NULL)
 		return refuse(answer, 400, 21602, "Body, MediaUrl or ContentSid is missing");
 	if (!is_e164(send->to[0]))
 		return refuse(answer, 400, 21211, "To is not a phone number");
@@ -138,6 +138,25 @@ check_message(const Form *form, const Send *send, Answer *answer)
 		return refuse(answer, 400, 21617, "Body is longer than 1600 characters");
 	if (send->from != NULL && strcmp(send->from, send->to[0]) == 0)
 		return refuse(answer, 400, 21266, "To and From are the same");
+	if (count_lines(send->media_urls) > MAX_MEDIA)
+		return refuse(answer, 400, 21623, "Number of media files exceeds allowed limit");
+	return true;
+}
+
+/* MediaUrl, once for each; false: one is no URL. */
+static bool
+read_media(const Form *form, Send *send, Answer *answer)
+{
+	for (int i = 0; i < form->fields; i++)
+	{
+		const char *url = form->field[i].value;
+
+		if (strcmp(form->field[i].name, "MediaUrl") != 0)
+			continue;
+		if (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0)
+			return refuse(answer, 400, 21620, "Invalid media URL(s)");
+		add_line(&send->media_urls, url);
+	}
 	return true;
 }
 
@@ -151,7 +170,7 @@ read_message(const Request *request, Send *send, Answer *answer)
 	{
 		send->body = copy_string(form_get(&form, "Body"));
 		send->service = copy_string(form_get(&form, "MessagingServiceSid"));
-		good = check_message(&form, send, answer);
+		good = read_media(&form, send, answer) && check_message(&form, send, answer);
 		if (good && send->body == NULL)
 			send->body = copy_string("");
 	}
@@ -199,17 +218,18 @@ new_sid(const char *prefix)
 	return sid;
 }
 
-/* For the caller to free. */
+/* For the caller to free; one with media has its own beginning. */
 char *
-twilio_new_message_sid(void)
+twilio_new_message_sid(const Send *send)
 {
-	return new_sid("SM");
+	return new_sid(send != NULL && send->media_urls != NULL ? "MM" : "SM");
 }
 
 /* For the caller to free. */
 char *
-twilio_new_call_sid(void)
+twilio_new_call_sid(const Send *send)
 {
+	(void) send;
 	return new_sid("CA");
 }
 
@@ -234,10 +254,12 @@ static void
 put_message(Buffer *b, const Message *m, const char *service, bool queued)
 {
 	char segments[16];
+	char media[16];
 	const char *at = format_time(m->at - (int64_t) config.listed_age_ms * 1000, TIME_RFC2822);
 	bool told = strcmp(m->status, "queued") != 0 && strcmp(m->status, "accepted") != 0;
 
-	snprintf(segments, sizeof(segments), "%d", m->segments);
+	snprintf(segments, sizeof(segments), "%d", m->media_urls != NULL ? 1 : m->segments);
+	snprintf(media, sizeof(media), "%d", count_lines(m->media_urls));
 	buffer_puts(b, "{");
 	put_member(b, "account_sid", m->account);
 	put_member(b, "api_version", "2010-04-01");
@@ -253,7 +275,7 @@ put_message(Buffer *b, const Message *m, const char *service, bool queued)
 	put_member(b, "error_message", NULL);
 	put_member(b, "from", m->from);
 	put_member(b, "messaging_service_sid", service);
-	put_member(b, "num_media", "0");
+	put_member(b, "num_media", media);
 	put_member(b, "num_segments", segments);
 	put_member(b, "price", NULL);
 	put_member(b, "price_unit", "USD");

@@ -104,6 +104,9 @@ ledger_row(Buffer *b, const Message *m)
 	buffer_tsv(b, m->idempotency_key);
 	buffer_tsv(b, m->callback);
 	buffer_tsv(b, m->fault);
+	buffer_tsv(b, m->html);
+	buffer_tsv(b, m->bcc);
+	buffer_tsv(b, m->media_urls);
 }
 
 /* The message as a JSON object. */
@@ -125,6 +128,9 @@ ledger_json(Buffer *b, const Message *m)
 				   { "idempotency_key", m->idempotency_key },
 				   { "callback_url", m->callback },
 				   { "fault", m->fault },
+				   { "html", m->html },
+				   { "bcc", m->bcc },
+				   { "media_urls", m->media_urls },
 				   { "status", m->status } };
 
 	buffer_printf(b, "{\"number\":%llu,\"request\":%llu,\"segments\":%d",

@@ -22,6 +22,9 @@ typedef struct Message
 	char *to;
 	char *from;
 	char *body;
+	char *html; /* or NULL, as the two that follow, which have one a line */
+	char *bcc;
+	char *media_urls;
 	char *id;              /* what the client was given, or would have been */
 	char *key;             /* the client's own name for it, or NULL */
 	char *idempotency_key; /* as the header had it, or NULL */

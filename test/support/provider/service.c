@@ -75,7 +75,10 @@ accept_message(Job *job, const char *to)
 	m->to = copy_string(to);
 	m->from = copy_string(send->from);
 	m->body = copy_string(send->body);
-	m->id = job->api->new_id();
+	m->html = copy_string(send->html);
+	m->bcc = copy_string(send->bcc);
+	m->media_urls = copy_string(send->media_urls);
+	m->id = job->api->new_id(send);
 	m->key = copy_string(send->key != NULL ? send->key : send->idempotency_key);
 	m->idempotency_key = copy_string(send->idempotency_key);
 	m->callback = copy_string(send->callback);

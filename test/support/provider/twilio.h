@@ -7,8 +7,8 @@
 
 #include "api.h"
 
-extern char *twilio_new_message_sid(void);
-extern char *twilio_new_call_sid(void);
+extern char *twilio_new_message_sid(const Send *send);
+extern char *twilio_new_call_sid(const Send *send);
 
 extern void
 twilio_message_status(const Message *m, const char *status, int code, int nth, Webhook *w);

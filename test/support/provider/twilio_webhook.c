@@ -122,7 +122,7 @@ twilio_call_status(const Message *m, const char *status, int code, int nth, Webh
 void
 twilio_reply(const Reply *r, Webhook *w)
 {
-	char *sid = twilio_new_message_sid();
+	char *sid = twilio_new_message_sid(NULL);
 	char segments[16];
 	bool stop = strcasecmp(r->body, "stop") == 0;
 	Pair pair[] = { { "ToCountry", "US" },
