@@ -1,6 +1,7 @@
 # What the engine sends is what the providers' own clients send for the same
-# message: method, path, credentials, type and decoded fields; and of the answers
-# that the providers document it understands what they do.
+# message, also with HTML, blind copies and media: method, path, credentials, type and
+# decoded fields; and of the answers that the providers document it understands what
+# they do.
 #
 # The clients' side is in test/support/sdk/recorded, made by record.mjs beside
 # it, so that no network is needed.  Where OUTREACH_SDK_MODULES names a directory
@@ -27,16 +28,26 @@ my $message = read_json("$sdk/message.json");
 # How each answer of a recording ends an attempt, in the order of its list
 my %outcomes = (
 	twilio_sms => [qw(sent failed failed later later)],
+	twilio_sms_media => [qw(sent failed)],
 	twilio_call => [qw(sent failed later later)],
 	signalhouse_sms => [qw(sent failed failed failed failed later retry)],
-	sendgrid_mail => [qw(sent failed later later retry)]);
+	sendgrid_mail => [qw(sent failed later later retry)],
+	sendgrid_mail_html => [qw(sent failed)]);
 
+# The account that each recording is of, and the options of the message
+my $email = $message->{email};
+my %twilio = (%{ $message->{twilio} }, profile => 'twilio_sms', channel => 'sms', to => $message->{to});
+my %sendgrid = (%{ $message->{sendgrid} }, profile => 'sendgrid_mail', channel => 'email',
+	settings => { from => $email->{from}, from_name => $email->{from_name} }, options => { subject => $email->{subject} });
 my %account = (
-	twilio_sms => { %{ $message->{twilio} }, channel => 'sms', to => $message->{to} },
-	twilio_call => { %{ $message->{twilio} }, channel => 'call', to => $message->{to} },
-	signalhouse_sms => { %{ $message->{signalhouse} }, channel => 'sms', to => $message->{to} },
-	sendgrid_mail => { %{ $message->{sendgrid} }, channel => 'email',
-		settings => { from => $message->{email}{from}, from_name => $message->{email}{from_name} } });
+	twilio_sms => {%twilio},
+	twilio_sms_media => { %twilio, options => { mediaUrls => $message->{media} } },
+	twilio_call => { %twilio, profile => 'twilio_call', channel => 'call' },
+	signalhouse_sms => { %{ $message->{signalhouse} }, profile => 'signalhouse_sms', channel => 'sms', to => $message->{to} },
+	sendgrid_mail => {%sendgrid},
+	# one of the copies is of the message, the other of the account
+	sendgrid_mail_html => { %sendgrid, settings => { %{ $sendgrid{settings} }, bcc => $email->{bcc}[1] },
+		options => { %{ $sendgrid{options} }, html => $email->{html}, bcc => $email->{bcc}[0] } });
 
 my $directory = tempdir(CLEANUP => 1);
 my ($port, $server) = start_server();
@@ -45,18 +56,18 @@ create_extension($node);
 
 check_recordings();
 my $serial = 0;
-for my $profile (sort keys %account)
+for my $name (sort keys %account)
 {
-	my $recording = read_json("$sdk/recorded/$profile.json");
+	my $recording = read_json("$sdk/recorded/$name.json");
 	my @answers = @{ $recording->{answers} };
 
-	is(scalar(@answers), scalar(@{ $outcomes{$profile} }), "$profile: an outcome is expected of every answer");
+	is(scalar(@answers), scalar(@{ $outcomes{$name} }), "$name: an outcome is expected of every answer");
 	for my $i (0 .. $#answers)
 	{
-		my ($request, $attempt) = send_one($profile, $answers[$i]);
-		check_request($profile, $recording, $request, $attempt) if $i == 0;
-		check_attempt("$profile, answer " . ($i + 1) . " ($answers[$i]{status})",
-			$answers[$i]{understood}, $outcomes{$profile}[$i], $attempt);
+		my ($request, $attempt) = send_one($name, $answers[$i]);
+		check_request($name, $recording, $request, $attempt) if $i == 0;
+		check_attempt("$name, answer " . ($i + 1) . " ($answers[$i]{status})",
+			$answers[$i]{understood}, $outcomes{$name}[$i], $attempt);
 	}
 }
 kill 'TERM', $server;
@@ -69,22 +80,22 @@ done_testing();
 # stopped; returns the request that came and the attempt as the engine noted it.
 sub send_one
 {
-	my ($profile, $answer) = @_;
-	my $a = $account{$profile};
+	my ($name, $answer) = @_;
+	my $a = $account{$name};
 	my $tenant = 'sdk_' . ++$serial;
 	my $callback = $message->{callback_url} =~ /^([^?]+)/ ? $1 : die 'no callback_url';
 	my ($path) = $callback =~ m{^https://[^/]+(/.*)$};
-	my $options = $a->{channel} eq 'email' ? $json->encode({ subject => $message->{email}{subject} }) : undef;
+	my $options = $a->{options} ? $json->encode($a->{options}) : undef;
 
 	write_file("$directory/answer", $json->encode($answer));
 	unlink("$directory/request");
 	sql($node, join(";\n",
 		call(create_tenant => $tenant, $tenant),
 		# paths are the cluster's: the tenant's serial makes one of its own
-		call(create_endpoint => $tenant, "$path/$serial", $profile =~ /^([a-z]+)/, 'none', undef, "$callback/$serial"),
+		call(create_endpoint => $tenant, "$path/$serial", $a->{profile} =~ /^([a-z]+)/, 'none', undef, "$callback/$serial"),
 		call(create_lead => $tenant, 'lead_1', $message->{to}, 'Pat', undef, $message->{email}{to}),
 		named(create_account => {
-			tenant_id => $tenant, account => 'main', profile => $profile, secret => $a->{secret},
+			tenant_id => $tenant, account => 'main', profile => $a->{profile}, secret => $a->{secret},
 			username => $a->{username}, base_url => "http://127.0.0.1:$port", callback_path => "$path/$serial",
 			settings => $a->{settings} ? $json->encode($a->{settings}) : undef }),
 		$a->{to} ? call(add_number => $tenant, $message->{from}, 'main') : 'SELECT 1',
@@ -93,7 +104,7 @@ sub send_one
 			send_key => 'sdk', priority => 'reply', options => $options })) . ';');
 	wait_until(sub {
 			sql($node, "SELECT 1 FROM outreach.message_deliveries WHERE tenant_id = '$tenant' AND finished_at IS NOT NULL")
-		}, "$profile: the answer of $tenant is recorded");
+		}, "$name: the answer of $tenant is recorded");
 	my $attempt = decode_json_text(sql($node, qq{
 		SELECT to_jsonb(d) || jsonb_build_object('provider_message_id', m.provider_message_id, 'status', m.status)
 		  FROM outreach.message_deliveries d JOIN outreach.outbound_messages m USING (tenant_id, message_id)
@@ -137,21 +148,21 @@ sub decode_if_defined
 
 sub check_request
 {
-	my ($profile, $recording, $request, $attempt) = @_;
+	my ($name, $recording, $request, $attempt) = @_;
 	my $theirs = $recording->{request};
 
-	is($request->{$_}, $theirs->{$_}, "$profile: $_ as $recording->{sdk} sends it")
+	is($request->{$_}, $theirs->{$_}, "$name: $_ as $recording->{sdk} sends it")
 	  for qw(method path authorization content_type);
-	is_deeply($request->{query}, $theirs->{query}, "$profile: no more in the URL");
-	like($request->{accept}, qr{^application/json\b}, "$profile: asks for JSON");
-	like(delete $request->{fields}{custom_args}{reference}, qr{^\Q$attempt->{message_id}\E\.[0-9a-f]{32}$}, "$profile: its events name the message")
-	  if $profile =~ /^sendgrid/;
+	is_deeply($request->{query}, $theirs->{query}, "$name: no more in the URL");
+	like($request->{accept}, qr{^application/json\b}, "$name: asks for JSON");
+	like(delete $request->{fields}{custom_args}{reference}, qr{^\Q$attempt->{message_id}\E\.[0-9a-f]{32}$}, "$name: its events name the message")
+	  if $name =~ /^sendgrid/;
 	is_deeply(comparable($request->{fields}, $attempt->{message_id}),
-		comparable($theirs->{fields}, $message->{message_id}), "$profile: the fields are those of $recording->{sdk}")
+		comparable($theirs->{fields}, $message->{message_id}), "$name: the fields are those of $recording->{sdk}")
 	  or diag explain $request;
 	my ($callback) = map { ref $_ ? $_->[0] : $_ } grep { defined } @{ $request->{fields} }{qw(StatusCallback statusCallbackUrl)};
 	like($callback, qr{^https://hooks\.example\.com/w/ep_status/\d+\?message=\Q$attempt->{message_id}\E\.[0-9a-f]{32}$},
-		"$profile: the callback names the message") if $profile ne 'sendgrid_mail';
+		"$name: the callback names the message") if $account{$name}{channel} ne 'email';
 }
 
 # The same fields without what differs by right: the message's id and what proves

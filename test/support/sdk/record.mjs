@@ -4,7 +4,8 @@
 //	node record.mjs MODULES OUTPUT
 //
 // MODULES is a directory that holds a node_modules with the packages of
-// package.json; OUTPUT gets a file NAME.json for each of the profiles:
+// package.json; OUTPUT gets a file NAME.json for each of the profiles, and for what
+// a message of it may have besides:
 //
 //	{"sdk": "twilio 6.2.0",
 //	 "request": {"method", "path", "query", "authorization", "content_type", "accept", "fields"},
@@ -129,6 +130,16 @@ await record("twilio_sms", version("twilio"), [
 ], () => twilio_parsed(twilio_client.messages.create(
 	{ to: message.to, from: message.from, body: message.body, statusCallback: message.callback_url })));
 
+await record("twilio_sms_media", version("twilio"), [
+	{ status: 201, headers: json, body: {
+		sid: "MMf0b2c3d4e5f60718f0b2c3d4e5f60718", account_sid: message.twilio.username, status: "queued",
+		to: message.to, from: message.from, body: message.body, num_segments: "1", num_media: String(message.media.length),
+		direction: "outbound-api", date_created: "Thu, 08 Oct 2026 15:00:00 +0000", date_sent: null,
+		error_code: null, error_message: null, messaging_service_sid: null } },
+	twilio_error(400, 21620, "Invalid media URL(s)"),
+], () => twilio_parsed(twilio_client.messages.create(
+	{ to: message.to, from: message.from, body: message.body, mediaUrl: message.media, statusCallback: message.callback_url })));
+
 const voice = new twilio.twiml.VoiceResponse();
 voice.say(message.body);
 await record("twilio_call", version("twilio"), [
@@ -179,18 +190,26 @@ sendgrid.client.setDefaultRequest("baseUrl", origin);
 const sendgrid_error = (status, text) => ({
 	status, headers: json, body: { errors: [ { message: text, field: null, help: null } ] },
 });
+const sendgrid_parsed = (request) => request.then(
+	([ response ]) => ({ ...none, id: response.headers["x-message-id"] }),
+	(error) => ({ ...none, error: error.response.body.errors[0].message }));
+const sendgrid_accepted = { status: 202, headers: { "X-Message-Id": "14c5d75ce93.dfd.64b469" }, body: "" };
+const mail = {
+	to: message.email.to, from: { email: message.email.from, name: message.email.from_name },
+	subject: message.email.subject, text: message.body, customArgs: { message_id: message.message_id },
+};
 await record("sendgrid_mail", version("@sendgrid/mail"), [
-	{ status: 202, headers: { "X-Message-Id": "14c5d75ce93.dfd.64b469" }, body: "" },
+	sendgrid_accepted,
 	sendgrid_error(400, "Does not contain a valid address."),
 	sendgrid_error(401, "The provided authorization grant is invalid, expired, or revoked"),
 	sendgrid_error(403, "The from address does not match a verified Sender Identity"),
 	sendgrid_error(429, "too many requests"),
-], () => sendgrid.send({
-	to: message.email.to, from: { email: message.email.from, name: message.email.from_name },
-	subject: message.email.subject, text: message.body, customArgs: { message_id: message.message_id },
-}).then(
-	([ response ]) => ({ ...none, id: response.headers["x-message-id"] }),
-	(error) => ({ ...none, error: error.response.body.errors[0].message })));
+], () => sendgrid_parsed(sendgrid.send(mail)));
+
+await record("sendgrid_mail_html", version("@sendgrid/mail"), [
+	sendgrid_accepted,
+	sendgrid_error(400, "Each email address in the personalization block should be unique between to, cc, and bcc."),
+], () => sendgrid_parsed(sendgrid.send({ ...mail, html: message.email.html, bcc: message.email.bcc })));
 
 server.close();
 process.exit(0);
