@@ -25,7 +25,9 @@
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
-#define CHUNK 1000				/* bounds what a call over many leads keeps in memory */
+/* Bound what a call over many leads keeps in memory. */
+#define CHUNK 1000
+#define CHUNK_BYTES (16 * 1024 * 1024)	/* of texts that are not filled in yet */
 
 static PoRowsPlan select_leads = {
 	.name = "outbox.leads",
@@ -395,6 +397,15 @@ compare_items(const void *a, const void *b, void *arg)
 				  key[1] != NULL ? key[1] : request->lead_id[y]);
 }
 
+/* How many messages are made at a time. */
+static int
+chunk_size(const PoSending *sending)
+{
+	Size		bytes = strlen(sending->body) + (sending->html != NULL ? strlen(sending->html) : 0);
+
+	return Min(CHUNK, CHUNK_BYTES / (bytes + 1));
+}
+
 static int
 compare_drafts(const void *a, const void *b)
 {
@@ -415,15 +426,17 @@ po_enqueue(const PoSendRequest *request)
 	PoSending	sending = {.request = request};
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext chunk = AllocSetContextCreate(caller, "outreach messages", ALLOCSET_DEFAULT_SIZES);
+	int			most;
 
 	po_profiles_begin();
 	po_read_sending(&sending);
+	most = chunk_size(&sending);
 	for (int i = 0; i < request->n; i++)
 		order[i] = i;
 	qsort_arg(order, request->n, sizeof(int), compare_items, unconstify(PoSendRequest *, request));
-	for (int first = 0; first < request->n; first += CHUNK)
+	for (int first = 0; first < request->n; first += most)
 	{
-		int			n = Min(CHUNK, request->n - first);
+		int			n = Min(most, request->n - first);
 		PoDraft    *draft;
 
 		MemoryContextSwitchTo(chunk);
