@@ -214,19 +214,26 @@ add_phones(PoArray column[2], const PoPhoneKey *key, int n)
 	}
 }
 
+/* The addresses that the messages go to, and those that get copies. */
 static void
 lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
 {
-	PoPhoneKey *key = palloc(Max(claim->n, 1) * sizeof(PoPhoneKey));
+	PoPhoneKey *key;
 	PoArray		column[2];
-	int			n = 0;
+	int			n = claim->n;
 
 	for (int i = 0; i < claim->n; i++)
+		n += claim->candidate[i].nbcc;
+	key = palloc(Max(n, 1) * sizeof(PoPhoneKey));
+	n = 0;
+	for (int i = 0; i < claim->n; i++)
 	{
-		if (!po_goes_to_address(claim->candidate[i].channel))
-			continue;
-		key[n].tenant_id = claim->candidate[i].key.tenant_id;
-		key[n++].phone = claim->candidate[i].phone;
+		const PoCandidate *c = &claim->candidate[i];
+
+		if (po_goes_to_address(c->channel))
+			key[n++] = (PoPhoneKey) {c->key.tenant_id, c->phone};
+		for (int b = 0; b < c->nbcc; b++)
+			key[n++] = (PoPhoneKey) {c->key.tenant_id, c->bcc[b]};
 	}
 	n = po_phone_keys_sort(key, n);
 	add_phones(column, key, n);
@@ -234,6 +241,23 @@ lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
 	/* One without a row could not be locked, and its messages would wait for ever. */
 	if (phones->nphones < n)
 		(void) po_make_free_phones(key, n);
+}
+
+/* The worst consent of the addresses that get copies; *locked becomes false where one is not. */
+static PoConsent
+consent_of_copies(PoChangeSet *phones, const PoCandidate *candidate, bool *locked)
+{
+	PoConsent	worst = PO_CONSENT_UNKNOWN;
+
+	for (int b = 0; b < candidate->nbcc; b++)
+	{
+		PoPhone    *phone = po_find_phone(phones, candidate->key.tenant_id, candidate->bcc[b]);
+
+		*locked &= phone != NULL;
+		if (phone != NULL)
+			worst = Max(worst, phone->consent);
+	}
+	return worst;
 }
 
 /*
@@ -272,7 +296,9 @@ lock_and_judge(PoClaim *claim, PoChangeSet *set)
 			.stop = stop != NULL ? psprintf("%s:%s", stop->scope, stop->id) : NULL
 		};
 
-		c->locked = locked != NULL && (phone != NULL || !po_goes_to_address(c->channel)) &&
+		c->locked = locked != NULL && (phone != NULL || !po_goes_to_address(c->channel));
+		input.copies = consent_of_copies(&phones, c, &c->locked);
+		c->locked = c->locked &&
 			(c->tenant == NULL || c->tenant->locked) && (stop == NULL || is_locked(stop));
 		c->stop = input.stop;
 		c->result = po_judge(&input, PO_AT_CLAIM);

@@ -541,6 +541,7 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 		.address = draft->address,
 		.channel = request->channel,
 		.consent = draft->consent,
+		.copies = sending->copies,
 		.lead_state = draft->state,
 		.unreachable = po_unreachable_reason(draft->unreachable, request->channel)
 	};

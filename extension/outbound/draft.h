@@ -23,6 +23,7 @@ typedef struct PoSending
 	const char *html;			/* NULL: none */
 	const char **bcc;			/* of the options and of the account */
 	int			nbcc;
+	PoConsent	copies;			/* the worst of these addresses */
 	int			template_version;
 	const char *time_zone;
 	const char *from_phone;

@@ -41,7 +41,10 @@ judge_consent(const PoGuardInput *input, const char **reason)
 	if (input->consent == PO_CONSENT_OPTED_OUT)
 		*reason = is_email ? "the e-mail address has opted out" : "the phone has opted out";
 	else if (input->consent == PO_CONSENT_HELD)
-		*reason = "the phone is held until a person decides what its message meant";
+		*reason = is_email ? "the e-mail address is held until a person decides"
+			: "the phone is held until a person decides what its message meant";
+	else if (input->copies >= PO_CONSENT_HELD)
+		*reason = "an address that gets a copy has opted out, or is held";
 	else
 		return PO_GUARD_ALLOW;
 	return PO_GUARD_BLOCK;
@@ -95,7 +98,7 @@ static const Guard guard[] = {
 	{"destination", PO_AT_REQUEST | PO_AT_CLAIM, judge_destination,
 	"The lead has a valid phone, or what the channel needs."},
 	{"consent", PO_AT_REQUEST | PO_AT_CLAIM, judge_consent,
-	"The phone or e-mail address has not opted out and is not held."},
+	"The phone or e-mail address, and those of copies, have not opted out and are not held."},
 	{"suppression", PO_AT_REQUEST | PO_AT_CLAIM, judge_suppression,
 	"The lead is not suppressed."},
 	{"reachability", PO_AT_REQUEST | PO_AT_CLAIM, judge_reachability,

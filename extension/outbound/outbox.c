@@ -144,6 +144,22 @@ read_emails(const PoSending *sending, PoDraft *draft, int n)
 		read_registry(&draft[position[po_column_int(r, 1) - 1]], r, 2);
 }
 
+/* What the registry says of the addresses that get copies. */
+static void
+read_copies(PoSending *sending)
+{
+	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	PoArray		column;
+	uint64		rows;
+
+	po_rows_init(&select_addresses, &column, sending->nbcc);
+	for (int i = 0; i < sending->nbcc; i++)
+		po_array_add_text(&column, sending->bcc[i]);
+	rows = po_exec_rows(&select_addresses, &tenant, &column);
+	for (uint64 r = 0; r < rows; r++)
+		sending->copies = Max(sending->copies, po_consent_from_name(po_column_text(r, 2)));
+}
+
 static void
 read_leads(const PoSending *sending, PoDraft *draft, int n)
 {
@@ -430,6 +446,7 @@ po_enqueue(const PoSendRequest *request)
 
 	po_profiles_begin();
 	po_read_sending(&sending);
+	read_copies(&sending);
 	most = chunk_size(&sending);
 	for (int i = 0; i < request->n; i++)
 		order[i] = i;

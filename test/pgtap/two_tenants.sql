@@ -107,7 +107,7 @@ END $$;
 -- Calls of functions: arguments by name, or else by type
 CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text LANGUAGE sql AS $$
 	SELECT format('SELECT outreach.%I(%s)', p.proname, string_agg(format('%I => %L::%s', a.name,
-			CASE a.name WHEN 'tenant_id' THEN tenant WHEN 'lead_id' THEN lead WHEN 'phone' THEN '+12125550191' WHEN 'address' THEN '+12125550191'
+			CASE a.name WHEN 'tenant_id' THEN tenant WHEN 'lead_id' THEN lead WHEN 'phone' THEN '+12125550191' WHEN 'address' THEN '+12125550191' WHEN 'email' THEN 'own@a.example'
 				WHEN 'from_phone' THEN '+12125550180' WHEN 'lead_ids' THEN '{' || lead || '}' WHEN 'send_keys' THEN '{another key}'
 				WHEN 'message_id' THEN coalesce((SELECT m.message_id::text FROM message m WHERE m.tenant_id = tenant
 					AND m.send_key = CASE p.proname WHEN 'resolve_message' THEN 'same key' ELSE 'to come' END), gen_random_uuid()::text)

@@ -152,5 +152,17 @@ for my $case ([ { html => '<p>Hi</p>' }, { body => '{{body}}' }, 'its profile ha
 	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$message->{message_id}'");
 	is(wait_settled($node, $message->{message_id}), 'sent', 'which it does when the profile has one again');
 }
+# ---- who gets a copy has consent of his own ---------------------------------------
+
+for my $case ([ opt_out => 'blocked' ], [ release_address => 'sent' ])
+{
+	my ($act, $became) = @$case;
+	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'email', send_key => "copy $act", send_at => '2040-01-01',
+		options => $json->encode({ subject => 'Hi', bcc => "copy.$act\@example.com" }));
+	is($message->{status}, 'pending', 'a copy to an address that nobody knows');
+	sql($node, "SELECT outreach.$act('team_a', 'Copy.$act\@example.com', 'kim', 'asked')");
+	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$message->{message_id}'");
+	is(wait_settled($node, $message->{message_id}), $became, "$act before it leaves: $became");
+}
 is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');
 done_testing();
