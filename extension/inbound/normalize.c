@@ -142,7 +142,10 @@ read_value(PoWebhook *webhook, const PoPath *path, PoBytes *value)
 
 		if (end != NULL)
 			value->len = end - value->data;
+		found = value->len > 0;
 	}
+	if (!found)
+		value->data = NULL;
 	return found;
 }
 

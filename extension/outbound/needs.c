@@ -14,6 +14,7 @@
 #include "core/compat.h"
 #include "core/shape.h"
 #include "fmgr.h"
+#include "lead/address.h"
 #include "outbound/message.h"
 #include "outbound/needs.h"
 #include "outbound/options.h"
@@ -187,16 +188,12 @@ po_account_lacks(const PoAccount *account)
 	return NULL;
 }
 
-/* One @, with something before and behind it, and nothing that is not seen. */
 static bool
 is_mail_address(const char *text)
 {
-	const char *at = strchr(text, '@');
+	char		folded[PO_ADDRESS_SIZE];
 
-	for (const char *c = text; *c != '\0'; c++)
-		if ((unsigned char) *c <= ' ' || *c == 0x7F)
-			return false;
-	return at != NULL && at != text && at[1] != '\0' && strchr(at + 1, '@') == NULL;
+	return po_email_fold(text, strlen(text), folded);
 }
 
 /* Why a name is none of a setting, or NULL. */
