@@ -302,18 +302,18 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	('*', 'aloware', 190, 'call.status', '{"type": ["1"]}', '{message_id:event}', 'log', NULL),
 	('*', 'aloware', 200, 'appointment.booked', '{"event": ["OutboundAppointment"]}', '{message_id:event}', 'log', NULL),
 
-	('*', 'sendgrid', 100, 'message.sent', '{"event": ["processed", "deferred"]}', '{event_id}', 'status', 'sent'),
-	('*', 'sendgrid', 110, 'message.delivered', '{"event": ["delivered"]}', '{event_id}', 'status', 'delivered'),
+	('*', 'sendgrid', 100, 'message.sent', '{"event": ["processed", "deferred"]}', '{event_id:event}', 'status', 'sent'),
+	('*', 'sendgrid', 110, 'message.delivered', '{"event": ["delivered"]}', '{event_id:event}', 'status', 'delivered'),
 	-- a mail program that loads all pictures is no reader
-	('*', 'sendgrid', 120, 'message.delivered', '{"event": ["open"], "machine_open": ["true"]}', '{event_id}', 'status', 'delivered'),
-	('*', 'sendgrid', 130, 'message.delivered', '{"event": ["open", "click"]}', '{event_id}', 'status', 'read'),
+	('*', 'sendgrid', 120, 'message.delivered', '{"event": ["open"], "machine_open": ["true"]}', '{event_id:event}', 'status', 'delivered'),
+	('*', 'sendgrid', 130, 'message.delivered', '{"event": ["open", "click"]}', '{event_id:event}', 'status', 'read'),
 	-- refused for now, or for what the mail is: the address may be good
-	('*', 'sendgrid', 140, 'message.failed', '{"event": ["bounce", "blocked"], "bounce_type": ["blocked", "expired"]}', '{event_id}', 'status', 'undelivered'),
-	('*', 'sendgrid', 150, 'message.failed', '{"event": ["bounce"], "error_code": ["4*"]}', '{event_id}', 'status', 'undelivered'),
-	('*', 'sendgrid', 160, 'message.failed', '{"event": ["bounce"]}', '{event_id}', 'status', 'failed'),
-	('*', 'sendgrid', 170, 'message.failed', '{"event": ["dropped"]}', '{event_id}', 'status', 'failed'),
-	('*', 'sendgrid', 180, 'contact.updated', '{"event": ["unsubscribe", "group_unsubscribe", "group_resubscribe", "spamreport"]}', '{event_id}', 'log', NULL),
-	('*', 'sendgrid', 190, 'provider.notice', '{"event": ["account_status_change"]}', '{event_id}', 'log', NULL),
+	('*', 'sendgrid', 140, 'message.failed', '{"event": ["bounce", "blocked"], "bounce_type": ["blocked", "expired"]}', '{event_id:event}', 'status', 'undelivered'),
+	('*', 'sendgrid', 150, 'message.failed', '{"event": ["bounce"], "error_code": ["4*"]}', '{event_id:event}', 'status', 'undelivered'),
+	('*', 'sendgrid', 160, 'message.failed', '{"event": ["bounce"]}', '{event_id:event}', 'status', 'failed'),
+	('*', 'sendgrid', 170, 'message.failed', '{"event": ["dropped"]}', '{event_id:event}', 'status', 'failed'),
+	('*', 'sendgrid', 180, 'contact.updated', '{"event": ["unsubscribe", "group_unsubscribe", "group_resubscribe", "spamreport"]}', '{event_id:event}', 'log', NULL),
+	('*', 'sendgrid', 190, 'provider.notice', '{"event": ["account_status_change"]}', '{event_id:event}', 'log', NULL),
 
 	('*', 'generic', 100, 'enrichment.completed', '{"event": ["skiptrace.completed", "skip_trace.completed", "enrichment.completed"]}', '{message_id:event}', 'log', NULL),
 	('*', 'generic', 110, 'message.received', '{"event": ["message.received"]}', '{message_id:event}', 'message', NULL),
