@@ -11,11 +11,13 @@ use OutreachTest;
 use Provider qw(quiet_port);
 use Sending;
 use Sends;
+use Standing qw(standing commit_and_stand);
 use Test::More;
 use TestProvider;
 use Timers qw(worker);
 
 my $db = 'postgres';
+my $worker = 'outreach worker';
 # commits can be made to wait for a standby only where there could be one
 my $node = sending_cluster(conf => sends_conf() . "wal_level = replica\nmax_wal_senders = 2\n");
 my $provider = TestProvider->start(config => {
@@ -75,41 +77,13 @@ sub ask
 sub arm { my ($point) = @_; sql($node, "INSERT INTO public.armed VALUES ('$point', 'step $step %')"); }
 sub disarm { sql($node, 'DELETE FROM public.armed'); }
 
-# the worker that waits there
-sub standing
-{
-	my ($event) = @_;
-	return wait_until(sub { sql($node, "SELECT pid FROM pg_stat_activity
-		WHERE backend_type = 'outreach worker' AND wait_event = '$event'") }, "the worker to wait for $event");
-}
-
 # Messages that stand still at a point
 sub stand
 {
 	my ($point, @accounts) = @_;
 	arm($point);
 	my $id = ask('', @accounts);
-	return ($id, standing('PgSleep'));
-}
-
-# From a stand in a COMMIT, which nothing gives up, to behind its record: it waits for a
-# standby that is not there, as soon as those processes do that began to commit later.
-sub commit_and_stand
-{
-	my $probe = $node->background_psql($db, on_error_stop => 0);
-
-	sql($node, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
-	$node->reload;
-	$probe->query_until(qr/begins/, "\\echo begins\nDO \$\$ BEGIN LOOP
-		INSERT INTO public.armed VALUES ('none', 'none'); COMMIT; PERFORM pg_sleep(0.01); END LOOP; END \$\$;\n");
-	wait_until(sub { sql($node, q(SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND wait_event = 'SyncRep')) },
-		'commits to wait');
-	# this commit waits too, and is seen when its session is gone
-	my $release = $node->background_psql($db, on_error_stop => 0);
-	$release->query_until(qr/begins/, "\\echo begins\nSET synchronous_commit = local;\nDELETE FROM public.armed;\n");
-	my $pid = standing('SyncRep');
-	sql($node, 'ALTER SYSTEM RESET synchronous_standby_names');
-	return ($pid, $probe, $release);
+	return ($id, standing($node, $worker, 'PgSleep'));
 }
 
 # Messages of which the provider has seen as much as it counts
@@ -135,8 +109,8 @@ my @points = (
 	[ 'before its claim is written', \%once, sub { stand('claim', @all) } ],
 	[ 'in the COMMIT of its claim, before its record', \%once, sub { stand('claim_commit', @all) } ],
 	[ 'in the COMMIT of its claim, after its record', { %not_accepted, signalhouse => 'uncertain [01]' }, sub {
-			my ($id) = stand('claim_commit', @all);
-			(my $pid, @sessions) = commit_and_stand();
+			my ($id, $pid) = stand('claim_commit', @all);
+			@sessions = commit_and_stand($node, $db, $pid);
 			return ($id, $pid);
 		} ],
 	[ 'on the wire, not accepted', \%not_accepted, sub { at_provider(requests => '[[fault:hang_before,ok]]', @all) } ],
@@ -153,15 +127,15 @@ my @points = (
 	[ 'before its answer is written', \%accepted, sub { stand('record', @all) } ],
 	[ 'in the COMMIT of its answer, before its record', \%accepted, sub { stand('record_commit', @all) } ],
 	[ 'in the COMMIT of its answer, after its record', \%once, sub {
-			my ($id) = stand('record_commit', 'signalhouse');
-			(my $pid, @sessions) = commit_and_stand();
+			my ($id, $pid) = stand('record_commit', 'signalhouse');
+			@sessions = commit_and_stand($node, $db, $pid);
 			return ($id, $pid);
 		} ],
 	[ 'when a dead worker is taken over from', \%accepted, sub {
 			my $id = at_provider(accepted => '[[fault:hang,ok]]', @all);
 			arm('record');
 			kill_process($node, $db, 'worker');
-			return ($id, standing('PgSleep'));
+			return ($id, standing($node, $worker, 'PgSleep'));
 		} ],
 	[ 'when its look-up is on its way', { twilio => 'sent 1' }, sub {
 			my $id = at_provider(accepted => '[[fault:lose_answer,ok]]', 'twilio');
@@ -173,7 +147,7 @@ my @points = (
 	[ 'when it is settled', \%accepted, sub {
 			my $id = at_provider(accepted => '[[fault:lose_answer,ok]]', @all);
 			arm('settle');
-			return ($id, standing('PgSleep'));
+			return ($id, standing($node, $worker, 'PgSleep'));
 		} ]);
 my @expected;
 
