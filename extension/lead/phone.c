@@ -17,6 +17,7 @@
 #include "lead/unicode.h"
 
 #define TEXT_MAX 64
+#define CHANNEL_MAX 20
 #define DIGITS_MIN 8 /* of an international number */
 #define DIGITS_MAX 15
 #define MEXICAN_DIGITS 12
@@ -112,19 +113,37 @@ is_nanp(const char *digits)
 	return true;
 }
 
-static const char *
-skip_scheme(const char *p, const char *end)
+static bool
+is_letter(char c)
 {
-	static const char *const schemes[] = { "whatsapp:", "rcs:", "tel:", "sms:", "mms:", "smsto:" };
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
-	for (int i = 0; i < (int) lengthof(schemes); i++)
+/*
+ * Skips the channel that an address begins with.  Providers add to them: behind one
+ * that nobody knows a number has to have its '+', for most are of other things.
+ */
+static const char *
+skip_channel(const char *p, const char *end)
+{
+	static const char *const known[] = { "whatsapp:", "rcs:", "tel:", "sms:", "mms:", "smsto:" };
+	const char *c = p;
+
+	for (int i = 0; i < (int) lengthof(known); i++)
 	{
-		int len = strlen(schemes[i]);
+		int len = strlen(known[i]);
 
-		if (end - p >= len && pg_strncasecmp(p, schemes[i], len) == 0)
+		if (end - p >= len && pg_strncasecmp(p, known[i], len) == 0)
 			return p + len;
 	}
-	return p;
+	while (c < end && c - p < CHANNEL_MAX &&
+		   (is_letter(*c) || (c > p && memchr("0123456789-._", *c, 13) != NULL)))
+		c++;
+	if (c == p || c == end || *c++ != ':')
+		return p;
+	while (c < end && *c == ' ')
+		c++;
+	return c < end && *c == '+' ? c : p;
 }
 
 /*
@@ -190,7 +209,7 @@ po_phone_e164(const char *text, int len, char out[PO_E164_SIZE])
 	end = text + len;
 	while (text < end && *text == ' ')
 		text++;
-	n = read_digits(skip_scheme(text, end), end, digits, &plus);
+	n = read_digits(skip_channel(text, end), end, digits, &plus);
 	if (normal != NULL)
 		pfree(normal);
 

@@ -54,10 +54,17 @@ sub opts_out
 
 # ---- prefixes of addresses ------------------------------------------------------
 
-for my $prefix ('', 'whatsapp:', 'rcs:', 'RCS:', 'sms:', 'mms:', 'tel:', 'smsto:')
+for my $prefix ('', 'whatsapp:', 'rcs:', 'RCS:', 'sms:', 'mms:', 'tel:', 'smsto:', 'viber:', 'Messenger: ')
 {
 	my $phone = new_phone();
 	opts_out("from $prefix", twilio(SmsStatus => 'received', From => "$prefix$phone", To => 'rcs:team_agent'), $phone);
+}
+
+# What is no phone behind it, or may be two things, is kept for a person.
+for my $from ('messenger:1234567890', 'client:alice', 'sip:+12125550100@example.com', '72727')
+{
+	my $kept = ingest($node, twilio(SmsStatus => 'received', From => $from));
+	is(sql($node, "SELECT status FROM outreach.inbound_payloads WHERE receipt_id = '$kept->{receipt_id}'"), 'unresolved', "no phone: $from");
 }
 
 # ---- a status under either of its names -----------------------------------------
@@ -268,7 +275,7 @@ for my $body ('STOP', "STOP\0", "\0S\0TOP")
 	is(sql($node, "SELECT business_phone FROM outreach.leads WHERE phone = '$phone'"), '+12125550100', 'GHL: where it was written to');
 }
 
-is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|12\ndead|10\nconflict|5",
+is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|16\ndead|10\nconflict|5",
 	'nothing is left but what was not understood or could not be read, and those that came again in other bytes');
 alive($node, 'at the end');
 done_testing();
