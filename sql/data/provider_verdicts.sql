@@ -65,6 +65,7 @@ INSERT INTO outreach.provider_verdicts (tenant_id, profile, http_status, code, v
 	('*', 'twilio_sms', '*', '21606', 'later', 'stop_number', NULL, NULL, 'answer: the sending number is not one of the account that can send messages'),
 	('*', 'twilio_sms', '*', '21607', 'later', 'stop_number', NULL, NULL, 'answer: a trial account sends from its own number only'),
 	('*', 'twilio_sms', '*', '21608', 'review', NULL, NULL, NULL, 'answer: a trial account sends to verified phones only'),
+	('*', 'twilio_sms', '*', '21609', 'later', 'stop_account', NULL, NULL, 'answer: the address for status callbacks is not valid'),
 	('*', 'twilio_sms', '*', '21610', 'failed', 'opt_out', NULL, NULL, 'answer and callback: opted out at Twilio'),
 	('*', 'twilio_sms', '*', '21611', 'later', NULL, '10 minutes', NULL, 'answer: the queue of the sending number is full'),
 	('*', 'twilio_sms', '*', '21612', 'review', NULL, NULL, NULL, 'answer: not from this number to that phone'),
@@ -115,6 +116,7 @@ INSERT INTO outreach.provider_verdicts (tenant_id, profile, http_status, code, v
 	('*', 'twilio_sms', '*', '30042', 'later', 'stop_number', NULL, NULL, 'callback, also answer: the account may not send under that name'),
 	('*', 'twilio_sms', '*', '30454', 'later', NULL, '1 hour', NULL, 'callback, also answer: messages of the account used up'),
 	('*', 'twilio_sms', '*', '30630', 'failed', 'opt_out', NULL, NULL, 'callback, also answer: opted out at Twilio'),
+	('*', 'twilio_sms', '*', '63007', 'later', 'stop_number', NULL, NULL, 'answer: the sending number is none of the channel'),
 	('*', 'twilio_sms', '*', '63038', 'later', NULL, '1 hour', NULL, 'answer and callback: messages of the account in 24 hours used up'),
 
 	('*', 'twilio_call', '*', '10004', 'later', NULL, '1 minute', NULL, 'answer: as many calls at once as the account may have'),

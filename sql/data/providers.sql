@@ -105,9 +105,15 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'texting', 'from', 1, '{message,from}'),
 	('*', 'texting', 'from', 2, '{data,from}'),
 	('*', 'texting', 'from', 3, '{from}'),
+	('*', 'texting', 'from', 4, '{message,sender}'),
+	('*', 'texting', 'from', 5, '{data,sender}'),
+	('*', 'texting', 'from', 6, '{sender}'),
 	('*', 'texting', 'to', 1, '{message,to}'),
 	('*', 'texting', 'to', 2, '{data,to}'),
 	('*', 'texting', 'to', 3, '{to}'),
+	('*', 'texting', 'to', 4, '{message,recipient}'),
+	('*', 'texting', 'to', 5, '{data,recipient}'),
+	('*', 'texting', 'to', 6, '{recipient}'),
 	('*', 'texting', 'body', 1, '{message,body}'),
 	('*', 'texting', 'body', 2, '{message,text}'),
 	('*', 'texting', 'body', 3, '{data,body}'),
@@ -115,6 +121,9 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'texting', 'body', 5, '{body}'),
 	('*', 'texting', 'body', 6, '{text}'),
 	('*', 'texting', 'body', 7, '{message}'),
+	('*', 'texting', 'body', 8, '{message,content}'),
+	('*', 'texting', 'body', 9, '{data,content}'),
+	('*', 'texting', 'body', 10, '{content}'),
 	('*', 'texting', 'status', 1, '{message,status}'),
 	('*', 'texting', 'status', 2, '{data,status}'),
 	('*', 'texting', 'status', 3, '{status}'),
@@ -141,12 +150,14 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'ghl', 'contact_id', 2, '{id}'),
 	('*', 'ghl', 'conversation_id', 1, '{conversationId}'),
 	('*', 'ghl', 'from', 1, '{from}'),
+	('*', 'ghl', 'from', 2, '{phone}'),
 	('*', 'ghl', 'to', 1, '{to}'),
 	('*', 'ghl', 'phone', 1, '{phone}'),
 	('*', 'ghl', 'body', 1, '{body}'),
 	('*', 'ghl', 'body', 2, '{message}'),
 	('*', 'ghl', 'direction', 1, '{direction}'),
 	('*', 'ghl', 'message_type', 1, '{messageType}'),
+	('*', 'ghl', 'message_type', 2, '{messageTypeString}'),
 	('*', 'ghl', 'status', 1, '{status}'),
 	('*', 'ghl', 'email', 1, '{email}'),
 	('*', 'ghl', 'occurred_at', 1, '{timestamp}'),
@@ -163,6 +174,7 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'aloware', 'type', 1, '{body,type}'),
 	('*', 'aloware', 'direction', 1, '{body,direction}'),
 	('*', 'aloware', 'from', 1, '{body,lead_number}'),
+	('*', 'aloware', 'from', 2, '{body,contact,phone_number}'),
 	('*', 'aloware', 'to', 1, '{body,incoming_number}'),
 	('*', 'aloware', 'phone', 1, '{body,phone_number}'),
 	('*', 'aloware', 'phone', 2, '{body,contact,phone_number}'),
@@ -203,9 +215,14 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'generic', 'message_id', 3, '{messageId}'),
 	('*', 'generic', 'message_id', 4, '{job_id}'),
 	('*', 'generic', 'from', 1, '{from}'),
+	('*', 'generic', 'from', 2, '{sender}'),
+	('*', 'generic', 'from', 3, '{phoneNumber}'),
+	('*', 'generic', 'from', 4, '{phone_number}'),
 	('*', 'generic', 'to', 1, '{to}'),
+	('*', 'generic', 'to', 2, '{recipient}'),
 	('*', 'generic', 'body', 1, '{body}'),
 	('*', 'generic', 'body', 2, '{text}'),
+	('*', 'generic', 'body', 3, '{content}'),
 	('*', 'generic', 'status', 1, '{status}'),
 	('*', 'generic', 'error_code', 1, '{error_code}'),
 	('*', 'generic', 'error_code', 2, '{errorCode}'),
@@ -221,6 +238,11 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path)
 SELECT tenant_id, provider, field, 10 * w.n + position, ARRAY[w.member] || path
   FROM outreach.payload_maps, unnest('{data,payload,message,Message}'::text[]) WITH ORDINALITY AS w (member, n)
  WHERE provider = 'generic';
+-- What is called a message is the text, where it is no wrapping.
+INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) VALUES
+	('*', 'generic', 'body', 91, '{data,message}'),
+	('*', 'generic', 'body', 92, '{payload,message}'),
+	('*', 'generic', 'body', 93, '{message}');
 
 -- Positions leave gaps, so that a row can be put between two others.
 INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, conditions, keys, effect, to_status) VALUES
@@ -280,11 +302,11 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	('*', 'ghl', 120, 'contact.tag_added', '{"event": ["ContactTagUpdate"]}', '{delivery_id,event:contact_id:occurred_at}', 'log', NULL),
 	('*', 'ghl', 130, 'contact.deleted', '{"event": ["ContactDelete"]}', '{delivery_id,event:contact_id:occurred_at}', 'log', NULL),
 	-- direction is trusted, type is not: an inbound call can come as OutboundMessage.
-	('*', 'ghl', 140, 'voicemail.received', '{"direction": ["inbound"], "message_type": ["CALL"], "status": ["voicemail"]}', '{delivery_id,event:message_id}', 'log', NULL),
-	('*', 'ghl', 150, 'call.inbound', '{"direction": ["inbound"], "message_type": ["CALL"]}', '{delivery_id,event:message_id}', 'log', NULL),
-	('*', 'ghl', 160, 'call.status', '{"direction": ["outbound"], "message_type": ["CALL"]}', '{delivery_id,event:message_id}', 'log', NULL),
+	('*', 'ghl', 140, 'voicemail.received', '{"direction": ["inbound"], "message_type": ["CALL", "TYPE_CALL", "IVR_CALL", "TYPE_IVR_CALL"], "status": ["voicemail"]}', '{delivery_id,event:message_id}', 'log', NULL),
+	('*', 'ghl', 150, 'call.inbound', '{"direction": ["inbound"], "message_type": ["CALL", "TYPE_CALL", "IVR_CALL", "TYPE_IVR_CALL"]}', '{delivery_id,event:message_id}', 'log', NULL),
+	('*', 'ghl', 160, 'call.status', '{"direction": ["outbound"], "message_type": ["CALL", "TYPE_CALL", "IVR_CALL", "TYPE_IVR_CALL"]}', '{delivery_id,event:message_id}', 'log', NULL),
 	-- Custom: by a conversation provider of one's own
-	('*', 'ghl', 170, 'message.received', '{"direction": ["inbound"], "message_type": ["SMS", "Custom", "CustomSMS", "Custom_SMS", "TYPE_SMS", "TYPE_CUSTOM_SMS", "WhatsApp", "TYPE_WHATSAPP"]}', '{delivery_id,event:message_id}', 'message', NULL),
+	('*', 'ghl', 170, 'message.received', '{"direction": ["inbound"], "message_type": ["SMS", "Custom", "CustomSMS", "Custom_SMS", "TYPE_SMS", "TYPE_CUSTOM_SMS", "CUSTOM_PROVIDER_SMS", "TYPE_CUSTOM_PROVIDER_SMS", "WhatsApp", "TYPE_WHATSAPP"]}', '{delivery_id,event:message_id}', 'message', NULL),
 	('*', 'ghl', 180, 'message.sent', '{"direction": ["outbound"]}', '{delivery_id,event:message_id}', 'log', NULL),
 	-- GHL asks us to send; its own message id makes the request one.
 	('*', 'ghl', 190, 'message.requested', '{"event": ["SMS", "Email"], "message_id": ["*"]}', '{message_id}', 'log', NULL),
@@ -316,7 +338,7 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	('*', 'sendgrid', 190, 'provider.notice', '{"event": ["account_status_change"]}', '{event_id:event}', 'log', NULL),
 
 	('*', 'generic', 100, 'enrichment.completed', '{"event": ["skiptrace.completed", "skip_trace.completed", "enrichment.completed"]}', '{message_id:event}', 'log', NULL),
-	('*', 'generic', 110, 'message.received', '{"event": ["message.received"]}', '{message_id:event}', 'message', NULL),
+	('*', 'generic', 110, 'message.received', '{"event": ["message.received", "sms:received", "sms.received"]}', '{message_id:event}', 'message', NULL),
 	('*', 'generic', 120, 'message.sent', '{"event": ["message.sent"]}', '{message_id:event}', 'status', 'sent'),
 	('*', 'generic', 130, 'message.delivered', '{"event": ["message.delivered"]}', '{message_id:event}', 'status', 'delivered'),
 	('*', 'generic', 140, 'message.failed', '{"event": ["message.failed"]}', '{message_id:event}', 'status', 'failed');

@@ -266,13 +266,34 @@ for my $body ('STOP', "STOP\0", "\0S\0TOP")
 	is(ingest($node, $foreign)->{outcome}, 'rejected', 'with another byte it is not');
 }
 
-# ---- the number it was sent to --------------------------------------------------
+# ---- fields under other names: who wrote, what, and the number it was sent to --------
 
 {
-	my $phone = new_phone();
-	ingest($node, json('/w/ghl', { type => 'InboundMessage', messageType => 'SMS', direction => 'inbound', messageId => 'g1', webhookId => 'wh_1',
-		contactId => 'c_1', from => $phone, to => '+12125550100', body => 'Yes' }));
-	is(sql($node, "SELECT business_phone FROM outreach.leads WHERE phone = '$phone'"), '+12125550100', 'GHL: where it was written to');
+	my ($n, $to) = (0, '+12125550100');
+	my %ghl = (type => 'InboundMessage', messageType => 'SMS', direction => 'inbound', contactId => 'c_1');
+	my $other = sub { my ($event, %fields) = @_; $n++; return json($event, { event => 'message.received', type => 'message.received', id => "o$n", %fields }) };
+	for my $case (
+		[ 'GHL', sub { json('/w/ghl', { %ghl, messageId => "g$_[1]", from => $_[0], to => $to, body => 'STOP' }) } ],
+		[ 'GHL, the phone of its contact', sub { json('/w/ghl', { %ghl, messageId => "g$_[1]", phone => $_[0], to => $to, body => 'STOP' }) } ],
+		[ 'GHL, a provider of one\'s own', sub { json('/w/ghl', { %ghl, messageType => 'TYPE_CUSTOM_PROVIDER_SMS', messageId => "g$_[1]", from => $_[0], to => $to, body => 'STOP' }) } ],
+		[ 'GHL, its type as another field', sub { my %h = %ghl; delete $h{messageType}; json('/w/ghl', { %h, messageTypeString => 'TYPE_SMS', messageId => "g$_[1]", from => $_[0], to => $to, body => 'STOP' }) } ],
+		[ 'SignalHouse, several recipients', sub { json('/w/signalhouse', { event => 'MESSAGE_RECEIVED', metaData => { Message => { _id => "s$_[1]", senderPhoneNumber => $_[0], recipientPhoneNumber => [$to], messageBody => 'STOP' } } }) } ],
+		[ 'SignalHouse, numbers without plus', sub { json('/w/signalhouse', { event => 'message.received', data => { messageId => "s$_[1]", from => substr($_[0], 1), to => '12125550100', message => 'STOP' } }) } ],
+		[ 'Aloware', sub { json('/w/aloware', { event => 'InboundSMS-DispositionCompleted', body => { id => $_[1], type => 2, direction => 1, lead_number => $_[0], incoming_number => $to, body => 'STOP' } }) } ],
+		[ 'Aloware, the phone of its contact', sub { json('/w/aloware', { event => 'InboundSMS-DispositionCompleted', body => { id => $_[1], type => 2, direction => 1, contact => { phone_number => $_[0] }, incoming_number => $to, body => 'STOP' } }) } ],
+		[ 'sender and recipient', sub { $other->('/w/texting', message => { id => "t$_[1]", sender => $_[0], recipient => $to, content => 'STOP' }) } ],
+		[ 'content', sub { $other->('/w/texting', data => { id => "t$_[1]", from => $_[0], to => $to, content => 'STOP' }) } ],
+		[ 'the message is the text', sub { $other->('/w/generic', from => $_[0], to => $to, message => 'STOP') } ],
+		[ 'the content is', sub { $other->('/w/generic', sender => $_[0], recipient => $to, content => 'STOP') } ],
+		[ 'a gateway of one\'s own phone', sub { json('/w/generic', { event => 'sms:received', id => "w$_[1]", deviceId => 'd', payload => { messageId => "p$_[1]", message => 'STOP', phoneNumber => $_[0], recipient => $to, simNumber => 1 } }) } ])
+	{
+		my ($what, $make) = @$case;
+		my $phone = new_phone();
+		opts_out($what, $make->($phone, ++$serial), $phone);
+		is(sql($node, "SELECT business_phone FROM outreach.leads WHERE phone = '$phone'"), '+12125550100', "$what: where it was written to");
+	}
+	my $call = ingest($node, json('/w/ghl', { %ghl, messageType => 'IVR_CALL', messageId => 'ivr 1', status => 'completed' }));
+	is(sql($node, "SELECT event_type FROM outreach.webhook_receipts WHERE receipt_id = '$call->{receipt_id}'"), 'call.inbound', 'a call is none');
 }
 
 is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|16\ndead|10\nconflict|5",

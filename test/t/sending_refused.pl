@@ -32,8 +32,8 @@ sub refused
 
 my $number = 'deferred, stopped: number +12125550102';
 my $account = 'deferred, stopped: account twilio';
-for my $case ([ 21606, $number ], [ 21660, $number ], [ 21661, $number ], [ 21212, $number ], [ 30034, $number ],
-	[ 21704, $account ], [ 20005, $account ], [ 30037, $account ])
+for my $case ([ 21606, $number ], [ 21660, $number ], [ 21661, $number ], [ 21212, $number ], [ 30034, $number ], [ 63007, $number ],
+	[ 21609, $account ], [ 21704, $account ], [ 20005, $account ], [ 30037, $account ])
 {
 	my ($code, $expected) = @$case;
 	my ($id, $became) = refused($code);
