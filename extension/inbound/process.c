@@ -221,16 +221,19 @@ static bool
 record_opt_out(PoWebhook *webhook)
 {
 	PoCause		cause = po_webhook_cause(webhook);
+	bool		conflict = webhook->status == PO_PAYLOAD_CONFLICT;
 	PoOptOut	opt_out = {
 		.tenant_id = webhook->endpoint->tenant_id,
 		.phone = webhook->is_message || webhook->is_revocation ? webhook->phone : webhook->message_phone,
 		.cause = &cause,
-		.may_be_overtaken = webhook->is_revocation
+		.unless_agreed_since = webhook->is_revocation ? cause.said_at
+		: conflict ? &webhook->first_at : NULL
 	};
 
 	if (!opts_out(webhook))
 		return false;
-	if (!webhook->opted_out && po_record_opt_out(&opt_out) == 0)
+	/* Where a conflict has changed nothing, a person's replay of it is to decide anew. */
+	if (!webhook->opted_out && po_record_opt_out(&opt_out) == 0 && (opt_out.changed || !conflict))
 	{
 		webhook->opted_out = true;
 		webhook->owes_event = opt_out.owes_event;
@@ -442,6 +445,20 @@ receive(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
 	}
 }
 
+/*
+ * Keeps what is not processed now.  A key that is taken may be that of another sender,
+ * whose gateway numbers as the first one's does: a STOP in it does not wait for the
+ * person who looks.
+ */
+static void
+keep(PoWebhook **kept, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (kept[i]->status == PO_PAYLOAD_CONFLICT && opts_out(kept[i]) && po_is_of_another_sender(kept[i]))
+			(void) record_opt_out(kept[i]);
+	po_write_payloads(kept, n);
+}
+
 /* What is to be processed, and what is only kept. */
 static int
 divide(PoWebhook **webhook, int n, PoWebhook **fresh, PoWebhook **kept, int *nkept)
@@ -477,7 +494,7 @@ receive_at_once(void *arg)
 		process(batch);
 	else
 	{
-		po_write_payloads(&kept, nkept);
+		keep(&kept, nkept);
 		po_events_append(batch->duplicates.event, batch->duplicates.n);
 	}
 }
@@ -498,7 +515,7 @@ receive_carefully(void *arg)
 	receive(batch->webhook, batch->n, batch->wait_ms, &duplicates);
 	nfresh = divide(batch->webhook, batch->n, fresh, kept, &nkept);
 	process_fresh(fresh, nfresh, batch->waits);
-	po_write_payloads(kept, nkept);
+	keep(kept, nkept);
 	po_events_append(duplicates.event, duplicates.n);
 }
 

@@ -41,7 +41,7 @@ static PoRowsPlan insert_receipts = {
 static PoRowsPlan select_receipts = {
 	.name = "receipts.first",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n, r.receipt_id, r.body_hash FROM",
+	.before = "SELECT u.n, r.receipt_id, r.body_hash, r.created_at FROM",
 	.columns = "tenant_id, provider, idempotency_key",
 	.after = "JOIN outreach.webhook_receipts r ON r.tenant_id = u.tenant_id"
 	" AND r.provider = u.provider AND r.idempotency_key = u.idempotency_key",
@@ -121,7 +121,8 @@ add_key(PoArray array[3], const PoWebhook *webhook)
  * than the first time is it kept, for a person to look at.
  */
 static void
-reject_duplicate(PoWebhook *webhook, const pg_uuid_t *first, bool same_body, PoEventList *events)
+reject_duplicate(PoWebhook *webhook, const pg_uuid_t *first, TimestampTz first_at, bool same_body,
+				 PoEventList *events)
 {
 	PoEvent    *event = po_event_list_add(events, webhook->endpoint->tenant_id,
 										  "webhook.inbound.duplicate_rejected",
@@ -137,6 +138,8 @@ reject_duplicate(PoWebhook *webhook, const pg_uuid_t *first, bool same_body, PoE
 		event->payload = po_object_end(object);
 		po_uuid_v7(&webhook->receipt_id);
 		webhook->status = PO_PAYLOAD_CONFLICT;
+		webhook->first = *first;
+		webhook->first_at = first_at;
 		webhook->last_error = "the idempotency key was used with another body";
 		event->receipt_id = &webhook->receipt_id;
 		return;
@@ -166,7 +169,8 @@ reject_known(PoWebhook **known, int n, PoEventList *events)
 		pg_uuid_t	first;
 
 		(void) po_column_uuid(r, 2, &first);
-		reject_duplicate(webhook, &first, po_column_int64(r, 3) == webhook->body_hash, events);
+		reject_duplicate(webhook, &first, po_column_time(r, 4),
+						 po_column_int64(r, 3) == webhook->body_hash, events);
 	}
 }
 
@@ -238,7 +242,7 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 		if (i == 0 || key_compare(sorted[i - 1].webhook, w) != 0)
 			first = w;
 		else if (first->fresh)
-			reject_duplicate(w, &first->receipt_id, first->body_hash == w->body_hash, events);
+			reject_duplicate(w, &first->receipt_id, po_now(), first->body_hash == w->body_hash, events);
 	}
 	if (nknown > 0)
 		reject_known(known, nknown, events);

@@ -138,8 +138,8 @@ record(void *arg)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("the row of the phone is locked by another transaction")));
 	phone = &set.phone[0];
-	if (opt_out->may_be_overtaken && opt_out->cause->said_at != NULL &&
-		po_has_agreed_since(phone, *opt_out->cause->said_at))
+	if (opt_out->unless_agreed_since != NULL &&
+		po_has_agreed_since(phone, *opt_out->unless_agreed_since))
 	{
 		opt_out->changed = false;
 		return;

@@ -12,7 +12,7 @@ typedef struct PoOptOut
 	const char *tenant_id;
 	const char *phone;
 	const PoCause *cause;
-	bool		may_be_overtaken;	/* nothing is done where the person has agreed since it was said */
+	const TimestampTz *unless_agreed_since; /* nothing is done where the person has; NULL: whenever */
 	bool		waits;			/* for leads that others hold; else they are left */
 	/* what became of it */
 	bool		changed;

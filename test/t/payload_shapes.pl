@@ -216,6 +216,38 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 	is(consents(@phone), 'opted_out opted_out', 'are two messages');
 }
 
+# Where ids begin anew, or are of another sender, the second is kept for a person to look
+# at; whoever says STOP in it is not written to until then.
+{
+	my $texting = sub { my ($door, $id, $phone, $text) = @_; return json($door, { type => 'message.received', message => { id => $id, from => $phone, body => $text } }) };
+	my $aloware = sub { my ($door, $id, $phone, $text) = @_; return json($door, { event => 'InboundSMS-DispositionCompleted', body => { id => $id, type => 2, direction => 1, lead_number => $phone, body => $text } }) };
+	sql($node, q{SELECT outreach.create_endpoint('team_a', '/w/texting_2', 'texting', 'none'), outreach.create_endpoint('team_a', '/w/gate_later', 'generic', 'none', mode => 'deferred')});
+	for my $case ([ 'of two systems', $texting, '/w/texting', '/w/texting_2' ], [ 'of one that begins anew', $texting, '/w/texting', '/w/texting' ], [ 'of two accounts', $aloware, '/w/aloware', '/w/aloware' ],
+		[ 'of a gateway that begins anew', sub { json($_[0], generic(@_[ 2, 3 ], id => $_[1])) }, '/w/gate_1', '/w/gate_1' ], [ 'of one that is deferred', sub { json($_[0], generic(@_[ 2, 3 ], id => $_[1])) }, '/w/gate_later', '/w/gate_later' ])
+	{
+		my ($what, $make, @door) = @$case;
+		my ($phone, $other, $agreed) = map { new_phone() } 1 .. 3;
+		my $id = 900000 + ++$serial;
+		ingest($node, $make->($door[0], $id, $phone, 'sounds good'));
+		my $second = ingest($node, $make->($door[1], $id, $other, 'STOP'));
+		is("$second->{outcome} $second->{http_status}", 'duplicate 200', "ids $what: known");
+		is(sql($node, "SELECT status FROM outreach.webhooks_unfinished WHERE receipt_id = '$second->{receipt_id}'"), 'conflict', 'kept for a person');
+		is(consent($other), 'opted_out', 'and not written to until then');
+		is(ingest($node, $make->($door[1], $id, $other, 'STOP'))->{outcome}, 'duplicate', 'the same again');
+		# the same sender's is a repetition, however it is spelt
+		ingest($node, $make->($door[0], $id + 100000, $agreed, 'STOP'));
+		sql($node, "SELECT outreach.process_payloads(); SELECT outreach.opt_in('team_a', '$agreed', 'a form')");
+		ingest($node, $make->($door[0], $id + 100000, $agreed, 'Stop'));
+		is(consent($agreed), 'opted_in', 'nor does the first say it again');
+		sql($node, "SELECT outreach.replay_webhook('team_a', '$second->{receipt_id}', 'kim')");
+		is(sql($node, "SELECT (SELECT count(*) FROM outreach.consent_history WHERE phone = '$other'), (SELECT state FROM outreach.leads WHERE phone = '$other'),
+			(SELECT count(*) FROM outreach.events WHERE event_type = 'consent.opted_out' AND payload ->> 'phone' = '$other')"), '1|suppressed|1', 'replayed: one opt-out, of a lead');
+		sql($node, "SELECT outreach.opt_in('team_a', '$other', 'a form')");
+		ingest($node, $make->($door[1], $id, $other, 'STOP'));
+		is(consent($other), 'opted_in', 'who has agreed since has not revoked');
+	}
+}
+
 # ---- what no row knows ----------------------------------------------------------
 
 for my $hook (json('/w/texting', { type => 'reaction.added' }), json('/w/generic', { event => 'invoice.paid', id => 5 }), json('/w/generic', []), json('/w/ghl', { type => 'CustomThing', id => 'x' }),
@@ -296,7 +328,7 @@ for my $body ('STOP', "STOP\0", "\0S\0TOP")
 	is(sql($node, "SELECT event_type FROM outreach.webhook_receipts WHERE receipt_id = '$call->{receipt_id}'"), 'call.inbound', 'a call is none');
 }
 
-is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|16\ndead|10\nconflict|5",
+is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|16\ndead|10\nconflict|20",
 	'nothing is left but what was not understood or could not be read, and those that came again in other bytes');
 alive($node, 'at the end');
 done_testing();
