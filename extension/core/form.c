@@ -77,29 +77,27 @@ strip_nul(char *text, int len)
 
 /*
  * po_form_decode decodes a key or a value to out, which has room for as many
- * bytes, and returns where it ends; NULL for a percent sign that begins no byte,
- * which *bad then points to.
+ * bytes, and returns where it ends.  A percent sign that begins no byte stays; *bad
+ * points to the first of them, NULL: there is none.
  */
 char *
 po_form_decode(const char *from, const char *to, char *out, const char **bad)
 {
+	*bad = NULL;
 	for (const char *p = from; p < to; p++)
 	{
-		if (*p == '%')
-		{
-			int			upper = to - p >= 3 ? hex_digit(p[1]) : -1;
-			int			lower = to - p >= 3 ? hex_digit(p[2]) : -1;
+		int			upper = *p == '%' && to - p >= 3 ? hex_digit(p[1]) : -1;
+		int			lower = *p == '%' && to - p >= 3 ? hex_digit(p[2]) : -1;
 
-			if (upper < 0 || lower < 0)
-			{
-				*bad = p;
-				return NULL;
-			}
+		if (upper >= 0 && lower >= 0)
+		{
 			*out++ = (char) (upper << 4 | lower);
 			p += 2;
+			continue;
 		}
-		else
-			*out++ = *p == '+' ? ' ' : *p;
+		if (*p == '%' && *bad == NULL)
+			*bad = p;
+		*out++ = *p == '+' ? ' ' : *p;
 	}
 	return out;
 }
@@ -129,7 +127,7 @@ decode_field(FormScanner *s, const char *from, const char *to, const char **text
 		if (s->fill == NULL)
 			s->fill = s->doc->arena = palloc(s->len);
 		out = po_form_decode(from, to, s->fill, &p);
-		if (out == NULL)
+		if (p != NULL)
 			return po_document_fail(s->doc, "invalid percent sequence", (int) (p - s->start));
 		for (const char *c = s->fill; c < out; c++)
 		{

@@ -14,24 +14,21 @@
 #include "inbound/webhook.h"
 #include "mb/pg_wchar.h"
 
-/* One key or value of a form, decoded to *out; false for what is no form's. */
-static bool
+/* One key or value of a form, decoded to *out. */
+static void
 decode_part(const char *from, const char *to, char **out, PoBytes *part)
 {
 	const char *bad;
 	char	   *stop = po_form_decode(from, to, *out, &bad);
 
-	if (stop == NULL)
-		return false;
 	*part = (PoBytes) {*out, stop - *out};
 	*out = stop;
-	return true;
 }
 
 /*
  * po_form_pairs decodes the pairs of a form, as Twilio signs them: the bytes that
- * were sent, whatever they are.  Returns how many, palloc'd, one more than can be
- * signed at most; none where the body is no form.
+ * were sent, whatever they are; whether they can be read is not for the proof to say.
+ * Returns how many, palloc'd, one more than can be signed at most.
  */
 int
 po_form_pairs(PoBytes body, PoFormPair **pairs)
@@ -55,9 +52,8 @@ po_form_pairs(PoBytes body, PoFormPair **pairs)
 			continue;
 		equals = memchr(p, '=', next - p);
 		equals = equals != NULL ? equals : next;
-		if (!decode_part(p, equals, &out, &(*pairs)[n].key) ||
-			!decode_part(Min(equals + 1, next), next, &out, &(*pairs)[n].value))
-			return 0;
+		decode_part(p, equals, &out, &(*pairs)[n].key);
+		decode_part(Min(equals + 1, next), next, &out, &(*pairs)[n].value);
 		n++;
 	}
 	return n;
@@ -76,9 +72,10 @@ is_own(PoBytes parameter, const PoFormPair *own, int nown, char *scratch)
 	bool		found = false;
 
 	equals = equals != NULL ? equals : end;
-	if (nown == 0 || !decode_part(parameter.data, equals, &scratch, &pair.key) ||
-		!decode_part(Min(equals + 1, end), end, &scratch, &pair.value))
+	if (nown == 0)
 		return false;
+	decode_part(parameter.data, equals, &scratch, &pair.key);
+	decode_part(Min(equals + 1, end), end, &scratch, &pair.value);
 	for (int i = 0; i < nown && !found; i++)
 		found = po_same_bytes(pair.key, own[i].key) && po_same_bytes(pair.value, own[i].value);
 	return found;

@@ -279,7 +279,7 @@ for my $hook (json('/w/texting', { type => 'reaction.added' }), json('/w/generic
 sub twilio_signed
 {
 	my ($hook) = @_;
-	my %pair = map { my ($key, $value) = split /=/, $_, 2; $value =~ s/%(..)/chr hex $1/ge; ($key => $value) } split /&/, $hook->{body};
+	my %pair = map { my ($key, $value) = split /=/, $_, 2; $value =~ s/%([0-9A-F]{2})/chr hex $1/ge; ($key => $value) } split /&/, $hook->{body};
 	$hook->{path} = '/w/signed';
 	$hook->{headers}{'x-twilio-signature'} = hmac_sha1_base64(join('', 'https://hooks.example.com/w/signed', map { $_ . $pair{$_} } sort keys %pair), '12345') . '=';
 	return $hook;
@@ -294,6 +294,15 @@ for my $body ('STOP', "STOP\0", "\0S\0TOP")
 	my $foreign = twilio_signed(twilio(SmsStatus => 'received', From => new_phone(), Body => "caf\xe9"));
 	is(ingest($node, $foreign)->{http_status}, 200, 'a foreign encoding, signed, is taken');
 	is(sql($node, "SELECT count(*) FROM outreach.inbound_payloads WHERE status = 'dead' AND last_error LIKE '%UTF-8%'"), 1, 'and kept for a person');
+	for my $broken ('100%', '%zz', '%u0041', '%')
+	{
+		my $hook = twilio(SmsStatus => 'received', From => new_phone());
+		$hook->{body} .= "&FromZip=$broken";
+		is(ingest($node, twilio_signed($hook))->{http_status}, 200, "\"$broken\", signed, is taken");
+		$hook->{body} =~ s/STOP/STOQ/;
+		is(ingest($node, $hook)->{outcome}, 'rejected', 'but not what nobody has signed');
+	}
+	is(sql($node, "SELECT count(*) FROM outreach.webhooks_unfinished WHERE last_error = 'invalid percent sequence'"), 4, 'and kept for a person');
 	$foreign->{body} =~ s/caf/cof/;
 	is(ingest($node, $foreign)->{outcome}, 'rejected', 'with another byte it is not');
 }
@@ -328,7 +337,7 @@ for my $body ('STOP', "STOP\0", "\0S\0TOP")
 	is(sql($node, "SELECT event_type FROM outreach.webhook_receipts WHERE receipt_id = '$call->{receipt_id}'"), 'call.inbound', 'a call is none');
 }
 
-is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|16\ndead|10\nconflict|20",
+is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|16\ndead|14\nconflict|20",
 	'nothing is left but what was not understood or could not be read, and those that came again in other bytes');
 alive($node, 'at the end');
 done_testing();
