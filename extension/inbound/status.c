@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/spi_plan.h"
+#include "inbound/url.h"
 #include "inbound/webhook.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -96,22 +97,21 @@ static PoRowsPlan note_ids = {
 	.element = {TEXTOID, TEXTOID, TEXTOID, UUIDOID}
 };
 
-/* The reference in the query, message=<uuid>.<mac>: it and no more is kept, if it may be one. */
+/*
+ * The reference in the query, message=<uuid>.<mac>: it and no more is kept, if it may
+ * be one.  The endpoint's own query may have a parameter of that name.
+ */
 static const char *
 find_reference(PoBytes query)
 {
-	static const char name[] = "message=";
-	const char *end = query.data + query.len;
+	int			to;
 
-	for (const char *part = query.data; query.data != NULL && part < end; part++)
-		if ((part == query.data || part[-1] == '&') &&
-			end - part >= (int) sizeof(name) - 1 + PO_REFERENCE_LEN &&
-			memcmp(part, name, sizeof(name) - 1) == 0)
-		{
-			char	   *reference = pnstrdup(part + sizeof(name) - 1, PO_REFERENCE_LEN);
-
-			return strspn(reference, "0123456789abcdefABCDEF-.") == PO_REFERENCE_LEN ? reference : NULL;
-		}
+	for (int from = 0; from < query.len; from = to + 1)
+	{
+		to = po_find_any(query, from, "&");
+		if (po_is_reference(po_slice(query, from, to)))
+			return pnstrdup(query.data + to - PO_REFERENCE_LEN, PO_REFERENCE_LEN);
+	}
 	return NULL;
 }
 

@@ -16,7 +16,7 @@ my $shim = start_shim($node);
 my $url = 'http://127.0.0.1:' . $shim->port;
 my $n = 0;
 
-for my $rest ('', '?team=a', '?', '?team=a&', '#rc=2&rp=all', '?team=a#rc=2')
+for my $rest ('', '?team=a', '?', '?team=a&', '#rc=2&rp=all', '?team=a#rc=2', '?message=1', '?a=b%20c&d=e+f', '#', '?#rc=2', '?message=1&message=2&#rc=2', '?token=abc')
 {
 	$n++;
 	sql($node, qq{SELECT outreach.create_endpoint('team_a', '/w/tw$n', 'twilio', 'twilio', 'token', '$url/w/tw$n$rest');
