@@ -27,6 +27,25 @@ const PoDocumentLimits po_document_limits = {
 };
 
 /*
+ * po_foreign_char returns what a byte that is no UTF-8 is read as: the character that
+ * it is in Windows-1252, which is what senders of other encodings mostly use, without
+ * its accent.  A name in a foreign encoding does not keep a STOP beside it from being
+ * read; the bytes themselves are kept.
+ */
+char
+po_foreign_char(unsigned char c)
+{
+	static const char read_as[] =
+		"??,f\".??^%S<O?Z?" "?''\"\"*--~?s>o?zY"
+		" !c??Y|??ca<--r-" "o?23'u?.,1o>????"
+		"AAAAAAACEEEEIIII" "DNOOOOOxOUUUUYTs"
+		"aaaaaaaceeeeiiii" "dnooooo/ouuuuyty";
+
+	StaticAssertStmt(sizeof(read_as) == 128 + 1, "one for each byte above ASCII");
+	return c < 0x80 ? (char) c : read_as[c - 0x80];
+}
+
+/*
  * Prepares an empty document.  Returns the offset of the first byte after a
  * byte order mark, or -1 with the error set if there is only white space.
  */

@@ -14,7 +14,7 @@
  * Lifetime: the nodes and the arena are palloc'd in the current memory context.
  * Text that needed no decoding points into the input, so a document is valid
  * as long as its input and that context are.  Text is valid UTF-8 without NUL
- * and is not NUL-terminated.
+ * and is not NUL-terminated; bytes that are no UTF-8 are read as po_foreign_char() says.
  *-------------------------------------------------------------------------
  */
 #ifndef PO_DOCUMENT_H
@@ -70,7 +70,8 @@ extern bool po_document_parse_json(PoDocument *doc, const char *bytes, int len,
 								   const PoDocumentLimits *limits);
 extern bool po_document_parse_form(PoDocument *doc, const char *bytes, int len,
 								   const PoDocumentLimits *limits);
-extern char *po_form_decode(const char *from, const char *to, char *out, const char **bad);
+extern char *po_form_decode(const char *from, const char *to, char *out);
+extern char po_foreign_char(unsigned char c);
 
 extern int	po_document_find(const PoDocument *doc, int from, const char *key, int key_len);
 extern int	po_document_path(const PoDocument *doc, const char *const *path, int npath);

@@ -40,25 +40,33 @@ hex_digit(char c)
 	return -1;
 }
 
-static bool
-is_valid_utf8(const char *text, int len)
+/* How many bytes from the start on are UTF-8. */
+static int
+valid_utf8_len(const char *text, int len)
 {
 	const unsigned char *p = (const unsigned char *) text;
 	const unsigned char *end = p + len;
 
 	while (p < end)
 	{
-		int			mblen = 1;
+		int			mblen = pg_utf_mblen(p);
 
-		if (*p >= 0x80)
-		{
-			mblen = pg_utf_mblen(p);
-			if (mblen > end - p || !pg_utf8_islegal(p, mblen))
-				return false;
-		}
+		if (mblen > end - p || !pg_utf8_islegal(p, mblen))
+			break;
 		p += mblen;
 	}
-	return true;
+	return (int) ((const char *) p - text);
+}
+
+/* Reads the bytes that are no UTF-8 as what they mostly are, in place. */
+static void
+replace_foreign(char *text, int len)
+{
+	for (int i = valid_utf8_len(text, len); i < len; i += valid_utf8_len(text + i, len - i))
+	{
+		text[i] = po_foreign_char((unsigned char) text[i]);
+		i++;
+	}
 }
 
 /* Removes NUL bytes in place; returns the new length. */
@@ -77,13 +85,11 @@ strip_nul(char *text, int len)
 
 /*
  * po_form_decode decodes a key or a value to out, which has room for as many
- * bytes, and returns where it ends.  A percent sign that begins no byte stays; *bad
- * points to the first of them, NULL: there is none.
+ * bytes, and returns where it ends.  A percent sign that begins no byte stays.
  */
 char *
-po_form_decode(const char *from, const char *to, char *out, const char **bad)
+po_form_decode(const char *from, const char *to, char *out)
 {
-	*bad = NULL;
 	for (const char *p = from; p < to; p++)
 	{
 		int			upper = *p == '%' && to - p >= 3 ? hex_digit(p[1]) : -1;
@@ -95,8 +101,6 @@ po_form_decode(const char *from, const char *to, char *out, const char **bad)
 			p += 2;
 			continue;
 		}
-		if (*p == '%' && *bad == NULL)
-			*bad = p;
 		*out++ = *p == '+' ? ' ' : *p;
 	}
 	return out;
@@ -104,10 +108,10 @@ po_form_decode(const char *from, const char *to, char *out, const char **bad)
 
 /*
  * Decodes a key or a value, which stays where it is if nothing in it is
- * encoded.  NUL goes only after validation: dropping it must not join the
- * halves of a character.
+ * encoded or foreign.  NUL goes only after that is known: dropping it must not join
+ * the halves of a character.
  */
-static bool
+static void
 decode_field(FormScanner *s, const char *from, const char *to, const char **text, int *len)
 {
 	const char *p = from;
@@ -121,14 +125,12 @@ decode_field(FormScanner *s, const char *from, const char *to, const char **text
 
 	*text = from;
 	*len = (int) (to - from);
-	encoded = p < to;
+	encoded = p < to || (high && valid_utf8_len(from, *len) < *len);
 	if (encoded)
 	{
 		if (s->fill == NULL)
 			s->fill = s->doc->arena = palloc(s->len);
-		out = po_form_decode(from, to, s->fill, &p);
-		if (p != NULL)
-			return po_document_fail(s->doc, "invalid percent sequence", (int) (p - s->start));
+		out = po_form_decode(from, to, s->fill);
 		for (const char *c = s->fill; c < out; c++)
 		{
 			high |= (*c & 0x80) != 0;
@@ -138,13 +140,12 @@ decode_field(FormScanner *s, const char *from, const char *to, const char **text
 		*len = (int) (out - s->fill);
 	}
 
-	if (high && !is_valid_utf8(*text, *len))
-		return po_document_fail(s->doc, "invalid UTF-8", (int) (from - s->start));
+	if (encoded && high)
+		replace_foreign(s->fill, *len);
 	if (nul)
 		*len = strip_nul(s->fill, *len);
 	if (encoded)
 		s->fill += *len;
-	return true;
 }
 
 /*
@@ -227,12 +228,10 @@ add_pair(FormScanner *s, const char *from, const char *to, const PoDocumentLimit
 
 	if (s->doc->nnodes >= limits->max_nodes)
 		return po_document_fail(s->doc, "too many values", (int) (from - s->start));
-	if (!decode_field(s, from, key_end, &key, &key_len))
-		return false;
+	decode_field(s, from, key_end, &key, &key_len);
 	if (key_len > limits->max_key_bytes)
 		return po_document_fail(s->doc, "key too long", (int) (from - s->start));
-	if (!decode_field(s, equals ? equals + 1 : to, to, &text, &len))
-		return false;
+	decode_field(s, equals ? equals + 1 : to, to, &text, &len);
 
 	node = po_document_add(s->doc, PO_NODE_STRING);
 	node->key = key;

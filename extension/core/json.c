@@ -171,8 +171,8 @@ keep(Scanner *s, const char *from, const char *to)
 }
 
 /*
- * Reads the string whose opening quote is at s->p.  A string without escapes
- * is left where it is; otherwise the runs between escapes are copied.
+ * Reads the string whose opening quote is at s->p.  A string without escapes and
+ * foreign bytes is left where it is; otherwise the runs between them are copied.
  */
 static bool
 scan_string(Scanner *s, const char **text, int *len)
@@ -203,13 +203,13 @@ scan_string(Scanner *s, const char **text, int *len)
 		if (c >= 0x80)
 		{
 			mblen = pg_utf_mblen((const unsigned char *) p);
-			if (mblen > end - p || !pg_utf8_islegal((const unsigned char *) p, mblen))
-				return fail(s, "invalid UTF-8");
-			p += mblen;
-			continue;
+			if (mblen <= end - p && pg_utf8_islegal((const unsigned char *) p, mblen))
+			{
+				p += mblen;
+				continue;
+			}
 		}
-
-		if (c != '\\' && c != '\0')
+		else if (c != '\\' && c != '\0')
 			return fail(s, "control character in string");
 
 		if (decoded_at < 0)
@@ -217,6 +217,11 @@ scan_string(Scanner *s, const char **text, int *len)
 		keep(s, run, p);
 		if (c == '\0')
 			s->p++;
+		else if (c >= 0x80)
+		{
+			*s->fill++ = po_foreign_char(c);
+			s->p++;
+		}
 		else if (!scan_escape(s))
 			return false;
 		run = p = s->p;

@@ -18,8 +18,7 @@
 static void
 decode_part(const char *from, const char *to, char **out, PoBytes *part)
 {
-	const char *bad;
-	char	   *stop = po_form_decode(from, to, *out, &bad);
+	char	   *stop = po_form_decode(from, to, *out);
 
 	*part = (PoBytes) {*out, stop - *out};
 	*out = stop;
