@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "core/args.h"
 #include "core/compat.h"
 #include "core/errors.h"
@@ -21,6 +22,31 @@ PG_FUNCTION_INFO_V1(po_api_set_timer);
 PG_FUNCTION_INFO_V1(po_api_cancel_timer);
 PG_FUNCTION_INFO_V1(po_rows_to_do);
 PG_FUNCTION_INFO_V1(po_wake_workers);
+
+static PoPlan select_opted_out = {
+	.name = "timer_api.opted_out",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT FROM outreach.phones WHERE tenant_id = $1 AND phone = $2 AND consent = 'opted_out'",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
+
+/* A lead may have been made for a phone that had opted out. */
+static void
+require_consent(const PoLead *lead)
+{
+	Datum		args[2];
+
+	if (lead->phone == NULL)
+		return;
+	args[0] = CStringGetTextDatum(lead->tenant_id);
+	args[1] = CStringGetTextDatum(lead->phone);
+	if (po_exec(&select_opted_out, args, NULL) > 0)
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_LEAD_ENDED),
+				 errmsg("the phone of lead \"%s\" has opted out, and the lead gets no timers", lead->lead_id),
+				 errhint("Record with outreach.opt_in() when the person has agreed to be contacted.")));
+}
 
 /*
  * set_timer(tenant_id, lead_id, timer_type, trigger_at, action, action_payload)
@@ -85,6 +111,7 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 				 lead->state == PO_STATE_SUPPRESSED
 				 ? errhint("Nothing leads out of suppressed. Make another lead with outreach.create_lead() when the person has agreed to be contacted.")
 				 : errhint("Make another lead with outreach.create_lead(), or take this one to another state first if outreach.lead_transitions allows it.")));
+	require_consent(lead);
 	po_set_timers(&timer, 1);
 	if (!lead->has_timers)
 	{

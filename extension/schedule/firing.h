@@ -22,6 +22,7 @@ typedef struct PoFiring
 	int			attempts;
 	int			max_attempts;
 	bool		cancel_on_reply;
+	bool		opted_out;		/* the lead's phone */
 	bool		counted;		/* taken: the attempt that is under way is counted already, */
 	TimestampTz token;			/* and its due_at is this */
 	bool		foreign;		/* its function failed */

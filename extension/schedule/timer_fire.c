@@ -98,7 +98,9 @@ static PoRowsPlan read_timers = {
 	.name = "fire.timers",
 	.expect = SPI_OK_SELECT,
 	.before = "SELECT u.n, t.timer_type, t.due_at, t.action, t.action_payload,"
-	" t.attempts, t.max_attempts, t.cancel_on_reply FROM",
+	" t.attempts, t.max_attempts, t.cancel_on_reply, EXISTS (SELECT FROM outreach.leads l"
+	" JOIN outreach.phones p ON p.tenant_id = l.tenant_id AND p.phone = l.phone AND p.consent = 'opted_out'"
+	" WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id) FROM",
 	.columns = "tenant_id, timer_id",
 	.after = "JOIN outreach.lead_timers t ON t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id"
 	" WHERE t.due_at <= $1",
@@ -257,6 +259,7 @@ po_lock_firings(PoChangeSet *set, PoFiring *firing, int n)
 		f->attempts = po_column_int(r, 6);
 		f->max_attempts = po_column_int(r, 7);
 		f->cancel_on_reply = po_column_bool(r, 8);
+		f->opted_out = po_column_bool(r, 9);
 		/* One that was taken is the same one as long as it was not moved. */
 		f->locked = !f->counted || f->due_at == f->token;
 	}
@@ -396,15 +399,20 @@ po_calls_turn_after(const char *tenant_id)
 }
 
 /*
- * Whether the lead of a timer that is due is closed or suppressed: then its timers are
- * cancelled.  It should have none; one may have been written by hand.
+ * Whether the lead of a timer that is due is closed or suppressed, or its phone has
+ * opted out: then its timers are cancelled.  It should have none, but one may have been
+ * written by hand; the lead may have been made after the opt-out; or the opt-out has
+ * left it for later.
  */
 static bool
-cancel_of_ended(PoChangeSet *set, PoLead *lead)
+cancel_of_ended(PoChangeSet *set, const PoFiring *firing)
 {
-	if (!po_state_ends_timers(lead->state))
+	PoLead	   *lead = find_lead(set, firing);
+
+	if (!po_state_ends_timers(lead->state) && !firing->opted_out)
 		return false;
-	po_cancel_all_timers(set, lead, po_state_name(lead->state));
+	po_cancel_all_timers(set, lead, po_state_ends_timers(lead->state) ? po_state_name(lead->state)
+						 : "its phone has opted out");
 	return true;
 }
 
@@ -428,7 +436,7 @@ fire(PoBatch *batch)
 	{
 		firing[i].executed = false;
 		if (firing[i].locked && (is_superseded(&set, &firing[i]) ||
-								 cancel_of_ended(&set, find_lead(&set, &firing[i]))))
+								 cancel_of_ended(&set, &firing[i])))
 			firing[i].locked = false;
 		batch->at = i;
 		if (firing[i].locked)

@@ -138,4 +138,18 @@ SET outreach.clock = '2007-03-03 12:00:00+00';
 SELECT outreach.process_payloads() > 0 AS tried_again;
 SELECT count(*) FILTER (WHERE alive) AS alive FROM pg_temp.timers('rollback');
 RESET outreach.clock;
+-- A lead made for a phone that has opted out gets no timers, and what its state sets does not fire.
+SET outreach.clock = '2007-05-01 12:00:00+00';
+SELECT leads_suppressed FROM outreach.opt_out('team_auto', '+12125550098');
+SELECT state FROM outreach.create_lead('team_auto', 'late', '+12125550098');
+SELECT pg_temp.error($$SELECT outreach.set_timer('team_auto', 'late', 'CALLBACK', '2007-05-02', 'x', '{"event_type": "lead.note"}')$$);
+SELECT new_state FROM outreach.transition_lead('team_auto', 'late', 'touched');
+SELECT count(*) > 0 AS set_by_its_state FROM pg_temp.timers('late') WHERE alive;
+SET outreach.clock = '2007-06-15 12:00:00+00';
+SELECT outreach.fire_timers() IS NOT NULL AS fired;
+SELECT DISTINCT cancel_reason, executed_at IS NULL AS not_fired, due_at IS NULL AS ended FROM outreach.lead_timers WHERE tenant_id = 'team_auto' AND lead_id = 'late';
+SELECT state FROM outreach.leads WHERE tenant_id = 'team_auto' AND lead_id = 'late';
+SELECT consent FROM outreach.opt_in('team_auto', '+12125550098');
+SELECT timer_type FROM outreach.set_timer('team_auto', 'late', 'CALLBACK', '2007-07-02');
+RESET outreach.clock;
 SELECT * FROM outreach.verify() WHERE tenant_id = 'team_auto';

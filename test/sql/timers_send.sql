@@ -6,8 +6,8 @@ SET timezone = 'UTC';
 SET datestyle = 'ISO';
 \set ECHO all
 SELECT pg_temp.make_sender('team_timed'), outreach.create_tenant('team_timed_b', 'B');
--- its lead is made later, and so is not suppressed
-SELECT consent FROM outreach.opt_out('team_timed', '+14155550103');
+-- what is held is not suppressed
+INSERT INTO outreach.phones (tenant_id, phone, consent) VALUES ('team_timed', '+14155550103', 'held');
 SELECT created FROM (VALUES ('team_timed', 't1', '+14155550101'), ('team_timed', 't2', '+14155550102'), ('team_timed', 't3', '+14155550103'), ('team_timed', 't4', NULL), ('team_timed_b', 't1', '+14155550101')) AS l(tenant, lead, phone),
 	outreach.create_lead(tenant, lead, phone, 'Pat', email => 'pat@example.com');
 SELECT outreach.save_template('team_timed', 'nudge', 'Still there, {{firstName}}?'), outreach.save_template('team_timed', 'mail', 'Dear {{firstName}}', 'Hello', 'email'), outreach.save_template('team_timed_b', 'nudge', 'Hello');
@@ -38,4 +38,5 @@ SET outreach.clock = '2009-03-04 12:00:00+00';
 SELECT FROM outreach.run_once();
 SELECT o.lead_id, l.state, o.status, o.verdicts #>> '{0,guard}' AS guard FROM outreach.outbound_messages o JOIN outreach.leads l USING (tenant_id, lead_id) JOIN outreach.lead_timers t ON o.send_key = 'timer:' || t.timer_id
  WHERE t.tenant_id = 'team_timed' AND t.timer_type = 'MOVE' ORDER BY 1;
+UPDATE outreach.phones SET consent = 'unknown' WHERE tenant_id = 'team_timed';
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_timed%';
