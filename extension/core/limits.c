@@ -85,6 +85,7 @@ static const PoLimit limit[] = {
 	{"description", 1 * KB},
 	{"effect", PO_MAX_ID, true},
 	{"email", 320},
+	{"email_revoked_by", 16 * KB},
 	{"envelope", 16 * MB},
 	{"envelopes", 64 * MB, false, 1000},
 	{"error", 1 * KB},

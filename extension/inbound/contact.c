@@ -155,12 +155,11 @@ read_time(const PoBytes *value, TimestampTz *time)
 
 /* The field that says it and its value, with the words where there are any. */
 static char *
-reason_of(const PoWebhook *webhook, const PoCondition *condition, const char *value)
+reason_of(const PoWebhook *webhook, const PoCondition *condition, const char *value, const PoBytes *words)
 {
-	const PoBytes *words = &webhook->value[PO_FIELD_SAID];
 	const char *field = webhook->endpoint->map->field[condition->field].name;
 
-	if (words->data == NULL || (words->len == strlen(value) && memcmp(words->data, value, words->len) == 0))
+	if (words == NULL || words->data == NULL || (words->len == strlen(value) && memcmp(words->data, value, words->len) == 0))
 		return psprintf("%s=%s", field, value);
 	return psprintf("%s=%s: %.*s", field, value,
 					pg_mbcliplen(words->data, words->len, Min(words->len, MAX_WORDS)), words->data);
@@ -168,24 +167,24 @@ reason_of(const PoWebhook *webhook, const PoCondition *condition, const char *va
 
 /* What of a list of conditions holds, or NULL. */
 static const char *
-find_reason(const PoWebhook *webhook, const PoCondition *condition, int n)
+find_reason(const PoWebhook *webhook, const PoCondition *condition, int n, const PoBytes *words)
 {
 	for (int c = 0; c < n; c++)
 	{
 		const char *value = po_condition_value(&condition[c], webhook->value);
 
 		if (value != NULL)
-			return reason_of(webhook, &condition[c], value);
+			return reason_of(webhook, &condition[c], value, words);
 	}
 	return NULL;
 }
 
-/* The e-mail address is asked of providers that have no phones. */
+/* The e-mail address is asked where it is meant, and of providers that have no phones. */
 static bool
-read_address(PoWebhook *webhook)
+read_address(PoWebhook *webhook, bool email)
 {
 	bool		has_phones = webhook->endpoint->map->field[PO_FIELD_PHONE].npaths > 0;
-	const PoBytes *address = &webhook->value[has_phones ? PO_FIELD_PHONE : PO_FIELD_EMAIL];
+	const PoBytes *address = &webhook->value[has_phones && !email ? PO_FIELD_PHONE : PO_FIELD_EMAIL];
 
 	return address->data != NULL && po_address_fold(address->data, address->len, webhook->phone);
 }
@@ -199,15 +198,22 @@ po_read_contact(PoWebhook *webhook)
 {
 	const PoKind *kind = webhook->kind;
 	TimestampTz received_at = webhook->stored ? webhook->received_at : po_now();
+	const PoBytes *words = &webhook->value[PO_FIELD_SAID];
+	bool		email = false;
 
 	if (kind == NULL || webhook->flaw != NULL)
 		return;
-	webhook->revoked_by = find_reason(webhook, kind->revoked_by, kind->nrevoked_by);
-	webhook->unreachable_by = find_reason(webhook, kind->unreachable_by, kind->nunreachable_by);
+	webhook->revoked_by = find_reason(webhook, kind->revoked_by, kind->nrevoked_by, words);
+	webhook->unreachable_by = find_reason(webhook, kind->unreachable_by, kind->nunreachable_by, words);
+	if (webhook->revoked_by == NULL && webhook->unreachable_by == NULL)
+	{
+		webhook->revoked_by = find_reason(webhook, kind->email_revoked_by, kind->nemail_revoked_by, NULL);
+		email = webhook->revoked_by != NULL;
+	}
 	if (webhook->revoked_by == NULL && webhook->unreachable_by == NULL)
 		return;
 	/* It is told of somebody: a person has to find out of whom. */
-	if (!read_address(webhook))
+	if (!read_address(webhook, email))
 	{
 		webhook->flaw = webhook->revoked_by != NULL ? "it revokes a consent, and no address can be read in it"
 			: "it tells that an address cannot be reached, and none can be read in it";

@@ -405,7 +405,8 @@ find_flaw(const PoWebhook *webhook)
 
 	if (kind == NULL)
 		return "no row tells what kind it is of";
-	if (kind->effect == PO_EFFECT_LOG && kind->nrevoked_by == 0 && kind->nunreachable_by == 0)
+	if (kind->effect == PO_EFFECT_LOG && kind->nrevoked_by == 0 && kind->nemail_revoked_by == 0 &&
+		kind->nunreachable_by == 0)
 		return NULL;
 	for (int i = 0; i < kind->nforms; i++)
 		if ((!divided || is_in_key(kind, kind->forms[i].field)) &&

@@ -88,7 +88,7 @@ static PoPlan select_fields = {
 static PoPlan select_kinds = {
 	.name = "doors.kinds",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT event_type, conditions, keys, effect, to_status::text, forms, revoked_by, unreachable_by"
+	.sql = "SELECT event_type, conditions, keys, effect, to_status::text, forms, revoked_by, unreachable_by, email_revoked_by"
 	" FROM outreach.webhook_kinds"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
 	" ORDER BY (tenant_id = '*'), position",
@@ -278,6 +278,7 @@ read_kinds(PoProviderMap *map, Datum *args)
 		read_forms(map, kind, DatumGetJsonbP(po_column(i, 6, &isnull)));
 		kind->revoked_by = read_lists(map, DatumGetJsonbP(po_column(i, 7, &isnull)), &kind->nrevoked_by);
 		kind->unreachable_by = read_lists(map, DatumGetJsonbP(po_column(i, 8, &isnull)), &kind->nunreachable_by);
+		kind->email_revoked_by = read_lists(map, DatumGetJsonbP(po_column(i, 9, &isnull)), &kind->nemail_revoked_by);
 	}
 }
 

@@ -98,6 +98,8 @@ typedef struct PoKind
 	PoMessageStatus to_status;	/* of a message of ours, for PO_EFFECT_STATUS */
 	PoCondition *revoked_by;	/* one that holds tells that the consent of an address is revoked, */
 	int			nrevoked_by;
+	PoCondition *email_revoked_by;	/* that of the e-mail address alone, */
+	int			nemail_revoked_by;
 	PoCondition *unreachable_by;	/* or that it cannot be reached */
 	int			nunreachable_by;
 } PoKind;

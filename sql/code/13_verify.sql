@@ -55,7 +55,7 @@ CREATE FUNCTION outreach_impl.unmatched_configuration(OUT tenant_id text, OUT pr
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT k.tenant_id, format('a kind of webhook of "%s" names the field "%s", which no row of payload_maps leads to', k.provider, f.field)
 	  FROM outreach.webhook_kinds k, LATERAL (SELECT jsonb_object_keys(k.conditions)
-			UNION SELECT jsonb_object_keys(k.revoked_by) UNION SELECT jsonb_object_keys(k.unreachable_by)
+			UNION SELECT jsonb_object_keys(k.revoked_by) UNION SELECT jsonb_object_keys(k.email_revoked_by) UNION SELECT jsonb_object_keys(k.unreachable_by)
 			UNION SELECT rtrim(part, '?') FROM unnest(k.keys) key, regexp_split_to_table(key, ':') part) f(field)
 	 WHERE NOT EXISTS (SELECT FROM outreach.payload_maps m
 			WHERE m.provider = k.provider AND m.field = f.field AND (m.tenant_id = k.tenant_id OR m.tenant_id = '*'))

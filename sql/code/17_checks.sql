@@ -84,6 +84,7 @@ ALTER TABLE outreach.webhook_kinds
 	ADD CONSTRAINT event_type_is_a_name CHECK (event_type ~ '^[A-Za-z0-9_.:-]+$'),
 	ADD CONSTRAINT conditions_are_lists_of_strings CHECK (outreach_impl.are_conditions(conditions)),
 	ADD CONSTRAINT revoked_by_is_lists_of_strings CHECK (outreach_impl.are_conditions(revoked_by)),
+	ADD CONSTRAINT email_revoked_by_is_lists_of_strings CHECK (outreach_impl.are_conditions(email_revoked_by)),
 	ADD CONSTRAINT unreachable_by_is_lists_of_strings CHECK (outreach_impl.are_conditions(unreachable_by)),
 	ADD CONSTRAINT keys_are_fields CHECK (outreach_impl.are_like(keys, '[A-Za-z0-9_.-]+\??(:[A-Za-z0-9_.-]+\??)*'));
 

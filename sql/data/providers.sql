@@ -164,6 +164,7 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 	('*', 'ghl', 'occurred_at', 2, '{dateAdded}'),
 	('*', 'ghl', 'dnd', 1, '{dnd}'),
 	('*', 'ghl', 'dnd_sms', 1, '{dndSettings,SMS,status}'),
+	('*', 'ghl', 'dnd_email', 1, '{dndSettings,Email,status}'),
 	('*', 'ghl', 'said', 1, '{dndSettings,SMS,message}'),
 	('*', 'ghl', 'said_at', 1, '{timestamp}'),
 	('*', 'ghl', 'said_at', 2, '{dateUpdated}'),
@@ -346,7 +347,8 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 -- Consent that a contact's record tells of.  In GoHighLevel dnd is all channels at
 -- once, whatever each says, and absent where it is off; of single channels the
 -- registry of phones asks that of texts.  Aloware's DNC is calls and texts.
-UPDATE outreach.webhook_kinds SET revoked_by = '{"dnd": ["true", "1"], "dnd_sms": ["active", "permanent"]}'
+UPDATE outreach.webhook_kinds SET revoked_by = '{"dnd": ["true", "1"], "dnd_sms": ["active", "permanent"]}',
+	email_revoked_by = '{"dnd_email": ["active", "permanent"]}'
  WHERE provider = 'ghl' AND event_type LIKE 'contact.%';
 UPDATE outreach.webhook_kinds SET revoked_by = '{"do_not_contact": ["true", "1"], "opted_out": ["true", "1"]}'
  WHERE provider = 'aloware' AND effect = 'log' AND event_type <> 'test';

@@ -57,6 +57,9 @@ INSERT INTO tried VALUES
 	(29, '{"type": "ContactUpdate", "dnd": false, "tags": ["dnd"]}');
 SELECT n, i.outcome, t.consent, t.source, t.reason, t.lead, t.message FROM tried, outreach.ingest_webhook(pg_temp.ghl('wh' || n, n, members)) AS i, pg_temp.told(n) AS t ORDER BY n;
 SELECT phone, act, source, reason, actor FROM outreach.consent_history WHERE tenant_id = 'team_crm' AND phone LIKE '+141555600%' ORDER BY phone;
+-- What is said of the e-mail address alone opts that out, and nothing else.
+SELECT count(*) FROM outreach.phones WHERE tenant_id = 'team_crm' AND phone = 'pat@example.com' AND consent <> 'unknown';
+SELECT act, source, reason FROM outreach.consent_history WHERE tenant_id = 'team_crm' AND phone = 'pat@example.com';
 -- It makes no lead, and is no reply.
 SELECT outcome FROM outreach.ingest_webhook(pg_temp.ghl('wh_stranger', 900, '{"dnd": true}'));
 SELECT (SELECT count(*) FROM outreach.leads WHERE tenant_id = 'team_crm' AND phone = '+14155560900') AS leads, consent FROM outreach.phones WHERE tenant_id = 'team_crm' AND phone = '+14155560900';
