@@ -48,8 +48,10 @@ read_message(const char *raw, int len)
 	{
 		char *shown = po_revocation_words(&text);
 
-		CHECK(shown != NULL && strlen(shown) <= SHOWN_MOST);
-		pfree(shown);
+		/* a picture alone has no words */
+		CHECK(shown == NULL ? text.len == 0 : strlen(shown) <= SHOWN_MOST);
+		if (shown != NULL)
+			pfree(shown);
 	}
 	po_text_free(&text);
 	return reading;
