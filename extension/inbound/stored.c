@@ -124,8 +124,9 @@ find_door(PoWebhook *webhook, const Origin *origin)
 }
 
 /*
- * po_is_of_another_sender tells whether a message under a key that is taken is of
- * another phone than the first of that key, as far as that is kept.  Needs SPI.
+ * po_is_of_another_sender tells whether a message, or a revocation, under a key that is
+ * taken is of another address than the first of that key, as far as that is kept.
+ * Needs SPI.
  */
 bool
 po_is_of_another_sender(const PoWebhook *conflict)
@@ -134,12 +135,12 @@ po_is_of_another_sender(const PoWebhook *conflict)
 	PoWebhook	first = {0};
 	Origin		origin;
 
-	if (!conflict->is_message || po_exec(&select_first, args, NULL) == 0)
+	if (!(conflict->is_message || conflict->is_revocation) || po_exec(&select_first, args, NULL) == 0)
 		return false;
 	read_stored(0, &first, &origin);
 	first.endpoint = conflict->endpoint;
 	po_read_webhook(&first);
-	return first.is_message && strcmp(first.phone, conflict->phone) != 0;
+	return (first.is_message || conflict->is_revocation) && strcmp(first.phone, conflict->phone) != 0;
 }
 
 /*

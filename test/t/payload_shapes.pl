@@ -248,6 +248,15 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 	}
 }
 
+# So it is with what a CRM tells of a contact under an id that it has used.
+{
+	my $phone = new_phone();
+	my %contact = (type => 'ContactUpdate', id => 'c9', webhookId => 'used', phone => $phone);
+	ingest($node, json('/w/ghl', { %contact }));
+	is(ingest($node, json('/w/ghl', { %contact, dnd => 'true' }))->{outcome}, 'duplicate', 'a contact under an id that was used');
+	is(consent($phone), 'opted_out', 'is heard');
+}
+
 # ---- what no row knows ----------------------------------------------------------
 
 for my $hook (json('/w/texting', { type => 'reaction.added' }), json('/w/generic', { event => 'invoice.paid', id => 5 }), json('/w/generic', []), json('/w/ghl', { type => 'CustomThing', id => 'x' }),
@@ -342,7 +351,7 @@ for my $body ('STOP', "STOP\0", "\0S\0TOP")
 	is(sql($node, "SELECT event_type FROM outreach.webhook_receipts WHERE receipt_id = '$call->{receipt_id}'"), 'call.inbound', 'a call is none');
 }
 
-is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|16\ndead|9\nconflict|20",
+is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|16\ndead|9\nconflict|21",
 	'nothing is left but what was not understood or could not be read, and those that came again in other bytes');
 alive($node, 'at the end');
 done_testing();
