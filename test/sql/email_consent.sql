@@ -39,7 +39,7 @@ SELECT address, consent, changed, leads_suppressed FROM outreach.opt_out('team_l
 SELECT a.*, l.state FROM pg_temp.asks(1) AS a, outreach.leads l WHERE l.tenant_id = 'team_letters' AND l.lead_id = 'm1';
 SELECT * FROM pg_temp.asks(1, 'sms');
 SELECT tenant_id, phone, consent, consent_source, consent_reason FROM outreach.phones WHERE phone = 'm1@example.com';
-SELECT event_type, payload FROM pg_temp.events WHERE tenant_id = 'team_letters' AND payload ->> 'email' = 'm1@example.com';
+SELECT event_type, payload - 'actor' AS payload FROM pg_temp.events WHERE tenant_id = 'team_letters' AND payload ->> 'email' = 'm1@example.com';
 SELECT act, source, reason FROM outreach.consent_history WHERE tenant_id = 'team_letters' AND phone = 'm1@example.com';
 SELECT consent FROM outreach.opt_in('team_letters', 'm1@example.com', 'form');
 SELECT * FROM pg_temp.asks(1);
@@ -66,8 +66,8 @@ CREATE FUNCTION pg_temp.post(events jsonb, path text DEFAULT '/w/mail') RETURNS 
 	SELECT string_agg(outcome || ' ' || http_status, ', ') FROM outreach.ingest_webhook(jsonb_build_object('path', path, 'body', events::text))
 $$;
 CREATE FUNCTION pg_temp.stands(n int) RETURNS TABLE (message text, code text, consent text, marks jsonb, lead text, next text) LANGUAGE sql AS $$
-	SELECT (SELECT m.status::text FROM outreach.outbound_messages m WHERE m.tenant_id = 'team_letters' AND m.lead_id = 'm' || n AND m.status >= 'sending' AND m.channel = 'email' ORDER BY m.created_at LIMIT 1),
-		(SELECT m.error_code FROM outreach.outbound_messages m WHERE m.tenant_id = 'team_letters' AND m.lead_id = 'm' || n AND m.status >= 'sending' AND m.channel = 'email' ORDER BY m.created_at LIMIT 1),
+	SELECT (SELECT m.status::text FROM outreach.outbound_messages m WHERE m.tenant_id = 'team_letters' AND m.lead_id = 'm' || n AND m.status NOT IN ('pending', 'blocked') AND m.channel = 'email'),
+		(SELECT m.error_code FROM outreach.outbound_messages m WHERE m.tenant_id = 'team_letters' AND m.lead_id = 'm' || n AND m.status NOT IN ('pending', 'blocked') AND m.channel = 'email'),
 		p.consent::text, p.unreachable #- '{email,since}' #- '{email,message_id}', l.state::text, (SELECT coalesce(a.guard, a.status) FROM pg_temp.asks(n) AS a)
 	  FROM outreach.leads l LEFT JOIN outreach.phones p ON p.tenant_id = l.tenant_id AND p.phone = 'm' || n || '@example.com' WHERE l.tenant_id = 'team_letters' AND l.lead_id = 'm' || n
 $$;

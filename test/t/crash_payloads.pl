@@ -98,7 +98,7 @@ for my $replay (@replays)
 
 for my $victim (qw(session postmaster))
 {
-	for my $point ([ phones => 0 ], [ phones => 1 ], [ events => 'phone.unreachable' ], [ consent_history => 1 ], [ leads => 1 ], [ outbound_messages => 0 ], [ outbound_messages => 1 ],
+	for my $point ([ phones => 0 ], [ phones => 1 ], [ events => 'address.unreachable' ], [ consent_history => 1 ], [ leads => 1 ], [ outbound_messages => 0 ], [ outbound_messages => 1 ],
 		[ inbound_payloads => 0 ], [ inbound_payloads => 1 ], [ 'inbound_payloads commit', 0 ], [ 'inbound_payloads commit behind its record', 0 ])
 	{
 		my ($where, $mark) = @$point;
@@ -115,8 +115,8 @@ for my $victim (qw(session postmaster))
 		sql($node, 'SELECT outreach.arm()');
 		wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.inbound_payloads WHERE status = 'pending'}) == 0 }, 'the callbacks to be processed');
 		sql($node, q{SELECT outreach.disarm('a test')});
-		is(sql($node, qq{SELECT (SELECT string_agg(code, ' ') FROM outreach.phones_unreachable WHERE phone = '$marked'),
-			(SELECT count(*) FROM outreach.events WHERE event_type = 'phone.unreachable' AND payload ->> 'phone' = '$marked'),
+		is(sql($node, qq{SELECT (SELECT string_agg(code, ' ') FROM outreach.addresses_unreachable WHERE phone = '$marked'),
+			(SELECT count(*) FROM outreach.events WHERE event_type = 'address.unreachable' AND payload ->> 'phone' = '$marked'),
 			(SELECT consent FROM outreach.phones WHERE phone = '$opted_out'), (SELECT count(*) FROM outreach.consent_history WHERE phone IN ('$marked', '$opted_out')),
 			(SELECT string_agg(state::text, ' ') FROM outreach.leads WHERE phone = '$opted_out'),
 			(SELECT string_agg(status::text, ' ') FROM outreach.outbound_messages WHERE message_id IN ('$message[0][1]', '$message[1][1]'))}),
