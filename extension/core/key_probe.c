@@ -25,34 +25,55 @@
 
 #define MOST_COLUMNS 3
 
-/* The state of the key, or as soon as it is known that it is no less than that. */
-static PoKeyState
-look_up(const char *index_name, const char *const *key, int n, PoKeyState enough)
+/* An index with its table, open, and where a row of it is put */
+typedef struct Probe
 {
-	Oid			index_oid = get_relname_relid(index_name, get_namespace_oid("outreach", false));
-	Relation	table = table_open(IndexGetRelation(index_oid, false), AccessShareLock);
-	Relation	index = index_open(index_oid, AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
-	PoKeyState	state = PO_KEY_FREE;
-	ScanKeyData column[MOST_COLUMNS];
+	Relation	table;
+	Relation	index;
+	TupleTableSlot *slot;
 	SnapshotData dirty;
 	IndexScanDesc scan;
+	int			n;				/* the columns of a key */
+} Probe;
+
+static void
+begin(Probe *probe, const char *index_name, int n)
+{
+	Oid			index_oid = get_relname_relid(index_name, get_namespace_oid("outreach", false));
 
 	Assert(n <= MOST_COLUMNS);
-	InitDirtySnapshot(dirty);
-	for (int i = 0; i < n; i++)
+	probe->n = n;
+	probe->table = table_open(IndexGetRelation(index_oid, false), AccessShareLock);
+	probe->index = index_open(index_oid, AccessShareLock);
+	probe->slot = table_slot_create(probe->table, NULL);
+	InitDirtySnapshot(probe->dirty);
+	probe->scan = po_index_beginscan(probe->table, probe->index, &probe->dirty, n);
+}
+
+/* The state of the key, or as soon as it is known that it is no less than that. */
+static PoKeyState
+look_up(Probe *probe, const char *const *key, PoKeyState enough)
+{
+	PoKeyState	state = PO_KEY_FREE;
+	ScanKeyData column[MOST_COLUMNS];
+
+	for (int i = 0; i < probe->n; i++)
 		ScanKeyEntryInitialize(&column[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
-							   index->rd_indcollation[i], F_TEXTEQ, CStringGetTextDatum(key[i]));
-	scan = po_index_beginscan(table, index, &dirty, n);
-	index_rescan(scan, column, n, NULL, 0);
-	while (state < enough && index_getnext_slot(scan, ForwardScanDirection, slot))
-		state = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax)
+							   probe->index->rd_indcollation[i], F_TEXTEQ, CStringGetTextDatum(key[i]));
+	index_rescan(probe->scan, column, probe->n, NULL, 0);
+	while (state < enough && index_getnext_slot(probe->scan, ForwardScanDirection, probe->slot))
+		state = TransactionIdIsValid(probe->dirty.xmin) || TransactionIdIsValid(probe->dirty.xmax)
 			? PO_KEY_HELD : PO_KEY_TAKEN;
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, AccessShareLock);
-	table_close(table, AccessShareLock);
 	return state;
+}
+
+static void
+end(Probe *probe)
+{
+	index_endscan(probe->scan);
+	ExecDropSingleTupleTableSlot(probe->slot);
+	index_close(probe->index, AccessShareLock);
+	table_close(probe->table, AccessShareLock);
 }
 
 /*
@@ -63,16 +84,30 @@ look_up(const char *index_name, const char *const *key, int n, PoKeyState enough
 PoKeyState
 po_probe_key(const char *index_name, const char *const *key, int n)
 {
-	return look_up(index_name, key, n, PO_KEY_HELD);
+	Probe		probe;
+	PoKeyState	state;
+
+	begin(&probe, index_name, n);
+	state = look_up(&probe, key, PO_KEY_HELD);
+	end(&probe);
+	return state;
 }
 
 /*
- * po_has_row tells whether an index, of some of the rows perhaps, has one under a key
- * of n texts: one that is there, or that another transaction is making, changing or
- * deleting.  Needs and takes the same.
+ * po_have_rows tells in has, for each of nkeys keys of n texts that follow each other,
+ * whether an index, of some of the rows perhaps, has one under it: one that is there,
+ * or that another transaction is making, changing or deleting.  Needs and takes the
+ * same.
  */
-bool
-po_has_row(const char *index_name, const char *const *key, int n)
+void
+po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, bool *has)
 {
-	return look_up(index_name, key, n, PO_KEY_TAKEN) != PO_KEY_FREE;
+	Probe		probe;
+
+	if (nkeys == 0)
+		return;
+	begin(&probe, index_name, n);
+	for (int i = 0; i < nkeys; i++)
+		has[i] = look_up(&probe, &key[i * n], PO_KEY_TAKEN) != PO_KEY_FREE;
+	end(&probe);
 }

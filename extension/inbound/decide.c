@@ -134,20 +134,29 @@ lock_leads(PoChangeSet *set, PoWebhook **webhook, int n, const PoPhoneKey *phone
 static int
 find_reply_cancels(const PoChangeSet *set, const PoPhoneKey *phone, int nphones, PoReplyCancel **cancel)
 {
+	const char **id = palloc(Max(set->nleads, 1) * 2 * sizeof(char *));
+	bool	   *has = palloc(Max(set->nleads, 1) * sizeof(bool));
 	PoLeadKey  *lead = palloc0(Max(set->nleads, 1) * sizeof(PoLeadKey));
+	int			nids = 0;
 	int			nleads = 0;
 
 	for (int i = 0; i < set->nleads; i++)
 	{
 		const PoLead *l = &set->lead[i];
-		const char *const id[] = {l->tenant_id, l->lead_id};
 		PoPhoneKey	key = {l->tenant_id, l->phone};
 
-		if (l->phone == NULL || !po_phone_keys_have(phone, nphones, &key) ||
-			!po_has_row("outbound_messages_reply", id, lengthof(id)))
+		if (l->phone == NULL || !po_phone_keys_have(phone, nphones, &key))
 			continue;
-		lead[nleads].tenant_id = l->tenant_id;
-		lead[nleads++].lead_id = l->lead_id;
+		id[2 * nids] = l->tenant_id;
+		id[2 * nids++ + 1] = l->lead_id;
+	}
+	po_have_rows("outbound_messages_reply", id, 2, nids, has);
+	for (int i = 0; i < nids; i++)
+	{
+		if (!has[i])
+			continue;
+		lead[nleads].tenant_id = id[2 * i];
+		lead[nleads++].lead_id = id[2 * i + 1];
 	}
 	return po_find_reply_cancels(lead, nleads, cancel);
 }
@@ -204,13 +213,20 @@ lock_messages(PoSubjects *subjects, PoWebhook **webhook, int n, const PoPhoneKey
 static void
 find_unreachable(PoWebhook **webhook, int n)
 {
+	const char **key = palloc(n * 2 * sizeof(char *));
+	bool	   *has = palloc(n * sizeof(bool));
+	int			nkeys = 0;
+
 	for (int i = 0; i < n; i++)
 	{
-		const char *const key[] = {webhook[i]->endpoint->tenant_id, webhook[i]->phone};
-
-		webhook[i]->from_unreachable = webhook[i]->is_message &&
-			po_has_row("phones_marked", key, lengthof(key));
+		if (!webhook[i]->is_message)
+			continue;
+		key[2 * nkeys] = webhook[i]->endpoint->tenant_id;
+		key[2 * nkeys++ + 1] = webhook[i]->phone;
 	}
+	po_have_rows("phones_marked", key, 2, nkeys, has);
+	for (int i = 0, k = 0; i < n; i++)
+		webhook[i]->from_unreachable = webhook[i]->is_message && has[k++];
 }
 
 /*
