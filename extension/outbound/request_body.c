@@ -7,7 +7,9 @@
  * such a member; and the single element of an array, which is repeated for each value
  * of a list, or left out with its array.
  *
- * Everything is palloc'd in the current context.  The document's depth is bounded.
+ * Everything is palloc'd in the current context.  The document's depth is bounded, and
+ * so is what comes out of it: lists within lists multiply, and a worker that makes one
+ * tenant's request serves no other meanwhile.
  */
 #include "postgres.h"
 
@@ -20,12 +22,16 @@
 #include "utils/json.h"
 #include "utils/numeric.h"
 
+#define MAX_BYTES (1024 * 1024)
+#define MAX_VALUES 10000
+
 typedef struct BodyWriter
 {
 	PoRequestValues *values;
 	bool		form;
 	StringInfo	out;
 	int			depth;
+	int			nvalues;		/* that have been looked at */
 } BodyWriter;
 
 /* What has become of a part of the document. */
@@ -46,6 +52,7 @@ typedef struct Place
 	bool		single;			/* of its array */
 	PoList		list;			/* that it is repeated for */
 	const char *problem;		/* the first, or NULL */
+	bool		shallow;		/* what stands in arrays of it is not asked */
 	bool		alone;			/* the text that is being looked at is one placeholder */
 } Place;
 
@@ -91,7 +98,7 @@ look_at(const JsonbValue *value, Place *place, int depth)
 	{
 		if (token == WJB_VALUE)
 			look_at(&part, place, depth + 1);
-		else if (token == WJB_ELEM)
+		else if (token == WJB_ELEM && !place->shallow)
 		{
 			Place		of_element = {
 				.single = JsonContainerSize(value->val.binary.data) == 1, .list = PO_NO_LIST
@@ -191,7 +198,9 @@ write_array(BodyWriter *writer, const char *key, JsonbContainer *array)
 	JsonbIterator *iterator = JsonbIteratorInit(array);
 	JsonbIteratorToken token;
 	JsonbValue	element;
-	Place		place = {.single = JsonContainerSize(array) == 1, .list = PO_NO_LIST};
+	Place		place = {
+		.single = JsonContainerSize(array) == 1, .list = PO_NO_LIST, .shallow = true
+	};
 
 	if (place.single)
 	{
@@ -264,7 +273,7 @@ write_container(BodyWriter *writer, const char *key, JsonbContainer *container, 
 }
 
 static Written
-write_value(BodyWriter *writer, const char *key, const JsonbValue *value, bool element)
+write_part(BodyWriter *writer, const char *key, const JsonbValue *value, bool element)
 {
 	if (value->type == jbvString)
 		return write_string(writer, key, value);
@@ -278,6 +287,21 @@ write_value(BodyWriter *writer, const char *key, const JsonbValue *value, bool e
 	else
 		appendStringInfoString(writer->out, value->type != jbvBool ? "null" : value->val.boolean ? "true" : "false");
 	return WRITTEN;
+}
+
+static Written
+write_value(BodyWriter *writer, const char *key, const JsonbValue *value, bool element)
+{
+	Written		written = ++writer->nvalues > MAX_VALUES ? IMPOSSIBLE
+		: write_part(writer, key, value, element);
+
+	if (writer->nvalues > MAX_VALUES)
+		writer->values->problem = "the body has too many values";
+	else if (writer->out->len > MAX_BYTES)
+		writer->values->problem = "the body is too long";
+	else
+		return written;
+	return IMPOSSIBLE;
 }
 
 /*

@@ -132,17 +132,24 @@ is(written({}), 'a=Hello&f=x', 'a form without values');
 is(written({ bcc => [ 'a@example.com', 'b@example.com' ], mediaUrls => \@media, subject => 'S', html => '<p>' }),
 	'a=Hello&mail=a%40example.com&mail=b%40example.com&e=' . join('&e=', map { s/([^A-Za-z0-9._~-])/sprintf '%%%02X', ord $1/ger } @media) . '&f=S&f=x&f=%3Cp%3E', 'and with them: keys repeat');
 
-# ---- nothing leaves without what was asked for --------------------------------------
+# ---- nothing leaves without what was asked for, or without end ------------------------
+
+my $lost = 0;
+my @ten = map { "a$_\@example.com" } 1 .. 10;
+my $within = [ '{{bcc}}' ];
+$within = [ { mail => '{{bcc}}', more => $within } ] for 1 .. 6;
 
 for my $case ([ { html => '<p>Hi</p>' }, { body => '{{body}}' }, 'its profile has no place for "html"' ], [ { bcc => 'a@example.com' }, { body => '{{body}}', html => '{{html}}' }, 'its profile has no place for "bcc"' ],
 	[ { mediaUrls => $media[0] }, { body => '{{body}}' }, 'its profile has no place for "media_urls"' ],
 	[ { bcc => 'a@example.com' }, { body => '{{body}}', bcc => [ { mail => '{{bcc}}', name => '{{subject}}' } ] }, 'a value of a list cannot be written' ],
-	[ { bcc => 'a@example.com' }, { body => '{{body}}', bcc => [ '{{bcc | digits}}' ] }, 'a value of a list cannot be written' ])
+	[ { bcc => 'a@example.com' }, { body => '{{body}}', bcc => [ '{{bcc | digits}}' ] }, 'a value of a list cannot be written' ],
+	[ { bcc => \@ten }, { body => '{{body}}', bcc => $within }, 'the body has too many values' ],
+	[ { html => '"' x 30000 }, { body => '{{body}}', html => [ ('{{html}}') x 40 ] }, 'the body is too long' ])
 {
 	my ($options, $body, $why) = @$case;
 	my $before = $provider->requests;
 	own_profile({ to => '{{to}}', body => '{{body}}', html => '{{html}}', bcc => [ '{{bcc}}' ], media => [ '{{media_urls}}' ] }, 'application/json');
-	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'webhook', send_key => 'lost ' . $json->encode([ $options, $body ]), send_at => '2040-01-01', options => $json->encode({ account => 'own', %$options }));
+	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'webhook', send_key => 'lost ' . ++$lost, send_at => '2040-01-01', options => $json->encode({ account => 'own', %$options }));
 	own_profile($body, 'application/json');
 	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$message->{message_id}'");
 	wait_until(sub { message($node, $message->{message_id})->{status} eq 'deferred' }, 'it to be deferred');
