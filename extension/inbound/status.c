@@ -31,7 +31,7 @@ static PoRowsPlan select_messages = {
 	.name = "status.messages",
 	.expect = SPI_OK_SELECT,
 	.before = "SELECT u.n, m.message_id, m.lead_id, m.account, m.channel, m.phone,"
-	" coalesce(k.unreachable ? m.channel, false) FROM",
+	" coalesce(k.unreachable ? m.channel, false), m.bcc FROM",
 	.columns = "tenant_id, provider, provider_message_id, message_id",
 	.after = "LEFT JOIN outreach.provider_message_ids p ON p.tenant_id = u.tenant_id"
 	" AND p.provider = u.provider AND p.provider_message_id = u.provider_message_id"
@@ -197,6 +197,21 @@ find_effect(PoWebhook *webhook, bool marked)
 	}
 }
 
+/* Whether it speaks of an address that got a copy of the message. */
+static bool
+is_of_copy(const PoWebhook *webhook, const char *const *bcc, int nbcc)
+{
+	const PoBytes *given = &webhook->value[PO_FIELD_EMAIL];
+	char		email[PO_ADDRESS_SIZE];
+
+	if (nbcc == 0 || given->data == NULL || !po_email_fold(given->data, given->len, email))
+		return false;
+	for (int i = 0; i < nbcc; i++)
+		if (strcmp(bcc[i], email) == 0)
+			return true;
+	return false;
+}
+
 /* Looks the messages up, by references or by the providers' ids. */
 static void
 look_up(PoWebhook **webhook, int n, bool by_reference)
@@ -206,6 +221,7 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 	const char **mac = palloc(n * sizeof(char *));
 	const char **account = palloc0(n * sizeof(char *));
 	bool	   *marked = palloc0(n * sizeof(bool));
+	bool	   *of_copy = palloc0(n * sizeof(bool));
 	uint64		rows;
 
 	po_rows_init(&select_messages, column, n);
@@ -234,6 +250,8 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 	{
 		int			i = position[po_column_int(r, 1) - 1];
 		PoWebhook  *w = webhook[i];
+		const char **bcc;
+		int			nbcc;
 
 		(void) po_column_uuid(r, 2, &w->message_id);
 		w->message_lead = po_column_text(r, 3);
@@ -241,6 +259,8 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 		w->channel = po_column_text(r, 5);
 		w->message_phone = po_goes_to_address(w->channel) ? po_column_text(r, 6) : NULL;
 		marked[i] = po_column_bool(r, 7);
+		bcc = po_column_texts(r, 8, &nbcc);
+		of_copy[i] = is_of_copy(w, bcc, nbcc);
 	}
 	for (int i = 0; i < n; i++)
 	{
@@ -255,6 +275,9 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 			CRYPTO_memcmp(mac[i], expected, PO_MAC_HEX) == 0;
 		if (by_reference && !w->has_reference)
 			w->message_lead = NULL;
+		/* What becomes of a copy is not what becomes of the message, which has left. */
+		if (w->message_lead != NULL && of_copy[i])
+			w->report = (PoReport) {.status = PO_MESSAGE_SENT};
 		find_effect(w, marked[i]);
 	}
 }

@@ -103,6 +103,29 @@ for my $i (2, 4, 5)
 	is($row->{status}, 'blocked', "nothing more is sent to $of[$i][1]{email}");
 }
 
+# ---- of a copy ------------------------------------------------------------------
+
+{
+	sql($node, "SELECT outreach.create_lead('team_a', 'copied', email => 'copied\@example.com')");
+	my $copied = send_message($node, lead_id => 'copied', channel => 'email', body => 'Copied',
+		options => '{"subject": "Hi", "account": "mail", "bcc": "Log@Example.com"}')->{message_id};
+	is(wait_settled($node, $copied), 'sent', 'a mail with a copy');
+	my ($request) = grep { $_->{recipient} eq 'copied@example.com' } $provider->requests;
+	my $args = decode_json($provider->raw($request->{number}) =~ s/.*?\r\n\r\n//sr)->{custom_args};
+	my %to = (%$args, email => 'copied@example.com', timestamp => time());
+	my %copy = (%to, email => 'LOG@example.com');
+	my $marks = q{SELECT string_agg(phone, ' ') FROM outreach.phones WHERE phone IN ('log@example.com', 'copied@example.com') AND unreachable IS NOT NULL};
+	is(post('/w/mail', [ event(\%copy, 'delivered'), event(\%copy, 'open') ]), 200, 'the copy is read');
+	is(message($node, $copied)->{status}, 'sent', 'the mail is not, for that');
+	is(post('/w/mail', [ event(\%copy, 'bounce', type => 'bounce', status => '5.1.1') ]), 200, 'the copy bounces');
+	is(message($node, $copied)->{status}, 'sent', 'the mail has not');
+	is(sql($node, $marks), 'log@example.com', 'it is the address of the copy that cannot be reached');
+	is(post('/w/mail', [ event(\%to, 'bounce', type => 'bounce', status => '5.1.1') ]), 200, 'the mail bounces');
+	is(message($node, $copied)->{status}, 'failed', 'it has failed');
+	is(post('/w/mail', [ event(\%copy, 'unsubscribe') ]), 200, 'who gets the copies wants no more');
+	is(sql($node, q{SELECT string_agg(phone, ' ') FROM outreach.phones WHERE phone IN ('log@example.com', 'copied@example.com') AND consent = 'opted_out'}), 'log@example.com', 'and gets none');
+}
+
 # ---- who says it ------------------------------------------------------------------
 
 my ($victim, $of_victim) = mail('mail');
