@@ -32,6 +32,12 @@ StaticAssertDecl(sizeof(spki_prefix) + 64 == PO_P256_SPKI_LEN, "a point has 64 b
 /* A DER sequence of two integers of at most 33 bytes. */
 #define MAX_SIGNATURE_LEN 72
 
+static inline bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
 static bool
 decode_key(PoBytes secret, uint8 spki[PO_P256_SPKI_LEN])
 {
@@ -69,12 +75,18 @@ po_check_sendgrid(const PoCredential *credential, const PoSignedRequest *request
 	if (po_find_of_family(request, family, "-signature", &proof) != 1 ||
 		po_find_of_family(request, family, "-timestamp", &part[0]) != 1 || part[0].len == 0)
 		return false;
-	/* Digits alone: a JSON body of events begins with none, so that it cannot be divided anew. */
+	/*
+	 * Where the one ends and the other begins is not signed: the time is all the digits, for
+	 * events begin with none.  A body that does could be read as a form, to say what is
+	 * written inside of a text of theirs.
+	 */
 	for (int i = 0; i < part[0].len; i++)
 	{
-		if (part[0].data[i] < '0' || part[0].data[i] > '9')
+		if (!is_digit(part[0].data[i]))
 			return false;
 	}
+	if (request->body.len > 0 && is_digit(request->body.data[0]))
+		return false;
 	len = po_base64_decode(proof.data, proof.len, signature, sizeof(signature));
 	if (len <= 0)
 		return false;

@@ -293,6 +293,7 @@ static void
 test_sendgrid(void)
 {
 	static Case c;
+	static char digit_first[1024] = "2";
 
 	start_sendgrid(&c);
 	ok(passes(&c), "sendgrid: the published example, however old");
@@ -303,12 +304,18 @@ test_sendgrid(void)
 	ok(!passes(&c), "sendgrid: another time");
 	c.header[1].value = str("");
 	ok(!passes(&c), "sendgrid: an empty time");
-	/* the last digit of the time as the first byte of the body */
+	/* the first byte of the body as the last of the time, and the reverse */
 	start_sendgrid(&c);
 	c.header[1].value = str("1600112502[");
 	c.request.body.data++;
 	c.request.body.len--;
 	ok(!passes(&c), "sendgrid: the signed bytes divided anew");
+	start_sendgrid(&c);
+	c.header[1].value = str("160011250");
+	memcpy(digit_first + 1, c.request.body.data, c.request.body.len);
+	c.request.body.data = digit_first;
+	c.request.body.len++;
+	ok(!passes(&c), "sendgrid: divided anew before the last digit");
 	start_sendgrid(&c);
 	add_header(&c, SENDGRID_TIME, "1600112502");
 	ok(!passes(&c), "sendgrid: the time twice");
