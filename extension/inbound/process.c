@@ -445,18 +445,72 @@ receive(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
 	}
 }
 
-/*
- * Keeps what is not processed now.  A key that is taken may be that of another sender,
- * whose gateway numbers as the first one's does: a STOP in it does not wait for the
- * person who looks.
- */
-static void
-keep(PoWebhook **kept, int n)
+/* The address that a webhook opts out, and who has it locked. */
+typedef struct Address
 {
+	PoPhoneKey	key;
+	PoChangeSet set;
+	int			wait_ms;
+} Address;
+
+static void
+lock_address(void *arg)
+{
+	Address    *address = arg;
+
+	po_lock_phones(&address->set, &address->key, 1);
+}
+
+static void
+lock_address_in_time(void *arg)
+{
+	po_wait_at_most(lock_address, arg, ((Address *) arg)->wait_ms);
+}
+
+/*
+ * Heeds an opt-out under a key that is taken: whoever says so does not wait for the
+ * person who looks, be it another sender, whose gateway numbers as the first one's does,
+ * or the same, whose gateway has begun anew.  Nobody tries it again: where the address
+ * is held it is not received, and has to be sent again.
+ */
+static bool
+heed_conflict(PoWebhook *webhook, int wait_ms)
+{
+	Address		address = {
+		.key = {webhook->endpoint->tenant_id, webhook->phone}, .wait_ms = wait_ms
+	};
+
+	if (po_try(lock_address_in_time, &address, NULL) == ERRCODE_LOCK_NOT_AVAILABLE)
+		return false;
+	(void) record_opt_out(webhook);
+	return true;
+}
+
+/* Keeps what is not processed now; of what cannot be, *duplicates loses the event. */
+static void
+keep(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
+{
+	PoWebhook **kept = palloc(Max(n, 1) * sizeof(PoWebhook *));
+	int			nkept = 0;
+
 	for (int i = 0; i < n; i++)
-		if (kept[i]->status == PO_PAYLOAD_CONFLICT && opts_out(kept[i]) && po_is_of_another_sender(kept[i]))
-			(void) record_opt_out(kept[i]);
-	po_write_payloads(kept, n);
+	{
+		PoWebhook  *w = webhook[i];
+		int			nevents = 0;
+
+		if (w->status != PO_PAYLOAD_CONFLICT || !opts_out(w) || heed_conflict(w, wait_ms))
+		{
+			kept[nkept++] = w;
+			continue;
+		}
+		waited_in_vain = GetCurrentTimestamp();
+		w->outcome = PO_OUTCOME_BUSY;
+		for (int e = 0; e < duplicates->n; e++)
+			if (duplicates->event[e].receipt_id != &w->receipt_id)
+				duplicates->event[nevents++] = duplicates->event[e];
+		duplicates->n = nevents;
+	}
+	po_write_payloads(kept, nkept);
 }
 
 /* What is to be processed, and what is only kept. */
@@ -494,7 +548,7 @@ receive_at_once(void *arg)
 		process(batch);
 	else
 	{
-		keep(&kept, nkept);
+		keep(&kept, nkept, lock_wait(), &batch->duplicates);
 		po_events_append(batch->duplicates.event, batch->duplicates.n);
 	}
 }
@@ -515,7 +569,7 @@ receive_carefully(void *arg)
 	receive(batch->webhook, batch->n, batch->wait_ms, &duplicates);
 	nfresh = divide(batch->webhook, batch->n, fresh, kept, &nkept);
 	process_fresh(fresh, nfresh, batch->waits);
-	keep(kept, nkept);
+	keep(kept, nkept, batch->waits ? lock_wait() : SHORT_WAIT_MS, &duplicates);
 	po_events_append(duplicates.event, duplicates.n);
 }
 

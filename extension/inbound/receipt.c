@@ -138,7 +138,6 @@ reject_duplicate(PoWebhook *webhook, const pg_uuid_t *first, TimestampTz first_a
 		event->payload = po_object_end(object);
 		po_uuid_v7(&webhook->receipt_id);
 		webhook->status = PO_PAYLOAD_CONFLICT;
-		webhook->first = *first;
 		webhook->first_at = first_at;
 		webhook->last_error = "the idempotency key was used with another body";
 		event->receipt_id = &webhook->receipt_id;

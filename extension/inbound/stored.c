@@ -55,15 +55,6 @@ static PoPlan select_one = {
 	.argtype = {TEXTOID, UUIDOID}
 };
 
-static PoPlan select_first = {
-	.name = "payloads.first",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT " PAYLOAD_COLUMNS " FROM outreach.inbound_payloads p"
-	" WHERE p.tenant_id = $1 AND p.receipt_id = $2",
-	.nargs = 2,
-	.argtype = {TEXTOID, UUIDOID}
-};
-
 /* The door is gone: what came through it can no longer be read. */
 static PoPlan bury = {
 	.name = "payloads.bury",
@@ -121,26 +112,6 @@ find_door(PoWebhook *webhook, const Origin *origin)
 	return webhook->endpoint != NULL &&
 		strcmp(webhook->endpoint->tenant_id, origin->tenant_id) == 0 &&
 		strcmp(webhook->endpoint->provider, origin->provider) == 0;
-}
-
-/*
- * po_is_of_another_sender tells whether a message, or a revocation, under a key that is
- * taken is of another address than the first of that key, as far as that is kept.
- * Needs SPI.
- */
-bool
-po_is_of_another_sender(const PoWebhook *conflict)
-{
-	Datum		args[2] = {CStringGetTextDatum(conflict->endpoint->tenant_id), UUIDPGetDatum(&conflict->first)};
-	PoWebhook	first = {0};
-	Origin		origin;
-
-	if (!(conflict->is_message || conflict->is_revocation) || po_exec(&select_first, args, NULL) == 0)
-		return false;
-	read_stored(0, &first, &origin);
-	first.endpoint = conflict->endpoint;
-	po_read_webhook(&first);
-	return (first.is_message || conflict->is_revocation) && strcmp(first.phone, conflict->phone) != 0;
 }
 
 /*

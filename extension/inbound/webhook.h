@@ -108,8 +108,7 @@ typedef struct PoWebhook
 	TimestampTz received_at;	/* where stored */
 	int			attempts;
 	bool		fresh;			/* first of its key */
-	pg_uuid_t	first;			/* the receipt of its key, where this is another webhook under it */
-	TimestampTz first_at;
+	TimestampTz first_at;		/* when its key was taken, where this is another webhook under it */
 	bool		held;			/* another transaction has locked what it is about */
 	bool		slow;			/* it has used up the time of a worker's webhooks */
 	bool		opted_out;		/* its opt-out is recorded, whatever becomes of the rest */
@@ -165,9 +164,6 @@ extern void po_decide_own_number(PoChangeSet *set, PoWebhook *webhook, const PoC
 extern void po_set_outcome(PoWebhook *webhook);
 extern void po_receive_webhooks(PoWebhook **webhook, int n);
 extern void po_process_stored(PoWebhook **webhook, int n);
-
-/* stored.c */
-extern bool po_is_of_another_sender(const PoWebhook *conflict);
 
 /* receipt.c */
 extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);
