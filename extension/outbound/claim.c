@@ -260,6 +260,15 @@ consent_of_copies(PoChangeSet *phones, const PoCandidate *candidate, bool *locke
 	return worst;
 }
 
+/* Whether the lead has no address of the channel's any more: somebody has taken it away. */
+static bool
+lost_address(const PoLead *lead, const char *channel)
+{
+	if (lead == NULL || !po_goes_to_address(channel))
+		return false;
+	return po_goes_to_phone(channel) ? lead->phone == NULL : !lead->has_email;
+}
+
 /*
  * Locks phones, leads and messages, and asks the guards.  What somebody else
  * holds is left for the next cycle: nobody's transaction keeps a worker waiting.
@@ -286,7 +295,7 @@ lock_and_judge(PoClaim *claim, PoChangeSet *set)
 		PoPhone    *phone = po_goes_to_address(c->channel) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
 		PoLead	   *locked = po_find_lead(set, c->key.tenant_id, c->lead_id);
 		PoStop	   *stop = stop_of(claim, c);
-		bool		lost = po_goes_to_phone(c->channel) && locked != NULL && locked->phone == NULL;
+		bool		lost = lost_address(locked, c->channel);
 		PoGuardInput input = {
 			.address = lost ? NULL : c->phone,
 			.channel = c->channel,
