@@ -49,10 +49,30 @@ is_atext(char c)
 	return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
+/*
+ * Whether a text has what begins and ends an encoded word (RFC 2047).  Some mail systems
+ * decode one even here, and send to what it hides: another address, or several.
+ */
+static bool
+has_encoded_word(const char *p, const char *end)
+{
+	bool open = false;
+
+	for (; p + 1 < end; p++)
+	{
+		if (open && p[0] == '?' && p[1] == '=')
+			return true;
+		open |= p[0] == '=' && p[1] == '?';
+	}
+	return false;
+}
+
 /* Parts with points between them, none of them empty. */
 static bool
 is_local_part(const char *p, const char *end)
 {
+	if (has_encoded_word(p, end))
+		return false;
 	if (p == end || end - p > LOCAL_PART_MAX || *p == '.' || end[-1] == '.')
 		return false;
 	for (; p < end; p++)

@@ -22,7 +22,7 @@ SELECT left(given, 30) AS given, pg_temp.kept(given)
   FROM unnest(ARRAY['Ann@Example.COM', ' o''brien+tag@mail.example.co.uk ', 'x_y-z@xn--bcher-kva.example', 'a@b.xn--p1ai', '!#$%&*/=?^`{|}~@example.com',
 	'', E'\u00a0', 'ann', 'ann@', '@example.com', 'ann@example', 'ann@@example.com', 'a b@example.com', 'ann@exa mple.com', '.ann@example.com', 'ann.@example.com',
 	'a..n@example.com', 'ann@.example.com', 'ann@example..com', 'ann@-example.com', 'ann@example-.com', 'ann@10.30', 'ann@example.c', 'Ann <ann@example.com>',
-	'mailto:ann@example.com', 'ann@example.com,bob@example.com', '"a b"@example.com', 'ann@[10.0.0.1]', E'ann\u200b@example.com', E'ann@b\u00fccher.example',
+	'mailto:ann@example.com', 'ann@example.com,bob@example.com', '"a b"@example.com', '=?utf-8?q?bob=40example.com?=@example.com', 'ann@[10.0.0.1]', E'ann\u200b@example.com', E'ann@b\u00fccher.example',
 	repeat('a', 65) || '@example.com', 'a@' || repeat('b', 64) || '.com', 'a@' || repeat('b.', 130) || 'com']) AS given;
 SELECT (SELECT address FROM outreach.opt_out('team_letters', ' Bob@Example.com ')), (SELECT changed FROM outreach.opt_out('team_letters', 'bob@EXAMPLE.com')) AS again;
 SELECT pg_temp.error($$SELECT outreach.opt_out('team_letters', 'bob@example')$$);
