@@ -26,7 +26,7 @@ LEAD = address.o address_args.o change_set.o char_fold.o classify.o escape.o eve
 OUTBOUND = answer.o claim.o claim_find.o draft.o echo.o guards.o health.o http.o http_address.o http_answer.o http_socket.o \
 	http_transfer.o load.o message.o needs.o options.o origin.o outbound_api.o outbox.o profile.o record.o record_ids.o record_lock.o replied.o request.o request_body.o request_values.o segments.o \
 	sender.o settle.o template.o template_filter.o
-INBOUND = authenticate.o contact.o decide.o endpoint_checks.o envelope.o header.o ingest.o normalize.o own_number.o process.o provider_map.o query.o \
+INBOUND = authenticate.o contact.o decide.o endpoint_checks.o envelope.o header.o heed.o ingest.o normalize.o own_number.o process.o provider_map.o query.o \
 	receipt.o signature.o signature_sendgrid.o signature_twilio.o signature_webhooks.o split.o status.o stored.o url.o
 SCHEDULE = timer_call.o timer_cycle.o timer_fire.o
 WORKER = activity.o functions.o holding.o init.o launcher.o session.o worker.o worker_status.o

@@ -4,7 +4,7 @@
  *	  those that cannot have them now.
  *
  * All steps are done together.  What fails is done again with less: one by one;
- * then, of a message that opts out, the opt-out alone (opt_out.c); what is left is
+ * then, of one that opts out, the opt-out alone (heed.c); what is left is
  * kept with its bytes and its next try.  Each of these is a subtransaction, so that
  * what fails leaves nothing.
  *
@@ -28,7 +28,6 @@
 #include "core/lock_wait.h"
 #include "core/settings.h"
 #include "inbound/webhook.h"
-#include "lead/opt_out.h"
 #include "outbound/sender.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -71,19 +70,12 @@ lock_wait(void)
 	return Max(impatient ? po_setting_lock_wait / 10 : po_setting_lock_wait, 1);
 }
 
-static bool
-opts_out(const PoWebhook *webhook)
-{
-	return (webhook->is_message && webhook->consent == PO_CONSENT_OPT_OUT) || webhook->is_revocation ||
-		(po_touches_phone(webhook) && webhook->effect == PO_EFFECT_OPTS_OUT);
-}
-
 /* Before the messages of callbacks are found, and after. */
 static void
 note_opt_outs(Batch *batch)
 {
 	for (int i = 0; i < batch->n; i++)
-		batch->opts_out |= opts_out(batch->webhook[i]);
+		batch->opts_out |= po_opts_out(batch->webhook[i]);
 }
 
 static void
@@ -216,32 +208,6 @@ keep_opted_out(void *arg)
 	keep_failed(failure->webhook, failure->sqlstate);
 }
 
-/* Records the opt-out of a webhook that cannot be processed; whether there is one that is. */
-static bool
-record_opt_out(PoWebhook *webhook)
-{
-	PoCause		cause = po_webhook_cause(webhook);
-	bool		conflict = webhook->status == PO_PAYLOAD_CONFLICT;
-	PoOptOut	opt_out = {
-		.tenant_id = webhook->endpoint->tenant_id,
-		.phone = webhook->is_message || webhook->is_revocation ? webhook->phone : webhook->message_phone,
-		.cause = &cause,
-		.unless_agreed_since = webhook->is_revocation ? cause.said_at
-		: conflict ? &webhook->first_at : NULL
-	};
-
-	if (!opts_out(webhook))
-		return false;
-	/* Where a conflict has changed nothing, a person's replay of it is to decide anew. */
-	if (!webhook->opted_out && po_record_opt_out(&opt_out) == 0 && (opt_out.changed || !conflict))
-	{
-		webhook->opted_out = true;
-		webhook->owes_event = opt_out.owes_event;
-		webhook->event_owed = opt_out.event_owed;
-	}
-	return webhook->opted_out;
-}
-
 static void
 log_failure(const PoWebhook *webhook, int sqlstate, const char *what)
 {
@@ -260,7 +226,7 @@ give_up(PoWebhook *webhook, int sqlstate)
 
 	log_failure(webhook, sqlstate, "processing");
 	webhook->held = false;
-	if (!record_opt_out(webhook))
+	if (!po_heed_opt_out(webhook))
 	{
 		keep_failed(webhook, sqlstate);
 		return;
@@ -287,7 +253,7 @@ keep_held(PoWebhook **webhook, int n)
 
 		if (!w->held)
 			continue;
-		(void) record_opt_out(w);
+		(void) po_heed_opt_out(w);
 		w->outcome = PO_OUTCOME_DEFERRED;
 		w->status = PO_PAYLOAD_PENDING;
 		w->last_error = "another transaction holds what it is about";
@@ -445,47 +411,6 @@ receive(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
 	}
 }
 
-/* The address that a webhook opts out, and who has it locked. */
-typedef struct Address
-{
-	PoPhoneKey	key;
-	PoChangeSet set;
-	int			wait_ms;
-} Address;
-
-static void
-lock_address(void *arg)
-{
-	Address    *address = arg;
-
-	po_lock_phones(&address->set, &address->key, 1);
-}
-
-static void
-lock_address_in_time(void *arg)
-{
-	po_wait_at_most(lock_address, arg, ((Address *) arg)->wait_ms);
-}
-
-/*
- * Heeds an opt-out under a key that is taken: whoever says so does not wait for the
- * person who looks, be it another sender, whose gateway numbers as the first one's does,
- * or the same, whose gateway has begun anew.  Nobody tries it again: where the address
- * is held it is not received, and has to be sent again.
- */
-static bool
-heed_conflict(PoWebhook *webhook, int wait_ms)
-{
-	Address		address = {
-		.key = {webhook->endpoint->tenant_id, webhook->phone}, .wait_ms = wait_ms
-	};
-
-	if (po_try(lock_address_in_time, &address, NULL) == ERRCODE_LOCK_NOT_AVAILABLE)
-		return false;
-	(void) record_opt_out(webhook);
-	return true;
-}
-
 /* Keeps what is not processed now; of what cannot be, *duplicates loses the event. */
 static void
 keep(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
@@ -498,7 +423,7 @@ keep(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
 		PoWebhook  *w = webhook[i];
 		int			nevents = 0;
 
-		if (w->status != PO_PAYLOAD_CONFLICT || !opts_out(w) || heed_conflict(w, wait_ms))
+		if (w->status != PO_PAYLOAD_CONFLICT || !po_opts_out(w) || po_heed_conflict(w, wait_ms))
 		{
 			kept[nkept++] = w;
 			continue;

@@ -165,6 +165,11 @@ extern void po_set_outcome(PoWebhook *webhook);
 extern void po_receive_webhooks(PoWebhook **webhook, int n);
 extern void po_process_stored(PoWebhook **webhook, int n);
 
+/* heed.c */
+extern bool po_opts_out(const PoWebhook *webhook);
+extern bool po_heed_opt_out(PoWebhook *webhook);
+extern bool po_heed_conflict(PoWebhook *webhook, int wait_ms);
+
 /* receipt.c */
 extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);
 extern bool po_take_key(PoWebhook *webhook);

@@ -1,0 +1,94 @@
+/*
+ * heed.c
+ *	  Opt-outs of webhooks that have no other effect, or not yet: what failed, what
+ *	  others hold, and what came under a key that is taken.
+ *
+ * Functions need SPI and the engine's owner as user.
+ */
+#include "postgres.h"
+
+#include "core/compat.h"
+#include "core/lock_wait.h"
+#include "core/subtransaction.h"
+#include "inbound/webhook.h"
+#include "lead/opt_out.h"
+
+/*
+ * po_opts_out tells whether a webhook opts an address out.
+ */
+bool
+po_opts_out(const PoWebhook *webhook)
+{
+	return (webhook->is_message && webhook->consent == PO_CONSENT_OPT_OUT) || webhook->is_revocation ||
+		(po_touches_phone(webhook) && webhook->effect == PO_EFFECT_OPTS_OUT);
+}
+
+/*
+ * po_heed_opt_out records the opt-out of a webhook that cannot be processed; whether
+ * there is one that is.
+ */
+bool
+po_heed_opt_out(PoWebhook *webhook)
+{
+	PoCause		cause = po_webhook_cause(webhook);
+	bool		conflict = webhook->status == PO_PAYLOAD_CONFLICT;
+	PoOptOut	opt_out = {
+		.tenant_id = webhook->endpoint->tenant_id,
+		.phone = webhook->is_message || webhook->is_revocation ? webhook->phone : webhook->message_phone,
+		.cause = &cause,
+		.unless_agreed_since = webhook->is_revocation ? cause.said_at
+		: conflict ? &webhook->first_at : NULL
+	};
+
+	if (!po_opts_out(webhook))
+		return false;
+	/* Where a conflict has changed nothing, a person's replay of it is to decide anew. */
+	if (!webhook->opted_out && po_record_opt_out(&opt_out) == 0 && (opt_out.changed || !conflict))
+	{
+		webhook->opted_out = true;
+		webhook->owes_event = opt_out.owes_event;
+		webhook->event_owed = opt_out.event_owed;
+	}
+	return webhook->opted_out;
+}
+
+/* The address that a webhook opts out, and who has it locked. */
+typedef struct Address
+{
+	PoPhoneKey	key;
+	PoChangeSet set;
+	int			wait_ms;
+} Address;
+
+static void
+lock_address(void *arg)
+{
+	Address    *address = arg;
+
+	po_lock_phones(&address->set, &address->key, 1);
+}
+
+static void
+lock_address_in_time(void *arg)
+{
+	po_wait_at_most(lock_address, arg, ((Address *) arg)->wait_ms);
+}
+
+/*
+ * po_heed_conflict heeds an opt-out under a key that is taken: whoever says so does not wait for the
+ * person who looks, be it another sender, whose gateway numbers as the first one's does,
+ * or the same, whose gateway has begun anew.  Nobody tries it again: where the address
+ * is held it is not received, and has to be sent again: false.
+ */
+bool
+po_heed_conflict(PoWebhook *webhook, int wait_ms)
+{
+	Address		address = {
+		.key = {webhook->endpoint->tenant_id, webhook->phone}, .wait_ms = wait_ms
+	};
+
+	if (po_try(lock_address_in_time, &address, NULL) == ERRCODE_LOCK_NOT_AVAILABLE)
+		return false;
+	(void) po_heed_opt_out(webhook);
+	return true;
+}
