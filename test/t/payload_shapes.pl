@@ -143,8 +143,16 @@ is(ingest($node, json('/w/generic', [ map { generic('+12125559999', "text $_") }
 is(sql($node, q{SELECT count(*) FROM outreach.events WHERE payload ->> 'from' = '+12125559999' AND event_type = 'webhook.inbound.received'}), 1000, 'are a thousand');
 is(join(' ', map { $_->{outcome} } ingest_many($node, [ map { my $n = $_; json('/w/generic', [ map { generic('+12125559998', "text $n $_") } 1 .. 900 ]) } 1 .. 3 ])),
 	'accepted accepted busy', 'of many arrays in a call the last ones come again');
-ingest($node, json('/w/generic', [ map { { n => $_ } } 1 .. 1001 ]));
-is(sql($node, q{SELECT status, last_error FROM outreach.inbound_payloads WHERE convert_from(body, 'UTF8') LIKE '%{"n":1001}]'}), 'unresolved|no row tells what kind it is of', 'more are kept as one that is not understood');
+{
+	# as short as SendGrid's are, and as many as a body can hold
+	my @events = map { { event => 'open', email => "b$_\@c.io", timestamp => 1600112492, sg_event_id => sprintf('ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZT%06d', $_), sg_message_id => 'LRzXl_NHStOGhQ4kofSm_A.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0' } } 1 .. 1100;
+	$events[-1]{event} = 'unsubscribe';
+	sql($node, q{SELECT outreach.create_endpoint('team_a', '/w/sendgrid', 'sendgrid', 'none')});
+	is(ingest($node, json('/w/sendgrid', \@events))->{outcome}, 'accepted', 'events of mail, ' . length(encode_json(\@events)) . ' bytes');
+	is(consent('b1100@c.io'), 'opted_out', 'the last of them is heeded');
+}
+ingest($node, json('/w/generic', [ map { { n => $_ } } 1 .. 1501 ]));
+is(sql($node, q{SELECT status, last_error FROM outreach.inbound_payloads WHERE convert_from(body, 'UTF8') LIKE '%{"n":1501}]'}), 'unresolved|no row tells what kind it is of', 'more are kept as one that is not understood');
 
 # ---- a payload inside of a payload ----------------------------------------------
 
