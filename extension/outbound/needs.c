@@ -188,12 +188,13 @@ po_account_lacks(const PoAccount *account)
 	return NULL;
 }
 
+/* As it is sent, so without white space around it. */
 static bool
 is_mail_address(const char *text)
 {
 	char		folded[PO_ADDRESS_SIZE];
 
-	return po_email_fold(text, strlen(text), folded);
+	return strpbrk(text, " \t\r\n") == NULL && po_email_fold(text, strlen(text), folded);
 }
 
 /* Why a name is none of a setting, or NULL. */

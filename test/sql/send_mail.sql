@@ -43,7 +43,7 @@ SELECT outreach.create_account('team_mail', 'copied', 'sendgrid_mail', 'key', se
 SELECT options, s.bcc FROM unnest(ARRAY['{}', '{"bcc": "log@example.com"}', '{"bcc": ["a@example.com", "crm@example.com"]}']) AS options, pg_temp.mail('pat', options::jsonb || '{"account": "copied"}') AS s;
 SELECT s.bcc FROM pg_temp.mail('pat', '{"account": "hooked"}', channel => 'webhook') AS s;
 SELECT settings, pg_temp.error(format('SELECT outreach.create_account(''team_mail'', ''x'', %L, ''key'', ''AC1'', %L, settings => %L)', profile, CASE profile WHEN 'generic_json' THEN 'https://hooks.example.com' END, '{"from": "us@example.com"}'::jsonb || settings::jsonb)) AS refused
-  FROM (VALUES ('sendgrid_mail', '{"bcc": "us"}'), ('sendgrid_mail', '{"bcc": 7}'), ('sendgrid_mail', '{"bcc": []}'), ('sendgrid_mail', '{"bcc": {"email": "a@example.com"}}'), ('sendgrid_mail', '{"bcc": ["a@example.com", "Us <us@example.com>"]}'), ('sendgrid_mail', '{"bcc": [["a@example.com"]]}'),
+  FROM (VALUES ('sendgrid_mail', '{"from": "us@example.com\n"}'), ('sendgrid_mail', '{"bcc": "us"}'), ('sendgrid_mail', '{"bcc": 7}'), ('sendgrid_mail', '{"bcc": []}'), ('sendgrid_mail', '{"bcc": {"email": "a@example.com"}}'), ('sendgrid_mail', '{"bcc": ["a@example.com", "Us <us@example.com>"]}'), ('sendgrid_mail', '{"bcc": [["a@example.com"]]}'),
 	('sendgrid_mail', '{"bcc": ["1@a.io", "2@a.io", "3@a.io", "4@a.io", "5@a.io", "6@a.io", "7@a.io", "8@a.io", "9@a.io", "10@a.io", "11@a.io"]}'), ('sendgrid_mail', '{"html": "<p>"}'), ('sendgrid_mail', '{"media_urls": "https://example.com"}'), ('twilio_sms', '{"from": null, "bcc": "a@example.com"}'), ('generic_json', '{"bcc": " "}')) AS v(profile, settings);
 
 -- What is wrong, and where
