@@ -24,7 +24,7 @@ PoConfig	po_config;
 static const PoConfigItem items[] = {
 	ITEM(batch_threshold, INT, 1, 1000, "3", true,
 		 "more webhooks waiting than this go to the database as one call"),
-	ITEM(body_limit, BYTES, 1024, PO_BODY_LIMIT_MAX, "256kB", false,
+	ITEM(body_limit, BYTES, 1024, PO_BODY_LIMIT_MAX, "1MB", false,
 		 "largest request body; a longer one is answered 413"),
 	ITEM(connection_limit, INT, 1, 1000000, "10000", true,
 		 "client connections at a time; at the limit accepting pauses"),

@@ -9,7 +9,7 @@
 #ifndef PO_SHIM_CONFIG_H
 #define PO_SHIM_CONFIG_H
 
-#define PO_BODY_LIMIT_MAX	262144	/* what the database functions take */
+#define PO_BODY_LIMIT_MAX	1048576	/* what the database functions take */
 
 typedef struct PoConfig
 {

@@ -111,7 +111,7 @@ static const PoLimit limit[] = {
 	{"id_path", 4 * KB, false, 32},
 	{"idempotency_header", 128},
 	{"idempotency_key", 255},
-	{"inbound_payloads.body", 256 * KB},
+	{"inbound_payloads.body", 1024 * KB},
 	{"key", 1 * KB},
 	{"keys", 4 * KB, false, 32},
 	{"labels", 8 * KB, false, 16},

@@ -199,21 +199,26 @@ po_read_contact(PoWebhook *webhook)
 	const PoKind *kind = webhook->kind;
 	TimestampTz received_at = webhook->stored ? webhook->received_at : po_now();
 	const PoBytes *words = &webhook->value[PO_FIELD_SAID];
-	bool		email = false;
+	const char *email_revoked_by;
+	bool		told;
 
 	if (kind == NULL || webhook->flaw != NULL)
 		return;
 	webhook->revoked_by = find_reason(webhook, kind->revoked_by, kind->nrevoked_by, words);
 	webhook->unreachable_by = find_reason(webhook, kind->unreachable_by, kind->nunreachable_by, words);
-	if (webhook->revoked_by == NULL && webhook->unreachable_by == NULL)
-	{
-		webhook->revoked_by = find_reason(webhook, kind->email_revoked_by, kind->nemail_revoked_by, NULL);
-		email = webhook->revoked_by != NULL;
-	}
-	if (webhook->revoked_by == NULL && webhook->unreachable_by == NULL)
+	email_revoked_by = find_reason(webhook, kind->email_revoked_by, kind->nemail_revoked_by, NULL);
+	told = webhook->revoked_by != NULL || webhook->unreachable_by != NULL;
+	if (!told && email_revoked_by == NULL)
 		return;
+	told = told && read_address(webhook, false);
+	if (!told && email_revoked_by != NULL)
+	{
+		webhook->revoked_by = email_revoked_by;
+		webhook->unreachable_by = NULL;
+		told = read_address(webhook, true);
+	}
 	/* It is told of somebody: a person has to find out of whom. */
-	if (!read_address(webhook, email))
+	if (!told)
 	{
 		webhook->flaw = webhook->revoked_by != NULL ? "it revokes a consent, and no address can be read in it"
 			: "it tells that an address cannot be reached, and none can be read in it";

@@ -14,7 +14,8 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
-#define MAX_BODY		262144	/* and of what a GET has instead, its query */
+#define MAX_BODY		1048576 /* SendGrid fills up to 768 kB with events */
+#define MAX_QUERY		262144	/* which is what a GET has instead */
 #define MAX_HEADERS		128
 #define SOME_HEADERS	16		/* more are rare */
 
@@ -185,9 +186,9 @@ po_read_envelope(PoWebhook *webhook, Jsonb *envelope)
 		webhook->body.len = 0;
 	}
 	if (webhook->body.len > MAX_BODY)
-		refuse(webhook, 413, "the body is longer than 262144 bytes");
+		refuse(webhook, 413, "the body is longer than 1048576 bytes");
 	else if (webhook->is_get && webhook->body.len > 0)
 		refuse(webhook, 400, "a GET has no body");
-	else if (webhook->is_get && webhook->query.len > MAX_BODY)
+	else if (webhook->is_get && webhook->query.len > MAX_QUERY)
 		refuse(webhook, 414, "the query is longer than 262144 bytes");
 }

@@ -15,7 +15,7 @@
  * More are kept as one webhook that is not understood.  So many of a provider that gives
  * each an id do not fit into a body: an opt-out among them is not left unread.
  */
-#define MAX_EVENTS 1500
+#define MAX_EVENTS 5000
 
 /* Behind the string that begins at p, end where it does not end. */
 static const char *

@@ -348,7 +348,7 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 -- once, whatever each says, and absent where it is off; of single channels the
 -- registry of phones asks that of texts.  Aloware's DNC is calls and texts.
 UPDATE outreach.webhook_kinds SET revoked_by = '{"dnd": ["true", "1"], "dnd_sms": ["active", "permanent"]}',
-	email_revoked_by = '{"dnd_email": ["active", "permanent"]}'
+	email_revoked_by = '{"dnd": ["true", "1"], "dnd_email": ["active", "permanent"]}'
  WHERE provider = 'ghl' AND event_type LIKE 'contact.%';
 UPDATE outreach.webhook_kinds SET revoked_by = '{"do_not_contact": ["true", "1"], "opted_out": ["true", "1"]}'
  WHERE provider = 'aloware' AND effect = 'log' AND event_type <> 'test';

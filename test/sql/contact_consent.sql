@@ -68,8 +68,10 @@ SELECT count(*) FROM outreach.leads WHERE tenant_id = 'team_crm' AND last_inboun
 SELECT FROM outreach.create_lead('team_crm', 'twin', '+14155560030');
 SELECT outcome FROM outreach.ingest_webhook(pg_temp.ghl('wh30', 30, '{"dnd": true}'));
 SELECT lead_id, state FROM outreach.leads WHERE tenant_id = 'team_crm' AND phone = '+14155560030' ORDER BY 1;
--- What has no phone is a person's to look at, if it says so.
-SELECT outcome FROM unnest(ARRAY['{"dnd": true, "phone": null}', '{"dnd": true, "phone": "anonymous"}', '{"dnd": false, "phone": null}']::jsonb[]) WITH ORDINALITY AS m(members, i), outreach.ingest_webhook(pg_temp.ghl('wh_nobody' || i, 1, members));
+-- Who has no phone is meant with the e-mail address, where all channels are; what has neither is a person's to look at, if it says so.
+SELECT a.outcome, b.outcome AS of_sms FROM outreach.ingest_webhook(pg_temp.ghl('wh_mail', 1, '{"dnd": true, "phone": null, "email": "Ann@example.com"}')) AS a, outreach.ingest_webhook(pg_temp.ghl('wh_sms', 1, '{"dndSettings": {"SMS": {"status": "active"}}, "phone": null, "email": "Bob@example.com"}')) AS b;
+SELECT phone, consent, consent_reason FROM outreach.phones WHERE tenant_id = 'team_crm' AND phone IN ('ann@example.com', 'bob@example.com');
+SELECT outcome FROM unnest(ARRAY['{"dnd": true, "phone": null, "email": null}', '{"dnd": true, "phone": "anonymous", "email": "none"}', '{"dnd": false, "phone": null}']::jsonb[]) WITH ORDINALITY AS m(members, i), outreach.ingest_webhook(pg_temp.ghl('wh_nobody' || i, 1, members));
 SELECT status, last_error FROM outreach.inbound_payloads WHERE tenant_id = 'team_crm' AND status <> 'done' ORDER BY receipt_id;
 
 -- Aloware: opted out, or not to be contacted; not authorized is what every contact is at first.

@@ -39,10 +39,10 @@ SELECT envelope, pg_temp.answer(envelope) FROM (VALUES
 	(29, '{"path": "/w/''; DROP TABLE outreach.leads; --"}'), (30, '{"path": "%s%n"}')
 	) AS v(n, envelope) ORDER BY n;
 SELECT pg_temp.answer(jsonb_build_object('path', '/w/' || repeat('x', 1000000)));
-SELECT pg_temp.answer(jsonb_build_object('path', '/w/ingest', 'body', repeat('x', 262145)));
-SELECT pg_temp.answer(jsonb_build_object('path', '/w/ingest', 'body', repeat('x', 262144)));
-SELECT pg_temp.answer(jsonb_build_object('path', '/w/ingest', 'body_base64', encode(convert_to(repeat('x', 262145), 'UTF8'), 'base64')));
-SELECT pg_temp.answer(jsonb_build_object('path', '/w/ingest', 'body_base64', replace(encode(convert_to(repeat('x', 300000), 'UTF8'), 'base64'), E'\n', '')));
+SELECT pg_temp.answer(jsonb_build_object('path', '/w/ingest', 'body', repeat('x', 1048577)));
+SELECT pg_temp.answer(jsonb_build_object('path', '/w/ingest', 'body', repeat('x', 1048576)));
+SELECT pg_temp.answer(jsonb_build_object('path', '/w/ingest', 'body_base64', encode(convert_to(repeat('x', 1048577), 'UTF8'), 'base64')));
+SELECT pg_temp.answer(jsonb_build_object('path', '/w/ingest', 'body_base64', replace(encode(convert_to(repeat('x', 1200000), 'UTF8'), 'base64'), E'\n', '')));
 -- What cannot be read is kept; a refused request leaves nothing.
 SELECT status, count(*), min(last_error) FROM outreach.inbound_payloads WHERE tenant_id = 'team_ingest' GROUP BY 1 ORDER BY 1;
 SELECT * FROM outreach.verify() WHERE tenant_id = 'team_ingest';

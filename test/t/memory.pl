@@ -31,8 +31,8 @@ is(value("SELECT count(outreach.set_timer('team_a', 'lead_' || i, 'CALLBACK', no
 		. ' FROM generate_series(1, 500) i', user => 'test_app'), 500, '500 timers');
 value("UPDATE outreach.lead_timers SET action_payload = action_payload || jsonb_build_object('note', repeat('x', 65000))");
 is(value(q{SELECT string_agg(DISTINCT outcome, ' ') FROM generate_series(1, 200) i, outreach.ingest_webhook(jsonb_build_object('path', '/w/later',
-	'body', jsonb_build_object('event', 'message.received', 'id', i, 'from', '+12125550100', 'body', repeat('x', 260000))::text))}), 'deferred',
-	'200 webhooks of 256 kB');
+	'body', jsonb_build_object('event', 'message.received', 'id', i, 'from', '+12125550100', 'body', repeat('x', 1040000))::text))}), 'deferred',
+	'200 webhooks of 1 MB');
 my $peak = 0;
 value('SELECT outreach.arm()');
 wait_until(sub {

@@ -91,7 +91,7 @@ CONF
 		'max_batch = 0' => qr/max_batch must be a number from 1 to 1000/,
 		'max_batch = many' => qr/max_batch must be/,
 		'max_batch = 99999999999' => qr/max_batch must be/,
-		'body_limit = 1MB' => qr/body_limit must be/,
+		'body_limit = 2MB' => qr/body_limit must be/,
 		'idle_timeout = 5 fortnights' => qr/idle_timeout must be/,
 		'database_prepare = maybe' => qr/must be on or off/,
 		'database = password=hunter2 host' => qr/not a valid connection string/,
