@@ -23,6 +23,13 @@ po_opts_out(const PoWebhook *webhook)
 		(po_touches_phone(webhook) && webhook->effect == PO_EFFECT_OPTS_OUT);
 }
 
+/* The address that it opts out. */
+static const char *
+address_of(const PoWebhook *webhook)
+{
+	return webhook->is_message || webhook->is_revocation ? webhook->phone : webhook->message_phone;
+}
+
 /*
  * po_heed_opt_out records the opt-out of a webhook that cannot be processed; whether
  * there is one that is.
@@ -34,7 +41,7 @@ po_heed_opt_out(PoWebhook *webhook)
 	bool		conflict = webhook->status == PO_PAYLOAD_CONFLICT;
 	PoOptOut	opt_out = {
 		.tenant_id = webhook->endpoint->tenant_id,
-		.phone = webhook->is_message || webhook->is_revocation ? webhook->phone : webhook->message_phone,
+		.phone = address_of(webhook),
 		.cause = &cause,
 		.unless_agreed_since = webhook->is_revocation ? cause.said_at
 		: conflict ? &webhook->first_at : NULL
@@ -52,7 +59,7 @@ po_heed_opt_out(PoWebhook *webhook)
 	return webhook->opted_out;
 }
 
-/* The address that a webhook opts out, and who has it locked. */
+/* An address that is to be locked, and for how long that may wait. */
 typedef struct Address
 {
 	PoPhoneKey	key;
@@ -75,16 +82,17 @@ lock_address_in_time(void *arg)
 }
 
 /*
- * po_heed_conflict heeds an opt-out under a key that is taken: whoever says so does not wait for the
- * person who looks, be it another sender, whose gateway numbers as the first one's does,
- * or the same, whose gateway has begun anew.  Nobody tries it again: where the address
- * is held it is not received, and has to be sent again: false.
+ * po_heed_conflict heeds an opt-out under a key that is taken: whoever says so does not
+ * wait for the person who looks, be it another sender, whose gateway numbers as the first
+ * one's does, or the same, whose gateway has begun anew.  Nobody tries it again: where the
+ * address is held for longer than wait_ms it is not received, and has to be sent again:
+ * false.
  */
 bool
 po_heed_conflict(PoWebhook *webhook, int wait_ms)
 {
 	Address		address = {
-		.key = {webhook->endpoint->tenant_id, webhook->phone}, .wait_ms = wait_ms
+		.key = {webhook->endpoint->tenant_id, address_of(webhook)}, .wait_ms = wait_ms
 	};
 
 	if (po_try(lock_address_in_time, &address, NULL) == ERRCODE_LOCK_NOT_AVAILABLE)

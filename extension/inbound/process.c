@@ -411,7 +411,10 @@ receive(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
 	}
 }
 
-/* Keeps what is not processed now; of what cannot be, *duplicates loses the event. */
+/*
+ * Keeps what is not processed now; of what cannot be, *duplicates loses the event.  Who
+ * holds one of the addresses may hold all: only the first is waited for.
+ */
 static void
 keep(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
 {
@@ -429,6 +432,7 @@ keep(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
 			continue;
 		}
 		waited_in_vain = GetCurrentTimestamp();
+		wait_ms = 1;
 		w->outcome = PO_OUTCOME_BUSY;
 		for (int e = 0; e < duplicates->n; e++)
 			if (duplicates->event[e].receipt_id != &w->receipt_id)
