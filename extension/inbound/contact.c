@@ -181,12 +181,12 @@ find_reason(const PoWebhook *webhook, const PoCondition *condition, int n, const
 
 /* The e-mail address is asked where it is meant, and of providers that have no phones. */
 static bool
-read_address(PoWebhook *webhook, bool email)
+read_address(const PoWebhook *webhook, bool email, char folded[PO_ADDRESS_SIZE])
 {
 	bool		has_phones = webhook->endpoint->map->field[PO_FIELD_PHONE].npaths > 0;
 	const PoBytes *address = &webhook->value[has_phones && !email ? PO_FIELD_PHONE : PO_FIELD_EMAIL];
 
-	return address->data != NULL && po_address_fold(address->data, address->len, webhook->phone);
+	return address->data != NULL && po_address_fold(address->data, address->len, folded);
 }
 
 /*
@@ -199,24 +199,26 @@ po_read_contact(PoWebhook *webhook)
 	const PoKind *kind = webhook->kind;
 	TimestampTz received_at = webhook->stored ? webhook->received_at : po_now();
 	const PoBytes *words = &webhook->value[PO_FIELD_SAID];
-	const char *email_revoked_by;
+	char		email[PO_ADDRESS_SIZE];
 	bool		told;
 
 	if (kind == NULL || webhook->flaw != NULL)
 		return;
 	webhook->revoked_by = find_reason(webhook, kind->revoked_by, kind->nrevoked_by, words);
 	webhook->unreachable_by = find_reason(webhook, kind->unreachable_by, kind->nunreachable_by, words);
-	email_revoked_by = find_reason(webhook, kind->email_revoked_by, kind->nemail_revoked_by, NULL);
+	webhook->email_revoked_by = find_reason(webhook, kind->email_revoked_by, kind->nemail_revoked_by, NULL);
 	told = webhook->revoked_by != NULL || webhook->unreachable_by != NULL;
-	if (!told && email_revoked_by == NULL)
+	if (!told && webhook->email_revoked_by == NULL)
 		return;
-	told = told && read_address(webhook, false);
-	if (!told && email_revoked_by != NULL)
+	told = told && read_address(webhook, false, webhook->phone);
+	if (!told && webhook->email_revoked_by != NULL)
 	{
-		webhook->revoked_by = email_revoked_by;
+		webhook->revoked_by = webhook->email_revoked_by;
 		webhook->unreachable_by = NULL;
-		told = read_address(webhook, true);
+		told = read_address(webhook, true, webhook->phone);
 	}
+	else if (webhook->revoked_by != NULL && webhook->email_revoked_by != NULL && read_address(webhook, true, email))
+		webhook->email = pstrdup(email);
 	/* It is told of somebody: a person has to find out of whom. */
 	if (!told)
 	{
@@ -246,9 +248,21 @@ decide_bounce(PoChangeSet *set, const PoWebhook *webhook, PoPhone *phone, const 
 	po_mark_unreachable(set, phone, &mark, cause);
 }
 
+/* With the phone's consent that of the address is revoked. */
+static void
+decide_email(PoChangeSet *set, const PoWebhook *webhook, const PoCause *cause)
+{
+	PoPhone    *email = po_find_phone(set, webhook->endpoint->tenant_id, webhook->email);
+	PoCause		of_email = *cause;
+
+	of_email.reason = webhook->email_revoked_by;
+	if (!po_has_agreed_since(email, webhook->said_at))
+		(void) po_change_consent(set, email, PO_CONSENT_OPTED_OUT, &of_email);
+}
+
 /*
- * po_decide_contact opts the address out, unless the person has agreed since, and marks
- * it; it is locked.
+ * po_decide_contact opts the addresses out, unless the person has agreed since, and marks
+ * them; they are locked.
  */
 void
 po_decide_contact(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause)
@@ -259,6 +273,8 @@ po_decide_contact(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause)
 		decide_bounce(set, webhook, phone, cause);
 	if (!webhook->is_revocation)
 		return;
+	if (webhook->email != NULL)
+		decide_email(set, webhook, cause);
 	webhook->overtaken = po_has_agreed_since(phone, webhook->said_at);
 	if (!webhook->overtaken)
 		po_decide_opt_out(set, webhook, phone, cause);

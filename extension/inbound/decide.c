@@ -252,6 +252,11 @@ collect_phones(PoWebhook **webhook, int n, PoPhoneKey *all, int *nall, PoPhoneKe
 		all[(*nall)++].phone = w->phone;
 		if (needs_phone(w))
 			locked[(*nlocked)++] = all[*nall - 1];
+		if (w->email != NULL)
+		{
+			locked[*nlocked].tenant_id = w->endpoint->tenant_id;
+			locked[(*nlocked)++].phone = w->email;
+		}
 	}
 	*nall = po_phone_keys_sort(all, *nall);
 	*nlocked = po_phone_keys_sort(locked, *nlocked);
@@ -264,6 +269,7 @@ lacks_phone(PoChangeSet *set, const PoWebhook *webhook)
 	const char *tenant_id = webhook->endpoint->tenant_id;
 
 	return (po_touches_phone(webhook) && po_find_phone(set, tenant_id, webhook->message_phone) == NULL) ||
+		(webhook->email != NULL && po_find_phone(set, tenant_id, webhook->email) == NULL) ||
 		(names_phone(webhook) && needs_phone(webhook) && po_find_phone(set, tenant_id, webhook->phone) == NULL);
 }
 
@@ -297,7 +303,7 @@ po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait)
 {
 	PoChangeSet *set = &subjects->set;
 	PoPhoneKey *all = palloc(n * sizeof(PoPhoneKey));
-	PoPhoneKey *locked = palloc(2 * n * sizeof(PoPhoneKey));
+	PoPhoneKey *locked = palloc(3 * n * sizeof(PoPhoneKey));
 	int			nall;
 	int			nlocked;
 	bool		complete = true;

@@ -64,6 +64,8 @@ typedef struct PoWebhook
 
 	bool		unresolved;		/* it says not of whom, or is not sure to be the provider's */
 	char		phone[PO_ADDRESS_SIZE];	/* of the sender; or the address, of either kind, that it tells something of */
+	const char *email;			/* whose consent it revokes with the phone's; NULL: of none */
+	const char *email_revoked_by;	/* as revoked_by */
 
 	/* what it says, when it is a message */
 	bool		is_message;

@@ -75,7 +75,7 @@ CREATE TABLE outreach.webhook_kinds (
 COMMENT ON TABLE outreach.webhook_kinds IS 'What a payload is: the first row whose conditions hold (a tenant''s before those of ''*'', by position) names its event_type, its idempotency key and its effect.';
 COMMENT ON COLUMN outreach.webhook_kinds.conditions IS 'Object of field: list of values, one of which the field must have; a value that ends in * matches a prefix.';
 COMMENT ON COLUMN outreach.webhook_kinds.revoked_by IS 'For effects log and status: object of field: list of values; a payload that has one of them tells that the phone in its field phone, or where the provider has none the address in its field email, is not to be written to, and opts it out.';
-COMMENT ON COLUMN outreach.webhook_kinds.email_revoked_by IS 'The same, of the address in its field email, where it revokes no phone.';
+COMMENT ON COLUMN outreach.webhook_kinds.email_revoked_by IS 'The same, of the address in its field email.';
 COMMENT ON COLUMN outreach.webhook_kinds.unreachable_by IS 'For effects log and status: the same, of an address that cannot be reached: a phone by texts, an e-mail address by mail.';
 COMMENT ON COLUMN outreach.webhook_kinds.forms IS 'Object of field: list of forms, one of which the field must have for the payload to have an effect: a field of the key always, others where the signature does not hold the fields apart; a form is a prefix, or prefix:class:count with class hex, digits or any, and count a number or a range.';
 COMMENT ON COLUMN outreach.webhook_kinds.keys IS 'Ways to make the idempotency key, best first: fields joined by a colon, all of which must be present except one that ends in ?; the last resort is always the SHA-256 of the canonical body.';

@@ -37,7 +37,7 @@ INSERT INTO tried VALUES
 	(1, '{"dnd": true, "dndSettings": {"SMS": {"status": "active", "message": "STOP", "code": "103"}, "RCS": {"status": "inactive"}}}'),
 	(2, '{"dnd": false, "dndSettings": {"SMS": {"status": "active", "message": "no more please"}}}'),
 	(3, '{"dndSettings": {"SMS": {"status": "permanent"}}}'),
-	(4, '{"dnd": true}'),
+	(4, '{"dnd": true, "email": "Four@Example.com"}'),
 	(5, '{"dnd": "true", "type": "ContactUpdate"}'),
 	(6, '{"dnd": true, "dndSettings": {"Call": {"status": "inactive"}, "Email": {"status": "inactive"}, "SMS": {"status": "inactive", "message": "Updated by ''Sam''"}}}'),
 	(7, '{"dnd": true, "type": "ContactCreate"}'),
@@ -57,6 +57,11 @@ INSERT INTO tried VALUES
 	(29, '{"type": "ContactUpdate", "dnd": false, "tags": ["dnd"]}');
 SELECT n, i.outcome, t.consent, t.source, t.reason, t.lead, t.message FROM tried, outreach.ingest_webhook(pg_temp.ghl('wh' || n, n, members)) AS i, pg_temp.told(n) AS t ORDER BY n;
 SELECT phone, act, source, reason, actor FROM outreach.consent_history WHERE tenant_id = 'team_crm' AND phone LIKE '+141555600%' ORDER BY phone;
+-- What is said of all channels, or of mail as well, is said of the e-mail address, whoever has it; what is said of texts is not.
+SELECT lead_id FROM outreach.create_lead('team_crm', 'mail_alone', email => 'four@example.com') AS l;
+SELECT of_both.outcome, of_texts.outcome AS of_texts FROM outreach.ingest_webhook(pg_temp.ghl('wh_both', 901, '{"email": "Five@example.com", "dndSettings": {"SMS": {"status": "active"}, "Email": {"status": "active"}}}')) AS of_both,
+	outreach.ingest_webhook(pg_temp.ghl('wh_texts', 902, '{"email": "six@example.com", "dndSettings": {"SMS": {"status": "active"}}}')) AS of_texts;
+SELECT phone, consent, consent_reason FROM outreach.phones WHERE tenant_id = 'team_crm' AND phone IN ('four@example.com', 'five@example.com', 'six@example.com') ORDER BY 1;
 -- What is said of the e-mail address alone opts that out, and nothing else.
 SELECT count(*) FROM outreach.phones WHERE tenant_id = 'team_crm' AND phone = 'pat@example.com' AND consent <> 'unknown';
 SELECT act, source, reason FROM outreach.consent_history WHERE tenant_id = 'team_crm' AND phone = 'pat@example.com';

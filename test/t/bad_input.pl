@@ -108,8 +108,8 @@ my @bodies = (
 	# 27, at the top
 	[ 'containers for texts', 'accepted', 'accepted', '{"event":{"a":1},"type":[1,2],"id":[],"from":{},"body":[[]],"message":5,"data":"x","metaData":[]}' ],
 	# 7
-	[ 'the longest body', 'accepted', 'accepted', '{"event":"' . 'x' x (262_144 - 12) . '"}' ],
-	[ 'a byte more', 'rejected', 'rejected', '{"event":"' . 'x' x (262_144 - 11) . '"}' ],
+	[ 'the longest body', 'accepted', 'accepted', '{"event":"' . 'x' x (1_048_576 - 12) . '"}' ],
+	[ 'a byte more', 'rejected', 'rejected', '{"event":"' . 'x' x (1_048_576 - 11) . '"}' ],
 	[ '10 MB', 'rejected', 'rejected', $canary x (10_000_000 / length $canary) ],
 );
 
@@ -337,7 +337,7 @@ my @envelopes = (
 	[ 400, "{$ok,\"method\":\"GET\"}" ], [ 405, '{"path":"/w/generic","method":"GET","query":"event=x"}' ],
 	(map { [ 405, "{$ok,\"method\":\"$_\"}" ] } 'HEAD', 'PUT', '', 'POSTED', ' POST', $canary),
 	(map { [ 400, "{\"path\":\"/w/generic\",\"body_base64\":\"$_\"}" ] } '*', 'A', 'AAA', 'AA=A', '====', "AA==\\n", 'AA==AA==', "$canary!"),
-	[ 413, '{"path":"/w/generic","body_base64":"' . encode_base64("\xFF" x 262_145, '') . '"}' ],
+	[ 413, '{"path":"/w/generic","body_base64":"' . encode_base64("\xFF" x 1_048_577, '') . '"}' ],
 	(map { [ 200, "{$ok,$_}" ] } '"headers":null', '"headers":[]', '"headers":"x"', '"headers":{"a":1,"b":null,"c":{"d":"e"},"f":[["g"]],"":""}',
 		'"headers":{' . join(',', map { "\"h$_\":\"$canary\"" } 1 .. 1000) . '}', '"query":null', '"query":5', '"query":"%"', '"correlation_id":"x"',
 		'"correlation_id":5', '"correlation_id":"' . '0' x 100 . '"', '"remote_addr":"not an address"', '"remote_addr":{}', '"method":5', '"other":{"a":[1,2]}',

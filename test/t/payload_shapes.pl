@@ -283,6 +283,17 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 	is(ingest($node, $stop)->{outcome}, 'duplicate', 'sent again');
 	is(consent($held), 'opted_out', 'it is heeded');
 
+	# Of two addresses the phone does not wait for the other.
+	my ($of_both) = new_phone();
+	sql($node, q{SELECT outreach.opt_in('team_a', 'held@example.com', 'a form')});
+	$session = $node->background_psql('postgres');
+	$session->query_safe("BEGIN; SELECT FROM outreach.phones WHERE phone = 'held\@example.com' FOR SHARE");
+	is(ingest($node, json('/w/ghl', { type => 'ContactUpdate', id => 'c2', phone => $of_both, email => 'Held@example.com', dnd => JSON::PP::true }))->{outcome}, 'deferred', 'of a contact whose e-mail address is held');
+	is(consent($of_both) . ' ' . consent('held@example.com'), 'opted_out opted_in', 'the phone is opted out at once');
+	$session->query_safe('COMMIT');
+	$session->quit;
+	wait_until(sub { sql($node, 'SELECT outreach.process_payloads()'); return consent('held@example.com') eq 'opted_out' }, 'the address to be opted out as well');
+
 	# A CRM that has no time in its key tells each change of a contact under the same.
 	my ($contact) = new_phone();
 	my %record = (type => 'ContactUpdate', id => 'c1', phone => $contact, dateAdded => '2026-01-01T00:00:00Z');
