@@ -109,6 +109,23 @@ po_jsonb_text(Jsonb *object, const char *key, int len)
 }
 
 /*
+ * po_texts returns the elements of a text[], palloc'd; null elements are NULL.
+ */
+const char **
+po_texts(ArrayType *array, int *n)
+{
+	Datum	   *element;
+	bool	   *isnull;
+	const char **string;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &element, &isnull, n);
+	string = palloc(Max(*n, 1) * sizeof(char *));
+	for (int i = 0; i < *n; i++)
+		string[i] = isnull[i] ? NULL : TextDatumGetCString(element[i]);
+	return string;
+}
+
+/*
  * po_result_texts makes a text[] of n C strings.
  */
 Datum

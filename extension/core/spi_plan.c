@@ -247,20 +247,16 @@ po_column_texts(uint64 row, int column, int *n)
 {
 	bool		isnull;
 	Datum		value = po_column(row, column, &isnull);
-	Datum	   *element;
-	bool	   *missing;
 	const char **string;
 	int			size;
 
 	*n = 0;
 	if (isnull)
 		return NULL;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
-					  &element, &missing, &size);
-	string = palloc(Max(size, 1) * sizeof(char *));
+	string = po_texts(DatumGetArrayTypeP(value), &size);
 	for (int i = 0; i < size; i++)
-		if (!missing[i])
-			string[(*n)++] = TextDatumGetCString(element[i]);
+		if (string[i] != NULL)
+			string[(*n)++] = string[i];
 	return string;
 }
 

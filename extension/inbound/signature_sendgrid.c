@@ -18,6 +18,8 @@
 #include "postgres_fe.h"
 #endif
 
+#include <ctype.h>
+
 #include "core/base64.h"
 #include "inbound/signature.h"
 
@@ -31,12 +33,6 @@ StaticAssertDecl(sizeof(spki_prefix) + 64 == PO_P256_SPKI_LEN, "a point has 64 b
 
 /* A DER sequence of two integers of at most 33 bytes. */
 #define MAX_SIGNATURE_LEN 72
-
-static inline bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
 
 static bool
 decode_key(PoBytes secret, uint8 spki[PO_P256_SPKI_LEN])
@@ -82,10 +78,10 @@ po_check_sendgrid(const PoCredential *credential, const PoSignedRequest *request
 	 */
 	for (int i = 0; i < part[0].len; i++)
 	{
-		if (!is_digit(part[0].data[i]))
+		if (!isdigit((unsigned char) part[0].data[i]))
 			return false;
 	}
-	if (request->body.len > 0 && is_digit(request->body.data[0]))
+	if (request->body.len > 0 && isdigit((unsigned char) request->body.data[0]))
 		return false;
 	len = po_base64_decode(proof.data, proof.len, signature, sizeof(signature));
 	if (len <= 0)

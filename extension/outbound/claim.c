@@ -203,17 +203,6 @@ lock_stops(PoClaim *claim)
 	return true;
 }
 
-static void
-add_phones(PoArray column[2], const PoPhoneKey *key, int n)
-{
-	po_rows_init(&lock_phones, column, n);
-	for (int i = 0; i < n; i++)
-	{
-		po_array_add_text(&column[0], key[i].tenant_id);
-		po_array_add_text(&column[1], key[i].phone);
-	}
-}
-
 /* The addresses that the messages go to, and those that get copies. */
 static void
 lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
@@ -236,7 +225,7 @@ lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
 			key[n++] = (PoPhoneKey) {c->key.tenant_id, c->bcc[b]};
 	}
 	n = po_phone_keys_sort(key, n);
-	add_phones(column, key, n);
+	po_phone_key_rows(&lock_phones, key, n, column);
 	po_read_phones(phones, po_exec_rows(&lock_phones, NULL, column));
 	/* One without a row could not be locked, and its messages would wait for ever. */
 	if (phones->nphones < n)

@@ -140,21 +140,6 @@ po_api_send_message(PG_FUNCTION_ARGS)
 	return po_result_row(fcinfo, values, isnull);
 }
 
-/* The elements of a text array; null elements are NULL. */
-static const char **
-text_array(ArrayType *array, int *n)
-{
-	Datum	   *element;
-	bool	   *isnull;
-	const char **string;
-
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &element, &isnull, n);
-	string = palloc(Max(*n, 1) * sizeof(char *));
-	for (int i = 0; i < *n; i++)
-		string[i] = isnull[i] ? NULL : TextDatumGetCString(element[i]);
-	return string;
-}
-
 /*
  * send_messages: the same to many leads, lead_ids and send_keys being arrays.
  */
@@ -170,10 +155,10 @@ po_api_send_messages(PG_FUNCTION_ARGS)
 
 	lead_ids = po_arg_array(fcinfo, 1, "lead_ids");
 	read_arguments(fcinfo, &request);
-	request.lead_id = text_array(lead_ids, &request.n);
+	request.lead_id = po_texts(lead_ids, &request.n);
 	if (!PG_ARGISNULL(5))
 	{
-		request.send_key = text_array(po_arg_array(fcinfo, 5, "send_keys"), &nkeys);
+		request.send_key = po_texts(po_arg_array(fcinfo, 5, "send_keys"), &nkeys);
 		if (nkeys != request.n)
 			ereport(ERROR,
 					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),

@@ -12,15 +12,11 @@ use Sending;
 use Sends;
 use Standing;
 use Test::More;
-use TestProvider;
 
 my $db = 'postgres';
 # commits can be made to wait for a standby only where there could be one
 my $node = sending_cluster(conf => sends_conf() . "wal_level = replica\nmax_wal_senders = 2\n");
-my $provider = TestProvider->start(config => {
-	twilio_token => 'token', signalhouse_signing => 'whsec',
-	# while the server is down its callbacks are refused
-	callback_attempts => 1000, callback_retry_ms => 200 });
+my $provider = sends_provider();
 sending_database($node, $db, $provider, leads => 50);
 # so that the provider knows whose messages it has
 sending_callbacks($node, start_shim($node, port => quiet_port()));

@@ -13,17 +13,13 @@ use Sending;
 use Sends;
 use Standing qw(standing commit_and_stand);
 use Test::More;
-use TestProvider;
 use Timers qw(worker);
 
 my $db = 'postgres';
 my $worker = 'outreach worker';
 # commits can be made to wait for a standby only where there could be one
 my $node = sending_cluster(conf => sends_conf() . "wal_level = replica\nmax_wal_senders = 2\n");
-my $provider = TestProvider->start(config => {
-	twilio_token => 'token', signalhouse_signing => 'whsec',
-	# while the server is down its callbacks are refused
-	callback_attempts => 1000, callback_retry_ms => 200 });
+my $provider = sends_provider();
 sending_database($node, $db, $provider, leads => 1000);
 my $shim = start_shim($node, port => quiet_port());
 sending_callbacks($node, $shim);

@@ -11,6 +11,7 @@ package Sends;
 #	my $figures = torture($node, 'postgres', $provider, sends => 2000);
 #
 # sends_conf()			settings of the server that the proof needs
+# sends_provider()		a provider that calls back until it is heard
 # sends_profiles($node, $db, name => value, …)
 #		profiles of the tenant's own, with short times and without the circuit
 #		breaker and the stop of sick numbers, which would only slow it down;
@@ -30,10 +31,11 @@ use OutreachTest;
 use POSIX ();
 use Sending;
 use Test::More ();
+use TestProvider;
 use Time::HiRes qw(sleep time);
 use Timers qw(worker launcher log_since);
 
-our @EXPORT = qw(sends_conf sends_profiles kill_process torture expect_sends);
+our @EXPORT = qw(sends_conf sends_provider sends_profiles kill_process torture expect_sends);
 
 use constant { BATCH => 40, NUMBERS => 20, BACKLOG => 2000 };
 
@@ -46,6 +48,14 @@ my %callbacks = (
 	'failed:30003@200' => 0.5, 'delivered*3@100' => 0.5, 'sent@3000' => 0.5);
 
 sub sends_conf { return "track_commit_timestamp = on\nmax_worker_processes = 16\n"; }
+
+# While the server is down its callbacks are refused.
+sub sends_provider
+{
+	return TestProvider->start(config => {
+		twilio_token => 'token', signalhouse_signing => 'whsec',
+		callback_attempts => 1000, callback_retry_ms => 200 });
+}
 
 sub sends_profiles
 {

@@ -13,13 +13,10 @@ use Provider qw(quiet_port);
 use Sending;
 use Sends;
 use Test::More;
-use TestProvider;
 
 my $db = 'postgres';
 my $node = sending_cluster(conf => sends_conf());
-my $provider = TestProvider->start(config => {
-	twilio_token => 'token', signalhouse_signing => 'whsec',
-	callback_attempts => 1000, callback_retry_ms => 200 });
+my $provider = sends_provider();
 sending_database($node, $db, $provider, leads => 5000);
 my $shim = start_shim($node, port => quiet_port());
 sending_callbacks($node, $shim);
