@@ -75,18 +75,24 @@ lock_address(void *arg)
 	po_lock_phones(&address->set, &address->key, 1);
 }
 
+/* Without time to wait, one that is held is not in the set. */
 static void
 lock_address_in_time(void *arg)
 {
-	po_wait_at_most(lock_address, arg, ((Address *) arg)->wait_ms);
+	Address    *address = arg;
+
+	if (address->wait_ms == 0)
+		po_lock_free_phones(&address->set, &address->key, 1);
+	else
+		po_wait_at_most(lock_address, arg, address->wait_ms);
 }
 
 /*
  * po_heed_conflict heeds an opt-out under a key that is taken: whoever says so does not
  * wait for the person who looks, be it another sender, whose gateway numbers as the first
  * one's does, or the same, whose gateway has begun anew.  Nobody tries it again: where the
- * address is held for longer than wait_ms it is not received, and has to be sent again:
- * false.
+ * address is held for longer than wait_ms, or at all when that is 0, it is not received,
+ * and has to be sent again: false.
  */
 bool
 po_heed_conflict(PoWebhook *webhook, int wait_ms)
@@ -94,8 +100,9 @@ po_heed_conflict(PoWebhook *webhook, int wait_ms)
 	Address		address = {
 		.key = {webhook->endpoint->tenant_id, address_of(webhook)}, .wait_ms = wait_ms
 	};
+	int			sqlstate = po_try(lock_address_in_time, &address, NULL);
 
-	if (po_try(lock_address_in_time, &address, NULL) == ERRCODE_LOCK_NOT_AVAILABLE)
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || (sqlstate == 0 && address.set.nphones == 0))
 		return false;
 	(void) po_heed_opt_out(webhook);
 	return true;

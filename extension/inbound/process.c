@@ -432,7 +432,7 @@ keep(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
 			continue;
 		}
 		waited_in_vain = GetCurrentTimestamp();
-		wait_ms = 1;
+		wait_ms = 0;
 		w->outcome = PO_OUTCOME_BUSY;
 		for (int e = 0; e < duplicates->n; e++)
 			if (duplicates->event[e].receipt_id != &w->receipt_id)
