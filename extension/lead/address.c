@@ -381,8 +381,8 @@ continues(const char *text, const char *p)
 }
 
 /*
- * po_find_phones finds the phone numbers in [text, end), each once, and returns
- * how many; what could be read in two ways is none.
+ * po_find_phones finds the phone numbers in [text, end), behind which is a NUL, each
+ * once, and returns how many; what could be read in two ways is none.
  */
 int
 po_find_phones(const char *text, const char *end, char (*phone)[PO_E164_SIZE], int most)
@@ -396,7 +396,11 @@ po_find_phones(const char *text, const char *end, char (*phone)[PO_E164_SIZE], i
 		const char *stop = NULL;
 		int k = 0;
 
-		if ((is_digit(*p) || *p == '+' || *p == '(') && (*p == '+' || !continues(last, p)))
+		/* most of a text is none of these; at a NUL inside of it the walk only pauses */
+		p += strcspn(p, "0123456789+(");
+		if (p >= end)
+			break;
+		if (*p != '\0' && (*p == '+' || !continues(last, p)))
 			stop = read_phone(p, end, phone[n]);
 		if (stop == NULL)
 		{

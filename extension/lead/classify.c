@@ -142,7 +142,7 @@ longest_row(const PoWordSet *set, const PoText *text, const char *p, const char 
 	{
 		const PoWord *row = &set->words[i];
 
-		if (row->term.text[0] == *p && row_counts(row, text, match) &&
+		if (row->term.first == *p && row_counts(row, text, match) &&
 			(best == NULL || row->term.len > best->term.len ||
 			 (row->term.len == best->term.len && outranks(row, best))) &&
 			po_term_at(&row->term, p, end, true))

@@ -177,6 +177,9 @@ po_text_unescape(const char *text, int len, int *plain_len)
 	char *plain = NULL;
 	char *out = NULL;
 
+	if (memchr(text, '&', len) == NULL && memchr(text, '<', len) == NULL &&
+		memchr(text, '\\', len) == NULL && memchr(text, 0xC3, len) == NULL)
+		return NULL;
 	for (const char *p = text; p < end;)
 	{
 		if (!may_be_escape(p, end))

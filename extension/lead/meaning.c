@@ -19,15 +19,18 @@
 #include "lead/names.h"
 #include "lead/word_class.h"
 
-#define WORDS_MOST 120  /* that are heard together */
-#define WORDS_AGAIN 20  /* of those, how many are heard with the next */
-#define TOKENS_MOST 250 /* words, and the ends of their clauses */
-#define DOTTED_LEAST 3  /* clauses of one word that are one clause */
-#define SHOWN_WORDS 5   /* of those that decided */
+#define WORDS_MOST 120                   /* that are heard together */
+#define WORDS_AGAIN 20                   /* of those, how many are heard with the next */
+#define TOKENS_MOST (2 * WORDS_MOST + 2) /* words, and the ends of their clauses */
+#define DOTTED_LEAST 3                   /* clauses of one word that are one clause */
+#define SHOWN_WORDS 5                    /* of those that decided */
 #define SHOWN_BYTES 200
 #define SHOWN_WORD_COST 12 /* what a word more must add in sound */
 #define LANE_MOST 256      /* bytes that 16 bits can add up */
+#define LANES UINT64CONST(0x00FF00FF00FF00FF)
 #define GROUP_LETTERS_MOST 24
+#define KEPT_WORDS 1024
+#define KEPT_LETTERS 16
 
 /* What a number was made of; keeps equal words of different kinds apart. */
 enum
@@ -55,11 +58,46 @@ enum
 	F_LAST_CLASS
 };
 
+/*
+ * What features weigh together.  The intents are counted in lanes of 16 bits, the
+ * even and the odd ones apart, so that a feature's weights are read at once: it is
+ * the waiting for memory that costs.
+ */
+typedef struct Weight
+{
+	int n; /* features, at most LANE_MOST */
+	int sound;
+	uint64 even;
+	uint64 odd;
+} Weight;
+
+/* The features of a message: a list of them, or without one what they weigh. */
 typedef struct Features
 {
-	uint32 *feature;
+	uint32 *feature; /* NULL: they are weighed */
 	int n;
+	int sound;
+	int intent[PO_N_INTENTS];
+	Weight weight; /* of those that are not in the sums yet */
 } Features;
+
+/* A word, and what its own features weigh. */
+typedef struct Token
+{
+	PoWordReading reading;
+	Weight weight;
+} Token;
+
+/*
+ * Words that were read, by their hash: messages are made of the same few hundred,
+ * and most of a message's features are those of its words.
+ */
+static struct
+{
+	char letters[KEPT_LETTERS];
+	int len;     /* 0: free */
+	Token token; /* without a word of its reading: as it is written */
+} kept[KEPT_WORDS];
 
 static inline uint32
 mix(uint32 a, uint32 b)
@@ -68,22 +106,113 @@ mix(uint32 a, uint32 b)
 	return a ^ a >> 13;
 }
 
-/*
- * Add a feature.  Its weights are asked for at once: they are far from the cache,
- * and come while the next ones are made.
- */
+/* Bring the weights that wait in their lanes to the sums. */
+static void
+add_lanes(Features *features)
+{
+	const Weight *weight = &features->weight;
+
+	for (int k = 0; k < PO_N_INTENTS; k++)
+	{
+#ifdef WORDS_BIGENDIAN
+		int byte = PO_INTENT_STRIDE - 1 - k;
+#else
+		int byte = k;
+#endif
+
+		features->intent[k] +=
+			(byte % 2 == 0 ? weight->even >> 8 * byte : weight->odd >> 8 * (byte - 1)) & 0xFFFF;
+	}
+	features->n += weight->n;
+	features->sound += weight->sound;
+	features->weight = (Weight){ 0 };
+}
+
+/* Add what so many features weigh. */
+static inline void
+add_weight(Features *features, int n, int sound, uint64 even, uint64 odd)
+{
+	Weight *weight = &features->weight;
+
+	if (weight->n + n > LANE_MOST)
+		add_lanes(features);
+	weight->n += n;
+	weight->sound += sound;
+	weight->even += even;
+	weight->odd += odd;
+}
+
 static inline void
 add(Features *features, int kind, uint32 a, uint32 b, uint32 c)
 {
 	uint32 feature = mix(mix(mix(kind * 0x9E3779B1u, a), b), c) >> (32 - PO_MEANING_BITS);
+	uint64 intents;
 
-	if (features->n == PO_MEANING_MOST)
+	if (features->feature != NULL)
+	{
+		if (features->n < PO_MEANING_MOST)
+			features->feature[features->n++] = feature;
 		return;
-	features->feature[features->n++] = feature;
-#ifdef __GNUC__
-	__builtin_prefetch(&po_meaning_weights[feature]);
-	__builtin_prefetch(&po_intent_weights[PO_INTENT_FEATURE(feature) * PO_INTENT_STRIDE]);
-#endif
+	}
+	memcpy(&intents, &po_intent_weights[PO_INTENT_FEATURE(feature) * PO_INTENT_STRIDE],
+		   PO_INTENT_STRIDE);
+	add_weight(features, 1, po_meaning_weights[feature] - PO_WEIGHT_ZERO, intents & LANES,
+			   intents >> 8 & LANES);
+}
+
+static void
+add_letters(Features *features, const PoWordReading *reading)
+{
+	char padded[GROUP_LETTERS_MOST + 2];
+	int len = Min(reading->len, GROUP_LETTERS_MOST);
+
+	padded[0] = '<';
+	memcpy(padded + 1, reading->word, len);
+	padded[len + 1] = '>';
+	for (int i = 0; i + 3 <= len + 2; i++)
+	{
+		uint32 three = po_word_hash(padded + i, 3);
+
+		add(features, F_LETTERS, three, 3, 0);
+		if (i + 4 <= len + 2)
+			add(features, F_LETTERS, three, 4, padded[i + 3]);
+	}
+}
+
+/* The features that a word has wherever it stands. */
+static void
+add_word(Features *features, const PoWordReading *reading)
+{
+	add(features, F_WORD, reading->hash, 0, 0);
+	add_letters(features, reading);
+	if (reading->class != PO_CLASS_NONE)
+		add(features, F_CLASS, reading->class, 0, 0);
+}
+
+/* Read a word, or recall it. */
+static void
+read_word(Token *token, const char *word, int len)
+{
+	int at = po_word_hash(word, len) % KEPT_WORDS;
+	Features own = { .feature = NULL };
+
+	if (kept[at].len != len || memcmp(kept[at].letters, word, Min(len, KEPT_LETTERS)) != 0)
+	{
+		token->reading = po_word_read(word, len);
+		add_word(&own, &token->reading);
+		token->weight = own.weight;
+		if (len > KEPT_LETTERS)
+			return;
+		kept[at].len = len;
+		memcpy(kept[at].letters, word, len);
+		kept[at].token = *token;
+		if (token->reading.word == word)
+			kept[at].token.reading.word = NULL;
+		return;
+	}
+	*token = kept[at].token;
+	if (token->reading.word == NULL)
+		token->reading.word = word;
 }
 
 /* How many clauses in a row have one word: "do. not. text. me." */
@@ -104,55 +233,43 @@ single_words(const char *p, const char *end)
 }
 
 /*
- * The words, with the ends of clauses between them and around them.
+ * The words of a part, with the ends of clauses between them and around them.  *rest
+ * is where the words begin that are too many.
  */
 static int
-read_tokens(const PoText *text, PoWordReading *token)
+read_tokens(const PoText *text, Token *token, const char **rest)
 {
-	static const PoWordReading end_of_clause = { "", 0, 0, PO_CLASS_NONE };
+	static const Token end_of_clause = { .reading = { "", 0, 0, PO_CLASS_NONE } };
 	const char *p = text->folded;
 	const char *end = p + text->len;
 	int n = 0;
 	int joined = 0; /* words to come that are clauses, read as one clause */
 
 	token[n++] = end_of_clause;
-	while (p < end && n < TOKENS_MOST - 2)
+	for (int words = 0; p < end && words < WORDS_MOST; words++)
 	{
 		const char *word = p;
+		const char *compound;
 
-		if (token[n - 1].len == 0 && (joined = single_words(p, end)) < DOTTED_LEAST)
+		if (token[n - 1].reading.len == 0 && (joined = single_words(p, end)) < DOTTED_LEAST)
 			joined = 0;
 		while (p < end && (unsigned char) *p > ' ')
 			p++;
-		token[n] = po_word_read(word, p - word);
-		n += !po_word_join(&token[n - 1], &token[n]);
+		read_word(&token[n], word, p - word);
+		compound = po_word_join(&token[n - 1].reading, &token[n].reading);
+		if (compound != NULL)
+			read_word(&token[n - 1], compound, strlen(compound));
+		else
+			n++;
 		joined -= joined > 0;
 		if (p == end || (*p != ' ' && joined == 0))
 			token[n++] = end_of_clause;
 		p++;
 	}
-	if (token[n - 1].len > 0)
+	if (token[n - 1].reading.len > 0)
 		token[n++] = end_of_clause;
+	*rest = Min(p, end);
 	return n;
-}
-
-static void
-add_letters(Features *features, const PoWordReading *token)
-{
-	char padded[GROUP_LETTERS_MOST + 2];
-	int len = Min(token->len, GROUP_LETTERS_MOST);
-
-	padded[0] = '<';
-	memcpy(padded + 1, token->word, len);
-	padded[len + 1] = '>';
-	for (int i = 0; i + 3 <= len + 2; i++)
-	{
-		uint32 three = po_word_hash(padded + i, 3);
-
-		add(features, F_LETTERS, three, 3, 0);
-		if (i + 4 <= len + 2)
-			add(features, F_LETTERS, three, 4, padded[i + 3]);
-	}
 }
 
 /* The classes that stand in one clause, by pairs. */
@@ -178,16 +295,15 @@ length_step(int n)
 }
 
 /*
- * po_meaning_features writes the numbers of the message's features, at most
- * PO_MEANING_MOST, and returns how many.  A feature that is there twice counts
- * twice.
+ * Add the features of a message; one that is there twice counts twice.  Returns where
+ * the words begin that are too many to be heard together.
  */
-int
-po_meaning_features(const PoText *text, uint32 *feature)
+static const char *
+add_text(Features *features, const PoText *text)
 {
-	PoWordReading token[TOKENS_MOST];
-	Features features = { feature, 0 };
-	int n = read_tokens(text, token);
+	Token token[TOKENS_MOST];
+	const char *rest;
+	int n = read_tokens(text, token, &rest);
 	uint32 classes = 0;
 	uint32 clause = 0;
 	int clause_words = 0;
@@ -196,22 +312,23 @@ po_meaning_features(const PoText *text, uint32 *feature)
 
 	for (int i = 1; i < n; i++)
 	{
-		const PoWordReading *t = &token[i];
-		const PoWordReading *before = &token[i - 1];
-		const PoWordReading *second = i > 1 ? &token[i - 2] : NULL;
+		const PoWordReading *t = &token[i].reading;
+		const PoWordReading *before = &token[i - 1].reading;
+		const PoWordReading *second = i > 1 ? &token[i - 2].reading : NULL;
+		const Weight *own = &token[i].weight;
 
-		add(&features, F_PAIR, before->hash, t->hash, 0);
+		add(features, F_PAIR, before->hash, t->hash, 0);
 		if (second != NULL)
-			add(&features, F_TRIPLE, second->hash, before->hash, t->hash);
+			add(features, F_TRIPLE, second->hash, before->hash, t->hash);
 		if (before->class != PO_CLASS_NONE || t->class != PO_CLASS_NONE)
-			add(&features, F_CLASS_PAIR, before->class + 1, t->class + 1, 0);
+			add(features, F_CLASS_PAIR, before->class + 1, t->class + 1, 0);
 		if (t->len == 0)
 		{
-			add_together(&features, classes);
+			add_together(features, classes);
 			if (clause_words > 0 && clause_words <= 4)
-				add(&features, F_CLAUSE, clause, 0, 0);
+				add(features, F_CLAUSE, clause, 0, 0);
 			if (before->class != PO_CLASS_NONE)
-				add(&features, F_LAST_CLASS, before->class, 0, 0);
+				add(features, F_LAST_CLASS, before->class, 0, 0);
 			clauses += clause_words > 0;
 			classes = clause = clause_words = 0;
 			continue;
@@ -220,42 +337,68 @@ po_meaning_features(const PoText *text, uint32 *feature)
 		clause_words++;
 		clause = mix(clause, t->hash);
 		classes |= 1U << t->class;
-		add(&features, F_WORD, t->hash, 0, 0);
-		add_letters(&features, t);
+		if (features->feature != NULL)
+			add_word(features, t);
+		else
+			add_weight(features, own->n, own->sound, own->even, own->odd);
 		if (t->class != PO_CLASS_NONE)
 		{
-			add(&features, F_CLASS, t->class, 0, 0);
-			add(&features, F_WORD_CLASS, before->hash, t->class, 0);
+			add(features, F_WORD_CLASS, before->hash, t->class, 0);
 			if (before->len == 0)
-				add(&features, F_FIRST_CLASS, t->class, 0, 0);
+				add(features, F_FIRST_CLASS, t->class, 0, 0);
 		}
 		if (before->class != PO_CLASS_NONE)
-			add(&features, F_CLASS_WORD, before->class, t->hash, 0);
+			add(features, F_CLASS_WORD, before->class, t->hash, 0);
 		if (second == NULL || before->len == 0)
 			continue;
-		add(&features, F_SPLIT, second->hash, t->hash, 0);
+		add(features, F_SPLIT, second->hash, t->hash, 0);
 		if (t->class != PO_CLASS_NONE && second->class != PO_CLASS_NONE)
 		{
-			add(&features, F_CLASS_SPLIT, second->class, t->class, 0);
+			add(features, F_CLASS_SPLIT, second->class, t->class, 0);
 			if (before->class != PO_CLASS_NONE)
-				add(&features, F_CLASS_TRIPLE, second->class, before->class, t->class);
+				add(features, F_CLASS_TRIPLE, second->class, before->class, t->class);
 		}
-		if (i > 2 && second->len > 0 && token[i - 3].class != PO_CLASS_NONE &&
+		if (i > 2 && second->len > 0 && token[i - 3].reading.class != PO_CLASS_NONE &&
 			t->class != PO_CLASS_NONE)
-			add(&features, F_CLASS_SPLIT2, token[i - 3].class, t->class, 0);
+			add(features, F_CLASS_SPLIT2, token[i - 3].reading.class, t->class, 0);
 	}
-	add(&features, F_LENGTH, length_step(words), 0, 0);
-	add(&features, F_CLAUSES, Min(clauses, 4), words > 0, 0);
+	add(features, F_LENGTH, length_step(words), 0, 0);
+	add(features, F_CLAUSES, Min(clauses, 4), words > 0, 0);
 	if (text->has_question)
-		add(&features, F_QUESTION, 0, 0, 0);
+		add(features, F_QUESTION, 0, 0, 0);
 	if (text->email != NULL)
-		add(&features, F_EMAIL, 0, 0, 0);
+		add(features, F_EMAIL, 0, 0, 0);
 	for (int bit = 1; bit <= PO_PICTURE_OTHER; bit <<= 1)
 	{
 		if ((text->pictures & bit) != 0)
-			add(&features, F_PICTURE, bit, words == 0, 0);
+			add(features, F_PICTURE, bit, words == 0, 0);
 	}
+	return rest;
+}
+
+/*
+ * po_meaning_features writes the numbers of the message's features, at most
+ * PO_MEANING_MOST, and returns how many.
+ */
+int
+po_meaning_features(const PoText *text, uint32 *feature)
+{
+	Features features = { .feature = feature };
+
+	(void) add_text(&features, text);
 	return features.n;
+}
+
+/* What the features of a message weigh; returns as add_text does. */
+static const char *
+weigh(const PoText *text, Features *features)
+{
+	const char *rest;
+
+	*features = (Features){ .feature = NULL };
+	rest = add_text(features, text);
+	add_lanes(features);
+	return rest;
 }
 
 /*
@@ -263,13 +406,30 @@ po_meaning_features(const PoText *text, uint32 *feature)
  * is not surer of everything.
  */
 static int
-weigh(const uint32 *feature, int n)
+sound_of(const Features *features)
 {
-	int sum = 0;
+	return (int) rint(features->sound * PO_MEANING_SCALE / sqrt(features->n));
+}
 
-	for (int i = 0; i < n; i++)
-		sum += po_meaning_weights[feature[i]] - PO_WEIGHT_ZERO;
-	return n > 0 ? (int) rint(sum * PO_MEANING_SCALE / sqrt(n)) : 0;
+/*
+ * The intent that a message of these features most likely has, and how likely.
+ */
+static PoIntent
+intent_of(const Features *features, double *certainty)
+{
+	const int *sum = features->intent;
+	double all = 0;
+	int best = 0;
+
+	for (int k = 1; k < PO_N_INTENTS; k++)
+	{
+		if (sum[k] > sum[best])
+			best = k;
+	}
+	for (int k = 0; k < PO_N_INTENTS; k++)
+		all += exp((sum[k] - sum[best]) * PO_MEANING_SCALE / sqrt(features->n) / PO_SOUND_UNIT);
+	*certainty = 1 / all;
+	return best;
 }
 
 /* Behind the n-th word from p on. */
@@ -281,62 +441,6 @@ skip_words(const char *p, const char *end, int n)
 	return p;
 }
 
-/* Add up the lanes of 16 bits in which the weights of intents were counted. */
-static void
-add_lanes(int *sum, uint64 even, uint64 odd)
-{
-	for (int k = 0; k < PO_N_INTENTS; k++)
-	{
-#ifdef WORDS_BIGENDIAN
-		int byte = PO_INTENT_STRIDE - 1 - k;
-#else
-		int byte = k;
-#endif
-
-		sum[k] += (byte % 2 == 0 ? even >> 8 * byte : odd >> 8 * (byte - 1)) & 0xFFFF;
-	}
-}
-
-/*
- * The intent that a message of these features most likely has, and how likely.
- * A feature's weights are read at once: it is the waiting for memory that costs.
- */
-static PoIntent
-weigh_intents(const uint32 *feature, int n, double *certainty)
-{
-	const uint64 lanes = UINT64CONST(0x00FF00FF00FF00FF);
-	int sum[PO_N_INTENTS] = { 0 };
-	double all = 0;
-	int best = 0;
-
-	for (int from = 0; from < n; from += LANE_MOST)
-	{
-		int to = Min(from + LANE_MOST, n);
-		uint64 even = 0;
-		uint64 odd = 0;
-
-		for (int i = from; i < to; i++)
-		{
-			uint64 weights;
-
-			memcpy(&weights, &po_intent_weights[PO_INTENT_FEATURE(feature[i]) * PO_INTENT_STRIDE],
-				   PO_INTENT_STRIDE);
-			even += weights & lanes;
-			odd += weights >> 8 & lanes;
-		}
-		add_lanes(sum, even, odd);
-	}
-	for (int k = 1; k < PO_N_INTENTS; k++)
-	{
-		if (sum[k] > sum[best])
-			best = k;
-	}
-	for (int k = 0; k < PO_N_INTENTS; k++)
-		all += exp((sum[k] - sum[best]) * PO_MEANING_SCALE / sqrt(n) / PO_SOUND_UNIT);
-	*certainty = 1 / all;
-	return best;
-}
-
 /*
  * po_hear reads what the models make of the message.  Of a long one the part
  * counts that sounds most like a revocation, and the first one's intent.
@@ -344,24 +448,23 @@ weigh_intents(const uint32 *feature, int n, double *certainty)
 void
 po_hear(const PoText *text, PoHeard *heard)
 {
-	uint32 feature[PO_MEANING_MOST];
 	const char *end = text->folded + text->len;
-	const char *part_end;
 	PoText part = *text;
+	const char *rest;
+	Features features;
 
 	heard->sound = PG_INT32_MIN;
-	do
+	for (;;)
 	{
-		int n;
-
-		part_end = skip_words(part.folded, end, WORDS_MOST);
-		part.len = part_end - part.folded - (part_end < end);
-		n = po_meaning_features(&part, feature);
+		rest = weigh(&part, &features);
 		if (part.folded == text->folded)
-			heard->intent = weigh_intents(feature, n, &heard->certainty);
-		heard->sound = Max(heard->sound, weigh(feature, n));
-		part.folded = unconstify(char *, skip_words(part.folded, end, WORDS_MOST - WORDS_AGAIN));
-	} while (part_end < end);
+			heard->intent = intent_of(&features, &heard->certainty);
+		heard->sound = Max(heard->sound, sound_of(&features));
+		if (rest == end)
+			break;
+		part.folded = unconstify(char *, skip_words(part.folded, rest, WORDS_MOST - WORDS_AGAIN));
+		part.len = end - part.folded;
+	}
 }
 
 /*
@@ -381,8 +484,8 @@ po_revocation_probability(int sound)
 char *
 po_revocation_words(const PoText *text)
 {
-	uint32 feature[PO_MEANING_MOST];
 	PoText part = { .folded = NULL };
+	Features features;
 	int best_len = 0;
 	const char *best = NULL;
 	int most = 0;
@@ -403,7 +506,8 @@ po_revocation_words(const PoText *text)
 				p++;
 			part.folded = unconstify(char *, start);
 			part.len = p - start;
-			sound = weigh(feature, po_meaning_features(&part, feature)) - n * SHOWN_WORD_COST;
+			(void) weigh(&part, &features);
+			sound = sound_of(&features) - n * SHOWN_WORD_COST;
 			if (best == NULL || sound > most)
 			{
 				best = start;

@@ -54,9 +54,13 @@ begins_with(const char *p, const char *end, const char *prefix)
 static const char *
 line_end(const char *p, const char *end)
 {
-	while (p < end && *p != '\n' && *p != '\r')
-		p++;
-	return p;
+	const char *feed = memchr(p, '\n', end - p);
+	const char *carriage;
+
+	if (feed == NULL)
+		feed = end;
+	carriage = memchr(p, '\r', feed - p);
+	return carriage != NULL ? carriage : feed;
 }
 
 /* ---- mail ---- */

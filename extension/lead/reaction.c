@@ -21,32 +21,26 @@
 /* ---- quotation marks ---- */
 
 /*
- * Whether p is a quotation mark, and how many bytes it has.  Apostrophes are
- * none.
- */
-static int
-quotation_mark(const char *p, const char *end)
-{
-	if (*p == '"')
-		return 1;
-	if (end - p >= 2 && p[0] == '\xC2' && (p[1] == '\xAB' || p[1] == '\xBB'))
-		return 2;
-	return 0;
-}
-
-/*
  * po_next_mark returns the next quotation mark of [p, end) and its length; NULL:
- * there is none.
+ * there is none.  Apostrophes are none.
  */
 const char *
 po_next_mark(const char *p, const char *end, int *len)
 {
-	for (; p < end; p++)
+	const char *plain = memchr(p, '"', end - p);
+
+	*len = 1;
+	if (plain != NULL)
+		end = plain;
+	for (; (p = memchr(p, 0xC2, end - p)) != NULL; p++)
 	{
-		if ((*len = quotation_mark(p, end)) > 0)
+		if (end - p >= 2 && (p[1] == '\xAB' || p[1] == '\xBB'))
+		{
+			*len = 2;
 			return p;
+		}
 	}
-	return NULL;
+	return plain;
 }
 
 static const char *

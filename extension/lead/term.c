@@ -62,10 +62,12 @@ po_term_init(PoTerm *term, PoMatch match, const char *text, int len)
 		term->text = copy;
 		term->len = match == PO_MATCH_PREFIX || po_intent_parse(copy, &intent) ? len : 0;
 		term->words = 0;
+		term->first = copy[0];
 		return;
 	}
 	term->text = po_text_fold(text, len, &term->len);
 	term->words = po_text_words(term->text, term->len);
+	term->first = term->text[0];
 }
 
 /*
@@ -89,7 +91,7 @@ po_term_squeeze(PoTerm *squeezed, const PoTerm *term)
 		return false;
 	}
 	text[len] = '\0';
-	*squeezed = (PoTerm){ po_text_words(text, len), text, len };
+	*squeezed = (PoTerm){ po_text_words(text, len), text, len, text[0] };
 	return true;
 }
 
@@ -123,7 +125,7 @@ po_has_term(const PoText *text, const PoTerm *term, bool across)
 
 	if ((term->words & ~text->words) != 0 || term->len == 0)
 		return false;
-	while ((p = memchr(p, term->text[0], end - p)) != NULL)
+	while ((p = memchr(p, term->first, end - p)) != NULL)
 	{
 		if ((p == text->folded || (unsigned char) p[-1] <= ' ') && po_term_at(term, p, end, across))
 			return true;

@@ -32,6 +32,7 @@ typedef struct PoTerm
 	uint64 words; /* signature: no match unless the text has all */
 	const char *text;
 	int len;
+	char first; /* of the text; here, for most terms are passed over by it */
 } PoTerm;
 
 extern const char *po_match_name(int match);

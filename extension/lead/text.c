@@ -151,8 +151,9 @@ fold(const char *p, const char *end, char *out, PoText *text)
 				gap = '\0';
 				in_word = true;
 			}
-			*o++ = c | 0x20;
-			p++;
+			do
+				*o++ = *p++ | 0x20;
+			while (p < mail.start && is_alnum(*p));
 			continue;
 		}
 
@@ -267,16 +268,12 @@ po_text_squeeze(const char *folded, int len, char *out)
 	return n;
 }
 
-/* Whether the word has a letter three times in a row: "stooop", "sstttooopp". */
-static bool
-is_drawn_out(const char *word, const char *end)
+/* Whether a word ends with a letter three times: "stooo", "sss". */
+static inline bool
+ends_drawn_out(const char *word, const char *end)
 {
-	for (const char *p = word; p + 2 < end; p++)
-	{
-		if (p[0] == p[1] && p[0] == p[2] && p[0] >= 'a' && p[0] <= 'z')
-			return true;
-	}
-	return false;
+	return end - word >= 3 && end[-1] == end[-2] && end[-1] == end[-3] && end[-1] >= 'a' &&
+		   end[-1] <= 'z';
 }
 
 /* How many single letters stand in a row from p, each a word, alike apart. */
@@ -298,7 +295,7 @@ spaced_letters(const char *p, const char *end)
 
 /*
  * Make words of letters that stand apart, "s t o p", and of words that are drawn
- * out, in place.  Returns the new length.
+ * out, with a letter three times in a row or more, in place.  Returns the new length.
  */
 static int
 tidy(char *folded, int len)
@@ -309,20 +306,27 @@ tidy(char *folded, int len)
 	for (char *p = folded; p < end;)
 	{
 		char *word = out;
+		bool drawn_out = false;
 		int spaced = spaced_letters(p, end);
 
 		if (spaced >= SPACED_LEAST)
 		{
 			for (int i = 0; i < spaced; i++)
+			{
 				*out++ = p[2 * i];
+				drawn_out |= ends_drawn_out(word, out);
+			}
 			p += 2 * spaced - 1;
 		}
 		else
 		{
 			while (p < end && (unsigned char) *p > ' ')
+			{
 				*out++ = *p++;
+				drawn_out |= ends_drawn_out(word, out);
+			}
 		}
-		if (is_drawn_out(word, out))
+		if (drawn_out)
 			out = word + po_text_squeeze(word, out - word, word);
 		if (p < end)
 			*out++ = *p++;
@@ -462,9 +466,13 @@ po_text_fold(const char *text, int len, int *folded_len)
 const char *
 po_clause_end(const char *p, const char *end)
 {
-	while (p < end && *p != PO_CLAUSE && *p != PO_LINE)
-		p++;
-	return p;
+	const char *clause = memchr(p, PO_CLAUSE, end - p);
+	const char *line;
+
+	if (clause == NULL)
+		clause = end;
+	line = memchr(p, PO_LINE, clause - p);
+	return line != NULL ? line : clause;
 }
 
 /* The bits of a word that has this hash. */

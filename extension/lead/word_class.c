@@ -234,6 +234,8 @@ static const char *const keywords[] = { "stop",    "stopall",   "unsubscribe", "
 static int keyword_len[lengthof(keywords)];
 static uint32 first_letters; /* of compounds, a bit for each letter */
 static uint32 second_letters;
+static uint32 first_hash[lengthof(compounds)];
+static uint32 second_hash[lengthof(compounds)];
 
 /* A word of the lists above. */
 typedef struct Entry
@@ -337,6 +339,8 @@ fill_table(void)
 	{
 		first_letters |= letter_bit(compounds[i].first[0]);
 		second_letters |= letter_bit(compounds[i].second[0]);
+		first_hash[i] = po_word_hash(compounds[i].first, strlen(compounds[i].first));
+		second_hash[i] = po_word_hash(compounds[i].second, strlen(compounds[i].second));
 	}
 }
 
@@ -398,30 +402,19 @@ po_word_read(const char *word, int len)
 	return reading;
 }
 
-static inline bool
-is_word(const PoWordReading *reading, const char *word)
-{
-	return reading->word[0] == word[0] && strncmp(reading->word, word, reading->len) == 0 &&
-		   word[reading->len] == '\0';
-}
-
 /*
- * po_word_join makes one word of two that are one, in the first, and tells
- * whether they are.
+ * po_word_join returns the one word that two are, NULL for two that are two.
  */
-bool
-po_word_join(PoWordReading *first, const PoWordReading *second)
+const char *
+po_word_join(const PoWordReading *first, const PoWordReading *second)
 {
 	if (first->len == 0 || second->len == 0 || (first_letters & letter_bit(first->word[0])) == 0 ||
 		(second_letters & letter_bit(second->word[0])) == 0)
-		return false;
+		return NULL;
 	for (int i = 0; i < (int) lengthof(compounds); i++)
 	{
-		if (is_word(first, compounds[i].first) && is_word(second, compounds[i].second))
-		{
-			*first = po_word_read(compounds[i].word, strlen(compounds[i].word));
-			return true;
-		}
+		if (first->hash == first_hash[i] && second->hash == second_hash[i])
+			return compounds[i].word;
 	}
-	return false;
+	return NULL;
 }

@@ -47,6 +47,6 @@ typedef struct PoWordReading
 
 extern uint32 po_word_hash(const char *word, int len);
 extern PoWordReading po_word_read(const char *word, int len);
-extern bool po_word_join(PoWordReading *first, const PoWordReading *second);
+extern const char *po_word_join(const PoWordReading *first, const PoWordReading *second);
 
 #endif
