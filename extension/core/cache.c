@@ -7,10 +7,9 @@
  * a table that it is read from has changed: what tenants may write themselves, as
  * often as they like, makes nobody read anew what it has nothing to do with.
  *
- * A cache is only ever rebuilt at the start of a call.  What it held before
- * stays allocated until the next call that is nobody's part, because an outer call
- * may still be reading it: a long transaction is not made to grow by those who
- * change configuration meanwhile.
+ * What a cache held before it was rebuilt stays allocated until the next call that is
+ * nobody's part, because this call, or an outer one, may still be reading it: a long
+ * transaction is not made to grow by those who change configuration meanwhile.
  *
  * A transaction that keeps one snapshot may fill a cache with rows that were
  * replaced before it did, and whose invalidation has already come: where that

@@ -366,7 +366,8 @@ received_payload(const PoWebhook *webhook)
 	for (int f = 0; f < map->nfields; f++)
 	{
 		const PoBytes *value = &webhook->value[f];
-		int			len = value->data != NULL ? pg_mbcliplen(value->data, value->len, room) : 0;
+		int			len = value->data == NULL ? 0
+			: value->len <= room ? value->len : pg_mbcliplen(value->data, value->len, room);
 
 		/* It proves that who has it may speak of the message. */
 		if (f == PO_FIELD_REFERENCE)

@@ -4,7 +4,8 @@
  *
  * Which key of which payload carries which field, what makes a payload a kind,
  * and what its idempotency key is made of are rows (provider_map.c); this file
- * only follows them.  No locks, no statements, nothing raises but lack of memory.
+ * only follows them.  No locks, no statements but those that fill a cache, nothing
+ * raises but lack of memory.
  */
 #include "postgres.h"
 
@@ -497,19 +498,12 @@ read_consent(const PoWebhook *webhook, const PoTenantRules *rules)
 	return reading;
 }
 
-/*
- * Read what a message says: the sender's phone, and what the tenant's words and rules
- * make of the text.  What the provider itself says of
- * consent counts for more than the text.
- */
+/* Whether it is a message, and whose. */
 static void
-read_message(PoWebhook *webhook)
+read_sender(PoWebhook *webhook)
 {
 	const PoBytes *from = &webhook->value[PO_FIELD_FROM];
 	const PoBytes *to = &webhook->value[PO_FIELD_TO];
-	const PoBytes *body = &webhook->value[PO_FIELD_BODY];
-	const PoTenantRules *rules;
-	PoConsentReading reading;
 
 	if (webhook->kind == NULL || webhook->kind->effect == PO_EFFECT_LOG ||
 		webhook->kind->effect == PO_EFFECT_STATUS)
@@ -522,6 +516,23 @@ read_message(PoWebhook *webhook)
 	webhook->is_message = true;
 	if (to->data == NULL || !po_phone_e164(to->data, to->len, webhook->business_phone))
 		webhook->business_phone[0] = '\0';
+}
+
+/*
+ * po_hear_message reads what the tenant's words and rules make of the text of a message,
+ * once.  What the provider itself says of consent counts for more than the text.  Apart
+ * from po_read_webhook, for it is most of the work of reading, and nothing that a
+ * duplicate needs.  It leaves its memory in the current context.
+ */
+void
+po_hear_message(PoWebhook *webhook)
+{
+	const PoBytes *body = &webhook->value[PO_FIELD_BODY];
+	const PoTenantRules *rules;
+	PoConsentReading reading;
+
+	if (!webhook->is_message || webhook->heard)
+		return;
 	rules = po_tenant_rules(webhook->endpoint->tenant_id);
 	po_text_read(&webhook->text, body->data ? body->data : "", body->len);
 	reading = read_consent(webhook, rules);
@@ -535,11 +546,12 @@ read_message(PoWebhook *webhook)
 				&webhook->ruling);
 	webhook->yes = webhook->consent == PO_CONSENT_NONE && rules->yes_opts_in &&
 		webhook->text.len == 3 && memcmp(webhook->text.folded, "yes", 3) == 0;
+	webhook->heard = true;
 }
 
 /*
- * po_read_webhook reads what the body of a webhook says: the one way from bytes to
- * what is decided by, at the door and whenever it is taken up again.
+ * po_read_webhook reads what the body of a webhook says, the text of a message apart: the
+ * one way from bytes to what is decided by, at the door and whenever it is taken up again.
  */
 void
 po_read_webhook(PoWebhook *webhook)
@@ -547,7 +559,7 @@ po_read_webhook(PoWebhook *webhook)
 	normalize(webhook);
 	if (webhook->problem != NULL)
 		return;
-	read_message(webhook);
+	read_sender(webhook);
 	po_read_status(webhook);
 	po_read_contact(webhook);
 }

@@ -70,7 +70,7 @@ lock_wait(void)
 	return Max(impatient ? po_setting_lock_wait / 10 : po_setting_lock_wait, 1);
 }
 
-/* Before the messages of callbacks are found, and after. */
+/* Again where more is known: messages are heard, the messages of callbacks found. */
 static void
 note_opt_outs(Batch *batch)
 {
@@ -442,22 +442,31 @@ keep(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
 	po_write_payloads(kept, nkept);
 }
 
-/* What is to be processed, and what is only kept. */
+/*
+ * What is to be processed, and what is only kept.  Here messages are heard: those that
+ * are to be processed, or come under a key that is taken.  Duplicates never are.
+ */
 static int
-divide(PoWebhook **webhook, int n, PoWebhook **fresh, PoWebhook **kept, int *nkept)
+divide(Batch *batch, PoWebhook **fresh, PoWebhook **kept, int *nkept)
 {
 	int			nfresh = 0;
 
 	*nkept = 0;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < batch->n; i++)
 	{
-		if (webhook[i]->outcome == PO_OUTCOME_BUSY)
+		PoWebhook  *w = batch->webhook[i];
+		bool		pending = w->status == PO_PAYLOAD_PENDING;
+
+		if (w->outcome == PO_OUTCOME_BUSY || !(w->fresh || w->status == PO_PAYLOAD_CONFLICT))
 			continue;
-		if (webhook[i]->fresh && webhook[i]->status != PO_PAYLOAD_PENDING)
-			fresh[nfresh++] = webhook[i];
-		else if (webhook[i]->fresh || webhook[i]->status == PO_PAYLOAD_CONFLICT)
-			kept[(*nkept)++] = webhook[i];
+		if (!pending)
+			po_hear_message(w);
+		if (w->fresh && !pending)
+			fresh[nfresh++] = w;
+		else
+			kept[(*nkept)++] = w;
 	}
+	note_opt_outs(batch);
 	return nfresh;
 }
 
@@ -473,7 +482,7 @@ receive_at_once(void *arg)
 	po_set_outcome(webhook);
 	memset(&batch->duplicates, 0, sizeof(PoEventList));
 	write_receipts_in_time(batch);
-	if (divide(&webhook, 1, &webhook, &kept, &nkept) > 0)
+	if (divide(batch, &webhook, &kept, &nkept) > 0)
 		process(batch);
 	else
 	{
@@ -496,7 +505,7 @@ receive_carefully(void *arg)
 	for (int i = 0; i < batch->n; i++)
 		po_set_outcome(batch->webhook[i]);
 	receive(batch->webhook, batch->n, batch->wait_ms, &duplicates);
-	nfresh = divide(batch->webhook, batch->n, fresh, kept, &nkept);
+	nfresh = divide(batch, fresh, kept, &nkept);
 	process_fresh(fresh, nfresh, batch->waits);
 	keep(kept, nkept, batch->waits ? lock_wait() : SHORT_WAIT_MS, &duplicates);
 	po_events_append(duplicates.event, duplicates.n);
@@ -558,6 +567,9 @@ void
 po_process_stored(PoWebhook **webhook, int n)
 {
 	for (int i = 0; i < n; i++)
+	{
+		po_hear_message(webhook[i]);
 		po_set_outcome(webhook[i]);
+	}
 	process_fresh(webhook, n, false);
 }

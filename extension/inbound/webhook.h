@@ -70,6 +70,7 @@ typedef struct PoWebhook
 	/* what it says, when it is a message */
 	bool		is_message;
 	char		business_phone[PO_E164_SIZE];	/* ours, that it was sent to; empty: not known */
+	bool		heard;			/* what follows has been read */
 	PoText		text;
 	PoConsentAction consent;
 	const char *sounds;			/* the words that sound like a revocation; NULL: a row decided */
@@ -152,6 +153,7 @@ extern int	po_split_body(PoBytes body, PoBytes **event);
 /* normalize.c */
 extern void po_authenticate_webhook(PoWebhook *webhook);
 extern void po_read_webhook(PoWebhook *webhook);
+extern void po_hear_message(PoWebhook *webhook);
 extern const char *po_condition_value(const PoCondition *condition, const PoBytes *value);
 
 /* contact.c */

@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/ids.h"
@@ -101,6 +102,22 @@ po_find_phone(PoChangeSet *set, const char *tenant_id, const char *phone)
 	return NULL;
 }
 
+static uint32
+phone_hash(const char *phone)
+{
+	return hash_bytes((const unsigned char *) phone, strlen(phone));
+}
+
+/*
+ * po_lead_set_phone gives a lead of a set a phone, NULL for none, in memory alone.
+ */
+void
+po_lead_set_phone(PoLead *lead, const char *phone)
+{
+	lead->phone = phone;
+	lead->phone_hash = phone != NULL ? phone_hash(phone) : 0;
+}
+
 /*
  * po_find_subject returns the lead a message from the phone belongs to: of
  * several, the one touched last; NULL when there is none.
@@ -109,12 +126,13 @@ PoLead *
 po_find_subject(PoChangeSet *set, const char *tenant_id, const char *phone)
 {
 	PoLead	   *subject = NULL;
+	uint32		hash = phone_hash(phone);
 
 	for (int i = 0; i < set->nleads; i++)
 	{
 		PoLead	   *lead = &set->lead[i];
 
-		if (lead->phone != NULL && strcmp(lead->phone, phone) == 0 &&
+		if (lead->phone_hash == hash && lead->phone != NULL && strcmp(lead->phone, phone) == 0 &&
 			strcmp(lead->tenant_id, tenant_id) == 0 &&
 			(subject == NULL || lead->last_activity_at > subject->last_activity_at))
 			subject = lead;
@@ -143,7 +161,7 @@ po_create_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id,
 	memset(lead, 0, sizeof(PoLead));
 	lead->tenant_id = tenant_id;
 	lead->lead_id = lead_id != NULL ? lead_id : po_ulid("lead_");
-	lead->phone = phone;
+	po_lead_set_phone(lead, phone);
 	lead->state = PO_STATE_NEW;
 	lead->last_activity_at = lead->created_at = po_now();
 	lead->created = true;
@@ -373,7 +391,7 @@ po_take_phone(PoChangeSet *set, const PoPhoneKey *key, TimestampTz said_at, cons
 			continue;
 		po_lead_event(set, lead, "lead.address_removed", cause)->payload =
 			reason_payload(cause, key->phone);
-		lead->phone = NULL;
+		po_lead_set_phone(lead, NULL);
 	}
 }
 

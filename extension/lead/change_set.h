@@ -25,7 +25,8 @@ typedef struct PoLead
 {
 	const char *tenant_id;
 	const char *lead_id;
-	const char *phone;			/* NULL: none, or it was taken */
+	const char *phone;			/* NULL: none, or it was taken; po_lead_set_phone() sets it */
+	uint32		phone_hash;
 	PoState		state;
 	int			version;
 	TimestampTz last_activity_at;
@@ -141,6 +142,7 @@ extern PoLead *po_require_lead(PoChangeSet *set, const char *tenant_id, const ch
 
 extern PoLead *po_find_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id);
 extern PoPhone *po_find_phone(PoChangeSet *set, const char *tenant_id, const char *phone);
+extern void po_lead_set_phone(PoLead *lead, const char *phone);
 extern PoLead *po_find_subject(PoChangeSet *set, const char *tenant_id, const char *phone);
 extern PoLead *po_create_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id,
 							  const char *phone, const PoCause *cause);

@@ -171,7 +171,7 @@ read_leads(PoChangeSet *set, uint64 n)
 
 		lead->tenant_id = po_column_text(i, 1);
 		lead->lead_id = po_column_text(i, 2);
-		lead->phone = po_column_text(i, 3);
+		po_lead_set_phone(lead, po_column_text(i, 3));
 		lead->state = po_state_require(po_column_text(i, 4));
 		lead->version = po_column_int(i, 5);
 		lead->last_activity_at = po_column_time(i, 6);
