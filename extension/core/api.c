@@ -134,6 +134,7 @@ static const Function functions[] = {
 	{"stop_sending", TENANT_ADMINS, -1, SETS},
 	{"take_call", PO_WORKER, -1, QUEUE},
 	{"transition_lead", TENANT_USERS, 0, HOT},
+	{"update_lead", TENANT_USERS, 0, HOT},
 	{"upkeep", WORKERS, -1, SETS},
 	{"verify", TENANT_USERS, -1, SETS},
 	{"wake_workers", WORKERS, -1, HOT},

@@ -56,11 +56,9 @@ po_arming_problem(void)
 static const char *
 read_problem(void)
 {
-	MemoryContext context = CurrentMemoryContext;
 	const char *problem;
 
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	problem = po_arming_problem();
 	SPI_finish();
 	return problem;

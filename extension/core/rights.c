@@ -59,7 +59,7 @@ load(void)
 	MemoryContext context = po_cache_reset(&cache);
 	int			n;
 
-	SPI_connect();
+	po_spi_connect();
 	n = po_exec(&select_bindings, NULL, NULL);
 	binding = MemoryContextAlloc(context, Max(n, 1) * sizeof(Binding));
 	nbindings = 0;

@@ -130,7 +130,7 @@ po_secrets_open(const char *tenant_id, const char *purpose, const char *name,
 	int			n;
 	int			opened = 0;
 
-	SPI_connect();
+	po_spi_connect();
 	args[0] = CStringGetTextDatum(tenant_id);
 	args[1] = CStringGetTextDatum(purpose);
 	args[2] = CStringGetTextDatum(name);
@@ -228,7 +228,7 @@ po_store_secret(PG_FUNCTION_ARGS)
 	SET_VARSIZE(value, VARHDRSZ + sealed_len);
 	memcpy(VARDATA(value), sealed, sealed_len);
 
-	SPI_connect();
+	po_spi_connect();
 	args[0] = PG_GETARG_DATUM(0);
 	args[1] = PG_GETARG_DATUM(1);
 	args[2] = PG_GETARG_DATUM(2);

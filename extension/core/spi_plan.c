@@ -23,6 +23,19 @@
 #include "utils/timestamp.h"
 
 /*
+ * po_spi_connect connects to SPI and stays in the current memory context, so that what
+ * is read outlives SPI_finish.
+ */
+void
+po_spi_connect(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+}
+
+/*
  * po_exec runs a saved statement, preparing it first where needed, and returns
  * the number of rows.  nulls is as for SPI_execute_plan.  Row security is part of
  * a plan: the statements of the engine run as its owner or not at all.

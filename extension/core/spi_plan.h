@@ -63,6 +63,7 @@ typedef struct PoRowsPlan
 	PoPlan		plan[2];		/* for many rows, for one */
 } PoRowsPlan;
 
+extern void po_spi_connect(void);
 extern uint64 po_exec(PoPlan *plan, Datum *args, const char *nulls);
 extern void po_rows_init(const PoRowsPlan *plan, PoArray *column, int size);
 extern uint64 po_exec_rows(PoRowsPlan *plan, const Datum *fixed, const PoArray *column);

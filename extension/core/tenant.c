@@ -189,7 +189,7 @@ require_known(const char *tenant_id)
 	Datum		args[1] = {CStringGetTextDatum(tenant_id)};
 	uint64		n;
 
-	SPI_connect();
+	po_spi_connect();
 	n = po_exec(&select_tenant, args, NULL);
 	SPI_finish();
 	if (n == 0)

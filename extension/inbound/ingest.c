@@ -209,8 +209,7 @@ ingest(Datum *envelope, bool *isnull, int n)
 	for (int i = 0; i < n; i++)
 		for (int k = 0; k < request[i].n && request[i].webhook[k].key != NULL; k++)
 			admitted[nadmitted++] = &request[i].webhook[k];
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	po_receive_webhooks(admitted, nadmitted);
 	SPI_finish();
 	MemoryContextSwitchTo(context);

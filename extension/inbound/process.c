@@ -5,7 +5,7 @@
  *
  * All steps are done together.  What fails is done again with less: one by one;
  * then, of one that opts out, the opt-out alone (heed.c); what is left is
- * kept with its bytes and its next try.  Each of these is a subtransaction, so that
+ * kept with its bytes and its next try (keep.c).  Each of these is a subtransaction, so that
  * what fails leaves nothing.
  *
  * Nobody waits long for a lock: a call waits for outreach.lock_wait in all, then
@@ -32,7 +32,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define MAX_ATTEMPTS 10
 #define ALONE_BUDGET_MS 1000	/* for a worker's webhooks that are done alone */
 
 /* How often a batch begins anew because of what it has found out under locks. */
@@ -167,102 +166,6 @@ try_process(PoWebhook **webhook, int n, bool of_many, bool waits)
 	return try_rounds(process, &batch);
 }
 
-/* Keeps a webhook whose processing failed: its bytes, its next try. */
-static void
-keep_failed(PoWebhook *webhook, int sqlstate)
-{
-	PoChangeSet set = {0};
-	PoEvent    *event;
-	PoObject   *object = po_object_begin();
-	bool		last;
-
-	webhook->outcome = PO_OUTCOME_ERROR;
-	webhook->attempts++;
-	last = webhook->attempts >= MAX_ATTEMPTS;
-	webhook->status = last ? PO_PAYLOAD_DEAD : PO_PAYLOAD_ERROR;
-	/* Not the message: it may quote the payload. */
-	webhook->last_error = psprintf("processing failed with SQLSTATE %s",
-								   unpack_sql_state(sqlstate));
-	event = po_event_list_add(&set.events, webhook->endpoint->tenant_id,
-							  "webhook.inbound.failed", webhook->endpoint->provider);
-	event->receipt_id = &webhook->receipt_id;
-	event->correlation_id = &webhook->correlation_id;
-	po_object_string(object, "error", webhook->last_error);
-	po_object_bool(object, "dead", last);
-	event->payload = po_object_end(object);
-	po_write_payloads(&webhook, 1);
-	po_write_changes(&set);
-}
-
-typedef struct Failure
-{
-	PoWebhook  *webhook;
-	int			sqlstate;
-} Failure;
-
-static void
-keep_opted_out(void *arg)
-{
-	Failure    *failure = arg;
-
-	keep_failed(failure->webhook, failure->sqlstate);
-}
-
-static void
-log_failure(const PoWebhook *webhook, int sqlstate, const char *what)
-{
-	ereport(LOG,
-			(errmsg("%s of a webhook failed with SQLSTATE %s", what, unpack_sql_state(sqlstate)),
-			 errdetail("Provider %s, path %s.", webhook->endpoint->provider, webhook->endpoint->path),
-			 errhidestmt(true), errhidecontext(true)));
-}
-
-/* One that failed alone. */
-static void
-give_up(PoWebhook *webhook, int sqlstate)
-{
-	Failure		failure = {webhook, sqlstate};
-	const bool	foreign = true;
-
-	log_failure(webhook, sqlstate, "processing");
-	webhook->held = false;
-	if (!po_heed_opt_out(webhook))
-	{
-		keep_failed(webhook, sqlstate);
-		return;
-	}
-	/* What cannot even be kept takes the opt-out with it no more. */
-	sqlstate = po_try(keep_opted_out, &failure, &foreign);
-	if (sqlstate != 0)
-		log_failure(webhook, sqlstate, "keeping");
-}
-
-/*
- * Those whose subjects another transaction holds: kept, to be taken up soon.  Returns
- * how many there are.
- */
-static int
-keep_held(PoWebhook **webhook, int n)
-{
-	PoWebhook **held = palloc(Max(n, 1) * sizeof(PoWebhook *));
-	int			nheld = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		PoWebhook  *w = webhook[i];
-
-		if (!w->held)
-			continue;
-		(void) po_heed_opt_out(w);
-		w->outcome = PO_OUTCOME_DEFERRED;
-		w->status = PO_PAYLOAD_PENDING;
-		w->last_error = "another transaction holds what it is about";
-		held[nheld++] = w;
-	}
-	po_write_payloads(held, nheld);
-	return nheld;
-}
-
 /* Whether one of its tenant has used up the time of a worker before. */
 static bool
 is_of_slow_tenant(PoWebhook **webhook, int i)
@@ -288,7 +191,7 @@ process_fresh(PoWebhook **webhook, int n, bool waits)
 	{
 		together = try_process(webhook, n, n > 1, false);
 		/* Slow, and not because of locks: the next ones need not be hurried. */
-		if (together == 0 && keep_held(webhook, n) == 0 && !webhook[0]->stored)
+		if (together == 0 && po_keep_held(webhook, n) == 0 && !webhook[0]->stored)
 			waited_in_vain = 0;
 	}
 	/* What the batch has used up is not the members' fault. */
@@ -307,7 +210,7 @@ process_fresh(PoWebhook **webhook, int n, bool waits)
 		if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 			webhook[i]->held = true;
 		else if (sqlstate != 0)
-			give_up(webhook[i], sqlstate);
+			po_give_up(webhook[i], sqlstate);
 		/* The others have a time of their own, and its tenant the next turn. */
 		if (po_waits_for_nobody() && po_budget_ran_out())
 		{
@@ -315,7 +218,7 @@ process_fresh(PoWebhook **webhook, int n, bool waits)
 			po_budget_begin(ALONE_BUDGET_MS);
 		}
 		if (webhook[i]->held)
-			(void) keep_held(&webhook[i], 1);
+			(void) po_keep_held(&webhook[i], 1);
 		webhook[i]->held = false;
 		webhook[i]->message_lead = NULL;
 		webhook[i]->message_phone = NULL;
@@ -411,12 +314,19 @@ receive(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
 	}
 }
 
+/* Whether its opt-out is heeded though its key is taken. */
+static bool
+is_heeded(const PoWebhook *webhook)
+{
+	return webhook->status == PO_PAYLOAD_CONFLICT && po_opts_out(webhook);
+}
+
 /*
  * Keeps what is not processed now; of what cannot be, *duplicates loses the event.  Who
  * holds one of the addresses may hold all: only the first is waited for.
  */
 static void
-keep(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
+keep(PoWebhook **webhook, int n, int *wait_ms, PoEventList *duplicates)
 {
 	PoWebhook **kept = palloc(Max(n, 1) * sizeof(PoWebhook *));
 	int			nkept = 0;
@@ -426,13 +336,13 @@ keep(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
 		PoWebhook  *w = webhook[i];
 		int			nevents = 0;
 
-		if (w->status != PO_PAYLOAD_CONFLICT || !po_opts_out(w) || po_heed_conflict(w, wait_ms))
+		if (!is_heeded(w) || po_heed_conflict(w, *wait_ms))
 		{
 			kept[nkept++] = w;
 			continue;
 		}
 		waited_in_vain = GetCurrentTimestamp();
-		wait_ms = 0;
+		*wait_ms = 0;
 		w->outcome = PO_OUTCOME_BUSY;
 		for (int e = 0; e < duplicates->n; e++)
 			if (duplicates->event[e].receipt_id != &w->receipt_id)
@@ -478,6 +388,7 @@ receive_at_once(void *arg)
 	PoWebhook  *webhook = batch->webhook[0];
 	PoWebhook  *kept;
 	int			nkept;
+	int			wait_ms = lock_wait();
 
 	po_set_outcome(webhook);
 	memset(&batch->duplicates, 0, sizeof(PoEventList));
@@ -486,12 +397,37 @@ receive_at_once(void *arg)
 		process(batch);
 	else
 	{
-		keep(&kept, nkept, lock_wait(), &batch->duplicates);
+		keep(&kept, nkept, &wait_ms, &batch->duplicates);
 		po_events_append(batch->duplicates.event, batch->duplicates.n);
 	}
 }
 
-/* Receipts, then what is new, then what is only kept. */
+/* Together what is new, then what is only kept; or in their order, one by one. */
+static void
+finish(Batch *batch, bool in_order, PoWebhook **fresh, int nfresh, PoWebhook **kept, int nkept,
+	   PoEventList *duplicates)
+{
+	int			wait_ms = batch->waits ? lock_wait() : SHORT_WAIT_MS;
+
+	if (!in_order)
+	{
+		process_fresh(fresh, nfresh, batch->waits);
+		keep(kept, nkept, &wait_ms, duplicates);
+		return;
+	}
+	for (int i = 0, f = 0, k = 0; i < batch->n; i++)
+	{
+		if (f < nfresh && fresh[f] == batch->webhook[i])
+			process_fresh(&fresh[f++], 1, batch->waits);
+		else if (k < nkept && kept[k] == batch->webhook[i])
+			keep(&kept[k++], 1, &wait_ms, duplicates);
+	}
+}
+
+/*
+ * Receipts, then the rest.  What is said under a key that is taken counts in its turn: an
+ * opt-out leaves the same from a batch as one by one.
+ */
 static void
 receive_carefully(void *arg)
 {
@@ -501,13 +437,15 @@ receive_carefully(void *arg)
 	PoEventList duplicates = {0};
 	int			nfresh;
 	int			nkept;
+	bool		in_order = false;
 
 	for (int i = 0; i < batch->n; i++)
 		po_set_outcome(batch->webhook[i]);
 	receive(batch->webhook, batch->n, batch->wait_ms, &duplicates);
 	nfresh = divide(batch, fresh, kept, &nkept);
-	process_fresh(fresh, nfresh, batch->waits);
-	keep(kept, nkept, batch->waits ? lock_wait() : SHORT_WAIT_MS, &duplicates);
+	for (int i = 0; i < nkept; i++)
+		in_order |= nfresh > 0 && is_heeded(kept[i]);
+	finish(batch, in_order, fresh, nfresh, kept, nkept, &duplicates);
 	po_events_append(duplicates.event, duplicates.n);
 }
 
@@ -553,7 +491,7 @@ po_receive_webhooks(PoWebhook **webhook, int n)
 
 		if (sqlstate == 0)
 			continue;
-		log_failure(webhook[i], sqlstate, "keeping");
+		po_log_failure(webhook[i], sqlstate, "keeping");
 		webhook[i]->outcome = PO_OUTCOME_BUSY;
 	}
 }

@@ -355,7 +355,6 @@ keep_string(const char *string)
 static const PoEndpoint *
 load_endpoint(const char *path)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	Datum		args[2] = {CStringGetTextDatum(path), TimestampTzGetDatum(po_now())};
 	PoEndpoint *endpoint = palloc0(sizeof(PoEndpoint));
 	PoCredential *credential = &endpoint->credential;
@@ -369,8 +368,7 @@ load_endpoint(const char *path)
 	bool		own_map;
 	bool		isnull;
 
-	SPI_connect();
-	MemoryContextSwitchTo(caller);
+	po_spi_connect();
 	if (po_exec(&select_endpoint, args, NULL) == 0)
 	{
 		SPI_finish();
@@ -477,7 +475,7 @@ po_look_for_endpoint(const char *path, int len)
 		TimestampTzGetDatum(po_now())
 	};
 
-	SPI_connect();
+	po_spi_connect();
 	(void) po_exec(&select_endpoint, args, NULL);
 	SPI_finish();
 }
@@ -490,7 +488,7 @@ po_shipped_map(void)
 {
 	const PoProviderMap *map;
 
-	SPI_connect();
+	po_spi_connect();
 	map = find_map("*", "*");
 	SPI_finish();
 	return map;

@@ -124,7 +124,6 @@ find_door(PoWebhook *webhook, const Origin *origin)
 Datum
 po_process_payloads(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
 	Datum		args[5];
 	PoWebhook  *webhook;
 	PoWebhook **readable;
@@ -140,8 +139,7 @@ po_process_payloads(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("batch must be at least 1")));
 	po_endpoints_begin();
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	po_suppress_left(po_now());
 	args[1] = TimestampTzGetDatum(po_now());
 	args[2] = PG_GETARG_DATUM(0);
@@ -254,7 +252,6 @@ write_replayed(const PoWebhook *webhook, const char *by)
 Datum
 po_replay_webhook(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	char	   *by = po_arg_required(fcinfo, 2, "by");
 	PoWebhook	replayed = {0};
@@ -268,8 +265,7 @@ po_replay_webhook(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("receipt_id must not be null")));
 	po_endpoints_begin();
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	status = lock_for_replay(tenant_id, PG_GETARG_DATUM(1), webhook);
 	webhook->attempts = 0;
 	po_read_webhook(webhook);

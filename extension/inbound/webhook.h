@@ -174,6 +174,11 @@ extern bool po_opts_out(const PoWebhook *webhook);
 extern bool po_heed_opt_out(PoWebhook *webhook);
 extern bool po_heed_conflict(PoWebhook *webhook, int wait_ms);
 
+/* keep.c */
+extern void po_log_failure(const PoWebhook *webhook, int sqlstate, const char *what);
+extern void po_give_up(PoWebhook *webhook, int sqlstate);
+extern int	po_keep_held(PoWebhook **webhook, int n);
+
 /* receipt.c */
 extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);
 extern bool po_take_key(PoWebhook *webhook);

@@ -26,8 +26,24 @@ not_a_phone(const char *name, const char *text)
 			 errhint("Give it as + and country code, or as a 10-digit number of the United States or Canada.")));
 }
 
-static char *
-require_email(const char *name, const char *text)
+/*
+ * po_read_phone returns a phone in E.164; the name is for the error.
+ */
+char *
+po_read_phone(const char *name, const char *text)
+{
+	char		phone[PO_E164_SIZE];
+
+	if (!po_phone_e164(text, strlen(text), phone))
+		not_a_phone(name, text);
+	return pstrdup(phone);
+}
+
+/*
+ * po_read_email returns an e-mail address folded.
+ */
+char *
+po_read_email(const char *name, const char *text)
 {
 	char		email[PO_ADDRESS_SIZE];
 
@@ -64,13 +80,8 @@ char *
 po_arg_phone(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	char	   *text = given(fcinfo, n, name);
-	char		phone[PO_E164_SIZE];
 
-	if (text == NULL)
-		return NULL;
-	if (!po_phone_e164(text, strlen(text), phone))
-		not_a_phone(name, text);
-	return pstrdup(phone);
+	return text != NULL ? po_read_phone(name, text) : NULL;
 }
 
 /*
@@ -81,7 +92,7 @@ po_arg_email(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	char	   *text = given(fcinfo, n, name);
 
-	return text != NULL ? require_email(name, text) : NULL;
+	return text != NULL ? po_read_email(name, text) : NULL;
 }
 
 /*
@@ -94,7 +105,7 @@ po_arg_address(FunctionCallInfo fcinfo, int n, const char *name)
 	char		address[PO_ADDRESS_SIZE];
 
 	if (po_is_email(text))
-		return require_email(name, text);
+		return po_read_email(name, text);
 	if (!po_address_fold(text, strlen(text), address))
 		not_a_phone(name, text);
 	return pstrdup(address);

@@ -125,7 +125,7 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	nulls[9] = ' ';
 	nulls[10] = '\0';
 
-	SPI_connect();
+	po_spi_connect();
 	if (phone != NULL)
 	{
 		PoPhoneKey	key = {tenant_id, phone};
@@ -175,7 +175,7 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 	Datum		values[5];
 	bool		isnull[5] = {false};
 
-	SPI_connect();
+	po_spi_connect();
 	lead = po_require_lead(&set, tenant_id, lead_id);
 	from = lead->state;
 	if (from != to && po_change_state(&set, lead, to, &cause) == 0)
@@ -208,7 +208,7 @@ set_consent(FunctionCallInfo fcinfo, bool opts_out)
 	Datum		values[4];
 	bool		isnull[4] = {false};
 
-	SPI_connect();
+	po_spi_connect();
 	po_lock_phones(&set, &key, 1);
 	if (opts_out)
 	{
@@ -284,7 +284,7 @@ po_api_release_address(PG_FUNCTION_ARGS)
 	const char *consent;
 	bool		changed;
 
-	SPI_connect();
+	po_spi_connect();
 	po_lock_phones(&set, &key, 1);
 	changed = po_release_phone(&set, &set.phone[0], consent_before_hold(tenant_id, address), &cause);
 	po_write_changes(&set);
@@ -318,7 +318,7 @@ po_api_record_event(PG_FUNCTION_ARGS)
 	bool		duplicate = false;
 
 	po_uuid_v7(event_id);
-	SPI_connect();
+	po_spi_connect();
 	po_require_event_type(event_type);
 	if (dedupe_key != NULL)
 	{

@@ -199,7 +199,7 @@ po_api_mark_reachable(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("channel must be sms, call or email")));
-	SPI_connect();
+	po_spi_connect();
 	po_lock_phones(&set, &key, 1);
 	changed = po_mark_reachable(&set, &set.phone[0], channel, NULL, po_now(), &cause);
 	po_write_changes(&set);

@@ -93,7 +93,7 @@ removing(Oid table, PoPlan *plan, Datum *args)
 	Oid			before = removing_from;
 	volatile uint64 n = 0;
 
-	SPI_connect();
+	po_spi_connect();
 	PG_TRY();
 	{
 		removing_from = table;

@@ -225,7 +225,7 @@ find_or_load(const char *tenant_id)
 	if (entry != NULL)
 		return &entry->rules;
 
-	SPI_connect();
+	po_spi_connect();
 	if (po_exec(&select_tenant, args, NULL) > 0)
 	{
 		char	   *client = po_column_text(0, 1);
@@ -253,7 +253,7 @@ po_tenant_rules(const char *tenant_id)
 
 		po_cache_discard(&tenant_cache);
 		memset(&shipped, 0, sizeof(shipped));
-		SPI_connect();
+		po_spi_connect();
 		read_set(context, "*", "*", &shipped);
 		SPI_finish();
 		po_cache_filled(&shipped_cache);

@@ -108,7 +108,7 @@ load_transitions(void)
 	PoTransitions *current = NULL;
 	uint64		n;
 
-	SPI_connect();
+	po_spi_connect();
 	n = po_exec(&select_transitions, NULL, NULL);
 	/* At most one tenant a row, and the default. */
 	transitions_of = MemoryContextAlloc(context, (n + 1) * sizeof(PoTransitions));
@@ -297,7 +297,7 @@ po_lead_state_changed(PG_FUNCTION_ARGS)
 	event.source = "sql";
 	event.previous_state = from;
 	event.new_state = to;
-	SPI_connect();
+	po_spi_connect();
 	po_events_append(&event, 1);
 	/* It is a change like the engine's own, also for the timers. */
 	lead.tenant_id = event.tenant_id;

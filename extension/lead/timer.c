@@ -92,7 +92,7 @@ load_types(void)
 	MemoryContext old;
 	uint64		n;
 
-	SPI_connect();
+	po_spi_connect();
 	n = po_exec(&select_types, NULL, NULL);
 	old = MemoryContextSwitchTo(context);
 	timer_type_of = palloc0(Max(n, 1) * sizeof(TenantTimerType));

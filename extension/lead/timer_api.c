@@ -101,7 +101,7 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 	timer.cancel_on_reply = type == NULL || type->cancel_on_reply;
 	timer.max_attempts = type != NULL ? type->max_attempts : 3;
 
-	SPI_connect();
+	po_spi_connect();
 	lead = po_require_lead(&set, timer.tenant_id, timer.lead_id);
 	if (po_state_ends_timers(lead->state))
 		ereport(ERROR,
@@ -142,7 +142,7 @@ po_api_cancel_timer(PG_FUNCTION_ARGS)
 	PoChangeSet set = {0};
 	int			n;
 
-	SPI_connect();
+	po_spi_connect();
 	(void) po_require_lead(&set, cancel.tenant_id, cancel.lead_id);
 	n = po_cancel_timers(&cancel, 1);
 	SPI_finish();

@@ -203,6 +203,13 @@ lock_stops(PoClaim *claim)
 	return true;
 }
 
+/* Whether it goes to an address with a row in the registry. */
+static bool
+has_address(const PoCandidate *candidate)
+{
+	return candidate->phone != NULL && po_goes_to_address(candidate->channel);
+}
+
 /* The addresses that the messages go to, and those that get copies. */
 static void
 lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
@@ -219,7 +226,7 @@ lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
 	{
 		const PoCandidate *c = &claim->candidate[i];
 
-		if (po_goes_to_address(c->channel))
+		if (has_address(c))
 			key[n++] = (PoPhoneKey) {c->key.tenant_id, c->phone};
 		for (int b = 0; b < c->nbcc; b++)
 			key[n++] = (PoPhoneKey) {c->key.tenant_id, c->bcc[b]};
@@ -249,15 +256,6 @@ consent_of_copies(PoChangeSet *phones, const PoCandidate *candidate, bool *locke
 	return worst;
 }
 
-/* Whether the lead has no address of the channel's any more: somebody has taken it away. */
-static bool
-lost_address(const PoLead *lead, const char *channel)
-{
-	if (lead == NULL || !po_goes_to_address(channel))
-		return false;
-	return po_goes_to_phone(channel) ? lead->phone == NULL : !lead->has_email;
-}
-
 /*
  * Locks phones, leads and messages, and asks the guards.  What somebody else
  * holds is left for the next cycle: nobody's transaction keeps a worker waiting.
@@ -281,12 +279,12 @@ lock_and_judge(PoClaim *claim, PoChangeSet *set)
 	for (int i = 0; i < claim->n; i++)
 	{
 		PoCandidate  *c = &claim->candidate[i];
-		PoPhone    *phone = po_goes_to_address(c->channel) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
+		PoPhone    *phone = has_address(c) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
 		PoLead	   *locked = po_find_lead(set, c->key.tenant_id, c->lead_id);
 		PoStop	   *stop = stop_of(claim, c);
-		bool		lost = lost_address(locked, c->channel);
 		PoGuardInput input = {
-			.address = lost ? NULL : c->phone,
+			.moment = PO_AT_CLAIM,
+			.address = c->phone,
 			.channel = c->channel,
 			.consent = phone != NULL ? phone->consent : PO_CONSENT_UNKNOWN,
 			.lead_state = locked != NULL ? locked->state : PO_STATE_SUPPRESSED,
@@ -294,12 +292,12 @@ lock_and_judge(PoClaim *claim, PoChangeSet *set)
 			.stop = stop != NULL ? psprintf("%s:%s", stop->scope, stop->id) : NULL
 		};
 
-		c->locked = locked != NULL && (phone != NULL || !po_goes_to_address(c->channel));
+		c->locked = locked != NULL && (phone != NULL || !has_address(c));
 		input.copies = consent_of_copies(&phones, c, &c->locked);
 		c->locked = c->locked &&
 			(c->tenant == NULL || c->tenant->locked) && (stop == NULL || is_locked(stop));
 		c->stop = input.stop;
-		c->result = po_judge(&input, PO_AT_CLAIM);
+		c->result = po_judge(&input);
 	}
 }
 
@@ -361,6 +359,19 @@ may_be_sent(const PoMessage *message, const PoProfile *profile)
 		 arrived < message->ambiguous_since + profile->idempotency_life);
 }
 
+/* The addresses that get copies; whoever gets the mail anyway gets none. */
+static int
+copies_of(const PoCandidate *candidate, const char ***bcc)
+{
+	int			n = 0;
+
+	*bcc = palloc(Max(candidate->nbcc, 1) * sizeof(char *));
+	for (int i = 0; i < candidate->nbcc; i++)
+		if (strcmp(candidate->bcc[i], candidate->phone) != 0)
+			(*bcc)[n++] = candidate->bcc[i];
+	return n;
+}
+
 /* Claims the message, unless its request cannot be made. */
 static void
 send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
@@ -372,11 +383,12 @@ send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
 		.account = account, .message_id = message->message_id,
 		.to = message->phone, .from = message->from_phone,
 		.subject = candidate->subject, .body = candidate->body, .html = candidate->html,
-		.bcc = candidate->bcc, .nbcc = candidate->nbcc,
 		.media_url = candidate->media_url, .nmedia = candidate->nmedia
 	};
-	const char *problem = po_send_request(&input, &flight->call);
+	const char *problem;
 
+	input.nbcc = copies_of(candidate, &input.bcc);
+	problem = po_send_request(&input, &flight->call);
 	flight->message_id = message->message_id;
 	flight->lead_id = pstrdup(message->lead_id);
 	flight->phone = po_goes_to_address(candidate->channel) ? pstrdup(message->phone) : NULL;
@@ -409,6 +421,21 @@ send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
 	po_array_add_text(&delivery[5], message->from_phone);
 }
 
+static bool
+is_same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* One that may have left and cannot be repeated. */
+static void
+give_up(PoChangeSet *set, PoMessage *message, const char *reason)
+{
+	PoCause		cause = {.source = "engine", .reason = reason};
+
+	po_message_uncertain(set, message, &cause);
+}
+
 /* False: its circuit is held by somebody, and the message is left. */
 static bool
 decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandidate *candidate,
@@ -417,12 +444,19 @@ decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandi
 	const PoAccount *account = candidate->account;
 	TimestampTz open_until;
 
+	if (message->ambiguous_since != DT_NOEND && !is_same(message->phone, candidate->phone))
+	{
+		give_up(set, message, "its lead has another address than it may have left for");
+		return true;
+	}
+	if (candidate->phone != NULL)
+		message->phone = candidate->phone;
 	if (candidate->result.verdict == PO_GUARD_BLOCK)
 		block(set, message, &candidate->result);
 	else if (candidate->result.verdict != PO_GUARD_ALLOW)
 	{
 		defer(message, DT_NOEND, NULL);
-		message->held_by = candidate->stop;
+		message->held_by = candidate->phone == NULL ? PO_HELD_BY_ADDRESS : candidate->stop;
 		message->verdicts = po_guard_verdicts(&candidate->result);
 	}
 	else if (candidate->tenant == NULL || account == NULL || account->problem != NULL)
@@ -430,11 +464,7 @@ decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandi
 			  candidate->tenant == NULL ? "its tenant no longer exists"
 			  : account == NULL ? "its account no longer exists" : account->problem);
 	else if (!may_be_sent(message, account->profile))
-	{
-		PoCause		cause = {.source = "engine", .reason = "its idempotency key may be forgotten"};
-
-		po_message_uncertain(set, message, &cause);
-	}
+		give_up(set, message, "its idempotency key may be forgotten");
 	else if (!po_circuit_open_until(circuits, account, message->from_phone, &open_until))
 		return false;
 	else if (open_until != DT_NOBEGIN)
@@ -453,7 +483,6 @@ decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandi
 Datum
 po_claim_messages(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
 	TimestampTz since = PG_ARGISNULL(0) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(0);
 	TimestampTz now = po_now();
 	Datum		now_datum = TimestampTzGetDatum(now);
@@ -468,8 +497,7 @@ po_claim_messages(PG_FUNCTION_ARGS)
 	po_require_sender();
 	if (room == 0)
 		PG_RETURN_INT32(0);
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	po_profiles_begin();
 	claim.candidate = palloc(PO_CLAIM_PRIORITIES * room * sizeof(PoCandidate));
 	po_find_due(&claim, since, room);

@@ -24,7 +24,7 @@ typedef struct PoCandidate
 	const char *lead_id;
 	const char *account_name;
 	const char *from_phone;
-	const char *phone;
+	const char *phone;			/* where it goes now: the lead's address; NULL: the lead has none */
 	const char *channel;
 	const char *subject;
 	const char *body;

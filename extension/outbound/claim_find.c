@@ -22,6 +22,7 @@
 #include "core/limits.h"
 #include "core/spi_plan.h"
 #include "core/turns.h"
+#include "lead/address.h"
 #include "lib/ilist.h"
 #include "outbound/claim.h"
 #include "outbound/load.h"
@@ -35,7 +36,7 @@
 
 #define CANDIDATE_COLUMNS \
 	"m.tenant_id, m.message_id, m.lead_id, m.account, m.from_phone, m.phone, m.channel," \
-	" m.subject, m.body, m.html, m.bcc, m.media_urls, m.due_at, locked.is"
+	" m.subject, m.body, m.html, m.bcc, m.media_urls, m.due_at, locked.is, locked.phone, locked.email"
 
 /*
  * The lead is found by its whole key, whatever is known of the tables when the
@@ -43,7 +44,7 @@
  * phone, is not waited for; one that is gone cannot be locked either.
  */
 #define CANDIDATE_TABLES \
-	" FROM outreach.outbound_messages m LEFT JOIN LATERAL (SELECT true AS is FROM outreach.leads l" \
+	" FROM outreach.outbound_messages m LEFT JOIN LATERAL (SELECT true AS is, l.phone, l.email FROM outreach.leads l" \
 	" WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 
 static PoPlan select_due = {
@@ -248,6 +249,21 @@ fits(PoClaim *claim, int row)
 	return !claim->full;
 }
 
+/* Where a message of the channel goes, as its locked lead has it now; NULL: nowhere. */
+static const char *
+address_of(uint64 row, const char *channel)
+{
+	char		email[PO_ADDRESS_SIZE];
+	char	   *given;
+
+	if (!po_goes_to_address(channel))
+		return po_column_text(row, 6);
+	if (po_goes_to_phone(channel))
+		return po_column_text(row, 15);
+	given = po_column_text(row, 16);
+	return given != NULL && po_email_fold(given, strlen(given), email) ? pstrdup(email) : NULL;
+}
+
 /*
  * Takes over those of the last statement's rows whose lead is locked and for which
  * there is room.  Returns how many rows it looked at: the rest, where the batch is
@@ -289,8 +305,8 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 		c->lead_id = po_column_text(row, 3);
 		c->account_name = s->account;
 		c->from_phone = po_column_text(row, 5);
-		c->phone = po_column_text(row, 6);
 		c->channel = po_column_text(row, 7);
+		c->phone = address_of(row, c->channel);
 		c->subject = po_column_text(row, 8);
 		c->body = po_column_text(row, 9);
 		c->html = po_column_text(row, 10);
@@ -366,7 +382,7 @@ find_in_turn(PoClaim *claim, const Datum full[3], TimestampTz since, int room)
 			n = po_exec(&select_fairly, args, NULL);
 			sight = palloc(Max(n, 1) * sizeof(PoSight));
 			for (int i = 0; i < n; i++)
-				sight[i].most = po_column_int(i, 15);
+				sight[i].most = po_column_int(i, 17);
 			looked = add_candidates(claim, n, sight);
 			if (looked == 0 && n > 0)
 				return true;

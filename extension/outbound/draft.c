@@ -538,6 +538,7 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 {
 	const PoSendRequest *request = sending->request;
 	PoGuardInput input = {
+		.moment = PO_AT_REQUEST,
 		.address = draft->address,
 		.channel = request->channel,
 		.consent = draft->consent,
@@ -560,5 +561,5 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 	input.body_len = draft->body_len;
 	input.may_be_empty = request->nmedia > 0 && !po_needs(draft->account->profile, "body");
 	input.max_segments = draft->account->profile->max_segments;
-	draft->result = po_judge(&input, PO_AT_REQUEST);
+	draft->result = po_judge(&input);
 }

@@ -69,6 +69,8 @@ typedef struct PoDraft
 	bool		malformed;
 	PoGuardResult result;
 	bool		inserted;
+	bool		asked_anew;		/* what stood under its key was blocked before it ever left */
+	Jsonb	   *verdicts_before;	/* of that */
 } PoDraft;
 
 extern void po_read_sending(PoSending *sending);

@@ -30,7 +30,10 @@ static PoGuardVerdict
 judge_destination(const PoGuardInput *input, const char **reason)
 {
 	*reason = "the lead has no address for this channel";
-	return input->address != NULL ? PO_GUARD_ALLOW : PO_GUARD_BLOCK;
+	if (input->address != NULL)
+		return PO_GUARD_ALLOW;
+	/* It was asked for while there was one, and waits for the next. */
+	return input->moment == PO_AT_CLAIM ? PO_GUARD_DEFER : PO_GUARD_BLOCK;
 }
 
 static PoGuardVerdict
@@ -96,7 +99,7 @@ static const Guard guard[] = {
 	{"content", PO_AT_REQUEST, judge_content,
 	"Every variable has a value; the text is within the profile's segments, and not empty without media; what the profile needs is there."},
 	{"destination", PO_AT_REQUEST | PO_AT_CLAIM, judge_destination,
-	"The lead has a valid phone, or what the channel needs."},
+	"The lead has a valid phone, or what the channel needs; one that loses it meanwhile is deferred until the lead has another."},
 	{"consent", PO_AT_REQUEST | PO_AT_CLAIM, judge_consent,
 	"The phone or e-mail address, and those of copies, have not opted out and are not held."},
 	{"suppression", PO_AT_REQUEST | PO_AT_CLAIM, judge_suppression,
@@ -111,13 +114,13 @@ static const Guard guard[] = {
  * po_judge returns the first verdict that is not allow, or allow.
  */
 PoGuardResult
-po_judge(const PoGuardInput *input, PoGuardMoment moment)
+po_judge(const PoGuardInput *input)
 {
 	PoGuardResult result = {PO_GUARD_ALLOW, NULL, NULL};
 
 	for (int i = 0; i < lengthof(guard) && result.verdict == PO_GUARD_ALLOW; i++)
 	{
-		if ((guard[i].moments & moment) == 0)
+		if ((guard[i].moments & input->moment) == 0)
 			continue;
 		result.guard = guard[i].name;
 		result.verdict = guard[i].judge(input, &result.reason);

@@ -25,6 +25,7 @@ typedef enum PoGuardMoment
 /* All that guards may look at. */
 typedef struct PoGuardInput
 {
+	PoGuardMoment moment;
 	const char *address;		/* NULL: the lead has none that is valid */
 	const char *channel;
 	PoConsent	consent;
@@ -48,7 +49,7 @@ typedef struct PoGuardResult
 	const char *reason;
 } PoGuardResult;
 
-extern PoGuardResult po_judge(const PoGuardInput *input, PoGuardMoment moment);
+extern PoGuardResult po_judge(const PoGuardInput *input);
 extern Jsonb *po_guard_verdicts(const PoGuardResult *result);
 
 #endif

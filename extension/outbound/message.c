@@ -62,15 +62,15 @@ static PoRowsPlan update_messages = {
 	" attempts = u.attempts, failures = u.failures, ambiguous_since = u.ambiguous_since,"
 	" provider_message_id = u.provider_message_id, error_code = u.error_code,"
 	" last_error = u.last_error, sent_at = u.sent_at, verdicts = coalesce(u.verdicts, m.verdicts),"
-	" updated_at = $1 FROM",
+	" phone = u.phone, updated_at = $1 FROM",
 	.columns = "tenant_id, message_id, status, due_at, held_by, owner, fence, attempts, failures,"
-	" ambiguous_since, provider_message_id, error_code, last_error, sent_at, verdicts",
+	" ambiguous_since, provider_message_id, error_code, last_error, sent_at, verdicts, phone",
 	.after = "WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 15,
+	.ncolumns = 16,
 	.element = {TEXTOID, UUIDOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT8OID, INT4OID, INT4OID,
-	INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID}
+	INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, TEXTOID}
 };
 
 /*
@@ -263,7 +263,7 @@ void
 po_write_messages(PoMessage *message, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		column[15];
+	PoArray		column[16];
 	PoArray		ended[4];
 
 	po_rows_init(&update_messages, column, n);
@@ -295,6 +295,7 @@ po_write_messages(PoMessage *message, int n)
 			po_array_add_null(&column[14]);
 		else
 			po_array_add(&column[14], JsonbPGetDatum(m->verdicts));
+		po_array_add_text(&column[15], m->phone);
 		if (m->delivery_error == NULL)
 			continue;
 		po_array_add_text(&ended[0], m->tenant_id);

@@ -40,7 +40,7 @@ typedef struct PoMessage
 	const char *lead_id;
 	const char *account;
 	const char *from_phone;
-	const char *phone;
+	const char *phone;			/* where it was to go, or went, when it was last looked at */
 	const char *channel;
 	PoMessageStatus status;
 	int			fence;
@@ -60,6 +60,9 @@ typedef struct PoMessage
 	Jsonb	   *verdicts;		/* NULL: as they are */
 	const char *delivery_error; /* why its delivery may never have an answer; NULL: it has, or will */
 } PoMessage;
+
+/* held_by of one whose lead has no address, until the lead has one. */
+#define PO_HELD_BY_ADDRESS "address"
 
 /* What a provider said of a message that it has accepted. */
 typedef struct PoReport

@@ -119,7 +119,6 @@ result_values(const PoSendResult *result, Datum values[4])
 Datum
 po_api_send_message(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
 	PoSendRequest request;
 	PoSendResult *result;
 	const char *lead_id = po_arg_id(fcinfo, 1, "lead_id");
@@ -132,8 +131,7 @@ po_api_send_message(PG_FUNCTION_ARGS)
 	request.lead_id = &lead_id;
 	request.send_key = &send_key;
 	request.n = 1;
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	result = po_enqueue(&request);
 	SPI_finish();
 	result_values(result, values);
@@ -147,7 +145,6 @@ Datum
 po_api_send_messages(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *returns = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext context = CurrentMemoryContext;
 	PoSendRequest request;
 	PoSendResult *result;
 	ArrayType  *lead_ids;
@@ -175,8 +172,7 @@ po_api_send_messages(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (request.n == 0)
 		return (Datum) 0;
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	result = po_enqueue(&request);
 	SPI_finish();
 	for (int i = 0; i < request.n; i++)
@@ -236,10 +232,8 @@ po_api_cancel_message(PG_FUNCTION_ARGS)
 	bool		cancelled;
 	Datum		values[3];
 	bool		isnull[3] = {false};
-	MemoryContext context = CurrentMemoryContext;
 
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	message = require_message(&set, tenant_id, &message_id);
 	cancelled = message->status < PO_MESSAGE_SENDING;
 	if (cancelled)
@@ -268,7 +262,6 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	PoCause		cause = {.source = "sql", .reason = po_arg_required(fcinfo, 3, "reason")};
 	bool		sent = strcmp(outcome, "sent") == 0;
 	bool		failed = strcmp(outcome, "failed") == 0;
-	MemoryContext context = CurrentMemoryContext;
 	bool		retry = strcmp(outcome, "retry") == 0;
 	PoChangeSet set = {0};
 	PoMessage  *message;
@@ -282,8 +275,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("outcome must be sent, failed or retry")));
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	message = require_message(&set, tenant_id, &message_id);
 	/* Before its time an unknown one may yet be accepted. */
 	open = message->status == PO_MESSAGE_UNCERTAIN ||

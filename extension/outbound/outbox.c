@@ -3,10 +3,12 @@
  *	  Asking for messages: each is filled in, judged and inserted, once for its
  *	  send_key.
  *
- * The unique index over send_key is the only arbiter.  Of leads only those whose
- * message is blocked are locked, before the insertion, for the event; what is
- * read of the others without a lock is looked at again at the claim.  Keys are
- * inserted in their order, so that two callers do not wait for each other.
+ * The unique index over send_key is the only arbiter.  A key whose message was blocked
+ * before it ever left has done nothing yet: that message makes room, and the guards are
+ * asked anew.  Of leads only those are locked whose message is blocked, before the
+ * insertion, for the event, or makes room; what is read of the others without a lock is
+ * looked at again at the claim.  Keys are inserted in their order, so that two callers do
+ * not wait for each other.
  *
  * po_enqueue needs SPI and the engine's owner as user.
  */
@@ -95,13 +97,27 @@ static PoRowsPlan select_known = {
 	.name = "outbox.known",
 	.expect = SPI_OK_SELECT,
 	.before = "SELECT u.n, m.message_id, m.status::text, m.content_hash = u.content_hash,"
-	" coalesce(m.verdicts, '[]') FROM",
+	" coalesce(m.verdicts, '[]'), m.status = 'blocked' AND m.attempts = 0 FROM",
 	.columns = "send_key, content_hash",
 	.after = "JOIN outreach.outbound_messages m ON m.tenant_id = $1 AND m.send_key = u.send_key",
 	.nfixed = 1,
 	.fixed = {TEXTOID},
 	.ncolumns = 2,
 	.element = {TEXTOID, UUIDOID},
+	.numbered = true
+};
+
+static PoRowsPlan delete_blocked = {
+	.name = "outbox.delete_blocked",
+	.expect = SPI_OK_DELETE_RETURNING,
+	.before = "DELETE FROM outreach.outbound_messages m USING",
+	.columns = "send_key",
+	.after = "WHERE m.tenant_id = $1 AND m.send_key = u.send_key AND m.status = 'blocked' AND m.attempts = 0"
+	" RETURNING u.n, m.message_id, coalesce(m.verdicts, '[]')",
+	.nfixed = 1,
+	.fixed = {TEXTOID},
+	.ncolumns = 1,
+	.element = {TEXTOID},
 	.numbered = true
 };
 
@@ -231,24 +247,32 @@ make_addresses(const PoSending *sending, const PoDraft *draft, int n)
 	(void) po_exec_rows(&insert_addresses, &tenant, &column);
 }
 
+static bool
+is_blocked(const PoDraft *draft)
+{
+	return draft->result.verdict != PO_GUARD_ALLOW;
+}
+
+/* Takes lead locks for the drafts that are blocked, or for those that are asked anew and are not. */
 static void
-lock_blocked(PoChangeSet *set, const PoSending *sending, const PoDraft *draft, int n)
+lock_leads_of(PoChangeSet *set, const PoSending *sending, const PoDraft *draft, int n, bool blocked)
 {
 	PoLeadKey  *key = palloc0(Max(n, 1) * sizeof(PoLeadKey));
-	int			blocked = 0;
+	int			nkeys = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		if (draft[i].result.verdict == PO_GUARD_ALLOW)
+		if (is_blocked(&draft[i]) != blocked || !(blocked || draft[i].asked_anew))
 			continue;
-		key[blocked].tenant_id = sending->request->tenant_id;
-		key[blocked++].lead_id = draft[i].lead_id;
+		key[nkeys].tenant_id = sending->request->tenant_id;
+		key[nkeys++].lead_id = draft[i].lead_id;
 	}
-	po_lock_leads(set, key, blocked);
+	po_lock_leads(set, key, nkeys);
 }
 
+/* Inserts all, or those that are asked anew: those whose keys are free. */
 static void
-insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_at)
+insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_at, bool anew)
 {
 	const PoSendRequest *request = sending->request;
 	Datum		fixed[6] = {
@@ -264,8 +288,10 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 	for (int i = 0; i < n; i++)
 	{
 		PoDraft	   *d = &draft[i];
-		bool		allowed = d->result.verdict == PO_GUARD_ALLOW;
+		bool		allowed = !is_blocked(d);
 
+		if (anew && !d->asked_anew)
+			continue;
 		po_array_add_uuid(&column[0], &d->message_id);
 		po_array_add_text(&column[1], d->send_key);
 		po_array_add_uuid(&column[2], &d->content_hash);
@@ -308,13 +334,27 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 	}
 }
 
-/* What stood under the keys before. */
-static void
-read_known(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result)
+/* The first draft of the call with the key of the i-th. */
+static PoDraft *
+first_of_key(PoDraft *draft, int i)
+{
+	while (i > 0 && strcmp(draft[i].send_key, draft[i - 1].send_key) == 0)
+		i--;
+	return &draft[i];
+}
+
+/*
+ * What stands under the keys of those that were not inserted.  Where that was blocked
+ * before it ever left, and not by this call, the first draft of the key is asked anew,
+ * and all are read again; returns whether there is one.
+ */
+static bool
+read_known(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result, bool again)
 {
 	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
 	PoArray		column[2];
 	int		   *position = palloc(Max(n, 1) * sizeof(int));
+	bool		anew = false;
 	uint64		rows;
 	bool		isnull;
 
@@ -336,9 +376,16 @@ read_known(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result
 				 errhint("Try the transaction again.")));
 	for (uint64 r = 0; r < rows; r++)
 	{
-		const PoDraft *d = &draft[position[po_column_int(r, 1) - 1]];
+		int			i = position[po_column_int(r, 1) - 1];
+		PoDraft    *d = &draft[i];
+		PoDraft    *first = first_of_key(draft, i);
 		PoSendResult *known = &result[d->item];
 
+		if (!again && po_column_bool(r, 6) && !first->inserted)
+		{
+			first->asked_anew = anew = true;
+			continue;
+		}
 		(void) po_column_uuid(r, 2, &known->message_id);
 		known->status = po_message_status_from_name(po_column_text(r, 3));
 		known->duplicate = true;
@@ -351,6 +398,38 @@ read_known(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result
 							   DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&known->message_id))),
 							   po_message_status_name(known->status)),
 					 errhint("Give another send_key, or the same content.")));
+	}
+	return anew;
+}
+
+/*
+ * Makes the keys of drafts that are asked anew free.  What never left has no history
+ * but its events: the new message takes its place and its id.
+ */
+static void
+delete_known(const PoSending *sending, PoDraft *draft, int n)
+{
+	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	int		   *position = palloc(Max(n, 1) * sizeof(int));
+	PoArray		column;
+	uint64		rows;
+
+	po_rows_init(&delete_blocked, &column, n);
+	for (int i = 0; i < n; i++)
+	{
+		if (!draft[i].asked_anew)
+			continue;
+		position[column.n] = i;
+		po_array_add_text(&column, draft[i].send_key);
+	}
+	rows = po_exec_rows(&delete_blocked, &tenant, &column);
+	for (uint64 r = 0; r < rows; r++)
+	{
+		PoDraft    *d = &draft[position[po_column_int(r, 1) - 1]];
+		bool		isnull;
+
+		(void) po_column_uuid(r, 2, &d->message_id);
+		d->verdicts_before = DatumGetJsonbPCopy(po_column(r, 3, &isnull));
 	}
 }
 
@@ -369,33 +448,45 @@ note_blocked(PoChangeSet *set, const PoSending *sending, const PoDraft *draft)
 	(void) po_message_event(set, &message, "message.outbound.blocked", &cause, po_object_end(object));
 }
 
+/* What becomes of a draft that was inserted.  Blocked again for the same it has no new event. */
+static void
+note_inserted(PoChangeSet *set, const PoSending *sending, const PoDraft *draft, TimestampTz send_at,
+			  PoSendResult *result)
+{
+	result->message_id = draft->message_id;
+	result->status = is_blocked(draft) ? PO_MESSAGE_BLOCKED : PO_MESSAGE_PENDING;
+	if (!is_blocked(draft))
+	{
+		po_wake_at(send_at);
+		return;
+	}
+	result->verdicts = po_guard_verdicts(&draft->result);
+	if (draft->verdicts_before == NULL ||
+		compareJsonbContainers(&draft->verdicts_before->root, &result->verdicts->root) != 0)
+		note_blocked(set, sending, draft);
+}
+
 static void
 enqueue_chunk(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result,
 			  TimestampTz send_at)
 {
 	PoChangeSet set = {0};
+	PoChangeSet others = {0};
 
 	make_addresses(sending, draft, n);
-	lock_blocked(&set, sending, draft, n);
-	insert_drafts(sending, draft, n, send_at);
-	for (int i = 0; i < n; i++)
+	lock_leads_of(&set, sending, draft, n, true);
+	insert_drafts(sending, draft, n, send_at, false);
+	if (read_known(sending, draft, n, result, false))
 	{
-		PoSendResult *r = &result[draft[i].item];
-
-		if (!draft[i].inserted)
-			continue;
-		r->message_id = draft[i].message_id;
-		r->status = draft[i].result.verdict == PO_GUARD_ALLOW ? PO_MESSAGE_PENDING : PO_MESSAGE_BLOCKED;
-		if (r->status == PO_MESSAGE_PENDING)
-			po_wake_at(send_at);
-		else
-		{
-			r->verdicts = po_guard_verdicts(&draft[i].result);
-			note_blocked(&set, sending, &draft[i]);
-		}
+		lock_leads_of(&others, sending, draft, n, false);
+		delete_known(sending, draft, n);
+		insert_drafts(sending, draft, n, send_at, true);
+		(void) read_known(sending, draft, n, result, true);
 	}
+	for (int i = 0; i < n; i++)
+		if (draft[i].inserted)
+			note_inserted(&set, sending, &draft[i], send_at, &result[draft[i].item]);
 	po_write_changes(&set);
-	read_known(sending, draft, n, result);
 }
 
 static int

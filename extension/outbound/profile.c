@@ -271,7 +271,7 @@ load_profiles(void)
 	MemoryContext old;
 
 	po_cache_discard(&account_cache);
-	SPI_connect();
+	po_spi_connect();
 	old = MemoryContextSwitchTo(po_cache_reset(&profile_cache));
 	nprofiles = po_exec(&select_profiles, NULL, NULL);
 	profile_of = palloc0(Max(nprofiles, 1) * sizeof(PoProfile));
@@ -421,7 +421,7 @@ po_find_account(const char *tenant_id, const char *name)
 		entry = hash_search(failed_by_name, key, HASH_FIND, NULL);
 	if (entry != NULL)
 		return &entry->account;
-	SPI_connect();
+	po_spi_connect();
 	if (po_exec(&select_account, args, NULL) == 0)
 	{
 		SPI_finish();

@@ -460,7 +460,6 @@ record_each(PoLandings *batch)
 Datum
 po_record_deliveries(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
 	PoLandings	batch = {NULL, 0};
 	PoFlight  **landed;
 	int			nlanded;
@@ -470,8 +469,7 @@ po_record_deliveries(PG_FUNCTION_ARGS)
 	landed = po_landed_flights(&nlanded);
 	if (nlanded == 0)
 		PG_RETURN_INT32(0);
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	po_profiles_begin();
 	batch.result = palloc0(nlanded * sizeof(PoLanding));
 	for (int i = 0; i < nlanded; i++)

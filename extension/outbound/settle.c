@@ -454,13 +454,11 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 Datum
 po_settle_messages(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
 	int			room = po_sender_room();
 	int			n;
 
 	po_require_sender();
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	po_profiles_begin();
 	n = take_over();
 	/* Not with it: leads are locked before messages. */

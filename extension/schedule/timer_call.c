@@ -199,7 +199,6 @@ take(const Candidate *timer)
 Datum
 po_take_call(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
 	bool		found = false;
 
 	if (!po_waits_for_nobody())
@@ -207,8 +206,7 @@ po_take_call(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("only a background worker takes timers"),
 				 errhint("fire_timers() fires those that call functions, too.")));
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	taken.is = false;
 	while (!taken.is)
 	{
@@ -246,7 +244,6 @@ give_back(void *arg)
 Datum
 po_run_call(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
 	PoFiring	firing = firing_of(&taken.timer);
 	PoBatch		one = {.firing = &firing, .n = 1};
 	TimestampTz now = po_now();
@@ -257,8 +254,7 @@ po_run_call(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	firing.counted = true;
 	firing.token = taken.token;
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	state = po_try_alone(po_fire_batch, &one, &one.foreign);
 	firing.foreign = one.foreign;
 	if (state != 0)
@@ -293,7 +289,7 @@ po_return_call(PG_FUNCTION_ARGS)
 {
 	if (taken.is)
 	{
-		SPI_connect();
+		po_spi_connect();
 		give_back(NULL);
 		SPI_finish();
 	}

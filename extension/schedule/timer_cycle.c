@@ -195,8 +195,7 @@ po_fire_timers(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("batch must be at least 1")));
-	SPI_connect();
-	MemoryContextSwitchTo(context);
+	po_spi_connect();
 	args[0] = TimestampTzGetDatum(PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1));
 	args[1] = TimestampTzGetDatum(now);
 	args[2] = Int32GetDatum(Min(PG_GETARG_INT32(0), most));

@@ -219,7 +219,7 @@ po_activity_begin(const char *name)
 				 errhint("Run ALTER EXTENSION pg_outreach UPDATE.")));
 	if (state != PO_DATABASE_PRESENT)
 		po_worker_leave(state, NULL);
-	SPI_connect();
+	po_spi_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, name);
 }

@@ -63,6 +63,25 @@ COMMENT ON FUNCTION outreach.lead_gone() IS 'Trigger of leads: their timers go w
 CREATE TRIGGER lead_gone AFTER DELETE ON outreach.leads
 	FOR EACH ROW EXECUTE FUNCTION outreach.lead_gone();
 
+CREATE FUNCTION outreach.lead_addressed() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+		'AFTER UPDATE ROW outreach.leads');
+	UPDATE outreach.outbound_messages m SET status = 'pending', held_by = NULL, verdicts = NULL,
+		due_at = greatest(m.send_at, outreach_impl.engine_now()), updated_at = outreach_impl.engine_now()
+	 WHERE m.tenant_id = NEW.tenant_id AND m.lead_id = NEW.lead_id AND m.held_by = 'address';
+	IF FOUND THEN
+		PERFORM outreach_impl.wake_workers();
+	END IF;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION outreach.lead_addressed() IS 'Trigger of leads: messages that wait for an address are due when the lead has one.';
+
+CREATE TRIGGER lead_addressed AFTER UPDATE OF phone, email ON outreach.leads FOR EACH ROW
+	WHEN ((NEW.phone IS NOT NULL AND OLD.phone IS DISTINCT FROM NEW.phone) OR (NEW.email IS NOT NULL AND OLD.email IS DISTINCT FROM NEW.email))
+	EXECUTE FUNCTION outreach.lead_addressed();
+
 CREATE FUNCTION outreach.endpoint_gone() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -78,6 +78,12 @@ CREATE FUNCTION outreach_impl.create_lead(tenant_id text, lead_id text, phone te
 	AS 'MODULE_PATHNAME', 'po_api_create_lead';
 COMMENT ON FUNCTION outreach_impl.create_lead(text, text, text, text, text, text, text, text, jsonb) IS 'Makes a lead, or sets what is given of one that exists.';
 
+CREATE FUNCTION outreach_impl.update_lead(tenant_id text, lead_id text, changes jsonb,
+	OUT lead_id text, OUT state text, OUT changed boolean, OUT version int)
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'po_api_update_lead';
+COMMENT ON FUNCTION outreach_impl.update_lead(text, text, jsonb) IS 'Sets fields of a lead, and clears those that are null.';
+
 CREATE FUNCTION outreach_impl.transition_lead(tenant_id text, lead_id text, to_state text, reason text DEFAULT NULL,
 	OUT lead_id text, OUT previous_state text, OUT new_state text, OUT changed boolean, OUT version int)
 	LANGUAGE c VOLATILE

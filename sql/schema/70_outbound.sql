@@ -234,13 +234,13 @@ CREATE INDEX outbound_messages_reply ON outreach.outbound_messages (tenant_id, l
 CREATE INDEX outbound_messages_lead ON outreach.outbound_messages (tenant_id, lead_id);
 COMMENT ON TABLE outreach.outbound_messages IS 'Every message that was asked for, once for each send_key, and what became of it.';
 COMMENT ON COLUMN outreach.outbound_messages.content_hash IS 'Digest of what the caller asked for: the same key with other content is an error.';
-COMMENT ON COLUMN outreach.outbound_messages.phone IS 'Where it goes: E.164, or an address of the channel.';
+COMMENT ON COLUMN outreach.outbound_messages.phone IS 'Where it goes: E.164, or an address of the channel. While it waits, what its lead had when it was last looked at: it goes to what the lead has when it leaves.';
 COMMENT ON COLUMN outreach.outbound_messages.html IS 'What the body says, as HTML, filled in and escaped.';
 COMMENT ON COLUMN outreach.outbound_messages.bcc IS 'Addresses that get a blind copy, in lower case: those of its options and of its account, without the one that it goes to.';
 COMMENT ON COLUMN outreach.outbound_messages.media_urls IS 'What its provider fetches and sends with it.';
 COMMENT ON COLUMN outreach.outbound_messages.cancel_on_reply IS 'A reply of its lead, or of another with the phone, cancels it while it has not left.';
 COMMENT ON COLUMN outreach.outbound_messages.due_at IS 'pending, deferred: when it is to be claimed; sending, unknown: when it is to be looked at; else null.';
-COMMENT ON COLUMN outreach.outbound_messages.held_by IS 'The stop that holds a deferred message, as scope:id.';
+COMMENT ON COLUMN outreach.outbound_messages.held_by IS 'What holds a deferred message: a stop, as scope:id, or address while its lead has none.';
 COMMENT ON COLUMN outreach.outbound_messages.owner IS 'The session lock of the worker that claimed it: free when that process is dead.';
 COMMENT ON COLUMN outreach.outbound_messages.fence IS 'Counts claims and takeovers; a result is taken only under the fence it was sent with.';
 COMMENT ON COLUMN outreach.outbound_messages.ambiguous_since IS 'When the first request was made whose outcome is not known; another is made only under the same idempotency key, or after a look-up.';

@@ -110,6 +110,12 @@ SELECT r.event_type, p.status, p.last_error FROM outreach.inbound_payloads p JOI
 SELECT pg_temp.post(jsonb_build_array(pg_temp.event(30, 'unsubscribe', 'e30'), pg_temp.event(29, 'bounce', 'e29f', '{"type": "bounce", "status": "5.1.1"}')), '/w/mail/later');
 SELECT outreach.process_payloads() AS taken;
 SELECT n, s.* FROM generate_series(29, 30) AS n, pg_temp.stands(n) AS s ORDER BY n;
+-- As long as an address may be: said by the person's provider, by the app, and of a message that waits.
+SELECT repeat('l', 64) || '@' || repeat('d', 60) || '.' || repeat('d', 60) || '.' || repeat('d', 60) || '.com' AS long \gset
+SELECT length(:'long'), pg_temp.post(jsonb_build_object('event', 'unsubscribe', 'email', :'long', 'sg_event_id', 'e31', 'sg_message_id', 'm31.1', 'timestamp', 1800000000));
+SELECT consent, consent_source FROM outreach.phones WHERE tenant_id = 'team_letters' AND phone = :'long';
+SELECT consent, changed FROM outreach.opt_out('team_letters_b', :'long');
+SELECT created FROM outreach.create_lead('team_letters_b', 'long', email => :'long');
 -- A person knows better.
 SELECT address, changed FROM outreach.mark_reachable('team_letters', 'M10@example.com', 'kim', 'they wrote from it');
 SELECT * FROM pg_temp.stands(10);

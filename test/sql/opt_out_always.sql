@@ -134,6 +134,11 @@ SELECT * FROM outreach.opt_out('team_always', '+12125551004');
 SELECT state, count(*) FROM outreach.leads WHERE phone = '+12125551004' GROUP BY 1 ORDER BY 1;
 SELECT * FROM outreach.verify() WHERE tenant_id = 'team_always';
 SELECT tenant_id, status, next_attempt_at IS NOT NULL AS due FROM outreach.inbound_payloads WHERE tenant_id LIKE 'team_always' AND next_attempt_at IS NOT NULL;
+-- Under a key that is taken, in the midst of a batch: what was said first counts, as one by one.
+SELECT string_agg(outcome, ' ' ORDER BY item) FROM outreach.ingest_webhooks(ARRAY[pg_temp.message('/w/always', 'taken', '+12125559901', 'hello'),
+	pg_temp.message('/w/always', 'taken', '+12125559901', 'unsubscribe'), pg_temp.message('/w/always', 'last', '+12125559901', 'STOP')]);
+SELECT consent, consent_reason FROM outreach.phones WHERE tenant_id = 'team_always' AND phone = '+12125559901';
+SELECT string_agg(event_type, ' ' ORDER BY lead_version) FROM outreach.events e JOIN outreach.leads l USING (tenant_id, lead_id) WHERE l.tenant_id = 'team_always' AND l.phone = '+12125559901';
 -- What was left half written on purpose would be found by the test of the whole.
 BEGIN;
 SET LOCAL session_replication_role = replica;

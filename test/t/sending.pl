@@ -45,7 +45,7 @@ sql($node, q{SELECT outreach.ingest_webhook(jsonb_build_object('path', '/w/wrong
 	'id', 'w1', 'from', '} . Sending::phone(3) . q{', 'body', 'Sorry, you have the wrong number')::text))});
 is(sql($node, "SELECT phone IS NULL FROM outreach.leads WHERE lead_id = 'lead_3'"), 't', 'who has it says so: the lead loses it');
 sql($node, "SELECT outreach.resume_sending('tenant', 'team_a')");
-is(wait_settled($node, $waits->{message_id}), 'blocked', 'what was asked for before does not leave');
+is(wait_settled($node, $waits->{message_id}), 'deferred', 'what was asked for before does not leave');
 is(sql($node, "SELECT verdicts -> 0 ->> 'guard' FROM outreach.outbound_messages WHERE message_id = '$waits->{message_id}'"),
 	'destination', 'for want of an address');
 is($provider->accepted, 2, 'and nothing did');

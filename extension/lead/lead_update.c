@@ -1,0 +1,237 @@
+/*
+ * lead_update.c
+ *	  update_lead: sets and clears fields of a lead.
+ *
+ * Errors name where in the document it is, never what it is.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/args.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/shape.h"
+#include "core/spi_plan.h"
+#include "fmgr.h"
+#include "lead/address_args.h"
+#include "lead/change_set.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* The parameters of update_lead that are no fields. */
+enum
+{
+	P_TENANT, P_LEAD, P_NOW, P_NAMES, P_WITHOUT, P_FIELDS
+};
+
+/* By place in the statement. */
+enum
+{
+	F_PHONE, F_EMAIL, F_FIRST_NAME, F_LAST_NAME, F_COMPANY, F_ATTRIBUTES, NFIELDS
+};
+
+/* The column, and its name in documents of applications. */
+static const struct
+{
+	const char *column;
+	const char *name;
+}			field[NFIELDS] = {
+	[F_PHONE] = {"phone", "phone"},
+	[F_EMAIL] = {"email", "email"},
+	[F_FIRST_NAME] = {"first_name", "firstName"},
+	[F_LAST_NAME] = {"last_name", "lastName"},
+	[F_COMPANY] = {"company", "company"},
+	[F_ATTRIBUTES] = {"attributes", "attributes"}
+};
+
+#define SET_TO(column, n) "CASE WHEN '" column "' = ANY ($4) THEN $" #n " ELSE " column " END"
+#define FIELDS_NOW "phone, email, first_name, last_name, company, attributes"
+#define FIELDS_SET \
+	SET_TO("phone", 6) ", " SET_TO("email", 7) ", " SET_TO("first_name", 8) ", " SET_TO("last_name", 9) ", " \
+	SET_TO("company", 10) ", CASE WHEN 'attributes' <> ALL ($4) THEN attributes" \
+	" WHEN $11 IS NULL THEN '{}' ELSE (attributes || $11) - $5 END"
+
+/* Attributes are merged key by key; a key that is set to null goes. */
+static PoPlan update_lead = {
+	.name = "lead_update.update",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.leads SET (" FIELDS_NOW ") = ROW(" FIELDS_SET "),"
+	" version = version + 1, updated_at = $3 WHERE tenant_id = $1 AND lead_id = $2"
+	" AND (" FIELDS_NOW ") IS DISTINCT FROM (" FIELDS_SET ")",
+	.nargs = P_FIELDS + NFIELDS,
+	.argtype = {TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID,
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID}
+};
+
+PG_FUNCTION_INFO_V1(po_api_update_lead);
+
+/* What a document changes; a field that is given and null is cleared. */
+typedef struct Changes
+{
+	bool		given[NFIELDS];
+	char	   *text[NFIELDS];
+	Jsonb	   *attributes;
+	const char **without;		/* attributes that go */
+	int			nwithout;
+} Changes;
+
+static int
+find_field(const JsonbValue *key)
+{
+	const char *name = pnstrdup(key->val.string.val, key->val.string.len);
+
+	for (int f = 0; f < NFIELDS; f++)
+		if (strcmp(name, field[f].name) == 0 || strcmp(name, field[f].column) == 0)
+			return f;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("changes.%s is not known", po_json_key(key)),
+			 errhint("Known are phone, email, firstName, lastName, company and attributes.")));
+}
+
+static void
+read_attributes(Changes *changes, const JsonbValue *value)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	member;
+	const char *key = NULL;
+
+	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
+		po_not_an_object("changes.attributes", value);
+	changes->attributes = JsonbValueToJsonb(unconstify(JsonbValue *, value));
+	changes->without = palloc(Max(JsonContainerSize(value->val.binary.data), 1) * sizeof(char *));
+	iterator = JsonbIteratorInit(&changes->attributes->root);
+	while ((token = JsonbIteratorNext(&iterator, &member, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = pnstrdup(member.val.string.val, member.val.string.len);
+		else if (token == WJB_VALUE && member.type == jbvNull)
+			changes->without[changes->nwithout++] = key;
+	}
+}
+
+static void
+read_field(Changes *changes, int f, const JsonbValue *value)
+{
+	const char *path = psprintf("changes.%s", field[f].name);
+	char	   *text;
+
+	if (changes->given[f])
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is given twice", path),
+				 errdetail("Once as %s, once as %s.", field[f].name, field[f].column)));
+	changes->given[f] = true;
+	if (value->type == jbvNull)
+		return;
+	if (f == F_ATTRIBUTES)
+	{
+		read_attributes(changes, value);
+		return;
+	}
+	if (value->type != jbvString)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a string or null", path),
+				 errdetail("It is %s.", po_json_type(value))));
+	text = pnstrdup(value->val.string.val, value->val.string.len);
+	changes->text[f] = f == F_PHONE ? po_read_phone(path, text)
+		: f == F_EMAIL ? po_read_email(path, text) : text;
+}
+
+static void
+read_changes(Changes *changes, Jsonb *document)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&document->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	int			f = 0;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			f = find_field(&value);
+		else if (token == WJB_VALUE)
+			read_field(changes, f, &value);
+	}
+}
+
+/* Writes what differs; whether anything did. */
+static bool
+write_changes(const char *tenant_id, const char *lead_id, const Changes *changes, const char **names,
+			  int nnames)
+{
+	Datum		args[P_FIELDS + NFIELDS];
+	char		nulls[P_FIELDS + NFIELDS + 1];
+
+	memset(nulls, ' ', sizeof(nulls));
+	args[P_TENANT] = CStringGetTextDatum(tenant_id);
+	args[P_LEAD] = CStringGetTextDatum(lead_id);
+	args[P_NOW] = TimestampTzGetDatum(po_now());
+	args[P_NAMES] = po_result_texts(names, nnames);
+	args[P_WITHOUT] = po_result_texts(changes->without, changes->nwithout);
+	for (int f = 0; f < F_ATTRIBUTES; f++)
+	{
+		args[P_FIELDS + f] = changes->text[f] != NULL ? CStringGetTextDatum(changes->text[f]) : (Datum) 0;
+		nulls[P_FIELDS + f] = changes->text[f] != NULL ? ' ' : 'n';
+	}
+	args[P_FIELDS + F_ATTRIBUTES] = JsonbPGetDatum(changes->attributes);
+	nulls[P_FIELDS + F_ATTRIBUTES] = changes->attributes != NULL ? ' ' : 'n';
+	return po_exec(&update_lead, args, nulls) > 0;
+}
+
+/*
+ * update_lead(tenant_id, lead_id, changes): the event names the fields, not what was
+ * in them.
+ */
+Datum
+po_api_update_lead(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
+	Jsonb	   *document = po_arg_jsonb(fcinfo, 2);
+	PoCause		cause = {.source = "sql"};
+	PoChangeSet set = {0};
+	Changes		changes = {{false}};
+	const char *names[NFIELDS];
+	int			nnames = 0;
+	PoLead	   *lead;
+	bool		changed;
+	Datum		values[4];
+	bool		isnull[4] = {false};
+
+	if (document == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("changes must not be null")));
+	po_require_object("changes", &document->root);
+	read_changes(&changes, document);
+	for (int f = 0; f < NFIELDS; f++)
+		if (changes.given[f])
+			names[nnames++] = field[f].column;
+	po_spi_connect();
+	if (changes.text[F_PHONE] != NULL)
+	{
+		PoPhoneKey	key = {tenant_id, changes.text[F_PHONE]};
+
+		po_lock_phones(&set, &key, 1);
+	}
+	lead = po_require_lead(&set, tenant_id, lead_id);
+	changed = write_changes(tenant_id, lead_id, &changes, names, nnames);
+	if (changed)
+	{
+		PoObject   *object = po_object_begin();
+
+		po_object_strings(object, "fields", names, nnames);
+		po_lead_event(&set, lead, "lead.updated", &cause)->payload = po_object_end(object);
+		po_events_append(set.events.event, set.events.n);
+	}
+	SPI_finish();
+
+	values[0] = CStringGetTextDatum(lead_id);
+	values[1] = CStringGetTextDatum(po_state_name(lead->state));
+	values[2] = BoolGetDatum(changed);
+	values[3] = Int32GetDatum(lead->version);
+	return po_result_row(fcinfo, values, isnull);
+}
