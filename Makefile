@@ -21,9 +21,9 @@ MODULE_big = pg_outreach
 CORE = api.o args.o arming.o awaited.o base64.o budget.o cache.o calm.o clock.o counters.o document.o document_digest.o errors.o \
 	form.o identity.o ids.o json.o key_probe.o limits.o lock_wait.o rights.o seal.o secrets.o settings.o shape.o shared.o shared_workers.o \
 	spi_plan.o subtransaction.o tenant.o trigger.o turns.o wakeup.o
-LEAD = address.o address_args.o change_set.o char_fold.o classify.o escape.o event_log.o lead_api.o lead_rows.o lead_update.o meaning.o meaning_weights.o opt_out.o \
+LEAD = address.o address_args.o change_set.o char_fold.o classify.o erased.o escape.o event_log.o lead_api.o lead_rows.o lead_update.o meaning.o meaning_weights.o opt_out.o \
 	phone.o phone_rows.o quote.o reach.o reaction.o retention.o row_checks.o rules.o states.o term.o text.o timer.o timer_api.o unicode.o word_class.o
-OUTBOUND = answer.o claim.o claim_find.o draft.o echo.o guards.o health.o http.o http_address.o http_answer.o http_socket.o \
+OUTBOUND = addressee.o answer.o claim.o claim_find.o draft.o echo.o guards.o health.o http.o http_address.o http_answer.o http_socket.o \
 	http_transfer.o load.o message.o needs.o options.o origin.o outbound_api.o outbox.o profile.o record.o record_ids.o record_lock.o replied.o request.o request_body.o request_values.o segments.o \
 	sender.o settle.o template.o template_filter.o
 INBOUND = authenticate.o contact.o decide.o endpoint_checks.o envelope.o header.o heed.o ingest.o keep.o normalize.o own_number.o process.o provider_map.o query.o \
@@ -39,7 +39,7 @@ OBJS = $(addprefix extension/core/, $(CORE)) $(addprefix extension/lead/, $(LEAD
 SQL_SCHEMA = 10_types 20_tenants 30_doors 40_events 50_leads 60_timers 70_outbound
 SQL_DATA = answer_policies classification_rules event_types lead_transitions \
 	opt_out_words providers provider_profiles provider_verdicts timer_types
-SQL_CODE = 05_triggers 10_functions 11_partitions 12_tenants 13_verify 15_outbound 17_checks 18_api 20_views 90_security
+SQL_CODE = 05_triggers 10_functions 11_partitions 12_tenants 13_verify 14_leads 15_outbound 17_checks 18_api 20_views 90_security
 SQL_MODULES = sql/00_header.sql $(SQL_SCHEMA:%=sql/schema/%.sql) \
 	$(SQL_DATA:%=sql/data/%.sql) $(SQL_CODE:%=sql/code/%.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

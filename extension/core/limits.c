@@ -55,6 +55,7 @@ static const PoLimit limit[] = {
 	{"action_payload", 64 * KB},
 	{"actor", 256},
 	{"address", 320},
+	{"agent", 256},
 	{"answer", 2 * KB},
 	{"answer_policies.body", 16 * KB},
 	{"assigned_agent", 256},

@@ -334,19 +334,20 @@ po_arm_timer(PoChangeSet *set, PoLead *lead, const char *timer_type)
 }
 
 /*
- * po_assign_agent hands the lead to an agent, with its event.
+ * po_assign_agent hands the lead to an agent, with its event; NULL: to none.
  */
 void
 po_assign_agent(PoChangeSet *set, PoLead *lead, const char *agent, const PoCause *cause)
 {
 	PoObject   *object;
 
-	if (lead->agent != NULL && strcmp(lead->agent, agent) == 0)
+	if (lead->agent == NULL || agent == NULL ? lead->agent == agent : strcmp(lead->agent, agent) == 0)
 		return;
 	object = po_object_begin();
 	po_object_string(object, "agent", agent);
 	po_object_string(object, "previous_agent", lead->agent);
 	po_object_string(object, "reason", cause->reason);
+	po_object_string(object, "by", cause->actor);
 	po_lead_event(set, lead, "lead.agent.assigned", cause)->payload = po_object_end(object);
 	lead->agent = agent;
 }

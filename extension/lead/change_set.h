@@ -5,6 +5,7 @@
 #ifndef PO_LEAD_CHANGE_SET_H
 #define PO_LEAD_CHANGE_SET_H
 
+#include "core/compat.h"
 #include "core/spi_plan.h"
 #include "lead/event_log.h"
 #include "lead/phone.h"
@@ -138,6 +139,7 @@ extern bool po_lock_to_suppress(PoChangeSet *set, const char *tenant_id, const c
 								bool wait);
 extern void po_lock_free_leads(PoChangeSet *set, const PoLeadKey *key, int n);
 extern void po_read_phones(PoChangeSet *set, uint64 n);
+po_noreturn extern void po_unknown_lead(const char *tenant_id, const char *lead_id);
 extern PoLead *po_require_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id);
 
 extern PoLead *po_find_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id);

@@ -55,6 +55,14 @@ static PoPlan update_lead = {
 	TIMESTAMPTZOID}
 };
 
+static PoPlan select_state = {
+	.name = "lead_api.state",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT state::text FROM outreach.leads WHERE tenant_id = $1 AND lead_id = $2",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
+
 static PoPlan insert_event_key = {
 	.name = "lead_api.event_key",
 	.expect = SPI_OK_INSERT,
@@ -78,6 +86,9 @@ PG_FUNCTION_INFO_V1(po_api_opt_out);
 PG_FUNCTION_INFO_V1(po_api_opt_in);
 PG_FUNCTION_INFO_V1(po_api_release_address);
 PG_FUNCTION_INFO_V1(po_api_record_event);
+PG_FUNCTION_INFO_V1(po_write_lead_event);
+PG_FUNCTION_INFO_V1(po_api_allowed_states);
+PG_FUNCTION_INFO_V1(po_fold_address);
 PG_FUNCTION_INFO_V1(po_api_classify_message);
 PG_FUNCTION_INFO_V1(po_api_normalize_phone);
 
@@ -345,6 +356,59 @@ po_api_record_event(PG_FUNCTION_ARGS)
 	values[0] = UUIDPGetDatum(event_id);
 	values[1] = BoolGetDatum(duplicate);
 	return po_result_row(fcinfo, values, isnull);
+}
+
+/*
+ * allowed_states(tenant_id, lead_id): where transition_lead would take the lead.
+ */
+Datum
+po_api_allowed_states(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
+	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(lead_id)};
+	const char *name[PO_NSTATES];
+	PoState		path[2];
+	PoState		from;
+	int			n = 0;
+
+	po_spi_connect();
+	if (po_exec(&select_state, args, NULL) == 0)
+		po_unknown_lead(tenant_id, lead_id);
+	from = po_state_require(po_column_text(0, 1));
+	SPI_finish();
+	for (PoState to = 0; to < PO_NSTATES; to++)
+		if (to != from && po_transition_path(po_transitions(tenant_id), from, to, path) > 0)
+			name[n++] = po_state_name(to);
+	return po_result_texts(name, n);
+}
+
+/*
+ * fold_address(address): a phone in E.164, or an e-mail address in lower case.
+ */
+Datum
+po_fold_address(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(po_arg_address(fcinfo, 0, "address")));
+}
+
+/*
+ * write_lead_event(tenant_id, lead_id, event_type, payload): an event of the engine's own,
+ * for bodies in SQL.
+ */
+Datum
+po_write_lead_event(PG_FUNCTION_ARGS)
+{
+	PoCause		cause = {.source = "sql"};
+	PoChangeSet set = {0};
+	PoLead	   *lead;
+
+	po_spi_connect();
+	lead = po_require_lead(&set, po_arg_id(fcinfo, 0, "tenant_id"), po_arg_id(fcinfo, 1, "lead_id"));
+	po_lead_event(&set, lead, po_arg_required(fcinfo, 2, "event_type"), &cause)->payload = po_arg_jsonb(fcinfo, 3);
+	po_write_changes(&set);
+	SPI_finish();
+	PG_RETURN_VOID();
 }
 
 /*

@@ -297,6 +297,18 @@ po_lock_free_leads(PoChangeSet *set, const PoLeadKey *key, int n)
 }
 
 /*
+ * po_unknown_lead raises the error of a lead that is not there.
+ */
+void
+po_unknown_lead(const char *tenant_id, const char *lead_id)
+{
+	ereport(ERROR,
+			(errcode(PO_ERRCODE_UNKNOWN_LEAD),
+			 errmsg("tenant \"%s\" has no lead \"%s\"", tenant_id, lead_id),
+			 errhint("Make it with outreach.create_lead().")));
+}
+
+/*
  * po_require_lead locks one lead by its id; an error when there is none.
  */
 PoLead *
@@ -307,10 +319,7 @@ po_require_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id)
 	Assert(set->nleads == 0);
 	read_leads(set, po_exec(&lock_lead, args, NULL));
 	if (set->nleads == 0)
-		ereport(ERROR,
-				(errcode(PO_ERRCODE_UNKNOWN_LEAD),
-				 errmsg("tenant \"%s\" has no lead \"%s\"", tenant_id, lead_id),
-				 errhint("Make it with outreach.create_lead().")));
+		po_unknown_lead(tenant_id, lead_id);
 	return &set->lead[0];
 }
 

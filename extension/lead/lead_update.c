@@ -1,6 +1,6 @@
 /*
  * lead_update.c
- *	  update_lead: sets and clears fields of a lead.
+ *	  update_lead, which sets and clears fields of a lead, and assign_lead.
  *
  * Errors name where in the document it is, never what it is.
  */
@@ -64,6 +64,7 @@ static PoPlan update_lead = {
 };
 
 PG_FUNCTION_INFO_V1(po_api_update_lead);
+PG_FUNCTION_INFO_V1(po_api_assign_lead);
 
 /* What a document changes; a field that is given and null is cleared. */
 typedef struct Changes
@@ -232,6 +233,35 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 	values[0] = CStringGetTextDatum(lead_id);
 	values[1] = CStringGetTextDatum(po_state_name(lead->state));
 	values[2] = BoolGetDatum(changed);
+	values[3] = Int32GetDatum(lead->version);
+	return po_result_row(fcinfo, values, isnull);
+}
+
+/*
+ * assign_lead(tenant_id, lead_id, agent, by): agent null takes the lead from its agent.
+ */
+Datum
+po_api_assign_lead(PG_FUNCTION_ARGS)
+{
+	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
+	char	   *agent = PG_ARGISNULL(2) ? NULL : po_arg_required(fcinfo, 2, "agent");
+	PoCause		cause = {.source = "sql", .actor = po_arg_required(fcinfo, 3, "by")};
+	PoChangeSet set = {0};
+	PoLead	   *lead;
+	Datum		values[4];
+	bool		isnull[4] = {false};
+
+	po_spi_connect();
+	lead = po_require_lead(&set, tenant_id, lead_id);
+	po_assign_agent(&set, lead, agent, &cause);
+	po_write_changes(&set);
+	SPI_finish();
+
+	values[0] = CStringGetTextDatum(lead_id);
+	isnull[1] = agent == NULL;
+	values[1] = agent != NULL ? CStringGetTextDatum(agent) : (Datum) 0;
+	values[2] = BoolGetDatum(lead->changed);
 	values[3] = Int32GetDatum(lead->version);
 	return po_result_row(fcinfo, values, isnull);
 }

@@ -73,7 +73,17 @@ typedef struct PoDraft
 	Jsonb	   *verdicts_before;	/* of that */
 } PoDraft;
 
+/* addressee.c */
+extern void po_read_copies(PoSending *sending);
+extern void po_read_addressees(const PoSending *sending, PoDraft *draft, int n);
+extern void po_make_addresses(const PoSending *sending, PoDraft *draft, int n);
+extern void po_recall_erased(const PoSending *sending, PoDraft *draft);
+
+/* draft.c */
 extern void po_read_sending(PoSending *sending);
 extern void po_write_draft(const PoSending *sending, PoDraft *draft);
+
+/* outbox.c */
+extern void po_preview(const PoSendRequest *request, PoDraft *draft);
 
 #endif

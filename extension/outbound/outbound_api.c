@@ -16,6 +16,7 @@
 #include "core/wakeup.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "outbound/draft.h"
 #include "outbound/options.h"
 #include "outbound/request.h"
 #include "outbound/segments.h"
@@ -48,6 +49,7 @@ static PoPlan keep_on_reply = {
 
 PG_FUNCTION_INFO_V1(po_api_send_message);
 PG_FUNCTION_INFO_V1(po_api_send_messages);
+PG_FUNCTION_INFO_V1(po_api_preview_message);
 PG_FUNCTION_INFO_V1(po_api_cancel_message);
 PG_FUNCTION_INFO_V1(po_api_resolve_message);
 PG_FUNCTION_INFO_V1(po_api_check_template);
@@ -69,17 +71,28 @@ check_key(const char *send_key)
 				 errhint("Begin it with another word.")));
 }
 
+/* What a message says: arguments 0 and 2 to 4. */
+static void
+read_content(FunctionCallInfo fcinfo, PoSendRequest *request)
+{
+	memset(request, 0, sizeof(*request));
+	request->tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
+	request->body = po_arg_text(fcinfo, 2, "body");
+	request->template = PG_ARGISNULL(3) ? NULL : po_arg_id(fcinfo, 3, "template");
+	request->channel = po_arg_required(fcinfo, 4, "channel");
+	if ((request->body == NULL) == (request->template == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("either body or template must be given")));
+}
+
 /* Arguments 0 and 2 to 9, which both functions have. */
 static void
 read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
 {
 	char	   *priority = po_arg_required(fcinfo, 8, "priority");
 
-	memset(request, 0, sizeof(*request));
-	request->tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
-	request->body = po_arg_text(fcinfo, 2, "body");
-	request->template = PG_ARGISNULL(3) ? NULL : po_arg_id(fcinfo, 3, "template");
-	request->channel = po_arg_required(fcinfo, 4, "channel");
+	read_content(fcinfo, request);
 	request->from_phone = po_arg_text(fcinfo, 6, "from_phone");
 	request->send_at = PG_ARGISNULL(7) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(7);
 	request->options = po_arg_jsonb(fcinfo, 9);
@@ -90,10 +103,6 @@ read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("priority must be reply, normal or campaign")));
-	if ((request->body == NULL) == (request->template == NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("either body or template must be given")));
 	if (request->send_at == DT_NOEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
@@ -184,6 +193,48 @@ po_api_send_messages(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(returns->setResult, returns->setDesc, values, isnull);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * preview_message(tenant_id, lead_id, body, template, channel, options): what send_message
+ * would ask for, and what the guards say of it now.
+ */
+Datum
+po_api_preview_message(PG_FUNCTION_ARGS)
+{
+	const char *lead_id = po_arg_id(fcinfo, 1, "lead_id");
+	PoSendRequest request;
+	PoDraft		draft;
+	const char *text[5];
+	Datum		values[9];
+	bool		isnull[9] = {false};
+	int			v = 0;
+
+	read_content(fcinfo, &request);
+	request.options = po_arg_jsonb(fcinfo, 5);
+	request.priority = PO_PRIORITY_NORMAL;
+	po_read_options(&request);
+	request.lead_id = &lead_id;
+	request.n = 1;
+	po_spi_connect();
+	po_preview(&request, &draft);
+	SPI_finish();
+	values[v++] = CStringGetTextDatum(po_message_status_name(draft.result.verdict == PO_GUARD_ALLOW
+															? PO_MESSAGE_PENDING : PO_MESSAGE_BLOCKED));
+	values[v++] = JsonbPGetDatum(po_guard_verdicts(&draft.result));
+	text[0] = draft.address;
+	text[1] = draft.from;
+	text[2] = draft.subject;
+	text[3] = draft.body;
+	text[4] = draft.html;
+	for (int i = 0; i < lengthof(text); i++, v++)
+	{
+		isnull[v] = text[i] == NULL;
+		values[v] = text[i] != NULL ? CStringGetTextDatum(text[i]) : (Datum) 0;
+	}
+	values[v++] = Int32GetDatum(draft.segments);
+	values[v++] = Int64GetDatum(draft.price_micros);
+	return po_result_row(fcinfo, values, isnull);
 }
 
 /* Locks a message with its lead; an error when there is none. */

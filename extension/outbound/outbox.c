@@ -20,7 +20,6 @@
 #include "core/errors.h"
 #include "core/spi_plan.h"
 #include "core/wakeup.h"
-#include "lead/address.h"
 #include "miscadmin.h"
 #include "outbound/draft.h"
 #include "utils/builtins.h"
@@ -30,47 +29,6 @@
 /* Bound what a call over many leads keeps in memory. */
 #define CHUNK 1000
 #define CHUNK_BYTES (16 * 1024 * 1024)	/* of texts that are not filled in yet */
-
-static PoRowsPlan select_leads = {
-	.name = "outbox.leads",
-	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n, l.phone, l.email, l.state::text, l.first_name, l.last_name,"
-	" l.company, l.attributes, l.business_phone, p.consent::text, p.unreachable FROM",
-	.columns = "lead_id",
-	.after = "JOIN outreach.leads l ON l.tenant_id = $1 AND l.lead_id = u.lead_id"
-	" LEFT JOIN outreach.phones p ON p.tenant_id = l.tenant_id AND p.phone = l.phone",
-	.nfixed = 1,
-	.fixed = {TEXTOID},
-	.ncolumns = 1,
-	.element = {TEXTOID},
-	.numbered = true
-};
-
-static PoRowsPlan select_addresses = {
-	.name = "outbox.addresses",
-	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n, p.consent::text, p.unreachable FROM",
-	.columns = "address",
-	.after = "JOIN outreach.phones p ON p.tenant_id = $1 AND p.phone = u.address",
-	.nfixed = 1,
-	.fixed = {TEXTOID},
-	.ncolumns = 1,
-	.element = {TEXTOID},
-	.numbered = true
-};
-
-static PoRowsPlan insert_addresses = {
-	.name = "outbox.new_addresses",
-	.expect = SPI_OK_INSERT,
-	.before = "INSERT INTO outreach.phones (tenant_id, phone)"
-	" SELECT DISTINCT $1, u.address FROM",
-	.columns = "address",
-	.after = "ORDER BY u.address ON CONFLICT (tenant_id, phone) DO NOTHING",
-	.nfixed = 1,
-	.fixed = {TEXTOID},
-	.ncolumns = 1,
-	.element = {TEXTOID}
-};
 
 static PoRowsPlan insert_messages = {
 	.name = "outbox.insert",
@@ -120,132 +78,6 @@ static PoRowsPlan delete_blocked = {
 	.element = {TEXTOID},
 	.numbered = true
 };
-
-/* What the registry says of the address, as consent and marks in a row's columns. */
-static void
-read_registry(PoDraft *draft, uint64 row, int column)
-{
-	char	   *consent = po_column_text(row, column);
-	bool		isnull;
-	Datum		marks = po_column(row, column + 1, &isnull);
-
-	draft->has_row = consent != NULL;
-	draft->consent = consent != NULL ? po_consent_from_name(consent) : PO_CONSENT_UNKNOWN;
-	draft->unreachable = isnull ? NULL : DatumGetJsonbPCopy(marks);
-}
-
-/* The e-mail addresses of the leads, folded, and what the registry says of them. */
-static void
-read_emails(const PoSending *sending, PoDraft *draft, int n)
-{
-	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
-	int		   *position = palloc(Max(n, 1) * sizeof(int));
-	PoArray		column;
-	uint64		rows;
-
-	po_rows_init(&select_addresses, &column, n);
-	for (int i = 0; i < n; i++)
-	{
-		const char *given = draft[i].email;
-		char		email[PO_ADDRESS_SIZE];
-
-		if (given == NULL || !po_email_fold(given, strlen(given), email))
-			continue;
-		draft[i].address = pstrdup(email);
-		position[column.n] = i;
-		po_array_add_text(&column, email);
-	}
-	rows = po_exec_rows(&select_addresses, &tenant, &column);
-	for (uint64 r = 0; r < rows; r++)
-		read_registry(&draft[position[po_column_int(r, 1) - 1]], r, 2);
-}
-
-/* What the registry says of the addresses that get copies. */
-static void
-read_copies(PoSending *sending)
-{
-	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
-	PoArray		column;
-	uint64		rows;
-
-	po_rows_init(&select_addresses, &column, sending->nbcc);
-	for (int i = 0; i < sending->nbcc; i++)
-		po_array_add_text(&column, sending->bcc[i]);
-	rows = po_exec_rows(&select_addresses, &tenant, &column);
-	for (uint64 r = 0; r < rows; r++)
-		sending->copies = Max(sending->copies, po_consent_from_name(po_column_text(r, 2)));
-}
-
-static void
-read_leads(const PoSending *sending, PoDraft *draft, int n)
-{
-	const char *channel = sending->request->channel;
-	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
-	PoArray		column;
-	uint64		rows;
-
-	po_rows_init(&select_leads, &column, n);
-	for (int i = 0; i < n; i++)
-		po_array_add_text(&column, draft[i].lead_id);
-	rows = po_exec_rows(&select_leads, &tenant, &column);
-	for (uint64 r = 0; r < rows; r++)
-	{
-		PoDraft	   *d = &draft[po_column_int(r, 1) - 1];
-		bool		isnull;
-
-		d->found = true;
-		d->phone = po_column_text(r, 2);
-		d->email = po_column_text(r, 3);
-		d->state = po_state_require(po_column_text(r, 4));
-		d->first_name = po_column_text(r, 5);
-		d->last_name = po_column_text(r, 6);
-		d->company = po_column_text(r, 7);
-		d->attributes = DatumGetJsonbPCopy(po_column(r, 8, &isnull));
-		d->business_phone = po_column_text(r, 9);
-		if (!sending->to_phone)
-			continue;
-		d->address = d->phone;
-		read_registry(d, r, 10);
-	}
-	for (int i = 0; i < n; i++)
-		if (!draft[i].found)
-			ereport(ERROR,
-					(errcode(PO_ERRCODE_UNKNOWN_LEAD),
-					 errmsg("tenant \"%s\" has no lead \"%s\"", sending->request->tenant_id,
-							draft[i].lead_id),
-					 errhint("Make it with outreach.create_lead().")));
-	if (strcmp(channel, "email") == 0)
-		read_emails(sending, draft, n);
-	else if (!sending->to_phone)
-		for (int i = 0; i < n; i++)
-			draft[i].address = draft[i].lead_id;
-}
-
-/*
- * An address without a row could not be locked by an opt-out and by a claim.  A worker
- * waits for nobody who is making the row; it makes what is missing at the claim.
- */
-static void
-make_addresses(const PoSending *sending, const PoDraft *draft, int n)
-{
-	const char *tenant_id = sending->request->tenant_id;
-	Datum		tenant = CStringGetTextDatum(tenant_id);
-	PoArray		column;
-
-	po_rows_init(&insert_addresses, &column, n);
-	for (int i = 0; i < n && po_goes_to_address(sending->request->channel); i++)
-	{
-		PoPhoneKey	key = {tenant_id, draft[i].address};
-
-		if (draft[i].address == NULL || draft[i].has_row)
-			continue;
-		if (po_is_background_worker())
-			(void) po_make_free_phones(&key, 1);
-		else
-			po_array_add_text(&column, draft[i].address);
-	}
-	(void) po_exec_rows(&insert_addresses, &tenant, &column);
-}
 
 static bool
 is_blocked(const PoDraft *draft)
@@ -473,7 +305,6 @@ enqueue_chunk(const PoSending *sending, PoDraft *draft, int n, PoSendResult *res
 	PoChangeSet set = {0};
 	PoChangeSet others = {0};
 
-	make_addresses(sending, draft, n);
 	lock_leads_of(&set, sending, draft, n, true);
 	insert_drafts(sending, draft, n, send_at, false);
 	if (read_known(sending, draft, n, result, false))
@@ -537,7 +368,7 @@ po_enqueue(const PoSendRequest *request)
 
 	po_profiles_begin();
 	po_read_sending(&sending);
-	read_copies(&sending);
+	po_read_copies(&sending);
 	most = chunk_size(&sending);
 	for (int i = 0; i < request->n; i++)
 		order[i] = i;
@@ -556,7 +387,8 @@ po_enqueue(const PoSendRequest *request)
 			if (request->send_key != NULL)
 				draft[i].send_key = request->send_key[draft[i].item];
 		}
-		read_leads(&sending, draft, n);
+		po_read_addressees(&sending, draft, n);
+		po_make_addresses(&sending, draft, n);
 		for (int i = 0; i < n; i++)
 			po_write_draft(&sending, &draft[i]);
 		qsort(draft, n, sizeof(PoDraft), compare_drafts);
@@ -574,4 +406,22 @@ po_enqueue(const PoSendRequest *request)
 	}
 	MemoryContextDelete(chunk);
 	return result;
+}
+
+/*
+ * po_preview fills in and judges the one message of the request, and writes nothing.
+ */
+void
+po_preview(const PoSendRequest *request, PoDraft *draft)
+{
+	PoSending	sending = {.request = request};
+
+	po_profiles_begin();
+	po_read_sending(&sending);
+	po_read_copies(&sending);
+	memset(draft, 0, sizeof(PoDraft));
+	draft->lead_id = request->lead_id[0];
+	po_read_addressees(&sending, draft, 1);
+	po_recall_erased(&sending, draft);
+	po_write_draft(&sending, draft);
 }

@@ -14,7 +14,8 @@
  */
 #define PO_TIMER_KEY_PREFIX "timer:"
 
-/* The last of the priorities. */
+/* Of the priorities: the one by default, and the last. */
+#define PO_PRIORITY_NORMAL 1
 #define PO_PRIORITY_CAMPAIGN 2
 
 /* The same message to one or many leads of a tenant. */

@@ -1,17 +1,5 @@
 -- Views run with their reader's rights: row security is that of the tables.
 
-CREATE VIEW outreach.lead_history WITH (security_invoker = true, security_barrier = true) AS
-	SELECT e.tenant_id, e.lead_id, e.lead_version, e.occurred_at, e.event_type, e.source,
-		   e.previous_state, e.new_state, e.payload, e.event_id, e.receipt_id, e.correlation_id
-	  FROM outreach.events e
-	 WHERE e.lead_id IS NOT NULL
-	UNION ALL
-	SELECT e.tenant_id, e.lead_id, e.lead_version, e.occurred_at, e.event_type, e.source,
-		   e.previous_state, e.new_state, e.payload, e.event_id, e.receipt_id, e.correlation_id
-	  FROM outreach.events_default e
-	 WHERE e.lead_id IS NOT NULL;
-COMMENT ON VIEW outreach.lead_history IS 'Events of leads; order them by lead_version.';
-
 CREATE VIEW outreach.opt_out_registry WITH (security_invoker = true, security_barrier = true) AS
 	SELECT p.tenant_id, p.phone, p.consent, p.consent_source AS source, p.consent_reason AS reason,
 		   p.consent_at AS last_event_at

@@ -12,6 +12,7 @@ INSERT INTO outreach.event_types (event_type, description, shipped, by_engine) V
 	('lead.agent.assigned', 'A lead was handed to an agent.', true, true),
 	('lead.archived', 'Nothing came of a lead for long enough.', true, false),
 	('lead.created', 'A lead was made.', true, true),
+	('lead.deleted', 'A lead was erased; what is left of it are its events.', true, true),
 	('lead.state.changed', 'A lead changed its state.', true, true),
 	('lead.updated', 'Fields of a lead changed.', true, true),
 	('message.delivery.status_updated', 'A provider told the delivery status of a message.', true, true),

@@ -21,6 +21,7 @@ CREATE TABLE outreach.leads (
 ) WITH (fillfactor = 80);
 -- A reply changes no indexed column, so that it stays a HOT update.
 CREATE INDEX leads_phone ON outreach.leads (tenant_id, phone, lead_id) WHERE phone IS NOT NULL;
+CREATE INDEX leads_email ON outreach.leads (tenant_id, lower(email), lead_id) WHERE email IS NOT NULL;
 COMMENT ON TABLE outreach.leads IS 'People worked by campaigns. lead_id is the app''s own id; the app keeps its own table beside this one.';
 COMMENT ON COLUMN outreach.leads.phone IS 'E.164. Several leads of a tenant may have one phone.';
 COMMENT ON COLUMN outreach.leads.has_timers IS 'Whether a timer may be alive: where not, a reply need not look for any.';

@@ -107,7 +107,7 @@ END $$;
 -- Calls of functions: arguments by name, or else by type
 CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text LANGUAGE sql AS $$
 	SELECT format('SELECT outreach.%I(%s)', p.proname, string_agg(format('%I => %L::%s', a.name,
-			CASE a.name WHEN 'tenant_id' THEN tenant WHEN 'lead_id' THEN lead WHEN 'phone' THEN '+12125550191' WHEN 'address' THEN '+12125550191' WHEN 'email' THEN 'own@a.example'
+			CASE a.name WHEN 'tenant_id' THEN tenant WHEN 'lead_id' THEN CASE WHEN p.proname = 'delete_lead' AND tenant = 'tap_a' THEN 'gone' ELSE lead END WHEN 'phone' THEN '+12125550191' WHEN 'address' THEN '+12125550191' WHEN 'email' THEN 'own@a.example'
 				WHEN 'from_phone' THEN '+12125550180' WHEN 'lead_ids' THEN '{' || lead || '}' WHEN 'send_keys' THEN '{another key}'
 				WHEN 'message_id' THEN coalesce((SELECT m.message_id::text FROM message m WHERE m.tenant_id = tenant
 					AND m.send_key = CASE p.proname WHEN 'resolve_message' THEN 'same key' ELSE 'to come' END), gen_random_uuid()::text)
@@ -115,13 +115,14 @@ CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text 
 				WHEN 'channel' THEN CASE p.proname WHEN 'save_template' THEN 'email' ELSE 'sms' END WHEN 'priority' THEN 'normal' WHEN 'outcome' THEN 'sent' WHEN 'send_at' THEN '2040-01-01'
 				WHEN 'to_state' THEN 'touched' WHEN 'from_state' THEN 'new' WHEN 'event_type' THEN 'contact.updated'
 				WHEN 'dedupe_key' THEN 'same key' WHEN 'trigger_at' THEN '2040-01-01'
+				WHEN 'before' THEN CASE p.proname WHEN 'lead_history' THEN '1000' ELSE '2040-01-01' END
 				ELSE CASE format_type(a.type, NULL) WHEN 'jsonb' THEN '{}' WHEN 'integer' THEN '1' WHEN 'boolean' THEN 'true'
 					WHEN 'interval' THEN '1 hour' ELSE 'Given' END END,
 			format_type(a.type, NULL)), ', ' ORDER BY a.n))
 	  FROM pg_proc p, unnest(p.proargnames[1:p.pronargs], p.proargtypes::oid[]) WITH ORDINALITY AS a(name, type, n)
 	 WHERE p.oid = function AND NOT (p.proname = 'enter_tenant' AND a.name = 'proof')
 	   -- a text or a template, not both
-	   AND NOT (p.proname LIKE 'send\_message%' AND a.name = 'template') GROUP BY p.proname
+	   AND NOT (p.proname ~ '^(send|preview)_message' AND a.name = 'template') GROUP BY p.proname
 $$;
 CREATE TEMP VIEW of_app AS SELECT oid, name FROM function WHERE takes_tenant AND has_function_privilege('outreach_app', oid, 'EXECUTE');
 GRANT SELECT ON of_app TO PUBLIC;

@@ -1,0 +1,99 @@
+/*
+ * erased.c
+ *	  Addresses that were erased after they had opted out.
+ *
+ * In their place the registry has a digest (delete_lead, 14_leads.sql).  Whoever comes
+ * with such an address has opted out, whichever statement makes its row.
+ */
+#include "postgres.h"
+
+#include <openssl/evp.h>
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "core/args.h"
+#include "core/compat.h"
+#include "core/spi_plan.h"
+#include "core/trigger.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#define DIGEST_PREFIX "sha256:"
+
+static PoPlan select_erased = {
+	.name = "erased.select",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT consent, consent_at FROM outreach.phones WHERE tenant_id = $1 AND phone = $2",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
+
+PG_FUNCTION_INFO_V1(po_address_digest);
+PG_FUNCTION_INFO_V1(po_phone_erased);
+
+static char *
+digest_of(const char *tenant_id, const char *address)
+{
+	char	   *named = psprintf("%s %s", tenant_id, address);
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned int len;
+	char	   *text;
+
+	if (EVP_Digest(named, strlen(named), digest, &len, EVP_sha256(), NULL) != 1)
+		elog(ERROR, "could not compute a digest");
+	text = palloc(strlen(DIGEST_PREFIX) + 2 * len + 1);
+	strcpy(text, DIGEST_PREFIX);
+	(void) hex_encode((const char *) digest, len, text + strlen(DIGEST_PREFIX));
+	text[strlen(DIGEST_PREFIX) + 2 * len] = '\0';
+	return text;
+}
+
+/*
+ * address_digest(tenant_id, address): what stands in the registry for an address that was
+ * erased.
+ */
+Datum
+po_address_digest(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(digest_of(po_arg_id(fcinfo, 0, "tenant_id"),
+											   po_arg_required(fcinfo, 1, "address"))));
+}
+
+/*
+ * po_phone_erased is the trigger of phones, before a row is inserted.
+ */
+Datum
+po_phone_erased(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = po_trigger(fcinfo, "phone_erased", PO_TRIGGER_BEFORE_ROW, "phones");
+	HeapTuple	row = trigger->tg_trigtuple;
+	char	   *tenant_id;
+	Datum		args[2];
+	int			column[3];
+	Datum		value[3];
+	bool		isnull[3] = {false};
+
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		po_trigger_misused("phone_erased");
+	/* What cannot be a row is refused elsewhere. */
+	if (heap_attisnull(row, po_trigger_column(trigger, "tenant_id", TEXTOID), RelationGetDescr(trigger->tg_relation)) ||
+		heap_attisnull(row, po_trigger_column(trigger, "phone", TEXTOID), RelationGetDescr(trigger->tg_relation)))
+		return PointerGetDatum(row);
+	tenant_id = po_trigger_text(trigger, row, "tenant_id");
+	args[0] = CStringGetTextDatum(tenant_id);
+	args[1] = CStringGetTextDatum(digest_of(tenant_id, po_trigger_text(trigger, row, "phone")));
+	po_spi_connect();
+	if (po_exec(&select_erased, args, NULL) > 0)
+	{
+		value[0] = po_column(0, 1, &isnull[0]);
+		value[1] = po_column(0, 2, &isnull[1]);
+		value[2] = CStringGetTextDatum("erased");
+		column[0] = SPI_fnumber(RelationGetDescr(trigger->tg_relation), "consent");
+		column[1] = po_trigger_column(trigger, "consent_at", TIMESTAMPTZOID);
+		column[2] = po_trigger_column(trigger, "consent_source", TEXTOID);
+		row = heap_modify_tuple_by_cols(row, RelationGetDescr(trigger->tg_relation), 3, column, value, isnull);
+	}
+	SPI_finish();
+	return PointerGetDatum(row);
+}

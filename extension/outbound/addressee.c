@@ -1,0 +1,222 @@
+/*
+ * addressee.c
+ *	  Who messages go to that are asked for: leads, their addresses, and what the registry
+ *	  says of these.
+ *
+ * Needs SPI and the engine's owner as user.  Leads are read without a lock.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/compat.h"
+#include "core/spi_plan.h"
+#include "lead/address.h"
+#include "miscadmin.h"
+#include "outbound/draft.h"
+#include "utils/builtins.h"
+
+static PoRowsPlan select_leads = {
+	.name = "outbox.leads",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT u.n, l.phone, l.email, l.state::text, l.first_name, l.last_name,"
+	" l.company, l.attributes, l.business_phone, p.consent::text, p.unreachable FROM",
+	.columns = "lead_id",
+	.after = "JOIN outreach.leads l ON l.tenant_id = $1 AND l.lead_id = u.lead_id"
+	" LEFT JOIN outreach.phones p ON p.tenant_id = l.tenant_id AND p.phone = l.phone",
+	.nfixed = 1,
+	.fixed = {TEXTOID},
+	.ncolumns = 1,
+	.element = {TEXTOID},
+	.numbered = true
+};
+
+static PoRowsPlan select_addresses = {
+	.name = "outbox.addresses",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT u.n, p.consent::text, p.unreachable FROM",
+	.columns = "address",
+	.after = "JOIN outreach.phones p ON p.tenant_id = $1 AND p.phone = u.address",
+	.nfixed = 1,
+	.fixed = {TEXTOID},
+	.ncolumns = 1,
+	.element = {TEXTOID},
+	.numbered = true
+};
+
+static PoRowsPlan insert_addresses = {
+	.name = "outbox.new_addresses",
+	.expect = SPI_OK_INSERT_RETURNING,
+	.before = "INSERT INTO outreach.phones AS p (tenant_id, phone)"
+	" SELECT DISTINCT $1, u.address FROM",
+	.columns = "address",
+	.after = "ORDER BY u.address ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING p.phone, p.consent::text",
+	.nfixed = 1,
+	.fixed = {TEXTOID},
+	.ncolumns = 1,
+	.element = {TEXTOID}
+};
+
+/* What the row of an address would say that has none: it was erased before. */
+static PoPlan select_erased = {
+	.name = "outbox.erased",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT consent::text FROM outreach.phones"
+	" WHERE tenant_id = $1 AND phone = outreach_impl.address_digest($1, $2)",
+	.nargs = 2,
+	.argtype = {TEXTOID, TEXTOID}
+};
+
+/* What the registry says of the address, as consent and marks in a row's columns. */
+static void
+read_registry(PoDraft *draft, uint64 row, int column)
+{
+	char	   *consent = po_column_text(row, column);
+	bool		isnull;
+	Datum		marks = po_column(row, column + 1, &isnull);
+
+	draft->has_row = consent != NULL;
+	draft->consent = consent != NULL ? po_consent_from_name(consent) : PO_CONSENT_UNKNOWN;
+	draft->unreachable = isnull ? NULL : DatumGetJsonbPCopy(marks);
+}
+
+/* The e-mail addresses of the leads, folded, and what the registry says of them. */
+static void
+read_emails(const PoSending *sending, PoDraft *draft, int n)
+{
+	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	int		   *position = palloc(Max(n, 1) * sizeof(int));
+	PoArray		column;
+	uint64		rows;
+
+	po_rows_init(&select_addresses, &column, n);
+	for (int i = 0; i < n; i++)
+	{
+		const char *given = draft[i].email;
+		char		email[PO_ADDRESS_SIZE];
+
+		if (given == NULL || !po_email_fold(given, strlen(given), email))
+			continue;
+		draft[i].address = pstrdup(email);
+		position[column.n] = i;
+		po_array_add_text(&column, email);
+	}
+	rows = po_exec_rows(&select_addresses, &tenant, &column);
+	for (uint64 r = 0; r < rows; r++)
+		read_registry(&draft[position[po_column_int(r, 1) - 1]], r, 2);
+}
+
+/*
+ * po_read_copies reads what the registry says of the addresses that get copies.
+ */
+void
+po_read_copies(PoSending *sending)
+{
+	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	PoArray		column;
+	uint64		rows;
+
+	po_rows_init(&select_addresses, &column, sending->nbcc);
+	for (int i = 0; i < sending->nbcc; i++)
+		po_array_add_text(&column, sending->bcc[i]);
+	rows = po_exec_rows(&select_addresses, &tenant, &column);
+	for (uint64 r = 0; r < rows; r++)
+		sending->copies = Max(sending->copies, po_consent_from_name(po_column_text(r, 2)));
+}
+
+/*
+ * po_read_addressees reads the leads of drafts and where these go; an unknown lead is an
+ * error.
+ */
+void
+po_read_addressees(const PoSending *sending, PoDraft *draft, int n)
+{
+	const char *channel = sending->request->channel;
+	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	PoArray		column;
+	uint64		rows;
+
+	po_rows_init(&select_leads, &column, n);
+	for (int i = 0; i < n; i++)
+		po_array_add_text(&column, draft[i].lead_id);
+	rows = po_exec_rows(&select_leads, &tenant, &column);
+	for (uint64 r = 0; r < rows; r++)
+	{
+		PoDraft	   *d = &draft[po_column_int(r, 1) - 1];
+		bool		isnull;
+
+		d->found = true;
+		d->phone = po_column_text(r, 2);
+		d->email = po_column_text(r, 3);
+		d->state = po_state_require(po_column_text(r, 4));
+		d->first_name = po_column_text(r, 5);
+		d->last_name = po_column_text(r, 6);
+		d->company = po_column_text(r, 7);
+		d->attributes = DatumGetJsonbPCopy(po_column(r, 8, &isnull));
+		d->business_phone = po_column_text(r, 9);
+		if (!sending->to_phone)
+			continue;
+		d->address = d->phone;
+		read_registry(d, r, 10);
+	}
+	for (int i = 0; i < n; i++)
+		if (!draft[i].found)
+			po_unknown_lead(sending->request->tenant_id, draft[i].lead_id);
+	if (strcmp(channel, "email") == 0)
+		read_emails(sending, draft, n);
+	else if (!sending->to_phone)
+		for (int i = 0; i < n; i++)
+			draft[i].address = draft[i].lead_id;
+}
+
+/*
+ * po_make_addresses makes the rows of addresses that have none, for without one an address
+ * could not be locked by an opt-out and by a claim.  A worker waits for nobody who is making
+ * the row; it makes what is missing at the claim.  A new row may say already that the address
+ * has opted out, when it was erased before.
+ */
+void
+po_make_addresses(const PoSending *sending, PoDraft *draft, int n)
+{
+	const char *tenant_id = sending->request->tenant_id;
+	Datum		tenant = CStringGetTextDatum(tenant_id);
+	PoArray		column;
+	uint64		rows;
+
+	po_rows_init(&insert_addresses, &column, n);
+	for (int i = 0; i < n && po_goes_to_address(sending->request->channel); i++)
+	{
+		PoPhoneKey	key = {tenant_id, draft[i].address};
+
+		if (draft[i].address == NULL || draft[i].has_row)
+			continue;
+		if (po_is_background_worker())
+			(void) po_make_free_phones(&key, 1);
+		else
+			po_array_add_text(&column, draft[i].address);
+	}
+	rows = po_exec_rows(&insert_addresses, &tenant, &column);
+	for (uint64 r = 0; r < rows; r++)
+	{
+		PoConsent	consent = po_consent_from_name(po_column_text(r, 2));
+
+		for (int i = 0; i < n && consent != PO_CONSENT_UNKNOWN; i++)
+			if (draft[i].address != NULL && strcmp(draft[i].address, po_column_text(r, 1)) == 0)
+				draft[i].consent = consent;
+	}
+}
+
+/*
+ * po_recall_erased reads what the row of an address without one would say.
+ */
+void
+po_recall_erased(const PoSending *sending, PoDraft *draft)
+{
+	Datum		args[2];
+
+	if (draft->address == NULL || draft->has_row || !po_goes_to_address(sending->request->channel))
+		return;
+	args[0] = CStringGetTextDatum(sending->request->tenant_id);
+	args[1] = CStringGetTextDatum(draft->address);
+	if (po_exec(&select_erased, args, NULL) > 0)
+		draft->consent = po_consent_from_name(po_column_text(0, 1));
+}
