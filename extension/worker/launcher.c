@@ -368,7 +368,8 @@ po_launcher_init(void)
 {
 	BackgroundWorker worker = {0};
 
-	if (po_setting_max_workers == 0)
+	/* pg_upgrade starts servers that are nobody's to work in. */
+	if (po_setting_max_workers == 0 || IsBinaryUpgrade)
 		return;
 	po_holding_init();
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
