@@ -169,6 +169,7 @@ typedef struct Frame
 static Frame *innermost = NULL;
 static Oid	owner_role = InvalidOid;
 static planner_hook_type previous_planner;
+static int	plans_under_way = 0;
 
 PG_FUNCTION_INFO_V1(po_api);
 PG_FUNCTION_INFO_V1(po_rights);
@@ -419,6 +420,36 @@ po_call_foreign(FmgrInfo *function, Oid role, const char *tenant_id, FunctionCal
 }
 
 /*
+ * po_is_planning tells whether a function is called by the planner, which wants to know what
+ * its result may be.
+ */
+bool
+po_is_planning(void)
+{
+	return plans_under_way > 0;
+}
+
+/* Planning as it would be without us, but for that it is known to be under way. */
+static PlannedStmt *
+plan_as_usual(PO_PLANNER_PARAMETERS)
+{
+	PlannedStmt *volatile result = NULL;
+
+	plans_under_way++;
+	PG_TRY();
+	{
+		result = previous_planner ? previous_planner(PO_PLANNER_ARGUMENTS)
+			: standard_planner(PO_PLANNER_ARGUMENTS);
+	}
+	PG_FINALLY();
+	{
+		plans_under_way--;
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/*
  * Plans of the engine are kept for the life of a backend.  They must depend
  * neither on a session's settings nor on how full a table was just then.
  */
@@ -440,8 +471,7 @@ plan(PO_PLANNER_PARAMETERS)
 	int			nest;
 
 	if (!OidIsValid(owner_role) || GetUserId() != owner_role)
-		return previous_planner ? previous_planner(PO_PLANNER_ARGUMENTS)
-			: standard_planner(PO_PLANNER_ARGUMENTS);
+		return plan_as_usual(PO_PLANNER_ARGUMENTS);
 	nest = NewGUCNestLevel();
 	for (int i = 0; i < lengthof(always); i++)
 		(void) set_config_option(always[i][0], always[i][1], PGC_USERSET, PGC_S_SESSION,

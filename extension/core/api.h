@@ -9,6 +9,7 @@
 
 extern void po_api_init(void);
 
+extern bool po_is_planning(void);
 extern Oid	po_engine_owner(void);
 extern Oid	po_caller(void);
 extern Datum po_call_foreign(FmgrInfo *function, Oid role, const char *tenant_id,

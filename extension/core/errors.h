@@ -29,6 +29,8 @@
 	  "The transaction has entered another tenant.") \
 	X(PO_ERRCODE_INVALID_PROOF, '1', '0', '3', "invalid_proof", \
 	  "The proof is malformed, expired, or not signed with the tenant's key.") \
+	X(PO_ERRCODE_NO_TENANT, '1', '0', '4', "no_tenant_entered", \
+	  "Rows of tenants are read, and no tenant is entered.") \
 	X(PO_ERRCODE_SECRET_KEY, '2', '0', '1', "secret_key_unavailable", \
 	  "outreach.secret_key_file cannot be used, or is not the key that a secret was sealed with.") \
 	X(PO_ERRCODE_APPEND_ONLY, '3', '0', '1', "append_only", \

@@ -26,6 +26,7 @@ int			po_setting_max_function_workers = 2;
 int			po_setting_max_sends = 500;
 int			po_setting_max_sends_per_host = 500;
 int			po_setting_max_workers = 4;
+bool		po_setting_require_tenant = true;
 char	   *po_setting_secret_key_file = NULL;
 char	   *po_setting_tenant_id = NULL;
 
@@ -69,6 +70,13 @@ po_define_settings(void)
 							&po_setting_lock_wait, 300, 1, 60000,
 							PGC_SUSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("outreach.require_tenant",
+							 "Whether it is an error to read rows of tenants before one is entered.",
+							 "Else there are none.",
+							 &po_setting_require_tenant, true,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 
 	if (process_shared_preload_libraries_in_progress)
 	{

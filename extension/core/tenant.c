@@ -63,6 +63,7 @@ static PoPlan select_tenant = {
 
 PG_FUNCTION_INFO_V1(po_enter_tenant);
 PG_FUNCTION_INFO_V1(po_current_tenant);
+PG_FUNCTION_INFO_V1(po_readers_tenant);
 
 /* Reads one pair and returns how many bytes it has, 0 when it cannot be read. */
 static int
@@ -303,4 +304,24 @@ po_current_tenant(PG_FUNCTION_ARGS)
 	if (tenant_id == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(tenant_id));
+}
+
+/*
+ * readers_tenant(): the same for policies, which have to tell an empty answer from one that
+ * nobody can have asked for.  While a statement is planned none need be entered yet: it may
+ * enter one itself.
+ */
+Datum
+po_readers_tenant(PG_FUNCTION_ARGS)
+{
+	const char *tenant_id = po_entered_tenant(GetUserId());
+
+	if (tenant_id != NULL)
+		PG_RETURN_TEXT_P(cstring_to_text(tenant_id));
+	if (po_setting_require_tenant && !po_is_planning())
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_NO_TENANT),
+				 errmsg("no tenant is entered"),
+				 errhint("Call outreach.enter_tenant() first, in the same transaction, or a function that takes the tenant. With outreach.require_tenant off the answer is empty.")));
+	PG_RETURN_NULL();
 }

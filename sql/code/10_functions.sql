@@ -50,6 +50,10 @@ CREATE FUNCTION outreach.current_tenant() RETURNS text
 	LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_current_tenant';
 COMMENT ON FUNCTION outreach.current_tenant() IS 'Tenant that the transaction has entered, null when none.';
 
+CREATE FUNCTION outreach.readers_tenant() RETURNS text
+	LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_readers_tenant';
+COMMENT ON FUNCTION outreach.readers_tenant() IS 'Tenant that the transaction has entered; an error when none, unless outreach.require_tenant is off. For policies.';
+
 CREATE FUNCTION outreach_impl.enter_tenant(tenant_id text, proof text DEFAULT NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'po_enter_tenant';
 COMMENT ON FUNCTION outreach_impl.enter_tenant(text, text) IS 'Enters a tenant for the rest of the transaction; the role must be bound to it, or bring a proof.';

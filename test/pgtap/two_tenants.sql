@@ -103,6 +103,8 @@ BEGIN
 	RETURN CASE WHEN others > 0 THEN 'sees another tenant''s' WHEN own > 0 THEN 'own rows' ELSE 'no rows' END;
 EXCEPTION WHEN insufficient_privilege THEN
 	RETURN 'refused';
+WHEN SQLSTATE 'OR104' THEN
+	RETURN 'no tenant';
 END $$;
 -- Calls of functions: arguments by name, or else by type
 CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text LANGUAGE sql AS $$
@@ -128,6 +130,8 @@ CREATE TEMP VIEW of_app AS SELECT oid, name FROM function WHERE takes_tenant AND
 GRANT SELECT ON of_app TO PUBLIC;
 ALTER VIEW of_app OWNER TO CURRENT_USER;
 SET ROLE tap_app;
+SELECT matches(pg_temp.reads(name), '^(refused|no tenant|no rows)$', 'app without a tenant is told of ' || name) FROM relation WHERE of_tenant ORDER BY name;
+SET outreach.require_tenant = off;
 SELECT isnt(pg_temp.reads(name), 'sees another tenant''s', 'app without a tenant: ' || name) FROM relation WHERE of_tenant ORDER BY name;
 SELECT isnt(pg_temp.reads(name), 'own rows', 'app without a tenant: no row of ' || name) FROM relation WHERE of_tenant ORDER BY name;
 SAVEPOINT entered;

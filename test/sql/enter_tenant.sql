@@ -14,7 +14,16 @@ SELECT FROM outreach.create_lead('team_enter_a', 'lead_a');
 SELECT FROM outreach.create_lead('team_enter_b', 'lead_b');
 
 SET ROLE regress_enter_a;
--- Without a tenant there are no rows.
+-- Without a tenant there are no rows, and whoever asks for some is told so.
+SELECT pg_temp.error($$SELECT * FROM outreach.leads$$);
+SELECT pg_temp.error($$SELECT * FROM outreach.lead_history WHERE lead_id = 'x'$$);
+SELECT pg_temp.error($$SELECT * FROM outreach.messages_unsettled$$);
+-- The plan may be made before, and the statement that reads may be the one that enters.
+BEGIN;
+EXPLAIN (COSTS off) SELECT lead_id FROM outreach.leads WHERE lead_id = 'x';
+SELECT outreach.enter_tenant('team_enter_a') || ' ' || (SELECT count(*) FROM outreach.leads) AS entered;
+ROLLBACK;
+SET outreach.require_tenant = off;
 SELECT outreach.current_tenant() IS NULL AS none, (SELECT count(*) FROM outreach.leads) AS leads, (SELECT count(*) FROM outreach.events) AS events;
 SELECT outreach.enter_tenant('team_enter_a');
 SELECT outreach.current_tenant() IS NULL AS gone;

@@ -2,6 +2,7 @@
 \set ECHO none
 \i test/sql/helpers.inc
 \set ECHO all
+SET outreach.require_tenant = off;
 CREATE ROLE regress_forger LOGIN IN ROLE outreach_app;
 SELECT outreach.create_tenant('team_forge_a', 'A'), outreach.create_tenant('team_forge_b', 'B');
 SELECT outreach.grant_tenant('team_forge_a', 'regress_forger');

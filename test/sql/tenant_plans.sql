@@ -2,6 +2,7 @@
 \set ECHO none
 \i test/sql/helpers.inc
 \set ECHO all
+SET outreach.require_tenant = off;
 CREATE ROLE regress_plan_a IN ROLE outreach_app;
 CREATE ROLE regress_plan_b IN ROLE outreach_app;
 SELECT outreach.create_tenant('team_plan_a', 'A'), outreach.create_tenant('team_plan_b', 'B');

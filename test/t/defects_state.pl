@@ -186,7 +186,7 @@ my @as_app = (user => 'test_app');
 	my @tables = split /\n/, value("SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'"
 		. " WHERE c.relnamespace = 'outreach'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND has_table_privilege('test_app', c.oid, 'SELECT')");
 	cmp_ok(scalar(@tables), '>', 10, 'N130: tables that an app may read');
-	is_deeply([ grep { sql($node, "SELECT count(*) FROM outreach.$_ WHERE tenant_id <> '*'", @as_app) ne '0' } @tables ], [],
+	is_deeply([ grep { sql($node, "SET outreach.require_tenant = off; SELECT count(*) FROM outreach.$_ WHERE tenant_id <> '*'", @as_app) ne '0' } @tables ], [],
 		'N130: nothing without a tenant');
 	is_deeply([ grep { sql($node, "SELECT count(*) FROM outreach.$_ WHERE tenant_id = 'team_a'", user => 'app_b', tenant => 'team_b') ne '0' } @tables ], [],
 		'N130: nothing of another one');
@@ -206,10 +206,13 @@ my @as_app = (user => 'test_app');
 
 {
 	# N132: nothing stays on a pooled connection
-	is(sql($node, "BEGIN; SELECT outreach.enter_tenant('team_a') \\g /dev/null\nCOMMIT; SELECT outreach.current_tenant() IS NULL, count(*) FROM outreach.leads",
-			@as_app), 't|0', 'N132: gone after COMMIT');
-	is(sql($node, "BEGIN; SELECT outreach.enter_tenant('team_a') \\g /dev/null\nROLLBACK; SELECT outreach.current_tenant() IS NULL, count(*) FROM outreach.leads",
-			@as_app), 't|0', 'N132: gone after ROLLBACK');
+	for my $end (qw(COMMIT ROLLBACK))
+	{
+		my $before = "BEGIN; SELECT outreach.enter_tenant('team_a') \\g /dev/null\n$end";
+		is(sql($node, "$before; SELECT outreach.current_tenant() IS NULL", @as_app), 't', "N132: gone after $end");
+		is(sql_error($node, "$before; SELECT count(*) FROM outreach.leads", @as_app), 'OR104', "N132: rows are read by nobody after $end");
+		is(sql($node, "SET outreach.require_tenant = off; $before; SELECT count(*) FROM outreach.leads", @as_app), 0, "N132: or there are none after $end");
+	}
 	is(sql($node, "SELECT outreach.enter_tenant('team_a') \\g /dev/null\nSELECT outreach.current_tenant() IS NULL", @as_app), 't',
 		'N132: gone after a statement of its own');
 	is(sql($node, "BEGIN; SAVEPOINT s; SELECT outreach.enter_tenant('team_a') \\g /dev/null\nROLLBACK TO s; SELECT outreach.current_tenant() IS NULL; COMMIT",

@@ -223,7 +223,7 @@ SELECT string_agg(concat_ws(' ', phone, consent, state), ', ' ORDER BY phone) FR
 	  for 'UPDATE', 'DELETE FROM', 'TRUNCATE';
 	is(sql_error($target, "UPDATE outreach.leads SET state = 'closed' WHERE lead_id = 'lead_new'", db => $db), 'OR001', "$name: a direct illegal change of state");
 	is(sql_error($target, "DELETE FROM outreach.opt_out_words", db => $db), 'OR302', "$name: shipped rows");
-	is($get->('SELECT count(*) FROM outreach.leads', user => 'test_app'), 0, "$name: no tenant, no rows");
+	is(sql_error($target, 'SELECT count(*) FROM outreach.leads', db => $db, user => 'test_app'), 'OR104', "$name: no tenant, no rows");
 	cmp_ok($app->('SELECT count(*) FROM outreach.leads', 'team_a'), '>', 12, "$name: the rows of the tenant entered");
 	is($app->("SELECT count(*) FROM outreach.leads WHERE tenant_id <> 'team_a'", 'team_a'), 0, "$name: and of no other");
 	is(sql_error($target, "SELECT outreach.enter_tenant('team_b')", db => $db, user => 'test_app'), 'OR101', "$name: a tenant that the role is not bound to");
