@@ -71,13 +71,6 @@ po_define_settings(void)
 							PGC_SUSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 
-	DefineCustomBoolVariable("outreach.require_tenant",
-							 "Whether it is an error to read rows of tenants before one is entered.",
-							 "Else there are none.",
-							 &po_setting_require_tenant, true,
-							 PGC_USERSET, 0,
-							 NULL, NULL, NULL);
-
 	if (process_shared_preload_libraries_in_progress)
 	{
 		DefineCustomIntVariable("outreach.max_databases",
@@ -118,6 +111,13 @@ po_define_settings(void)
 								PGC_POSTMASTER, 0,
 								NULL, NULL, NULL);
 	}
+
+	DefineCustomBoolVariable("outreach.require_tenant",
+							 "Whether it is an error to read rows of tenants before one is entered.",
+							 "Else there are none.",
+							 &po_setting_require_tenant, true,
+							 PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 
 	DefineCustomStringVariable("outreach.secret_key_file",
 							   "File with the key that seals secrets in the database.",
