@@ -179,7 +179,7 @@ for my $case ([ email => 'email', 'pat@example.com' ], [ phone => 'sms', phone(1
 	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => $channel, send_key => "gone $column", send_at => '2040-01-01', options => $channel eq 'email' ? '{"subject": "Hi"}' : '{}');
 	sql($node, "UPDATE outreach.leads SET $column = NULL WHERE lead_id = 'lead_1'");
 	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$message->{message_id}'");
-	is(wait_settled($node, $message->{message_id}), 'blocked', "a lead whose $column is gone is not written to there");
+	is(wait_settled($node, $message->{message_id}), 'deferred', "a lead whose $column is gone is not written to there");
 	like(message($node, $message->{message_id})->{verdicts}, qr/no address/, 'for want of one');
 	sql($node, "UPDATE outreach.leads SET $column = '$address' WHERE lead_id = 'lead_1'");
 }
