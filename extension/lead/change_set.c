@@ -393,6 +393,7 @@ po_take_phone(PoChangeSet *set, const PoPhoneKey *key, TimestampTz said_at, cons
 		po_lead_event(set, lead, "lead.address_removed", cause)->payload =
 			reason_payload(cause, key->phone);
 		po_lead_set_phone(lead, NULL);
+		lead->lost_phone = true;
 	}
 }
 

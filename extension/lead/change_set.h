@@ -41,6 +41,7 @@ typedef struct PoLead
 	bool		changed;
 	bool		replied;
 	bool		written_to;		/* by us */
+	bool		lost_phone;		/* it was taken */
 	const char *email;
 	const char *source;			/* of a created lead */
 } PoLead;

@@ -138,24 +138,32 @@ static PoRowsPlan insert_leads = {
 	TEXTOID, TEXTOID}
 };
 
-/* The columns of insert_leads, but for the last. */
+/* Addresses have a statement of their own: with a trigger on them it costs more. */
 static PoRowsPlan update_leads = {
 	.name = "leads.update",
 	.expect = SPI_OK_UPDATE,
 	.before = "UPDATE outreach.leads l SET state = u.state::outreach.lead_state,"
-	" version = u.version, email = coalesce(l.email, u.email),"
+	" version = u.version,"
 	" last_inbound_at = CASE WHEN u.replied THEN $1 ELSE l.last_inbound_at END,"
 	" last_activity_at = CASE WHEN u.replied OR u.written_to THEN $1 ELSE l.last_activity_at END,"
 	" assigned_agent = u.agent, has_timers = u.has_timers,"
-	" business_phone = u.business_phone, phone = u.phone, updated_at = $1 FROM",
-	.columns = "tenant_id, lead_id, state, version, email, replied, agent, has_timers,"
-	" business_phone, phone, written_to",
+	" business_phone = u.business_phone, updated_at = $1 FROM",
+	.columns = "tenant_id, lead_id, state, version, replied, agent, has_timers, business_phone, written_to",
 	.after = "WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
 	.nfixed = 1,
 	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 11,
-	.element = {TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, TEXTOID, BOOLOID, TEXTOID,
-	TEXTOID, BOOLOID}
+	.ncolumns = 9,
+	.element = {TEXTOID, TEXTOID, TEXTOID, INT4OID, BOOLOID, TEXTOID, BOOLOID, TEXTOID, BOOLOID}
+};
+
+static PoRowsPlan update_addresses = {
+	.name = "leads.addresses",
+	.expect = SPI_OK_UPDATE,
+	.before = "UPDATE outreach.leads l SET email = coalesce(l.email, u.email), phone = u.phone FROM",
+	.columns = "tenant_id, lead_id, email, phone",
+	.after = "WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
+	.ncolumns = 4,
+	.element = {TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 };
 
 /* Takes over the n rows of LEAD_COLUMNS that the last statement locked. */
@@ -342,34 +350,48 @@ static void
 write_leads(PoChangeSet *set)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		column[2][11];	/* of known leads, of created ones */
+	PoArray		known[9];
+	PoArray		created[11];
+	PoArray		address[4];
 
-	po_rows_init(&update_leads, column[false], set->nleads);
-	po_rows_init(&insert_leads, column[true], 1);
+	po_rows_init(&update_leads, known, set->nleads);
+	po_rows_init(&insert_leads, created, 1);
+	po_rows_init(&update_addresses, address, 1);
 	for (int i = 0; i < set->nleads; i++)
 	{
 		PoLead	   *lead = &set->lead[i];
-		PoArray    *c = column[lead->created];
+		PoArray    *c = lead->created ? created : known;
+		int			n = 0;
 
 		if (!lead->changed)
 			continue;
-		po_array_add_text(&c[0], lead->tenant_id);
-		po_array_add_text(&c[1], lead->lead_id);
-		po_array_add_text(&c[2], po_state_name(lead->state));
-		po_array_add(&c[3], Int32GetDatum(lead->version));
-		po_array_add_text(&c[4], lead->email);
-		po_array_add(&c[5], BoolGetDatum(lead->replied));
-		po_array_add_text(&c[6], lead->agent);
-		po_array_add(&c[7], BoolGetDatum(lead->has_timers));
-		po_array_add_text(&c[8], lead->business_phone);
-		po_array_add_text(&c[9], lead->phone);
+		po_array_add_text(&c[n++], lead->tenant_id);
+		po_array_add_text(&c[n++], lead->lead_id);
+		po_array_add_text(&c[n++], po_state_name(lead->state));
+		po_array_add(&c[n++], Int32GetDatum(lead->version));
 		if (lead->created)
-			po_array_add_text(&c[10], lead->source);
-		else
-			po_array_add(&c[10], BoolGetDatum(lead->written_to));
+			po_array_add_text(&c[n++], lead->email);
+		po_array_add(&c[n++], BoolGetDatum(lead->replied));
+		po_array_add_text(&c[n++], lead->agent);
+		po_array_add(&c[n++], BoolGetDatum(lead->has_timers));
+		po_array_add_text(&c[n++], lead->business_phone);
+		if (lead->created)
+		{
+			po_array_add_text(&c[n++], lead->phone);
+			po_array_add_text(&c[n++], lead->source);
+			continue;
+		}
+		po_array_add(&c[n++], BoolGetDatum(lead->written_to));
+		if (lead->email == NULL && !lead->lost_phone)
+			continue;
+		po_array_add_text(&address[0], lead->tenant_id);
+		po_array_add_text(&address[1], lead->lead_id);
+		po_array_add_text(&address[2], lead->email);
+		po_array_add_text(&address[3], lead->phone);
 	}
-	(void) po_exec_rows(&insert_leads, &now, column[true]);
-	update_recorded(&now, column[false]);
+	(void) po_exec_rows(&insert_leads, &now, created);
+	update_recorded(&now, known);
+	(void) po_exec_rows(&update_addresses, NULL, address);
 }
 
 /*
