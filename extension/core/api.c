@@ -80,6 +80,7 @@ static const Function functions[] = {
 	{"arming_problem", WORKERS, -1, HOT},
 	{"assign_lead", TENANT_USERS, 0, HOT},
 	{"cancel_message", TENANT_USERS, 0, HOT},
+	{"cancel_messages", TENANT_USERS, 0, HOT},
 	{"cancel_timer", TENANT_USERS, 0, HOT},
 	{"claim_messages", PO_WORKER, -1, QUEUE},
 	{"classify_message", TENANT_USERS, 0, HOT},

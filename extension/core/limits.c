@@ -98,6 +98,7 @@ static const PoLimit limit[] = {
 	{"except_terms", 64 * KB, false, 1000},
 	{"extract", PO_MAX_ID, true},
 	{"field", PO_MAX_ID, true},
+	{"filter", 64 * KB},
 	{"first_name", 256},
 	{"former_tenant_id", PO_MAX_ID, true},
 	{"forms", 16 * KB},

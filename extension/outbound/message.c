@@ -453,6 +453,7 @@ po_message_cancel(PoChangeSet *set, PoMessage *message, const PoCause *cause)
 	object = po_message_object(message);
 	po_object_string(object, "outcome", status_name[PO_MESSAGE_CANCELLED]);
 	po_object_string(object, "reason", cause->reason);
+	po_object_string(object, "by", cause->actor);
 	(void) po_message_event(set, message, "message.outbound.cancelled", cause, po_object_end(object));
 	return true;
 }

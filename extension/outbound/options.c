@@ -21,6 +21,22 @@
 /* Reads an element of a list, palloc'd, or raises an error. */
 typedef char *(*ReadElement) (const char *path, const char *text, int len);
 
+/*
+ * po_priority_require returns a priority by its name; the path is for the error.
+ */
+int
+po_priority_require(const char *path, const char *name)
+{
+	static const char *const priority_name[] = {"reply", "normal", [PO_PRIORITY_CAMPAIGN] = "campaign"};
+
+	for (int priority = 0; priority < lengthof(priority_name); priority++)
+		if (strcmp(name, priority_name[priority]) == 0)
+			return priority;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s must be reply, normal or campaign", path)));
+}
+
 /* What a message may have, and the channels that have it. */
 static const struct
 {

@@ -29,8 +29,6 @@
 
 #define MAX_SEND_KEY_BYTES 512
 
-static const char *const priority_name[] = {"reply", "normal", [PO_PRIORITY_CAMPAIGN] = "campaign"};
-
 static PoPlan select_lead = {
 	.name = "outbound_api.lead",
 	.expect = SPI_OK_SELECT,
@@ -96,13 +94,7 @@ read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
 	request->from_phone = po_arg_text(fcinfo, 6, "from_phone");
 	request->send_at = PG_ARGISNULL(7) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(7);
 	request->options = po_arg_jsonb(fcinfo, 9);
-	for (request->priority = 0; request->priority < lengthof(priority_name); request->priority++)
-		if (strcmp(priority, priority_name[request->priority]) == 0)
-			break;
-	if (request->priority == lengthof(priority_name))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("priority must be reply, normal or campaign")));
+	request->priority = po_priority_require("priority", priority);
 	if (request->send_at == DT_NOEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),

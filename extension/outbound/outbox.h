@@ -48,6 +48,7 @@ typedef struct PoSendResult
 	Jsonb	   *verdicts;			/* NULL: all guards allow */
 } PoSendResult;
 
+extern int	po_priority_require(const char *path, const char *name);
 extern PoSendResult *po_enqueue(const PoSendRequest *request);
 
 #endif

@@ -35,6 +35,12 @@ CREATE FUNCTION outreach_impl.cancel_message(tenant_id text, message_id uuid, re
 	AS 'MODULE_PATHNAME', 'po_api_cancel_message';
 COMMENT ON FUNCTION outreach_impl.cancel_message(text, uuid, text) IS 'Takes back a message that has not left.';
 
+CREATE FUNCTION outreach_impl.cancel_messages(tenant_id text, filter jsonb, by text, reason text DEFAULT NULL,
+	OUT cancelled int, OUT uncertain int)
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'po_api_cancel_messages';
+COMMENT ON FUNCTION outreach_impl.cancel_messages(text, jsonb, text, text) IS 'Takes back all messages that have not left and match a filter.';
+
 CREATE FUNCTION outreach_impl.resolve_message(tenant_id text, message_id uuid, outcome text, reason text, attempt int DEFAULT NULL,
 	OUT message_id uuid, OUT status text)
 	LANGUAGE c VOLATILE

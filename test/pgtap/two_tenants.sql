@@ -116,7 +116,7 @@ CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text 
 				WHEN 'receipt_id' THEN coalesce((SELECT u.receipt_id::text FROM unfinished u WHERE u.tenant_id = tenant), gen_random_uuid()::text)
 				WHEN 'channel' THEN CASE p.proname WHEN 'save_template' THEN 'email' ELSE 'sms' END WHEN 'priority' THEN 'normal' WHEN 'outcome' THEN 'sent' WHEN 'send_at' THEN '2040-01-01'
 				WHEN 'to_state' THEN 'touched' WHEN 'from_state' THEN 'new' WHEN 'event_type' THEN 'contact.updated'
-				WHEN 'dedupe_key' THEN 'same key' WHEN 'trigger_at' THEN '2040-01-01'
+				WHEN 'dedupe_key' THEN 'same key' WHEN 'filter' THEN '{"all": true}' WHEN 'trigger_at' THEN '2040-01-01'
 				WHEN 'before' THEN CASE p.proname WHEN 'lead_history' THEN '1000' ELSE '2040-01-01' END
 				ELSE CASE format_type(a.type, NULL) WHEN 'jsonb' THEN '{}' WHEN 'integer' THEN '1' WHEN 'boolean' THEN 'true'
 					WHEN 'interval' THEN '1 hour' ELSE 'Given' END END,
