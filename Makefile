@@ -128,7 +128,9 @@ print-script:
 	@echo $(DATA_built)
 print-sources:
 	@echo $(OBJS:.o=.c) $(SQL_MODULES)
-.PHONY: print-script print-sources shim shim-install shim-uninstall shim-clean
+print-flags:
+	@echo $(filter-out -MMD -MP, $(PG_CPPFLAGS)) $(PG_CFLAGS)
+.PHONY: print-script print-sources print-flags shim shim-install shim-uninstall shim-clean
 
 shim:
 	$(MAKE) -C shim

@@ -8,13 +8,13 @@
 #include "postgres.h"
 
 #include "core/args.h"
+#include "core/compat.h"
 #include "core/errors.h"
 #include "lead/address.h"
 #include "lead/address_args.h"
 #include "lead/unicode.h"
 
-static void
-not_a_phone(const char *name, const char *text) pg_attribute_noreturn();
+po_noreturn static void not_a_phone(const char *name, const char *text);
 
 static void
 not_a_phone(const char *name, const char *text)
