@@ -53,5 +53,5 @@ ROLLBACK;
 
 -- Only a background worker claims, records and settles.
 SELECT pg_temp.error('SELECT outreach.' || f || '()') AS refused FROM unnest('{claim_messages,settle_messages,record_deliveries}'::text[]) AS f;
-SELECT claim_due IS NOT NULL AS claim_due, settle_due IS NOT NULL AS settle_due FROM outreach.next_sends();
+SELECT claim_due IS NOT NULL AS claim_due FROM outreach.next_sends();
 SELECT status, count(*) FROM outreach.outbound_messages WHERE tenant_id LIKE 'team\_stop%' GROUP BY 1;

@@ -27,7 +27,7 @@ BEGIN
 	idle_rounds := 0;
 	LOOP
 		SELECT timers INTO n FROM outreach.run_once(batch);
-		EXIT WHEN n = 0 AND outreach.next_due() > current_setting('outreach.clock')::timestamptz;
+		EXIT WHEN n = 0 AND (outreach.next_due() <= current_setting('outreach.clock')::timestamptz) IS NOT TRUE;
 		fired := fired + n;
 		idle_rounds := idle_rounds + (n = 0)::int;
 		EXIT WHEN idle_rounds > 10;
