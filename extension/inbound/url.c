@@ -160,7 +160,7 @@ is_address(int family, PoBytes text)
 	char		copy[INET6_ADDRSTRLEN];
 	uint8		address[sizeof(struct in6_addr)];
 
-	if (text.len >= (int) sizeof(copy))
+	if ((size_t) text.len >= sizeof(copy))
 		return false;
 	memcpy(copy, text.data, text.len);
 	copy[text.len] = '\0';

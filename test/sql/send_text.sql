@@ -27,7 +27,7 @@ SELECT s.* FROM pg_temp.say('full', '{{lead.firstName}} {firstName} {offer.price
 -- What nobody sees is not there, wherever it comes from.
 SELECT created FROM outreach.create_lead('team_text', 'blank', '+14155550103', ' ', E'\u200b', E'\u00a0 ', E'\t', 'web', '{"city": " \u2800 ", "lead": "\u200b\ufeff", "firstName": "\u3000"}');
 SELECT body, s.* FROM unnest(ARRAY['Hi {{firstName | default: "there"}}, still selling?', 'Hi {{firstName}}', '{lastName}', '{{fullName}}', '{{company}}', '{{city}}', '{{lead.city | default: "your town"}}',
-	'{{lead}}', ' ', E'\u200b\n']) AS body, pg_temp.say('blank', body) AS s;
+	'{{lead}}', ' ', E'\u200b\n']) AS body, pg_temp.say('blank', body) AS s \g (format=unaligned)
 SELECT s.* FROM pg_temp.say('full', '{{firstName}} {{company | default: "you"}} {own}', '{"variables": {"firstName": " ", "company": "\u200b", "own": " \u00a0Kim\u200b "}}') AS s;
 SELECT s.* FROM pg_temp.say('full', '{own}', '{"variables": {"own": "\t"}}') AS s;
 UPDATE outreach.leads SET first_name = E' Pat\u00a0', last_name = ' Doe' WHERE tenant_id = 'team_text' AND lead_id = 'full';
