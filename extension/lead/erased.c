@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "core/args.h"
 #include "core/compat.h"
+#include "core/key_probe.h"
 #include "core/spi_plan.h"
 #include "core/trigger.h"
 #include "utils/builtins.h"
@@ -62,14 +63,20 @@ po_address_digest(PG_FUNCTION_ARGS)
 }
 
 /*
- * po_phone_erased is the trigger of phones, before a row is inserted.
+ * po_phone_erased is the trigger of phones, before and after a row is inserted.  An
+ * insertion waits, behind the first, for who erases the row under its key, and then goes
+ * on with what was read before; and an old snapshot does not show the digest.  The second
+ * looks at what is there now, and refuses the row.
  */
 Datum
 po_phone_erased(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = po_trigger(fcinfo, "phone_erased", PO_TRIGGER_BEFORE_ROW, "phones");
+	bool		before = po_trigger_is(fcinfo, PO_TRIGGER_BEFORE_ROW, "phones");
+	TriggerData *trigger = po_trigger(fcinfo, "phone_erased",
+									  before ? PO_TRIGGER_BEFORE_ROW : PO_TRIGGER_AFTER_ROW, "phones");
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	HeapTuple	row = trigger->tg_trigtuple;
-	char	   *tenant_id;
+	const char *key[2];
 	Datum		args[2];
 	int			column[3];
 	Datum		value[3];
@@ -81,22 +88,30 @@ po_phone_erased(PG_FUNCTION_ARGS)
 	if (!row_security)
 		return PointerGetDatum(row);
 	/* What cannot be a row is refused elsewhere. */
-	if (heap_attisnull(row, po_trigger_column(trigger, "tenant_id", TEXTOID), RelationGetDescr(trigger->tg_relation)) ||
-		heap_attisnull(row, po_trigger_column(trigger, "phone", TEXTOID), RelationGetDescr(trigger->tg_relation)))
+	if (heap_attisnull(row, po_trigger_column(trigger, "tenant_id", TEXTOID), desc) ||
+		heap_attisnull(row, po_trigger_column(trigger, "phone", TEXTOID), desc))
 		return PointerGetDatum(row);
-	tenant_id = po_trigger_text(trigger, row, "tenant_id");
-	args[0] = CStringGetTextDatum(tenant_id);
-	args[1] = CStringGetTextDatum(digest_of(tenant_id, po_trigger_text(trigger, row, "phone")));
+	key[0] = po_trigger_text(trigger, row, "tenant_id");
+	key[1] = digest_of(key[0], po_trigger_text(trigger, row, "phone"));
+	if (po_probe_key("phones_pkey", key, lengthof(key)) == PO_KEY_FREE)
+		return PointerGetDatum(row);
+	if (!before)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to a concurrent erasure of an address"),
+				 errhint("Try the transaction again.")));
+	args[0] = CStringGetTextDatum(key[0]);
+	args[1] = CStringGetTextDatum(key[1]);
 	po_spi_connect();
 	if (po_exec(&select_erased, args, NULL) > 0)
 	{
 		value[0] = po_column(0, 1, &isnull[0]);
 		value[1] = po_column(0, 2, &isnull[1]);
 		value[2] = CStringGetTextDatum("erased");
-		column[0] = SPI_fnumber(RelationGetDescr(trigger->tg_relation), "consent");
+		column[0] = SPI_fnumber(desc, "consent");
 		column[1] = po_trigger_column(trigger, "consent_at", TIMESTAMPTZOID);
 		column[2] = po_trigger_column(trigger, "consent_source", TEXTOID);
-		row = heap_modify_tuple_by_cols(row, RelationGetDescr(trigger->tg_relation), 3, column, value, isnull);
+		row = heap_modify_tuple_by_cols(row, desc, 3, column, value, isnull);
 	}
 	SPI_finish();
 	return PointerGetDatum(row);

@@ -16,6 +16,9 @@ COMMENT ON FUNCTION outreach.phone_erased() IS 'Trigger of phones: an address th
 
 CREATE TRIGGER phone_erased BEFORE INSERT ON outreach.phones
 	FOR EACH ROW EXECUTE FUNCTION outreach.phone_erased();
+-- Who has waited for an erasure, or has an old snapshot, cannot know.
+CREATE TRIGGER phone_erased_meanwhile AFTER INSERT ON outreach.phones
+	FOR EACH ROW WHEN (NEW.consent < 'held') EXECUTE FUNCTION outreach.phone_erased();
 
 -- Erases kept webhooks that had no effect and name the address, by its digits or letters as
 -- they stand in JSON and in forms.  A conflict has no receipt of its own, and goes as a whole.
