@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "core/args.h"
 #include "core/compat.h"
+#include "core/shape.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -66,6 +67,22 @@ po_arg_jsonb(FunctionCallInfo fcinfo, int n)
 {
 	po_limit_argument(fcinfo, n);
 	return PG_ARGISNULL(n) ? NULL : PG_GETARG_JSONB_P(n);
+}
+
+/*
+ * po_arg_object returns a jsonb argument that has to be an object.
+ */
+Jsonb *
+po_arg_object(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	Jsonb	   *object = po_arg_jsonb(fcinfo, n);
+
+	if (object == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+	po_require_object(name, &object->root);
+	return object;
 }
 
 /*

@@ -14,6 +14,7 @@ extern char *po_arg_text(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *po_arg_required(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *po_arg_id(FunctionCallInfo fcinfo, int n, const char *name);
 extern Jsonb *po_arg_jsonb(FunctionCallInfo fcinfo, int n);
+extern Jsonb *po_arg_object(FunctionCallInfo fcinfo, int n, const char *name);
 extern ArrayType *po_arg_array(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *po_jsonb_text(Jsonb *object, const char *key, int len);
 extern const char **po_texts(ArrayType *array, int *n);

@@ -191,7 +191,7 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
-	Jsonb	   *document = po_arg_jsonb(fcinfo, 2);
+	Jsonb	   *document = po_arg_object(fcinfo, 2, "changes");
 	PoCause		cause = {.source = "sql"};
 	PoChangeSet set = {0};
 	Changes		changes = {{false}};
@@ -202,11 +202,6 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 	Datum		values[4];
 	bool		isnull[4] = {false};
 
-	if (document == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("changes must not be null")));
-	po_require_object("changes", &document->root);
 	read_changes(&changes, document);
 	for (int f = 0; f < NFIELDS; f++)
 		if (changes.given[f])

@@ -176,10 +176,10 @@ Datum
 po_api_cancel_messages(PG_FUNCTION_ARGS)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
-	Jsonb	   *document = po_arg_jsonb(fcinfo, 1);
 	PoCause		cause = {
 		.source = "sql", .actor = po_arg_required(fcinfo, 2, "by"), .reason = po_arg_text(fcinfo, 3, "reason")
 	};
+	Jsonb	   *document = po_arg_object(fcinfo, 1, "filter");
 	MemoryContext keep = CurrentMemoryContext;
 	MemoryContext part = AllocSetContextCreate(keep, "outreach cancelled messages", ALLOCSET_DEFAULT_SIZES);
 	pg_uuid_t	first = {{0}};
@@ -189,11 +189,6 @@ po_api_cancel_messages(PG_FUNCTION_ARGS)
 	bool		isnull[2] = {false};
 	bool		more = true;
 
-	if (document == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("filter must not be null")));
-	po_require_object("filter", &document->root);
 	memset(&filter, 0, sizeof(filter));
 	memset(filter.nulls, 'n', NPARAMETERS);
 	set_argument(&filter, P_TENANT, CStringGetTextDatum(tenant_id));
