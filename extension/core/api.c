@@ -155,6 +155,7 @@ typedef struct Target
 {
 	const Function *function;
 	Oid			owner;
+	Oid			row_type;		/* of a single row that the body returns as a record */
 	FmgrInfo	body;
 } Target;
 
@@ -236,6 +237,8 @@ find_target(FmgrInfo *flinfo)
 	target = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(Target));
 	target->function = bsearch(&wanted, functions, lengthof(functions), sizeof(Function), compare_names);
 	target->owner = form->proowner;
+	if (type_is_rowtype(form->prorettype) && !form->proretset)
+		target->row_type = form->prorettype;
 	(void) po_engine_owner();
 	body = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(wanted.name),
 						   PointerGetDatum(&form->proargtypes),
@@ -334,6 +337,8 @@ call_body(Target *target, FunctionCallInfo fcinfo)
 	fcinfo->isnull = call->isnull;
 	if (set != NULL)
 		set->allowedModes = modes;
+	if (OidIsValid(target->row_type) && !fcinfo->isnull)
+		result = po_row_of_type(result, target->row_type);
 	if (target->body.fn_retset && set->returnMode != SFRM_Materialize)
 		elog(ERROR, "%s() does not return its set whole", target->function->name);
 	return result;

@@ -167,3 +167,16 @@ po_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 		elog(ERROR, "function does not return a row");
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
+
+/*
+ * po_row_of_type makes a row, whose columns are those of a named type, one of that type.
+ */
+Datum
+po_row_of_type(Datum record, Oid type)
+{
+	HeapTupleHeader row = DatumGetHeapTupleHeaderCopy(record);
+
+	HeapTupleHeaderSetTypeId(row, type);
+	HeapTupleHeaderSetTypMod(row, -1);
+	return HeapTupleHeaderGetDatum(row);
+}

@@ -55,6 +55,7 @@ static const PoLimit limit[] = {
 	{"action_payload", 64 * KB},
 	{"actor", 256},
 	{"address", 320},
+	{"addresses", 32 * MB, false, 100000},
 	{"agent", 256},
 	{"answer", 2 * KB},
 	{"answer_policies.body", 16 * KB},
@@ -141,6 +142,7 @@ static const PoLimit limit[] = {
 	{"payload", 64 * KB},
 	{"payload_maps.ends_at", 4 * KB, false, 32},
 	{"payload_maps.path", 4 * KB, false, 32},
+	{"per_lead", 32 * MB},
 	{"phone", 64},
 	{"phones.phone", 320},
 	{"priority", PO_MAX_ID, true},
@@ -263,6 +265,18 @@ find_limit(const char *name)
 			low = middle + 1;
 	}
 	return NULL;
+}
+
+/*
+ * po_limit_of returns how many bytes or characters a name of the table allows.
+ */
+int
+po_limit_of(const char *name)
+{
+	const PoLimit *found = find_limit(name);
+
+	Assert(found != NULL);
+	return found->most;
 }
 
 static const PoLimit *

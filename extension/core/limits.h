@@ -18,6 +18,7 @@
 /* What a statement that reads wide rows for a batch takes at most, in bytes. */
 #define PO_MAX_BATCH_BYTES (8 * 1024 * 1024)
 
+extern int	po_limit_of(const char *name);
 extern bool po_fits_batch(Size *taken, Datum value);
 extern void po_limit_argument(FunctionCallInfo fcinfo, int n);
 extern void po_limit_arguments(FunctionCallInfo fcinfo);

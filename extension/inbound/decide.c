@@ -145,7 +145,7 @@ find_reply_cancels(const PoChangeSet *set, const PoPhoneKey *phone, int nphones,
 		const PoLead *l = &set->lead[i];
 		PoPhoneKey	key = {l->tenant_id, l->phone};
 
-		if (l->phone == NULL || !po_phone_keys_have(phone, nphones, &key))
+		if (l->phone == NULL || po_phone_keys_find(phone, nphones, &key) < 0)
 			continue;
 		id[2 * nids] = l->tenant_id;
 		id[2 * nids++ + 1] = l->lead_id;

@@ -41,12 +41,14 @@ po_phone_keys_sort(PoPhoneKey *key, int n)
 }
 
 /*
- * po_phone_keys_have tells whether one is among the n that are sorted.
+ * po_phone_keys_find returns where one is among the n that are sorted, or -1.
  */
-bool
-po_phone_keys_have(const PoPhoneKey *sorted, int n, const PoPhoneKey *key)
+int
+po_phone_keys_find(const PoPhoneKey *sorted, int n, const PoPhoneKey *key)
 {
-	return n > 0 && bsearch(key, sorted, n, sizeof(PoPhoneKey), phone_key_compare) != NULL;
+	const PoPhoneKey *found = n > 0 ? bsearch(key, sorted, n, sizeof(PoPhoneKey), phone_key_compare) : NULL;
+
+	return found != NULL ? found - sorted : -1;
 }
 
 /*

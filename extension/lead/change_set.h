@@ -126,7 +126,7 @@ typedef struct PoLeadKey
 } PoLeadKey;
 
 extern int	po_phone_keys_sort(PoPhoneKey *key, int n);
-extern bool po_phone_keys_have(const PoPhoneKey *sorted, int n, const PoPhoneKey *key);
+extern int	po_phone_keys_find(const PoPhoneKey *sorted, int n, const PoPhoneKey *key);
 extern void po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern int	po_make_free_phones(const PoPhoneKey *key, int n);

@@ -286,6 +286,21 @@ po_object_strings(PoObject *object, const char *key, const char *const *text, in
 }
 
 /*
+ * po_object_jsonb adds an object or an array, which must stay as it is until the end.
+ */
+void
+po_object_jsonb(PoObject *object, const char *key, const Jsonb *document)
+{
+	JsonbValue	value;
+
+	push_key(object, key);
+	value.type = jbvBinary;
+	value.val.binary.data = unconstify(JsonbContainer *, &document->root);
+	value.val.binary.len = VARSIZE(document) - VARHDRSZ;
+	po_push_jsonb(&object->state, WJB_VALUE, &value);
+}
+
+/*
  * po_object_bool adds a boolean.
  */
 void

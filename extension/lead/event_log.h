@@ -46,6 +46,7 @@ extern PoObject *po_object_begin(void);
 extern void po_object_text(PoObject *object, const char *key, const char *value, int len);
 extern void po_object_string(PoObject *object, const char *key, const char *value);
 extern void po_object_strings(PoObject *object, const char *key, const char *const *text, int n);
+extern void po_object_jsonb(PoObject *object, const char *key, const Jsonb *value);
 extern void po_object_bool(PoObject *object, const char *key, bool value);
 extern void po_object_number(PoObject *object, const char *key, double number, int digits);
 extern Jsonb *po_object_end(PoObject *object);

@@ -9,11 +9,15 @@
 
 #include "catalog/pg_type.h"
 #include "core/compat.h"
+#include "core/errors.h"
 #include "core/spi_plan.h"
 #include "lead/address.h"
 #include "miscadmin.h"
 #include "outbound/draft.h"
 #include "utils/builtins.h"
+
+/* So many addresses are looked up, and their leads made, at a time. */
+#define MAX_ADDRESSES 1000
 
 static PoRowsPlan select_leads = {
 	.name = "outbox.leads",
@@ -36,6 +40,24 @@ static PoRowsPlan select_addresses = {
 	.before = "SELECT u.n, p.consent::text, p.unreachable FROM",
 	.columns = "address",
 	.after = "JOIN outreach.phones p ON p.tenant_id = $1 AND p.phone = u.address",
+	.nfixed = 1,
+	.fixed = {TEXTOID},
+	.ncolumns = 1,
+	.element = {TEXTOID},
+	.numbered = true
+};
+
+/* E-mail addresses stand in leads as they were given. */
+static PoRowsPlan select_leads_of = {
+	.name = "outbox.leads_of",
+	.expect = SPI_OK_SELECT,
+	.before = "SELECT u.n, (SELECT l.lead_id FROM (SELECT d.lead_id, d.last_activity_at FROM outreach.leads d"
+	" WHERE d.tenant_id = $1 AND d.phone = u.address UNION ALL"
+	" SELECT d.lead_id, d.last_activity_at FROM outreach.leads d"
+	" WHERE d.tenant_id = $1 AND lower(d.email) = u.address) l"
+	" ORDER BY l.last_activity_at DESC, l.lead_id LIMIT 1) FROM",
+	.columns = "address",
+	.after = "",
 	.nfixed = 1,
 	.fixed = {TEXTOID},
 	.ncolumns = 1,
@@ -105,6 +127,95 @@ read_emails(const PoSending *sending, PoDraft *draft, int n)
 		read_registry(&draft[position[po_column_int(r, 1) - 1]], r, 2);
 }
 
+/* The address as the registry has it, or NULL. */
+static const char *
+fold_for(const char *channel, const char *given)
+{
+	char		folded[PO_ADDRESS_SIZE];
+	int			len = strlen(given);
+
+	return (strcmp(channel, "email") == 0 ? po_email_fold(given, len, folded) : po_phone_e164(given, len, folded))
+		? pstrdup(folded) : NULL;
+}
+
+/* The leads that have addresses whose rows are locked; where none has, one is made. */
+static void
+leads_of_addresses(PoChangeSet *set, const PoPhoneKey *key, int n, const char **lead_id)
+{
+	PoCause		cause = {.source = "outbound"};
+	Datum		tenant = CStringGetTextDatum(key[0].tenant_id);
+	PoArray		column;
+	uint64		rows;
+
+	po_rows_init(&select_leads_of, &column, n);
+	for (int i = 0; i < n; i++)
+		po_array_add_text(&column, key[i].phone);
+	rows = po_exec_rows(&select_leads_of, &tenant, &column);
+	for (uint64 r = 0; r < rows; r++)
+		lead_id[po_column_int(r, 1) - 1] = po_column_text(r, 2);
+	for (int i = 0; i < n; i++)
+	{
+		bool		is_email = po_is_email(key[i].phone);
+		PoLead	   *lead;
+
+		if (lead_id[i] != NULL)
+			continue;
+		lead = po_create_lead(set, key[i].tenant_id, NULL, is_email ? NULL : key[i].phone, &cause);
+		if (is_email)
+			lead->email = key[i].phone;
+		lead_id[i] = lead->lead_id;
+	}
+}
+
+/*
+ * po_find_or_make_leads sets the leads of a request that names addresses: of those that
+ * have one, the lead touched last, and a new one where none has.  Locks the addresses, all
+ * of them in their order, so that no two calls make a lead each.
+ */
+void
+po_find_or_make_leads(const PoSendRequest *request, PoSendResult *result)
+{
+	PoPhoneKey *key = palloc(Max(request->n, 1) * sizeof(PoPhoneKey));
+	const char **folded = palloc0(Max(request->n, 1) * sizeof(char *));
+	const char **lead_id;
+	bool		is_email = strcmp(request->channel, "email") == 0;
+	int			n = 0;
+
+	for (int i = 0; i < request->n; i++)
+	{
+		if (result[i].rejected)
+			continue;
+		folded[i] = fold_for(request->channel, request->address[i]);
+		if (folded[i] != NULL)
+			key[n++] = (PoPhoneKey) {request->tenant_id, folded[i]};
+		else
+			po_reject(request, &result[i], PO_ERRCODE_INVALID_ADDRESS,
+					  is_email ? "the address is not an e-mail address" : "the address is not a phone number",
+					  psprintf("It has %zu bytes.", strlen(request->address[i])),
+					  is_email ? "Give the bare address, such as ann@example.com."
+					  : "Give it as + and country code, or as a 10-digit number of the United States or Canada.");
+	}
+	n = po_phone_keys_sort(key, n);
+	lead_id = palloc0(Max(n, 1) * sizeof(char *));
+	for (int first = 0; first < n; first += MAX_ADDRESSES)
+	{
+		PoChangeSet set = {0};
+		int			m = Min(n - first, MAX_ADDRESSES);
+
+		po_lock_phones(&set, key + first, m);
+		leads_of_addresses(&set, key + first, m, lead_id + first);
+		po_write_changes(&set);
+		CHECK_FOR_INTERRUPTS();
+	}
+	for (int i = 0; i < request->n; i++)
+	{
+		PoPhoneKey	wanted = {request->tenant_id, folded[i]};
+
+		if (folded[i] != NULL)
+			request->lead_id[i] = lead_id[po_phone_keys_find(key, n, &wanted)];
+	}
+}
+
 /*
  * po_read_copies reads what the registry says of the addresses that get copies.
  */
@@ -124,8 +235,8 @@ po_read_copies(PoSending *sending)
 }
 
 /*
- * po_read_addressees reads the leads of drafts and where these go; an unknown lead is an
- * error.
+ * po_read_addressees reads the leads of drafts and where these go; the draft of a lead that
+ * there is not is rejected.
  */
 void
 po_read_addressees(const PoSending *sending, PoDraft *draft, int n)
@@ -160,7 +271,9 @@ po_read_addressees(const PoSending *sending, PoDraft *draft, int n)
 	}
 	for (int i = 0; i < n; i++)
 		if (!draft[i].found)
-			po_unknown_lead(sending->request->tenant_id, draft[i].lead_id);
+			po_reject(sending->request, draft[i].outcome, PO_ERRCODE_UNKNOWN_LEAD,
+					  psprintf("tenant \"%s\" has no lead \"%s\"", sending->request->tenant_id, draft[i].lead_id),
+					  NULL, "Make it with outreach.create_lead().");
 	if (strcmp(channel, "email") == 0)
 		read_emails(sending, draft, n);
 	else if (!sending->to_phone)

@@ -16,6 +16,7 @@
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/ids.h"
+#include "core/limits.h"
 #include "core/spi_plan.h"
 #include "lead/address.h"
 #include "outbound/draft.h"
@@ -65,13 +66,6 @@ static PoPlan select_account = {
 	.nargs = 3,
 	.argtype = {TEXTOID, TEXTOID, TEXTOID}
 };
-
-/* The caller's variables first, then what is known of the lead. */
-typedef struct Variables
-{
-	const PoSending *sending;
-	const PoDraft *draft;
-} Variables;
 
 /* A field of the lead, however its name is spelt: firstName, first_name, FirstName. */
 static bool
@@ -145,15 +139,15 @@ text_at(Jsonb *object, const char *name, int len)
 	return NULL;
 }
 
+/* The caller's variables first, then what is known of the lead. */
 static bool
 find_variable(void *arg, const char *name, int name_len, const char **value, int *value_len)
 {
 	static const char of_lead[] = "lead.";
-	const Variables *variables = arg;
-	const PoDraft *draft = variables->draft;
+	const PoDraft *draft = arg;
 	int			prefix = strlen(of_lead);
 
-	*value = text_at(variables->sending->variables, name, name_len);
+	*value = text_at(draft->variables, name, name_len);
 	if (*value == NULL && name_len > prefix && memcmp(name, of_lead, prefix) == 0)
 		return find_variable(arg, name + prefix, name_len - prefix, value, value_len);
 	if (*value == NULL)
@@ -171,16 +165,15 @@ find_variable(void *arg, const char *name, int name_len, const char **value, int
 
 /* Fills a text in; what keeps it from that is noted for the guard. */
 static const char *
-fill_in(const PoSending *sending, PoDraft *draft, PoTemplateKind kind, const char *text)
+fill_in(PoDraft *draft, PoTemplateKind kind, const char *text)
 {
-	Variables	variables = {sending, draft};
 	PoTemplateProblem problem;
 	StringInfoData filled;
 
 	if (text == NULL)
 		return NULL;
 	initStringInfo(&filled);
-	switch (po_template_render(kind, text, strlen(text), find_variable, &variables, &filled, &problem))
+	switch (po_template_render(kind, text, strlen(text), find_variable, draft, &filled, &problem))
 	{
 		case PO_TEMPLATE_OK:
 			return filled.data;
@@ -230,13 +223,19 @@ choose_number(const PoSending *sending, const PoDraft *draft)
 	return number;
 }
 
+static const char *
+nothing_to_send_from(const PoSendRequest *request)
+{
+	return psprintf("tenant \"%s\" has nothing to send from in channel \"%s\"", request->tenant_id,
+					request->channel);
+}
+
 static void
 no_sender(const PoSendRequest *request, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(PO_ERRCODE_NO_SENDER),
-			 errmsg("tenant \"%s\" has nothing to send from in channel \"%s\"", request->tenant_id,
-					request->channel),
+			 errmsg_internal("%s", nothing_to_send_from(request)),
 			 errhint("%s", hint)));
 }
 
@@ -376,7 +375,8 @@ po_read_sending(PoSending *sending)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("there is no tenant \"%s\"", sending->request->tenant_id)));
 	sending->time_zone = po_column_text(0, 1);
-	if (options != NULL && getKeyJsonValueFromContainer(&options->root, "variables", 9, &value) != NULL)
+	if (options != NULL && getKeyJsonValueFromContainer(&options->root, "variables", 9, &value) != NULL &&
+		value.type == jbvBinary)
 		sending->variables = JsonbValueToJsonb(&value);
 	read_text(sending);
 	read_senders(sending);
@@ -388,9 +388,10 @@ hash_content(const PoSending *sending, PoDraft *draft)
 {
 	const PoSendRequest *request = sending->request;
 	const char *part[] = {
-		draft->lead_id, request->channel, request->body, request->template, sending->from_phone,
-		request->options != NULL
-		? JsonbToCString(NULL, &request->options->root, VARSIZE(request->options)) : NULL
+		draft->lead_id, request->channel, request->template == NULL ? draft->text : NULL,
+		request->template, sending->from_phone,
+		draft->options != NULL
+		? JsonbToCString(NULL, &draft->options->root, VARSIZE(draft->options)) : NULL
 	};
 	StringInfoData content;
 	uint8		digest[EVP_MAX_MD_SIZE];
@@ -430,25 +431,34 @@ default_key(const PoSending *sending, const PoDraft *draft)
 	return psprintf("%s:%s:%04d-%02d-%02d", draft->lead_id, what, tm.tm_year, tm.tm_mon, tm.tm_mday);
 }
 
-/* What the caller, its template or the account wants sent gets into the request. */
 static void
-require_places(const PoSending *sending, const PoDraft *draft)
+require_place(const PoSending *sending, PoDraft *draft, const char *placeholder, const char *path)
 {
-	const PoSendRequest *request = sending->request;
-	const PoProfile *profile = draft->account->profile;
+	const char *hint;
+	const char *problem = po_has_no_place(draft->account->profile, placeholder, path, &hint);
 
-	if (sending->html != NULL)
-		po_require_place(profile, "html", request->html != NULL ? "options.html"
-						 : psprintf("html of template \"%s\"", request->template));
-	if (request->nbcc > 0)
-		po_require_place(profile, "bcc", "options.bcc");
-	else if (sending->nbcc > 0)
-		po_require_place(profile, "bcc", psprintf("settings.bcc of account \"%s\"", draft->account->account));
-	if (request->nmedia > 0)
-		po_require_place(profile, "media_urls", "options.mediaUrls");
+	if (problem != NULL && !draft->outcome->rejected)
+		po_reject(sending->request, draft->outcome, ERRCODE_INVALID_PARAMETER_VALUE, problem, NULL, hint);
 }
 
-/* The account that it leaves by, which must have what its profile needs. */
+/* What the caller, its template or the account wants sent gets into the request. */
+static void
+require_places(const PoSending *sending, PoDraft *draft)
+{
+	const PoSendRequest *request = sending->request;
+
+	if (sending->html != NULL)
+		require_place(sending, draft, "html", request->html != NULL ? "options.html"
+					  : psprintf("html of template \"%s\"", request->template));
+	if (request->nbcc > 0)
+		require_place(sending, draft, "bcc", "options.bcc");
+	else if (sending->nbcc > 0)
+		require_place(sending, draft, "bcc", psprintf("settings.bcc of account \"%s\"", draft->account->account));
+	if (request->nmedia > 0)
+		require_place(sending, draft, "media_urls", "options.mediaUrls");
+}
+
+/* The account that it leaves by, which must have what its profile needs; else it is rejected. */
 static void
 choose_sender(const PoSending *sending, PoDraft *draft)
 {
@@ -459,17 +469,21 @@ choose_sender(const PoSending *sending, PoDraft *draft)
 
 	draft->account = po_find_account(request->tenant_id, account);
 	if (draft->account == NULL || draft->account->profile == NULL)
-		no_sender(request, "Its account is gone: make it again with outreach.create_account().");
+	{
+		po_reject(request, draft->outcome, PO_ERRCODE_NO_SENDER,
+				  nothing_to_send_from(request), NULL,
+				  "Its account is gone: make it again with outreach.create_account().");
+		return;
+	}
 	draft->from = number != NULL ? number->phone
 		: po_jsonb_text(draft->account->settings, "from", 4);
 	lacks = po_account_lacks(draft->account);
 	if (lacks != NULL)
-		ereport(ERROR,
-				(errcode(PO_ERRCODE_NO_SENDER),
-				 errmsg("account \"%s\" of tenant \"%s\" cannot send: %s is missing", account,
-						request->tenant_id, lacks),
-				 errdetail("Its profile \"%s\" needs it.", draft->account->profile->profile),
-				 errhint("Make it anew with outreach.drop_account() and outreach.create_account().")));
+		po_reject(request, draft->outcome, PO_ERRCODE_NO_SENDER,
+				  psprintf("account \"%s\" of tenant \"%s\" cannot send: %s is missing", account,
+						   request->tenant_id, lacks),
+				  psprintf("Its profile \"%s\" needs it.", draft->account->profile->profile),
+				  "Make it anew with outreach.drop_account() and outreach.create_account().");
 	require_places(sending, draft);
 }
 
@@ -483,9 +497,17 @@ if_seen(const char *text)
 static void
 write_texts(const PoSending *sending, PoDraft *draft)
 {
-	draft->subject = if_seen(fill_in(sending, draft, PO_TEMPLATE_OF_MESSAGE, sending->subject));
-	draft->html = if_seen(fill_in(sending, draft, PO_TEMPLATE_OF_HTML, sending->html));
-	draft->body = fill_in(sending, draft, PO_TEMPLATE_OF_MESSAGE, sending->body);
+	int			most = po_limit_of("subject");
+
+	draft->subject = if_seen(fill_in(draft, PO_TEMPLATE_OF_MESSAGE, sending->subject));
+	/* Templates are shorter than a body may be, but not than a subject. */
+	if (draft->subject != NULL && strlen(draft->subject) > most)
+		po_reject(sending->request, draft->outcome, ERRCODE_STRING_DATA_RIGHT_TRUNCATION,
+				  psprintf("subject is longer than %d bytes", most),
+				  psprintf("With its variables filled in it has %zu bytes.", strlen(draft->subject)),
+				  "outreach.limits() has all limits.");
+	draft->html = if_seen(fill_in(draft, PO_TEMPLATE_OF_HTML, sending->html));
+	draft->body = fill_in(draft, PO_TEMPLATE_OF_MESSAGE, draft->text);
 	draft->body_len = if_seen(draft->body) != NULL ? strlen(draft->body) : 0;
 }
 
@@ -531,7 +553,7 @@ lacking(const PoSending *sending, const PoDraft *draft)
 }
 
 /*
- * po_write_draft fills in a message whose lead has been read, and judges it.
+ * po_write_draft fills in a message whose lead has been read, and judges it, or rejects it.
  */
 void
 po_write_draft(const PoSending *sending, PoDraft *draft)
@@ -552,6 +574,8 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 		draft->send_key = default_key(sending, draft);
 	po_uuid_v7(&draft->message_id);
 	choose_sender(sending, draft);
+	if (draft->outcome->rejected)
+		return;
 	write_texts(sending, draft);
 	write_bcc(sending, draft);
 	count_segments(sending, draft, &input.segments);

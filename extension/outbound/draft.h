@@ -18,7 +18,7 @@ typedef struct PoNumber
 typedef struct PoSending
 {
 	const PoSendRequest *request;
-	const char *body;
+	const char *body;			/* NULL: each has its own */
 	const char *subject;
 	const char *html;			/* NULL: none */
 	const char **bcc;			/* of the options and of the account */
@@ -38,6 +38,10 @@ typedef struct PoSending
 typedef struct PoDraft
 {
 	int			item;			/* in the request */
+	PoSendResult *outcome;
+	const char *text;			/* with its placeholders */
+	Jsonb	   *options;
+	Jsonb	   *variables;
 	const char *lead_id;
 	const char *send_key;
 	pg_uuid_t	content_hash;
@@ -73,7 +77,12 @@ typedef struct PoDraft
 	Jsonb	   *verdicts_before;	/* of that */
 } PoDraft;
 
+/* per_lead.c */
+extern void po_check_per_lead(const PoSendRequest *request);
+extern void po_read_content(const PoSending *sending, PoDraft *draft);
+
 /* addressee.c */
+extern void po_find_or_make_leads(const PoSendRequest *request, PoSendResult *result);
 extern void po_read_copies(PoSending *sending);
 extern void po_read_addressees(const PoSending *sending, PoDraft *draft, int n);
 extern void po_make_addresses(const PoSending *sending, PoDraft *draft, int n);

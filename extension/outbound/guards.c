@@ -129,35 +129,45 @@ po_judge(const PoGuardInput *input)
 }
 
 /*
+ * po_verdict_list returns a list with one verdict, of n members that are names and
+ * texts; one without a text is left out.  The list is empty when n is 0.
+ */
+Jsonb *
+po_verdict_list(const char *const member[][2], int n)
+{
+	PoJsonbState state = {0};
+
+	po_push_jsonb(&state, WJB_BEGIN_ARRAY, NULL);
+	if (n > 0)
+		po_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < 2 && member[i][1] != NULL; j++)
+		{
+			JsonbValue	value = {.type = jbvString};
+
+			value.val.string.val = unconstify(char *, member[i][j]);
+			value.val.string.len = strlen(member[i][j]);
+			po_push_jsonb(&state, j == 0 ? WJB_KEY : WJB_VALUE, &value);
+		}
+	if (n > 0)
+		po_push_jsonb(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(po_close_jsonb(&state, WJB_END_ARRAY));
+}
+
+/*
  * po_guard_verdicts returns the list that is kept with a message: empty, or the
  * guard that decided.
  */
 Jsonb *
 po_guard_verdicts(const PoGuardResult *result)
 {
-	PoJsonbState state = {0};
-	const char *member[3][2] = {
+	const char *const member[3][2] = {
 		{"guard", result->guard},
 		{"verdict", verdict_name[result->verdict]},
 		{"reason", result->reason}
 	};
 
-	po_push_jsonb(&state, WJB_BEGIN_ARRAY, NULL);
-	if (result->verdict != PO_GUARD_ALLOW)
-	{
-		po_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
-		for (int i = 0; i < lengthof(member); i++)
-			for (int j = 0; j < 2; j++)
-			{
-				JsonbValue	value = {.type = jbvString};
-
-				value.val.string.val = unconstify(char *, member[i][j]);
-				value.val.string.len = strlen(member[i][j]);
-				po_push_jsonb(&state, j == 0 ? WJB_KEY : WJB_VALUE, &value);
-			}
-		po_push_jsonb(&state, WJB_END_OBJECT, NULL);
-	}
-	return JsonbValueToJsonb(po_close_jsonb(&state, WJB_END_ARRAY));
+	return po_verdict_list(member, result->verdict != PO_GUARD_ALLOW ? lengthof(member) : 0);
 }
 
 /*

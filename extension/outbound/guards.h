@@ -50,6 +50,7 @@ typedef struct PoGuardResult
 } PoGuardResult;
 
 extern PoGuardResult po_judge(const PoGuardInput *input);
+extern Jsonb *po_verdict_list(const char *const member[][2], int n);
 extern Jsonb *po_guard_verdicts(const PoGuardResult *result);
 
 #endif

@@ -239,11 +239,11 @@ po_channel_has(const char *channel, const char *placeholder)
 }
 
 /*
- * po_require_place raises an error where a message of the profile would lose what the
- * placeholder stands for; the path is where that comes from.
+ * po_has_no_place tells that a message of the profile would lose what the placeholder
+ * stands for, and sets a hint; NULL where it would not.  The path is where that comes from.
  */
-void
-po_require_place(const PoProfile *profile, const char *placeholder, const char *path)
+const char *
+po_has_no_place(const PoProfile *profile, const char *placeholder, const char *path, const char **hint)
 {
 	StringInfoData channels;
 
@@ -253,15 +253,10 @@ po_require_place(const PoProfile *profile, const char *placeholder, const char *
 		for (int i = 0; i < lengthof(part); i++)
 			if (strcmp(part[i].placeholder, placeholder) == 0)
 				appendStringInfo(&channels, "%s%s", channels.len > 0 ? " and " : "", part[i].channel);
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s cannot be sent in channel \"%s\"", path, profile->channel),
-				 errhint("It is for %s.", channels.data)));
+		*hint = psprintf("It is for %s.", channels.data);
+		return psprintf("%s cannot be sent in channel \"%s\"", path, profile->channel);
 	}
-	if (!po_has_place(profile, placeholder))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s cannot be sent: profile \"%s\" has no placeholder \"%s\"", path, profile->profile,
-						placeholder),
-				 errhint("Send through an account, named in options.account, whose profile has it, or add it to the body of a profile of the tenant's own.")));
+	*hint = "Send through an account, named in options.account, whose profile has it, or add it to the body of a profile of the tenant's own.";
+	return po_has_place(profile, placeholder) ? NULL
+		: psprintf("%s cannot be sent: profile \"%s\" has no placeholder \"%s\"", path, profile->profile, placeholder);
 }

@@ -27,8 +27,6 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#define MAX_SEND_KEY_BYTES 512
-
 static PoPlan select_lead = {
 	.name = "outbound_api.lead",
 	.expect = SPI_OK_SELECT,
@@ -54,31 +52,16 @@ PG_FUNCTION_INFO_V1(po_api_check_template);
 PG_FUNCTION_INFO_V1(po_api_count_segments);
 PG_FUNCTION_INFO_V1(po_check_templates);
 
-static void
-check_key(const char *send_key)
-{
-	if (send_key != NULL && (send_key[0] == '\0' || strlen(send_key) > MAX_SEND_KEY_BYTES))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("send_key must have 1 to %d bytes", MAX_SEND_KEY_BYTES)));
-	if (send_key != NULL && strncmp(send_key, PO_TIMER_KEY_PREFIX, strlen(PO_TIMER_KEY_PREFIX)) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("send_key must not begin with \"%s\"", PO_TIMER_KEY_PREFIX),
-				 errdetail("These are the keys of messages that timers send."),
-				 errhint("Begin it with another word.")));
-}
-
-/* What a message says: arguments 0 and 2 to 4. */
+/* What a message says: arguments 0 and 2 to 4.  The request is otherwise as it was. */
 static void
 read_content(FunctionCallInfo fcinfo, PoSendRequest *request)
 {
-	memset(request, 0, sizeof(*request));
 	request->tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	request->body = po_arg_text(fcinfo, 2, "body");
 	request->template = PG_ARGISNULL(3) ? NULL : po_arg_id(fcinfo, 3, "template");
 	request->channel = po_arg_required(fcinfo, 4, "channel");
-	if ((request->body == NULL) == (request->template == NULL))
+	if (request->body != NULL ? request->template != NULL
+		: request->template == NULL && request->per_lead == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("either body or template must be given")));
@@ -102,86 +85,126 @@ read_arguments(FunctionCallInfo fcinfo, PoSendRequest *request)
 	po_read_options(request);
 }
 
+/* Message, status, duplicate and verdicts, in this order. */
 static void
-result_values(const PoSendResult *result, Datum values[4])
+result_values(const PoSendResult *result, Datum *values, bool *isnull)
 {
 	static const PoGuardResult allowed = {PO_GUARD_ALLOW, NULL, NULL};
 
 	values[0] = UUIDPGetDatum(&result->message_id);
-	values[1] = CStringGetTextDatum(po_message_status_name(result->status));
-	values[2] = BoolGetDatum(result->duplicate);
+	isnull[0] = result->rejected;
+	values[1] = CStringGetTextDatum(result->rejected ? "rejected" : po_message_status_name(result->status));
+	values[2] = BoolGetDatum(result->duplicate && !result->rejected);
 	values[3] = JsonbPGetDatum(result->verdicts != NULL ? result->verdicts : po_guard_verdicts(&allowed));
+}
+
+static void
+require_addresses(const PoSendRequest *request, const char *name)
+{
+	if (!po_goes_to_address(request->channel))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s cannot be given for channel \"%s\"", name, request->channel),
+				 errdetail("Its messages go to a lead, and to no phone or e-mail address.")));
 }
 
 /*
  * send_message(tenant_id, lead_id, body, template, channel, send_key, from_phone,
- * send_at, priority, options)
+ * send_at, priority, options, address)
  */
 Datum
 po_api_send_message(PG_FUNCTION_ARGS)
 {
-	PoSendRequest request;
-	PoSendResult *result;
-	const char *lead_id = po_arg_id(fcinfo, 1, "lead_id");
+	PoSendRequest request = {.n = 1};
+	PoSendResult result = {0};
+	const char *lead_id = PG_ARGISNULL(1) ? NULL : po_arg_id(fcinfo, 1, "lead_id");
+	const char *address = po_arg_text(fcinfo, 10, "address");
 	const char *send_key = po_arg_text(fcinfo, 5, "send_key");
-	Datum		values[4];
-	bool		isnull[4] = {false};
+	Datum		values[5];
+	bool		isnull[5] = {false};
 
 	read_arguments(fcinfo, &request);
-	check_key(send_key);
 	request.lead_id = &lead_id;
+	if (address != NULL)
+	{
+		require_addresses(&request, "address");
+		request.address = &address;
+	}
+	if (lead_id == NULL && address == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("lead_id must not be null"),
+				 errhint("To send to a phone or an e-mail address of which you know no lead, give address.")));
+	if (lead_id != NULL && address != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("either lead_id or address must be given")));
 	request.send_key = &send_key;
-	request.n = 1;
+	(void) po_check_item(&request, 0, &result);
 	po_spi_connect();
-	result = po_enqueue(&request);
+	po_enqueue(&request, &result);
 	SPI_finish();
-	result_values(result, values);
+	result_values(&result, values, isnull);
+	values[4] = CStringGetTextDatum(lead_id);
 	return po_result_row(fcinfo, values, isnull);
 }
 
+/* The leads or addresses that messages are for, and their keys: arguments 1, 5 and 11. */
+static void
+read_items(FunctionCallInfo fcinfo, PoSendRequest *request)
+{
+	int			nkeys;
+
+	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(11))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("either lead_ids or addresses must be given")));
+	if (!PG_ARGISNULL(11))
+	{
+		require_addresses(request, "addresses");
+		request->address = po_texts(po_arg_array(fcinfo, 11, "addresses"), &request->n);
+		request->lead_id = palloc0(Max(request->n, 1) * sizeof(char *));
+	}
+	else
+		request->lead_id = po_texts(po_arg_array(fcinfo, 1, "lead_ids"), &request->n);
+	if (PG_ARGISNULL(5))
+		return;
+	request->send_key = po_texts(po_arg_array(fcinfo, 5, "send_keys"), &nkeys);
+	if (nkeys != request->n)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("send_keys must have as many elements as %s", request->address != NULL ? "addresses" : "lead_ids")));
+}
+
 /*
- * send_messages: the same to many leads, lead_ids and send_keys being arrays.
+ * send_messages: to many leads; lead_ids, send_keys and addresses are arrays, and per_lead
+ * is what differs.
  */
 Datum
 po_api_send_messages(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *returns = (ReturnSetInfo *) fcinfo->resultinfo;
-	PoSendRequest request;
+	PoSendRequest request = {.each = true, .per_lead = po_arg_jsonb(fcinfo, 10)};
 	PoSendResult *result;
-	ArrayType  *lead_ids;
-	int			nkeys;
 
-	lead_ids = po_arg_array(fcinfo, 1, "lead_ids");
 	read_arguments(fcinfo, &request);
-	request.lead_id = po_texts(lead_ids, &request.n);
-	if (!PG_ARGISNULL(5))
-	{
-		request.send_key = po_texts(po_arg_array(fcinfo, 5, "send_keys"), &nkeys);
-		if (nkeys != request.n)
-			ereport(ERROR,
-					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-					 errmsg("send_keys must have as many elements as lead_ids")));
-	}
-	for (int i = 0; i < request.n; i++)
-	{
-		if (request.lead_id[i] == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("lead_ids must not contain null")));
-		check_key(request.send_key != NULL ? request.send_key[i] : NULL);
-	}
+	read_items(fcinfo, &request);
 	InitMaterializedSRF(fcinfo, 0);
 	if (request.n == 0)
 		return (Datum) 0;
+	result = palloc0(request.n * sizeof(PoSendResult));
+	for (int i = 0; i < request.n; i++)
+		(void) po_check_item(&request, i, &result[i]);
 	po_spi_connect();
-	result = po_enqueue(&request);
+	po_enqueue(&request, result);
 	SPI_finish();
 	for (int i = 0; i < request.n; i++)
 	{
-		Datum		values[6] = {Int32GetDatum(i + 1), CStringGetTextDatum(request.lead_id[i])};
-		bool		isnull[6] = {false};
+		const char *lead_id = request.lead_id[i];
+		Datum		values[6] = {Int32GetDatum(i + 1), lead_id != NULL ? CStringGetTextDatum(lead_id) : (Datum) 0};
+		bool		isnull[6] = {false, lead_id == NULL};
 
-		result_values(&result[i], &values[2]);
+		result_values(&result[i], &values[2], &isnull[2]);
 		tuplestore_putvalues(returns->setResult, returns->setDesc, values, isnull);
 	}
 	return (Datum) 0;
@@ -195,7 +218,7 @@ Datum
 po_api_preview_message(PG_FUNCTION_ARGS)
 {
 	const char *lead_id = po_arg_id(fcinfo, 1, "lead_id");
-	PoSendRequest request;
+	PoSendRequest request = {.n = 1};
 	PoDraft		draft;
 	const char *text[5];
 	Datum		values[9];
@@ -207,7 +230,6 @@ po_api_preview_message(PG_FUNCTION_ARGS)
 	request.priority = PO_PRIORITY_NORMAL;
 	po_read_options(&request);
 	request.lead_id = &lead_id;
-	request.n = 1;
 	po_spi_connect();
 	po_preview(&request, &draft);
 	SPI_finish();

@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
+#include "core/limits.h"
 #include "core/spi_plan.h"
 #include "core/wakeup.h"
 #include "miscadmin.h"
@@ -138,8 +139,8 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 			po_array_add_null(&column[8]);
 		po_array_add_text(&column[9], d->subject);
 		po_array_add_text(&column[10], d->body);
-		if (request->options != NULL)
-			po_array_add(&column[11], JsonbPGetDatum(request->options));
+		if (d->options != NULL)
+			po_array_add(&column[11], JsonbPGetDatum(d->options));
 		else
 			po_array_add_null(&column[11]);
 		po_array_add(&column[12], Int32GetDatum(d->segments));
@@ -223,13 +224,12 @@ read_known(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result
 		known->duplicate = true;
 		known->verdicts = DatumGetJsonbPCopy(po_column(r, 5, &isnull));
 		if (!po_column_bool(r, 4))
-			ereport(ERROR,
-					(errcode(PO_ERRCODE_SEND_KEY_USED),
-					 errmsg("the send_key \"%s\" belongs to a message with other content", d->send_key),
-					 errdetail("That message is %s, with status %s.",
+			po_reject(sending->request, known, PO_ERRCODE_SEND_KEY_USED,
+					  psprintf("the send_key \"%s\" belongs to a message with other content", d->send_key),
+					  psprintf("That message is %s, with status %s.",
 							   DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&known->message_id))),
 							   po_message_status_name(known->status)),
-					 errhint("Give another send_key, or the same content.")));
+					  "Give another send_key, or the same content.");
 	}
 	return anew;
 }
@@ -339,7 +339,9 @@ compare_items(const void *a, const void *b, void *arg)
 static int
 chunk_size(const PoSending *sending)
 {
-	Size		bytes = strlen(sending->body) + (sending->html != NULL ? strlen(sending->html) : 0);
+	Size		bytes = (sending->body != NULL ? strlen(sending->body) : 0)
+		+ (sending->request->per_lead != NULL ? po_limit_of("body") : 0)
+		+ (sending->html != NULL ? strlen(sending->html) : 0);
 
 	return Min(CHUNK, CHUNK_BYTES / (bytes + 1));
 }
@@ -350,32 +352,65 @@ compare_drafts(const void *a, const void *b)
 	return strcmp(((const PoDraft *) a)->send_key, ((const PoDraft *) b)->send_key);
 }
 
-/*
- * po_enqueue asks for a message to each lead and returns what became of each,
- * in their order.  All or none: an unknown lead, or a key that was used for
- * other content, is an error.
- */
-PoSendResult *
-po_enqueue(const PoSendRequest *request)
+/* Moves drafts that are not rejected to the front, in their order; how many they are. */
+static int
+drop_rejected(PoDraft *draft, int n)
 {
-	PoSendResult *result = palloc0(Max(request->n, 1) * sizeof(PoSendResult));
+	int			kept = 0;
+
+	for (int i = 0; i < n; i++)
+		if (!draft[i].outcome->rejected)
+			draft[kept++] = draft[i];
+	return kept;
+}
+
+/* Drafts are made and judged; how many can be messages. */
+static int
+write_drafts(const PoSending *sending, PoDraft *draft, int n)
+{
+	for (int i = 0; i < n; i++)
+		po_read_content(sending, &draft[i]);
+	n = drop_rejected(draft, n);
+	po_read_addressees(sending, draft, n);
+	n = drop_rejected(draft, n);
+	po_make_addresses(sending, draft, n);
+	for (int i = 0; i < n; i++)
+		po_write_draft(sending, &draft[i]);
+	return drop_rejected(draft, n);
+}
+
+/*
+ * po_enqueue asks for a message to each lead and sets what became of each, in their
+ * order.  The caller has zeroed the results; those that it has rejected stay so.  Where a
+ * message cannot be made, for an unknown lead or a key that was used for other content,
+ * po_reject decides what that means for the others.
+ */
+void
+po_enqueue(const PoSendRequest *request, PoSendResult *result)
+{
 	int		   *order = palloc(Max(request->n, 1) * sizeof(int));
 	TimestampTz send_at = Max(request->send_at, po_now());
 	PoSending	sending = {.request = request};
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext chunk = AllocSetContextCreate(caller, "outreach messages", ALLOCSET_DEFAULT_SIZES);
+	int			nmessages = 0;
 	int			most;
 
 	po_profiles_begin();
 	po_read_sending(&sending);
 	po_read_copies(&sending);
+	po_check_per_lead(request);
+	if (request->address != NULL)
+		po_find_or_make_leads(request, result);
 	most = chunk_size(&sending);
 	for (int i = 0; i < request->n; i++)
-		order[i] = i;
-	qsort_arg(order, request->n, sizeof(int), compare_items, unconstify(PoSendRequest *, request));
-	for (int first = 0; first < request->n; first += most)
+		if (!result[i].rejected)
+			order[nmessages++] = i;
+	qsort_arg(order, nmessages, sizeof(int), compare_items, unconstify(PoSendRequest *, request));
+	for (int first = 0; first < nmessages; first += most)
 	{
-		int			n = Min(most, request->n - first);
+		int			n = Min(most, nmessages - first);
+		int			made;
 		PoDraft    *draft;
 
 		MemoryContextSwitchTo(chunk);
@@ -383,16 +418,14 @@ po_enqueue(const PoSendRequest *request)
 		for (int i = 0; i < n; i++)
 		{
 			draft[i].item = order[first + i];
+			draft[i].outcome = &result[draft[i].item];
 			draft[i].lead_id = request->lead_id[draft[i].item];
 			if (request->send_key != NULL)
 				draft[i].send_key = request->send_key[draft[i].item];
 		}
-		po_read_addressees(&sending, draft, n);
-		po_make_addresses(&sending, draft, n);
-		for (int i = 0; i < n; i++)
-			po_write_draft(&sending, &draft[i]);
-		qsort(draft, n, sizeof(PoDraft), compare_drafts);
-		enqueue_chunk(&sending, draft, n, result, send_at);
+		made = write_drafts(&sending, draft, n);
+		qsort(draft, made, sizeof(PoDraft), compare_drafts);
+		enqueue_chunk(&sending, draft, made, result, send_at);
 		MemoryContextSwitchTo(caller);
 		for (int i = 0; i < n; i++)
 		{
@@ -405,7 +438,6 @@ po_enqueue(const PoSendRequest *request)
 		CHECK_FOR_INTERRUPTS();
 	}
 	MemoryContextDelete(chunk);
-	return result;
 }
 
 /*
@@ -420,7 +452,9 @@ po_preview(const PoSendRequest *request, PoDraft *draft)
 	po_read_sending(&sending);
 	po_read_copies(&sending);
 	memset(draft, 0, sizeof(PoDraft));
+	draft->outcome = palloc0(sizeof(PoSendResult));
 	draft->lead_id = request->lead_id[0];
+	po_read_content(&sending, draft);
 	po_read_addressees(&sending, draft, 1);
 	po_recall_erased(&sending, draft);
 	po_write_draft(&sending, draft);

@@ -18,12 +18,15 @@
 #define PO_PRIORITY_NORMAL 1
 #define PO_PRIORITY_CAMPAIGN 2
 
-/* The same message to one or many leads of a tenant. */
+/*
+ * A message to one or many leads of a tenant.  Who gets it is named by lead, or by
+ * address; po_enqueue then sets the leads.
+ */
 typedef struct PoSendRequest
 {
 	const char *tenant_id;
 	const char *channel;
-	const char *body;			/* NULL: of the template */
+	const char *body;			/* NULL: of the template, or of per_lead */
 	const char *template;		/* NULL: body */
 	const char *from_phone;		/* NULL: chosen */
 	TimestampTz send_at;		/* DT_NOBEGIN: now */
@@ -36,6 +39,9 @@ typedef struct PoSendRequest
 	const char **media_url;
 	int			nmedia;
 	const char **lead_id;
+	const char **address;		/* NULL: leads are named */
+	Jsonb	   *per_lead;		/* what differs, by lead or address as named; NULL: nothing */
+	bool		each;			/* what is wrong with one is its result, and no error */
 	const char **send_key;		/* NULL, or each may be NULL: made of lead, template and day */
 	int			n;
 } PoSendRequest;
@@ -45,10 +51,16 @@ typedef struct PoSendResult
 	pg_uuid_t	message_id;
 	PoMessageStatus status;
 	bool		duplicate;
+	bool		rejected;			/* no message can be made of it; verdicts say why */
 	Jsonb	   *verdicts;			/* NULL: all guards allow */
 } PoSendResult;
 
 extern int	po_priority_require(const char *path, const char *name);
-extern PoSendResult *po_enqueue(const PoSendRequest *request);
+extern void po_enqueue(const PoSendRequest *request, PoSendResult *result);
+
+/* reject.c */
+extern void po_reject(const PoSendRequest *request, PoSendResult *result, int sqlstate,
+					  const char *message, const char *detail, const char *hint);
+extern bool po_check_item(const PoSendRequest *request, int item, PoSendResult *result);
 
 #endif

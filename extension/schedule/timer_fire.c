@@ -146,6 +146,7 @@ send_template(const PoFiring *firing, const char *template)
 	const char *send_key = psprintf(PO_TIMER_KEY_PREFIX "%s", DatumGetCString(DirectFunctionCall1(uuid_out,
 																			   UUIDPGetDatum(&firing->timer_id))));
 	const char *lead_id = firing->lead_id;
+	PoSendResult result = {0};
 	char	   *channel = payload_text(firing->action_payload, "channel");
 	PoSendRequest request = {
 		.tenant_id = firing->tenant_id,
@@ -159,7 +160,7 @@ send_template(const PoFiring *firing, const char *template)
 		.n = 1
 	};
 
-	(void) po_enqueue(&request);
+	po_enqueue(&request, &result);
 }
 
 static Jsonb *

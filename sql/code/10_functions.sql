@@ -10,15 +10,18 @@ CREATE FUNCTION outreach.lead_states() RETURNS text[]
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_lead_states';
 COMMENT ON FUNCTION outreach.lead_states() IS 'Names of the lead states, in the order of the type outreach.lead_state.';
 
-CREATE FUNCTION outreach.error_codes(OUT sqlstate text, OUT name text, OUT description text) RETURNS SETOF record
+CREATE TYPE outreach.error_codes_result AS (sqlstate text, name text, description text);
+CREATE FUNCTION outreach.error_codes() RETURNS SETOF outreach.error_codes_result
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_error_codes';
 COMMENT ON FUNCTION outreach.error_codes() IS 'The engine''s own SQLSTATE values.';
 
-CREATE FUNCTION outreach.limits(OUT name text, OUT most int, OUT unit text, OUT elements int) RETURNS SETOF record
+CREATE TYPE outreach.limits_result AS (name text, most int, unit text, elements int);
+CREATE FUNCTION outreach.limits() RETURNS SETOF outreach.limits_result
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_limits';
 COMMENT ON FUNCTION outreach.limits() IS 'How long an argument or column of a name may be, and how many elements an array may have.';
 
-CREATE FUNCTION outreach.rights(OUT function text, OUT callers text[], OUT of_tenant boolean) RETURNS SETOF record
+CREATE TYPE outreach.rights_result AS (function text, callers text[], of_tenant boolean);
+CREATE FUNCTION outreach.rights() RETURNS SETOF outreach.rights_result
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_rights';
 COMMENT ON FUNCTION outreach.rights() IS 'Who may call each function of the API that reads or writes a table.';
 

@@ -1,10 +1,12 @@
 -- Functions about messages that leave.
 
-CREATE FUNCTION outreach.guards(OUT guard text, OUT at_request boolean, OUT at_claim boolean, OUT description text) RETURNS SETOF record
+CREATE TYPE outreach.guards_result AS (guard text, at_request boolean, at_claim boolean, description text);
+CREATE FUNCTION outreach.guards() RETURNS SETOF outreach.guards_result
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_guards';
 COMMENT ON FUNCTION outreach.guards() IS 'What a message has to pass, in the order it is asked.';
 
-CREATE FUNCTION outreach.count_segments(body text, OUT encoding text, OUT segments int)
+CREATE TYPE outreach.count_segments_result AS (encoding text, segments int);
+CREATE FUNCTION outreach.count_segments(body text) RETURNS outreach.count_segments_result
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_api_count_segments';
 COMMENT ON FUNCTION outreach.count_segments(text) IS 'How many parts a text is sent and paid as.';
 
@@ -14,20 +16,21 @@ COMMENT ON FUNCTION outreach.check_template(text) IS 'What is wrong with the pla
 
 CREATE FUNCTION outreach_impl.send_message(tenant_id text, lead_id text, body text DEFAULT NULL, template text DEFAULT NULL,
 	channel text DEFAULT 'sms', send_key text DEFAULT NULL, from_phone text DEFAULT NULL,
-	send_at timestamptz DEFAULT NULL, priority text DEFAULT 'normal', options jsonb DEFAULT NULL,
-	OUT message_id uuid, OUT status text, OUT duplicate boolean, OUT verdicts jsonb)
+	send_at timestamptz DEFAULT NULL, priority text DEFAULT 'normal', options jsonb DEFAULT NULL, address text DEFAULT NULL,
+	OUT message_id uuid, OUT status text, OUT duplicate boolean, OUT verdicts jsonb, OUT lead_id text)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_send_message';
-COMMENT ON FUNCTION outreach_impl.send_message(text, text, text, text, text, text, text, timestamptz, text, jsonb) IS 'Asks for a message to a lead, once for each send_key; a background worker sends it after the commit.';
+COMMENT ON FUNCTION outreach_impl.send_message(text, text, text, text, text, text, text, timestamptz, text, jsonb, text) IS 'Asks for a message to a lead, or to an address, once for each send_key; a background worker sends it after the commit.';
 
 CREATE FUNCTION outreach_impl.send_messages(tenant_id text, lead_ids text[], body text DEFAULT NULL, template text DEFAULT NULL,
 	channel text DEFAULT 'sms', send_keys text[] DEFAULT NULL, from_phone text DEFAULT NULL,
 	send_at timestamptz DEFAULT NULL, priority text DEFAULT 'campaign', options jsonb DEFAULT NULL,
+	per_lead jsonb DEFAULT NULL, addresses text[] DEFAULT NULL,
 	OUT item int, OUT lead_id text, OUT message_id uuid, OUT status text, OUT duplicate boolean, OUT verdicts jsonb)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE ROWS 100
 	AS 'MODULE_PATHNAME', 'po_api_send_messages';
-COMMENT ON FUNCTION outreach_impl.send_messages(text, text[], text, text, text, text[], text, timestamptz, text, jsonb) IS 'Asks for the same message to many leads; a row for each, in order.';
+COMMENT ON FUNCTION outreach_impl.send_messages(text, text[], text, text, text, text[], text, timestamptz, text, jsonb, jsonb, text[]) IS 'Asks for messages to many leads or addresses; a row for each, in order, with what became of it.';
 
 CREATE FUNCTION outreach_impl.cancel_message(tenant_id text, message_id uuid, reason text DEFAULT NULL,
 	OUT message_id uuid, OUT status text, OUT cancelled boolean)

@@ -124,7 +124,9 @@ CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text 
 	  FROM pg_proc p, unnest(p.proargnames[1:p.pronargs], p.proargtypes::oid[]) WITH ORDINALITY AS a(name, type, n)
 	 WHERE p.oid = function AND NOT (p.proname = 'enter_tenant' AND a.name = 'proof')
 	   -- a text or a template, not both
-	   AND NOT (p.proname ~ '^(send|preview)_message' AND a.name = 'template') GROUP BY p.proname
+	   AND NOT (p.proname ~ '^(send|preview)_message' AND a.name = 'template')
+	   -- a lead, not an address
+	   AND NOT (p.proname ~ '^send_message' AND a.name ~ '^address') GROUP BY p.proname
 $$;
 CREATE TEMP VIEW of_app AS SELECT oid, name FROM function WHERE takes_tenant AND has_function_privilege('outreach_app', oid, 'EXECUTE');
 GRANT SELECT ON of_app TO PUBLIC;

@@ -38,3 +38,9 @@ SELECT pg_temp.error($$SELECT outreach.create_lead('team_calls', 'lead_1', first
 SELECT n, (outreach.create_lead('team_calls', 'many_' || n)).created FROM generate_series(1, 3) AS n;
 SELECT n, c.state FROM generate_series(1, 2) AS n, LATERAL outreach.create_lead('team_calls', 'many_' || n) AS c;
 SELECT * FROM outreach.verify() WHERE tenant_id = 'team_calls';
+
+-- A row is of the function's type wherever it is called.
+SELECT pg_typeof(r), pg_typeof(ROW(r)), (r).outcome, to_jsonb(r) - 'receipt_id' AS row FROM (SELECT outreach.ingest_webhook('{"path": "/w/none"}') AS r) s;
+CREATE TEMP TABLE kept (row outreach.count_segments_result, answer outreach.ingest_webhook_result);
+INSERT INTO kept VALUES (outreach.count_segments('Hello'), outreach.ingest_webhook('{"path": "/w/none"}'));
+SELECT (row).segments, (answer).outcome FROM kept;

@@ -12,3 +12,9 @@ SELECT p.proname, l.lanname,
 
 -- A name has one function: a parameter of unknown type leaves no choice.
 SELECT proname FROM pg_proc WHERE pronamespace = 'outreach'::regnamespace GROUP BY 1 HAVING count(*) > 1;
+-- Rows have a named type, with the function's columns.
+SELECT p.proname, string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) AS columns
+  FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
+  JOIN pg_attribute a ON a.attrelid = c.oid
+ WHERE p.pronamespace = 'outreach'::regnamespace GROUP BY 1 ORDER BY 1;
+SELECT proname FROM pg_proc WHERE pronamespace = 'outreach'::regnamespace AND prorettype = 'record'::regtype;

@@ -22,9 +22,9 @@ CREATE FUNCTION pg_temp.calls(f regprocedure, argument text, value text) RETURNS
 $$;
 SELECT name, value, pg_temp.error(pg_temp.calls(function, argument, value)) AS refused
   FROM argument, unnest(ARRAY['"{\"a\": 1}"', '"[{}]"', '[]', '[{}]', '7', 'true']) WITH ORDINALITY AS v(value, n)
- WHERE argument NOT LIKE 'envelope%' ORDER BY name COLLATE "C", n;
+ WHERE argument NOT LIKE 'envelope%' ORDER BY name COLLATE "C", argument COLLATE "C", n;
 SELECT name, pg_temp.error(pg_temp.calls(function, argument, 'null')) = pg_temp.error(pg_temp.calls(function, argument, NULL)) AS null_is_null
-  FROM argument WHERE argument NOT LIKE 'envelope%' ORDER BY name COLLATE "C";
+  FROM argument WHERE argument NOT LIKE 'envelope%' ORDER BY name COLLATE "C", argument COLLATE "C";
 -- What is wrong with an envelope is an outcome: it does not harm the others of its batch.
 SELECT value, outcome, http_status, body FROM unnest(ARRAY['"{\"path\": \"/w/x\"}"', '[{"path": "/w/x"}]', 'null', '7']) AS value, outreach.ingest_webhook(value::jsonb);
 SELECT item, outcome, http_status, body FROM outreach.ingest_webhooks(ARRAY['"{}"', '{"path": "/w/nowhere"}', '"{\"path\": \"/w/x\"}"', '[]']::jsonb[]);

@@ -24,14 +24,17 @@ SELECT count(*) AS right_text FROM asked JOIN outreach.outbound_messages o USING
 SELECT bool_and(s.duplicate) AS all_duplicates, count(*) FILTER (WHERE s.message_id = a.message_id) AS the_same
   FROM many, outreach.send_messages('team_many', lead_ids, 'To {{firstName}}') AS s JOIN asked a USING (item);
 
--- all or none
-SELECT pg_temp.error($$SELECT FROM outreach.send_messages('team_many', '{m10,nobody,m11}', 'None of them')$$);
-SELECT pg_temp.error(format('SELECT FROM outreach.send_messages(%L, %L, %L)', 'team_many', lead_ids || '{nobody}', 'None of them')) FROM many;
-SELECT regexp_replace(pg_temp.error($$SELECT FROM outreach.send_messages('team_many', '{m10,m3}', 'None of them', send_keys => '{new,k3}')$$), '[0-9a-f-]{36}', '<id>');
-SELECT regexp_replace(pg_temp.error($$SELECT FROM outreach.send_messages('team_many', '{m10,m11}', 'None of them', send_keys => '{same,same}')$$), '[0-9a-f-]{36}', '<id>');
-SELECT count(*) FROM outreach.outbound_messages WHERE tenant_id = 'team_many' AND body = 'None of them';
+-- What is wrong with one is its result; the others are sent.
+SELECT item, lead_id, message_id IS NULL AS none, status, duplicate, verdicts
+  FROM outreach.send_messages('team_many', '{m10,nobody,NULL,"",m7,m11}', 'Some of them');
+SELECT item, status, regexp_replace(verdicts::text, '[0-9a-f-]{36}', '<id>') AS verdicts
+  FROM outreach.send_messages('team_many', '{m10,m3,m11,m12,m13,m14}', 'Some of them', send_keys => ARRAY['new', 'k3', '', 'timer:1', repeat('x', 513), 'new']);
+SELECT status, count(*) FROM many, outreach.send_messages('team_many', lead_ids || '{nobody}', 'Nearly all of them') GROUP BY 1 ORDER BY 1;
+SELECT count(*) FROM outreach.outbound_messages WHERE tenant_id = 'team_many' AND body = 'Nearly all of them';
+-- what holds for all is an error
 SELECT arguments, pg_temp.error(format('SELECT FROM outreach.send_messages(%s)', arguments)) AS refused FROM unnest(ARRAY[
-	$$'team_many', NULL, 'a'$$, $$'team_many', '{m1,NULL}', 'a'$$, $$'team_many', '{m1}'$$, $$'team_many', '{m1}', 'a', send_keys => '{a,b}'$$,
-	$$'team_many', '{m1}', 'a', send_keys => '{""}'$$, $$'team_many', array_fill('m1'::text, '{100001}'), 'a'$$, $$'team_many', '{""}', 'a'$$, $$'team_nowhere', '{m1}', 'a'$$]) AS arguments;
+	$$'team_many', NULL, 'a'$$, $$'team_many', '{m1}'$$, $$'team_many', '{m1}', 'a', send_keys => '{a,b}'$$, $$'team_many', '{m1}', 'a {{'$$,
+	$$'team_many', '{m1}', template => 'none'$$, $$'team_many', '{m1}', 'a', from_phone => '+12125559999'$$,
+	$$'team_many', array_fill('m1'::text, '{100001}'), 'a'$$, $$'team_nowhere', '{m1}', 'a'$$]) AS arguments;
 SELECT count(*) AS of_none FROM outreach.send_messages('team_many', '{}', 'a');
 SELECT item, lead_id FROM outreach.send_messages('team_many', '{{m20,m21},{m22,m23}}', 'Two dimensions');
