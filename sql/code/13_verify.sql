@@ -20,9 +20,11 @@ CREATE FUNCTION outreach_impl.untrusted_functions() RETURNS SETOF text
 	)
 	SELECT format('%s of role "%s" runs as the engine''s owner: %s', p.oid::regprocedure, r.rolname, c.by)
 	  FROM called c JOIN pg_proc p ON p.oid = c.function JOIN pg_roles r ON r.oid = p.proowner
-	 WHERE NOT r.rolsuper AND r.rolname <> 'outreach_owner' ORDER BY 1
+	 WHERE NOT r.rolsuper AND r.rolname <> 'outreach_owner'
+	   -- That runs with the rights of its own owner.
+	   AND NOT p.prosecdef ORDER BY 1
 $$;
-COMMENT ON FUNCTION outreach_impl.untrusted_functions() IS 'Functions that run when the engine reads or writes its tables, and belong neither to a superuser nor to the engine.';
+COMMENT ON FUNCTION outreach_impl.untrusted_functions() IS 'Functions that run with the engine''s rights when it reads or writes its tables, and belong neither to a superuser nor to the engine.';
 
 CREATE FUNCTION outreach_impl.orphans(OUT tenant_id text, OUT problem text) RETURNS SETOF record
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -5,6 +5,7 @@ CREATE ROLE regress_hanger;
 GRANT CREATE ON SCHEMA public TO regress_hanger;
 SET ROLE regress_hanger;
 CREATE FUNCTION public.regress_hung() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE FUNCTION public.regress_definer() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NEW; END';
 CREATE FUNCTION public.regress_checked(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
 CREATE FUNCTION public.regress_indexed(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';
 CREATE FUNCTION public.regress_defaulted() RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
@@ -16,6 +17,7 @@ CREATE FUNCTION public.regress_of_superuser() RETURNS trigger LANGUAGE plpgsql A
 CREATE TEMP TABLE before AS SELECT problem FROM outreach.verify();
 BEGIN;
 CREATE TRIGGER regress_hung BEFORE UPDATE ON outreach.leads FOR EACH ROW EXECUTE FUNCTION public.regress_hung();
+CREATE TRIGGER regress_definer BEFORE UPDATE ON outreach.leads FOR EACH ROW EXECUTE FUNCTION public.regress_definer();
 CREATE TRIGGER regress_trusted BEFORE UPDATE ON outreach.leads FOR EACH ROW EXECUTE FUNCTION public.regress_of_superuser();
 ALTER TABLE outreach.leads ADD CONSTRAINT regress_checked CHECK (public.regress_checked(company)) NOT VALID;
 ALTER TABLE outreach.leads ADD CONSTRAINT regress_compared CHECK (company OPERATOR(public.===) 1) NOT VALID;
