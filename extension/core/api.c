@@ -25,13 +25,13 @@
 #include "core/cache.h"
 #include "core/compat.h"
 #include "core/errors.h"
+#include "core/planning.h"
 #include "core/rights.h"
 #include "core/tenant.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
-#include "optimizer/planner.h"
 #include "parser/parse_expr.h"
 #include "parser/parser.h"
 #include "port/pg_bitutils.h"
@@ -50,20 +50,12 @@
 #define IMPL_SCHEMA "outreach_impl"
 #define SEARCH_PATH "pg_catalog, pg_temp"
 
-/* How the statements of a function are planned, once in a backend. */
-typedef enum Planning
-{
-	HOT,						/* for large tables, however full they are just now */
-	QUEUE,						/* the same, in the order of an index */
-	SETS						/* as PostgreSQL finds best */
-} Planning;
-
 typedef struct Function
 {
 	const char *name;
 	int			callers;		/* PoRight */
 	int			tenant;			/* the argument whose tenant the caller must act for; -1: none */
-	Planning	planning;
+	PoPlanning	planning;
 	bool		optional;		/* that argument may be null, or '*' for what ships */
 } Function;
 
@@ -74,80 +66,80 @@ typedef struct Function
 
 /* By name. */
 static const Function functions[] = {
-	{"add_number", TENANT_ADMINS, 0, SETS},
-	{"allowed_states", TENANT_USERS, 0, HOT},
-	{"arm", PO_ADMIN, -1, SETS},
-	{"arming_problem", WORKERS, -1, HOT},
-	{"assign_lead", TENANT_USERS, 0, HOT},
-	{"cancel_message", TENANT_USERS, 0, HOT},
-	{"cancel_messages", TENANT_USERS, 0, HOT},
-	{"cancel_timer", TENANT_USERS, 0, HOT},
-	{"claim_messages", PO_WORKER, -1, QUEUE},
-	{"classify_message", TENANT_USERS, 0, HOT},
-	{"cluster_identity", WORKERS, -1, HOT},
-	{"create_account", TENANT_ADMINS, 0, SETS},
-	{"create_endpoint", PO_ADMIN, -1, SETS},
-	{"create_lead", TENANT_USERS, 0, HOT},
-	{"create_tenant", PROVISIONERS, -1, SETS},
-	{"delete_lead", TENANT_USERS, 0, HOT},
-	{"disarm", PO_ADMIN, -1, SETS},
-	{"drop_account", TENANT_ADMINS, 0, SETS},
-	{"drop_partitions", PO_ADMIN, -1, SETS},
-	{"drop_tenant", PO_ADMIN, -1, SETS},
-	{"drop_timer_function", PO_ADMIN, -1, SETS},
-	{"enter_tenant", TENANT_USERS, -1, HOT},
-	{"find_leads", TENANT_USERS, 0, HOT},
-	{"fire_timers", WORKERS, -1, QUEUE},
-	{"grant_administration", PO_ADMIN, -1, SETS},
-	{"grant_tenant", PROVISIONERS, -1, SETS},
-	{"has_right", PO_APP | PO_TENANT_ADMIN | PO_PROVISIONER | PO_INGRESS | WORKERS, -1, HOT},
-	{"ingest_counters", WORKERS, -1, HOT},
-	{"ingest_webhook", PO_INGRESS | PO_ADMIN, -1, HOT},
-	{"ingest_webhooks", PO_INGRESS | PO_ADMIN, -1, HOT},
-	{"is_armed", PO_INGRESS | WORKERS, -1, HOT},
-	{"is_valid_transition", TENANT_USERS, 2, HOT, true},
-	{"lead", TENANT_USERS, 0, HOT},
-	{"lead_history", TENANT_USERS, 0, HOT},
-	{"make_partitions", PO_SCHEDULER | PO_ADMIN, -1, SETS},
-	{"mark_reachable", TENANT_ADMINS, 0, HOT},
-	{"messages_of", TENANT_USERS, 0, HOT},
-	{"next_due", WORKERS, -1, QUEUE},
-	{"next_sends", WORKERS, -1, QUEUE},
-	{"next_tasks", WORKERS, -1, QUEUE},
-	{"opt_in", TENANT_USERS, 0, HOT},
-	{"opt_out", TENANT_USERS, 0, HOT},
-	{"preview_message", TENANT_USERS, 0, HOT},
-	{"process_payloads", WORKERS, -1, QUEUE},
-	{"record_deliveries", PO_WORKER, -1, HOT},
-	{"record_event", TENANT_USERS, 0, HOT},
-	{"register_timer_function", PO_ADMIN, -1, SETS},
-	{"release_address", TENANT_USERS, 0, HOT},
-	{"remove_number", TENANT_ADMINS, 0, SETS},
-	{"replay_webhook", TENANT_USERS, 0, HOT},
-	{"resolve_message", TENANT_USERS, 0, HOT},
-	{"resume_sending", TENANT_ADMINS, -1, HOT},
-	{"return_call", PO_WORKER, -1, HOT},
-	{"revoke_administration", PO_ADMIN, -1, SETS},
-	{"revoke_tenant", PROVISIONERS, -1, SETS},
-	{"rotate_account_secret", TENANT_ADMINS, 0, SETS},
-	{"rotate_secret", PO_ADMIN, -1, SETS},
-	{"run_call", PO_WORKER, -1, QUEUE},
-	{"run_once", PO_SCHEDULER | PO_ADMIN, -1, QUEUE},
-	{"save_template", TENANT_USERS, 0, SETS},
-	{"send_message", TENANT_USERS, 0, HOT},
-	{"send_messages", TENANT_USERS, 0, HOT},
-	{"set_callback_path", TENANT_ADMINS, 0, SETS},
-	{"set_proof_key", PO_ADMIN, -1, SETS},
-	{"set_timer", TENANT_USERS, 0, HOT},
-	{"settle_messages", PO_WORKER, -1, QUEUE},
-	{"stop_sending", TENANT_ADMINS, -1, SETS},
-	{"take_call", PO_WORKER, -1, QUEUE},
-	{"transition_lead", TENANT_USERS, 0, HOT},
-	{"update_lead", TENANT_USERS, 0, HOT},
-	{"upkeep", WORKERS, -1, SETS},
-	{"verify", TENANT_USERS, -1, SETS},
-	{"wake_workers", WORKERS, -1, HOT},
-	{"worker_slots", WORKERS, -1, HOT}
+	{"add_number", TENANT_ADMINS, 0, PO_SETS},
+	{"allowed_states", TENANT_USERS, 0, PO_HOT},
+	{"arm", PO_ADMIN, -1, PO_SETS},
+	{"arming_problem", WORKERS, -1, PO_HOT},
+	{"assign_lead", TENANT_USERS, 0, PO_HOT},
+	{"cancel_message", TENANT_USERS, 0, PO_HOT},
+	{"cancel_messages", TENANT_USERS, 0, PO_HOT},
+	{"cancel_timer", TENANT_USERS, 0, PO_HOT},
+	{"claim_messages", PO_WORKER, -1, PO_QUEUE},
+	{"classify_message", TENANT_USERS, 0, PO_HOT},
+	{"cluster_identity", WORKERS, -1, PO_HOT},
+	{"create_account", TENANT_ADMINS, 0, PO_SETS},
+	{"create_endpoint", PO_ADMIN, -1, PO_SETS},
+	{"create_lead", TENANT_USERS, 0, PO_HOT},
+	{"create_tenant", PROVISIONERS, -1, PO_SETS},
+	{"delete_lead", TENANT_USERS, 0, PO_HOT},
+	{"disarm", PO_ADMIN, -1, PO_SETS},
+	{"drop_account", TENANT_ADMINS, 0, PO_SETS},
+	{"drop_partitions", PO_ADMIN, -1, PO_SETS},
+	{"drop_tenant", PO_ADMIN, -1, PO_SETS},
+	{"drop_timer_function", PO_ADMIN, -1, PO_SETS},
+	{"enter_tenant", TENANT_USERS, -1, PO_HOT},
+	{"find_leads", TENANT_USERS, 0, PO_HOT},
+	{"fire_timers", WORKERS, -1, PO_QUEUE},
+	{"grant_administration", PO_ADMIN, -1, PO_SETS},
+	{"grant_tenant", PROVISIONERS, -1, PO_SETS},
+	{"has_right", PO_APP | PO_TENANT_ADMIN | PO_PROVISIONER | PO_INGRESS | WORKERS, -1, PO_HOT},
+	{"ingest_counters", WORKERS, -1, PO_HOT},
+	{"ingest_webhook", PO_INGRESS | PO_ADMIN, -1, PO_HOT},
+	{"ingest_webhooks", PO_INGRESS | PO_ADMIN, -1, PO_HOT},
+	{"is_armed", PO_INGRESS | WORKERS, -1, PO_HOT},
+	{"is_valid_transition", TENANT_USERS, 2, PO_HOT, true},
+	{"lead", TENANT_USERS, 0, PO_HOT},
+	{"lead_history", TENANT_USERS, 0, PO_HOT},
+	{"make_partitions", PO_SCHEDULER | PO_ADMIN, -1, PO_SETS},
+	{"mark_reachable", TENANT_ADMINS, 0, PO_HOT},
+	{"messages_of", TENANT_USERS, 0, PO_HOT},
+	{"next_due", WORKERS, -1, PO_QUEUE},
+	{"next_sends", WORKERS, -1, PO_QUEUE},
+	{"next_tasks", WORKERS, -1, PO_QUEUE},
+	{"opt_in", TENANT_USERS, 0, PO_HOT},
+	{"opt_out", TENANT_USERS, 0, PO_HOT},
+	{"preview_message", TENANT_USERS, 0, PO_HOT},
+	{"process_payloads", WORKERS, -1, PO_QUEUE},
+	{"record_deliveries", PO_WORKER, -1, PO_HOT},
+	{"record_event", TENANT_USERS, 0, PO_HOT},
+	{"register_timer_function", PO_ADMIN, -1, PO_SETS},
+	{"release_address", TENANT_USERS, 0, PO_HOT},
+	{"remove_number", TENANT_ADMINS, 0, PO_SETS},
+	{"replay_webhook", TENANT_USERS, 0, PO_HOT},
+	{"resolve_message", TENANT_USERS, 0, PO_HOT},
+	{"resume_sending", TENANT_ADMINS, -1, PO_HOT},
+	{"return_call", PO_WORKER, -1, PO_HOT},
+	{"revoke_administration", PO_ADMIN, -1, PO_SETS},
+	{"revoke_tenant", PROVISIONERS, -1, PO_SETS},
+	{"rotate_account_secret", TENANT_ADMINS, 0, PO_SETS},
+	{"rotate_secret", PO_ADMIN, -1, PO_SETS},
+	{"run_call", PO_WORKER, -1, PO_QUEUE},
+	{"run_once", PO_SCHEDULER | PO_ADMIN, -1, PO_QUEUE},
+	{"save_template", TENANT_USERS, 0, PO_SETS},
+	{"send_message", TENANT_USERS, 0, PO_HOT},
+	{"send_messages", TENANT_USERS, 0, PO_HOT},
+	{"set_callback_path", TENANT_ADMINS, 0, PO_SETS},
+	{"set_proof_key", PO_ADMIN, -1, PO_SETS},
+	{"set_timer", TENANT_USERS, 0, PO_HOT},
+	{"settle_messages", PO_WORKER, -1, PO_QUEUE},
+	{"stop_sending", TENANT_ADMINS, -1, PO_SETS},
+	{"take_call", PO_WORKER, -1, PO_QUEUE},
+	{"transition_lead", TENANT_USERS, 0, PO_HOT},
+	{"update_lead", TENANT_USERS, 0, PO_HOT},
+	{"upkeep", WORKERS, -1, PO_SETS},
+	{"verify", TENANT_USERS, -1, PO_SETS},
+	{"wake_workers", WORKERS, -1, PO_HOT},
+	{"worker_slots", WORKERS, -1, PO_HOT}
 };
 
 /* A public function and its body, for as long as the caller's plan lives. */
@@ -170,8 +162,6 @@ typedef struct Frame
 
 static Frame *innermost = NULL;
 static Oid	owner_role = InvalidOid;
-static planner_hook_type previous_planner;
-static int	plans_under_way = 0;
 
 PG_FUNCTION_INFO_V1(po_api);
 PG_FUNCTION_INFO_V1(po_rights);
@@ -202,6 +192,15 @@ po_engine_owner(void)
 	registered = true;
 	owner_role = get_role_oid("outreach_owner", false);
 	return owner_role;
+}
+
+/*
+ * po_is_engine_owner does so without a look into the catalogue: false before the first call.
+ */
+bool
+po_is_engine_owner(Oid role)
+{
+	return OidIsValid(owner_role) && role == owner_role;
 }
 
 /*
@@ -426,79 +425,12 @@ po_call_foreign(FmgrInfo *function, Oid role, const char *tenant_id, FunctionCal
 }
 
 /*
- * po_is_planning tells whether a function is called by the planner, which wants to know what
- * its result may be.
+ * po_planning_of_call tells how statements of the function under way are planned.
  */
-bool
-po_is_planning(void)
+PoPlanning
+po_planning_of_call(void)
 {
-	return plans_under_way > 0;
-}
-
-/* Planning as it would be without us, but for that it is known to be under way. */
-static PlannedStmt *
-plan_as_usual(PO_PLANNER_PARAMETERS)
-{
-	PlannedStmt *volatile result = NULL;
-
-	plans_under_way++;
-	PG_TRY();
-	{
-		result = previous_planner ? previous_planner(PO_PLANNER_ARGUMENTS)
-			: standard_planner(PO_PLANNER_ARGUMENTS);
-	}
-	PG_FINALLY();
-	{
-		plans_under_way--;
-	}
-	PG_END_TRY();
-	return result;
-}
-
-/*
- * Plans of the engine are kept for the life of a backend.  They must depend
- * neither on a session's settings nor on how full a table was just then.
- */
-static PlannedStmt *
-plan(PO_PLANNER_PARAMETERS)
-{
-	static const char *const always[][2] = {
-		{"jit", "off"}, {"max_parallel_workers_per_gather", "0"}, {"enable_nestloop", "on"},
-		{"enable_indexscan", "on"}, {"enable_indexonlyscan", "on"}, {"enable_sort", "on"},
-		{"enable_material", "on"}, {"enable_partition_pruning", "on"}, {"constraint_exclusion", "partition"},
-		{"from_collapse_limit", "8"}, {"join_collapse_limit", "8"}
-	};
-	static const char *const scans[] = {
-		"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan"
-	};
-	PlannedStmt *result;
-	Planning	planning = innermost != NULL && innermost->function != NULL
-		? innermost->function->planning : HOT;
-	int			nest;
-
-	if (!OidIsValid(owner_role) || GetUserId() != owner_role)
-		return plan_as_usual(PO_PLANNER_ARGUMENTS);
-	nest = NewGUCNestLevel();
-	for (int i = 0; i < lengthof(always); i++)
-		(void) set_config_option(always[i][0], always[i][1], PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	for (int i = 0; i < lengthof(scans); i++)
-		(void) set_config_option(scans[i], planning == SETS || (planning == HOT && i == 3) ? "on" : "off",
-								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	result = previous_planner ? previous_planner(PO_PLANNER_ARGUMENTS)
-		: standard_planner(PO_PLANNER_ARGUMENTS);
-	AtEOXact_GUC(true, nest);
-	return result;
-}
-
-/*
- * po_api_init hooks in; called once from _PG_init.
- */
-void
-po_api_init(void)
-{
-	previous_planner = planner_hook;
-	planner_hook = plan;
+	return innermost != NULL && innermost->function != NULL ? innermost->function->planning : PO_HOT;
 }
 
 /*

@@ -7,10 +7,8 @@
 
 #include "fmgr.h"
 
-extern void po_api_init(void);
-
-extern bool po_is_planning(void);
 extern Oid	po_engine_owner(void);
+extern bool po_is_engine_owner(Oid role);
 extern Oid	po_caller(void);
 extern Datum po_call_foreign(FmgrInfo *function, Oid role, const char *tenant_id,
 							 FunctionCallInfo call);

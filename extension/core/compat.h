@@ -93,6 +93,19 @@
 #define PO_PLANNER_ARGUMENTS query, text, options, params
 #endif
 
+/* 19 hands out what is known of a relation by another hook. */
+#if PG_VERSION_NUM >= 190000
+#define PO_RELATION_HOOK build_simple_rel_hook
+#define PO_RELATION_HOOK_TYPE build_simple_rel_hook_type
+#define PO_RELATION_PARAMETERS PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte
+#define PO_RELATION_ARGUMENTS root, rel, rte
+#else
+#define PO_RELATION_HOOK get_relation_info_hook
+#define PO_RELATION_HOOK_TYPE get_relation_info_hook_type
+#define PO_RELATION_PARAMETERS PlannerInfo *root, Oid relation, bool inherited, RelOptInfo *rel
+#define PO_RELATION_ARGUMENTS root, relation, inherited, rel
+#endif
+
 /* 19 builds a jsonb in a state that holds the result too. */
 #if PG_VERSION_NUM >= 190000
 #define PoJsonbState JsonbInState

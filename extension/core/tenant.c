@@ -23,6 +23,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
+#include "core/planning.h"
 #include "core/rights.h"
 #include "core/secrets.h"
 #include "core/settings.h"

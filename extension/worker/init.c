@@ -7,10 +7,10 @@
  */
 #include "postgres.h"
 
-#include "core/api.h"
 #include "core/compat.h"
 #include "core/counters.h"
 #include "core/identity.h"
+#include "core/planning.h"
 #include "core/settings.h"
 #include "core/shared.h"
 #include "core/wakeup.h"
@@ -27,7 +27,7 @@ _PG_init(void)
 {
 	po_define_settings();
 	po_counters_init();
-	po_api_init();
+	po_planning_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	po_identity_init();
