@@ -297,7 +297,7 @@ sub check_sending
 
 sub check_shim
 {
-	my $program = $ENV{OUTREACH_SHIM} // 'shim/outreach-shim';
+	my $program = $ENV{PO_SHIM} // 'shim/outreach-shim';
 	my $shown = `'$program' --show-config`;
 	my %documented = map { $_ => 1 } $reference =~ /^## outreach-shim\n(.*)/ms ? $1 =~ /^\| `(\w+)` \| [^|]* \| (?:yes )?\| /mg : ();
 	my $n = 0;
