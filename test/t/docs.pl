@@ -20,6 +20,7 @@ $node->safe_psql('postgres', "CREATE DATABASE $_") for qw(reference readme);
 
 check_examples('docs/reference.md', 'reference');
 check_examples('README.md', 'readme');
+check_stand_in();
 check_node_example();
 check_proof();
 check_functions();
@@ -67,26 +68,48 @@ sub check_examples
 {
 	my ($file, $db) = @_;
 	my $n = 0;
-	while ($text{$file} =~ /^```sql\n(.*?)^```$/msg)
-	{
-		my $block = $1;
-		my $name = "$file, SQL block " . ++$n;
-		if ($block !~ /\A-- as (.+)\n/)
-		{
-			fail("$name says who runs it");
-			next;
-		}
-		my $user = $1 =~ /superuser/ ? undef : $1;
-		my @announced = $block =~ /^-- ERROR ([0-9A-Z]{5})$/mg;
-		my ($out, $err) = ('', '');
-		IPC::Run::run(
-			[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-f', '-', '-d', connstr($node, $db, $user) ],
-			'<' => \$block, '>' => \$out, '2>' => \$err);
-		my @raised = $err =~ /(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):/g;
-		is_deeply(\@raised, \@announced, $name) or diag("$block\n$err");
-		unlike($err, qr/\Apsql: error/, "$name reached the server");
-	}
+	check_block($node, $db, "$file, SQL block " . ++$n, $1) while $text{$file} =~ /^```sql\n(.*?)^```$/msg;
 	cmp_ok($n, '>', 0, "$file has examples");
+}
+
+sub check_block
+{
+	my ($on, $db, $name, $block) = @_;
+	if ($block !~ /\A-- as (.+)\n/)
+	{
+		fail("$name says who runs it");
+		return;
+	}
+	my $user = $1 =~ /superuser/ ? undef : $1;
+	my @announced = $block =~ /^-- ERROR ([0-9A-Z]{5})$/mg;
+	my ($out, $err) = ('', '');
+	IPC::Run::run(
+		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-f', '-', '-d', connstr($on, $db, $user) ],
+		'<' => \$block, '>' => \$out, '2>' => \$err);
+	my @raised = $err =~ /(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):/g;
+	is_deeply(\@raised, \@announced, $name) or diag("$block\n$err");
+	unlike($err, qr/\Apsql: error/, "$name reached the server");
+}
+
+# README's installation, its stand-in for a provider, and a message that leaves for it
+sub check_stand_in
+{
+	my $port = free_port();
+	my ($install, $see) = $text{'README.md'} =~ /^## Install\n(.*?)^## .*^## See it working\n(.*?)^## /ms;
+	$see =~ s/127\.0\.0\.1:9000/127.0.0.1:$port/g;
+	my ($program) = $see =~ /^    (perl .*?\}')$/ms;
+	my $other = new_cluster(name => 'stand_in');
+	my $seen = '';
+	my $stand_in = IPC::Run::start([ 'sh', '-c', "exec $program" ], '2>', \$seen);
+
+	$other->safe_psql('postgres', 'CREATE DATABASE crm');
+	check_block($other, 'crm', 'README.md, installing', $_) for $install =~ /^```sql\n(.*?)^```$/msg;
+	check_block($other, 'crm', 'README.md, the stand-in', $_) for $see =~ /^```sql\n(.*?)^```$/msg;
+	wait_until(sub { sql($other, "SELECT outreach.lead_history('team_a', 'lead_try')", db => 'crm', user => 'crm') =~ /message\.outbound\.sent/ }, 'the message to leave');
+	wait_until(sub { $stand_in->pump_nb; $seen =~ /\n/ }, 'the stand-in to print it');
+	like($seen, qr/"to":"lead_try".*"body":"Hello Pat!"/, 'the stand-in prints what it was sent');
+	$stand_in->kill_kill;
+	$other->stop;
 }
 
 # The statements of README's example for node-postgres, as untyped parameters
