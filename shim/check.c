@@ -31,24 +31,33 @@ fail(const char *fact, const char *hint)
 	return false;
 }
 
+/* Hints for what servers and libpq say; in another language the general one is given. */
+static const struct
+{
+	const char *text;
+	const char *hint;
+}			connection_hints[] =
+{
+	{"password authentication failed", "\\password in psql, as a superuser, sets a role's password"},
+	{"no password supplied", "add password=... to \"database\", or name a password file in PGPASSFILE"},
+	{"Peer authentication failed", "through a Unix socket the role is the system user's; host=127.0.0.1 asks for a password"},
+	{"no pg_hba.conf entry", "the server's pg_hba.conf needs a line for this role, database and address"},
+	{"", "\"database\" says where to connect; --show-config prints it"},
+};
+
 /* Say why the connection failed; false.  libpq's message has no password in it. */
 static bool
 connection_failed(PGconn *pg)
 {
 	char	   *message = pg_strdup(PQerrorMessage(pg));
 	size_t		len = strlen(message);
-	const char *hint = "\"database\" says where to connect; --show-config prints it";
+	int			i = 0;
 
 	while (len > 0 && message[len - 1] == '\n')
 		message[--len] = '\0';
-	if (PQconnectionNeedsPassword(pg))
-		hint = "add password=... to \"database\", or name a password file in PGPASSFILE";
-	else if (PQconnectionUsedPassword(pg))
-		hint = "\\password in psql, as a superuser, sets a role's password";
-	else if (PQhost(pg) != NULL && PQhost(pg)[0] == '/' && strstr(message, "Is the server running") == NULL)
-		hint = "a Unix socket often lets each system user in as the role of that name alone;"
-			" host=127.0.0.1 asks for a password";
-	fail(message, hint);
+	while (strstr(message, connection_hints[i].text) == NULL)
+		i++;
+	fail(message, connection_hints[i].hint);
 	free(message);
 	return false;
 }
@@ -60,14 +69,14 @@ wait_for(PGconn *pg, short events)
 	struct pollfd socket = {PQsocket(pg), events, 0};
 	int64		left = (deadline - po_monotonic_micros()) / 1000;
 
-	if (left > 0 && (poll(&socket, 1, (int) left) > 0 || errno == EINTR))
+	if (left > 0 && poll(&socket, 1, (int) left) != 0)
 		return true;
 	return fail("the database does not answer within database_connect_timeout",
 				"look for a wrong host, a firewall, or a server that has stopped");
 }
 
 static bool
-connected(PGconn *pg)
+connect_to(PGconn *pg)
 {
 	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
 
@@ -90,32 +99,22 @@ ask(PGconn *pg, const char *sql)
 {
 	PGresult   *result = NULL;
 	PGresult   *next;
+	bool		connected = PQsendQueryParams(pg, sql, 0, NULL, NULL, NULL, NULL, 0) || connection_failed(pg);
 
-	if (!PQsendQueryParams(pg, sql, 0, NULL, NULL, NULL, NULL, 0))
+	while (connected)
 	{
-		connection_failed(pg);
-		return NULL;
-	}
-	do
-	{
-		while (PQisBusy(pg))
-		{
-			if (!wait_for(pg, POLLIN))
-				return result;
-			if (!PQconsumeInput(pg))
-			{
-				connection_failed(pg);
-				return result;
-			}
-		}
-		next = PQgetResult(pg);
-		if (next != NULL)
+		if (PQisBusy(pg))
+			connected = wait_for(pg, POLLIN) && (PQconsumeInput(pg) || connection_failed(pg));
+		else if ((next = PQgetResult(pg)) == NULL)
+			return result;
+		else
 		{
 			PQclear(result);
 			result = next;
 		}
-	} while (next != NULL);
-	return result;
+	}
+	PQclear(result);
+	return NULL;
 }
 
 /*
@@ -129,9 +128,10 @@ tell_workers(PGconn *pg)
 	PGresult   *workers = ask(pg, workers_sql);
 	bool		answered = armed != NULL && workers != NULL;
 
-	if (PQresultStatus(workers) != PGRES_TUPLES_OK || PQgetisnull(workers, 0, 0))
+	if (PQresultStatus(workers) != PGRES_TUPLES_OK || atoi(PQgetvalue(workers, 0, 0)) == 0)
 		po_log(PO_LOG_WARNING, "check", "the server does not run background workers\n"
-			   "hint: shared_preload_libraries = 'pg_outreach' in postgresql.conf, and a restart");
+			   "hint: shared_preload_libraries = 'pg_outreach' in postgresql.conf,"
+			   " outreach.max_workers above 0, and a restart");
 	else
 	{
 		printf("workers     %s at most (outreach.max_workers)\n", PQgetvalue(workers, 0, 0));
@@ -167,7 +167,7 @@ look(PGconn *pg, bool durable)
 	PoFitness	fitness;
 	char		hint[256];
 
-	if (!connected(pg) || (check = ask(pg, po_fitness_sql)) == NULL)
+	if (!connect_to(pg) || (check = ask(pg, po_fitness_sql)) == NULL)
 		return PO_UNFIT_ERROR;
 	fitness = po_fitness_read(check);
 	if (fitness == PO_UNFIT_NOT_DURABLE && !durable)

@@ -147,7 +147,7 @@ BEGIN
 				FROM outreach.provider_profiles p WHERE p.tenant_id IN ('*', create_account.tenant_id)) || '.'
 			WHEN missing = 'username' AND found_profile.provider = 'twilio' THEN 'Give the account''s SID: username => ''AC...''.'
 			WHEN missing LIKE 'settings.%' THEN format('Give it: settings => ''{"%s": "..."}''.', substr(missing, 10))
-			WHEN missing IS NOT NULL THEN format('Give it: %s => ''...''.', CASE missing WHEN 'callback_url' THEN 'callback_path' ELSE missing END) END;
+			WHEN missing IS NOT NULL THEN format('Give it: %s => ''...''.', CASE WHEN missing = 'callback_url' THEN 'callback_path' ELSE missing END) END;
 		IF hint IS NOT NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem, HINT = hint;
 		END IF;

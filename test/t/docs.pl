@@ -1,8 +1,9 @@
 # The documents against the product: docs/reference.md has every function, setting,
 # error code and configuration key as the catalogue and the shim have them, its SQL
-# examples run from top to bottom, those of the other documents too, every file of
-# the tree that a document names is there, and every source file and statement of
-# the inbound path that docs/ARCHITECTURE.md should name.
+# examples run from top to bottom, those of the other documents too, README's stand-in
+# for a provider takes a message, every file of the tree that a document names is
+# there, and every source file and statement of the inbound path that
+# docs/ARCHITECTURE.md should name.
 
 use strict;
 use warnings;
@@ -16,6 +17,13 @@ my $reference = $text{'docs/reference.md'};
 
 # nothing is to leave: the examples name real providers
 my $node = new_cluster(conf => "outreach.max_sends = 0\n");
+my $stand_in;
+END
+{
+	my $status = $?;
+	$stand_in->kill_kill if defined $stand_in;
+	$? = $status;
+}
 $node->safe_psql('postgres', "CREATE DATABASE $_") for qw(reference readme);
 
 check_examples('docs/reference.md', 'reference');
@@ -100,7 +108,7 @@ sub check_stand_in
 	my ($program) = $see =~ /^    (perl .*?\}')$/ms;
 	my $other = new_cluster(name => 'stand_in');
 	my $seen = '';
-	my $stand_in = IPC::Run::start([ 'sh', '-c', "exec $program" ], '2>', \$seen);
+	$stand_in = IPC::Run::start([ 'sh', '-c', "exec $program" ], '2>', \$seen);
 
 	$other->safe_psql('postgres', 'CREATE DATABASE crm');
 	check_block($other, 'crm', 'README.md, installing', $_) for $install =~ /^```sql\n(.*?)^```$/msg;
@@ -108,7 +116,6 @@ sub check_stand_in
 	wait_until(sub { sql($other, "SELECT outreach.lead_history('team_a', 'lead_try')", db => 'crm', user => 'crm') =~ /message\.outbound\.sent/ }, 'the message to leave');
 	wait_until(sub { $stand_in->pump_nb; $seen =~ /\n/ }, 'the stand-in to print it');
 	like($seen, qr/"to":"lead_try".*"body":"Hello Pat!"/, 'the stand-in prints what it was sent');
-	$stand_in->kill_kill;
 	$other->stop;
 }
 
