@@ -1,7 +1,7 @@
 # pg_outreach: the extension by PGXS, the shim by its own Makefile.
 #
 #   make                      build both
-#   make install              into the PostgreSQL that pg_config names (DESTDIR works)
+#   make install              into the server that pg_config names, outreach-shim below prefix= (DESTDIR works)
 #   make demo                 a private instance, real webhooks, what became of them
 #   make check                all tests in a private instance (SUITES=, TESTS=)
 #   make lint                 structure of the tree, both compilers

@@ -27,7 +27,7 @@ po_armed_read(const PGresult *result)
 	else
 		armed = strcmp(PQgetvalue(result, 0, 0), "t") == 0 ? PO_ARMED_YES : PO_ARMED_NO;
 	if (armed == PO_ARMED_NO && before != PO_ARMED_NO)
-		po_log(PO_LOG_WARNING, "database", "not armed: nothing is done in the background");
+		po_log(PO_LOG_WARNING, "database", "not armed: nothing is done in the background until SELECT outreach.arm()");
 	else if (armed == PO_ARMED_YES && before == PO_ARMED_NO)
 		po_log(PO_LOG_INFO, "database", "armed");
 }

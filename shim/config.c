@@ -8,6 +8,7 @@
 #include "postgres_fe.h"
 
 #include <limits.h>
+#include <unistd.h>
 
 #include "address.h"
 #include "config.h"
@@ -180,26 +181,45 @@ read_file(const char *name, PoConfig *config)
 	return ok;
 }
 
-static bool
-read_environment(PoConfig *config)
+/* The item whose name in capitals is the text before "=". */
+static const PoConfigItem *
+find_capitals(const char *text)
 {
 	for (size_t i = 0; i < lengthof(items); i++)
 	{
-		char		name[64];
-		char		error[256];
-		const char *value;
+		const char *name = items[i].name;
+		size_t		n = 0;
 
-		snprintf(name, sizeof(name), "OUTREACH_%s", items[i].name);
-		for (char *c = name; *c != '\0'; c++)
-			*c = (char) pg_ascii_toupper((unsigned char) *c);
-		value = getenv(name);
-		if (value == NULL)
+		while (name[n] != '\0' && (char) pg_ascii_toupper((unsigned char) name[n]) == text[n])
+			n++;
+		if (name[n] == '\0' && text[n] == '=')
+			return &items[i];
+	}
+	return NULL;
+}
+
+/* The prefix is ours: a variable that names no setting is a mistake. */
+static bool
+read_environment(PoConfig *config)
+{
+	static const char prefix[] = "OUTREACH_";
+
+	for (char **variable = environ; *variable != NULL; variable++)
+	{
+		const char *text = *variable + strlen(prefix);
+		const PoConfigItem *item;
+		char		error[256];
+
+		if (strncmp(*variable, prefix, strlen(prefix)) != 0)
 			continue;
-		if (!po_config_parse_value(&items[i], value, field(config, &items[i]), error, sizeof(error)))
-		{
-			po_log(PO_LOG_ERROR, "config", "environment: %s", error);
-			return false;
-		}
+		item = find_capitals(text);
+		if (item == NULL)
+			snprintf(error, sizeof(error), "%.*s: no such setting",
+					 (int) Min(strcspn(*variable, "="), 64), *variable);
+		else if (po_config_parse_value(item, strchr(text, '=') + 1, field(config, item), error, sizeof(error)))
+			continue;
+		po_log(PO_LOG_ERROR, "config", "environment: %s", error);
+		return false;
 	}
 	return true;
 }
@@ -266,6 +286,14 @@ po_config_load(const char *file, PoConfig *config)
 	return (file == NULL || read_file(file, config)) &&
 		read_environment(config) &&
 		check_whole(config);
+}
+
+/* Is there what serving needs and no default can give?  Logs what is missing. */
+bool
+po_config_is_complete(void)
+{
+	return po_config.database[0] != '\0' ||
+		fail("database is not set; give a connection string, in the file or as OUTREACH_DATABASE");
 }
 
 /*

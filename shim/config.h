@@ -76,6 +76,7 @@ extern PoConfig po_config;
 
 /* config.c */
 extern bool po_config_load(const char *file, PoConfig *config);
+extern bool po_config_is_complete(void);
 extern bool po_config_reload(const char *file);
 extern void po_config_show(void);
 extern void po_config_free(PoConfig *config);

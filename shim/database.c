@@ -230,13 +230,7 @@ ignore_notice(void *arg, const PGresult *result)
 void
 po_database_start(PoDatabase *db)
 {
-	char	   *options = force_durable ? po_fitness_durable_options(po_config.database) : NULL;
-	const char *keywords[] = {"dbname", "fallback_application_name", "client_encoding",
-	options ? "options" : NULL, NULL};
-	const char *values[] = {po_config.database, "outreach-shim", "UTF8", options, NULL};
-
-	db->pg = PQconnectStartParams(keywords, values, 1);
-	free(options);
+	db->pg = po_fitness_connect(force_durable);
 	if (db->pg == NULL || PQstatus(db->pg) == CONNECTION_BAD)
 	{
 		if (db->pg != NULL)
@@ -337,17 +331,20 @@ static void
 check_done(PoDatabase *db)
 {
 	PoFitness	fitness = po_fitness_read(db->result);
+	char		hint[256];
 
 	if (fitness == PO_UNFIT_ERROR)
 		po_call_log_error(db->result, db->number, "check");
 	else if (fitness != PO_FIT)
-		po_log(PO_LOG_WARNING, "database", "connection %d: %s", db->number, po_fitness_text(fitness));
+		po_log(PO_LOG_WARNING, "database", "connection %d: %s; %s", db->number,
+			   po_fitness_text(fitness), po_fitness_hint(fitness, db->pg, hint, sizeof(hint)));
 	switch (fitness)
 	{
 		case PO_FIT:
 			send_check(db, true);
 			return;
-		case PO_UNFIT_FUNCTIONS:
+		case PO_UNFIT_NO_EXTENSION:
+		case PO_UNFIT_NO_RIGHT:
 			set_timer(db, Min(PO_RECHECK_MS, po_config.database_check_interval));
 			set_state(db, PO_DATABASE_UNUSABLE);
 			return;

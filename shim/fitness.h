@@ -13,13 +13,15 @@ typedef enum PoFitness
 	PO_UNFIT_ERROR,
 	PO_UNFIT_NOT_DURABLE,
 	PO_UNFIT_READ_ONLY,
-	PO_UNFIT_FUNCTIONS
+	PO_UNFIT_NO_EXTENSION,
+	PO_UNFIT_NO_RIGHT
 } PoFitness;
 
 extern const char po_fitness_sql[];
 
 extern PoFitness po_fitness_read(const PGresult *result);
 extern const char *po_fitness_text(PoFitness fitness);
-extern char *po_fitness_durable_options(const char *conninfo);
+extern const char *po_fitness_hint(PoFitness fitness, const PGconn *pg, char *hint, size_t size);
+extern PGconn *po_fitness_connect(bool durable);
 
 #endif							/* PO_SHIM_FITNESS_H */

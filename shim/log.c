@@ -22,6 +22,7 @@ static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 static PoLogLevel current_level = PO_LOG_INFO;
 static StringInfoData pending;
+static bool plain = false;
 
 /* Microseconds since 1970; may jump, so never used for a deadline. */
 int64
@@ -48,6 +49,13 @@ void
 po_log_set_level(PoLogLevel level)
 {
 	current_level = level;
+}
+
+/* Lines about the program are for a person from now on: "level: text", at once. */
+void
+po_log_plain(void)
+{
+	plain = true;
 }
 
 /* Would a line of this level be written? */
@@ -105,6 +113,12 @@ po_log(PoLogLevel level, const char *component, const char *fmt,...)
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 
+	if (plain)
+	{
+		fflush(stdout);
+		fprintf(stderr, "%s: %s\n", level_names[level], text);
+		return;
+	}
 	begin_line(level);
 	add_string("component", component, strlen(component));
 	add_string("message", text, strlen(text));

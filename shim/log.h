@@ -36,6 +36,7 @@ typedef struct PoLogRequest
 } PoLogRequest;
 
 extern void po_log_set_level(PoLogLevel level);
+extern void po_log_plain(void);
 extern bool po_log_wanted(PoLogLevel level);
 extern void po_log(PoLogLevel level, const char *component, const char *fmt,...)
 			__attribute__((format(printf, 3, 4)));

@@ -18,6 +18,7 @@
 
 #include <event2/event.h>
 
+#include "check.h"
 #include "config.h"
 #include "log.h"
 #include "pool.h"
@@ -34,10 +35,11 @@ static int	exit_code = 0;
 static void
 usage(FILE *out)
 {
-	fputs("usage: outreach-shim [--config FILE] [--check | --show-config]\n"
+	fputs("usage: outreach-shim [--config FILE] [--check | --show-config | --version]\n"
 		  "  --config FILE   settings, one \"name = value\" a line\n"
-		  "  --check         say whether the configuration can be used, and exit\n"
+		  "  --check         connect, say what is found and whether it could serve, and exit\n"
 		  "  --show-config   print every setting with its meaning, and exit\n"
+		  "  --version       print the version, and exit\n"
 		  "A setting can also come from the environment, as OUTREACH_<NAME>.\n", out);
 }
 
@@ -172,6 +174,7 @@ main(int argc, char **argv)
 		{"config", required_argument, NULL, 'c'},
 		{"check", no_argument, NULL, 'k'},
 		{"show-config", no_argument, NULL, 's'},
+		{"version", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}
 	};
@@ -193,6 +196,9 @@ main(int argc, char **argv)
 			case 's':
 				show = true;
 				break;
+			case 'v':
+				puts("outreach-shim " PO_VERSION);
+				return 0;
 			case 'h':
 				usage(stdout);
 				return 0;
@@ -207,14 +213,16 @@ main(int argc, char **argv)
 		return 1;
 	}
 
+	if (check || show)
+		po_log_plain();
 	if (!po_config_load(config_file, &po_config))
 		result = 1;
 	else if (show)
 		po_config_show();
-	else if (!po_server_check())
+	else if (!po_config_is_complete() || !po_server_check())
 		result = 1;
 	else if (check)
-		puts("configuration ok");
+		result = po_check() ? 0 : 1;
 	else
 	{
 		po_log_set_level(po_config.log_level);

@@ -65,6 +65,8 @@ BEGIN
 		ELSE outreach_impl.check_secret(scheme, secret) END;
 	IF problem IS NULL THEN
 		SELECT c.* INTO problem, hint FROM outreach_impl.check_address(scheme, public_url, signature_header, allow_get) c;
+	ELSIF problem LIKE 'there is no provider%' THEN
+		hint := 'Providers are ' || (SELECT string_agg(p.provider, ', ' ORDER BY p.provider) FROM outreach.providers p) || '.';
 	END IF;
 	IF problem IS NOT NULL AND hint IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem, HINT = hint;
@@ -93,7 +95,9 @@ BEGIN
 	SELECT e.scheme, outreach_impl.check_secret(e.scheme, rotate_secret.secret) INTO scheme, problem FROM outreach.endpoints e
 	 WHERE e.tenant_id = rotate_secret.tenant_id AND e.path = rotate_secret.path;
 	IF NOT FOUND THEN
-		problem := format('tenant "%s" has no endpoint "%s"', tenant_id, path);
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('tenant "%s" has no endpoint "%s"', tenant_id, path),
+			HINT = 'Make it with outreach.create_endpoint().';
 	END IF;
 	IF problem IS NULL AND secret IS NULL THEN
 		problem := 'secret must not be null';
@@ -128,7 +132,8 @@ CREATE FUNCTION outreach_impl.require_role(role_name text) RETURNS void
 BEGIN
 	IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role_name) THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = format('role "%s" does not exist', role_name);
+			MESSAGE = format('role "%s" does not exist', role_name),
+			HINT = 'Make it with CREATE ROLE ... LOGIN IN ROLE outreach_app, or outreach_admin for an administrator.';
 	END IF;
 	-- All its members would have it.
 	IF role_name IN (SELECT unnest(r.callers) FROM outreach.rights() r) OR role_name IN ('outreach_owner', 'outreach_functions') THEN
@@ -148,6 +153,11 @@ BEGIN
 		PERFORM outreach_impl.require_tenant(tenant_id);
 	END IF;
 	PERFORM outreach_impl.require_role(role_name);
+	IF NOT EXISTS (SELECT FROM outreach.rights() r, unnest(r.callers) c WHERE pg_has_role(role_name, c, 'MEMBER')) THEN
+		RAISE WARNING USING
+			MESSAGE = format('role "%s" may not call any function of the engine yet', role_name),
+			HINT = format('For an application: GRANT outreach_app TO %I.', role_name);
+	END IF;
 	INSERT INTO outreach.tenant_roles (tenant_id, role_name) VALUES (grant_tenant.tenant_id, grant_tenant.role_name)
 	ON CONFLICT ON CONSTRAINT tenant_roles_pkey DO NOTHING;
 	RETURN grant_tenant.tenant_id;

@@ -123,6 +123,8 @@ DECLARE
 	found_profile outreach.provider_profiles;
 	origin text;
 	problem text;
+	missing text;
+	hint text;
 BEGIN
 	PERFORM outreach_impl.require_tenant(tenant_id);
 	SELECT * INTO found_profile FROM outreach.provider_profiles p
@@ -133,15 +135,25 @@ BEGIN
 		WHEN account IS NULL OR account = '' OR length(account) > 64 THEN 'account must have 1 to 64 characters'
 		WHEN found_profile.profile IS NULL THEN format('there is no profile "%s"', profile)
 		WHEN found_profile.authentication <> 'none' AND coalesce(secret, '') = '' THEN
-			format('profile "%s" needs a secret', profile)
+			format('secret is missing: profile "%s" needs it', profile)
 		WHEN found_profile.authentication = 'basic' AND coalesce(username, '') = '' THEN
-			format('profile "%s" needs a username', profile)
+			format('username is missing: profile "%s" needs it', profile)
 		WHEN secret ~ '[[:cntrl:]]' OR username ~ '[[:cntrl:]:]' THEN
 			'secret and username must not have control characters, nor username a colon'
 		WHEN base_url !~ '^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$' OR origin IS NULL THEN
 			'base_url must be http:// or https://, a host, and perhaps a port and a path'
 		ELSE outreach_impl.account_problem(tenant_id, profile, username, base_url, callback_path, coalesce(settings, '{}')) END;
 	IF problem IS NOT NULL THEN
+		missing := substring(problem FROM '^(\S+) is missing');
+		hint := CASE
+			WHEN found_profile.profile IS NULL THEN 'Profiles are ' || (SELECT string_agg(DISTINCT p.profile, ', ' ORDER BY p.profile)
+				FROM outreach.provider_profiles p WHERE p.tenant_id IN ('*', create_account.tenant_id)) || '.'
+			WHEN missing = 'username' AND found_profile.provider = 'twilio' THEN 'Give the account''s SID: username => ''AC...''.'
+			WHEN missing LIKE 'settings.%' THEN format('Give it: settings => ''{"%s": "..."}''.', substr(missing, 10))
+			WHEN missing IS NOT NULL THEN format('Give it: %s => ''...''.', CASE WHEN missing = 'callback_url' THEN 'callback_path' ELSE missing END) END;
+		IF hint IS NOT NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem, HINT = hint;
+		END IF;
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem;
 	END IF;
 	-- Workers remember accounts, and let them take turns.  Two that make one do, too.
@@ -169,6 +181,8 @@ COMMENT ON FUNCTION outreach_impl.create_account(text, text, text, text, text, t
 
 CREATE FUNCTION outreach_impl.set_callback_path(tenant_id text, account text, callback_path text) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	endpoint outreach.endpoints;
 BEGIN
 	PERFORM FROM outreach.sending_accounts a
 	   JOIN outreach.provider_profiles p ON p.profile = a.profile AND (p.tenant_id = a.tenant_id OR p.tenant_id = '*')
@@ -176,8 +190,21 @@ BEGIN
 	  WHERE a.tenant_id = set_callback_path.tenant_id AND a.account = set_callback_path.account
 		AND e.path = set_callback_path.callback_path;
 	IF NOT FOUND THEN
+		IF NOT EXISTS (SELECT FROM outreach.sending_accounts a
+						WHERE a.tenant_id = set_callback_path.tenant_id AND a.account = set_callback_path.account) THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('tenant "%s" has no account "%s"', tenant_id, account),
+				HINT = 'Make it with outreach.create_account().';
+		END IF;
+		SELECT * INTO endpoint FROM outreach.endpoints e
+		 WHERE e.tenant_id = set_callback_path.tenant_id AND e.path = set_callback_path.callback_path;
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = 'callback_path must be an endpoint of the tenant for the account''s provider, with a public_url';
+			MESSAGE = 'callback_path must be an endpoint of the tenant for the account''s provider, with a public_url',
+			DETAIL = CASE
+				WHEN endpoint.path IS NULL THEN format('Tenant "%s" has no endpoint "%s".', tenant_id, callback_path)
+				WHEN endpoint.public_url IS NULL THEN format('Endpoint "%s" has no public_url.', callback_path)
+				ELSE format('Endpoint "%s" is for provider "%s".', callback_path, endpoint.provider) END,
+			HINT = 'Make one with outreach.create_endpoint(..., public_url => ''https://...'').';
 	END IF;
 	UPDATE outreach.sending_accounts a SET callback_path = set_callback_path.callback_path
 	 WHERE a.tenant_id = set_callback_path.tenant_id AND a.account = set_callback_path.account;

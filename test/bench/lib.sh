@@ -32,7 +32,7 @@ die() { printf 'bench: %s\n' "$*" >&2; exit 1; }
 # Called by a person or make: installs what is missing, then starts over in the
 # staged installation, where nothing is root.
 reexec_staged() {
-	[ -z "${OUTREACH_STAGE:-}" ] || return 0
+	[ -z "${PO_STAGE:-}" ] || return 0
 	install_packages
 	"$TOP/test/support/install-packages" test
 	exec "$TOP/test/support/private" "test/bench/$(basename "$0")" "$@"
@@ -234,7 +234,7 @@ start_front() {
 				echo "database = host=$SCRATCH/sock dbname=bench user=bench_ingress"
 				[ -z "$SHIM_SETTINGS" ] || printf '%s\n' "$SHIM_SETTINGS" | tr ';' '\n'
 			} > "$SCRATCH/shim.conf"
-			"$OUTREACH_SHIM" --config "$SCRATCH/shim.conf" >"$SCRATCH/log/outreach" 2>&1 & ;;
+			"$PO_SHIM" --config "$SCRATCH/shim.conf" >"$SCRATCH/log/outreach" 2>&1 & ;;
 	esac
 	FRONT=$!
 	STARTED+=("$FRONT")

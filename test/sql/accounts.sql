@@ -21,7 +21,8 @@ SELECT arguments, pg_temp.error(format('SELECT outreach.create_account(%s)', arg
 	$$'team_account', 'x', 'signalhouse_sms', 'jwt', base_url => ''$$, $$'team_account', 'x', 'signalhouse_sms', 'jwt', callback_path => '/w/account'$$,
 	$$'team_account', 'x', 'generic_json', 'jwt', base_url => 'https://hooks.example.com', callback_path => '/w/account/none'$$, $$'team_account', 'x', 'generic_json', 'jwt', base_url => 'https://hooks.example.com', callback_path => '/w/nowhere'$$,
 	$$'team_account_b', 'x', 'twilio_sms', 'jwt', 'AC1', callback_path => '/w/account'$$, $$'team_account', 'x', 'signalhouse_sms', 'jwt', settings => '[]'$$,
-	$$'team_nowhere', 'x', 'signalhouse_sms', 'jwt'$$, $$NULL, 'x', 'signalhouse_sms', 'jwt'$$]) AS arguments;
+	$$'team_account', 'x', 'sendgrid_mail', 'key'$$, $$'team_account', 'x', 'generic_json', 'key'$$, $$'team_nowhere', 'x', 'signalhouse_sms', 'jwt'$$, $$NULL, 'x', 'signalhouse_sms', 'jwt'$$]) AS arguments;
+SELECT pg_temp.error($$SELECT outreach.set_callback_path('team_account', 'nobody', '/w/account')$$);
 SELECT count(*) AS left_behind FROM outreach.secrets WHERE tenant_id LIKE 'team\_account%' AND name = 'x';
 
 -- What a profile needs, and what it has no place for

@@ -4,7 +4,7 @@ package OutreachTest;
 #
 # A test runs under "make check SUITES=tap" (one file: TESTS=test/t/010_x.pl),
 # which builds with assertions, stages an installation and sets the environment
-# that this module needs: OUTREACH_STAGE (the staged installation), PG_REGRESS,
+# that this module needs: PO_STAGE (the staged installation), PG_REGRESS,
 # TESTDATADIR, TESTLOGDIR, and PATH with the staged server first.  Clusters
 # live in a scratch directory and listen on a Unix socket alone; the shim
 # listens on a free loopback port.  Everything started here ends with the test.
@@ -303,7 +303,7 @@ sub ingest_many
 # the program as staged, else as built in the tree
 sub _shim_program
 {
-	for my $path ($ENV{OUTREACH_SHIM}, "$top/shim/outreach-shim")
+	for my $path ($ENV{PO_SHIM}, "$top/shim/outreach-shim")
 	{
 		return $path if defined $path && -x $path;
 	}

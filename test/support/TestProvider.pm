@@ -78,7 +78,7 @@ my @started;
 
 sub _program
 {
-	for my $path ($ENV{OUTREACH_PROVIDER}, "$top/test/support/provider/build/provider")
+	for my $path ($ENV{PO_PROVIDER}, "$top/test/support/provider/build/provider")
 	{
 		return $path if defined $path && -x $path;
 	}

@@ -372,9 +372,9 @@ no_canary($node, 'postgres', $_, $_ eq $canary ? 'text' : 'phone') for $canary, 
 # ------------------------------------------------------------- mutations
 
 # The same seed gives the same webhooks: put it here to see a failure again.
-my $seed = $ENV{OUTREACH_SEED} // time();
+my $seed = $ENV{PO_SEED} // time();
 srand($seed);
-note("OUTREACH_SEED=$seed");
+note("PO_SEED=$seed");
 
 my @samples = map { [ basename($_) =~ /^(\w+?)-/, payload(basename($_)) ] } grep { !/SIGNATURES|response/ } glob('test/payloads/*');
 my @pieces = ('{', '}', '[', ']', '"', ':', ',', '\\', '\\u0000', '\\ud800', 'null', 'true', '1e999', '-', "\0", "\xFF", "\xEF\xBB\xBF", '%', '%00', '&', '=', '+',

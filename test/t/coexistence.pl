@@ -189,6 +189,43 @@ is(admin("SELECT count(*) FROM public.leads WHERE team_id = '$team'"), 0, 'the a
 is(admin("SELECT count(*) > 0 FROM outreach.events WHERE tenant_id = '$team'"), 't', 'the engine\'s log outlives it');
 is(admin("SELECT consent FROM outreach.phones WHERE tenant_id = '$team' AND phone = '+12125550101'"), 'opted_out', 'and so does the opt-out');
 is(admin('SELECT * FROM outreach.verify()'), '', 'states follow from events');
+
+# ------------------------------------------------------------- the dump of the application's owner
+
+# as docs/operations.md has it: what a program said, and its status if not 0
+sub run_program
+{
+	my (@command) = @_;
+	my $err;
+	IPC::Run::run(\@command, '<', \undef, '>', '/dev/null', '2>', \$err) or $err .= 'status ' . ($? >> 8);
+	return $err;
+}
+
+{
+	my $owner = sub { return ('-d', connstr($node, $_[0], 'crm')); };
+	$node->safe_psql('postgres', 'CREATE DATABASE owned OWNER crm');
+	sql($node, 'SET ROLE crm; ' . PostgreSQL::Test::Utils::slurp_file('test/support/existing_app.sql'), db => 'owned');
+	sql($node, "CREATE EXTENSION pg_outreach; SELECT outreach.create_tenant('team_a', 'A'), outreach.grant_tenant('team_a', 'crm'),"
+		. " outreach.create_lead('team_a', 'lead_1', '+12125550101')", db => 'owned');
+	sql($node, 'CREATE VIEW public.their_leads AS SELECT lead_id, state FROM outreach.leads', db => 'owned', user => 'crm');
+	my ($before, $rows) = (public('owned'), contents($node, 'owned'));
+
+	like(run_program('pg_dump', '-f', "$dir/all.sql", $owner->('owned')), qr/permission denied for table events_/, 'a dump of all is refused to the owner');
+	is(run_program('pg_dump', '-Fc', '-n', 'outreach', '-e', 'pg_outreach', '-f', "$dir/engine.dump", '-d', $node->connstr('owned')), '',
+		'a dump of the engine alone, by a superuser');
+	my ($major) = `pg_dump --version` =~ /(\d+)/;
+	for my $without ([ '-e', 'plpgsql' ], $major >= 17 ? ['--exclude-extension=pg_outreach'] : ())
+	{
+		my $name = "pg_dump -N outreach @$without by the owner";
+		is(run_program('pg_dump', '-Fc', '-N', 'outreach', @$without, '-f', "$dir/app.dump", $owner->('owned')), '', $name);
+		$node->safe_psql('postgres', 'CREATE DATABASE again OWNER crm TEMPLATE template0');
+		is(run_program('pg_restore', '-1', '-e', '-d', $node->connstr('again'), "$dir/engine.dump"), '', "$name: the engine is restored");
+		is(run_program('pg_restore', '-1', '-e', $owner->('again'), "$dir/app.dump"), '', "$name: then the application, by its owner");
+		ok(public('again') eq $before, "$name: the application's side is the same");
+		is_deeply(contents($node, 'again'), $rows, "$name: and so is the engine's");
+		$node->safe_psql('postgres', 'DROP DATABASE again');
+	}
+}
 alive($node, 'at the end');
 
 done_testing();

@@ -1,8 +1,9 @@
 # The documents against the product: docs/reference.md has every function, setting,
 # error code and configuration key as the catalogue and the shim have them, its SQL
-# examples run from top to bottom, those of the other documents too, every file of
-# the tree that a document names is there, and every source file and statement of
-# the inbound path that docs/ARCHITECTURE.md should name.
+# examples run from top to bottom, those of the other documents too, README's stand-in
+# for a provider takes a message, every file of the tree that a document names is
+# there, and every source file and statement of the inbound path that
+# docs/ARCHITECTURE.md should name.
 
 use strict;
 use warnings;
@@ -16,10 +17,18 @@ my $reference = $text{'docs/reference.md'};
 
 # nothing is to leave: the examples name real providers
 my $node = new_cluster(conf => "outreach.max_sends = 0\n");
+my $stand_in;
+END
+{
+	my $status = $?;
+	$stand_in->kill_kill if defined $stand_in;
+	$? = $status;
+}
 $node->safe_psql('postgres', "CREATE DATABASE $_") for qw(reference readme);
 
 check_examples('docs/reference.md', 'reference');
 check_examples('README.md', 'readme');
+check_stand_in();
 check_node_example();
 check_proof();
 check_functions();
@@ -67,26 +76,47 @@ sub check_examples
 {
 	my ($file, $db) = @_;
 	my $n = 0;
-	while ($text{$file} =~ /^```sql\n(.*?)^```$/msg)
-	{
-		my $block = $1;
-		my $name = "$file, SQL block " . ++$n;
-		if ($block !~ /\A-- as (.+)\n/)
-		{
-			fail("$name says who runs it");
-			next;
-		}
-		my $user = $1 =~ /superuser/ ? undef : $1;
-		my @announced = $block =~ /^-- ERROR ([0-9A-Z]{5})$/mg;
-		my ($out, $err) = ('', '');
-		IPC::Run::run(
-			[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-f', '-', '-d', connstr($node, $db, $user) ],
-			'<' => \$block, '>' => \$out, '2>' => \$err);
-		my @raised = $err =~ /(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):/g;
-		is_deeply(\@raised, \@announced, $name) or diag("$block\n$err");
-		unlike($err, qr/\Apsql: error/, "$name reached the server");
-	}
+	check_block($node, $db, "$file, SQL block " . ++$n, $1) while $text{$file} =~ /^```sql\n(.*?)^```$/msg;
 	cmp_ok($n, '>', 0, "$file has examples");
+}
+
+sub check_block
+{
+	my ($on, $db, $name, $block) = @_;
+	if ($block !~ /\A-- as (.+)\n/)
+	{
+		fail("$name says who runs it");
+		return;
+	}
+	my $user = $1 =~ /superuser/ ? undef : $1;
+	my @announced = $block =~ /^-- ERROR ([0-9A-Z]{5})$/mg;
+	my ($out, $err) = ('', '');
+	IPC::Run::run(
+		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-f', '-', '-d', connstr($on, $db, $user) ],
+		'<' => \$block, '>' => \$out, '2>' => \$err);
+	my @raised = $err =~ /(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):/g;
+	is_deeply(\@raised, \@announced, $name) or diag("$block\n$err");
+	unlike($err, qr/\Apsql: error/, "$name reached the server");
+}
+
+# README's installation, its stand-in for a provider, and a message that leaves for it
+sub check_stand_in
+{
+	my $port = free_port();
+	my ($install, $see) = $text{'README.md'} =~ /^## Install\n(.*?)^## .*^## See it working\n(.*?)^## /ms;
+	$see =~ s/127\.0\.0\.1:9000/127.0.0.1:$port/g;
+	my ($program) = $see =~ /^    (perl .*?\}')$/ms;
+	my $other = new_cluster(name => 'stand_in');
+	my $seen = '';
+	$stand_in = IPC::Run::start([ 'sh', '-c', "exec $program" ], '2>', \$seen);
+
+	$other->safe_psql('postgres', 'CREATE DATABASE crm');
+	check_block($other, 'crm', 'README.md, installing', $_) for $install =~ /^```sql\n(.*?)^```$/msg;
+	check_block($other, 'crm', 'README.md, the stand-in', $_) for $see =~ /^```sql\n(.*?)^```$/msg;
+	wait_until(sub { sql($other, "SELECT outreach.lead_history('team_a', 'lead_try')", db => 'crm', user => 'crm') =~ /message\.outbound\.sent/ }, 'the message to leave');
+	wait_until(sub { $stand_in->pump_nb; $seen =~ /\n/ }, 'the stand-in to print it');
+	like($seen, qr/"to":"lead_try".*"body":"Hello Pat!"/, 'the stand-in prints what it was sent');
+	$other->stop;
 }
 
 # The statements of README's example for node-postgres, as untyped parameters
@@ -297,7 +327,7 @@ sub check_sending
 
 sub check_shim
 {
-	my $program = $ENV{OUTREACH_SHIM} // 'shim/outreach-shim';
+	my $program = $ENV{PO_SHIM} // 'shim/outreach-shim';
 	my $shown = `'$program' --show-config`;
 	my %documented = map { $_ => 1 } $reference =~ /^## outreach-shim\n(.*)/ms ? $1 =~ /^\| `(\w+)` \| [^|]* \| (?:yes )?\| /mg : ();
 	my $n = 0;

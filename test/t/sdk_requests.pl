@@ -4,7 +4,7 @@
 # they do.
 #
 # The clients' side is in test/support/sdk/recorded, made by record.mjs beside
-# it, so that no network is needed.  Where OUTREACH_SDK_MODULES names a directory
+# it, so that no network is needed.  Where PO_SDK_MODULES names a directory
 # whose node_modules holds the packages, the recordings are made anew first and
 # must not differ.
 
@@ -196,14 +196,14 @@ sub check_attempt
 
 sub check_recordings
 {
-	my $modules = $ENV{OUTREACH_SDK_MODULES};
+	my $modules = $ENV{PO_SDK_MODULES};
 
   SKIP:
 	{
 		if (!defined $modules)
 		{
-			diag("the providers' clients are not run: OUTREACH_SDK_MODULES is not set; their recorded requests are used");
-			skip('OUTREACH_SDK_MODULES is not set', 1);
+			diag("the providers' clients are not run: PO_SDK_MODULES is not set; their recorded requests are used");
+			skip('PO_SDK_MODULES is not set', 1);
 		}
 		my $fresh = "$directory/recorded";
 		is(system('node', "$sdk/record.mjs", $modules, $fresh), 0, 'the clients are run');

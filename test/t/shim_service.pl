@@ -75,7 +75,6 @@ CONF
 	unlike($out . $err, qr/hunter2/, 'and nowhere else');
 	my ($again, $out2) = run_shim({}, '--config', write_file('shown.conf', $out), '--show-config');
 	is($out2, $out, 'what is shown can be read again');
-	is((run_shim({}, '--config', $file, '--check'))[0], 0, 'checked');
 	open(my $in, '<', 'shim/shim.conf.sample') or die "shim.conf.sample: $!";
 	my $sample = do { local $/; <$in> };
 	$sample =~ s/^#(\w+ =)/$1/mg;
@@ -95,6 +94,7 @@ CONF
 		'idle_timeout = 5 fortnights' => qr/idle_timeout must be/,
 		'database_prepare = maybe' => qr/must be on or off/,
 		'database = password=hunter2 host' => qr/not a valid connection string/,
+		'database =' => qr/database is not set/,
 		'listen = nowhere' => qr/listen must be/,
 		'listen = unix:relative' => qr/listen must be/,
 		'listen =' => qr/both empty/,
@@ -113,7 +113,7 @@ CONF
 	is((run_shim({}, '--config', "$dir/absent.conf", '--check'))[0], 1, 'a missing file is an error');
 	is((run_shim({}, '--nonsense'))[0], 1, 'so is an unknown option');
 	my $taken = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0);
-	my ($s, $o, $e) = run_shim({ OUTREACH_LISTEN => '127.0.0.1:' . $taken->sockport });
+	my ($s, $o, $e) = run_shim({ OUTREACH_DATABASE => 'host=/nowhere', OUTREACH_LISTEN => '127.0.0.1:' . $taken->sockport });
 	is($s, 1, 'so is an address that is taken');
 	like($e, qr/cannot listen on .*in use/, 'with the reason');
 	like((run_shim({ OUTREACH_QUEUE_LIMIT => 'x' }, '--check'))[2], qr/queue_limit must be/, 'and a bad environment');
@@ -222,8 +222,8 @@ sub tls
 	$s->hup;
 	wait_until(sub { $s->log_text =~ /going on with the certificate in use/ }, 'the second reload');
 	like(tls($port, $closing), qr/CN ?= ?second/, 'a broken one is not taken');
-	is((run_shim({ OUTREACH_TLS_LISTEN => '127.0.0.1:0', OUTREACH_TLS_CERTIFICATE => $crt2, OUTREACH_TLS_KEY => $key2 },
-		'--check'))[0], 1, '--check finds it');
+	like((run_shim({ OUTREACH_DATABASE => 'host=/nowhere', OUTREACH_TLS_LISTEN => '127.0.0.1:0', OUTREACH_TLS_CERTIFICATE => $crt2, OUTREACH_TLS_KEY => $key2 },
+		'--check'))[2], qr/^error: cannot use certificate/, '--check finds it');
 
 	$s->{conf}{handshake_timeout} = '300ms';
 	$s->write_conf;
