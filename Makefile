@@ -4,6 +4,7 @@
 #   make install              into the server that pg_config names, outreach-shim below prefix= (DESTDIR works)
 #   make demo                 a private instance, real webhooks, what became of them
 #   make check                all tests in a private instance (SUITES=, TESTS=)
+#   make check-versions       the same with other servers, each in a Debian of its own (RELEASES=)
 #   make lint                 structure of the tree, both compilers
 #   make bench                figures, beside the ways it is done today
 #   make fuzz                 the parsers on random bytes, SQL by hostile roles (SECONDS=, TARGETS=)
@@ -65,7 +66,7 @@ override with_llvm := no
 
 # PGXS has a rule of its own for "check", so it is read only when none of these
 # is asked for; other goals of such a call get a make of their own.
-SCRIPTED = check lint demo bench consent fuzz torture indent help
+SCRIPTED = check check-versions lint demo bench consent fuzz torture indent help
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -77,6 +78,10 @@ $(filter-out $(SCRIPTED),$(MAKECMDGOALS)):
 check:
 	test/support/install-packages test
 	ASSERT=1 test/support/private test/support/run-suites
+
+# test/versions/run says what else there is to name
+check-versions:
+	test/versions/run $(or $(RELEASES),testing experimental bookworm+cassert)
 
 lint:
 	test/support/install-packages test

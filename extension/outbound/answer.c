@@ -260,7 +260,7 @@ read_time(const char *text, int len)
 		return isalpha((unsigned char) buffer[0]) ? (int64) curl_getdate(buffer, NULL) : -1;
 	for (int i = 0; i < lengthof(part); i++)
 	{
-		static const char before[][3] = {"", "-", "-", "Tt ", ":", ":"};
+		static const char *const before[] = {"", "-", "-", "Tt ", ":", ":"};
 
 		if (i > 0 && (*c == '\0' || strchr(before[i], *c++) == NULL))
 			return -1;

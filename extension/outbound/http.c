@@ -116,18 +116,23 @@ set_timer(CURLM *of, long timeout_ms, void *arg)
 
 /* ---- start and stop ---- */
 
+/* The header may be of an older libcurl than the library. */
+#if LIBCURL_VERSION_NUM < 0x081400
+#define CURLMOPT_RESOLVE_THREADS_MAX	((CURLMoption) (CURLOPTTYPE_LONG + 20))
+#define CURLMOPT_QUICK_EXIT				((CURLMoption) (CURLOPTTYPE_LONG + 21))
+#endif
+
 /*
  * From 8.20 on libcurl looks names up in a pool of 20 threads.  A name server that
  * does not answer would have them all, and nobody's name be found: there are as many
  * as are needed, as there were before.  And the end of the pool waits for none of them.
+ * An older one refuses both, and needs neither.
  */
 static void
 set_lookups(void)
 {
-#if LIBCURL_VERSION_NUM >= 0x081400
 	(void) curl_multi_setopt(multi, CURLMOPT_RESOLVE_THREADS_MAX, (long) INT_MAX);
 	(void) curl_multi_setopt(multi, CURLMOPT_QUICK_EXIT, 1L);
-#endif
 }
 
 /*
