@@ -150,6 +150,7 @@ await check('what an application reads comes back well', async () => {
       FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
      WHERE c.relnamespace = 'outreach'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND has_table_privilege(c.oid, 'SELECT') GROUP BY 1`);
     assert.ok(names.length > 30);
+    assert.equal((await raw(tx, 'SELECT FROM outreach.webhook_receipts')).length, 20);
     for (const { name, columns } of names)
       for (const row of await raw(tx, `SELECT ${columns} FROM outreach.${name} LIMIT 100`))
         for (const [column, value] of Object.entries(row)) readable(value, `${name}.${column}`);

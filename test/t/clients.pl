@@ -132,6 +132,9 @@ sub make_database
 	sql($node, q{
 		SELECT outreach.create_tenant('team_b', 'Team B'), outreach.grant_tenant('team_b', 'crm'), outreach.grant_administration('boss'),
 			outreach.save_template('team_a', 'intro', 'Hello {{ firstName | default: "there" }}');
+		SELECT count(*) FROM generate_series(1, 20) i, outreach.ingest_webhook(jsonb_build_object('path', '/w/try_8c1fz0',
+			'query', 'token=a-token-of-16-or-more', 'body', jsonb_build_object('type', 'message.received', 'message', jsonb_build_object(
+				'id', 'm_' || i, 'from', '+1212555' || 1000 + i, 'text', 'Yes, tell me more'))::text)) WHERE http_status = 200;
 		CREATE TABLE late (n int);
 		CREATE SEQUENCE tries;
 		CREATE FUNCTION fail_late() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
