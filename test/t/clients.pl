@@ -14,6 +14,7 @@ use IPC::Run ();
 use PostgreSQL::Test::Utils ();
 use Test::More;
 
+use constant PROBE_SECONDS => 120;
 use constant INSTALL_SECONDS => 400;
 use constant RUN_SECONDS => 300;
 
@@ -109,7 +110,10 @@ sub install
 	{
 		copy($file, $dir) or die "$file: $!";
 	}
-	my ($status, $out) = command(INSTALL_SECONDS, $npm,
+	# without a registry npm install tries for many minutes
+	my ($status, $out) = command(PROBE_SECONDS, $npm, qw(view --fetch-retries=0 pg version));
+	plan(skip_all => 'npm reaches no registry: ' . ($out =~ s/\s+/ /gr)) unless $status == 0;
+	($status, $out) = command(INSTALL_SECONDS, $npm,
 		qw(install --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error));
 	plan(skip_all => 'npm could not install: ' . ($out =~ s/\s+/ /gr)) unless $status == 0;
 
@@ -238,7 +242,7 @@ sub check_pulled
 	my ($status, $out) = command(RUN_SECONDS, "$dir/node_modules/.bin/drizzle-kit", qw(pull --config drizzle.config.ts));
 	is($status, 0, 'drizzle-kit pull') or diag($out);
 	my $schema = slurp("$dir/outreach/schema.ts");
-	unlike($schema, qr/unknown\(|TODO/, 'knows every column');
+	unlike($schema, qr/unknown\(|failed to parse/, 'knows every column');
 	like($schema, qr/outreach\.view\("$_"/, "has $_")
 	  for qw(lead_history timers_ahead timers_failed opt_out_registry messages_unsettled webhooks_unfinished);
 	($status, $out) = command(RUN_SECONDS, "$dir/node_modules/.bin/tsc", qw(-p tsconfig.json));
