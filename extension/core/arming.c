@@ -19,7 +19,7 @@
 static PoPlan select_arming = {
 	.name = "arming.select",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT armed, reason, system_identifier, database::int8, identity, written_by = xmin"
+	.sql = "SELECT armed, reason, system_identifier::int8, database, identity, written_by = xmin::text::int8"
 	" FROM outreach.arming"
 };
 

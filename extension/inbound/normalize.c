@@ -422,6 +422,16 @@ find_flaw(const PoWebhook *webhook)
 	return NULL;
 }
 
+/* As many bits as fit into a double: clients read whole numbers as such. */
+static int64
+body_hash(const uint8 digest[PO_SHA256_LEN])
+{
+	int64		hash;
+
+	memcpy(&hash, digest, sizeof(hash));
+	return hash & INT64CONST(0x1fffffffffffff);
+}
+
 static void
 read_fields_kind_and_key(PoWebhook *webhook)
 {
@@ -430,7 +440,7 @@ read_fields_kind_and_key(PoWebhook *webhook)
 
 	if (!po_sha256(webhook->body, digest))
 		elog(ERROR, "could not compute a digest");
-	memcpy(&webhook->body_hash, digest, sizeof(int64));
+	webhook->body_hash = body_hash(digest);
 	webhook->event_type = "unknown";
 	read_document(webhook);
 	webhook->value = palloc0(Max(map->nfields, 1) * sizeof(PoBytes));
@@ -461,7 +471,7 @@ read_fields_kind_and_key(PoWebhook *webhook)
 		po_document_digest(&webhook->document, digest);
 		webhook->key = digest_key(digest);
 		/* Under such a key two bodies say the same, in whatever bytes. */
-		memcpy(&webhook->body_hash, digest, sizeof(int64));
+		webhook->body_hash = body_hash(digest);
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "core/args.h"
 #include "core/compat.h"
 #include "core/errors.h"
+#include "core/shared.h"
 #include "core/spi_plan.h"
 #include "core/trigger.h"
 #include "core/wakeup.h"
@@ -151,13 +152,13 @@ po_api_cancel_timer(PG_FUNCTION_ARGS)
 
 /*
  * wake_workers(): makes a worker look at this database when the transaction
- * commits.
+ * commits.  False where the server has no workers.
  */
 Datum
 po_wake_workers(PG_FUNCTION_ARGS)
 {
 	po_wake_at(DT_NOBEGIN);
-	PG_RETURN_VOID();
+	PG_RETURN_BOOL(po_shared_available());
 }
 
 /*

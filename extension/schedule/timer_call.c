@@ -282,17 +282,16 @@ po_run_call(PG_FUNCTION_ARGS)
 
 /*
  * return_call(): gives back the timer that was taken and did not come to its end
- * for no fault of its own.
+ * for no fault of its own.  False when none was.
  */
 Datum
 po_return_call(PG_FUNCTION_ARGS)
 {
-	if (taken.is)
-	{
-		po_spi_connect();
-		give_back(NULL);
-		SPI_finish();
-	}
+	if (!taken.is)
+		PG_RETURN_BOOL(false);
+	po_spi_connect();
+	give_back(NULL);
+	SPI_finish();
 	taken.is = false;
-	PG_RETURN_VOID();
+	PG_RETURN_BOOL(true);
 }

@@ -46,6 +46,7 @@ po_worker_slots(PG_FUNCTION_ARGS)
 		const PoWorkerSlot *functions = &s->worker[PO_WORKER_FUNCTIONS];
 		/* Of the two, what failed last. */
 		const PoWorkerSlot *failed = functions->last_failed > main->last_failed ? functions : main;
+		TimestampTz next_due = Min(main->next_due, functions->next_due);
 		Datum		values[14];
 		bool		nulls[14] = {false};
 
@@ -61,7 +62,9 @@ po_worker_slots(PG_FUNCTION_ARGS)
 		nulls[3] = main->pid == 0;
 		values[4] = Int32GetDatum(functions->pid);
 		nulls[4] = functions->pid == 0;
-		values[5] = TimestampTzGetDatum(Min(main->next_due, functions->next_due));
+		/* Not every client can read an infinite time. */
+		values[5] = TimestampTzGetDatum(next_due == DT_NOBEGIN ? GetCurrentTimestamp() : next_due);
+		nulls[5] = next_due == DT_NOEND;
 		values[6] = TimestampTzGetDatum(main->last_started);
 		nulls[6] = main->last_started == 0;
 		values[7] = TimestampTzGetDatum(failed->last_failed);

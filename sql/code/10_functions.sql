@@ -214,35 +214,37 @@ CREATE FUNCTION outreach_impl.is_armed() RETURNS boolean
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_is_armed';
 COMMENT ON FUNCTION outreach_impl.is_armed() IS 'Whether background workers may work in this database.';
 
-CREATE FUNCTION outreach_impl.arm() RETURNS void
+CREATE FUNCTION outreach_impl.arm() RETURNS boolean
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	INSERT INTO outreach.arming (armed, system_identifier, database, identity, written_by)
-	SELECT true, c.system_identifier, d.oid, coalesce(outreach_impl.cluster_identity(), '00000000-0000-0000-0000-000000000000'), '0'
+	SELECT true, c.system_identifier, d.oid, coalesce(outreach_impl.cluster_identity(), '00000000-0000-0000-0000-000000000000'), 0
 	  FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()
 	ON CONFLICT ON CONSTRAINT arming_pkey DO UPDATE SET armed = true, system_identifier = EXCLUDED.system_identifier,
 		database = EXCLUDED.database, identity = EXCLUDED.identity, reason = NULL, changed_at = now();
 	-- From the row: in a subtransaction it is not the id of the transaction.
-	UPDATE outreach.arming SET written_by = xmin;
+	UPDATE outreach.arming SET written_by = xmin::text::bigint;
 	PERFORM outreach_impl.wake_workers();
+	RETURN outreach_impl.is_armed();
 END $$;
-COMMENT ON FUNCTION outreach_impl.arm() IS 'Lets background workers work in this database; needed once after a restore, a copy or pg_upgrade.';
+COMMENT ON FUNCTION outreach_impl.arm() IS 'Lets background workers work in this database; needed once after a restore, a copy or pg_upgrade.  Returns whether they may.';
 
-CREATE FUNCTION outreach_impl.disarm(reason text) RETURNS void
+CREATE FUNCTION outreach_impl.disarm(reason text) RETURNS boolean
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	-- Nothing is claimed any more once it has committed.
 	PERFORM outreach_impl.lock_stops();
 	INSERT INTO outreach.arming (armed, system_identifier, database, identity, written_by, reason)
-	VALUES (false, 0, 0, '00000000-0000-0000-0000-000000000000', '0', disarm.reason)
+	VALUES (false, 0, 0, '00000000-0000-0000-0000-000000000000', 0, disarm.reason)
 	ON CONFLICT ON CONSTRAINT arming_pkey DO UPDATE SET armed = false, reason = EXCLUDED.reason, changed_at = now();
 	PERFORM outreach_impl.wake_workers();
+	RETURN outreach_impl.is_armed();
 END $$;
-COMMENT ON FUNCTION outreach_impl.disarm(text) IS 'Makes background workers leave this database alone until arm(); a batch under way is finished.';
+COMMENT ON FUNCTION outreach_impl.disarm(text) IS 'Makes background workers leave this database alone until arm(); a batch under way is finished.  Returns whether they may work: false.';
 
-CREATE FUNCTION outreach_impl.wake_workers() RETURNS void
+CREATE FUNCTION outreach_impl.wake_workers() RETURNS boolean
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_wake_workers';
-COMMENT ON FUNCTION outreach_impl.wake_workers() IS 'Makes a background worker look at this database when the transaction commits.';
+COMMENT ON FUNCTION outreach_impl.wake_workers() IS 'Makes a background worker look at this database when the transaction commits; false where the server has no workers.';
 
 CREATE FUNCTION outreach_impl.worker_slots(OUT database oid, OUT state text, OUT problem text, OUT worker_pid int, OUT functions_pid int, OUT next_due timestamptz,
 	OUT last_started timestamptz, OUT last_failed timestamptz, OUT last_sqlstate text, OUT failures int,
@@ -258,6 +260,6 @@ CREATE FUNCTION outreach_impl.run_call() RETURNS bigint
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_run_call';
 COMMENT ON FUNCTION outreach_impl.run_call() IS 'Fires the timer that this background worker has taken; not for callers.';
 
-CREATE FUNCTION outreach_impl.return_call() RETURNS void
+CREATE FUNCTION outreach_impl.return_call() RETURNS boolean
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_return_call';
-COMMENT ON FUNCTION outreach_impl.return_call() IS 'Gives back the timer that this background worker has taken; not for callers.';
+COMMENT ON FUNCTION outreach_impl.return_call() IS 'Gives back the timer that this background worker has taken, false when there is none; not for callers.';

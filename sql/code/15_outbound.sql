@@ -400,11 +400,11 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION outreach_impl.stop_rows(text, text, text) IS 'What a scope and id name; not for callers.';
 
-CREATE FUNCTION outreach_impl.resume_sending(scope text, id text DEFAULT NULL, tenant_id text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION outreach_impl.resume_sending(scope text, id text DEFAULT NULL, tenant_id text DEFAULT NULL) RETURNS int
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	released bigint := 0;
-	of_stop bigint;
+	released int := 0;
+	of_stop int;
 	s record;
 BEGIN
 	PERFORM outreach_impl.require_stop_right(scope, id, tenant_id);

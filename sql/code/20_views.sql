@@ -49,7 +49,7 @@ CREATE VIEW outreach.callbacks_unmatched WITH (security_invoker = true, security
 COMMENT ON VIEW outreach.callbacks_unmatched IS 'Status callbacks of messages that are not known; older than a day, they want an explanation.';
 
 CREATE VIEW outreach.worker_status WITH (security_invoker = true) AS
-	SELECT d.datname AS database, s.state, s.problem, s.worker_pid, s.functions_pid, s.next_due, s.last_started, s.last_failed, s.last_sqlstate,
+	SELECT d.datname::text AS database, s.state, s.problem, s.worker_pid, s.functions_pid, s.next_due, s.last_started, s.last_failed, s.last_sqlstate,
 		   s.failures, s.timers_fired, s.payloads_processed, s.requests_sent, s.lateness
 	  FROM outreach.worker_slots() s JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) s.database;
 COMMENT ON VIEW outreach.worker_status IS 'One row a database the launcher knows; lateness counts firings that were less than 1, 2, 4 … 1024 ms late, and later.';

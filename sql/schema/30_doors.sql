@@ -104,7 +104,7 @@ CREATE TABLE outreach.webhook_receipts (
 	PRIMARY KEY (tenant_id, provider, idempotency_key)
 );
 COMMENT ON TABLE outreach.webhook_receipts IS 'Every webhook ever received, once: the primary key is what makes its effects happen once. Never expires.';
-COMMENT ON COLUMN outreach.webhook_receipts.body_hash IS 'First 64 bits of the SHA-256 of the body, or of its canonical form where that is the key, to tell a repetition from another body under a used key.';
+COMMENT ON COLUMN outreach.webhook_receipts.body_hash IS '53 bits, which a double can hold, of the SHA-256 of the body, or of its canonical form where that is the key, to tell a repetition from another body under a used key.';
 
 CREATE TABLE outreach.inbound_payloads (
 	tenant_id text COLLATE "C" NOT NULL,

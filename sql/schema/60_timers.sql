@@ -4,16 +4,18 @@
 CREATE TABLE outreach.arming (
 	singleton boolean NOT NULL DEFAULT true,
 	armed boolean NOT NULL,
-	system_identifier bigint NOT NULL,
-	database oid NOT NULL,
+	system_identifier numeric NOT NULL,
+	database bigint NOT NULL,
 	identity uuid NOT NULL,
-	written_by xid NOT NULL,
+	written_by bigint NOT NULL,
 	reason text,
 	changed_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (singleton),
 	CHECK (singleton)
 );
 COMMENT ON TABLE outreach.arming IS 'The cluster and database that background workers may work in; no row or another place: they wait for outreach.arm().';
+COMMENT ON COLUMN outreach.arming.system_identifier IS 'That of the cluster: a number that is too long for a double.';
+COMMENT ON COLUMN outreach.arming.database IS 'The oid of the database.';
 COMMENT ON COLUMN outreach.arming.identity IS 'outreach.cluster_identity() then; all zeros where the library was not preloaded.';
 COMMENT ON COLUMN outreach.arming.written_by IS 'The row''s own xmin: one that a restore wrote, even here, has another.';
 

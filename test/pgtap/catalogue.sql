@@ -15,12 +15,14 @@ SELECT cmp_ok((SELECT count(*) FROM function), '>', 30::bigint, 'there are funct
 -- As somebody might add them, in a hurry
 CREATE TABLE outreach.new_table (id int PRIMARY KEY, tenant_id text, lead_id text, UNIQUE (lead_id));
 CREATE TABLE outreach.new_child (tenant_id text NOT NULL, id int REFERENCES outreach.new_table);
-CREATE VIEW outreach.new_view AS SELECT tenant_id, lead_id FROM outreach.leads;
+CREATE VIEW outreach.new_view AS SELECT tenant_id, lead_id, tableoid AS of FROM outreach.leads;
+GRANT SELECT ON outreach.new_view TO outreach_app;
 CREATE MATERIALIZED VIEW outreach.new_matview AS SELECT 1 AS one;
 CREATE SEQUENCE outreach.new_sequence;
 CREATE TYPE outreach.new_type AS ENUM ('a');
 CREATE FUNCTION outreach.new_function(lead_id text) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT $1';
 CREATE FUNCTION outreach.new_function(lead_id int) RETURNS text LANGUAGE sql AS 'SELECT ''x''';
+CREATE FUNCTION outreach.new_act() RETURNS void LANGUAGE sql AS '';
 CREATE FUNCTION outreach_impl.new_body() RETURNS text LANGUAGE sql AS 'SELECT ''x''';
 GRANT EXECUTE ON FUNCTION outreach_impl.new_body() TO outreach_app;
 GRANT USAGE ON SCHEMA outreach_impl TO outreach_app;
@@ -41,6 +43,7 @@ SELECT ok(EXISTS (SELECT FROM unexcused u WHERE u.rule = r.rule AND u.object LIK
 	('tables have a primary key', 'new_child'), ('keys begin with tenant_id', 'new_table'),
 	('relations are the extension''s', 'new_table'), ('relations have a comment', 'new_table'),
 	('relations have a comment', 'new_view'), ('types have a comment', 'new_type'),
+	('columns are of types that clients read', 'new_view of'), ('functions return what clients read', 'new_act'),
 	('functions have a comment', 'new_function'), ('functions fix search_path', 'new_function'),
 	('functions grant PUBLIC nothing', 'new_function'), ('functions belong to the engine', 'new_function'),
 	('functions are the extension''s', 'new_function'), ('functions have a name of their own', 'new_function'),
