@@ -55,7 +55,7 @@ $node->safe_psql('postgres', q{
 					WHEN 'timestamp with time zone' THEN '2040-01-01' WHEN 'interval' THEN '1 hour' ELSE 'given' END END,
 				format_type(u.type, NULL)), ', ' ORDER BY u.n)
 			FROM unnest(p.proargnames[1:p.pronargs], p.proargtypes::oid[]) WITH ORDINALITY AS u(name, type, n)
-		   WHERE u.name <> 'proof' AND NOT (p.proname LIKE 'send\_message%' AND u.name IN ('template', 'from_phone'))))
+		   WHERE u.name <> 'proof' AND NOT (p.proname LIKE 'send\_message%' AND u.name IN ('template', 'from_phone', 'address', 'addresses'))))
 	  FROM pg_proc p WHERE p.pronamespace = 'outreach'::regnamespace AND p.prorettype <> 'trigger'::regtype ORDER BY p.proname;
 	ALTER TABLE app_a.todo OWNER TO app_a;
 });
