@@ -138,6 +138,8 @@ pass('that process is there only while there is something to call');
 	is(timer(32, 'attempts, executed_at IS NULL'), '1|t', 'it has had its attempt');
 	sql($node, "ALTER SYSTEM RESET outreach.function_timeout");
 	$node->reload;
+	# their next tries would come between, on a busy machine
+	sql($node, "UPDATE outreach.lead_timers SET due_at = NULL WHERE timer_type = 'CALL' AND due_at > now()");
 }
 
 # ---- processes that end -------------------------------------------------------
