@@ -104,7 +104,8 @@ my @sessions;
 my @points = (
 	[ 'before its claim is written', \%once, sub { stand('claim', @all) } ],
 	[ 'in the COMMIT of its claim, before its record', \%once, sub { stand('claim_commit', @all) } ],
-	[ 'in the COMMIT of its claim, after its record', { %not_accepted, signalhouse => 'uncertain [01]' }, sub {
+	# where the postmaster died it may go on until it learns of that
+	[ 'in the COMMIT of its claim, after its record', { %not_accepted, signalhouse => '(?:uncertain [01]|sent 1)' }, sub {
 			my ($id, $pid) = stand('claim_commit', @all);
 			@sessions = commit_and_stand($node, $db, $pid);
 			return ($id, $pid);
