@@ -80,15 +80,19 @@ po_worker_leave(PoDatabaseState state, const char *problem)
 	proc_exit(0);
 }
 
-/* The loop ends, and so does a statement that would keep it from that. */
+/*
+ * The loop ends, and so does a statement that would keep it from that.  The postmaster
+ * signals a process and its group, so this comes twice: the second time may be while
+ * what has to be done at the end is done.
+ */
 static void
 on_sigterm(SIGNAL_ARGS)
 {
 	int			saved_errno = errno;
 
+	if (!ShutdownRequestPending)
+		InterruptPending = QueryCancelPending = true;
 	ShutdownRequestPending = true;
-	QueryCancelPending = true;
-	InterruptPending = true;
 	SetLatch(MyLatch);
 	errno = saved_errno;
 }

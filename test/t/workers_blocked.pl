@@ -72,8 +72,10 @@ sub webhook_of_a { my ($id, $phone) = @_;
 
 # ---- what a tenant can hold ---------------------------------------------------
 
-# a lead, with a timer and a webhook of its own
+# a lead, with a timer and a webhook of its own; which of the two comes first is open
 {
+	sql($node, q{INSERT INTO outreach.timer_types (tenant_id, timer_type, delay, action, action_payload, cancel_on_reply)
+		VALUES ('team_a', 'HELD', '0', 'test', '{}', false)});
 	holding(timer_sql(101, 'HELD', 'now()'), "SELECT FROM outreach.create_lead('team_a', '101', '+12125561101', first_name => 'Other')", sub {
 		webhook_of_a('held', '+12125561101');
 		others_go_on("while a tenant holds one of its leads");

@@ -156,11 +156,28 @@ pass('that process is there only while there is something to call');
 	is(sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'timer.failed' AND lead_id = '34'"), 1,
 		'which its event tells');
 
+	# what is written at the end takes a while
+	sql($node, q{CREATE FUNCTION public.given_back() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			RAISE LOG 'given back';
+			PERFORM pg_sleep(1);
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER given_back BEFORE UPDATE ON outreach.lead_timers FOR EACH ROW
+			WHEN (NEW.attempts < OLD.attempts) EXECUTE FUNCTION public.given_back()});
 	call(35, q({"call": "hang"}));
 	hanging();
 	$node->restart;
 	my $pid = hanging();
 	is(timer(35, 'attempts'), 1, 'a shutdown costs no attempt: it is the first again');
+
+	my $start = mark($node);
+	kill 'TERM', $pid;
+	wait_until(sub { log_since($node, $start) =~ /given back/ }, 'the end of the process');
+	kill 'TERM', $pid;
+	wait_until(sub { kill(0, $pid) == 0 }, 'the process to be gone');
+	$pid = hanging();
+	is(timer(35, 'attempts'), 1, 'nor does a process that is asked to end twice');
 	sql($node, "SELECT pg_cancel_backend($pid)");
 	wait_until(sub { timer(35, 'last_error') }, 'it to end');
 }
