@@ -40,8 +40,7 @@ static PoPlan select_secrets = {
 	" AND name OPERATOR(pg_catalog.=) $3"
 	" AND (expires_at IS NULL OR expires_at OPERATOR(pg_catalog.>) $4)"
 	" ORDER BY created_at DESC, secret_id DESC LIMIT 2",
-	.nargs = 4,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID)
 };
 
 static PoPlan insert_secret = {
@@ -49,8 +48,7 @@ static PoPlan insert_secret = {
 	.expect = SPI_OK_INSERT,
 	.sql = "INSERT INTO outreach.secrets (tenant_id, purpose, name, secret_id, sealed, given_for)"
 	" VALUES ($1, $2, $3, $4, $5, $6)",
-	.nargs = 6,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, UUIDOID, BYTEAOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, UUIDOID, BYTEAOID, TEXTOID)
 };
 
 PG_FUNCTION_INFO_V1(po_store_secret);

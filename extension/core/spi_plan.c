@@ -59,7 +59,7 @@ po_exec(PoPlan *plan, Datum *args, const char *nulls)
 		 * A generic plan: the arrays differ in length at each call, and
 		 * planning anew would cost more than executing.
 		 */
-		prepared = SPI_prepare_cursor(plan->sql, plan->nargs, plan->argtype,
+		prepared = SPI_prepare_cursor(plan->sql, plan->nargs, unconstify(Oid *, plan->argtype),
 									  CURSOR_OPT_GENERIC_PLAN);
 		if (prepared == NULL)
 			ereport(ERROR,
@@ -90,6 +90,7 @@ write_sql(const PoRowsPlan *rows, PoPlan *plan, bool one)
 {
 	StringInfoData sql;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	Oid		   *argtype = palloc((rows->nfixed + rows->ncolumns) * sizeof(Oid));
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "%s (%s", rows->before, one ? "VALUES (" : "SELECT ");
@@ -97,7 +98,7 @@ write_sql(const PoRowsPlan *rows, PoPlan *plan, bool one)
 	{
 		appendStringInfo(&sql, one ? "%s$%d" : "%spg_catalog.unnest($%d)", c > 0 ? ", " : "",
 						 rows->nfixed + c + 1);
-		plan->argtype[rows->nfixed + c] = one ? rows->element[c]
+		argtype[rows->nfixed + c] = one ? rows->element[c]
 			: get_array_type(rows->element[c]);
 	}
 	if (rows->numbered && one)
@@ -112,7 +113,8 @@ write_sql(const PoRowsPlan *rows, PoPlan *plan, bool one)
 	plan->expect = rows->expect;
 	plan->nargs = rows->nfixed + rows->ncolumns;
 	for (int f = 0; f < rows->nfixed; f++)
-		plan->argtype[f] = rows->fixed[f];
+		argtype[f] = rows->fixed[f];
+	plan->argtype = argtype;
 }
 
 /*
@@ -134,8 +136,8 @@ po_exec_rows(PoRowsPlan *rows, const Datum *fixed, const PoArray *column)
 {
 	bool		one = column[0].n == 1;
 	PoPlan	   *plan = &rows->plan[one];
-	Datum		args[PO_PLAN_MAX_ARGS];
-	char		nulls[PO_PLAN_MAX_ARGS];
+	Datum		args[lengthof(rows->fixed) + PO_ROWS_MAX_COLUMNS];
+	char		nulls[lengthof(args)];
 
 	if (column[0].n == 0)
 		return 0;

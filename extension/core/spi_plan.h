@@ -13,18 +13,19 @@
 #include "executor/spi.h"
 #include "utils/uuid.h"
 
-#define PO_PLAN_MAX_ARGS 32
-
 typedef struct PoPlan
 {
 	const char *name;
 	int			expect;			/* the SPI_OK_* code it must end with */
 	const char *sql;
 	int			nargs;
-	Oid			argtype[PO_PLAN_MAX_ARGS];
+	const Oid  *argtype;
 	bool		as_anybody;		/* not as the engine's owner: it calls the API */
 	SPIPlanPtr	plan;
 } PoPlan;
+
+#define PO_ARGS(...) \
+	.nargs = sizeof((const Oid[]) {__VA_ARGS__}) / sizeof(Oid), .argtype = (const Oid[]) {__VA_ARGS__}
 
 /* A column of rows under construction. */
 typedef struct PoArray

@@ -58,8 +58,7 @@ static PoPlan select_tenant = {
 	.name = "tenant.known",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT 1 FROM outreach.tenants WHERE tenant_id = $1",
-	.nargs = 1,
-	.argtype = {TEXTOID}
+	PO_ARGS(TEXTOID)
 };
 
 PG_FUNCTION_INFO_V1(po_enter_tenant);

@@ -71,8 +71,7 @@ static PoPlan select_endpoint = {
 	" OR EXISTS (SELECT FROM outreach.answer_policies a WHERE a.tenant_id = e.tenant_id), e.allow_get"
 	" FROM outreach.endpoints e JOIN outreach.providers p ON p.provider = e.provider"
 	" WHERE e.path = $1",
-	.nargs = 2,
-	.argtype = {TEXTOID, TIMESTAMPTZOID}
+	PO_ARGS(TEXTOID, TIMESTAMPTZOID)
 };
 
 static PoPlan select_fields = {
@@ -81,8 +80,7 @@ static PoPlan select_fields = {
 	.sql = "SELECT field, path, ends_at FROM outreach.payload_maps"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
 	" ORDER BY field, (tenant_id = '*'), position",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 static PoPlan select_kinds = {
@@ -92,8 +90,7 @@ static PoPlan select_kinds = {
 	" FROM outreach.webhook_kinds"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
 	" ORDER BY (tenant_id = '*'), position",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 static PoPlan select_answers = {
@@ -103,8 +100,7 @@ static PoPlan select_answers = {
 	" CASE WHEN tenant_id = '*' THEN 0 ELSE 8 END + CASE WHEN provider = '*' THEN 0 ELSE 4 END,"
 	" http_status, content_type, body FROM outreach.answer_policies"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND (provider = '*' OR provider = $2)",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 static const char **

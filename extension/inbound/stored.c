@@ -30,8 +30,7 @@ static PoPlan select_due = {
 	.sql = "SELECT " PAYLOAD_COLUMNS " FROM outreach.inbound_payloads p"
 	" WHERE p.next_attempt_at >= $1 AND p.next_attempt_at <= $2 AND p.next_attempt_at < 'infinity'"
 	" ORDER BY p.next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED",
-	.nargs = 3,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID)
 };
 
 static PoPlan select_fairly = {
@@ -42,8 +41,7 @@ static PoPlan select_fairly = {
 	" WHERE p.tenant_id = n.tenant_id AND p.next_attempt_at >= $1 AND p.next_attempt_at <= $2"
 	" AND p.next_attempt_at > '-infinity' ORDER BY p.next_attempt_at LIMIT $5 FOR UPDATE SKIP LOCKED) d"
 	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3",
-	.nargs = 5,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID}
+	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID)
 };
 
 static PoPlan select_one = {
@@ -51,8 +49,7 @@ static PoPlan select_one = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT " PAYLOAD_COLUMNS ", p.status::text FROM outreach.inbound_payloads p"
 	" WHERE p.tenant_id = $1 AND p.receipt_id = $2 FOR UPDATE",
-	.nargs = 2,
-	.argtype = {TEXTOID, UUIDOID}
+	PO_ARGS(TEXTOID, UUIDOID)
 };
 
 /* The door is gone: what came through it can no longer be read. */
@@ -61,8 +58,7 @@ static PoPlan bury = {
 	.expect = SPI_OK_UPDATE,
 	.sql = "UPDATE outreach.inbound_payloads SET status = 'dead', next_attempt_at = NULL,"
 	" last_error = 'the endpoint no longer exists' WHERE tenant_id = $1 AND receipt_id = $2",
-	.nargs = 2,
-	.argtype = {TEXTOID, UUIDOID}
+	PO_ARGS(TEXTOID, UUIDOID)
 };
 
 static PoTurns turns = PO_TURNS_INIT(turns);

@@ -27,8 +27,7 @@ static PoPlan select_erased = {
 	.name = "erased.select",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT consent, consent_at FROM outreach.phones WHERE tenant_id = $1 AND phone = $2",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 PG_FUNCTION_INFO_V1(po_address_digest);

@@ -91,8 +91,7 @@ static PoPlan select_event_type = {
 	.name = "events.type",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT by_engine FROM outreach.event_types WHERE event_type = $1",
-	.nargs = 1,
-	.argtype = {TEXTOID}
+	PO_ARGS(TEXTOID)
 };
 
 /*

@@ -33,9 +33,7 @@ static PoPlan insert_lead = {
 	" company, source, attributes, last_activity_at, created_at, updated_at)"
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 'api'), coalesce($9, '{}'), $10, $10, $10)"
 	" ON CONFLICT (tenant_id, lead_id) DO NOTHING",
-	.nargs = 10,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
-	TIMESTAMPTZOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID)
 };
 
 /* Only what is given is set; attributes are merged key by key. */
@@ -50,17 +48,14 @@ static PoPlan update_lead = {
 	" AND (phone, first_name, last_name, email, company, attributes) IS DISTINCT FROM"
 	" (coalesce($3, phone), coalesce($4, first_name), coalesce($5, last_name),"
 	" coalesce($6, email), coalesce($7, company), attributes || coalesce($9, '{}'))",
-	.nargs = 10,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
-	TIMESTAMPTZOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID)
 };
 
 static PoPlan select_state = {
 	.name = "lead_api.state",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT state::text FROM outreach.leads WHERE tenant_id = $1 AND lead_id = $2",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 static PoPlan insert_event_key = {
@@ -68,16 +63,14 @@ static PoPlan insert_event_key = {
 	.expect = SPI_OK_INSERT,
 	.sql = "INSERT INTO outreach.event_keys (tenant_id, dedupe_key, event_id)"
 	" VALUES ($1, $2, $3) ON CONFLICT (tenant_id, dedupe_key) DO NOTHING",
-	.nargs = 3,
-	.argtype = {TEXTOID, TEXTOID, UUIDOID}
+	PO_ARGS(TEXTOID, TEXTOID, UUIDOID)
 };
 
 static PoPlan select_event_key = {
 	.name = "lead_api.first_event",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT event_id FROM outreach.event_keys WHERE tenant_id = $1 AND dedupe_key = $2",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 PG_FUNCTION_INFO_V1(po_api_create_lead);
@@ -98,8 +91,7 @@ static PoPlan select_before_hold = {
 	.sql = "SELECT consent::text FROM outreach.consent_history"
 	" WHERE tenant_id = $1 AND phone = $2 AND consent <> 'held'"
 	" ORDER BY changed_at DESC, event_id DESC LIMIT 1",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 /*

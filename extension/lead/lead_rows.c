@@ -49,8 +49,7 @@ static PoPlan lock_leads_of_phone = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT " LEAD_COLUMNS " FROM outreach.leads l WHERE l.tenant_id = $1 AND l.phone = $2"
 	" ORDER BY l.lead_id LIMIT " CppAsString2(PO_MAX_OF_PHONE) " FOR NO KEY UPDATE",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 /* Leads by their ids, and those that have a phone. */
@@ -94,8 +93,7 @@ static PoRowsPlan lock_free_leads = {
 		.sql = "SELECT " LEAD_COLUMNS " FROM outreach.leads l WHERE l.tenant_id = $1" \
 		" AND l.phone = $2 AND l.state <> 'suppressed' ORDER BY l.lead_id LIMIT $3" \
 		" FOR NO KEY UPDATE" how, \
-		.nargs = 3, \
-		.argtype = {TEXTOID, TEXTOID, INT4OID} \
+		PO_ARGS(TEXTOID, TEXTOID, INT4OID) \
 	}
 
 static PoPlan lock_to_suppress = LEADS_TO_SUPPRESS("lock_to_suppress", "");
@@ -106,8 +104,7 @@ static PoPlan count_to_suppress = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT count(*) FROM (SELECT FROM outreach.leads l WHERE l.tenant_id = $1"
 	" AND l.phone = $2 AND l.state <> 'suppressed' LIMIT $3) l",
-	.nargs = 3,
-	.argtype = {TEXTOID, TEXTOID, INT4OID}
+	PO_ARGS(TEXTOID, TEXTOID, INT4OID)
 };
 
 static PoPlan lock_lead = {
@@ -115,8 +112,7 @@ static PoPlan lock_lead = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT " LEAD_COLUMNS " FROM outreach.leads l"
 	" WHERE l.tenant_id = $1 AND l.lead_id = $2 FOR NO KEY UPDATE",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 static PoRowsPlan insert_leads = {

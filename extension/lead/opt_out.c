@@ -63,8 +63,7 @@ static PoPlan set_phone = {
 	.expect = SPI_OK_UPDATE,
 	.sql = "UPDATE outreach.phones SET consent = 'opted_out', consent_source = $3, consent_reason = $4,"
 	" consent_at = $5, suppress_at = $6 WHERE tenant_id = $1 AND phone = $2",
-	.nargs = 6,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
 static PoPlan select_left = {
@@ -72,16 +71,14 @@ static PoPlan select_left = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT " PO_PHONE_COLUMNS ", p.consent_source, p.consent_reason FROM outreach.phones p"
 	" WHERE p.suppress_at <= $1 ORDER BY p.suppress_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
-	.nargs = 2,
-	.argtype = {TIMESTAMPTZOID, INT4OID}
+	PO_ARGS(TIMESTAMPTZOID, INT4OID)
 };
 
 static PoPlan look_later = {
 	.name = "opt_out.look_later",
 	.expect = SPI_OK_UPDATE,
 	.sql = "UPDATE outreach.phones SET suppress_at = $3 WHERE tenant_id = $1 AND phone = $2",
-	.nargs = 3,
-	.argtype = {TEXTOID, TEXTOID, TIMESTAMPTZOID}
+	PO_ARGS(TEXTOID, TEXTOID, TIMESTAMPTZOID)
 };
 
 static void

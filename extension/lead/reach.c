@@ -30,8 +30,7 @@ static PoPlan mark_phone = {
 	" || jsonb_build_object($3, jsonb_strip_nulls(jsonb_build_object('since', $4, 'source', $5, 'code', $6,"
 	" 'reason', $7, 'message_id', $8)))"
 	" WHERE tenant_id = $1 AND phone = $2 AND NOT coalesce(unreachable ? $3, false) RETURNING unreachable",
-	.nargs = 8,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID)
 };
 
 /* Of a channel or of all, by whichever message or by that one; not what was said later. */
@@ -44,8 +43,7 @@ static PoPlan lift_mark = {
 	" ELSE p.unreachable ? $3 AND coalesce(p.unreachable #>> ARRAY[$3, 'message_id'] = $4::text, $4 IS NULL)"
 	" AND (p.unreachable #>> ARRAY[$3, 'since'])::timestamptz <= $5 END"
 	" RETURNING p.unreachable",
-	.nargs = 5,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID)
 };
 
 PG_FUNCTION_INFO_V1(po_api_mark_reachable);

@@ -32,8 +32,7 @@ static PoPlan move_events = {
 	.sql = "WITH moved AS (DELETE FROM outreach.events_default d WHERE d.ctid = ANY (ARRAY("
 	"SELECT e.ctid FROM outreach.events_default e WHERE e.occurred_at >= $1 AND e.occurred_at < $2 LIMIT $3))"
 	" RETURNING d.*) INSERT INTO outreach.events SELECT * FROM moved",
-	.nargs = 3,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID)
 };
 
 static PoPlan remove_old = {
@@ -41,8 +40,7 @@ static PoPlan remove_old = {
 	.expect = SPI_OK_DELETE,
 	.sql = "DELETE FROM outreach.events_default d WHERE d.ctid = ANY (ARRAY("
 	"SELECT e.ctid FROM outreach.events_default e WHERE e.occurred_at < $1 LIMIT $2))",
-	.nargs = 2,
-	.argtype = {TIMESTAMPTZOID, INT4OID}
+	PO_ARGS(TIMESTAMPTZOID, INT4OID)
 };
 
 PG_FUNCTION_INFO_V1(po_refuse_change);
@@ -116,7 +114,7 @@ po_remove_rows(PG_FUNCTION_ARGS)
 {
 	Oid			table = PG_GETARG_OID(0);
 	Datum		args[1] = {PG_GETARG_DATUM(1)};
-	PoPlan		plan = {.name = "retention.tenant",.expect = SPI_OK_DELETE,.nargs = 1,.argtype = {TEXTOID}};
+	PoPlan		plan = {.name = "retention.tenant",.expect = SPI_OK_DELETE,PO_ARGS(TEXTOID)};
 	uint64		n;
 
 	if (get_rel_namespace(table) != get_namespace_oid("outreach", false))

@@ -47,8 +47,7 @@ static PoPlan select_tenant = {
 	" OR EXISTS (SELECT FROM outreach.opt_out_words w WHERE w.tenant_id = t.tenant_id)"
 	" OR EXISTS (SELECT FROM outreach.classification_rules r WHERE r.tenant_id = t.tenant_id)"
 	" FROM outreach.tenants t WHERE t.tenant_id = $1",
-	.nargs = 1,
-	.argtype = {TEXTOID}
+	PO_ARGS(TEXTOID)
 };
 
 static PoPlan select_words = {
@@ -57,8 +56,7 @@ static PoPlan select_words = {
 	.sql = "SELECT word, action, match FROM outreach.opt_out_words"
 	" WHERE tenant_id = '*' OR tenant_id = $1"
 	" ORDER BY (tenant_id = '*'), action, match, word",
-	.nargs = 1,
-	.argtype = {TEXTOID}
+	PO_ARGS(TEXTOID)
 };
 
 static PoPlan select_rules = {
@@ -69,8 +67,7 @@ static PoPlan select_rules = {
 	" FROM outreach.classification_rules"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND (client = '*' OR client = $2)"
 	" ORDER BY priority DESC, (tenant_id = '*'), (client = '*'), rule, match",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 static void

@@ -28,8 +28,7 @@ static PoPlan select_opted_out = {
 	.name = "timer_api.opted_out",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT FROM outreach.phones WHERE tenant_id = $1 AND phone = $2 AND consent = 'opted_out'",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 /* A lead may have been made for a phone that had opted out. */

@@ -84,8 +84,7 @@ static PoPlan select_erased = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT consent::text FROM outreach.phones"
 	" WHERE tenant_id = $1 AND phone = outreach_impl.address_digest($1, $2)",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 /* What the registry says of the address, as consent and marks in a row's columns. */

@@ -36,8 +36,7 @@ static PoPlan select_waiting = {
 	" AND ($4 IS NULL OR m.lead_id = ANY ($4)) AND ($5 IS NULL OR m.channel = $5)"
 	" AND ($6 IS NULL OR m.template = $6) AND ($7 IS NULL OR starts_with(m.send_key, $7))"
 	" AND ($8 IS NULL OR m.priority = $8) ORDER BY m.lead_id, m.message_id LIMIT " CppAsString2(PART),
-	.nargs = NPARAMETERS,
-	.argtype = {TEXTOID, TEXTOID, UUIDOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID, INT2OID}
+	PO_ARGS(TEXTOID, TEXTOID, UUIDOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID, INT2OID)
 };
 
 PG_FUNCTION_INFO_V1(po_api_cancel_messages);

@@ -73,8 +73,7 @@ static PoPlan lock_stop = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT FROM outreach.sending_stops WHERE tenant_id = $1 AND scope = $2 AND id = $3"
 	" FOR KEY SHARE SKIP LOCKED",
-	.nargs = 3,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
 };
 
 static PoRowsPlan lock_phones = {

@@ -53,8 +53,7 @@ static PoPlan select_due = {
 	.sql = "SELECT " CANDIDATE_COLUMNS CANDIDATE_TABLES
 	" WHERE m.due_at >= $1 AND m.due_at <= $2 AND m.due_at < 'infinity' AND m.status < 'sending'"
 	" ORDER BY m.due_at LIMIT $3",
-	.nargs = 3,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
+	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID)
 };
 
 /* Tenants for which something waits, behind one, in order: a step of the index each. */
@@ -89,9 +88,7 @@ static PoPlan select_fairly = {
 	" AND m.due_at >= $1 AND m.due_at <= $2 AND m.due_at > '-infinity' AND m.status < 'sending'"
 	PO_BEHIND_PLACE("m.due_at", "m.message_id") " ORDER BY m.due_at, m.message_id LIMIT b.most) d"
 	" WHERE n.tenant_id <> ALL ($7) LIMIT $3",
-	.nargs = 9 + PO_PLACES_COLUMNS,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, INT2OID,
-	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, PO_PLACES_TYPES}
+	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, INT2OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, PO_PLACES_TYPES)
 };
 
 /* When the next is due for which there is room. */
@@ -104,8 +101,7 @@ static PoPlan select_next = {
 	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = p"
 	" AND m.due_at > '-infinity' AND m.status < 'sending' ORDER BY m.due_at LIMIT 1) d"
 	" WHERE n.tenant_id <> ALL ($1)",
-	.nargs = 3,
-	.argtype = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+	PO_ARGS(TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID)
 };
 
 /* Of those whose lead could not be locked. */

@@ -34,8 +34,7 @@ static PoPlan select_tenant = {
 	.name = "outbox.tenant",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT time_zone FROM outreach.tenants WHERE tenant_id = $1",
-	.nargs = 1,
-	.argtype = {TEXTOID}
+	PO_ARGS(TEXTOID)
 };
 
 static PoPlan select_template = {
@@ -43,8 +42,7 @@ static PoPlan select_template = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT version, channel, subject, body, html FROM outreach.templates"
 	" WHERE tenant_id = $1 AND template = $2 ORDER BY version DESC LIMIT 1",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 static PoPlan select_numbers = {
@@ -54,8 +52,7 @@ static PoPlan select_numbers = {
 	" WHERE s.tenant_id = n.tenant_id AND s.scope = 'number' AND s.id = n.phone)"
 	" FROM outreach.numbers n WHERE n.tenant_id = $1 AND n.channel = $2"
 	" AND n.account = coalesce($3, n.account) ORDER BY n.phone",
-	.nargs = 3,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
 };
 
 static PoPlan select_account = {
@@ -63,8 +60,7 @@ static PoPlan select_account = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT a.account FROM outreach.sending_accounts a WHERE a.tenant_id = $1"
 	" AND a.channel = $2 AND a.account = coalesce($3, a.account) ORDER BY a.created_at, a.account LIMIT 1",
-	.nargs = 3,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
 };
 
 /* A field of the lead, however its name is spelt: firstName, first_name, FirstName. */

@@ -37,8 +37,7 @@ static PoPlan begin_probe = {
 	" (SELECT FROM outreach.sending_circuits"
 	" WHERE tenant_id = $1 AND account = $2 AND from_phone = $3 FOR NO KEY UPDATE SKIP LOCKED) free"
 	" WHERE c.tenant_id = $1 AND c.account = $2 AND c.from_phone = $3",
-	.nargs = 5,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
 static PoRowsPlan write_circuits = {
@@ -96,8 +95,7 @@ static PoPlan insert_stop = {
 	.expect = SPI_OK_INSERT,
 	.sql = "INSERT INTO outreach.sending_stops (tenant_id, scope, id, reason, stopped_at)"
 	" VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, scope, id) DO NOTHING",
-	.nargs = 5,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID)
 };
 
 /*

@@ -15,7 +15,7 @@
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "outbound/message.h"
 #include "utils/builtins.h"
 
@@ -24,71 +24,85 @@ static const char *const status_name[] = {
 	"undelivered", "failed", "delivered", "read", "blocked", "cancelled", "dead"
 };
 
+static const PoField key_field[] = {
+	PO_FIELD(PoMessageKey, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoMessageKey, message_id, UUID, PO_TAKE)
+};
+
+static const PoField message_field[] = {
+	PO_FIELD(PoMessage, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoMessage, message_id, UUID, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoMessage, lead_id, TEXT, PO_GIVE),
+	PO_FIELD(PoMessage, account, TEXT, PO_GIVE),
+	PO_FIELD(PoMessage, from_phone, TEXT, PO_GIVE),
+	PO_FIELD(PoMessage, phone, TEXT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, channel, TEXT, PO_GIVE),
+	PO_NAME(PoMessage, status, PoMessageStatus, status_name, "outreach.message_status", PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, fence, INT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, attempts, INT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, failures, INT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, ambiguous_since, UNTIL, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, due_at, UNTIL, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, sent_at, UNTIL, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, provider_message_id, TEXT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, error_code, TEXT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, last_error, TEXT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, owner, ID, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, held_by, TEXT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, cancel_on_reply, BOOL, PO_GIVE),
+	PO_FIELD(PoMessage, verdicts, JSONB, PO_TAKE)
+};
+
 #define LOCK_MESSAGES(how) \
 	{ \
 		.name = "messages.lock" how, \
 		.expect = SPI_OK_SELECT, \
-		.before = "SELECT m.tenant_id, m.message_id, m.lead_id, m.account, m.from_phone, m.phone," \
-		" m.channel, m.status::text, m.fence, m.attempts, m.failures, m.ambiguous_since," \
-		" m.due_at, m.sent_at, m.provider_message_id, m.error_code, m.last_error, m.owner, m.held_by," \
-		" m.cancel_on_reply FROM", \
-		.columns = "tenant_id, message_id", \
-		.after = "JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id" \
+		.sql = "SELECT {m.*} FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id" \
 		" AND m.message_id = u.message_id ORDER BY m.tenant_id, m.message_id FOR NO KEY UPDATE OF m" how, \
-		.ncolumns = 2, \
-		.element = {TEXTOID, UUIDOID} \
+		.takes = PO_FIELDS(key_field, PO_TAKE), \
+		.gives = PO_FIELDS(message_field, PO_GIVE) \
 	}
 
-static PoRowsPlan lock_messages = LOCK_MESSAGES("");
-static PoRowsPlan lock_free_messages = LOCK_MESSAGES(" SKIP LOCKED");
+static PoStatement lock_messages = LOCK_MESSAGES("");
+static PoStatement lock_free_messages = LOCK_MESSAGES(" SKIP LOCKED");
 
-static PoRowsPlan select_existing = {
+static PoStatement select_existing = {
 	.name = "messages.existing",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n FROM",
-	.columns = "tenant_id, message_id",
-	.after = "JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
+	.sql = "SELECT u.n FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
 	" AND m.message_id = u.message_id",
-	.ncolumns = 2,
-	.element = {TEXTOID, UUIDOID},
+	.takes = PO_FIELDS(key_field, PO_TAKE),
 	.numbered = true
 };
 
-static PoRowsPlan update_messages = {
+static PoStatement update_messages = {
 	.name = "messages.update",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.outbound_messages m SET status = u.status::outreach.message_status,"
-	" due_at = u.due_at, held_by = u.held_by, owner = u.owner, fence = u.fence,"
-	" attempts = u.attempts, failures = u.failures, ambiguous_since = u.ambiguous_since,"
-	" provider_message_id = u.provider_message_id, error_code = u.error_code,"
-	" last_error = u.last_error, sent_at = u.sent_at, verdicts = coalesce(u.verdicts, m.verdicts),"
-	" phone = u.phone, updated_at = $1 FROM",
-	.columns = "tenant_id, message_id, status, due_at, held_by, owner, fence, attempts, failures,"
-	" ambiguous_since, provider_message_id, error_code, last_error, sent_at, verdicts, phone",
-	.after = "WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 16,
-	.element = {TEXTOID, UUIDOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT8OID, INT4OID, INT4OID,
-	INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, TEXTOID}
+	.sql = "UPDATE outreach.outbound_messages m SET {set}, verdicts = coalesce(u.verdicts, m.verdicts),"
+	" updated_at = $1 FROM {rows} WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id",
+	.takes = PO_FIELDS(message_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+static const PoField ended_field[] = {
+	PO_FIELD(PoMessage, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoMessage, message_id, UUID, PO_TAKE),
+	PO_FIELD_AS(PoMessage, attempts, "attempt", INT, PO_TAKE),
+	PO_FIELD_AS(PoMessage, delivery_error, "error", TEXT, PO_TAKE)
 };
 
 /*
  * The worker has died, or may before it records the answer of a message that is
  * no longer under way.  An answer, when it comes, is written over this.
  */
-static PoRowsPlan end_deliveries = {
+static PoStatement end_deliveries = {
 	.name = "messages.deliveries",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.message_deliveries d SET finished_at = $1, outcome = 'unknown',"
-	" error = u.error FROM",
-	.columns = "tenant_id, message_id, attempt, error",
-	.after = "WHERE d.tenant_id = u.tenant_id AND d.message_id = u.message_id"
+	.sql = "UPDATE outreach.message_deliveries d SET finished_at = $1, outcome = 'unknown',"
+	" error = u.error FROM {rows} WHERE d.tenant_id = u.tenant_id AND d.message_id = u.message_id"
 	" AND d.attempt = u.attempt AND d.outcome IS NULL",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 4,
-	.element = {TEXTOID, UUIDOID, INT4OID, TEXTOID}
+	.takes = PO_FIELDS(ended_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
 /*
@@ -132,13 +146,15 @@ po_message_status_from_name(const char *name)
 	elog(ERROR, "unknown message status \"%s\"", name);
 }
 
-static TimestampTz
-column_time_or_end(uint64 row, int column)
+/* A statement's rows of keys. */
+static PoRows
+key_rows(PoStatement *statement, const PoMessageKey *key, int n)
 {
-	bool		isnull;
-	Datum		value = po_column(row, column, &isnull);
+	PoRows		rows = po_rows(statement, n);
 
-	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
+	for (int i = 0; i < n; i++)
+		po_rows_add(&rows, &key[i]);
+	return rows;
 }
 
 /*
@@ -149,46 +165,13 @@ column_time_or_end(uint64 row, int column)
 int
 po_lock_messages(const PoMessageKey *key, int n, bool wait, PoMessage **message)
 {
-	PoRowsPlan *plan = wait ? &lock_messages : &lock_free_messages;
-	PoArray		column[2];
-	int			found;
+	PoStatement *statement = wait ? &lock_messages : &lock_free_messages;
+	PoRows		rows = key_rows(statement, key, n);
+	int			found = po_rows_exec(&rows, NULL);
 
-	po_rows_init(plan, column, n);
-	for (int i = 0; i < n; i++)
-	{
-		po_array_add_text(&column[0], key[i].tenant_id);
-		po_array_add_uuid(&column[1], &key[i].message_id);
-	}
-	found = po_exec_rows(plan, NULL, column);
 	*message = palloc0(Max(found, 1) * sizeof(PoMessage));
 	for (int i = 0; i < found; i++)
-	{
-		PoMessage  *m = &(*message)[i];
-		bool		isnull;
-		Datum		owner;
-
-		m->tenant_id = po_column_text(i, 1);
-		(void) po_column_uuid(i, 2, &m->message_id);
-		m->lead_id = po_column_text(i, 3);
-		m->account = po_column_text(i, 4);
-		m->from_phone = po_column_text(i, 5);
-		m->phone = po_column_text(i, 6);
-		m->channel = po_column_text(i, 7);
-		m->status = po_message_status_from_name(po_column_text(i, 8));
-		m->fence = po_column_int(i, 9);
-		m->attempts = po_column_int(i, 10);
-		m->failures = po_column_int(i, 11);
-		m->ambiguous_since = column_time_or_end(i, 12);
-		m->due_at = column_time_or_end(i, 13);
-		m->sent_at = column_time_or_end(i, 14);
-		m->provider_message_id = po_column_text(i, 15);
-		m->error_code = po_column_text(i, 16);
-		m->last_error = po_column_text(i, 17);
-		owner = po_column(i, 18, &isnull);
-		m->owner = isnull ? 0 : DatumGetInt64(owner);
-		m->held_by = po_column_text(i, 19);
-		m->cancel_on_reply = po_column_bool(i, 20);
-	}
+		po_read_row(statement, i, &(*message)[i]);
 	return found;
 }
 
@@ -226,34 +209,20 @@ int
 po_lock_messages_or_tell(const PoMessageKey *key, int n, PoMessage **message, bool *held)
 {
 	int			found = po_lock_messages(key, n, false, message);
-	PoArray		column[2];
-	uint64		rows;
+	PoRows		rows;
+	uint64		existing;
 
 	if (found == n)
 		return found;
-	po_rows_init(&select_existing, column, n);
-	for (int i = 0; i < n; i++)
-	{
-		po_array_add_text(&column[0], key[i].tenant_id);
-		po_array_add_uuid(&column[1], &key[i].message_id);
-	}
-	rows = po_exec_rows(&select_existing, NULL, column);
-	for (uint64 r = 0; r < rows; r++)
+	rows = key_rows(&select_existing, key, n);
+	existing = po_rows_exec(&rows, NULL);
+	for (uint64 r = 0; r < existing; r++)
 	{
 		int			i = po_column_int(r, 1) - 1;
 
 		held[i] |= po_find_message(*message, found, key[i].tenant_id, &key[i].message_id) == NULL;
 	}
 	return found;
-}
-
-static void
-add_time(PoArray *array, TimestampTz time)
-{
-	if (time == DT_NOEND)
-		po_array_add_null(array);
-	else
-		po_array_add(array, TimestampTzGetDatum(time));
 }
 
 /*
@@ -263,48 +232,19 @@ void
 po_write_messages(PoMessage *message, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		column[16];
-	PoArray		ended[4];
+	PoRows		changed = po_rows(&update_messages, n);
+	PoRows		ended = po_rows(&end_deliveries, n);
 
-	po_rows_init(&update_messages, column, n);
-	po_rows_init(&end_deliveries, ended, n);
 	for (int i = 0; i < n; i++)
 	{
-		PoMessage  *m = &message[i];
-
-		if (!m->changed)
+		if (!message[i].changed)
 			continue;
-		po_array_add_text(&column[0], m->tenant_id);
-		po_array_add_uuid(&column[1], &m->message_id);
-		po_array_add_text(&column[2], status_name[m->status]);
-		add_time(&column[3], m->due_at);
-		po_array_add_text(&column[4], m->held_by);
-		if (m->owner == 0)
-			po_array_add_null(&column[5]);
-		else
-			po_array_add(&column[5], Int64GetDatum(m->owner));
-		po_array_add(&column[6], Int32GetDatum(m->fence));
-		po_array_add(&column[7], Int32GetDatum(m->attempts));
-		po_array_add(&column[8], Int32GetDatum(m->failures));
-		add_time(&column[9], m->ambiguous_since);
-		po_array_add_text(&column[10], m->provider_message_id);
-		po_array_add_text(&column[11], m->error_code);
-		po_array_add_text(&column[12], m->last_error);
-		add_time(&column[13], m->sent_at);
-		if (m->verdicts == NULL)
-			po_array_add_null(&column[14]);
-		else
-			po_array_add(&column[14], JsonbPGetDatum(m->verdicts));
-		po_array_add_text(&column[15], m->phone);
-		if (m->delivery_error == NULL)
-			continue;
-		po_array_add_text(&ended[0], m->tenant_id);
-		po_array_add_uuid(&ended[1], &m->message_id);
-		po_array_add(&ended[2], Int32GetDatum(m->attempts));
-		po_array_add_text(&ended[3], m->delivery_error);
+		po_rows_add(&changed, &message[i]);
+		if (message[i].delivery_error != NULL)
+			po_rows_add(&ended, &message[i]);
 	}
-	(void) po_exec_rows(&update_messages, &now, column);
-	(void) po_exec_rows(&end_deliveries, &now, ended);
+	(void) po_rows_exec(&changed, &now);
+	(void) po_rows_exec(&ended, &now);
 }
 
 /*

@@ -31,16 +31,14 @@ static PoPlan select_lead = {
 	.name = "outbound_api.lead",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT lead_id FROM outreach.outbound_messages WHERE tenant_id = $1 AND message_id = $2",
-	.nargs = 2,
-	.argtype = {TEXTOID, UUIDOID}
+	PO_ARGS(TEXTOID, UUIDOID)
 };
 
 static PoPlan keep_on_reply = {
 	.name = "outbound_api.keep_on_reply",
 	.expect = SPI_OK_UPDATE,
 	.sql = "UPDATE outreach.outbound_messages SET cancel_on_reply = false WHERE tenant_id = $1 AND message_id = $2",
-	.nargs = 2,
-	.argtype = {TEXTOID, UUIDOID}
+	PO_ARGS(TEXTOID, UUIDOID)
 };
 
 PG_FUNCTION_INFO_V1(po_api_send_message);

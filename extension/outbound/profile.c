@@ -108,8 +108,7 @@ static PoPlan select_account = {
 	" a.callback_path FROM outreach.sending_accounts a"
 	" LEFT JOIN outreach.endpoints e ON e.path = a.callback_path AND e.tenant_id = a.tenant_id"
 	" WHERE a.tenant_id = $1 AND a.account = $2",
-	.nargs = 2,
-	.argtype = {TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 PG_FUNCTION_INFO_V1(po_api_url_origin);

@@ -61,8 +61,7 @@ static PoPlan give_up = {
 	" FROM (SELECT FROM outreach.outbound_messages WHERE tenant_id = $1 AND message_id = $2"
 	" FOR NO KEY UPDATE SKIP LOCKED) free"
 	" WHERE m.tenant_id = $1 AND m.message_id = $2 AND m.fence = $3 AND m.status = 'sending'",
-	.nargs = 7,
-	.argtype = {TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
+	PO_ARGS(TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID)
 };
 
 /* What that one has not done, because somebody else holds the message. */
@@ -71,8 +70,7 @@ static PoPlan select_left = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT FROM outreach.outbound_messages"
 	" WHERE tenant_id = $1 AND message_id = $2 AND fence = $3 AND status = 'sending'",
-	.nargs = 3,
-	.argtype = {TEXTOID, UUIDOID, INT4OID}
+	PO_ARGS(TEXTOID, UUIDOID, INT4OID)
 };
 
 PG_FUNCTION_INFO_V1(po_record_deliveries);

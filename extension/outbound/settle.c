@@ -40,8 +40,7 @@ static PoPlan select_owners = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT owner, min(due_at) FROM outreach.outbound_messages"
 	" WHERE status = 'sending' AND owner <> $1 GROUP BY owner",
-	.nargs = 1,
-	.argtype = {INT8OID}
+	PO_ARGS(INT8OID)
 };
 
 static PoPlan select_claimed = {
@@ -51,8 +50,7 @@ static PoPlan select_claimed = {
 	" JOIN outreach.message_deliveries d ON d.tenant_id = m.tenant_id"
 	" AND d.message_id = m.message_id AND d.attempt = m.attempts"
 	" WHERE m.status = 'sending' AND m.owner = ANY ($1)",
-	.nargs = 1,
-	.argtype = {INT8ARRAYOID}
+	PO_ARGS(INT8ARRAYOID)
 };
 
 static PoPlan postpone = {
@@ -62,8 +60,7 @@ static PoPlan postpone = {
 	" (SELECT tenant_id, message_id FROM outreach.outbound_messages"
 	" WHERE status = 'sending' AND due_at <= $1 FOR NO KEY UPDATE SKIP LOCKED) free"
 	" WHERE m.tenant_id = free.tenant_id AND m.message_id = free.message_id",
-	.nargs = 2,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID}
+	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
 /* With its lead locked, unless somebody holds it; one that is gone needs no lock. */
@@ -76,8 +73,7 @@ static PoPlan select_unknown = {
 	" LEFT JOIN LATERAL (SELECT true AS is FROM outreach.leads k WHERE k.tenant_id = m.tenant_id"
 	" AND k.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 	" WHERE m.status = 'unknown' AND m.due_at <= $1 ORDER BY m.due_at LIMIT $2",
-	.nargs = 2,
-	.argtype = {TIMESTAMPTZOID, INT4OID}
+	PO_ARGS(TIMESTAMPTZOID, INT4OID)
 };
 
 /*
@@ -123,8 +119,7 @@ static PoPlan select_twin = {
 	" WHERE l.tenant_id = $1 AND l.phone = $2 AND o.phone = $2 AND o.from_phone = $3"
 	" AND o.body = $4 AND o.message_id <> $5"
 	" AND (o.status = 'sending' OR o.ambiguous_since IS NOT NULL) LIMIT 1",
-	.nargs = 5,
-	.argtype = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID}
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID)
 };
 
 PG_FUNCTION_INFO_V1(po_settle_messages);

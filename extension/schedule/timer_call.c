@@ -58,8 +58,7 @@ static PoPlan select_function = {
 	.name = "call.function",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT function FROM outreach.timer_functions WHERE name = $1",
-	.nargs = 1,
-	.argtype = {TEXTOID}
+	PO_ARGS(TEXTOID)
 };
 
 static PoPlan take_timer = {
@@ -67,8 +66,7 @@ static PoPlan take_timer = {
 	.expect = SPI_OK_UPDATE,
 	.sql = "UPDATE outreach.lead_timers SET attempts = attempts + 1, due_at = $3, updated_at = $4"
 	" WHERE tenant_id = $1 AND timer_id = $2",
-	.nargs = 4,
-	.argtype = {TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	PO_ARGS(TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
 static PoPlan return_timer = {
@@ -76,8 +74,7 @@ static PoPlan return_timer = {
 	.expect = SPI_OK_UPDATE,
 	.sql = "UPDATE outreach.lead_timers SET attempts = attempts - 1, due_at = $3"
 	" WHERE tenant_id = $1 AND timer_id = $2 AND due_at = $4",
-	.nargs = 4,
-	.argtype = {TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	PO_ARGS(TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
 PG_FUNCTION_INFO_V1(po_take_call);

@@ -49,8 +49,7 @@
 	.sql = LOOK \
 	" WHERE t.due_at >= $1 AND t.due_at <= $2 AND t.due_at < 'infinity' AND " kind \
 	" ORDER BY t.due_at LIMIT $3", \
-	.nargs = 3, \
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID} \
+	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID) \
 }
 
 /* The second of each is for those that call a function: each kind has its own index. */
@@ -67,8 +66,7 @@ static PoPlan select_due[2] = {
 	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2 AND t.due_at > '-infinity' AND " kind \
 	PO_BEHIND_PLACE("t.due_at", "t.timer_id") " ORDER BY t.due_at, t.timer_id LIMIT $5) d" \
 	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3", \
-	.nargs = 5 + PO_PLACES_COLUMNS, \
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, PO_PLACES_TYPES} \
+	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, PO_PLACES_TYPES) \
 }
 
 static PoPlan select_fairly[2] = {

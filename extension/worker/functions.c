@@ -42,8 +42,7 @@ static PoPlan take_call = {
 	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.take_call($1)",
-	.nargs = 1,
-	.argtype = {TIMESTAMPTZOID}
+	PO_ARGS(TIMESTAMPTZOID)
 };
 
 static PoPlan run_call = {
@@ -65,8 +64,7 @@ static PoPlan next_call = {
 	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.arming_problem() IS NULL, t.calls_due FROM outreach.next_tasks($1) t",
-	.nargs = 1,
-	.argtype = {TIMESTAMPTZOID}
+	PO_ARGS(TIMESTAMPTZOID)
 };
 
 static int	do_calls(PoActivity *self, TimestampTz since);

@@ -48,8 +48,7 @@ static PoPlan fire_timers = {
 	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.fire_timers($1, $2)",
-	.nargs = 2,
-	.argtype = {INT4OID, TIMESTAMPTZOID}
+	PO_ARGS(INT4OID, TIMESTAMPTZOID)
 };
 
 static PoPlan process_payloads = {
@@ -57,8 +56,7 @@ static PoPlan process_payloads = {
 	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.process_payloads($1, $2)",
-	.nargs = 2,
-	.argtype = {INT4OID, TIMESTAMPTZOID}
+	PO_ARGS(INT4OID, TIMESTAMPTZOID)
 };
 
 static PoPlan next_due = {
@@ -68,8 +66,7 @@ static PoPlan next_due = {
 	.sql = "SELECT outreach.arming_problem(), t.timers_due, t.payloads_due, s.claim_due, s.settle_due,"
 	" t.calls_due"
 	" FROM outreach.next_tasks($1) t, outreach.next_sends($2) s",
-	.nargs = 2,
-	.argtype = {TIMESTAMPTZOID, TIMESTAMPTZOID}
+	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
 static PoPlan claim_messages = {
@@ -77,8 +74,7 @@ static PoPlan claim_messages = {
 	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.claim_messages($1)",
-	.nargs = 1,
-	.argtype = {TIMESTAMPTZOID}
+	PO_ARGS(TIMESTAMPTZOID)
 };
 
 static PoPlan settle_messages = {
