@@ -187,7 +187,7 @@ find_effect(PoWebhook *webhook, bool marked)
 	webhook->meaning = NULL;
 	if (webhook->message_lead == NULL || webhook->account == NULL)
 		return;
-	if (webhook->report.status >= PO_MESSAGE_DELIVERED && marked)
+	if (po_message_arrived(webhook->report.status) && marked)
 		webhook->effect = PO_EFFECT_REACHED;
 	else if (webhook->report.error_code != NULL)
 	{
@@ -425,7 +425,7 @@ po_park_statuses(PoWebhook **webhook, int n)
 		po_array_add_text(&column[0], w->endpoint->tenant_id);
 		po_array_add_text(&column[1], w->endpoint->provider);
 		po_array_add_text(&column[2], w->provider_message_id);
-		po_array_add_text(&column[3], po_message_status_name(w->report.status));
+		po_array_add_text(&column[3], po_message_status_names[w->report.status]);
 		po_array_add_text(&column[4], w->report.error_code);
 		po_array_add_uuid(&column[5], &w->receipt_id);
 	}

@@ -161,7 +161,7 @@ cancel_part(Filter *filter, const char *tenant_id, const PoCause *cause, MemoryC
 	po_lock_leads(&set, lead, n);
 	nmessages = po_lock_messages(key, n, true, &message);
 	for (int i = 0; i < nmessages; i++)
-		if (message[i].status < PO_MESSAGE_SENDING)
+		if (po_message_waits(message[i].status))
 			counts[po_message_cancel(&set, &message[i], cause)]++;
 	po_write_messages(message, nmessages);
 	po_write_changes(&set);

@@ -308,15 +308,12 @@ block(PoChangeSet *set, PoMessage *message, const PoGuardResult *result)
 
 	message->verdicts = po_guard_verdicts(result);
 	/* What may have left already is not blocked. */
-	if (message->ambiguous_since != DT_NOEND)
+	if (po_message_move(message, PO_STEP_BLOCK) == PO_MESSAGE_UNCERTAIN)
 	{
-		po_message_uncertain(set, message, &cause);
+		po_message_in_doubt(set, message, &cause);
 		return;
 	}
 	object = po_message_object(message);
-	message->status = PO_MESSAGE_BLOCKED;
-	message->due_at = DT_NOEND;
-	message->held_by = NULL;
 	po_object_string(object, "guard", result->guard);
 	po_object_string(object, "reason", result->reason);
 	(void) po_message_event(set, message, "message.outbound.blocked", &cause, po_object_end(object));
@@ -335,7 +332,7 @@ take_back(PoChangeSet *set, PoMessage *message)
 static void
 defer(PoMessage *message, TimestampTz until, const char *why)
 {
-	message->status = PO_MESSAGE_DEFERRED;
+	(void) po_message_move(message, PO_STEP_DEFER);
 	message->due_at = until;
 	message->held_by = NULL;
 	message->last_error = why;
@@ -404,11 +401,10 @@ send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
 		defer(message, po_now() + RETRY_SETUP_USECS, problem);
 		return;
 	}
-	message->status = PO_MESSAGE_SENDING;
+	(void) po_message_move(message, PO_STEP_CLAIM);
 	message->owner = po_sender_owner();
 	message->fence = flight->fence;
 	message->attempts = flight->attempt;
-	message->held_by = NULL;
 	/* Then somebody looks whether its owner is alive. */
 	message->due_at = po_now() + account->profile->timeout_ms * INT64CONST(1000) +
 		account->profile->settle + 5 * USECS_PER_SEC;
@@ -517,7 +513,7 @@ po_claim_messages(PG_FUNCTION_ARGS)
 											  &c->key.message_id);
 
 		/* Claimed, cancelled or moved meanwhile, or about to be. */
-		if (!c->locked || message == NULL || message->status >= PO_MESSAGE_SENDING ||
+		if (!c->locked || message == NULL || !po_message_waits(message->status) ||
 			message->due_at > now)
 			continue;
 		if (replied[message - claim.message])

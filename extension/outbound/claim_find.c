@@ -109,8 +109,8 @@ static PoRowsPlan cancel_orphans = {
 	.name = "claim.orphans",
 	.expect = SPI_OK_UPDATE,
 	.before = "UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = $1,"
-	" status = CASE WHEN m.ambiguous_since IS NULL THEN 'cancelled' ELSE 'uncertain'"
-	" END::outreach.message_status, last_error = 'the lead is gone' FROM"
+	" status = outreach_impl.message_after('cancel', m.status::text, m.ambiguous_since IS NOT NULL)"
+	"::outreach.message_status, last_error = 'the lead is gone' FROM"
 	" (SELECT o.tenant_id, o.message_id FROM",
 	.columns = "tenant_id, message_id",
 	.after = "JOIN outreach.outbound_messages o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"

@@ -216,7 +216,7 @@ po_note_report(PoHealth *health, const PoAccount *account, const PoMessage *mess
 		? po_find_verdict(account, 0, report->error_code) : NULL;
 
 	/* Delivered and then read, it counts once. */
-	note->delivered += report->status >= PO_MESSAGE_DELIVERED && previous != PO_MESSAGE_DELIVERED;
+	note->delivered += po_message_arrived(report->status) && !po_message_arrived(previous);
 	if (report->status == PO_MESSAGE_FAILED || report->status == PO_MESSAGE_UNDELIVERED)
 	{
 		note->failed++;

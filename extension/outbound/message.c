@@ -19,11 +19,6 @@
 #include "outbound/message.h"
 #include "utils/builtins.h"
 
-static const char *const status_name[] = {
-	"pending", "deferred", "review", "sending", "unknown", "uncertain", "sent",
-	"undelivered", "failed", "delivered", "read", "blocked", "cancelled", "dead"
-};
-
 static const PoField key_field[] = {
 	PO_FIELD(PoMessageKey, tenant_id, TEXT, PO_TAKE),
 	PO_FIELD(PoMessageKey, message_id, UUID, PO_TAKE)
@@ -37,7 +32,7 @@ static const PoField message_field[] = {
 	PO_FIELD(PoMessage, from_phone, TEXT, PO_GIVE),
 	PO_FIELD(PoMessage, phone, TEXT, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, channel, TEXT, PO_GIVE),
-	PO_NAME(PoMessage, status, PoMessageStatus, status_name, "outreach.message_status", PO_SET | PO_GIVE),
+	PO_NAME(PoMessage, status, PoMessageStatus, po_message_status_names, "outreach.message_status", PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, fence, INT, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, attempts, INT, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, failures, INT, PO_SET | PO_GIVE),
@@ -123,27 +118,6 @@ bool
 po_goes_to_address(const char *channel)
 {
 	return po_goes_to_phone(channel) || strcmp(channel, "email") == 0;
-}
-
-/*
- * po_message_status_name returns the name of a status.
- */
-const char *
-po_message_status_name(PoMessageStatus status)
-{
-	return status_name[status];
-}
-
-/*
- * po_message_status_from_name is the reverse, for a name out of a table.
- */
-PoMessageStatus
-po_message_status_from_name(const char *name)
-{
-	for (int s = 0; s < lengthof(status_name); s++)
-		if (strcmp(name, status_name[s]) == 0)
-			return s;
-	elog(ERROR, "unknown message status \"%s\"", name);
 }
 
 /* A statement's rows of keys. */
@@ -279,15 +253,27 @@ po_message_event(PoChangeSet *set, const PoMessage *message, const char *event_t
 	return event;
 }
 
-static void
-settle(PoMessage *message, PoMessageStatus status)
+/*
+ * po_message_move takes a step, and with it what the message may not have any more;
+ * returns its new status.  An error where the step is not legal.
+ */
+PoMessageStatus
+po_message_move(PoMessage *message, PoMessageStep step)
 {
-	message->status = status;
-	message->due_at = DT_NOEND;
-	message->ambiguous_since = DT_NOEND;
-	message->owner = 0;
-	message->held_by = NULL;
+	int			columns;
+
+	message->status = po_message_require(step, message->status, message->ambiguous_since != DT_NOEND);
 	message->changed = true;
+	columns = po_message_columns(message->status);
+	if ((columns & PO_HAS_DUE) == 0)
+		message->due_at = DT_NOEND;
+	if ((columns & PO_HAS_DOUBT) == 0)
+		message->ambiguous_since = DT_NOEND;
+	if ((columns & PO_HAS_OWNER) == 0)
+		message->owner = 0;
+	if ((columns & PO_HAS_HOLDER) == 0)
+		message->held_by = NULL;
+	return message->status;
 }
 
 /*
@@ -304,13 +290,12 @@ po_message_accepted(PoChangeSet *set, PoMessage *message, const char *provider_m
 	message->changed = true;
 	if (message->provider_message_id == NULL)
 		message->provider_message_id = provider_message_id;
-	message->owner = 0;
-	if (message->status >= PO_MESSAGE_SENT && message->sent_at != DT_NOEND)
+	if (message->sent_at != DT_NOEND)
 		return;
 	message->sent_at = po_now();
 	message->last_error = NULL;
 	message->error_code = NULL;
-	settle(message, PO_MESSAGE_SENT);
+	(void) po_message_move(message, PO_STEP_ACCEPT);
 	object = po_message_object(message);
 	po_object_string(object, "from", message->from_phone);
 	po_object_string(object, "provider_message_id", message->provider_message_id);
@@ -325,25 +310,6 @@ po_message_accepted(PoChangeSet *set, PoMessage *message, const char *provider_m
 		(void) po_change_state(set, lead, PO_STATE_TOUCHED, cause);
 }
 
-/* Where a report may take a message: only upwards, and only one that was tried. */
-static bool
-may_move(const PoMessage *message, PoMessageStatus to)
-{
-	switch (message->status)
-	{
-		case PO_MESSAGE_BLOCKED:
-		case PO_MESSAGE_CANCELLED:
-			return false;
-		case PO_MESSAGE_DEAD:
-			return message->attempts > 0;
-		case PO_MESSAGE_UNDELIVERED:
-		case PO_MESSAGE_FAILED:
-			return to >= PO_MESSAGE_DELIVERED;
-		default:
-			return message->attempts > 0 && to > message->status;
-	}
-}
-
 /*
  * po_message_report applies what a provider said of the message, with its
  * event, and returns whether it moved: a report that comes late, or says less
@@ -353,7 +319,9 @@ bool
 po_message_report(PoChangeSet *set, PoMessage *message, const PoReport *report,
 				  const PoCause *cause)
 {
-	bool		moves = may_move(message, report->status);
+	PoMessageStep step = po_message_report_step(report->status);
+	PoMessageStatus to;
+	bool		moves = message->attempts > 0 && po_message_leads(step, message->status, false, &to);
 	PoObject   *object;
 
 	if (moves && message->status == PO_MESSAGE_SENDING)
@@ -361,15 +329,16 @@ po_message_report(PoChangeSet *set, PoMessage *message, const PoReport *report,
 	if (moves && message->sent_at == DT_NOEND)
 		po_message_accepted(set, message, NULL, cause);
 	object = po_message_object(message);
-	po_object_string(object, "previous_status", status_name[message->status]);
-	po_object_string(object, "status", status_name[report->status]);
+	po_object_string(object, "previous_status", po_message_status_names[message->status]);
+	po_object_string(object, "status", po_message_status_names[report->status]);
 	po_object_string(object, "error_code", report->error_code);
 	po_object_bool(object, "applied", moves);
 	(void) po_message_event(set, message, "message.delivery.status_updated", cause,
 							po_object_end(object));
 	if (!moves)
 		return false;
-	settle(message, report->status);
+	if (message->status != report->status)
+		(void) po_message_move(message, step);
 	if (report->error_code != NULL)
 		message->error_code = report->error_code;
 	return true;
@@ -384,18 +353,31 @@ po_message_cancel(PoChangeSet *set, PoMessage *message, const PoCause *cause)
 {
 	PoObject   *object;
 
-	if (message->ambiguous_since != DT_NOEND)
+	if (po_message_move(message, PO_STEP_CANCEL) == PO_MESSAGE_UNCERTAIN)
 	{
-		po_message_uncertain(set, message, cause);
+		po_message_in_doubt(set, message, cause);
 		return false;
 	}
-	settle(message, PO_MESSAGE_CANCELLED);
 	object = po_message_object(message);
-	po_object_string(object, "outcome", status_name[PO_MESSAGE_CANCELLED]);
+	po_object_string(object, "outcome", po_message_status_names[message->status]);
 	po_object_string(object, "reason", cause->reason);
 	po_object_string(object, "by", cause->actor);
 	(void) po_message_event(set, message, "message.outbound.cancelled", cause, po_object_end(object));
 	return true;
+}
+
+/*
+ * po_message_in_doubt is the event of a message that has become uncertain.
+ */
+void
+po_message_in_doubt(PoChangeSet *set, const PoMessage *message, const PoCause *cause)
+{
+	PoObject   *object = po_message_object(message);
+
+	po_object_string(object, "error_code", message->error_code);
+	po_object_string(object, "error", message->last_error);
+	po_object_string(object, "reason", cause->reason);
+	(void) po_message_event(set, message, "message.outbound.uncertain", cause, po_object_end(object));
 }
 
 /*
@@ -405,17 +387,8 @@ po_message_cancel(PoChangeSet *set, PoMessage *message, const PoCause *cause)
 void
 po_message_uncertain(PoChangeSet *set, PoMessage *message, const PoCause *cause)
 {
-	PoObject   *object = po_message_object(message);
-
-	message->status = PO_MESSAGE_UNCERTAIN;
-	message->due_at = DT_NOEND;
-	message->owner = 0;
-	message->held_by = NULL;
-	message->changed = true;
-	po_object_string(object, "error_code", message->error_code);
-	po_object_string(object, "error", message->last_error);
-	po_object_string(object, "reason", cause->reason);
-	(void) po_message_event(set, message, "message.outbound.uncertain", cause, po_object_end(object));
+	(void) po_message_move(message, PO_STEP_DOUBT);
+	po_message_in_doubt(set, message, cause);
 }
 
 /*
@@ -427,8 +400,7 @@ po_effect_of_report(const PoMessage *message, const PoReport *report, PoVerdictE
 {
 	bool		lost = report->status == PO_MESSAGE_UNDELIVERED || report->status == PO_MESSAGE_FAILED;
 
-	return effect == PO_EFFECT_UNREACHABLE && (!lost || message->status == PO_MESSAGE_DELIVERED ||
-											 message->status == PO_MESSAGE_READ) ? PO_NO_EFFECT : effect;
+	return effect == PO_EFFECT_UNREACHABLE && (!lost || po_message_arrived(message->status)) ? PO_NO_EFFECT : effect;
 }
 
 /*
@@ -454,10 +426,8 @@ po_apply_to_phone(PoChangeSet *set, PoPhone *phone, PoVerdictEffect effect,
 void
 po_message_unknown(PoMessage *message, TimestampTz since, int64 settle_time, const char *error)
 {
-	message->status = PO_MESSAGE_UNKNOWN;
+	(void) po_message_move(message, PO_STEP_LOSE);
 	message->ambiguous_since = Min(message->ambiguous_since, since);
 	message->due_at = po_now() + settle_time;
-	message->owner = 0;
 	message->last_error = error;
-	message->changed = true;
 }

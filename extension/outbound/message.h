@@ -6,26 +6,8 @@
 #define PO_OUTBOUND_MESSAGE_H
 
 #include "lead/reach.h"
+#include "outbound/message_states.h"
 #include "outbound/profile.h"
-
-/* In the order of the type outreach.message_status. */
-typedef enum PoMessageStatus
-{
-	PO_MESSAGE_PENDING,
-	PO_MESSAGE_DEFERRED,
-	PO_MESSAGE_REVIEW,
-	PO_MESSAGE_SENDING,
-	PO_MESSAGE_UNKNOWN,
-	PO_MESSAGE_UNCERTAIN,
-	PO_MESSAGE_SENT,
-	PO_MESSAGE_UNDELIVERED,
-	PO_MESSAGE_FAILED,
-	PO_MESSAGE_DELIVERED,
-	PO_MESSAGE_READ,
-	PO_MESSAGE_BLOCKED,
-	PO_MESSAGE_CANCELLED,
-	PO_MESSAGE_DEAD
-} PoMessageStatus;
 
 typedef struct PoMessageKey
 {
@@ -73,8 +55,6 @@ typedef struct PoReport
 
 extern bool po_goes_to_phone(const char *channel);
 extern bool po_goes_to_address(const char *channel);
-extern const char *po_message_status_name(PoMessageStatus status);
-extern PoMessageStatus po_message_status_from_name(const char *name);
 
 extern int	po_lock_messages(const PoMessageKey *key, int n, bool wait, PoMessage **message);
 extern int	po_lock_messages_or_tell(const PoMessageKey *key, int n, PoMessage **message, bool *held);
@@ -82,6 +62,7 @@ extern PoMessage *po_find_message(PoMessage *message, int n, const char *tenant_
 								  const pg_uuid_t *message_id);
 extern void po_write_messages(PoMessage *message, int n);
 
+extern PoMessageStatus po_message_move(PoMessage *message, PoMessageStep step);
 extern PoEvent *po_message_event(PoChangeSet *set, const PoMessage *message, const char *event_type,
 								 const PoCause *cause, Jsonb *payload);
 extern PoObject *po_message_object(const PoMessage *message);
@@ -90,6 +71,7 @@ extern void po_message_accepted(PoChangeSet *set, PoMessage *message, const char
 extern bool po_message_report(PoChangeSet *set, PoMessage *message, const PoReport *report,
 							  const PoCause *cause);
 extern bool po_message_cancel(PoChangeSet *set, PoMessage *message, const PoCause *cause);
+extern void po_message_in_doubt(PoChangeSet *set, const PoMessage *message, const PoCause *cause);
 extern void po_message_uncertain(PoChangeSet *set, PoMessage *message, const PoCause *cause);
 extern PoVerdictEffect po_effect_of_report(const PoMessage *message, const PoReport *report,
 										   PoVerdictEffect effect);

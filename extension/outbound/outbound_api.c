@@ -91,7 +91,7 @@ result_values(const PoSendResult *result, Datum *values, bool *isnull)
 
 	values[0] = UUIDPGetDatum(&result->message_id);
 	isnull[0] = result->rejected;
-	values[1] = CStringGetTextDatum(result->rejected ? "rejected" : po_message_status_name(result->status));
+	values[1] = CStringGetTextDatum(result->rejected ? "rejected" : po_message_status_names[result->status]);
 	values[2] = BoolGetDatum(result->duplicate && !result->rejected);
 	values[3] = JsonbPGetDatum(result->verdicts != NULL ? result->verdicts : po_guard_verdicts(&allowed));
 }
@@ -231,8 +231,8 @@ po_api_preview_message(PG_FUNCTION_ARGS)
 	po_spi_connect();
 	po_preview(&request, &draft);
 	SPI_finish();
-	values[v++] = CStringGetTextDatum(po_message_status_name(draft.result.verdict == PO_GUARD_ALLOW
-															? PO_MESSAGE_PENDING : PO_MESSAGE_BLOCKED));
+	values[v++] = CStringGetTextDatum(
+		po_message_status_names[draft.result.verdict == PO_GUARD_ALLOW ? PO_MESSAGE_PENDING : PO_MESSAGE_BLOCKED]);
 	values[v++] = JsonbPGetDatum(po_guard_verdicts(&draft.result));
 	text[0] = draft.address;
 	text[1] = draft.from;
@@ -298,7 +298,7 @@ po_api_cancel_message(PG_FUNCTION_ARGS)
 
 	po_spi_connect();
 	message = require_message(&set, tenant_id, &message_id);
-	cancelled = message->status < PO_MESSAGE_SENDING;
+	cancelled = po_message_waits(message->status);
 	if (cancelled)
 	{
 		cancelled = po_message_cancel(&set, message, &cause);
@@ -306,7 +306,7 @@ po_api_cancel_message(PG_FUNCTION_ARGS)
 		po_write_changes(&set);
 	}
 	values[0] = UUIDPGetDatum(&message_id);
-	values[1] = CStringGetTextDatum(po_message_status_name(message->status));
+	values[1] = CStringGetTextDatum(po_message_status_names[message->status]);
 	values[2] = BoolGetDatum(cancelled);
 	SPI_finish();
 	return po_result_row(fcinfo, values, isnull);
@@ -353,7 +353,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(PO_ERRCODE_MESSAGE_SETTLED),
 				 errmsg("message is %s after %d attempts: that is not for a person to decide",
-						po_message_status_name(message->status), message->attempts),
+						po_message_status_names[message->status], message->attempts),
 				 errdetail("Uncertain messages can be resolved, unknown ones when they are due or as sent; those in review can fail or be tried again, failed and dead ones that were never accepted can be tried again.")));
 	message->changed = true;
 	object = po_message_object(message);
@@ -364,7 +364,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 		po_message_accepted(&set, message, NULL, &cause);
 	else
 	{
-		message->status = failed ? PO_MESSAGE_FAILED : PO_MESSAGE_PENDING;
+		(void) po_message_move(message, failed ? PO_STEP_ABANDON : PO_STEP_RETRY);
 		message->ambiguous_since = DT_NOEND;
 		message->failures = 0;
 		message->due_at = failed ? DT_NOEND : po_now();
@@ -381,7 +381,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	po_write_messages(message, 1);
 	po_write_changes(&set);
 	values[0] = UUIDPGetDatum(&message_id);
-	values[1] = CStringGetTextDatum(po_message_status_name(message->status));
+	values[1] = CStringGetTextDatum(po_message_status_names[message->status]);
 	SPI_finish();
 	return po_result_row(fcinfo, values, isnull);
 }

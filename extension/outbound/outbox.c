@@ -230,7 +230,7 @@ read_known(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result
 					  psprintf("the send_key \"%s\" belongs to a message with other content", d->send_key),
 					  psprintf("That message is %s, with status %s.",
 							   DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&known->message_id))),
-							   po_message_status_name(known->status)),
+							   po_message_status_names[known->status]),
 					  "Give another send_key, or the same content.");
 	}
 	return anew;

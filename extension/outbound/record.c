@@ -55,7 +55,8 @@ static PoRowsPlan finish_deliveries = {
 static PoPlan give_up = {
 	.name = "record.give_up",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.outbound_messages m SET status = 'unknown', owner = NULL,"
+	.sql = "UPDATE outreach.outbound_messages m SET owner = NULL,"
+	" status = outreach_impl.message_after('lose', m.status::text, false)::outreach.message_status,"
 	" ambiguous_since = coalesce(m.ambiguous_since, $4), due_at = $5,"
 	" provider_message_id = coalesce(m.provider_message_id, $6), last_error = $7"
 	" FROM (SELECT FROM outreach.outbound_messages WHERE tenant_id = $1 AND message_id = $2"
@@ -103,21 +104,18 @@ jitter(int64 delay)
 }
 
 static void
-fail(PoChangeSet *set, PoMessage *message, PoMessageStatus status, const char *event_type,
+fail(PoChangeSet *set, PoMessage *message, PoMessageStep step, const char *event_type,
 	 const PoCause *cause)
 {
 	PoObject   *object;
 
 	/* An earlier request of it may have been accepted. */
-	if (message->ambiguous_since != DT_NOEND)
+	if (po_message_move(message, step) == PO_MESSAGE_UNCERTAIN)
 	{
-		po_message_uncertain(set, message, cause);
+		po_message_in_doubt(set, message, cause);
 		return;
 	}
 	object = po_message_object(message);
-	message->status = status;
-	message->due_at = DT_NOEND;
-	message->owner = 0;
 	po_object_string(object, "error_code", message->error_code);
 	po_object_string(object, "error", message->last_error);
 	(void) po_message_event(set, message, event_type, cause, po_object_end(object));
@@ -136,13 +134,12 @@ wait_or_die(PoChangeSet *set, PoMessage *message, const PoLanding *result, const
 		retries = Min(retries, result->outcome.max_attempts - 1);
 	if (++message->failures > retries)
 	{
-		fail(set, message, PO_MESSAGE_DEAD, "message.outbound.dead", cause);
+		fail(set, message, PO_STEP_EXHAUST, "message.outbound.dead", cause);
 		return;
 	}
 	if (delay == 0)
 		delay = jitter(profile->retry_delay[message->failures - 1]);
-	message->status = PO_MESSAGE_PENDING;
-	message->owner = 0;
+	(void) po_message_move(message, PO_STEP_POSTPONE);
 	message->due_at = po_now() + delay;
 	po_wake_at(message->due_at);
 	object = po_message_object(message);
@@ -171,8 +168,7 @@ move(PoChangeSet *set, PoMessage *message, PoLanding *result, PoHealthNote *note
 			break;
 		case PO_VERDICT_LATER:
 		case PO_VERDICT_MIDNIGHT_PACIFIC:
-			message->status = PO_MESSAGE_PENDING;
-			message->owner = 0;
+			(void) po_message_move(message, PO_STEP_POSTPONE);
 			/* What stops its account or number holds it at the next claim. */
 			message->due_at = outcome->kind == PO_VERDICT_MIDNIGHT_PACIFIC ? midnight_pacific()
 				: po_now() + (outcome->delay > 0 ? outcome->delay
@@ -181,10 +177,10 @@ move(PoChangeSet *set, PoMessage *message, PoLanding *result, PoHealthNote *note
 			po_wake_at(message->due_at);
 			break;
 		case PO_VERDICT_REVIEW:
-			fail(set, message, PO_MESSAGE_REVIEW, "message.outbound.review", cause);
+			fail(set, message, PO_STEP_DISPUTE, "message.outbound.review", cause);
 			break;
 		case PO_VERDICT_FAILED:
-			fail(set, message, PO_MESSAGE_FAILED, "message.outbound.failed", cause);
+			fail(set, message, PO_STEP_REFUSE, "message.outbound.failed", cause);
 			break;
 		case PO_VERDICT_UNKNOWN:
 			po_message_unknown(message, result->flight->started_at,

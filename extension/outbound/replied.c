@@ -92,7 +92,7 @@ po_cancel_on_reply(PoChangeSet *set, PoMessage *message, int n, const PoLead *re
 		PoLead	   *lead;
 		PoCause		why = *cause;
 
-		if (!m->cancel_on_reply || m->status >= PO_MESSAGE_SENDING ||
+		if (!m->cancel_on_reply || !po_message_waits(m->status) ||
 			strcmp(m->tenant_id, replied->tenant_id) != 0)
 			continue;
 		lead = po_find_lead(set, m->tenant_id, m->lead_id);
@@ -119,7 +119,7 @@ po_find_replied(const PoMessage *message, int n, bool *replied)
 	for (int i = 0; i < n; i++)
 	{
 		replied[i] = false;
-		if (!message[i].cancel_on_reply || message[i].status >= PO_MESSAGE_SENDING)
+		if (!message[i].cancel_on_reply || !po_message_waits(message[i].status))
 			continue;
 		position[column[0].n] = i;
 		po_array_add_text(&column[0], message[i].tenant_id);

@@ -283,7 +283,7 @@ settle(PoChangeSet *set, PoMessage *message, const char *body)
 	else if (profile != NULL && profile->idempotency_header != NULL &&
 			 message->failures <= profile->nretries)
 	{
-		message->status = PO_MESSAGE_PENDING;
+		(void) po_message_move(message, PO_STEP_REPEAT);
 		message->due_at = po_now() + retry_delay(message, profile);
 		po_wake_at(message->due_at);
 	}
@@ -434,7 +434,7 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 	}
 	else
 	{
-		message->status = PO_MESSAGE_PENDING;
+		(void) po_message_move(message, PO_STEP_MISS);
 		message->ambiguous_since = DT_NOEND;
 		message->due_at = po_now() + retry_delay(message, account->profile);
 		po_wake_at(message->due_at);

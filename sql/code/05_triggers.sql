@@ -54,7 +54,7 @@ BEGIN
 		'AFTER DELETE ROW outreach.leads');
 	DELETE FROM outreach.lead_timers t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id;
 	UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = outreach_impl.engine_now(), last_error = 'the lead is gone',
-		status = CASE WHEN m.ambiguous_since IS NULL THEN 'cancelled' ELSE 'uncertain' END::outreach.message_status
+		status = outreach_impl.message_after('cancel', m.status::text, m.ambiguous_since IS NOT NULL)::outreach.message_status
 	 WHERE m.tenant_id = OLD.tenant_id AND m.lead_id = OLD.lead_id AND m.status < 'sending';
 	RETURN NULL;
 END $$;
@@ -68,7 +68,8 @@ CREATE FUNCTION outreach.lead_addressed() RETURNS trigger
 BEGIN
 	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
 		'AFTER UPDATE ROW outreach.leads');
-	UPDATE outreach.outbound_messages m SET status = 'pending', held_by = NULL, verdicts = NULL,
+	UPDATE outreach.outbound_messages m SET held_by = NULL, verdicts = NULL,
+		status = outreach_impl.message_after('release', m.status::text, false)::outreach.message_status,
 		due_at = greatest(m.send_at, outreach_impl.engine_now()), updated_at = outreach_impl.engine_now()
 	 WHERE m.tenant_id = NEW.tenant_id AND m.lead_id = NEW.lead_id AND m.held_by = 'address';
 	IF FOUND THEN

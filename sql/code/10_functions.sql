@@ -10,6 +10,15 @@ CREATE FUNCTION outreach.lead_states() RETURNS text[]
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_lead_states';
 COMMENT ON FUNCTION outreach.lead_states() IS 'Names of the lead states, in the order of the type outreach.lead_state.';
 
+CREATE TYPE outreach.message_transitions_result AS (step text, from_status text, to_status text, in_doubt boolean);
+CREATE FUNCTION outreach.message_transitions() RETURNS SETOF outreach.message_transitions_result
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_message_transitions';
+COMMENT ON FUNCTION outreach.message_transitions() IS 'How a message moves: each step, the statuses that it is legal from, and where it leads; in_doubt: while an earlier request of it may have been accepted.';
+
+CREATE FUNCTION outreach_impl.message_after(step text, status text, in_doubt boolean) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_message_after';
+COMMENT ON FUNCTION outreach_impl.message_after(text, text, boolean) IS 'The status that a step of message_transitions() leads to; not for callers.';
+
 CREATE TYPE outreach.error_codes_result AS (sqlstate text, name text, description text);
 CREATE FUNCTION outreach.error_codes() RETURNS SETOF outreach.error_codes_result
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_error_codes';

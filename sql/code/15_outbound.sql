@@ -417,7 +417,8 @@ BEGIN
 		 WHERE m.held_by = s.scope || ':' || s.id AND (s.tenant_id = '*' OR m.tenant_id = s.tenant_id)
 		 ORDER BY m.tenant_id, m.message_id FOR NO KEY UPDATE;
 		-- Another stop that holds them too is met at the next claim.
-		UPDATE outreach.outbound_messages m SET status = 'pending', held_by = NULL,
+		UPDATE outreach.outbound_messages m SET held_by = NULL,
+			status = outreach_impl.message_after('release', m.status::text, false)::outreach.message_status,
 			due_at = greatest(m.send_at, outreach_impl.engine_now()), verdicts = NULL
 		 WHERE m.held_by = s.scope || ':' || s.id AND (s.tenant_id = '*' OR m.tenant_id = s.tenant_id);
 		GET DIAGNOSTICS of_stop = ROW_COUNT;

@@ -78,7 +78,7 @@ CREATE POLICY configure ON outreach.event_types TO outreach_admin
 GRANT EXECUTE ON FUNCTION outreach.current_tenant(), outreach.readers_tenant()
 	TO outreach_app, outreach_provisioner, outreach_admin, outreach_scheduler, outreach_functions;
 GRANT EXECUTE ON FUNCTION
-	outreach.lead_states(), outreach.error_codes(), outreach.limits(), outreach.rights(), outreach.normalize_phone(text),
+	outreach.lead_states(), outreach.message_transitions(), outreach.error_codes(), outreach.limits(), outreach.rights(), outreach.normalize_phone(text),
 	outreach.check_template(text), outreach.count_segments(text), outreach.guards()
 	TO outreach_app, outreach_provisioner, outreach_admin;
 

@@ -216,7 +216,10 @@ CREATE TABLE outreach.outbound_messages (
 	UNIQUE (tenant_id, send_key),
 	CHECK (isfinite(due_at)),
 	CHECK (priority BETWEEN 0 AND 2),
-	CHECK ((status OPERATOR(pg_catalog.=) 'sending') OPERATOR(pg_catalog.=) (owner IS NOT NULL))
+	CHECK ((status OPERATOR(pg_catalog.=) 'sending') OPERATOR(pg_catalog.=) (owner IS NOT NULL)),
+	CHECK (due_at IS NULL OR status OPERATOR(pg_catalog.=) ANY ('{pending,deferred,sending,unknown}')),
+	CHECK (held_by IS NULL OR status OPERATOR(pg_catalog.=) 'deferred'),
+	CHECK (ambiguous_since IS NULL OR status OPERATOR(pg_catalog.=) ANY ('{pending,deferred,sending,unknown,uncertain}'))
 ) WITH (fillfactor = 80);
 -- What can be claimed, in the order of its time.
 CREATE INDEX outbound_messages_due ON outreach.outbound_messages (due_at)

@@ -1,0 +1,201 @@
+/*
+ * message_states.c
+ *	  Which step takes a message from which status to which, and what it may have
+ *	  there.
+ *
+ * Whatever moves a message asks this table: po_message_move() for one whose row is
+ * locked, and outreach.message_after() in a statement.  The model of the send protocol
+ * (test/model) makes the same moves, and a test compares the two.
+ */
+#include "postgres.h"
+
+#include "core/args.h"
+#include "core/compat.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "outbound/message_states.h"
+#include "utils/builtins.h"
+
+const char *const po_message_status_names[PO_NMESSAGE_STATUSES] = {
+	"pending", "deferred", "review", "sending", "unknown", "uncertain", "sent",
+	"undelivered", "failed", "delivered", "read", "blocked", "cancelled", "dead"
+};
+
+/* What a message has in a status; elsewhere these columns are null. */
+static const int columns_of[PO_NMESSAGE_STATUSES] = {
+	[PO_MESSAGE_PENDING] = PO_HAS_DUE | PO_HAS_DOUBT,
+	[PO_MESSAGE_DEFERRED] = PO_HAS_DUE | PO_HAS_DOUBT | PO_HAS_HOLDER,
+	[PO_MESSAGE_SENDING] = PO_HAS_DUE | PO_HAS_DOUBT | PO_HAS_OWNER,
+	[PO_MESSAGE_UNKNOWN] = PO_HAS_DUE | PO_HAS_DOUBT,
+	[PO_MESSAGE_UNCERTAIN] = PO_HAS_DOUBT
+};
+
+#define IN(status) (1 << PO_MESSAGE_##status)
+#define WAITING (IN(PENDING) | IN(DEFERRED))
+#define UNSETTLED (IN(SENDING) | IN(UNKNOWN) | IN(UNCERTAIN))
+/* A report proves that it was sent, whatever we made of it. */
+#define REPORTABLE (WAITING | IN(REVIEW) | UNSETTLED | IN(DEAD))
+
+typedef struct Transition
+{
+	const char *step;
+	int			from;			/* statuses */
+	PoMessageStatus to;
+	PoMessageStatus in_doubt;	/* to this, where an earlier request may have been accepted */
+} Transition;
+
+#define ALWAYS(to) PO_MESSAGE_##to, PO_MESSAGE_##to
+#define UNLESS_IN_DOUBT(to) PO_MESSAGE_##to, PO_MESSAGE_UNCERTAIN
+
+static const Transition transition[] = {
+	[PO_STEP_CLAIM] = {"claim", WAITING, ALWAYS(SENDING)},
+	[PO_STEP_DEFER] = {"defer", WAITING, ALWAYS(DEFERRED)},
+	[PO_STEP_RELEASE] = {"release", IN(DEFERRED), ALWAYS(PENDING)},
+	[PO_STEP_BLOCK] = {"block", WAITING, UNLESS_IN_DOUBT(BLOCKED)},
+	[PO_STEP_CANCEL] = {"cancel", WAITING | IN(REVIEW), UNLESS_IN_DOUBT(CANCELLED)},
+	[PO_STEP_ACCEPT] = {"accept", ~(IN(SENT) | IN(DELIVERED) | IN(READ)), ALWAYS(SENT)},
+	[PO_STEP_POSTPONE] = {"postpone", IN(SENDING), ALWAYS(PENDING)},
+	[PO_STEP_EXHAUST] = {"exhaust", IN(SENDING), UNLESS_IN_DOUBT(DEAD)},
+	[PO_STEP_REFUSE] = {"refuse", IN(SENDING), UNLESS_IN_DOUBT(FAILED)},
+	[PO_STEP_DISPUTE] = {"dispute", IN(SENDING), UNLESS_IN_DOUBT(REVIEW)},
+	[PO_STEP_LOSE] = {"lose", IN(SENDING), ALWAYS(UNKNOWN)},
+	[PO_STEP_REPEAT] = {"repeat", IN(UNKNOWN), ALWAYS(PENDING)},
+	[PO_STEP_MISS] = {"miss", IN(UNKNOWN), ALWAYS(PENDING)},
+	[PO_STEP_DOUBT] = {"doubt", WAITING | IN(UNKNOWN), ALWAYS(UNCERTAIN)},
+	[PO_STEP_REPORT_SENT] = {"report sent", REPORTABLE, ALWAYS(SENT)},
+	[PO_STEP_REPORT_UNDELIVERED] = {"report undelivered", REPORTABLE | IN(SENT), ALWAYS(UNDELIVERED)},
+	[PO_STEP_REPORT_FAILED] = {"report failed", REPORTABLE | IN(SENT), ALWAYS(FAILED)},
+	[PO_STEP_REPORT_DELIVERED] = {"report delivered",
+		REPORTABLE | IN(SENT) | IN(UNDELIVERED) | IN(FAILED), ALWAYS(DELIVERED)},
+	[PO_STEP_REPORT_READ] = {"report read",
+		REPORTABLE | IN(SENT) | IN(UNDELIVERED) | IN(FAILED) | IN(DELIVERED), ALWAYS(READ)},
+	[PO_STEP_RETRY] = {"retry", IN(UNKNOWN) | IN(UNCERTAIN) | IN(REVIEW) | IN(FAILED) | IN(DEAD), ALWAYS(PENDING)},
+	[PO_STEP_ABANDON] = {"abandon", IN(UNKNOWN) | IN(UNCERTAIN) | IN(REVIEW), ALWAYS(FAILED)}
+};
+
+PG_FUNCTION_INFO_V1(po_message_transitions);
+PG_FUNCTION_INFO_V1(po_message_after);
+
+/*
+ * po_message_status_from_name returns the status of a name out of a table.
+ */
+PoMessageStatus
+po_message_status_from_name(const char *name)
+{
+	for (int s = 0; s < PO_NMESSAGE_STATUSES; s++)
+		if (strcmp(name, po_message_status_names[s]) == 0)
+			return s;
+	elog(ERROR, "unknown message status \"%s\"", name);
+}
+
+/*
+ * po_message_leads tells whether a step is legal from a status, and where it leads.
+ */
+bool
+po_message_leads(PoMessageStep step, PoMessageStatus from, bool in_doubt, PoMessageStatus *to)
+{
+	*to = in_doubt ? transition[step].in_doubt : transition[step].to;
+	return (transition[step].from & (1 << from)) != 0;
+}
+
+/*
+ * po_message_require raises an error where it is not, and returns where it leads.
+ */
+PoMessageStatus
+po_message_require(PoMessageStep step, PoMessageStatus from, bool in_doubt)
+{
+	PoMessageStatus to;
+
+	if (!po_message_leads(step, from, in_doubt, &to))
+		elog(ERROR, "step \"%s\" from message status \"%s\"", transition[step].step, po_message_status_names[from]);
+	return to;
+}
+
+/*
+ * po_message_columns returns which of the columns PO_HAS_* a message has in a status.
+ */
+int
+po_message_columns(PoMessageStatus status)
+{
+	return columns_of[status];
+}
+
+/*
+ * po_message_report_step returns the step that a provider's report of a status is.
+ */
+PoMessageStep
+po_message_report_step(PoMessageStatus reported)
+{
+	for (int step = PO_STEP_REPORT_SENT; step <= PO_STEP_REPORT_READ; step++)
+		if (transition[step].to == reported)
+			return step;
+	elog(ERROR, "no provider reports \"%s\"", po_message_status_names[reported]);
+}
+
+/*
+ * po_message_waits tells whether it has not left, or surely came back, and nobody has
+ * decided that it never will.
+ */
+bool
+po_message_waits(PoMessageStatus status)
+{
+	return ((WAITING | IN(REVIEW)) & (1 << status)) != 0;
+}
+
+/*
+ * po_message_arrived tells whether a provider has said that it did.
+ */
+bool
+po_message_arrived(PoMessageStatus status)
+{
+	return ((IN(DELIVERED) | IN(READ)) & (1 << status)) != 0;
+}
+
+/*
+ * message_transitions(): a row for each step, status that it is legal from, and status
+ * that it leads to.
+ */
+Datum
+po_message_transitions(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int step = 0; step < lengthof(transition); step++)
+		for (int from = 0; from < PO_NMESSAGE_STATUSES; from++)
+			for (int in_doubt = 0; in_doubt <= 1; in_doubt++)
+			{
+				PoMessageStatus to;
+				Datum		values[4];
+				bool		nulls[4] = {false};
+
+				if (!po_message_leads(step, from, in_doubt, &to))
+					continue;
+				/* Only what may be in doubt has two ways, and only where they differ. */
+				if (in_doubt && (to == transition[step].to || (columns_of[from] & PO_HAS_DOUBT) == 0))
+					continue;
+				values[0] = CStringGetTextDatum(transition[step].step);
+				values[1] = CStringGetTextDatum(po_message_status_names[from]);
+				values[2] = CStringGetTextDatum(po_message_status_names[to]);
+				values[3] = BoolGetDatum(in_doubt);
+				tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+			}
+	return (Datum) 0;
+}
+
+/*
+ * message_after(step, status, in_doubt): the name of the status that a step leads to;
+ * an error where it is not legal.
+ */
+Datum
+po_message_after(PG_FUNCTION_ARGS)
+{
+	char	   *step = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *status = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	for (int s = 0; s < lengthof(transition); s++)
+		if (strcmp(transition[s].step, step) == 0)
+			PG_RETURN_TEXT_P(cstring_to_text(po_message_status_names[
+				po_message_require(s, po_message_status_from_name(status), PG_GETARG_BOOL(2))]));
+	elog(ERROR, "unknown step \"%s\"", step);
+}
