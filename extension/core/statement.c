@@ -23,6 +23,8 @@
 static const Oid type_of_kind[] = {
 	[PO_KIND_TEXT] = TEXTOID,
 	[PO_KIND_INT] = INT4OID,
+	[PO_KIND_NUMBER] = INT4OID,
+	[PO_KIND_INT64] = INT8OID,
 	[PO_KIND_ID] = INT8OID,
 	[PO_KIND_BOOL] = BOOLOID,
 	[PO_KIND_SINCE] = TIMESTAMPTZOID,
@@ -199,13 +201,17 @@ add_value(PoArray *column, const PoField *field, const void *value)
 			po_array_add_text(column, *(const char *const *) value);
 			return;
 		case PO_KIND_INT:
+		case PO_KIND_NUMBER:
+			if (field->kind == PO_KIND_NUMBER && *(const int *) value == 0)
+				break;
 			po_array_add(column, Int32GetDatum(*(const int *) value));
 			return;
 		case PO_KIND_BOOL:
 			po_array_add(column, BoolGetDatum(*(const bool *) value));
 			return;
+		case PO_KIND_INT64:
 		case PO_KIND_ID:
-			if (*(const int64 *) value == 0)
+			if (field->kind == PO_KIND_ID && *(const int64 *) value == 0)
 				break;
 			po_array_add(column, Int64GetDatum(*(const int64 *) value));
 			return;
@@ -335,8 +341,10 @@ po_read_row(const PoStatement *statement, uint64 row, void *into)
 				*(const char **) value = isnull ? NULL : TextDatumGetCString(datum);
 				break;
 			case PO_KIND_INT:
+			case PO_KIND_NUMBER:
 				*(int *) value = isnull ? 0 : DatumGetInt32(datum);
 				break;
+			case PO_KIND_INT64:
 			case PO_KIND_ID:
 				*(int64 *) value = isnull ? 0 : DatumGetInt64(datum);
 				break;

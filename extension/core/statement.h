@@ -24,6 +24,8 @@
 /* The type of a column, of a field, and what null is there. */
 #define PO_C_TEXT			const char *	/* NULL */
 #define PO_C_INT			int				/* 0, and it gives none */
+#define PO_C_NUMBER			int				/* 0 */
+#define PO_C_INT64			int64			/* 0, and it gives none */
 #define PO_C_ID				int64			/* 0 */
 #define PO_C_BOOL			bool			/* false, and it gives none */
 #define PO_C_SINCE			TimestampTz		/* DT_NOBEGIN */
@@ -36,6 +38,8 @@ typedef enum PoFieldKind
 {
 	PO_KIND_TEXT,
 	PO_KIND_INT,
+	PO_KIND_NUMBER,
+	PO_KIND_INT64,
 	PO_KIND_ID,
 	PO_KIND_BOOL,
 	PO_KIND_SINCE,

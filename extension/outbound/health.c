@@ -21,12 +21,22 @@
 
 #define LONGEST_PAUSE (15 * 60 * USECS_PER_SEC)
 
-static PoPlan select_circuits = {
+#define OF_KEY PO_USE			/* a circuit's fields */
+
+static const PoField circuit_field[] = {
+	PO_FIELD(PoCircuit, tenant_id, TEXT, PO_TAKE | PO_GIVE | OF_KEY),
+	PO_FIELD(PoCircuit, account, TEXT, PO_TAKE | PO_GIVE | OF_KEY),
+	PO_FIELD(PoCircuit, from_phone, TEXT, PO_TAKE | PO_GIVE | OF_KEY),
+	PO_FIELD(PoCircuit, failures, INT, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoCircuit, open_until, SINCE, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoCircuit, updated_at, SINCE, PO_GIVE)
+};
+
+static PoStatement select_circuits = {
 	.name = "health.circuits",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT tenant_id, account, from_phone, failures, coalesce(open_until, '-infinity'),"
-	" updated_at"
-	" FROM outreach.sending_circuits"
+	.sql = "SELECT {c.*} FROM outreach.sending_circuits c",
+	.gives = PO_FIELDS(circuit_field, PO_GIVE)
 };
 
 /* Others see it open until the probe's answer can be there. */
@@ -40,30 +50,22 @@ static PoPlan begin_probe = {
 	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
-static PoRowsPlan write_circuits = {
+static PoStatement write_circuits = {
 	.name = "health.circuits_write",
 	.expect = SPI_OK_INSERT,
-	.before = "INSERT INTO outreach.sending_circuits AS c (tenant_id, account, from_phone, failures,"
-	" open_until, updated_at)"
-	" SELECT u.tenant_id, u.account, u.from_phone, u.failures, u.open_until, $1 FROM",
-	.columns = "tenant_id, account, from_phone, failures, open_until",
-	.after = "ORDER BY u.tenant_id, u.account, u.from_phone"
+	.sql = "INSERT INTO outreach.sending_circuits AS c ({columns}, updated_at) SELECT {u.*}, $1 FROM {rows} ORDER BY u.tenant_id, u.account, u.from_phone"
 	" ON CONFLICT (tenant_id, account, from_phone) DO UPDATE SET failures = EXCLUDED.failures,"
 	" open_until = EXCLUDED.open_until, updated_at = EXCLUDED.updated_at",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 5,
-	.element = {TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID}
+	.takes = PO_FIELDS(circuit_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
-static PoRowsPlan close_circuits = {
+static PoStatement close_circuits = {
 	.name = "health.circuits_close",
 	.expect = SPI_OK_DELETE,
-	.before = "DELETE FROM outreach.sending_circuits c USING",
-	.columns = "tenant_id, account, from_phone",
-	.after = "WHERE c.tenant_id = u.tenant_id AND c.account = u.account AND c.from_phone = u.from_phone",
-	.ncolumns = 3,
-	.element = {TEXTOID, TEXTOID, TEXTOID}
+	.sql = "DELETE FROM outreach.sending_circuits c USING {rows}"
+	" WHERE c.tenant_id = u.tenant_id AND c.account = u.account AND c.from_phone = u.from_phone",
+	.takes = PO_FIELDS(circuit_field, PO_TAKE | OF_KEY)
 };
 
 /* recent_* are halved together, so that what is long past counts less and less. */

@@ -15,11 +15,10 @@
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
-#include "core/statement.h"
 #include "outbound/message.h"
 #include "utils/builtins.h"
 
-static const PoField key_field[] = {
+const PoField po_message_key_field[2] = {
 	PO_FIELD(PoMessageKey, tenant_id, TEXT, PO_TAKE),
 	PO_FIELD(PoMessageKey, message_id, UUID, PO_TAKE)
 };
@@ -54,7 +53,7 @@ static const PoField message_field[] = {
 		.expect = SPI_OK_SELECT, \
 		.sql = "SELECT {m.*} FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id" \
 		" AND m.message_id = u.message_id ORDER BY m.tenant_id, m.message_id FOR NO KEY UPDATE OF m" how, \
-		.takes = PO_FIELDS(key_field, PO_TAKE), \
+		.takes = PO_FIELDS(po_message_key_field, PO_TAKE), \
 		.gives = PO_FIELDS(message_field, PO_GIVE) \
 	}
 
@@ -66,7 +65,7 @@ static PoStatement select_existing = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT u.n FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
 	" AND m.message_id = u.message_id",
-	.takes = PO_FIELDS(key_field, PO_TAKE),
+	.takes = PO_FIELDS(po_message_key_field, PO_TAKE),
 	.numbered = true
 };
 

@@ -5,6 +5,7 @@
 #ifndef PO_OUTBOUND_MESSAGE_H
 #define PO_OUTBOUND_MESSAGE_H
 
+#include "core/statement.h"
 #include "lead/reach.h"
 #include "outbound/message_states.h"
 #include "outbound/profile.h"
@@ -42,6 +43,8 @@ typedef struct PoMessage
 	Jsonb	   *verdicts;		/* NULL: as they are */
 	const char *delivery_error; /* why its delivery may never have an answer; NULL: it has, or will */
 } PoMessage;
+
+extern const PoField po_message_key_field[2];
 
 /* held_by of one whose lead has no address, until the lead has one. */
 #define PO_HELD_BY_ADDRESS "address"

@@ -8,6 +8,7 @@
 /* In the order of the type outreach.message_status, which has no meaning. */
 typedef enum PoMessageStatus
 {
+	PO_MESSAGE_NONE = -1,
 	PO_MESSAGE_PENDING,
 	PO_MESSAGE_DEFERRED,
 	PO_MESSAGE_REVIEW,

@@ -19,7 +19,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "core/subtransaction.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
@@ -34,21 +34,42 @@
 #define DEFAULT_LATER (60 * USECS_PER_SEC)
 #define MOST_BUSY 3				/* answers that may run into a lock's time-out in one go */
 
-static PoRowsPlan finish_deliveries = {
+/* How a request ended. */
+typedef struct Delivery
+{
+	const char *tenant_id;
+	pg_uuid_t	message_id;
+	int			attempt;
+	int			fence;
+	const char *outcome;
+	int			http_status;
+	const char *error_code;
+	const char *error;
+	int			latency_ms;
+	const char *answer;
+} Delivery;
+
+static const PoField delivery_field[] = {
+	PO_FIELD(Delivery, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(Delivery, message_id, UUID, PO_TAKE),
+	PO_FIELD(Delivery, attempt, INT, PO_TAKE),
+	PO_FIELD(Delivery, fence, INT, PO_TAKE),
+	PO_FIELD(Delivery, outcome, TEXT, PO_SET),
+	PO_FIELD(Delivery, http_status, NUMBER, PO_SET),
+	PO_FIELD(Delivery, error_code, TEXT, PO_SET),
+	PO_FIELD(Delivery, error, TEXT, PO_SET),
+	PO_FIELD(Delivery, latency_ms, INT, PO_SET),
+	PO_FIELD(Delivery, answer, TEXT, PO_SET)
+};
+
+static PoStatement finish_deliveries = {
 	.name = "record.deliveries",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.message_deliveries d SET finished_at = $1, outcome = u.outcome,"
-	" http_status = u.http_status, error_code = u.error_code, error = u.error,"
-	" latency_ms = u.latency_ms, answer = u.answer FROM",
-	.columns = "tenant_id, message_id, attempt, fence, outcome, http_status, error_code, error,"
-	" latency_ms, answer",
-	.after = "WHERE d.tenant_id = u.tenant_id AND d.message_id = u.message_id"
+	.sql = "UPDATE outreach.message_deliveries d SET finished_at = $1, {set} FROM {rows}"
+	" WHERE d.tenant_id = u.tenant_id AND d.message_id = u.message_id"
 	" AND d.attempt = u.attempt AND d.fence = u.fence",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 10,
-	.element = {TEXTOID, UUIDOID, INT4OID, INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, INT4OID,
-	TEXTOID}
+	.takes = PO_FIELDS(delivery_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
 /* A result that cannot be recorded: the message, at least, must not stay as it is. */
@@ -240,7 +261,7 @@ apply_to_phone(PoChangeSet *set, const PoLanding *result)
 }
 
 static void
-finish(PoArray column[10], const PoLanding *result)
+finish(PoRows *rows, const PoLanding *result)
 {
 	const PoFlight *flight = result->flight;
 	const PoHttpAnswer *answer = flight->answer;
@@ -248,19 +269,14 @@ finish(PoArray column[10], const PoLanding *result)
 	bool		odd = outcome->kind == PO_VERDICT_UNKNOWN || outcome->kind == PO_VERDICT_FAILED ||
 		outcome->kind == PO_VERDICT_REVIEW;
 
-	po_array_add_text(&column[0], flight->tenant_id);
-	po_array_add_uuid(&column[1], &flight->message_id);
-	po_array_add(&column[2], Int32GetDatum(flight->attempt));
-	po_array_add(&column[3], Int32GetDatum(flight->fence));
-	po_array_add_text(&column[4], po_verdict_name(outcome->kind));
-	if (answer != NULL && answer->http_status != 0)
-		po_array_add(&column[5], Int32GetDatum(answer->http_status));
-	else
-		po_array_add_null(&column[5]);
-	po_array_add_text(&column[6], outcome->code);
-	po_array_add_text(&column[7], outcome->error);
-	po_array_add(&column[8], Int32GetDatum(answer != NULL ? answer->latency_ms : 0));
-	po_array_add_text(&column[9], odd ? po_answer_excerpt(&flight->call, answer) : NULL);
+	po_rows_add(rows, &(Delivery) {
+		.tenant_id = flight->tenant_id, .message_id = flight->message_id,
+		.attempt = flight->attempt, .fence = flight->fence,
+		.outcome = po_verdict_name(outcome->kind), .http_status = answer != NULL ? answer->http_status : 0,
+		.error_code = outcome->code, .error = outcome->error,
+		.latency_ms = answer != NULL ? answer->latency_ms : 0,
+		.answer = odd ? po_answer_excerpt(&flight->call, answer) : NULL
+	});
 }
 
 static void
@@ -272,10 +288,9 @@ record(void *arg)
 	PoHealth	health = {0};
 	PoMessage  *message;
 	int			nmessages;
-	PoArray		delivery[10];
+	PoRows		finished = po_rows(&finish_deliveries, batch->n);
 
 	nmessages = po_lock_landings(batch, &set, &message);
-	po_rows_init(&finish_deliveries, delivery, batch->n);
 	for (int i = 0; i < batch->n; i++)
 	{
 		PoLanding	   *result = &batch->result[i];
@@ -293,7 +308,7 @@ record(void *arg)
 		}
 		note = po_health_note(&health, result->account, flight->from_phone, result->account->channel);
 		note_health(result, note);
-		finish(delivery, result);
+		finish(&finished, result);
 		apply_to_phone(&set, result);
 		if (m == NULL)
 			continue;
@@ -305,7 +320,7 @@ record(void *arg)
 	}
 	po_write_ids(&set, &health, batch, message, nmessages);
 	po_write_messages(message, nmessages);
-	(void) po_exec_rows(&finish_deliveries, &now, delivery);
+	(void) po_rows_exec(&finished, &now);
 	po_write_health(&health, &set);
 	po_write_changes(&set);
 	for (int i = 0; i < batch->n; i++)

@@ -10,32 +10,44 @@
 
 #include "catalog/pg_type.h"
 #include "core/key_probe.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "outbound/record.h"
 
-/* A status callback that was there before the answer. */
-typedef struct Early
+/* A provider's name for a message, and what was said of it before the answer. */
+typedef struct ProviderName
 {
-	PoMessage  *message;
-	PoReport	report;
-	bool		has_receipt;
+	const char *tenant_id;
+	const char *provider;
+	const char *provider_message_id;
+	pg_uuid_t	message_id;
+	PoMessageStatus to_status;
+	const char *error_code;
 	pg_uuid_t	receipt_id;
-} Early;
+	bool		has_receipt;
+} ProviderName;
+
+static const PoField name_field[] = {
+	PO_FIELD(ProviderName, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD(ProviderName, provider, TEXT, PO_TAKE),
+	PO_FIELD(ProviderName, provider_message_id, TEXT, PO_TAKE),
+	PO_FIELD(ProviderName, message_id, UUID, PO_TAKE | PO_GIVE),
+	PO_NAME(ProviderName, to_status, PoMessageStatus, po_message_status_names, "outreach.message_status", PO_GIVE),
+	PO_FIELD(ProviderName, error_code, TEXT, PO_GIVE),
+	PO_FIELD(ProviderName, receipt_id, UUID, PO_GIVE),
+	PO_VALUE(ProviderName, has_receipt, "p.receipt_id IS NOT NULL", BOOL)
+};
 
 /* Whoever inserts second, this or an early status callback, finds the other. */
-static PoRowsPlan insert_ids = {
+static PoStatement insert_ids = {
 	.name = "record.ids",
 	.expect = SPI_OK_INSERT_RETURNING,
-	.before = "INSERT INTO outreach.provider_message_ids AS p (tenant_id, provider,"
-	" provider_message_id, message_id)"
-	" SELECT u.tenant_id, u.provider, u.provider_message_id, u.message_id FROM",
-	.columns = "tenant_id, provider, provider_message_id, message_id",
-	.after = "ORDER BY u.tenant_id, u.provider, u.provider_message_id"
+	.sql = "INSERT INTO outreach.provider_message_ids AS p ({columns}) SELECT {u.*} FROM {rows}"
+	" ORDER BY u.tenant_id, u.provider, u.provider_message_id"
 	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE"
 	" SET message_id = coalesce(p.message_id, EXCLUDED.message_id), parked_at = NULL"
-	" RETURNING p.tenant_id, p.message_id, p.to_status::text, p.error_code, p.receipt_id",
-	.ncolumns = 4,
-	.element = {TEXTOID, TEXTOID, TEXTOID, UUIDOID}
+	" RETURNING {p.*}",
+	.takes = PO_FIELDS(name_field, PO_TAKE),
+	.gives = PO_FIELDS(name_field, PO_GIVE)
 };
 
 /*
@@ -94,12 +106,10 @@ do_again(void)
 void
 po_write_ids(PoChangeSet *set, PoHealth *health, PoLandings *batch, PoMessage *message, int nmessages)
 {
-	PoArray		column[4];
-	uint64		rows;
-	Early	   *early;
-	int			n = 0;
+	PoRows		rows = po_rows(&insert_ids, batch->n);
+	ProviderName	   *name;
+	int			n;
 
-	po_rows_init(&insert_ids, column, batch->n);
 	for (int i = 0; i < batch->n; i++)
 	{
 		PoLanding  *result = &batch->result[i];
@@ -115,43 +125,31 @@ po_write_ids(PoChangeSet *set, PoHealth *health, PoLandings *batch, PoMessage *m
 		/* A callback that comes now is parking its status there, or notes the id. */
 		result->held = po_probe_key("provider_message_ids_pkey", key, 3) == PO_KEY_HELD;
 		batch->again |= result->held;
-		for (int k = 0; k < 3; k++)
-			po_array_add_text(&column[k], key[k]);
-		po_array_add_uuid(&column[3], &result->flight->message_id);
+		po_rows_add(&rows, &(ProviderName) {key[0], key[1], key[2], result->flight->message_id});
 	}
 	if (batch->again)
 		do_again();
-	rows = po_exec_rows(&insert_ids, NULL, column);
-	early = palloc(Max(rows, 1) * sizeof(Early));
-	for (uint64 r = 0; r < rows; r++)
-	{
-		Early	   *e = &early[n];
-		pg_uuid_t	message_id;
-		char	   *status = po_column_text(r, 3);
-
-		(void) po_column_uuid(r, 2, &message_id);
-		e->message = po_find_message(message, nmessages, po_column_text(r, 1), &message_id);
-		if (status == NULL || e->message == NULL)
-			continue;
-		e->report.status = po_message_status_from_name(status);
-		e->report.error_code = po_column_text(r, 4);
-		e->has_receipt = po_column_uuid(r, 5, &e->receipt_id);
-		n++;
-	}
+	n = po_rows_exec(&rows, NULL);
+	name = palloc(Max(n, 1) * sizeof(ProviderName));
 	/* Statements that follow from one would take the rows of the others away. */
 	for (int i = 0; i < n; i++)
+		po_read_row(&insert_ids, i, &name[i]);
+	for (int i = 0; i < n; i++)
 	{
-		Early	   *e = &early[i];
-		PoLanding  *result = find_result(batch, e->message);
-		PoMessageStatus previous = e->message->status;
-		PoCause		cause = {
-			.source = result->account->profile->provider,
-			.receipt_id = e->has_receipt ? &e->receipt_id : NULL
-		};
+		PoMessage  *m = po_find_message(message, nmessages, name[i].tenant_id, &name[i].message_id);
+		PoReport	report = {.status = name[i].to_status, .error_code = name[i].error_code};
+		PoMessageStatus previous;
+		PoLanding  *result;
+		PoCause		cause = {.receipt_id = name[i].has_receipt ? &name[i].receipt_id : NULL};
 
-		apply_early(set, batch, result, e->message, &e->report, &cause);
-		if (po_message_report(set, e->message, &e->report, &cause))
-			po_note_report(health, result->account, e->message, &e->report, previous);
+		if (m == NULL || name[i].to_status == PO_MESSAGE_NONE)
+			continue;
+		previous = m->status;
+		result = find_result(batch, m);
+		cause.source = result->account->profile->provider;
+		apply_early(set, batch, result, m, &report, &cause);
+		if (po_message_report(set, m, &report, &cause))
+			po_note_report(health, result->account, m, &report, previous);
 	}
 	if (batch->again)
 		do_again();

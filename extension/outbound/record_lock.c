@@ -11,21 +11,31 @@
 
 #include "catalog/pg_type.h"
 #include "core/compat.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "outbound/record.h"
 
+typedef struct NumberKey
+{
+	const char *tenant_id;
+	const char *phone;
+	const char *channel;
+} NumberKey;
+
+static const PoField number_field[] = {
+	PO_FIELD(NumberKey, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(NumberKey, phone, TEXT, PO_TAKE),
+	PO_FIELD(NumberKey, channel, TEXT, PO_TAKE)
+};
+
 /* Those that somebody else holds. */
-static PoRowsPlan lock_numbers = {
+static PoStatement lock_numbers = {
 	.name = "record.numbers",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n FROM",
-	.columns = "tenant_id, phone, channel",
-	.after = "JOIN outreach.numbers o ON o.tenant_id = u.tenant_id AND o.phone = u.phone"
+	.sql = "SELECT u.n FROM {rows} JOIN outreach.numbers o ON o.tenant_id = u.tenant_id AND o.phone = u.phone"
 	" AND o.channel = u.channel LEFT JOIN LATERAL (SELECT l.phone FROM outreach.numbers l"
 	" WHERE l.tenant_id = u.tenant_id AND l.phone = u.phone AND l.channel = u.channel"
 	" FOR NO KEY UPDATE SKIP LOCKED) free ON true WHERE free.phone IS NULL",
-	.ncolumns = 3,
-	.element = {TEXTOID, TEXTOID, TEXTOID},
+	.takes = PO_FIELDS(number_field, PO_TAKE),
 	.numbered = true
 };
 
@@ -97,24 +107,21 @@ lock_phones(PoLandings *batch, PoChangeSet *set)
 static void
 lock_numbers_of(const PoLandings *batch, bool *held)
 {
-	PoArray		column[3];
+	PoRows		rows = po_rows(&lock_numbers, batch->n);
 	int		   *position = palloc(Max(batch->n, 1) * sizeof(int));
-	uint64		rows;
+	uint64		nheld;
 
-	po_rows_init(&lock_numbers, column, batch->n);
 	for (int i = 0; i < batch->n; i++)
 	{
 		const PoFlight *flight = batch->result[i].flight;
 
 		if (flight->lookup || flight->from_phone == NULL)
 			continue;
-		position[column[0].n] = i;
-		po_array_add_text(&column[0], flight->tenant_id);
-		po_array_add_text(&column[1], flight->from_phone);
-		po_array_add_text(&column[2], batch->result[i].account->channel);
+		position[rows.n] = i;
+		po_rows_add(&rows, &(NumberKey) {flight->tenant_id, flight->from_phone, batch->result[i].account->channel});
 	}
-	rows = po_exec_rows(&lock_numbers, NULL, column);
-	for (uint64 r = 0; r < rows; r++)
+	nheld = po_rows_exec(&rows, NULL);
+	for (uint64 r = 0; r < nheld; r++)
 		held[position[po_column_int(r, 1) - 1]] = true;
 }
 

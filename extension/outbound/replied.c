@@ -18,35 +18,41 @@
 
 #include "catalog/pg_type.h"
 #include "core/compat.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "outbound/replied.h"
 #include "utils/timestamp.h"
 
 /* So many messages are locked for the replies of a call; the rest is the claim's. */
 #define MOST_MESSAGES 2000
 
-static PoRowsPlan select_unsent = {
-	.name = "replied.unsent",
-	.expect = SPI_OK_SELECT,
-	.before = "SELECT m.tenant_id, m.message_id, m.lead_id FROM",
-	.columns = "tenant_id, lead_id",
-	.after = "JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.lead_id = u.lead_id"
-	" WHERE m.cancel_on_reply AND m.status < 'sending' LIMIT " CppAsString2(MOST_MESSAGES),
-	.ncolumns = 2,
-	.element = {TEXTOID, TEXTOID}
+static const PoField lead_field[] = {
+	PO_FIELD(PoLeadKey, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoLeadKey, lead_id, TEXT, PO_TAKE)
 };
 
-static PoRowsPlan select_replied = {
+static const PoField cancel_field[] = {
+	PO_FIELD_AS(PoReplyCancel, key.tenant_id, "tenant_id", TEXT, PO_GIVE),
+	PO_FIELD_AS(PoReplyCancel, key.message_id, "message_id", UUID, PO_GIVE),
+	PO_FIELD(PoReplyCancel, lead_id, TEXT, PO_GIVE)
+};
+
+static PoStatement select_unsent = {
+	.name = "replied.unsent",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {m.*} FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.lead_id = u.lead_id"
+	" WHERE m.cancel_on_reply AND m.status < 'sending' LIMIT " CppAsString2(MOST_MESSAGES),
+	.takes = PO_FIELDS(lead_field, PO_TAKE),
+	.gives = PO_FIELDS(cancel_field, PO_GIVE)
+};
+
+static PoStatement select_replied = {
 	.name = "replied.since",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n FROM",
-	.columns = "tenant_id, message_id",
-	.after = "JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.message_id = u.message_id"
+	.sql = "SELECT u.n FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.message_id = u.message_id"
 	" JOIN outreach.leads l ON l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id"
 	" WHERE l.last_inbound_at > m.created_at OR EXISTS (SELECT FROM outreach.leads o"
 	" WHERE o.tenant_id = l.tenant_id AND o.phone = l.phone AND o.last_inbound_at > m.created_at)",
-	.ncolumns = 2,
-	.element = {TEXTOID, UUIDOID},
+	.takes = PO_FIELDS(po_message_key_field, PO_TAKE),
 	.numbered = true
 };
 
@@ -58,23 +64,15 @@ static PoRowsPlan select_replied = {
 int
 po_find_reply_cancels(const PoLeadKey *lead, int n, PoReplyCancel **cancel)
 {
-	PoArray		column[2];
+	PoRows		rows = po_rows(&select_unsent, n);
 	int			found;
 
-	po_rows_init(&select_unsent, column, n);
 	for (int i = 0; i < n; i++)
-	{
-		po_array_add_text(&column[0], lead[i].tenant_id);
-		po_array_add_text(&column[1], lead[i].lead_id);
-	}
-	found = po_exec_rows(&select_unsent, NULL, column);
+		po_rows_add(&rows, &lead[i]);
+	found = po_rows_exec(&rows, NULL);
 	*cancel = palloc(Max(found, 1) * sizeof(PoReplyCancel));
 	for (int i = 0; i < found; i++)
-	{
-		(*cancel)[i].key.tenant_id = po_column_text(i, 1);
-		(void) po_column_uuid(i, 2, &(*cancel)[i].key.message_id);
-		(*cancel)[i].lead_id = po_column_text(i, 3);
-	}
+		po_read_row(&select_unsent, i, &(*cancel)[i]);
 	return found;
 }
 
@@ -112,20 +110,18 @@ void
 po_find_replied(const PoMessage *message, int n, bool *replied)
 {
 	int		   *position = palloc(Max(n, 1) * sizeof(int));
-	PoArray		column[2];
-	uint64		rows;
+	PoRows		rows = po_rows(&select_replied, n);
+	uint64		nreplied;
 
-	po_rows_init(&select_replied, column, n);
 	for (int i = 0; i < n; i++)
 	{
 		replied[i] = false;
 		if (!message[i].cancel_on_reply || !po_message_waits(message[i].status))
 			continue;
-		position[column[0].n] = i;
-		po_array_add_text(&column[0], message[i].tenant_id);
-		po_array_add_uuid(&column[1], &message[i].message_id);
+		position[rows.n] = i;
+		po_rows_add(&rows, &(PoMessageKey) {message[i].tenant_id, message[i].message_id});
 	}
-	rows = po_exec_rows(&select_replied, NULL, column);
-	for (uint64 r = 0; r < rows; r++)
+	nreplied = po_rows_exec(&rows, NULL);
+	for (uint64 r = 0; r < nreplied; r++)
 		replied[position[po_column_int(r, 1) - 1]] = true;
 }

@@ -19,7 +19,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/shared.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
 #include "outbound/answer.h"
@@ -43,14 +43,33 @@ static PoPlan select_owners = {
 	PO_ARGS(INT8OID)
 };
 
-static PoPlan select_claimed = {
+/* A message of which nobody knows what became, as it was found. */
+typedef struct Found
+{
+	PoMessageKey key;
+	const char *lead_id;
+	const char *body;
+	int64		owner;
+	TimestampTz started_at;
+	bool		free;			/* its lead is locked, or gone */
+} Found;
+
+static const PoField claimed_field[] = {
+	PO_FIELD_AS(Found, key.tenant_id, "tenant_id", TEXT, PO_GIVE),
+	PO_FIELD_AS(Found, key.message_id, "message_id", UUID, PO_GIVE),
+	PO_FIELD(Found, owner, ID, PO_GIVE),
+	PO_VALUE(Found, started_at, "d.started_at", SINCE)
+};
+
+static PoStatement select_claimed = {
 	.name = "settle.claimed",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT m.tenant_id, m.message_id, m.account, d.started_at, m.owner FROM outreach.outbound_messages m"
+	.sql = "SELECT {m.*} FROM outreach.outbound_messages m"
 	" JOIN outreach.message_deliveries d ON d.tenant_id = m.tenant_id"
 	" AND d.message_id = m.message_id AND d.attempt = m.attempts"
 	" WHERE m.status = 'sending' AND m.owner = ANY ($1)",
-	PO_ARGS(INT8ARRAYOID)
+	.gives = PO_FIELDS(claimed_field, PO_GIVE),
+	PO_FIXED(INT8ARRAYOID)
 };
 
 static PoPlan postpone = {
@@ -64,49 +83,53 @@ static PoPlan postpone = {
 };
 
 /* With its lead locked, unless somebody holds it; one that is gone needs no lock. */
-static PoPlan select_unknown = {
+static const PoField unknown_field[] = {
+	PO_FIELD_AS(Found, key.tenant_id, "tenant_id", TEXT, PO_GIVE),
+	PO_FIELD_AS(Found, key.message_id, "message_id", UUID, PO_GIVE),
+	PO_FIELD(Found, lead_id, TEXT, PO_GIVE),
+	PO_FIELD(Found, body, TEXT, PO_GIVE),
+	PO_VALUE(Found, free, "locked.is IS NOT NULL OR NOT EXISTS"
+	" (SELECT FROM outreach.leads l WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id)", BOOL)
+};
+
+static PoStatement select_unknown = {
 	.name = "settle.unknown",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT m.tenant_id, m.message_id, m.lead_id, m.body, locked.is IS NOT NULL OR NOT EXISTS"
-	" (SELECT FROM outreach.leads l WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id)"
-	" FROM outreach.outbound_messages m"
+	.sql = "SELECT {m.*} FROM outreach.outbound_messages m"
 	" LEFT JOIN LATERAL (SELECT true AS is FROM outreach.leads k WHERE k.tenant_id = m.tenant_id"
 	" AND k.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 	" WHERE m.status = 'unknown' AND m.due_at <= $1 ORDER BY m.due_at LIMIT $2",
-	PO_ARGS(TIMESTAMPTZOID, INT4OID)
+	.gives = PO_FIELDS(unknown_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID, INT4OID)
 };
 
 /*
  * Out of the way of the others, whose time may be later; for longer, the longer its
  * outcome is not known.
  */
-static PoRowsPlan put_off = {
+static PoStatement put_off = {
 	.name = "settle.put_off",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.outbound_messages m SET due_at = $1 +"
+	.sql = "UPDATE outreach.outbound_messages m SET due_at = $1 +"
 	" least(greatest(($1 - m.ambiguous_since) / 8, '1 s'), '1 min') FROM"
-	" (SELECT o.tenant_id, o.message_id FROM",
-	.columns = "tenant_id, message_id",
-	.after = "JOIN outreach.outbound_messages o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
+	" (SELECT o.tenant_id, o.message_id FROM {rows} JOIN outreach.outbound_messages o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
 	" WHERE o.status = 'unknown' FOR NO KEY UPDATE OF o SKIP LOCKED) free"
 	" WHERE m.tenant_id = free.tenant_id AND m.message_id = free.message_id",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 2,
-	.element = {TEXTOID, UUIDOID}
+	.takes = PO_FIELDS(po_message_key_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
-static PoRowsPlan select_others = {
+static const PoField listed_field[] = {
+	PO_FIELD_AS(PoListed, id, "provider_message_id", TEXT, PO_TAKE)
+};
+
+static PoStatement select_others = {
 	.name = "settle.others",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n FROM",
-	.columns = "provider_message_id",
-	.after = "JOIN outreach.provider_message_ids p ON p.tenant_id = $1 AND p.provider = $2"
+	.sql = "SELECT u.n FROM {rows} JOIN outreach.provider_message_ids p ON p.tenant_id = $1 AND p.provider = $2"
 	" AND p.provider_message_id = u.provider_message_id AND p.message_id <> $3",
-	.nfixed = 3,
-	.fixed = {TEXTOID, TEXTOID, UUIDOID},
-	.ncolumns = 1,
-	.element = {TEXTOID},
+	.takes = PO_FIELDS(listed_field, PO_TAKE),
+	PO_FIXED(TEXTOID, TEXTOID, UUIDOID),
 	.numbered = true
 };
 
@@ -153,8 +176,7 @@ take_over_from(const int64 *owner, int nowners)
 	Datum	   *element = palloc(nowners * sizeof(Datum));
 	Datum		owners;
 	PoMessageKey *key;
-	TimestampTz *started;
-	int64	   *claimed_by;
+	Found	   *found;
 	PoMessage  *message;
 	int			n;
 	int			nmessages;
@@ -163,16 +185,13 @@ take_over_from(const int64 *owner, int nowners)
 		element[i] = Int64GetDatum(owner[i]);
 	owners = PointerGetDatum(construct_array(element, nowners, INT8OID, 8, FLOAT8PASSBYVAL,
 											 TYPALIGN_DOUBLE));
-	n = po_exec(&select_claimed, &owners, NULL);
+	n = po_exec_fixed(&select_claimed, &owners);
 	key = palloc(Max(n, 1) * sizeof(PoMessageKey));
-	started = palloc(Max(n, 1) * sizeof(TimestampTz));
-	claimed_by = palloc(Max(n, 1) * sizeof(int64));
+	found = palloc0(Max(n, 1) * sizeof(Found));
 	for (int i = 0; i < n; i++)
 	{
-		key[i].tenant_id = po_column_text(i, 1);
-		(void) po_column_uuid(i, 2, &key[i].message_id);
-		started[i] = po_column_time(i, 4);
-		claimed_by[i] = po_column_int64(i, 5);
+		po_read_row(&select_claimed, i, &found[i]);
+		key[i] = found[i].key;
 	}
 	nmessages = po_lock_messages(key, n, false, &message);
 	claims_left = nmessages < n;
@@ -181,11 +200,11 @@ take_over_from(const int64 *owner, int nowners)
 		PoMessage  *m = po_find_message(message, nmessages, key[i].tenant_id, &key[i].message_id);
 		const PoAccount *account;
 
-		if (m == NULL || m->status != PO_MESSAGE_SENDING || m->owner != claimed_by[i])
+		if (m == NULL || m->status != PO_MESSAGE_SENDING || m->owner != found[i].owner)
 			continue;
 		account = po_find_account(m->tenant_id, m->account);
 		m->fence++;
-		po_message_unknown(m, started[i], account != NULL && account->profile != NULL
+		po_message_unknown(m, found[i].started_at, account != NULL && account->profile != NULL
 						   ? po_quiet_time(account->profile) : PO_DEFAULT_QUIET, "its worker ended");
 		po_wake_at(m->due_at);
 		m->delivery_error = m->last_error;
@@ -304,39 +323,38 @@ settle_unknown(int room)
 {
 	TimestampTz now = po_now();
 	Datum		args[2] = {TimestampTzGetDatum(now), Int32GetDatum(Min(room, BATCH))};
-	int			nrows = po_exec(&select_unknown, args, NULL);
+	int			nrows = po_exec_fixed(&select_unknown, args);
 	PoMessageKey *key = palloc(Max(nrows, 1) * sizeof(PoMessageKey));
 	PoLeadKey  *lead = palloc0(Max(nrows, 1) * sizeof(PoLeadKey));
 	const char **body = palloc(Max(nrows, 1) * sizeof(char *));
-	PoArray		held[2];
+	PoRows		held = po_rows(&put_off, nrows);
 	PoChangeSet set = {0};
 	PoMessage  *message;
 	int			n = 0;
 	int			nmessages;
 
-	po_rows_init(&put_off, held, nrows);
 	for (int i = 0; i < nrows; i++)
 	{
-		bool		isnull;
+		Found		found;
 
-		if (!po_column_bool(i, 5))
+		po_read_row(&select_unknown, i, &found);
+		if (!found.free)
 		{
-			po_array_add(&held[0], po_column(i, 1, &isnull));
-			po_array_add(&held[1], po_column(i, 2, &isnull));
+			po_rows_add(&held, &found.key);
 			continue;
 		}
-		lead[n].tenant_id = key[n].tenant_id = po_column_text(i, 1);
-		(void) po_column_uuid(i, 2, &key[n].message_id);
-		lead[n].lead_id = po_column_text(i, 3);
-		body[n++] = po_column_text(i, 4);
+		key[n] = found.key;
+		lead[n].tenant_id = found.key.tenant_id;
+		lead[n].lead_id = found.lead_id;
+		body[n++] = found.body;
 	}
-	if (held[0].n > 0)
+	if (held.n > 0)
 	{
-		(void) po_exec_rows(&put_off, args, held);
+		(void) po_rows_exec(&held, args);
 		po_wake_at(now + HELD_USECS);
 	}
 	if (n == 0)
-		return held[0].n;
+		return held.n;
 	po_lock_free_leads(&set, lead, n);
 	nmessages = po_lock_messages(key, n, false, &message);
 	po_load_plan_begins(room);
@@ -349,7 +367,7 @@ settle_unknown(int room)
 	}
 	po_write_messages(message, nmessages);
 	po_write_changes(&set);
-	return nmessages + held[0].n;
+	return nmessages + held.n;
 }
 
 /* Whether what a look-up lists may as well be another message of ours. */
@@ -389,7 +407,7 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 	};
 	PoListed   *listed = NULL;
 	const char *found = NULL;
-	PoArray		column;
+	PoRows		rows;
 	int			n = po_read_lookup(account->profile, &flight->call, flight->answer, &sought, &listed);
 	int			others;
 	int			unsure = 0;
@@ -408,10 +426,10 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 			po_wake_at(message->due_at);
 		return NULL;
 	}
-	po_rows_init(&select_others, &column, n);
+	rows = po_rows(&select_others, n);
 	for (int i = 0; i < n; i++)
-		po_array_add_text(&column, listed[i].id);
-	others = po_exec_rows(&select_others, fixed, &column);
+		po_rows_add(&rows, &listed[i]);
+	others = po_rows_exec(&rows, fixed);
 	for (int r = 0; r < others; r++)
 		listed[po_column_int(r, 1) - 1].id = NULL;
 	for (int i = 0; i < n; i++)
