@@ -11,16 +11,35 @@
 #include "core/arming.h"
 #include "core/compat.h"
 #include "core/identity.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-static PoPlan select_arming = {
+typedef struct Arming
+{
+	bool		armed;
+	const char *reason;
+	int64		system_identifier;
+	int64		database;
+	pg_uuid_t	identity;
+	bool		original;		/* written here, and not by a restore */
+} Arming;
+
+static const PoField arming_field[] = {
+	PO_FIELD(Arming, armed, BOOL, PO_GIVE),
+	PO_FIELD(Arming, reason, TEXT, PO_GIVE),
+	PO_VALUE(Arming, system_identifier, "a.system_identifier::int8", ID),
+	PO_FIELD(Arming, database, ID, PO_GIVE),
+	PO_FIELD(Arming, identity, UUID, PO_GIVE),
+	PO_VALUE(Arming, original, "a.written_by = a.xmin::text::int8", BOOL)
+};
+
+static PoStatement select_arming = {
 	.name = "arming.select",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT armed, reason, system_identifier::int8, database, identity, written_by = xmin::text::int8"
-	" FROM outreach.arming"
+	.sql = "SELECT {a.*} FROM outreach.arming a",
+	.gives = PO_FIELDS(arming_field, PO_GIVE)
 };
 
 PG_FUNCTION_INFO_V1(po_arming_problem_sql);
@@ -33,22 +52,20 @@ PG_FUNCTION_INFO_V1(po_is_armed);
 const char *
 po_arming_problem(void)
 {
-	pg_uuid_t	identity;
-	char	   *reason;
+	Arming		arming;
 
-	if (po_exec(&select_arming, NULL, NULL) == 0)
+	if (po_exec_fixed(&select_arming, NULL) == 0)
 		return "not armed yet";
-	reason = po_column_text(0, 2);
-	(void) po_column_uuid(0, 5, &identity);
-	if (!po_column_bool(0, 1))
-		return reason != NULL ? psprintf("disarmed: %s", reason) : "disarmed";
-	if (po_column_int64(0, 3) != (int64) GetSystemIdentifier())
+	po_read_row(&select_arming, 0, &arming);
+	if (!arming.armed)
+		return arming.reason != NULL ? psprintf("disarmed: %s", arming.reason) : "disarmed";
+	if (arming.system_identifier != (int64) GetSystemIdentifier())
 		return "armed in another cluster";
-	if (po_column_int64(0, 4) != MyDatabaseId)
+	if (arming.database != MyDatabaseId)
 		return "armed as another database";
-	if (!po_column_bool(0, 6))
+	if (!arming.original)
 		return "restored from a dump";
-	if (!po_is_identity(&identity))
+	if (!po_is_identity(&arming.identity))
 		return "armed in another data directory";
 	return NULL;
 }

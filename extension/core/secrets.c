@@ -24,7 +24,7 @@
 #include "core/seal.h"
 #include "core/secrets.h"
 #include "core/settings.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "port/pg_bswap.h"
@@ -43,12 +43,30 @@ static PoPlan select_secrets = {
 	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID)
 };
 
-static PoPlan insert_secret = {
+typedef struct Secret
+{
+	const char *tenant_id;
+	const char *purpose;
+	const char *name;
+	const pg_uuid_t *secret_id;
+	bytea	   *sealed;
+	const char *given_for;
+} Secret;
+
+static const PoField secret_field[] = {
+	PO_FIELD(Secret, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(Secret, purpose, TEXT, PO_TAKE),
+	PO_FIELD(Secret, name, TEXT, PO_TAKE),
+	PO_FIELD(Secret, secret_id, UUIDP, PO_TAKE),
+	PO_FIELD(Secret, sealed, BYTEA, PO_TAKE),
+	PO_FIELD(Secret, given_for, TEXT, PO_TAKE)
+};
+
+static PoStatement insert_secret = {
 	.name = "secrets.insert",
 	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.secrets (tenant_id, purpose, name, secret_id, sealed, given_for)"
-	" VALUES ($1, $2, $3, $4, $5, $6)",
-	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, UUIDOID, BYTEAOID, TEXTOID)
+	.sql = "INSERT INTO outreach.secrets ({columns}) SELECT {u.*} FROM {rows}",
+	.takes = PO_FIELDS(secret_field, PO_TAKE)
 };
 
 PG_FUNCTION_INFO_V1(po_store_secret);
@@ -207,7 +225,6 @@ po_store_secret(PG_FUNCTION_ARGS)
 	uint8	   *sealed;
 	int			sealed_len;
 	bytea	   *value;
-	Datum		args[6];
 	bool		done;
 
 	po_uuid_v7(secret_id);
@@ -227,13 +244,7 @@ po_store_secret(PG_FUNCTION_ARGS)
 	memcpy(VARDATA(value), sealed, sealed_len);
 
 	po_spi_connect();
-	args[0] = PG_GETARG_DATUM(0);
-	args[1] = PG_GETARG_DATUM(1);
-	args[2] = PG_GETARG_DATUM(2);
-	args[3] = UUIDPGetDatum(secret_id);
-	args[4] = PointerGetDatum(value);
-	args[5] = PG_GETARG_DATUM(4);
-	po_exec(&insert_secret, args, NULL);
+	(void) po_exec_row(&insert_secret, NULL, &(Secret) {tenant_id, purpose, name, secret_id, value, given_for});
 	SPI_finish();
 	PG_RETURN_UUID_P(secret_id);
 }

@@ -30,6 +30,7 @@ static const Oid type_of_kind[] = {
 	[PO_KIND_SINCE] = TIMESTAMPTZOID,
 	[PO_KIND_UNTIL] = TIMESTAMPTZOID,
 	[PO_KIND_UUID] = UUIDOID,
+	[PO_KIND_UUIDP] = UUIDOID,
 	[PO_KIND_JSONB] = JSONBOID,
 	[PO_KIND_BYTEA] = BYTEAOID,
 	[PO_KIND_NAME] = TEXTOID
@@ -222,8 +223,12 @@ add_value(PoArray *column, const PoField *field, const void *value)
 			po_array_add(column, TimestampTzGetDatum(*(const TimestampTz *) value));
 			return;
 		case PO_KIND_UUID:
-			po_array_add_uuid(column, memcmp(value, &none, UUID_LEN) == 0 ? NULL : (const pg_uuid_t *) value);
+			if (memcmp(value, &none, UUID_LEN) == 0)
+				break;
+			/* The row may be gone before the rows are. */
+			po_array_add(column, UUIDPGetDatum(memcpy(palloc(UUID_LEN), value, UUID_LEN)));
 			return;
+		case PO_KIND_UUIDP:
 		case PO_KIND_JSONB:
 		case PO_KIND_BYTEA:
 			if (*(void *const *) value == NULL)
@@ -362,6 +367,10 @@ po_read_row(const PoStatement *statement, uint64 row, void *into)
 					memset(value, 0, UUID_LEN);
 				else
 					*(pg_uuid_t *) value = *DatumGetUUIDP(datum);
+				break;
+			case PO_KIND_UUIDP:
+				*(const pg_uuid_t **) value = isnull ? NULL
+					: memcpy(palloc(UUID_LEN), DatumGetUUIDP(datum), UUID_LEN);
 				break;
 			case PO_KIND_JSONB:
 				*(Jsonb **) value = isnull ? NULL : DatumGetJsonbPCopy(datum);

@@ -31,6 +31,7 @@
 #define PO_C_SINCE			TimestampTz		/* DT_NOBEGIN */
 #define PO_C_UNTIL			TimestampTz		/* DT_NOEND */
 #define PO_C_UUID			pg_uuid_t		/* all zero, and it gives none */
+#define PO_C_UUIDP			const pg_uuid_t *	/* NULL */
 #define PO_C_JSONB			Jsonb *			/* NULL */
 #define PO_C_BYTEA			bytea *			/* NULL */
 
@@ -45,6 +46,7 @@ typedef enum PoFieldKind
 	PO_KIND_SINCE,
 	PO_KIND_UNTIL,
 	PO_KIND_UUID,
+	PO_KIND_UUIDP,
 	PO_KIND_JSONB,
 	PO_KIND_BYTEA,
 	PO_KIND_NAME				/* an enum by the names of its values; null is -1 */

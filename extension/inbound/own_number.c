@@ -12,19 +12,21 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "core/compat.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "inbound/webhook.h"
 
-static PoRowsPlan select_own_numbers = {
+static const PoField key_field[] = {
+	PO_FIELD(PoPhoneKey, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoPhoneKey, phone, TEXT, PO_TAKE)
+};
+
+static PoStatement select_own_numbers = {
 	.name = "own_number.find",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n FROM",
-	.columns = "tenant_id, phone",
-	.after = "WHERE EXISTS (SELECT FROM outreach.numbers o WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone)",
-	.ncolumns = 2,
-	.element = {TEXTOID, TEXTOID},
+	.sql = "SELECT u.n FROM {rows}"
+	" WHERE EXISTS (SELECT FROM outreach.numbers o WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone)",
+	.takes = PO_FIELDS(key_field, PO_TAKE),
 	.numbered = true
 };
 
@@ -36,10 +38,9 @@ void
 po_find_own_numbers(PoChangeSet *set, PoWebhook **webhook, int n)
 {
 	int		   *position = palloc(Max(n, 1) * sizeof(int));
-	PoArray		column[2];
-	uint64		rows;
+	PoRows		sender = po_rows(&select_own_numbers, n);
+	uint64		found;
 
-	po_rows_init(&select_own_numbers, column, n);
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
@@ -49,13 +50,12 @@ po_find_own_numbers(PoChangeSet *set, PoWebhook **webhook, int n)
 		{
 			/* A message to itself shows that the number is ours, whatever is known of it. */
 			w->own_number = strcmp(w->phone, w->business_phone) == 0;
-			position[column[0].n] = i;
-			po_array_add_text(&column[0], w->endpoint->tenant_id);
-			po_array_add_text(&column[1], w->phone);
+			position[sender.n] = i;
+			po_rows_add(&sender, &(PoPhoneKey) {w->endpoint->tenant_id, w->phone});
 		}
 	}
-	rows = po_exec_rows(&select_own_numbers, NULL, column);
-	for (uint64 r = 0; r < rows; r++)
+	found = po_rows_exec(&sender, NULL);
+	for (uint64 r = 0; r < found; r++)
 		webhook[position[po_column_int(r, 1) - 1]]->own_number = true;
 }
 

@@ -15,7 +15,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/secrets.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "inbound/provider_map.h"
 #include "fmgr.h"
 #include "utils/array.h"
@@ -59,19 +59,39 @@ static const char *const engine_field[PO_NFIELDS] = {
 	[PO_FIELD_SAID_AT] = "said_at",[PO_FIELD_EMAIL] = "email",[PO_FIELD_REFERENCE] = "reference"
 };
 
-static PoPlan select_endpoint = {
+typedef struct Door
+{
+	PoEndpoint	endpoint;
+	const char *scheme;
+	const char *url;
+	const char *header_name;
+	bool		own_map;
+} Door;
+
+static const PoField door_field[] = {
+	PO_FIELD_AS(Door, endpoint.tenant_id, "tenant_id", TEXT, PO_GIVE),
+	PO_FIELD_AS(Door, endpoint.provider, "provider", TEXT, PO_GIVE),
+	PO_FIELD_AS(Door, endpoint.allow_get, "allow_get", BOOL, PO_GIVE),
+	PO_VALUE(Door, endpoint.deferred, "e.mode = 'deferred'", BOOL),
+	PO_VALUE(Door, endpoint.form_encoded, "p.form_encoded", BOOL),
+	PO_VALUE(Door, endpoint.key_per_endpoint, "p.key_per_endpoint", BOOL),
+	PO_VALUE(Door, endpoint.stale_at, "(SELECT min(s.expires_at) FROM outreach.secrets s"
+			 " WHERE s.tenant_id = e.tenant_id AND s.purpose = 'endpoint' AND s.name = e.path AND s.expires_at > $2)", UNTIL),
+	PO_FIELD(Door, scheme, TEXT, PO_GIVE),
+	PO_FIELD_AS(Door, url, "public_url", TEXT, PO_GIVE),
+	PO_FIELD_AS(Door, header_name, "signature_header", TEXT, PO_GIVE),
+	PO_VALUE(Door, own_map, "EXISTS (SELECT FROM outreach.payload_maps m WHERE m.tenant_id = e.tenant_id)"
+			 " OR EXISTS (SELECT FROM outreach.webhook_kinds k WHERE k.tenant_id = e.tenant_id)"
+			 " OR EXISTS (SELECT FROM outreach.answer_policies a WHERE a.tenant_id = e.tenant_id)", BOOL)
+};
+
+static PoStatement select_endpoint = {
 	.name = "doors.endpoint",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT e.tenant_id, e.provider, e.scheme, e.public_url, e.signature_header,"
-	" e.mode = 'deferred', p.form_encoded, p.key_per_endpoint,"
-	" (SELECT min(s.expires_at) FROM outreach.secrets s WHERE s.tenant_id = e.tenant_id"
-	" AND s.purpose = 'endpoint' AND s.name = e.path AND s.expires_at > $2),"
-	" EXISTS (SELECT FROM outreach.payload_maps m WHERE m.tenant_id = e.tenant_id)"
-	" OR EXISTS (SELECT FROM outreach.webhook_kinds k WHERE k.tenant_id = e.tenant_id)"
-	" OR EXISTS (SELECT FROM outreach.answer_policies a WHERE a.tenant_id = e.tenant_id), e.allow_get"
-	" FROM outreach.endpoints e JOIN outreach.providers p ON p.provider = e.provider"
+	.sql = "SELECT {e.*} FROM outreach.endpoints e JOIN outreach.providers p ON p.provider = e.provider"
 	" WHERE e.path = $1",
-	PO_ARGS(TEXTOID, TIMESTAMPTZOID)
+	.gives = PO_FIELDS(door_field, PO_GIVE),
+	PO_FIXED(TEXTOID, TIMESTAMPTZOID)
 };
 
 static PoPlan select_fields = {
@@ -83,24 +103,61 @@ static PoPlan select_fields = {
 	PO_ARGS(TEXTOID, TEXTOID)
 };
 
-static PoPlan select_kinds = {
-	.name = "doors.kinds",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT event_type, conditions, keys, effect, to_status::text, forms, revoked_by, unreachable_by, email_revoked_by"
-	" FROM outreach.webhook_kinds"
-	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
-	" ORDER BY (tenant_id = '*'), position",
-	PO_ARGS(TEXTOID, TEXTOID)
+static const char *const effect_name[] = {
+	[PO_EFFECT_LOG] = "log",[PO_EFFECT_MESSAGE] = "message",[PO_EFFECT_OPT_OUT] = "opt_out",
+	[PO_EFFECT_HELP] = "help",[PO_EFFECT_STATUS] = "status"
 };
 
-static PoPlan select_answers = {
+typedef struct KindRow
+{
+	const char *event_type;
+	PoEffect	effect;
+	const char *to_status;
+	Jsonb	   *conditions;
+	Jsonb	   *forms;
+	Jsonb	   *revoked_by;
+	Jsonb	   *unreachable_by;
+	Jsonb	   *email_revoked_by;
+} KindRow;
+
+static const PoField kind_field[] = {
+	PO_FIELD(KindRow, event_type, TEXT, PO_GIVE),
+	PO_NAME(KindRow, effect, PoEffect, effect_name, "text", PO_GIVE),
+	PO_VALUE(KindRow, to_status, "k.to_status::text", TEXT),
+	PO_FIELD(KindRow, conditions, JSONB, PO_GIVE),
+	PO_FIELD(KindRow, forms, JSONB, PO_GIVE),
+	PO_FIELD(KindRow, revoked_by, JSONB, PO_GIVE),
+	PO_FIELD(KindRow, unreachable_by, JSONB, PO_GIVE),
+	PO_FIELD(KindRow, email_revoked_by, JSONB, PO_GIVE)
+};
+
+static PoStatement select_kinds = {
+	.name = "doors.kinds",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {k.*}, k.keys FROM outreach.webhook_kinds k"
+	" WHERE (k.tenant_id = '*' OR k.tenant_id = $1) AND k.provider = $2"
+	" ORDER BY (k.tenant_id = '*'), k.position",
+	.gives = PO_FIELDS(kind_field, PO_GIVE),
+	PO_FIXED(TEXTOID, TEXTOID)
+};
+
+static const PoField answer_field[] = {
+	PO_FIELD(PoAnswer, event_type, TEXT, PO_GIVE),
+	PO_FIELD(PoAnswer, outcome, TEXT, PO_GIVE),
+	PO_VALUE(PoAnswer, score,
+			 "CASE WHEN a.tenant_id = '*' THEN 0 ELSE 8 END + CASE WHEN a.provider = '*' THEN 0 ELSE 4 END", INT),
+	PO_FIELD(PoAnswer, http_status, INT, PO_GIVE),
+	PO_FIELD(PoAnswer, content_type, TEXT, PO_GIVE),
+	PO_FIELD(PoAnswer, body, TEXT, PO_GIVE)
+};
+
+static PoStatement select_answers = {
 	.name = "doors.answers",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT event_type, outcome,"
-	" CASE WHEN tenant_id = '*' THEN 0 ELSE 8 END + CASE WHEN provider = '*' THEN 0 ELSE 4 END,"
-	" http_status, content_type, body FROM outreach.answer_policies"
-	" WHERE (tenant_id = '*' OR tenant_id = $1) AND (provider = '*' OR provider = $2)",
-	PO_ARGS(TEXTOID, TEXTOID)
+	.sql = "SELECT {a.*} FROM outreach.answer_policies a"
+	" WHERE (a.tenant_id = '*' OR a.tenant_id = $1) AND (a.provider = '*' OR a.provider = $2)",
+	.gives = PO_FIELDS(answer_field, PO_GIVE),
+	PO_FIXED(TEXTOID, TEXTOID)
 };
 
 static const char **
@@ -248,54 +305,43 @@ read_key_form(PoProviderMap *map, PoKeyForm *form, const char *text)
 static void
 read_kinds(PoProviderMap *map, Datum *args)
 {
-	uint64		n = po_exec(&select_kinds, args, NULL);
+	uint64		n = po_exec_fixed(&select_kinds, args);
 
 	map->kind = palloc0(Max(n, 1) * sizeof(PoKind));
 	map->nkinds = n;
 	for (uint64 i = 0; i < n; i++)
 	{
 		PoKind	   *kind = &map->kind[i];
-		char	   *effect = po_column_text(i, 4);
+		KindRow		row;
 		bool		isnull;
 		const char **key;
 
-		kind->event_type = po_column_text(i, 1);
-		kind->condition = read_lists(map, DatumGetJsonbP(po_column(i, 2, &isnull)), &kind->nconditions);
-		key = text_array(po_column(i, 3, &isnull), &kind->nkeys);
+		po_read_row(&select_kinds, i, &row);
+		kind->event_type = row.event_type;
+		kind->condition = read_lists(map, row.conditions, &kind->nconditions);
+		key = text_array(po_column(i, lengthof(kind_field) + 1, &isnull), &kind->nkeys);
 		kind->key = palloc(Max(kind->nkeys, 1) * sizeof(PoKeyForm));
 		for (int k = 0; k < kind->nkeys; k++)
 			read_key_form(map, &kind->key[k], key[k]);
-		kind->effect = strcmp(effect, "message") == 0 ? PO_EFFECT_MESSAGE
-			: strcmp(effect, "opt_out") == 0 ? PO_EFFECT_OPT_OUT
-			: strcmp(effect, "help") == 0 ? PO_EFFECT_HELP
-			: strcmp(effect, "status") == 0 ? PO_EFFECT_STATUS : PO_EFFECT_LOG;
+		kind->effect = row.effect;
 		if (kind->effect == PO_EFFECT_STATUS)
-			kind->to_status = po_message_status_from_name(po_column_text(i, 5));
-		read_forms(map, kind, DatumGetJsonbP(po_column(i, 6, &isnull)));
-		kind->revoked_by = read_lists(map, DatumGetJsonbP(po_column(i, 7, &isnull)), &kind->nrevoked_by);
-		kind->unreachable_by = read_lists(map, DatumGetJsonbP(po_column(i, 8, &isnull)), &kind->nunreachable_by);
-		kind->email_revoked_by = read_lists(map, DatumGetJsonbP(po_column(i, 9, &isnull)), &kind->nemail_revoked_by);
+			kind->to_status = po_message_status_from_name(row.to_status);
+		read_forms(map, kind, row.forms);
+		kind->revoked_by = read_lists(map, row.revoked_by, &kind->nrevoked_by);
+		kind->unreachable_by = read_lists(map, row.unreachable_by, &kind->nunreachable_by);
+		kind->email_revoked_by = read_lists(map, row.email_revoked_by, &kind->nemail_revoked_by);
 	}
 }
 
 static void
 read_answers(PoProviderMap *map, Datum *args)
 {
-	uint64		n = po_exec(&select_answers, args, NULL);
+	uint64		n = po_exec_fixed(&select_answers, args);
 
 	map->answer = palloc(Max(n, 1) * sizeof(PoAnswer));
 	map->nanswers = n;
 	for (uint64 i = 0; i < n; i++)
-	{
-		PoAnswer   *answer = &map->answer[i];
-
-		answer->event_type = po_column_text(i, 1);
-		answer->outcome = po_column_text(i, 2);
-		answer->score = po_column_int(i, 3);
-		answer->http_status = po_column_int(i, 4);
-		answer->content_type = po_column_text(i, 5);
-		answer->body = po_column_text(i, 6);
-	}
+		po_read_row(&select_answers, i, &map->answer[i]);
 }
 
 /* Needs SPI; what it makes lives as long as the cache. */
@@ -352,54 +398,35 @@ static const PoEndpoint *
 load_endpoint(const char *path)
 {
 	Datum		args[2] = {CStringGetTextDatum(path), TimestampTzGetDatum(po_now())};
-	PoEndpoint *endpoint = palloc0(sizeof(PoEndpoint));
+	Door	   *door = palloc0(sizeof(Door));
+	PoEndpoint *endpoint = &door->endpoint;
 	PoCredential *credential = &endpoint->credential;
-	char	   *tenant_id;
-	char	   *provider;
-	char	   *scheme;
-	char	   *url;
-	char	   *header_name;
 	PoSecret   *secret;
 	EndpointEntry *entry;
-	bool		own_map;
-	bool		isnull;
 
 	po_spi_connect();
-	if (po_exec(&select_endpoint, args, NULL) == 0)
+	if (po_exec_fixed(&select_endpoint, args) == 0)
 	{
 		SPI_finish();
 		return NULL;
 	}
-	tenant_id = po_column_text(0, 1);
-	provider = po_column_text(0, 2);
-	scheme = po_column_text(0, 3);
-	if (!po_scheme_from_name(scheme, &credential->scheme))
+	po_read_row(&select_endpoint, 0, door);
+	if (!po_scheme_from_name(door->scheme, &credential->scheme))
 		elog(ERROR, "endpoint has an unknown scheme");
-	url = po_column_text(0, 4);
-	header_name = po_column_text(0, 5);
-	endpoint->deferred = po_column_bool(0, 6);
-	endpoint->form_encoded = po_column_bool(0, 7);
-	endpoint->key_per_endpoint = po_column_bool(0, 8);
-	(void) po_column(0, 9, &isnull);
-	endpoint->stale_at = isnull ? DT_NOEND : po_column_time(0, 9);
-	own_map = po_column_bool(0, 10);
-	endpoint->allow_get = po_column_bool(0, 11);
 
-	secret = po_secrets_open(tenant_id, "endpoint", path, scheme, &credential->nsecrets,
+	secret = po_secrets_open(endpoint->tenant_id, "endpoint", path, door->scheme, &credential->nsecrets,
 							 &endpoint->problem);
-	endpoint->map = find_map(own_map ? tenant_id : "*", provider);
+	endpoint->map = find_map(door->own_map ? endpoint->tenant_id : "*", endpoint->provider);
 	SPI_finish();
-	endpoint->tenant_id = tenant_id;
 	endpoint->path = path;
-	endpoint->provider = provider;
 	if (endpoint->problem != NULL)
 		return endpoint;
 
-	endpoint->tenant_id = keep_string(tenant_id).data;
+	endpoint->tenant_id = keep_string(endpoint->tenant_id).data;
 	endpoint->path = keep_string(path).data;
-	endpoint->provider = keep_string(provider).data;
-	credential->url = keep_string(url);
-	credential->header_name = keep_string(header_name);
+	endpoint->provider = keep_string(endpoint->provider).data;
+	credential->url = keep_string(door->url);
+	credential->header_name = keep_string(door->header_name);
 	for (int i = 0; i < credential->nsecrets; i++)
 	{
 		credential->secret[i] = keep_bytes(secret[i].data, secret[i].len);
@@ -472,7 +499,7 @@ po_look_for_endpoint(const char *path, int len)
 	};
 
 	po_spi_connect();
-	(void) po_exec(&select_endpoint, args, NULL);
+	(void) po_exec_fixed(&select_endpoint, args);
 	SPI_finish();
 }
 

@@ -12,7 +12,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/ids.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "core/wakeup.h"
 #include "inbound/webhook.h"
 #include "utils/builtins.h"
@@ -25,61 +25,108 @@ static const char *const status_name[] = {
 	"pending", "done", "unresolved", "error", "dead", "conflict", "own_number"
 };
 
-static PoRowsPlan insert_receipts = {
-	.name = "receipts.insert",
-	.expect = SPI_OK_INSERT_RETURNING,
-	.before = "INSERT INTO outreach.webhook_receipts AS r (tenant_id, provider, idempotency_key,"
-	" receipt_id, event_type, body_hash, created_at) SELECT u.*, $1 FROM",
-	.columns = "tenant_id, provider, idempotency_key, receipt_id, event_type, body_hash",
-	.after = "ON CONFLICT (tenant_id, provider, idempotency_key) DO NOTHING RETURNING r.receipt_id",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 6,
-	.element = {TEXTOID, TEXTOID, TEXTOID, UUIDOID, TEXTOID, INT8OID}
+typedef struct Receipt
+{
+	const char *tenant_id;
+	const char *provider;
+	const char *idempotency_key;
+	pg_uuid_t	receipt_id;
+	const char *event_type;
+	int64		body_hash;
+	TimestampTz created_at;
+	int			n;
+} Receipt;
+
+/* The key alone is PO_TAKE. */
+#define IS_NEW PO_USE
+
+static const PoField receipt_field[] = {
+	PO_FIELD(Receipt, tenant_id, TEXT, PO_TAKE | IS_NEW),
+	PO_FIELD(Receipt, provider, TEXT, PO_TAKE | IS_NEW),
+	PO_FIELD(Receipt, idempotency_key, TEXT, PO_TAKE | IS_NEW),
+	PO_FIELD(Receipt, receipt_id, UUID, IS_NEW | PO_GIVE),
+	PO_FIELD(Receipt, event_type, TEXT, IS_NEW),
+	PO_FIELD(Receipt, body_hash, ID, IS_NEW | PO_GIVE),
+	PO_FIELD(Receipt, created_at, SINCE, PO_GIVE),
+	PO_VALUE(Receipt, n, "u.n", INT)
 };
 
-static PoRowsPlan select_receipts = {
+/* A body's hash may be 0, which an id is not. */
+static PoStatement insert_receipts = {
+	.name = "receipts.insert",
+	.expect = SPI_OK_INSERT_RETURNING,
+	.sql = "INSERT INTO outreach.webhook_receipts AS r (tenant_id, provider, idempotency_key,"
+	" receipt_id, event_type, body_hash, created_at) SELECT u.tenant_id, u.provider, u.idempotency_key,"
+	" u.receipt_id, u.event_type, coalesce(u.body_hash, 0), $1 FROM {rows}"
+	" ON CONFLICT (tenant_id, provider, idempotency_key) DO NOTHING RETURNING r.receipt_id",
+	.takes = PO_FIELDS(receipt_field, IS_NEW),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+static PoStatement select_receipts = {
 	.name = "receipts.first",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n, r.receipt_id, r.body_hash, r.created_at FROM",
-	.columns = "tenant_id, provider, idempotency_key",
-	.after = "JOIN outreach.webhook_receipts r ON r.tenant_id = u.tenant_id"
+	.sql = "SELECT {r.*} FROM {rows} JOIN outreach.webhook_receipts r ON r.tenant_id = u.tenant_id"
 	" AND r.provider = u.provider AND r.idempotency_key = u.idempotency_key",
-	.ncolumns = 3,
-	.element = {TEXTOID, TEXTOID, TEXTOID},
+	.takes = PO_FIELDS(receipt_field, PO_TAKE),
+	.gives = PO_FIELDS(receipt_field, PO_GIVE),
 	.numbered = true
 };
 
-static PoRowsPlan insert_payloads = {
-	.name = "payloads.insert",
-	.expect = SPI_OK_INSERT,
-	.before = "INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path,"
-	" provider, form_encoded, body, reference, received_at, correlation_id, attempts, next_attempt_at,"
-	" last_error, opted_out, event_owed, signed_query)"
-	" SELECT u.tenant_id, u.receipt_id, u.status::outreach.payload_status, u.path,"
-	" u.provider, u.form_encoded, u.body, u.reference, $1, u.correlation_id, u.attempts,"
-	" u.next_attempt_at, u.last_error, u.opted_out, u.event_owed, u.signed_query FROM",
-	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error, opted_out, event_owed, path,"
-	" provider, form_encoded, body, reference, correlation_id, signed_query",
-	.after = "",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 15,
-	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, BOOLOID, UUIDOID, TEXTOID, TEXTOID,
-	BOOLOID, BYTEAOID, TEXTOID, UUIDOID, TEXTOID}
+typedef struct Payload
+{
+	const char *tenant_id;
+	pg_uuid_t	receipt_id;
+	PoPayloadStatus status;
+	int			attempts;
+	TimestampTz next_attempt_at;
+	const char *last_error;
+	bool		opted_out;
+	const pg_uuid_t *event_owed;
+	const char *path;
+	const char *provider;
+	bool		form_encoded;
+	bytea	   *body;
+	const char *reference;
+	const pg_uuid_t *correlation_id;
+	const char *signed_query;
+} Payload;
+
+/* Where the processing stands. */
+#define STANDS PO_USE
+
+static const PoField payload_field[] = {
+	PO_FIELD(Payload, tenant_id, TEXT, PO_TAKE | STANDS),
+	PO_FIELD(Payload, receipt_id, UUID, PO_TAKE | STANDS),
+	PO_NAME(Payload, status, PoPayloadStatus, status_name, "outreach.payload_status", PO_SET | STANDS),
+	PO_FIELD(Payload, attempts, INT, PO_SET | STANDS),
+	PO_FIELD(Payload, next_attempt_at, UNTIL, PO_SET | STANDS),
+	PO_FIELD(Payload, last_error, TEXT, PO_SET | STANDS),
+	PO_FIELD(Payload, opted_out, BOOL, PO_SET | STANDS),
+	PO_FIELD(Payload, event_owed, UUIDP, PO_SET | STANDS),
+	PO_FIELD(Payload, path, TEXT, PO_TAKE),
+	PO_FIELD(Payload, provider, TEXT, PO_TAKE),
+	PO_FIELD(Payload, form_encoded, BOOL, PO_TAKE),
+	PO_FIELD(Payload, body, BYTEA, PO_TAKE),
+	PO_FIELD(Payload, reference, TEXT, PO_TAKE),
+	PO_FIELD(Payload, correlation_id, UUIDP, PO_TAKE),
+	PO_FIELD(Payload, signed_query, TEXT, PO_TAKE)
 };
 
-/* The first columns of insert_payloads. */
-static PoRowsPlan update_payloads = {
+static PoStatement insert_payloads = {
+	.name = "payloads.insert",
+	.expect = SPI_OK_INSERT,
+	.sql = "INSERT INTO outreach.inbound_payloads ({columns}, received_at) SELECT {u.*}, $1 FROM {rows}",
+	.takes = PO_FIELDS(payload_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+static PoStatement update_payloads = {
 	.name = "payloads.update",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.inbound_payloads p SET status = u.status::outreach.payload_status,"
-	" attempts = u.attempts, next_attempt_at = u.next_attempt_at, last_error = u.last_error,"
-	" opted_out = u.opted_out, event_owed = u.event_owed FROM",
-	.columns = "tenant_id, receipt_id, status, attempts, next_attempt_at, last_error, opted_out, event_owed",
-	.after = "WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id",
-	.ncolumns = 8,
-	.element = {TEXTOID, UUIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, BOOLOID, UUIDOID}
+	.sql = "UPDATE outreach.inbound_payloads p SET {set} FROM {rows}"
+	" WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id",
+	.takes = PO_FIELDS(payload_field, STANDS)
 };
 
 static int
@@ -108,12 +155,17 @@ position_compare(const void *a, const void *b)
 	return c != 0 ? c : x->position - y->position;
 }
 
-static void
-add_key(PoArray array[3], const PoWebhook *webhook)
+static Receipt
+receipt_of(const PoWebhook *webhook)
 {
-	po_array_add_text(&array[0], webhook->endpoint->tenant_id);
-	po_array_add_text(&array[1], webhook->endpoint->provider);
-	po_array_add_text(&array[2], webhook->key);
+	return (Receipt) {
+		.tenant_id = webhook->endpoint->tenant_id,
+		.provider = webhook->endpoint->provider,
+		.idempotency_key = webhook->key,
+		.receipt_id = webhook->receipt_id,
+		.event_type = webhook->event_type,
+		.body_hash = webhook->body_hash
+	};
 }
 
 /*
@@ -121,8 +173,7 @@ add_key(PoArray array[3], const PoWebhook *webhook)
  * than the first time is it kept, for a person to look at.
  */
 static void
-reject_duplicate(PoWebhook *webhook, const pg_uuid_t *first, TimestampTz first_at, bool same_body,
-				 PoEventList *events)
+reject_duplicate(PoWebhook *webhook, const Receipt *first, PoEventList *events)
 {
 	PoEvent    *event = po_event_list_add(events, webhook->endpoint->tenant_id,
 										  "webhook.inbound.duplicate_rejected",
@@ -130,7 +181,7 @@ reject_duplicate(PoWebhook *webhook, const pg_uuid_t *first, TimestampTz first_a
 
 	webhook->outcome = PO_OUTCOME_DUPLICATE;
 	event->correlation_id = &webhook->correlation_id;
-	if (!same_body)
+	if (webhook->body_hash != first->body_hash)
 	{
 		PoObject   *object = po_object_begin();
 
@@ -138,38 +189,37 @@ reject_duplicate(PoWebhook *webhook, const pg_uuid_t *first, TimestampTz first_a
 		event->payload = po_object_end(object);
 		po_uuid_v7(&webhook->receipt_id);
 		webhook->status = PO_PAYLOAD_CONFLICT;
-		webhook->first_at = first_at;
+		webhook->first_at = first->created_at;
 		webhook->last_error = "the idempotency key was used with another body";
 		event->receipt_id = &webhook->receipt_id;
 		return;
 	}
 	webhook->status = PO_PAYLOAD_DONE;
-	webhook->receipt_id = *first;
+	webhook->receipt_id = first->receipt_id;
 	event->receipt_id = &webhook->receipt_id;
 }
 
 static void
 reject_known(PoWebhook **known, int n, PoEventList *events)
 {
-	PoArray		array[3];
-	uint64		rows;
+	PoRows		key = po_rows(&select_receipts, n);
 
-	po_rows_init(&select_receipts, array, n);
 	for (int i = 0; i < n; i++)
-		add_key(array, known[i]);
-	rows = po_exec_rows(&select_receipts, NULL, array);
-	if (rows != n)
+	{
+		Receipt		receipt = receipt_of(known[i]);
+
+		po_rows_add(&key, &receipt);
+	}
+	if (po_rows_exec(&key, NULL) != n)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("a receipt is not visible to this transaction")));
-	for (uint64 r = 0; r < rows; r++)
+	for (int r = 0; r < n; r++)
 	{
-		PoWebhook  *webhook = known[po_column_int(r, 1) - 1];
-		pg_uuid_t	first;
+		Receipt		first;
 
-		(void) po_column_uuid(r, 2, &first);
-		reject_duplicate(webhook, &first, po_column_time(r, 4),
-						 po_column_int64(r, 3) == webhook->body_hash, events);
+		po_read_row(&select_receipts, r, &first);
+		reject_duplicate(known[first.n - 1], &first, events);
 	}
 }
 
@@ -182,14 +232,13 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 {
 	Position   *sorted = palloc(n * sizeof(Position));
 	PoWebhook **known = palloc(n * sizeof(PoWebhook *));
-	PoArray		array[6];
+	PoRows		new = po_rows(&insert_receipts, n);
 	Datum		now = TimestampTzGetDatum(po_now());
 	uint64		inserted;
 	uint64		row = 0;
 	int			nknown = 0;
 	PoWebhook  *first = NULL;
 
-	po_rows_init(&insert_receipts, array, n);
 	for (int i = 0; i < n; i++)
 	{
 		sorted[i].webhook = webhook[i];
@@ -199,16 +248,15 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = sorted[i].webhook;
+		Receipt		receipt;
 
 		if (i > 0 && key_compare(sorted[i - 1].webhook, w) == 0)
 			continue;
 		po_uuid_v7(&w->receipt_id);
-		add_key(array, w);
-		po_array_add_uuid(&array[3], &w->receipt_id);
-		po_array_add_text(&array[4], w->event_type);
-		po_array_add(&array[5], Int64GetDatum(w->body_hash));
+		receipt = receipt_of(w);
+		po_rows_add(&new, &receipt);
 	}
-	inserted = po_exec_rows(&insert_receipts, &now, array);
+	inserted = po_rows_exec(&new, &now);
 
 	/* The new ones come back in the order they went in. */
 	for (int i = 0; i < n; i++)
@@ -241,7 +289,12 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 		if (i == 0 || key_compare(sorted[i - 1].webhook, w) != 0)
 			first = w;
 		else if (first->fresh)
-			reject_duplicate(w, &first->receipt_id, po_now(), first->body_hash == w->body_hash, events);
+		{
+			Receipt		receipt = receipt_of(first);
+
+			receipt.created_at = po_now();
+			reject_duplicate(w, &receipt, events);
+		}
 	}
 	if (nknown > 0)
 		reject_known(known, nknown, events);
@@ -254,21 +307,15 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 bool
 po_take_key(PoWebhook *webhook)
 {
-	PoArray		array[6];
 	Datum		now = TimestampTzGetDatum(po_now());
-	pg_uuid_t	holder;
+	Receipt		receipt = receipt_of(webhook);
 
-	po_rows_init(&insert_receipts, array, 1);
-	add_key(array, webhook);
-	po_array_add_uuid(&array[3], &webhook->receipt_id);
-	po_array_add_text(&array[4], webhook->event_type);
-	po_array_add(&array[5], Int64GetDatum(webhook->body_hash));
-	if (po_exec_rows(&insert_receipts, &now, array) == 1)
+	if (po_exec_row(&insert_receipts, &now, &receipt) == 1)
 		return true;
-	po_rows_init(&select_receipts, array, 1);
-	add_key(array, webhook);
-	return po_exec_rows(&select_receipts, NULL, array) == 1 && po_column_uuid(0, 2, &holder) &&
-		memcmp(&holder, &webhook->receipt_id, UUID_LEN) == 0;
+	if (po_exec_row(&select_receipts, NULL, &receipt) == 0)
+		return false;
+	po_read_row(&select_receipts, 0, &receipt);
+	return memcmp(&receipt.receipt_id, &webhook->receipt_id, UUID_LEN) == 0;
 }
 
 /*
@@ -291,14 +338,14 @@ po_payload_status_name(PoPayloadStatus status)
 	return status_name[status];
 }
 
-static Datum
-body_datum(const PoWebhook *webhook)
+static bytea *
+body_of(const PoWebhook *webhook)
 {
 	bytea	   *body = palloc(VARHDRSZ + webhook->body.len);
 
 	SET_VARSIZE(body, VARHDRSZ + webhook->body.len);
 	memcpy(VARDATA(body), webhook->body.data, webhook->body.len);
-	return PointerGetDatum(body);
+	return body;
 }
 
 /*
@@ -330,46 +377,45 @@ void
 po_write_payloads(PoWebhook **webhook, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		array[2][15];
+	PoRows		new = po_rows(&insert_payloads, n);
+	PoRows		stored = po_rows(&update_payloads, 1);
 
-	po_rows_init(&insert_payloads, array[false], n);
-	po_rows_init(&update_payloads, array[true], 1);
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
-		PoArray    *a = array[w->stored];
-		PoBytes		query;
+		Payload		payload = {
+			.tenant_id = w->endpoint->tenant_id,
+			.receipt_id = w->receipt_id,
+			.status = w->status,
+			.attempts = w->attempts,
+			.next_attempt_at = DT_NOEND,
+			.last_error = w->last_error,
+			.opted_out = w->opted_out,
+			.event_owed = w->owes_event && w->status != PO_PAYLOAD_DONE ? &w->event_owed : NULL,
+			.path = w->endpoint->path,
+			.provider = w->endpoint->provider,
+			.form_encoded = w->form_encoded,
+			.reference = w->reference,
+			.correlation_id = &w->correlation_id
+		};
 
-		po_array_add_text(&a[0], w->endpoint->tenant_id);
-		po_array_add_uuid(&a[1], &w->receipt_id);
-		po_array_add_text(&a[2], status_name[w->status]);
-		po_array_add(&a[3], Int32GetDatum(w->attempts));
 		if (w->status == PO_PAYLOAD_PENDING || w->status == PO_PAYLOAD_ERROR)
 		{
-			TimestampTz due = next_attempt(w);
-
-			po_array_add(&a[4], TimestampTzGetDatum(due));
-			po_wake_at(due);
+			payload.next_attempt_at = next_attempt(w);
+			po_wake_at(payload.next_attempt_at);
 		}
-		else
-			po_array_add_null(&a[4]);
-		po_array_add_text(&a[5], w->last_error);
-		po_array_add(&a[6], BoolGetDatum(w->opted_out));
-		po_array_add_uuid(&a[7], w->owes_event && w->status != PO_PAYLOAD_DONE ? &w->event_owed : NULL);
-		if (w->stored)
-			continue;
-		query = po_signed_query(w);
-		po_array_add_text(&a[8], w->endpoint->path);
-		po_array_add_text(&a[9], w->endpoint->provider);
-		po_array_add(&a[10], BoolGetDatum(w->form_encoded));
-		po_array_add(&a[11], body_datum(w));
-		po_array_add_text(&a[12], w->reference);
-		po_array_add_uuid(&a[13], &w->correlation_id);
-		po_array_add_text_len(&a[14], query.len > 0 ? query.data : NULL, query.len);
+		if (!w->stored)
+		{
+			PoBytes		query = po_signed_query(w);
+
+			payload.body = body_of(w);
+			payload.signed_query = query.len > 0 ? pnstrdup(query.data, query.len) : NULL;
+		}
+		po_rows_add(w->stored ? &stored : &new, &payload);
 	}
-	(void) po_exec_rows(&insert_payloads, &now, array[false]);
+	(void) po_rows_exec(&new, &now);
 	/* What is done and stays due would be done again. */
-	if (po_exec_rows(&update_payloads, NULL, array[true]) != array[true][0].n)
+	if (po_rows_exec(&stored, NULL) != stored.n)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("where the processing of a webhook stands could not be written down")));

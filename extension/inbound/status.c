@@ -17,7 +17,7 @@
 #include "core/base64.h"
 #include "core/clock.h"
 #include "core/compat.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "inbound/url.h"
 #include "inbound/webhook.h"
 #include "utils/builtins.h"
@@ -27,32 +27,79 @@
 
 StaticAssertDecl(PO_REFERENCE_LEN == UUID_TEXT + 1 + PO_MAC_HEX, "a reference is an id and a MAC");
 
-static PoRowsPlan select_messages = {
+/* How a callback names its message, and what it says of it. */
+typedef struct Callback
+{
+	const char *tenant_id;
+	const char *provider;
+	const char *provider_message_id;
+	const pg_uuid_t *message_id;	/* NULL: not known */
+	const char *to_status;
+	const char *error_code;
+	const pg_uuid_t *receipt_id;
+} Callback;
+
+/* What names it; what parks it; the provider's id alone is PO_TAKE. */
+#define NAMES PO_USE
+#define PARKS (PO_USE << 1)
+#define IS_KEY (PO_TAKE | NAMES | PARKS | PO_GIVE)
+
+static const PoField callback_field[] = {
+	PO_FIELD(Callback, tenant_id, TEXT, IS_KEY),
+	PO_FIELD(Callback, provider, TEXT, IS_KEY),
+	PO_FIELD(Callback, provider_message_id, TEXT, IS_KEY),
+	PO_FIELD(Callback, message_id, UUIDP, NAMES | PO_GIVE),
+	PO_FIELD(Callback, to_status, TEXT, PARKS),
+	PO_FIELD(Callback, error_code, TEXT, PARKS),
+	PO_FIELD(Callback, receipt_id, UUIDP, PARKS)
+};
+
+/* The message that one names. */
+typedef struct Found
+{
+	int			n;
+	pg_uuid_t	message_id;
+	const char *lead_id;
+	const char *account;
+	const char *channel;
+	const char *phone;
+	bool		marked;			/* the phone, as unreachable in the channel */
+	bool		of_copy;		/* the callback is about a copy of it */
+} Found;
+
+static const PoField found_field[] = {
+	PO_VALUE(Found, n, "u.n", INT),
+	PO_FIELD(Found, message_id, UUID, PO_GIVE),
+	PO_FIELD(Found, lead_id, TEXT, PO_GIVE),
+	PO_FIELD(Found, account, TEXT, PO_GIVE),
+	PO_FIELD(Found, channel, TEXT, PO_GIVE),
+	PO_FIELD(Found, phone, TEXT, PO_GIVE),
+	PO_VALUE(Found, marked, "coalesce(k.unreachable ? m.channel, false)", BOOL)
+};
+
+static PoStatement select_messages = {
 	.name = "status.messages",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n, m.message_id, m.lead_id, m.account, m.channel, m.phone,"
-	" coalesce(k.unreachable ? m.channel, false), m.bcc FROM",
-	.columns = "tenant_id, provider, provider_message_id, message_id",
-	.after = "LEFT JOIN outreach.provider_message_ids p ON p.tenant_id = u.tenant_id"
+	.sql = "SELECT {m.*}, m.bcc FROM {rows}"
+	" LEFT JOIN outreach.provider_message_ids p ON p.tenant_id = u.tenant_id"
 	" AND p.provider = u.provider AND p.provider_message_id = u.provider_message_id"
 	" JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
 	" AND m.message_id = coalesce(u.message_id, p.message_id)"
 	" LEFT JOIN outreach.phones k ON k.tenant_id = m.tenant_id AND k.phone = m.phone AND k.unreachable IS NOT NULL",
-	.ncolumns = 4,
-	.element = {TEXTOID, TEXTOID, TEXTOID, UUIDOID},
+	.takes = PO_FIELDS(callback_field, NAMES),
+	.gives = PO_FIELDS(found_field, PO_GIVE),
 	.numbered = true
 };
 
 /* For tenants that send through us; other applications' messages are theirs. */
-static PoRowsPlan park = {
+static PoStatement park = {
 	.name = "status.park",
 	.expect = SPI_OK_INSERT_RETURNING,
-	.before = "INSERT INTO outreach.provider_message_ids AS p (tenant_id, provider,"
+	.sql = "INSERT INTO outreach.provider_message_ids AS p (tenant_id, provider,"
 	" provider_message_id, to_status, error_code, receipt_id, parked_at)"
 	" SELECT DISTINCT ON (u.tenant_id, u.provider, u.provider_message_id) u.tenant_id, u.provider,"
-	" u.provider_message_id, u.to_status::outreach.message_status, u.error_code, u.receipt_id, $1 FROM",
-	.columns = "tenant_id, provider, provider_message_id, to_status, error_code, receipt_id",
-	.after = "WHERE EXISTS (SELECT FROM outreach.sending_accounts a WHERE a.tenant_id = u.tenant_id)"
+	" u.provider_message_id, u.to_status::outreach.message_status, u.error_code, u.receipt_id, $1"
+	" FROM {rows} WHERE EXISTS (SELECT FROM outreach.sending_accounts a WHERE a.tenant_id = u.tenant_id)"
 	" ORDER BY u.tenant_id, u.provider, u.provider_message_id,"
 	" u.to_status::outreach.message_status DESC"
 	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE SET"
@@ -60,41 +107,34 @@ static PoRowsPlan park = {
 	" parked_at = coalesce(p.parked_at, EXCLUDED.parked_at),"
 	" error_code = CASE WHEN p.to_status >= EXCLUDED.to_status THEN p.error_code ELSE EXCLUDED.error_code END,"
 	" receipt_id = CASE WHEN p.to_status >= EXCLUDED.to_status THEN p.receipt_id ELSE EXCLUDED.receipt_id END"
-	" RETURNING p.message_id, p.tenant_id, p.provider, p.provider_message_id",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 6,
-	.element = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID}
+	" RETURNING {p.*}",
+	.takes = PO_FIELDS(callback_field, PARKS),
+	.gives = PO_FIELDS(callback_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
 /* The message is gone: its id is nobody's, and what comes under it unmatched. */
-static PoRowsPlan forget_ids = {
+static PoStatement forget_ids = {
 	.name = "status.forget",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.provider_message_ids p SET message_id = NULL FROM",
-	.columns = "tenant_id, provider, provider_message_id",
-	.after = "WHERE p.tenant_id = u.tenant_id AND p.provider = u.provider"
+	.sql = "UPDATE outreach.provider_message_ids p SET message_id = NULL FROM {rows}"
+	" WHERE p.tenant_id = u.tenant_id AND p.provider = u.provider"
 	" AND p.provider_message_id = u.provider_message_id AND p.message_id IS NOT NULL"
 	" AND NOT EXISTS (SELECT FROM outreach.outbound_messages m WHERE m.tenant_id = p.tenant_id"
 	" AND m.message_id = p.message_id)",
-	.ncolumns = 3,
-	.element = {TEXTOID, TEXTOID, TEXTOID}
+	.takes = PO_FIELDS(callback_field, PO_TAKE)
 };
 
 /* So that no look-up of another message takes it for that one's. */
-static PoRowsPlan note_ids = {
+static PoStatement note_ids = {
 	.name = "status.ids",
 	.expect = SPI_OK_INSERT,
-	.before = "INSERT INTO outreach.provider_message_ids AS p (tenant_id, provider,"
-	" provider_message_id, message_id)"
-	" SELECT DISTINCT ON (u.tenant_id, u.provider, u.provider_message_id) u.tenant_id, u.provider,"
-	" u.provider_message_id, u.message_id FROM",
-	.columns = "tenant_id, provider, provider_message_id, message_id",
-	.after = "ORDER BY u.tenant_id, u.provider, u.provider_message_id"
+	.sql = "INSERT INTO outreach.provider_message_ids AS p ({columns})"
+	" SELECT DISTINCT ON (u.tenant_id, u.provider, u.provider_message_id) {u.*} FROM {rows}"
+	" ORDER BY u.tenant_id, u.provider, u.provider_message_id"
 	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE SET"
 	" message_id = EXCLUDED.message_id, parked_at = NULL WHERE p.message_id IS NULL",
-	.ncolumns = 4,
-	.element = {TEXTOID, TEXTOID, TEXTOID, UUIDOID}
+	.takes = PO_FIELDS(callback_field, NAMES)
 };
 
 /*
@@ -216,15 +256,12 @@ is_of_copy(const PoWebhook *webhook, const char *const *bcc, int nbcc)
 static void
 look_up(PoWebhook **webhook, int n, bool by_reference)
 {
-	PoArray		column[4];
+	PoRows		callback = po_rows(&select_messages, n);
 	int		   *position = palloc(n * sizeof(int));
 	const char **mac = palloc(n * sizeof(char *));
-	const char **account = palloc0(n * sizeof(char *));
-	bool	   *marked = palloc0(n * sizeof(bool));
-	bool	   *of_copy = palloc0(n * sizeof(bool));
-	uint64		rows;
+	Found	   *found = palloc0(n * sizeof(Found));
+	uint64		nfound;
 
-	po_rows_init(&select_messages, column, n);
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
@@ -233,52 +270,51 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 		if (!w->is_status || w->message_lead != NULL ||
 			(by_reference ? !read_reference(w, &message_id, &mac[i]) : w->provider_message_id == NULL))
 			continue;
-		position[column[0].n] = i;
-		po_array_add_text(&column[0], w->endpoint->tenant_id);
-		po_array_add_text(&column[1], w->endpoint->provider);
-		po_array_add_text(&column[2], by_reference ? NULL : w->provider_message_id);
+		position[callback.n] = i;
 		if (by_reference)
-		{
 			w->message_id = message_id;
-			po_array_add_uuid(&column[3], &w->message_id);
-		}
-		else
-			po_array_add_null(&column[3]);
+		po_rows_add(&callback, &(Callback) {
+			.tenant_id = w->endpoint->tenant_id,
+			.provider = w->endpoint->provider,
+			.provider_message_id = by_reference ? NULL : w->provider_message_id,
+			.message_id = by_reference ? &w->message_id : NULL
+		});
 	}
-	rows = po_exec_rows(&select_messages, NULL, column);
-	for (uint64 r = 0; r < rows; r++)
+	nfound = po_rows_exec(&callback, NULL);
+	for (uint64 r = 0; r < nfound; r++)
 	{
-		int			i = position[po_column_int(r, 1) - 1];
-		PoWebhook  *w = webhook[i];
+		Found		row;
+		PoWebhook  *w;
 		const char **bcc;
 		int			nbcc;
 
-		(void) po_column_uuid(r, 2, &w->message_id);
-		w->message_lead = po_column_text(r, 3);
-		account[i] = po_column_text(r, 4);
-		w->channel = po_column_text(r, 5);
-		w->message_phone = po_goes_to_address(w->channel) ? po_column_text(r, 6) : NULL;
-		marked[i] = po_column_bool(r, 7);
-		bcc = po_column_texts(r, 8, &nbcc);
-		of_copy[i] = is_of_copy(w, bcc, nbcc);
+		po_read_row(&select_messages, r, &row);
+		w = webhook[position[row.n - 1]];
+		w->message_id = row.message_id;
+		w->message_lead = row.lead_id;
+		w->channel = row.channel;
+		w->message_phone = po_goes_to_address(row.channel) ? row.phone : NULL;
+		bcc = po_column_texts(r, lengthof(found_field) + 1, &nbcc);
+		row.of_copy = is_of_copy(w, bcc, nbcc);
+		found[position[row.n - 1]] = row;
 	}
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
 		char		expected[PO_MAC_HEX + 1];
 
-		if (account[i] == NULL)
+		if (found[i].account == NULL)
 			continue;
-		w->account = account_of(w, account[i]);
+		w->account = account_of(w, found[i].account);
 		w->has_reference = by_reference && w->account != NULL &&
 			po_callback_mac(w->account, &w->message_id, expected) &&
 			CRYPTO_memcmp(mac[i], expected, PO_MAC_HEX) == 0;
 		if (by_reference && !w->has_reference)
 			w->message_lead = NULL;
 		/* What becomes of a copy is not what becomes of the message, which has left. */
-		if (w->message_lead != NULL && of_copy[i])
+		if (w->message_lead != NULL && found[i].of_copy)
 			w->report = (PoReport) {.status = PO_MESSAGE_SENT};
-		find_effect(w, marked[i]);
+		find_effect(w, found[i].marked);
 	}
 }
 
@@ -345,57 +381,50 @@ po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 }
 
 static void
+add_callback(PoRows *rows, const PoWebhook *webhook)
+{
+	po_rows_add(rows, &(Callback) {
+		.tenant_id = webhook->endpoint->tenant_id,
+		.provider = webhook->endpoint->provider,
+		.provider_message_id = webhook->provider_message_id,
+		.message_id = &webhook->message_id,
+		.to_status = po_message_status_names[webhook->report.status],
+		.error_code = webhook->report.error_code,
+		.receipt_id = &webhook->receipt_id
+	});
+}
+
+static void
 write_ids(PoWebhook **webhook, int n)
 {
-	PoArray		column[4];
+	PoRows		told = po_rows(&note_ids, n);
 
-	po_rows_init(&note_ids, column, n);
 	for (int i = 0; i < n; i++)
-	{
-		PoWebhook  *w = webhook[i];
-
-		if (!w->tells_id)
-			continue;
-		po_array_add_text(&column[0], w->endpoint->tenant_id);
-		po_array_add_text(&column[1], w->endpoint->provider);
-		po_array_add_text(&column[2], w->provider_message_id);
-		po_array_add_uuid(&column[3], &w->message_id);
-	}
-	(void) po_exec_rows(&note_ids, NULL, column);
+		if (webhook[i]->tells_id)
+			add_callback(&told, webhook[i]);
+	(void) po_rows_exec(&told, NULL);
 }
 
 /* Those that the last round found to name a message which is not there any more. */
 static void
 forget_gone(PoWebhook **webhook, int n)
 {
-	PoArray		column[3];
+	PoRows		gone = po_rows(&forget_ids, n);
 
-	po_rows_init(&forget_ids, column, n);
 	for (int i = 0; i < n; i++)
-	{
-		PoWebhook  *w = webhook[i];
-
-		if (!w->is_status || w->message_lead != NULL || !w->id_known)
-			continue;
-		po_array_add_text(&column[0], w->endpoint->tenant_id);
-		po_array_add_text(&column[1], w->endpoint->provider);
-		po_array_add_text(&column[2], w->provider_message_id);
-	}
-	(void) po_exec_rows(&forget_ids, NULL, column);
+		if (webhook[i]->is_status && webhook[i]->message_lead == NULL && webhook[i]->id_known)
+			add_callback(&gone, webhook[i]);
+	(void) po_rows_exec(&gone, NULL);
 }
 
 static void
-mark_known(PoWebhook **webhook, int n, uint64 row)
+mark_known(PoWebhook **webhook, int n, const Callback *known)
 {
-	const char *tenant_id = po_column_text(row, 2);
-	const char *provider = po_column_text(row, 3);
-	const char *id = po_column_text(row, 4);
-
 	for (int i = 0; i < n; i++)
 		if (webhook[i]->is_status && webhook[i]->provider_message_id != NULL &&
-			strcmp(webhook[i]->provider_message_id, id) == 0 &&
-			strcmp(webhook[i]->endpoint->provider, provider) == 0 &&
-			strcmp(webhook[i]->endpoint->tenant_id, tenant_id) == 0)
+			strcmp(webhook[i]->provider_message_id, known->provider_message_id) == 0 &&
+			strcmp(webhook[i]->endpoint->provider, known->provider) == 0 &&
+			strcmp(webhook[i]->endpoint->tenant_id, known->tenant_id) == 0)
 			webhook[i]->id_known = true;
 }
 
@@ -409,35 +438,24 @@ bool
 po_park_statuses(PoWebhook **webhook, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		column[6];
-	uint64		rows;
+	PoRows		parked = po_rows(&park, n);
+	uint64		nparked;
 	bool		done = true;
 
 	write_ids(webhook, n);
 	forget_gone(webhook, n);
-	po_rows_init(&park, column, n);
 	for (int i = 0; i < n; i++)
+		if (webhook[i]->is_status && webhook[i]->message_lead == NULL && webhook[i]->provider_message_id != NULL)
+			add_callback(&parked, webhook[i]);
+	nparked = po_rows_exec(&parked, &now);
+	for (uint64 r = 0; r < nparked; r++)
 	{
-		PoWebhook  *w = webhook[i];
+		Callback	row;
 
-		if (!w->is_status || w->message_lead != NULL || w->provider_message_id == NULL)
+		po_read_row(&park, r, &row);
+		if (row.message_id == NULL)
 			continue;
-		po_array_add_text(&column[0], w->endpoint->tenant_id);
-		po_array_add_text(&column[1], w->endpoint->provider);
-		po_array_add_text(&column[2], w->provider_message_id);
-		po_array_add_text(&column[3], po_message_status_names[w->report.status]);
-		po_array_add_text(&column[4], w->report.error_code);
-		po_array_add_uuid(&column[5], &w->receipt_id);
-	}
-	rows = po_exec_rows(&park, &now, column);
-	for (uint64 r = 0; r < rows; r++)
-	{
-		bool		isnull;
-
-		(void) po_column(r, 1, &isnull);
-		if (isnull)
-			continue;
-		mark_known(webhook, n, r);
+		mark_known(webhook, n, &row);
 		done = false;
 	}
 	return done;

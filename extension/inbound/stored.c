@@ -12,7 +12,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "core/turns.h"
 #include "funcapi.h"
 #include "inbound/webhook.h"
@@ -20,36 +20,70 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#define PAYLOAD_COLUMNS \
-	"p.path, p.receipt_id, p.form_encoded, p.body, p.correlation_id, p.attempts, p.tenant_id," \
-	" p.provider, p.reference, p.received_at, p.opted_out, p.event_owed, p.signed_query"
+/* A row of outreach.inbound_payloads. */
+typedef struct Stored
+{
+	PoWebhook	webhook;
+	const char *tenant_id;
+	const char *provider;
+	bytea	   *body;
+	const char *status;
+} Stored;
 
-static PoPlan select_due = {
-	.name = "payloads.due",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT " PAYLOAD_COLUMNS " FROM outreach.inbound_payloads p"
-	" WHERE p.next_attempt_at >= $1 AND p.next_attempt_at <= $2 AND p.next_attempt_at < 'infinity'"
-	" ORDER BY p.next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED",
-	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID)
+/* Of one that is to be replayed the status is read besides. */
+#define IS_ONE PO_USE
+#define IS_READ (PO_GIVE | IS_ONE)
+
+/* The first two are looked at before it is known whether the row is read. */
+#define TENANT_COLUMN 1
+#define BODY_COLUMN 2
+
+static const PoField stored_field[] = {
+	PO_FIELD(Stored, tenant_id, TEXT, IS_READ),
+	PO_FIELD(Stored, body, BYTEA, IS_READ),
+	PO_FIELD(Stored, provider, TEXT, IS_READ),
+	PO_FIELD_AS(Stored, webhook.path.data, "path", TEXT, IS_READ),
+	PO_FIELD_AS(Stored, webhook.receipt_id, "receipt_id", UUID, IS_READ),
+	PO_FIELD_AS(Stored, webhook.form_encoded, "form_encoded", BOOL, IS_READ),
+	PO_FIELD_AS(Stored, webhook.correlation_id, "correlation_id", UUID, IS_READ),
+	PO_FIELD_AS(Stored, webhook.attempts, "attempts", INT, IS_READ),
+	PO_FIELD_AS(Stored, webhook.reference, "reference", TEXT, IS_READ),
+	PO_FIELD_AS(Stored, webhook.received_at, "received_at", SINCE, IS_READ),
+	PO_FIELD_AS(Stored, webhook.opted_out, "opted_out", BOOL, IS_READ),
+	PO_FIELD_AS(Stored, webhook.event_owed, "event_owed", UUID, IS_READ),
+	PO_FIELD_AS(Stored, webhook.query.data, "signed_query", TEXT, IS_READ),
+	PO_FIELD_AS(Stored, status, "status::text", TEXT, IS_ONE)
 };
 
-static PoPlan select_fairly = {
+static PoStatement select_due = {
+	.name = "payloads.due",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {p.*} FROM outreach.inbound_payloads p"
+	" WHERE p.next_attempt_at >= $1 AND p.next_attempt_at <= $2 AND p.next_attempt_at < 'infinity'"
+	" ORDER BY p.next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED",
+	.gives = PO_FIELDS(stored_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID)
+};
+
+static PoStatement select_fairly = {
 	.name = "payloads.fairly",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT d.* FROM outreach.tenants n CROSS JOIN LATERAL"
-	" (SELECT " PAYLOAD_COLUMNS " FROM outreach.inbound_payloads p"
+	" (SELECT {p.*} FROM outreach.inbound_payloads p"
 	" WHERE p.tenant_id = n.tenant_id AND p.next_attempt_at >= $1 AND p.next_attempt_at <= $2"
 	" AND p.next_attempt_at > '-infinity' ORDER BY p.next_attempt_at LIMIT $5 FOR UPDATE SKIP LOCKED) d"
 	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3",
-	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID)
+	.gives = PO_FIELDS(stored_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID)
 };
 
-static PoPlan select_one = {
+static PoStatement select_one = {
 	.name = "payloads.one",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT " PAYLOAD_COLUMNS ", p.status::text FROM outreach.inbound_payloads p"
+	.sql = "SELECT {p.*} FROM outreach.inbound_payloads p"
 	" WHERE p.tenant_id = $1 AND p.receipt_id = $2 FOR UPDATE",
-	PO_ARGS(TEXTOID, UUIDOID)
+	.gives = PO_FIELDS(stored_field, IS_ONE),
+	PO_FIXED(TEXTOID, UUIDOID)
 };
 
 /* The door is gone: what came through it can no longer be read. */
@@ -66,35 +100,19 @@ static PoTurns turns = PO_TURNS_INIT(turns);
 PG_FUNCTION_INFO_V1(po_process_payloads);
 PG_FUNCTION_INFO_V1(po_replay_webhook);
 
-typedef struct Origin
-{
-	const char *tenant_id;
-	const char *provider;
-} Origin;
-
-/* Takes over a row of PAYLOAD_COLUMNS. */
 static void
-read_stored(uint64 row, PoWebhook *webhook, Origin *origin)
+read_stored(const PoStatement *statement, uint64 row, Stored *stored)
 {
-	bytea	   *body = po_column_bytea(row, 4);
+	static const pg_uuid_t none = {{0}};
+	PoWebhook  *webhook = &stored->webhook;
 
-	webhook->path.data = po_column_text(row, 1);
+	po_read_row(statement, row, stored);
 	webhook->path.len = strlen(webhook->path.data);
-	(void) po_column_uuid(row, 2, &webhook->receipt_id);
-	webhook->form_encoded = po_column_bool(row, 3);
-	webhook->body.data = VARDATA_ANY(body);
-	webhook->body.len = VARSIZE_ANY_EXHDR(body);
-	(void) po_column_uuid(row, 5, &webhook->correlation_id);
-	webhook->attempts = po_column_int(row, 6);
-	webhook->reference = po_column_text(row, 9);
-	webhook->received_at = po_column_time(row, 10);
-	webhook->opted_out = po_column_bool(row, 11);
-	webhook->owes_event = po_column_uuid(row, 12, &webhook->event_owed);
-	webhook->query.data = po_column_text(row, 13);
+	webhook->body.data = VARDATA_ANY(stored->body);
+	webhook->body.len = VARSIZE_ANY_EXHDR(stored->body);
 	webhook->query.len = webhook->query.data != NULL ? strlen(webhook->query.data) : 0;
+	webhook->owes_event = memcmp(&webhook->event_owed, &none, UUID_LEN) != 0;
 	webhook->stored = true;
-	origin->tenant_id = po_column_text(row, 7);
-	origin->provider = po_column_text(row, 8);
 }
 
 /*
@@ -102,12 +120,14 @@ read_stored(uint64 row, PoWebhook *webhook, Origin *origin)
  * the same tenant and provider.  Another's that has the path now is not it.
  */
 static bool
-find_door(PoWebhook *webhook, const Origin *origin)
+find_door(Stored *stored)
 {
+	PoWebhook  *webhook = &stored->webhook;
+
 	webhook->endpoint = po_find_endpoint(webhook->path.data, webhook->path.len);
 	return webhook->endpoint != NULL &&
-		strcmp(webhook->endpoint->tenant_id, origin->tenant_id) == 0 &&
-		strcmp(webhook->endpoint->provider, origin->provider) == 0;
+		strcmp(webhook->endpoint->tenant_id, stored->tenant_id) == 0 &&
+		strcmp(webhook->endpoint->provider, stored->provider) == 0;
 }
 
 /*
@@ -121,9 +141,9 @@ Datum
 po_process_payloads(PG_FUNCTION_ARGS)
 {
 	Datum		args[5];
-	PoWebhook  *webhook;
+	PoStatement *statement;
+	Stored	   *stored;
 	PoWebhook **readable;
-	Origin	   *origin;
 	PoSight    *sight;
 	TimestampTz since = PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1);
 	int			nreadable = 0;
@@ -144,39 +164,39 @@ po_process_payloads(PG_FUNCTION_ARGS)
 		args[0] = TimestampTzGetDatum(po_turns_from(&turns, since));
 		args[3] = CStringGetTextDatum(turns.last_tenant);
 		args[4] = Int32GetDatum(po_turns_share(&turns, PG_GETARG_INT32(0)));
-		n = po_exec(turns.backlog ? &select_fairly : &select_due, args, NULL);
+		statement = turns.backlog ? &select_fairly : &select_due;
+		n = po_exec_fixed(statement, args);
 		sight = palloc0(Max(n, 1) * sizeof(PoSight));
 		for (int i = 0; i < n; i++)
 		{
-			sight[i].tenant_id = po_column_text(i, 7);
+			sight[i].tenant_id = po_column_text(i, TENANT_COLUMN);
 			sight[i].account = "";
 			sight[i].most = po_turns_share(&turns, PG_GETARG_INT32(0));
 		}
 	} while (po_turns_again(&turns, sight, n, PG_GETARG_INT32(0), n == PG_GETARG_INT32(0)));
-	webhook = palloc0(Max(n, 1) * sizeof(PoWebhook));
+	stored = palloc0(Max(n, 1) * sizeof(Stored));
 	readable = palloc(Max(n, 1) * sizeof(PoWebhook *));
-	origin = palloc(Max(n, 1) * sizeof(Origin));
 	for (int i = 0; i < n; i++)
 	{
 		bool		isnull;
 
 		/* What does not fit is due again in the next batch, in which others come first. */
-		if (!po_fits_batch(&taken, po_column(i, 4, &isnull)))
+		if (!po_fits_batch(&taken, po_column(i, BODY_COLUMN, &isnull)))
 		{
 			if (turns.backlog)
 				po_turns_behind(&turns, sight[i - 1].tenant_id);
 			n = i;
 			break;
 		}
-		read_stored(i, &webhook[i], &origin[i]);
+		read_stored(statement, i, &stored[i]);
 	}
 	for (int i = 0; i < n; i++)
 	{
-		PoWebhook  *w = &webhook[i];
+		PoWebhook  *w = &stored[i].webhook;
 
-		if (!find_door(w, &origin[i]))
+		if (!find_door(&stored[i]))
 		{
-			args[0] = CStringGetTextDatum(origin[i].tenant_id);
+			args[0] = CStringGetTextDatum(stored[i].tenant_id);
 			args[1] = UUIDPGetDatum(&w->receipt_id);
 			if (po_exec(&bury, args, NULL) != 1)
 				ereport(ERROR,
@@ -192,36 +212,30 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(n);
 }
 
-/*
- * The payload of a webhook that is to be replayed, locked.  Returns its status.
- */
-static const char *
-lock_for_replay(const char *tenant_id, Datum receipt_id, PoWebhook *webhook)
+/* The payload of a webhook that is to be replayed, locked. */
+static void
+lock_for_replay(const char *tenant_id, Datum receipt_id, Stored *stored)
 {
 	Datum		args[2] = {CStringGetTextDatum(tenant_id), receipt_id};
-	Origin		origin;
-	const char *status;
 
-	if (po_exec(&select_one, args, NULL) == 0)
+	if (po_exec_fixed(&select_one, args) == 0)
 		ereport(ERROR,
 				(errcode(PO_ERRCODE_UNKNOWN_WEBHOOK),
 				 errmsg("tenant \"%s\" has no webhook %s", tenant_id,
 						DatumGetCString(DirectFunctionCall1(uuid_out, receipt_id))),
 				 errhint("outreach.webhooks_unfinished lists those that can be replayed.")));
-	status = po_column_text(0, 14);
-	if (strcmp(status, "done") == 0 || strcmp(status, "pending") == 0)
+	read_stored(&select_one, 0, stored);
+	if (strcmp(stored->status, "done") == 0 || strcmp(stored->status, "pending") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the webhook is %s", status),
+				 errmsg("the webhook is %s", stored->status),
 				 errhint("Only what outreach.webhooks_unfinished lists as unresolved, error, dead or conflict can be replayed.")));
-	read_stored(0, webhook, &origin);
-	if (!find_door(webhook, &origin))
+	if (!find_door(stored))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the endpoint of the webhook is gone"),
-				 errdetail("It came by %s from %s.", webhook->path.data, origin.provider),
+				 errdetail("It came by %s from %s.", stored->webhook.path.data, stored->provider),
 				 errhint("Make the endpoint again with outreach.create_endpoint().")));
-	return status;
 }
 
 static void
@@ -250,9 +264,8 @@ po_replay_webhook(PG_FUNCTION_ARGS)
 {
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	char	   *by = po_arg_required(fcinfo, 2, "by");
-	PoWebhook	replayed = {0};
-	PoWebhook  *webhook = &replayed;
-	const char *status;
+	Stored		stored = {0};
+	PoWebhook  *webhook = &stored.webhook;
 	Datum		values[2];
 	bool		nulls[2] = {false};
 
@@ -262,12 +275,12 @@ po_replay_webhook(PG_FUNCTION_ARGS)
 				 errmsg("receipt_id must not be null")));
 	po_endpoints_begin();
 	po_spi_connect();
-	status = lock_for_replay(tenant_id, PG_GETARG_DATUM(1), webhook);
+	lock_for_replay(tenant_id, PG_GETARG_DATUM(1), &stored);
 	webhook->attempts = 0;
 	po_read_webhook(webhook);
 	write_replayed(webhook, by);
 	/* A conflict is another webhook under a key that is taken: a person says so. */
-	if (strcmp(status, "conflict") != 0 && !po_take_key(webhook))
+	if (strcmp(stored.status, "conflict") != 0 && !po_take_key(webhook))
 		po_repetition_found(webhook);
 	else
 		po_process_stored(&webhook, 1);

@@ -15,7 +15,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/key_probe.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "outbound/health.h"
 #include "utils/builtins.h"
 
@@ -68,13 +68,37 @@ static PoStatement close_circuits = {
 	.takes = PO_FIELDS(circuit_field, PO_TAKE | OF_KEY)
 };
 
+/* What a number has sent, and how it is doing. */
+typedef struct Number
+{
+	const char *tenant_id;
+	const char *phone;
+	const char *channel;
+	int			sent;
+	int			delivered;
+	int			failed;
+	const char *error_code;
+	int			recent_delivered;
+	int			recent_failed;
+} Number;
+
+static const PoField number_field[] = {
+	PO_FIELD(Number, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD(Number, phone, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD(Number, channel, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD(Number, sent, INT, PO_TAKE),
+	PO_FIELD(Number, delivered, INT, PO_TAKE),
+	PO_FIELD(Number, failed, INT, PO_TAKE),
+	PO_FIELD(Number, error_code, TEXT, PO_TAKE),
+	PO_FIELD(Number, recent_delivered, INT, PO_GIVE),
+	PO_FIELD(Number, recent_failed, INT, PO_GIVE)
+};
+
 /* recent_* are halved together, so that what is long past counts less and less. */
-static PoRowsPlan update_numbers = {
+static PoStatement update_numbers = {
 	.name = "health.numbers",
 	.expect = SPI_OK_UPDATE_RETURNING,
-	.before = "WITH locked AS MATERIALIZED (SELECT x.* FROM (SELECT * FROM",
-	.columns = "tenant_id, phone, channel, sent, delivered, failed, error_code",
-	.after = ") x JOIN outreach.numbers l ON l.tenant_id = x.tenant_id AND l.phone = x.phone"
+	.sql = "WITH locked AS MATERIALIZED (SELECT x.* FROM (SELECT * FROM {rows}) x JOIN outreach.numbers l ON l.tenant_id = x.tenant_id AND l.phone = x.phone"
 	" AND l.channel = x.channel ORDER BY l.tenant_id, l.phone, l.channel FOR NO KEY UPDATE OF l)"
 	" UPDATE outreach.numbers n SET sent = n.sent + u.sent, delivered = n.delivered + u.delivered,"
 	" failed = n.failed + u.failed,"
@@ -85,11 +109,10 @@ static PoRowsPlan update_numbers = {
 	" last_error_code = CASE WHEN u.failed > 0 THEN u.error_code ELSE n.last_error_code END,"
 	" last_failed_at = CASE WHEN u.failed > 0 THEN $1 ELSE n.last_failed_at END"
 	" FROM locked u WHERE n.tenant_id = u.tenant_id AND n.phone = u.phone AND n.channel = u.channel"
-	" RETURNING n.tenant_id, n.phone, n.channel, n.recent_delivered, n.recent_failed",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 7,
-	.element = {TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TEXTOID}
+	" RETURNING {n.*}",
+	.takes = PO_FIELDS(number_field, PO_TAKE),
+	.gives = PO_FIELDS(number_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
 static PoPlan insert_stop = {
@@ -106,19 +129,10 @@ static PoPlan insert_stop = {
 void
 po_read_circuits(PoCircuits *circuits)
 {
-	circuits->n = po_exec(&select_circuits, NULL, NULL);
+	circuits->n = po_exec_fixed(&select_circuits, NULL);
 	circuits->circuit = palloc(Max(circuits->n, 1) * sizeof(PoCircuit));
 	for (int i = 0; i < circuits->n; i++)
-	{
-		PoCircuit  *circuit = &circuits->circuit[i];
-
-		circuit->tenant_id = po_column_text(i, 1);
-		circuit->account = po_column_text(i, 2);
-		circuit->from_phone = po_column_text(i, 3);
-		circuit->failures = po_column_int(i, 4);
-		circuit->open_until = po_column_time(i, 5);
-		circuit->updated_at = po_column_time(i, 6);
-	}
+		po_read_row(&select_circuits, i, &circuits->circuit[i]);
 }
 
 static PoCircuit *
@@ -260,7 +274,7 @@ static void
 write_numbers(PoHealth *health, PoChangeSet *set)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		column[7];
+	PoRows		used = po_rows(&update_numbers, health->n);
 	uint64		rows;
 	struct
 	{
@@ -270,44 +284,38 @@ write_numbers(PoHealth *health, PoChangeSet *set)
 	}		   *sick = palloc(Max(health->n, 1) * sizeof(*sick));
 	int			nsick = 0;
 
-	po_rows_init(&update_numbers, column, health->n);
 	for (int i = 0; i < health->n; i++)
 	{
 		const PoHealthNote *note = &health->note[i];
 
 		if (note->from_phone == NULL || note->sent + note->delivered + note->failed == 0)
 			continue;
-		po_array_add_text(&column[0], note->account->tenant_id);
-		po_array_add_text(&column[1], note->from_phone);
-		po_array_add_text(&column[2], note->channel);
-		po_array_add(&column[3], Int32GetDatum(note->sent));
-		po_array_add(&column[4], Int32GetDatum(note->delivered));
-		po_array_add(&column[5], Int32GetDatum(note->failed));
-		po_array_add_text(&column[6], note->error_code);
+		po_rows_add(&used, &(Number) {
+			note->account->tenant_id, note->from_phone, note->channel,
+			note->sent, note->delivered, note->failed, note->error_code
+		});
 	}
-	rows = po_exec_rows(&update_numbers, &now, column);
+	rows = po_rows_exec(&used, &now);
 	for (uint64 r = 0; r < rows; r++)
 	{
-		char	   *tenant_id = po_column_text(r, 1);
-		char	   *phone = po_column_text(r, 2);
-		char	   *channel = po_column_text(r, 3);
-		int			delivered = po_column_int(r, 4);
-		int			failed = po_column_int(r, 5);
+		Number		number;
+		int			tries;
 
+		po_read_row(&update_numbers, r, &number);
+		tries = number.recent_failed + number.recent_delivered;
 		for (int i = 0; i < health->n; i++)
 		{
 			const PoHealthNote *note = &health->note[i];
 			const PoProfile *profile = note->account->profile;
 
-			if (note->from_phone == NULL || note->failed == 0 || failed < profile->sick_failures ||
-				failed < profile->sick_ratio * (failed + delivered) ||
-				strcmp(note->from_phone, phone) != 0 || strcmp(note->channel, channel) != 0 ||
-				strcmp(note->account->tenant_id, tenant_id) != 0)
+			if (note->from_phone == NULL || note->failed == 0 ||
+				number.recent_failed < profile->sick_failures || number.recent_failed < profile->sick_ratio * tries ||
+				strcmp(note->from_phone, number.phone) != 0 || strcmp(note->channel, number.channel) != 0 ||
+				strcmp(note->account->tenant_id, number.tenant_id) != 0)
 				continue;
-			sick[nsick].tenant_id = tenant_id;
-			sick[nsick].phone = phone;
-			sick[nsick++].reason = psprintf("%d of its last %d deliveries failed", failed,
-											failed + delivered);
+			sick[nsick].tenant_id = number.tenant_id;
+			sick[nsick].phone = number.phone;
+			sick[nsick++].reason = psprintf("%d of its last %d deliveries failed", number.recent_failed, tries);
 			break;
 		}
 	}
@@ -325,27 +333,17 @@ pause_after(const PoProfile *profile, int failures)
 }
 
 static void
-add_circuit(PoArray column[5], const PoAccount *account, const char *from_phone, int failures,
+add_circuit(PoRows *rows, const PoAccount *account, const char *from_phone, int failures,
 			TimestampTz open_until)
 {
-	po_array_add_text(&column[0], account->tenant_id);
-	po_array_add_text(&column[1], account->account);
-	po_array_add_text(&column[2], from_phone);
-	po_array_add(&column[3], Int32GetDatum(failures));
-	if (open_until == DT_NOBEGIN)
-		po_array_add_null(&column[4]);
-	else
-		po_array_add(&column[4], TimestampTzGetDatum(open_until));
+	po_rows_add(rows, &(PoCircuit) {account->tenant_id, account->account, from_phone, failures, open_until});
 }
 
 static void
-close_circuit(PoArray column[3], const PoCircuit *circuit)
+close_circuit(PoRows *rows, const PoCircuit *circuit)
 {
-	if (circuit == NULL)
-		return;
-	po_array_add_text(&column[0], circuit->tenant_id);
-	po_array_add_text(&column[1], circuit->account);
-	po_array_add_text(&column[2], circuit->from_phone);
+	if (circuit != NULL)
+		po_rows_add(rows, circuit);
 }
 
 static void
@@ -353,12 +351,10 @@ write_circuit_rows(PoHealth *health)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
 	PoCircuits	circuits;
-	PoArray		open[5];
-	PoArray		closed[3];
+	PoRows		open = po_rows(&write_circuits, 2 * health->n);
+	PoRows		closed = po_rows(&close_circuits, 2 * health->n);
 
 	po_read_circuits(&circuits);
-	po_rows_init(&write_circuits, open, 2 * health->n);
-	po_rows_init(&close_circuits, closed, 2 * health->n);
 	for (int i = 0; i < health->n; i++)
 	{
 		const PoHealthNote *note = &health->note[i];
@@ -383,9 +379,9 @@ write_circuit_rows(PoHealth *health)
 				rest_until = Max(rest_until, health->note[j].rest_until);
 		}
 		if (first && rest_until != DT_NOBEGIN)
-			add_circuit(open, note->account, "", 1, rest_until);
+			add_circuit(&open, note->account, "", 1, rest_until);
 		else if (first && answers > 0)
-			close_circuit(closed, whole);
+			close_circuit(&closed, whole);
 		else if (first && outages > 0)
 		{
 			int			before = whole != NULL ? whole->failures : 0;
@@ -394,18 +390,18 @@ write_circuit_rows(PoHealth *health)
 
 			/* What was under way when it opened, or the probe left, says nothing new. */
 			if (before < profile->breaker_failures || last_outage >= whole->updated_at)
-				add_circuit(open, note->account, "", failures, failures < profile->breaker_failures
+				add_circuit(&open, note->account, "", failures, failures < profile->breaker_failures
 							? DT_NOBEGIN : po_now() + pause_after(profile, failures));
 		}
 		if (note->from_phone == NULL)
 			continue;
 		if (note->rest_until != DT_NOBEGIN)
-			add_circuit(open, note->account, note->from_phone, 1, note->rest_until);
+			add_circuit(&open, note->account, note->from_phone, 1, note->rest_until);
 		else if (note->sent > 0)
-			close_circuit(closed, find_circuit(&circuits, note->account, note->from_phone));
+			close_circuit(&closed, find_circuit(&circuits, note->account, note->from_phone));
 	}
-	(void) po_exec_rows(&write_circuits, &now, open);
-	(void) po_exec_rows(&close_circuits, NULL, closed);
+	(void) po_rows_exec(&open, &now);
+	(void) po_rows_exec(&closed, NULL);
 }
 
 /*

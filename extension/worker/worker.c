@@ -17,7 +17,7 @@
 #include "core/compat.h"
 #include "core/settings.h"
 #include "core/shared.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "miscadmin.h"
 #include "outbound/claim.h"
 #include "outbound/http.h"
@@ -57,16 +57,6 @@ static PoPlan process_payloads = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT outreach.process_payloads($1, $2)",
 	PO_ARGS(INT4OID, TIMESTAMPTZOID)
-};
-
-static PoPlan next_due = {
-	.name = "worker.next",
-	.as_anybody = true,
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT outreach.arming_problem(), t.timers_due, t.payloads_due, s.claim_due, s.settle_due,"
-	" t.calls_due"
-	" FROM outreach.next_tasks($1) t, outreach.next_sends($2) s",
-	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
 static PoPlan claim_messages = {
@@ -109,6 +99,23 @@ typedef struct Work
 	TimestampTz claim_due;
 	TimestampTz settle_due;
 } Work;
+
+static const PoField work_field[] = {
+	PO_VALUE(Work, timers_due, "t.timers_due", UNTIL),
+	PO_VALUE(Work, calls_due, "t.calls_due", UNTIL),
+	PO_VALUE(Work, payloads_due, "t.payloads_due", UNTIL),
+	PO_VALUE(Work, claim_due, "s.claim_due", UNTIL),
+	PO_VALUE(Work, settle_due, "s.settle_due", UNTIL)
+};
+
+static PoStatement next_due = {
+	.name = "worker.next",
+	.as_anybody = true,
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {t.*}, outreach.arming_problem() FROM outreach.next_tasks($1) t, outreach.next_sends($2) s",
+	.gives = PO_FIELDS(work_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID)
+};
 
 static Work next;
 static TimestampTz upkeep_at = DT_NOBEGIN;
@@ -228,15 +235,6 @@ do_records(PoActivity *self, TimestampTz since)
 	return n;
 }
 
-static TimestampTz
-column_due(int column)
-{
-	bool		isnull;
-	Datum		value = po_column(0, column, &isnull);
-
-	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
-}
-
 /* Fills in next, and returns 1. */
 static int
 do_next(PoActivity *self, TimestampTz since)
@@ -246,15 +244,12 @@ do_next(PoActivity *self, TimestampTz since)
 	char	   *problem;
 
 	po_activity_begin(self->name);
-	(void) po_exec(&next_due, args, NULL);
-	problem = po_column_text(0, 1);
+	(void) po_exec_fixed(&next_due, args);
+	po_read_row(&next_due, 0, &work);
+	work.claim_due = po_claim_due(work.claim_due);
+	problem = po_column_text(0, lengthof(work_field) + 1);
 	work.armed = problem == NULL;
 	strlcpy(work.problem, problem != NULL ? problem : "", sizeof(work.problem));
-	work.timers_due = column_due(2);
-	work.payloads_due = column_due(3);
-	work.claim_due = po_claim_due(column_due(4));
-	work.settle_due = column_due(5);
-	work.calls_due = column_due(6);
 	po_activity_finish();
 	next = work;
 	return 1;
