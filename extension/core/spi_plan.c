@@ -344,16 +344,13 @@ po_array_add_text_len(PoArray *array, const char *text, int len)
 }
 
 /*
- * po_array_add_texts appends n C strings as the text of an array, which the statement
- * casts to text[]: arrays of different lengths have no array.  None of them is null.
+ * po_texts_as_text returns n C strings as the text of a text[], for rows of arrays of
+ * different lengths; NULL for none.  None of them is null.
  */
-void
-po_array_add_texts(PoArray *array, const char *const *text, int n)
+const char *
+po_texts_as_text(const char *const *text, int n)
 {
-	if (n == 0)
-		po_array_add_null(array);
-	else
-		po_array_add_text(array, OidOutputFunctionCall(F_ARRAY_OUT, po_result_texts(text, n)));
+	return n == 0 ? NULL : OidOutputFunctionCall(F_ARRAY_OUT, po_result_texts(text, n));
 }
 
 /*

@@ -84,7 +84,7 @@ extern void po_array_add(PoArray *array, Datum value);
 extern void po_array_add_null(PoArray *array);
 extern void po_array_add_text(PoArray *array, const char *text);
 extern void po_array_add_text_len(PoArray *array, const char *text, int len);
-extern void po_array_add_texts(PoArray *array, const char *const *text, int n);
+extern const char *po_texts_as_text(const char *const *text, int n);
 extern void po_array_add_uuid(PoArray *array, const pg_uuid_t *uuid);
 extern Datum po_array_datum(const PoArray *array);
 

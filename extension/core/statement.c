@@ -74,7 +74,7 @@ static void
 append_taken(StringInfo sql, const PoField *field)
 {
 	appendStringInfo(sql, "u.%s", field->column);
-	if (field->kind == PO_KIND_NAME)
+	if (field->type != NULL)
 		appendStringInfo(sql, "::%s", field->type);
 }
 
@@ -139,7 +139,7 @@ append_place(StringInfo sql, const PoStatement *statement, bool one, const char 
 				appendStringInfoString(sql, f->expression);
 			else
 				appendStringInfo(sql, "%.*s%s", len - 1, place, f->column);
-			if (f->kind == PO_KIND_NAME)
+			if (f->type != NULL)
 				appendStringInfoString(sql, "::text");
 		}
 }

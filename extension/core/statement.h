@@ -65,9 +65,9 @@ typedef struct PoField
 	PoFieldKind kind;
 	int			use;
 	int			offset;
-	const char *const *names;	/* of PO_KIND_NAME, and their type */
+	const char *type;			/* what its text is cast to; NULL: nothing */
+	const char *const *names;	/* of PO_KIND_NAME */
 	int			nnames;
-	const char *type;
 } PoField;
 
 #define PO_OFFSET(row, field, ctype) \
@@ -78,6 +78,10 @@ typedef struct PoField
 	{.column = name, .kind = PO_KIND_##column_kind, .use = (used), \
 	.offset = PO_OFFSET(row, field, PO_C_##column_kind)}
 #define PO_FIELD(row, field, column_kind, used) PO_FIELD_AS(row, field, #field, column_kind, used)
+/* A text that is one of a value of another type. */
+#define PO_CAST(row, field, sql_type, used) \
+	{.column = #field, .kind = PO_KIND_TEXT, .use = (used), .offset = PO_OFFSET(row, field, PO_C_TEXT), \
+	.type = sql_type}
 /* What a statement computes, and gives under no name. */
 #define PO_VALUE(row, field, text, column_kind) \
 	{.expression = text, .kind = PO_KIND_##column_kind, .use = PO_GIVE, \

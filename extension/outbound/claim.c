@@ -23,7 +23,7 @@
 #include "core/arming.h"
 #include "core/clock.h"
 #include "core/compat.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
 #include "outbound/claim.h"
@@ -49,23 +49,33 @@ static PoPlan lock_arming = {
 };
 
 /* Null: locked by somebody else, or about to be.  A tenant that is gone is not there. */
-static PoRowsPlan lock_tenants = {
+static const PoField tenant_field[] = {
+	PO_FIELD(PoClaimTenant, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_VALUE(PoClaimTenant, locked, "l.tenant_id IS NOT NULL", BOOL)
+};
+
+static PoStatement lock_tenants = {
 	.name = "claim.tenants",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT t.tenant_id, l.tenant_id FROM",
-	.columns = "tenant_id",
-	.after = "JOIN outreach.tenants t ON t.tenant_id = u.tenant_id"
+	.sql = "SELECT {t.*} FROM {rows} JOIN outreach.tenants t ON t.tenant_id = u.tenant_id"
 	" LEFT JOIN LATERAL (SELECT k.tenant_id FROM outreach.tenants k"
 	" WHERE k.tenant_id = t.tenant_id AND NOT outreach_impl.is_awaited(k.tableoid, k.ctid)"
 	" FOR KEY SHARE SKIP LOCKED) l ON true",
-	.ncolumns = 1,
-	.element = {TEXTOID}
+	.takes = PO_FIELDS(tenant_field, PO_TAKE),
+	.gives = PO_FIELDS(tenant_field, PO_GIVE)
 };
 
-static PoPlan select_stops = {
+static const PoField stop_field[] = {
+	PO_FIELD(PoStop, tenant_id, TEXT, PO_GIVE),
+	PO_FIELD(PoStop, scope, TEXT, PO_GIVE),
+	PO_FIELD(PoStop, id, TEXT, PO_GIVE)
+};
+
+static PoStatement select_stops = {
 	.name = "claim.stops",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT tenant_id, scope, id FROM outreach.sending_stops"
+	.sql = "SELECT {s.*} FROM outreach.sending_stops s",
+	.gives = PO_FIELDS(stop_field, PO_GIVE)
 };
 
 static PoPlan lock_stop = {
@@ -88,18 +98,22 @@ static PoRowsPlan lock_phones = {
 	.element = {TEXTOID, TEXTOID}
 };
 
-static PoRowsPlan insert_deliveries = {
+/* What a message says of the request that is about to leave. */
+static const PoField delivery_field[] = {
+	PO_FIELD(PoMessage, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoMessage, message_id, UUID, PO_TAKE),
+	PO_FIELD_AS(PoMessage, attempts, "attempt", INT, PO_TAKE),
+	PO_FIELD(PoMessage, fence, INT, PO_TAKE),
+	PO_FIELD(PoMessage, account, TEXT, PO_TAKE),
+	PO_FIELD(PoMessage, from_phone, TEXT, PO_TAKE)
+};
+
+static PoStatement insert_deliveries = {
 	.name = "claim.deliveries",
 	.expect = SPI_OK_INSERT,
-	.before = "INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence,"
-	" account, from_phone, started_at)"
-	" SELECT u.tenant_id, u.message_id, u.attempt, u.fence, u.account, u.from_phone, $1 FROM",
-	.columns = "tenant_id, message_id, attempt, fence, account, from_phone",
-	.after = "",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 6,
-	.element = {TEXTOID, UUIDOID, INT4OID, INT4OID, TEXTOID, TEXTOID}
+	.sql = "INSERT INTO outreach.message_deliveries ({columns}, started_at) SELECT {u.*}, $1 FROM {rows}",
+	.takes = PO_FIELDS(delivery_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
 PG_FUNCTION_INFO_V1(po_claim_messages);
@@ -150,7 +164,7 @@ compare_tenants(const void *a, const void *b)
 static void
 lock_tenants_of(PoClaim *claim)
 {
-	PoArray		column;
+	PoRows		rows = po_rows(&lock_tenants, claim->n);
 	const char *last = NULL;
 	int			n = 0;
 
@@ -158,19 +172,15 @@ lock_tenants_of(PoClaim *claim)
 	for (int i = 0; i < claim->n; i++)
 		claim->tenant[i].tenant_id = claim->candidate[i].key.tenant_id;
 	qsort(claim->tenant, claim->n, sizeof(PoClaimTenant), compare_tenants);
-	po_rows_init(&lock_tenants, &column, claim->n);
 	for (int i = 0; i < claim->n; i++)
 	{
 		if (last == NULL || strcmp(last, claim->tenant[i].tenant_id) != 0)
-			po_array_add_text(&column, claim->tenant[i].tenant_id);
+			po_rows_add(&rows, &claim->tenant[i]);
 		last = claim->tenant[i].tenant_id;
 	}
-	n = po_exec_rows(&lock_tenants, NULL, &column);
+	n = po_rows_exec(&rows, NULL);
 	for (int i = 0; i < n; i++)
-	{
-		claim->tenant[i].tenant_id = po_column_text(i, 1);
-		claim->tenant[i].locked = po_column_text(i, 2) != NULL;
-	}
+		po_read_row(&lock_tenants, i, &claim->tenant[i]);
 	claim->ntenants = n;
 	qsort(claim->tenant, n, sizeof(PoClaimTenant), compare_tenants);
 	for (int i = 0; i < claim->n; i++)
@@ -191,14 +201,10 @@ lock_stops(PoClaim *claim)
 	if (po_exec(&lock_arming, NULL, NULL) == 0 || po_arming_problem() != NULL)
 		return false;
 	lock_tenants_of(claim);
-	claim->nstops = po_exec(&select_stops, NULL, NULL);
+	claim->nstops = po_exec_fixed(&select_stops, NULL);
 	claim->stop = palloc0(Max(claim->nstops, 1) * sizeof(PoStop));
 	for (int i = 0; i < claim->nstops; i++)
-	{
-		claim->stop[i].tenant_id = po_column_text(i, 1);
-		claim->stop[i].scope = po_column_text(i, 2);
-		claim->stop[i].id = po_column_text(i, 3);
-	}
+		po_read_row(&select_stops, i, &claim->stop[i]);
 	return true;
 }
 
@@ -370,7 +376,7 @@ copies_of(const PoCandidate *candidate, const char ***bcc)
 
 /* Claims the message, unless its request cannot be made. */
 static void
-send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
+send(PoMessage *message, const PoCandidate *candidate, PoRows *deliveries)
 {
 	const PoAccount *account = candidate->account;
 	PoFlight   *flight = po_flight_begin(account);
@@ -408,12 +414,7 @@ send(PoMessage *message, const PoCandidate *candidate, PoArray delivery[6])
 	/* Then somebody looks whether its owner is alive. */
 	message->due_at = po_now() + account->profile->timeout_ms * INT64CONST(1000) +
 		account->profile->settle + 5 * USECS_PER_SEC;
-	po_array_add_text(&delivery[0], message->tenant_id);
-	po_array_add_uuid(&delivery[1], &message->message_id);
-	po_array_add(&delivery[2], Int32GetDatum(message->attempts));
-	po_array_add(&delivery[3], Int32GetDatum(message->fence));
-	po_array_add_text(&delivery[4], message->account);
-	po_array_add_text(&delivery[5], message->from_phone);
+	po_rows_add(deliveries, message);
 }
 
 static bool
@@ -434,7 +435,7 @@ give_up(PoChangeSet *set, PoMessage *message, const char *reason)
 /* False: its circuit is held by somebody, and the message is left. */
 static bool
 decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandidate *candidate,
-	   PoArray delivery[6])
+	   PoRows *deliveries)
 {
 	const PoAccount *account = candidate->account;
 	TimestampTz open_until;
@@ -466,7 +467,7 @@ decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandi
 		defer(message, open_until + pg_prng_uint64_range(&pg_global_prng_state, 0, USECS_PER_SEC),
 			  "its account or number rests after failures");
 	else
-		send(message, candidate, delivery);
+		send(message, candidate, deliveries);
 	message->changed = true;
 	return true;
 }
@@ -485,7 +486,7 @@ po_claim_messages(PG_FUNCTION_ARGS)
 	PoClaim		claim = {0};
 	PoChangeSet set = {0};
 	PoCircuits	circuits;
-	PoArray		delivery[6];
+	PoRows		deliveries;
 	bool	   *replied;
 	int			moved = 0;
 
@@ -505,7 +506,7 @@ po_claim_messages(PG_FUNCTION_ARGS)
 	replied = palloc(Max(claim.nmessages, 1) * sizeof(bool));
 	po_find_replied(claim.message, claim.nmessages, replied);
 	po_read_circuits(&circuits);
-	po_rows_init(&insert_deliveries, delivery, claim.n);
+	deliveries = po_rows(&insert_deliveries, claim.n);
 	for (int i = 0; i < claim.n; i++)
 	{
 		PoCandidate  *c = &claim.candidate[i];
@@ -522,10 +523,10 @@ po_claim_messages(PG_FUNCTION_ARGS)
 			moved++;
 		}
 		else
-			moved += decide(&set, &circuits, message, c, delivery);
+			moved += decide(&set, &circuits, message, c, &deliveries);
 	}
 	po_write_messages(claim.message, claim.nmessages);
-	(void) po_exec_rows(&insert_deliveries, &now_datum, delivery);
+	(void) po_rows_exec(&deliveries, &now_datum);
 	po_write_changes(&set);
 	SPI_finish();
 	PG_RETURN_INT32(moved);

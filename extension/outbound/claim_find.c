@@ -20,7 +20,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/limits.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "core/turns.h"
 #include "lead/address.h"
 #include "lib/ilist.h"
@@ -34,9 +34,41 @@
 /* A tenant has a hundred accounts at most, and others that are gone. */
 #define MOST_NAMES 200
 
-#define CANDIDATE_COLUMNS \
-	"m.tenant_id, m.message_id, m.lead_id, m.account, m.from_phone, m.phone, m.channel," \
-	" m.subject, m.body, m.html, m.bcc, m.media_urls, m.due_at, locked.is, locked.phone, locked.email"
+/* A message that is due, without its texts. */
+typedef struct Found
+{
+	PoMessageKey key;
+	const char *lead_id;
+	const char *account;
+	const char *from_phone;
+	const char *phone;
+	const char *channel;
+	TimestampTz due_at;
+	bool		locked;			/* its lead is, and what follows is the lead's */
+	const char *lead_phone;
+	const char *lead_email;
+} Found;
+
+static const PoField found_field[] = {
+	PO_FIELD_AS(Found, key.tenant_id, "tenant_id", TEXT, PO_GIVE),
+	PO_FIELD_AS(Found, key.message_id, "message_id", UUID, PO_GIVE),
+	PO_FIELD(Found, lead_id, TEXT, PO_GIVE),
+	PO_FIELD(Found, account, TEXT, PO_GIVE),
+	PO_FIELD(Found, from_phone, TEXT, PO_GIVE),
+	PO_FIELD(Found, phone, TEXT, PO_GIVE),
+	PO_FIELD(Found, channel, TEXT, PO_GIVE),
+	PO_FIELD(Found, due_at, SINCE, PO_GIVE),
+	PO_VALUE(Found, locked, "locked.is AS is_locked", BOOL),
+	PO_VALUE(Found, lead_phone, "locked.phone AS lead_phone", TEXT),
+	PO_VALUE(Found, lead_email, "locked.email AS lead_email", TEXT)
+};
+
+/* Behind these, its texts, which are read only if they are not too long together. */
+#define CANDIDATE_COLUMNS "{m.*}, m.subject, m.body, m.html, m.bcc, m.media_urls"
+enum
+{
+	C_SUBJECT = lengthof(found_field) + 1, C_BODY, C_HTML, C_BCC, C_MEDIA, C_MOST
+};
 
 /*
  * The lead is found by its whole key, whatever is known of the tables when the
@@ -47,13 +79,14 @@
 	" FROM outreach.outbound_messages m LEFT JOIN LATERAL (SELECT true AS is, l.phone, l.email FROM outreach.leads l" \
 	" WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 
-static PoPlan select_due = {
+static PoStatement select_due = {
 	.name = "claim.due",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT " CANDIDATE_COLUMNS CANDIDATE_TABLES
 	" WHERE m.due_at >= $1 AND m.due_at <= $2 AND m.due_at < 'infinity' AND m.status < 'sending'"
 	" ORDER BY m.due_at LIMIT $3",
-	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID)
+	.gives = PO_FIELDS(found_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID)
 };
 
 /* Tenants for which something waits, behind one, in order: a step of the index each. */
@@ -77,7 +110,7 @@ static PoPlan select_due = {
 	" AND w.due_at > '-infinity' AND w.status < 'sending' ORDER BY w.account LIMIT 1"
 
 /* Of one priority, so many of each tenant, as many of each of its accounts. */
-static PoPlan select_fairly = {
+static PoStatement select_fairly = {
 	.name = "claim.fairly",
 	.expect = SPI_OK_SELECT,
 	.sql = WAITING_TENANTS("$4") " SELECT d.*, b.most FROM n" WAITING_ACCOUNTS("$8", "$9")
@@ -88,7 +121,9 @@ static PoPlan select_fairly = {
 	" AND m.due_at >= $1 AND m.due_at <= $2 AND m.due_at > '-infinity' AND m.status < 'sending'"
 	PO_BEHIND_PLACE("m.due_at", "m.message_id") " ORDER BY m.due_at, m.message_id LIMIT b.most) d"
 	" WHERE n.tenant_id <> ALL ($7) LIMIT $3",
-	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, INT2OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, PO_PLACES_TYPES)
+	.gives = PO_FIELDS(found_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, INT2OID, TEXTARRAYOID, TEXTARRAYOID,
+			 TEXTARRAYOID, PO_PLACES_TYPES)
 };
 
 /* When the next is due for which there is room. */
@@ -105,23 +140,19 @@ static PoPlan select_next = {
 };
 
 /* Of those whose lead could not be locked. */
-static PoRowsPlan cancel_orphans = {
+static PoStatement cancel_orphans = {
 	.name = "claim.orphans",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = $1,"
+	.sql = "UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = $1,"
 	" status = outreach_impl.message_after('cancel', m.status::text, m.ambiguous_since IS NOT NULL)"
 	"::outreach.message_status, last_error = 'the lead is gone' FROM"
-	" (SELECT o.tenant_id, o.message_id FROM",
-	.columns = "tenant_id, message_id",
-	.after = "JOIN outreach.outbound_messages o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
+	" (SELECT o.tenant_id, o.message_id FROM {rows} JOIN outreach.outbound_messages o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
 	" WHERE o.due_at <= $1 AND o.status < 'sending' AND NOT EXISTS"
 	" (SELECT FROM outreach.leads l WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED) d"
 	" WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 2,
-	.element = {TEXTOID, UUIDOID}
+	.takes = PO_FIELDS(po_message_key_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
 /* An account that was found to have no room. */
@@ -235,7 +266,7 @@ find_crowded(Datum array[3])
 static bool
 fits(PoClaim *claim, int row)
 {
-	for (int column = 8; column <= 12 && !claim->full; column++)
+	for (int column = C_SUBJECT; column <= C_MEDIA && !claim->full; column++)
 	{
 		bool		isnull;
 		Datum		text = po_column(row, column, &isnull);
@@ -245,18 +276,17 @@ fits(PoClaim *claim, int row)
 	return !claim->full;
 }
 
-/* Where a message of the channel goes, as its locked lead has it now; NULL: nowhere. */
+/* Where a message goes, as its locked lead has it now; NULL: nowhere. */
 static const char *
-address_of(uint64 row, const char *channel)
+address_of(const Found *found)
 {
+	const char *given = found->lead_email;
 	char		email[PO_ADDRESS_SIZE];
-	char	   *given;
 
-	if (!po_goes_to_address(channel))
-		return po_column_text(row, 6);
-	if (po_goes_to_phone(channel))
-		return po_column_text(row, 15);
-	given = po_column_text(row, 16);
+	if (!po_goes_to_address(found->channel))
+		return found->phone;
+	if (po_goes_to_phone(found->channel))
+		return found->lead_phone;
 	return given != NULL && po_email_fold(given, strlen(given), email) ? pstrdup(email) : NULL;
 }
 
@@ -272,42 +302,37 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 	int			n = first;
 	PoSight   **of = palloc(Max(nrows, 1) * sizeof(PoSight *));
 	int			row;
-	PoArray		held[2];
+	PoRows		held = po_rows(&cancel_orphans, nrows);
 
-	po_rows_init(&cancel_orphans, held, nrows);
 	for (row = 0; row < nrows; row++)
 	{
 		PoCandidate  *c = &claim->candidate[n];
 		PoSight    *s = &sight[row];
+		Found		found;
 
-		s->tenant_id = po_column_text(row, 1);
-		(void) po_column_uuid(row, 2, &s->id);
-		s->account = po_column_text(row, 4);
-		s->due_at = po_column_time(row, 13);
+		po_read_row(&select_due, row, &found);
+		s->tenant_id = found.key.tenant_id;
+		s->id = found.key.message_id;
+		s->account = found.account;
+		s->due_at = found.due_at;
 		s->left = false;
-		(void) po_column(row, 14, &s->held);
+		s->held = !found.locked;
 		if (s->held)
 		{
-			po_array_add_text(&held[0], s->tenant_id);
-			po_array_add_uuid(&held[1], &s->id);
+			po_rows_add(&held, &found.key);
 			continue;
 		}
 		if (!fits(claim, row))
 			break;
 		of[n - first] = s;
-		memset(c, 0, sizeof(*c));
-		c->key.tenant_id = s->tenant_id;
-		c->key.message_id = s->id;
-		c->lead_id = po_column_text(row, 3);
-		c->account_name = s->account;
-		c->from_phone = po_column_text(row, 5);
-		c->channel = po_column_text(row, 7);
-		c->phone = address_of(row, c->channel);
-		c->subject = po_column_text(row, 8);
-		c->body = po_column_text(row, 9);
-		c->html = po_column_text(row, 10);
-		c->bcc = po_column_texts(row, 11, &c->nbcc);
-		c->media_url = po_column_texts(row, 12, &c->nmedia);
+		*c = (PoCandidate) {
+			.key = found.key, .lead_id = found.lead_id, .account_name = found.account,
+			.from_phone = found.from_phone, .channel = found.channel, .phone = address_of(&found),
+			.subject = po_column_text(row, C_SUBJECT), .body = po_column_text(row, C_BODY),
+			.html = po_column_text(row, C_HTML)
+		};
+		c->bcc = po_column_texts(row, C_BCC, &c->nbcc);
+		c->media_url = po_column_texts(row, C_MEDIA, &c->nmedia);
 		n++;
 	}
 	for (int i = first; i < n; i++)
@@ -320,11 +345,11 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 		else
 			of[i - first]->left = true;
 	}
-	if (held[0].n > 0 && po_arming_problem() == NULL)
+	if (held.n > 0 && po_arming_problem() == NULL)
 	{
 		Datum		now = TimestampTzGetDatum(po_now());
 
-		(void) po_exec_rows(&cancel_orphans, &now, held);
+		(void) po_rows_exec(&held, &now);
 	}
 	return row;
 }
@@ -336,7 +361,7 @@ find_by_time(PoClaim *claim, TimestampTz since, int room)
 	Datum		args[3] = {
 		TimestampTzGetDatum(po_turns_from(&by_time, since)), TimestampTzGetDatum(po_now()), Int32GetDatum(room)
 	};
-	int			n = po_exec(&select_due, args, NULL);
+	int			n = po_exec_fixed(&select_due, args);
 	PoSight    *sight = palloc(Max(n, 1) * sizeof(PoSight));
 
 	(void) add_candidates(claim, n, sight);
@@ -375,10 +400,10 @@ find_in_turn(PoClaim *claim, const Datum full[3], TimestampTz since, int room)
 			args[3] = CStringGetTextDatum(t->last_tenant);
 			args[4] = Int32GetDatum(po_turns_share(t, size));
 			po_turns_places(t, &args[9]);
-			n = po_exec(&select_fairly, args, NULL);
+			n = po_exec_fixed(&select_fairly, args);
 			sight = palloc(Max(n, 1) * sizeof(PoSight));
 			for (int i = 0; i < n; i++)
-				sight[i].most = po_column_int(i, 17);
+				sight[i].most = po_column_int(i, C_MOST);
 			looked = add_candidates(claim, n, sight);
 			if (looked == 0 && n > 0)
 				return true;

@@ -19,7 +19,7 @@
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/limits.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "core/wakeup.h"
 #include "miscadmin.h"
 #include "outbound/draft.h"
@@ -31,54 +31,114 @@
 #define CHUNK 1000
 #define CHUNK_BYTES (16 * 1024 * 1024)	/* of texts that are not filled in yet */
 
-static PoRowsPlan insert_messages = {
-	.name = "outbox.insert",
-	.expect = SPI_OK_INSERT_RETURNING,
-	.before = "INSERT INTO outreach.outbound_messages AS m (tenant_id, channel, priority, send_at,"
-	" created_at, updated_at, cancel_on_reply, message_id, send_key, content_hash, lead_id, account, from_phone,"
-	" phone, template, template_version, subject, body, options, segments, price_micros, verdicts,"
-	" status, due_at, html, bcc, media_urls)"
-	" SELECT $1, $2, $3, $4, $5, $5, $6, u.message_id, u.send_key, u.content_hash, u.lead_id,"
-	" u.account, u.from_phone, u.phone, u.template, u.template_version, u.subject, u.body,"
-	" u.options, u.segments, u.price_micros, u.verdicts, u.status::outreach.message_status,"
-	" CASE u.status WHEN 'pending' THEN $4 END, u.html, u.bcc::text[], u.media_urls::text[] FROM",
-	.columns = "message_id, send_key, content_hash, lead_id, account, from_phone, phone, template,"
-	" template_version, subject, body, options, segments, price_micros, verdicts, status, html, bcc, media_urls",
-	.after = "ON CONFLICT (tenant_id, send_key) DO NOTHING RETURNING m.message_id",
-	.nfixed = 6,
-	.fixed = {TEXTOID, TEXTOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID},
-	.ncolumns = 19,
-	.element = {UUIDOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID,
-	TEXTOID, TEXTOID, JSONBOID, INT4OID, INT8OID, JSONBOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+/* What is inserted of a draft. */
+typedef struct Row
+{
+	pg_uuid_t	message_id;
+	const char *send_key;
+	pg_uuid_t	content_hash;
+	const char *lead_id;
+	const char *account;
+	const char *from_phone;
+	const char *phone;
+	const char *template;
+	int			template_version;	/* 0: none */
+	const char *subject;
+	const char *body;
+	const char *html;
+	Jsonb	   *options;
+	int			segments;
+	int64		price_micros;
+	Jsonb	   *verdicts;
+	PoMessageStatus status;
+	const char *bcc;			/* arrays as text */
+	const char *media_urls;
+} Row;
+
+static const PoField row_field[] = {
+	PO_FIELD(Row, message_id, UUID, PO_TAKE | PO_GIVE),
+	PO_FIELD(Row, send_key, TEXT, PO_TAKE),
+	PO_FIELD(Row, content_hash, UUID, PO_TAKE),
+	PO_FIELD(Row, lead_id, TEXT, PO_TAKE),
+	PO_FIELD(Row, account, TEXT, PO_TAKE),
+	PO_FIELD(Row, from_phone, TEXT, PO_TAKE),
+	PO_FIELD(Row, phone, TEXT, PO_TAKE),
+	PO_FIELD(Row, template, TEXT, PO_TAKE),
+	PO_FIELD(Row, template_version, NUMBER, PO_TAKE),
+	PO_FIELD(Row, subject, TEXT, PO_TAKE),
+	PO_FIELD(Row, body, TEXT, PO_TAKE),
+	PO_FIELD(Row, html, TEXT, PO_TAKE),
+	PO_FIELD(Row, options, JSONB, PO_TAKE),
+	PO_FIELD(Row, segments, INT, PO_TAKE),
+	PO_FIELD(Row, price_micros, INT64, PO_TAKE),
+	PO_FIELD(Row, verdicts, JSONB, PO_TAKE),
+	PO_NAME(Row, status, PoMessageStatus, po_message_status_names, "outreach.message_status", PO_TAKE),
+	PO_CAST(Row, bcc, "text[]", PO_TAKE),
+	PO_CAST(Row, media_urls, "text[]", PO_TAKE)
 };
 
-static PoRowsPlan select_known = {
+static PoStatement insert_messages = {
+	.name = "outbox.insert",
+	.expect = SPI_OK_INSERT_RETURNING,
+	.sql = "INSERT INTO outreach.outbound_messages AS m (tenant_id, channel, priority, send_at, created_at,"
+	" updated_at, cancel_on_reply, due_at, {columns})"
+	" SELECT $1, $2, $3, $4, $5, $5, $6, CASE u.status WHEN 'pending' THEN $4 END, {u.*} FROM {rows}"
+	" ON CONFLICT (tenant_id, send_key) DO NOTHING RETURNING {m.*}",
+	.takes = PO_FIELDS(row_field, PO_TAKE),
+	.gives = PO_FIELDS(row_field, PO_GIVE),
+	PO_FIXED(TEXTOID, TEXTOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID)
+};
+
+/* What stands under a send_key. */
+typedef struct Known
+{
+	const char *send_key;
+	pg_uuid_t	content_hash;
+	pg_uuid_t	message_id;
+	PoMessageStatus status;
+	Jsonb	   *verdicts;
+	bool		same;			/* its content is */
+	bool		never_left;		/* it was blocked before */
+	int			n;				/* the row's that asked for it */
+} Known;
+
+static const PoField known_field[] = {
+	PO_FIELD(Known, send_key, TEXT, PO_TAKE),
+	PO_FIELD(Known, content_hash, UUID, PO_TAKE),
+	PO_FIELD(Known, message_id, UUID, PO_GIVE),
+	PO_VALUE(Known, verdicts, "coalesce(m.verdicts, '[]')", JSONB),
+	PO_VALUE(Known, n, "u.n", INT),
+	PO_NAME(Known, status, PoMessageStatus, po_message_status_names, "outreach.message_status", PO_GIVE),
+	PO_VALUE(Known, same, "m.content_hash = u.content_hash", BOOL),
+	PO_VALUE(Known, never_left, "m.status = 'blocked' AND m.attempts = 0", BOOL)
+};
+
+static PoStatement select_known = {
 	.name = "outbox.known",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n, m.message_id, m.status::text, m.content_hash = u.content_hash,"
-	" coalesce(m.verdicts, '[]'), m.status = 'blocked' AND m.attempts = 0 FROM",
-	.columns = "send_key, content_hash",
-	.after = "JOIN outreach.outbound_messages m ON m.tenant_id = $1 AND m.send_key = u.send_key",
-	.nfixed = 1,
-	.fixed = {TEXTOID},
-	.ncolumns = 2,
-	.element = {TEXTOID, UUIDOID},
+	.sql = "SELECT {m.*} FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = $1 AND m.send_key = u.send_key",
+	.takes = PO_FIELDS(known_field, PO_TAKE),
+	.gives = PO_FIELDS(known_field, PO_GIVE),
+	PO_FIXED(TEXTOID),
 	.numbered = true
 };
 
+static const PoField deleted_field[] = {
+	PO_FIELD(Known, send_key, TEXT, PO_TAKE),
+	PO_FIELD(Known, message_id, UUID, PO_GIVE),
+	PO_VALUE(Known, verdicts, "coalesce(m.verdicts, '[]')", JSONB),
+	PO_VALUE(Known, n, "u.n", INT)
+};
+
 /* CASE hides from the planner how few are blocked: it would look for all of them, for each key. */
-static PoRowsPlan delete_blocked = {
+static PoStatement delete_blocked = {
 	.name = "outbox.delete_blocked",
 	.expect = SPI_OK_DELETE_RETURNING,
-	.before = "DELETE FROM outreach.outbound_messages m USING",
-	.columns = "send_key",
-	.after = "WHERE m.tenant_id = $1 AND m.send_key = u.send_key"
-	" AND CASE WHEN m.status = 'blocked' THEN m.attempts = 0 END"
-	" RETURNING u.n, m.message_id, coalesce(m.verdicts, '[]')",
-	.nfixed = 1,
-	.fixed = {TEXTOID},
-	.ncolumns = 1,
-	.element = {TEXTOID},
+	.sql = "DELETE FROM outreach.outbound_messages m USING {rows} WHERE m.tenant_id = $1 AND m.send_key = u.send_key"
+	" AND CASE WHEN m.status = 'blocked' THEN m.attempts = 0 END RETURNING {m.*}",
+	.takes = PO_FIELDS(deleted_field, PO_TAKE),
+	.gives = PO_FIELDS(deleted_field, PO_GIVE),
+	PO_FIXED(TEXTOID),
 	.numbered = true
 };
 
@@ -115,11 +175,10 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 		Int16GetDatum(request->priority), TimestampTzGetDatum(send_at),
 		TimestampTzGetDatum(po_now()), BoolGetDatum(request->cancel_on_reply)
 	};
-	PoArray		column[19];
-	uint64		rows;
+	PoRows		rows = po_rows(&insert_messages, n);
+	uint64		inserted;
 	int			at = 0;
 
-	po_rows_init(&insert_messages, column, n);
 	for (int i = 0; i < n; i++)
 	{
 		PoDraft	   *d = &draft[i];
@@ -127,43 +186,26 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 
 		if (anew && !d->asked_anew)
 			continue;
-		po_array_add_uuid(&column[0], &d->message_id);
-		po_array_add_text(&column[1], d->send_key);
-		po_array_add_uuid(&column[2], &d->content_hash);
-		po_array_add_text(&column[3], d->lead_id);
-		po_array_add_text(&column[4], d->account->account);
-		po_array_add_text(&column[5], d->from);
-		po_array_add_text(&column[6], d->address);
-		po_array_add_text(&column[7], request->template);
-		if (request->template != NULL)
-			po_array_add(&column[8], Int32GetDatum(sending->template_version));
-		else
-			po_array_add_null(&column[8]);
-		po_array_add_text(&column[9], d->subject);
-		po_array_add_text(&column[10], d->body);
-		if (d->options != NULL)
-			po_array_add(&column[11], JsonbPGetDatum(d->options));
-		else
-			po_array_add_null(&column[11]);
-		po_array_add(&column[12], Int32GetDatum(d->segments));
-		po_array_add(&column[13], Int64GetDatum(d->price_micros));
-		if (allowed)
-			po_array_add_null(&column[14]);
-		else
-			po_array_add(&column[14], JsonbPGetDatum(po_guard_verdicts(&d->result)));
-		po_array_add_text(&column[15], allowed ? "pending" : "blocked");
-		po_array_add_text(&column[16], d->html);
-		po_array_add_texts(&column[17], d->bcc, d->nbcc);
-		po_array_add_texts(&column[18], request->media_url, request->nmedia);
+		po_rows_add(&rows, &(Row) {
+			.message_id = d->message_id, .send_key = d->send_key, .content_hash = d->content_hash,
+			.lead_id = d->lead_id, .account = d->account->account, .from_phone = d->from, .phone = d->address,
+			.template = request->template,
+			.template_version = request->template != NULL ? sending->template_version : 0,
+			.subject = d->subject, .body = d->body, .html = d->html, .options = d->options,
+			.segments = d->segments, .price_micros = d->price_micros,
+			.verdicts = allowed ? NULL : po_guard_verdicts(&d->result),
+			.status = allowed ? PO_MESSAGE_PENDING : PO_MESSAGE_BLOCKED,
+			.bcc = po_texts_as_text(d->bcc, d->nbcc), .media_urls = po_texts_as_text(request->media_url, request->nmedia)
+		});
 	}
-	rows = po_exec_rows(&insert_messages, fixed, column);
+	inserted = po_rows_exec(&rows, fixed);
 	/* Those that are new come back in the order they went in. */
-	for (uint64 r = 0; r < rows; r++)
+	for (uint64 r = 0; r < inserted; r++)
 	{
-		pg_uuid_t	message_id;
+		Row			row;
 
-		(void) po_column_uuid(r, 1, &message_id);
-		while (memcmp(&draft[at].message_id, &message_id, UUID_LEN) != 0)
+		po_read_row(&insert_messages, r, &row);
+		while (memcmp(&draft[at].message_id, &row.message_id, UUID_LEN) != 0)
 			at++;
 		draft[at].inserted = true;
 	}
@@ -187,50 +229,51 @@ static bool
 read_known(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result, bool again)
 {
 	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
-	PoArray		column[2];
+	PoRows		keys = po_rows(&select_known, n);
 	int		   *position = palloc(Max(n, 1) * sizeof(int));
 	bool		anew = false;
-	uint64		rows;
-	bool		isnull;
+	uint64		found;
 
-	po_rows_init(&select_known, column, n);
 	for (int i = 0; i < n; i++)
 	{
 		if (draft[i].inserted)
 			continue;
-		position[column[0].n] = i;
-		po_array_add_text(&column[0], draft[i].send_key);
-		po_array_add_uuid(&column[1], &draft[i].content_hash);
+		position[keys.n] = i;
+		po_rows_add(&keys, &(Known) {draft[i].send_key, draft[i].content_hash});
 	}
-	rows = po_exec_rows(&select_known, &tenant, column);
+	found = po_rows_exec(&keys, &tenant);
 	/* The other transaction has committed after our snapshot was taken. */
-	if (rows < column[0].n)
+	if (found < keys.n)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to a concurrent message of the same send_key"),
 				 errhint("Try the transaction again.")));
-	for (uint64 r = 0; r < rows; r++)
+	for (uint64 r = 0; r < found; r++)
 	{
-		int			i = position[po_column_int(r, 1) - 1];
-		PoDraft    *d = &draft[i];
-		PoDraft    *first = first_of_key(draft, i);
-		PoSendResult *known = &result[d->item];
+		Known		known;
+		PoDraft    *d;
+		PoDraft    *first;
+		PoSendResult *outcome;
 
-		if (!again && po_column_bool(r, 6) && !first->inserted)
+		po_read_row(&select_known, r, &known);
+		d = &draft[position[known.n - 1]];
+		first = first_of_key(draft, position[known.n - 1]);
+		outcome = &result[d->item];
+		if (!again && known.never_left && !first->inserted)
 		{
 			first->asked_anew = anew = true;
 			continue;
 		}
-		(void) po_column_uuid(r, 2, &known->message_id);
-		known->status = po_message_status_from_name(po_column_text(r, 3));
-		known->duplicate = true;
-		known->verdicts = DatumGetJsonbPCopy(po_column(r, 5, &isnull));
-		if (!po_column_bool(r, 4))
-			po_reject(sending->request, known, PO_ERRCODE_SEND_KEY_USED,
+		outcome->message_id = known.message_id;
+		outcome->status = known.status;
+		outcome->duplicate = true;
+		outcome->verdicts = known.verdicts;
+		if (!known.same)
+			po_reject(sending->request, outcome, PO_ERRCODE_SEND_KEY_USED,
 					  psprintf("the send_key \"%s\" belongs to a message with other content", d->send_key),
 					  psprintf("That message is %s, with status %s.",
-							   DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&known->message_id))),
-							   po_message_status_names[known->status]),
+							   DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&known.message_id))),
+							   po_message_status_names[known.status]),
 					  "Give another send_key, or the same content.");
 	}
 	return anew;
@@ -245,25 +288,26 @@ delete_known(const PoSending *sending, PoDraft *draft, int n)
 {
 	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
 	int		   *position = palloc(Max(n, 1) * sizeof(int));
-	PoArray		column;
-	uint64		rows;
+	PoRows		keys = po_rows(&delete_blocked, n);
+	uint64		deleted;
 
-	po_rows_init(&delete_blocked, &column, n);
 	for (int i = 0; i < n; i++)
 	{
 		if (!draft[i].asked_anew)
 			continue;
-		position[column.n] = i;
-		po_array_add_text(&column, draft[i].send_key);
+		position[keys.n] = i;
+		po_rows_add(&keys, &(Known) {draft[i].send_key});
 	}
-	rows = po_exec_rows(&delete_blocked, &tenant, &column);
-	for (uint64 r = 0; r < rows; r++)
+	deleted = po_rows_exec(&keys, &tenant);
+	for (uint64 r = 0; r < deleted; r++)
 	{
-		PoDraft    *d = &draft[position[po_column_int(r, 1) - 1]];
-		bool		isnull;
+		Known		known;
+		PoDraft    *d;
 
-		(void) po_column_uuid(r, 2, &d->message_id);
-		d->verdicts_before = DatumGetJsonbPCopy(po_column(r, 3, &isnull));
+		po_read_row(&delete_blocked, r, &known);
+		d = &draft[position[known.n - 1]];
+		d->message_id = known.message_id;
+		d->verdicts_before = known.verdicts;
 	}
 }
 
