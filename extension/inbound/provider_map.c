@@ -76,7 +76,8 @@ static const PoField door_field[] = {
 	PO_VALUE(Door, endpoint.form_encoded, "p.form_encoded", BOOL),
 	PO_VALUE(Door, endpoint.key_per_endpoint, "p.key_per_endpoint", BOOL),
 	PO_VALUE(Door, endpoint.stale_at, "(SELECT min(s.expires_at) FROM outreach.secrets s"
-			 " WHERE s.tenant_id = e.tenant_id AND s.purpose = 'endpoint' AND s.name = e.path AND s.expires_at > $2)", UNTIL),
+			 " WHERE s.tenant_id = e.tenant_id AND s.purpose = 'endpoint' AND s.name = e.path"
+			 " AND s.expires_at > $2)", UNTIL),
 	PO_FIELD(Door, scheme, TEXT, PO_GIVE),
 	PO_FIELD_AS(Door, url, "public_url", TEXT, PO_GIVE),
 	PO_FIELD_AS(Door, header_name, "signature_header", TEXT, PO_GIVE),
