@@ -160,11 +160,34 @@ inline check()
 	TRUTH(!(status == failed || status >= blocked) || accepted == 0)
 }
 
+#ifdef MOVES
+/* Which status was left for which: printed at the end, by number. */
+c_decl {
+	static int left_status;
+	static unsigned char moves[32][32];
+	static void __attribute__((destructor)) print_moves(void)
+	{
+		int from, to;
+		for (from = 0; from < 32; from++)
+			for (to = 0; to < 32; to++)
+				if (moves[from][to])
+					fprintf(stderr, "move %d %d\n", from, to);
+	}
+};
+#define LEAVES	c_code { left_status = now.status; }
+#define ARRIVES	c_code { moves[left_status][now.status] = 1; }
+#else
+#define LEAVES	skip
+#define ARRIVES	skip
+#endif
+
 /* A final status is left only upwards among those of which a provider tells. */
 inline move(to)
 {
 	STAYS(!FINAL(status) || (to > status && to <= read));
+	LEAVES;
 	status = to;
+	ARRIVES;
 	if
 	:: status != sending -> owner = NOBODY
 	:: else
@@ -627,7 +650,7 @@ end2:	atomic { IN_DOUBT && ROW_FREE -> resolve() }
 	:: atomic { IN_DOUBT && ABSENT && acts < ACTS && ROW_FREE -> acts++; resolve() }
 #endif
 	:: atomic { (status == failed || status == dead) && attempts < ATTEMPTS && acts < ACTS && ROW_FREE ->
-		acts++; printf("\tperson: retry after all\n"); status = pending; again(); flush() }
+		acts++; printf("\tperson: retry after all\n"); LEAVES; status = pending; ARRIVES; again(); flush() }
 	:: atomic { IN_DOUBT && accepted > 0 && acts < ACTS && ROW_FREE ->
 		acts++; printf("\tperson: sent\n"); move(sent); flush() }
 	od
