@@ -21,7 +21,7 @@ MODULE_big = pg_outreach
 # Each folder is a floor: it uses those above it in this list, never those below.
 CORE = api.o args.o arming.o awaited.o base64.o budget.o cache.o calm.o clock.o counters.o document.o document_digest.o errors.o \
 	form.o identity.o ids.o json.o key_probe.o limits.o lock_wait.o planning.o rights.o seal.o secrets.o settings.o shape.o shared.o shared_workers.o \
-	spi_plan.o subtransaction.o tenant.o trigger.o turns.o wakeup.o
+	spi_plan.o statement.o subtransaction.o tenant.o trigger.o turns.o wakeup.o
 LEAD = address.o address_args.o change_set.o char_fold.o classify.o erased.o escape.o event_log.o lead_api.o lead_rows.o lead_update.o meaning.o meaning_weights.o opt_out.o \
 	phone.o phone_rows.o quote.o reach.o reaction.o retention.o row_checks.o rules.o states.o term.o text.o timer.o timer_api.o unicode.o word_class.o
 OUTBOUND = addressee.o answer.o cancel.o claim.o claim_find.o draft.o echo.o guards.o health.o http.o http_address.o http_answer.o http_socket.o \

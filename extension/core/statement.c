@@ -23,11 +23,14 @@
 static const Oid type_of_kind[] = {
 	[PO_KIND_TEXT] = TEXTOID,
 	[PO_KIND_INT] = INT4OID,
+	[PO_KIND_NUMBER] = INT4OID,
+	[PO_KIND_INT64] = INT8OID,
 	[PO_KIND_ID] = INT8OID,
 	[PO_KIND_BOOL] = BOOLOID,
 	[PO_KIND_SINCE] = TIMESTAMPTZOID,
 	[PO_KIND_UNTIL] = TIMESTAMPTZOID,
 	[PO_KIND_UUID] = UUIDOID,
+	[PO_KIND_UUIDP] = UUIDOID,
 	[PO_KIND_JSONB] = JSONBOID,
 	[PO_KIND_BYTEA] = BYTEAOID,
 	[PO_KIND_NAME] = TEXTOID
@@ -107,7 +110,9 @@ append_place(StringInfo sql, const PoStatement *statement, bool one, const char 
 {
 	bool		comma = false;
 
-	if (strncmp(place, "rows", len) == 0)
+	if (len == 0)
+		appendStringInfoString(sql, "{}");
+	else if (strncmp(place, "rows", len) == 0)
 		append_rows(sql, statement, one);
 	else if (strncmp(place, "columns", len) == 0)
 		FOREACH_FIELD(f, &statement->takes, 0)
@@ -199,13 +204,17 @@ add_value(PoArray *column, const PoField *field, const void *value)
 			po_array_add_text(column, *(const char *const *) value);
 			return;
 		case PO_KIND_INT:
+		case PO_KIND_NUMBER:
+			if (field->kind == PO_KIND_NUMBER && *(const int *) value == 0)
+				break;
 			po_array_add(column, Int32GetDatum(*(const int *) value));
 			return;
 		case PO_KIND_BOOL:
 			po_array_add(column, BoolGetDatum(*(const bool *) value));
 			return;
+		case PO_KIND_INT64:
 		case PO_KIND_ID:
-			if (*(const int64 *) value == 0)
+			if (field->kind == PO_KIND_ID && *(const int64 *) value == 0)
 				break;
 			po_array_add(column, Int64GetDatum(*(const int64 *) value));
 			return;
@@ -216,8 +225,12 @@ add_value(PoArray *column, const PoField *field, const void *value)
 			po_array_add(column, TimestampTzGetDatum(*(const TimestampTz *) value));
 			return;
 		case PO_KIND_UUID:
-			po_array_add_uuid(column, memcmp(value, &none, UUID_LEN) == 0 ? NULL : (const pg_uuid_t *) value);
+			if (memcmp(value, &none, UUID_LEN) == 0)
+				break;
+			/* The row may be gone before the rows are. */
+			po_array_add(column, UUIDPGetDatum(memcpy(palloc(UUID_LEN), value, UUID_LEN)));
 			return;
+		case PO_KIND_UUIDP:
 		case PO_KIND_JSONB:
 		case PO_KIND_BYTEA:
 			if (*(void *const *) value == NULL)
@@ -335,8 +348,10 @@ po_read_row(const PoStatement *statement, uint64 row, void *into)
 				*(const char **) value = isnull ? NULL : TextDatumGetCString(datum);
 				break;
 			case PO_KIND_INT:
+			case PO_KIND_NUMBER:
 				*(int *) value = isnull ? 0 : DatumGetInt32(datum);
 				break;
+			case PO_KIND_INT64:
 			case PO_KIND_ID:
 				*(int64 *) value = isnull ? 0 : DatumGetInt64(datum);
 				break;
@@ -354,6 +369,10 @@ po_read_row(const PoStatement *statement, uint64 row, void *into)
 					memset(value, 0, UUID_LEN);
 				else
 					*(pg_uuid_t *) value = *DatumGetUUIDP(datum);
+				break;
+			case PO_KIND_UUIDP:
+				*(const pg_uuid_t **) value = isnull ? NULL
+					: memcpy(palloc(UUID_LEN), DatumGetUUIDP(datum), UUID_LEN);
 				break;
 			case PO_KIND_JSONB:
 				*(Jsonb **) value = isnull ? NULL : DatumGetJsonbPCopy(datum);

@@ -13,7 +13,7 @@
  *		{x.*}		the columns it gives, of the relation x
  *
  * $1 and on are what is the same for all rows; there may be nothing else.  Where numbered, u has a column n
- * besides, from 1 on.
+ * besides, from 1 on.  {} is an empty document.
  */
 #ifndef PO_STATEMENT_H
 #define PO_STATEMENT_H
@@ -24,11 +24,14 @@
 /* The type of a column, of a field, and what null is there. */
 #define PO_C_TEXT			const char *	/* NULL */
 #define PO_C_INT			int				/* 0, and it gives none */
+#define PO_C_NUMBER			int				/* 0 */
+#define PO_C_INT64			int64			/* 0, and it gives none */
 #define PO_C_ID				int64			/* 0 */
 #define PO_C_BOOL			bool			/* false, and it gives none */
 #define PO_C_SINCE			TimestampTz		/* DT_NOBEGIN */
 #define PO_C_UNTIL			TimestampTz		/* DT_NOEND */
 #define PO_C_UUID			pg_uuid_t		/* all zero, and it gives none */
+#define PO_C_UUIDP			const pg_uuid_t *	/* NULL */
 #define PO_C_JSONB			Jsonb *			/* NULL */
 #define PO_C_BYTEA			bytea *			/* NULL */
 
@@ -36,11 +39,14 @@ typedef enum PoFieldKind
 {
 	PO_KIND_TEXT,
 	PO_KIND_INT,
+	PO_KIND_NUMBER,
+	PO_KIND_INT64,
 	PO_KIND_ID,
 	PO_KIND_BOOL,
 	PO_KIND_SINCE,
 	PO_KIND_UNTIL,
 	PO_KIND_UUID,
+	PO_KIND_UUIDP,
 	PO_KIND_JSONB,
 	PO_KIND_BYTEA,
 	PO_KIND_NAME				/* an enum by the names of its values; null is -1 */

@@ -12,7 +12,7 @@
 #include "outbound/message.h"
 
 /* Fields that the engine itself reads; a map may name any others besides. */
-typedef enum PoField
+typedef enum PoEngineField
 {
 	PO_FIELD_FROM,
 	PO_FIELD_TO,
@@ -26,7 +26,7 @@ typedef enum PoField
 	PO_FIELD_EMAIL,
 	PO_FIELD_REFERENCE,
 	PO_NFIELDS
-} PoField;
+} PoEngineField;
 
 typedef struct PoPath
 {
@@ -117,7 +117,7 @@ typedef struct PoAnswer
 /* What a provider's payloads mean to a tenant. */
 typedef struct PoProviderMap
 {
-	PoFieldMap *field;			/* the first PO_NFIELDS are those of PoField */
+	PoFieldMap *field;			/* the first PO_NFIELDS are those of PoEngineField */
 	int			nfields;
 	PoKind	   *kind;			/* in the order they are tried */
 	int			nkinds;
