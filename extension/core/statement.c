@@ -110,7 +110,9 @@ append_place(StringInfo sql, const PoStatement *statement, bool one, const char 
 {
 	bool		comma = false;
 
-	if (strncmp(place, "rows", len) == 0)
+	if (len == 0)
+		appendStringInfoString(sql, "{}");
+	else if (strncmp(place, "rows", len) == 0)
 		append_rows(sql, statement, one);
 	else if (strncmp(place, "columns", len) == 0)
 		FOREACH_FIELD(f, &statement->takes, 0)

@@ -13,7 +13,7 @@
  *		{x.*}		the columns it gives, of the relation x
  *
  * $1 and on are what is the same for all rows; there may be nothing else.  Where numbered, u has a column n
- * besides, from 1 on.
+ * besides, from 1 on.  {} is an empty document.
  */
 #ifndef PO_STATEMENT_H
 #define PO_STATEMENT_H

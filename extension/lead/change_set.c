@@ -12,7 +12,7 @@
 #include "lead/address.h"
 #include "lead/change_set.h"
 
-static const char *const consent_name[] = {"unknown", "opted_in", "held", "opted_out"};
+const char *const po_consent_names[] = {"unknown", "opted_in", "held", "opted_out"};
 
 static int
 phone_key_compare(const void *a, const void *b)
@@ -538,7 +538,7 @@ po_complete_opt_out(PoChangeSet *set, PoPhone *phone, const pg_uuid_t *event_owe
 const char *
 po_consent_name(PoConsent consent)
 {
-	return consent_name[consent];
+	return po_consent_names[consent];
 }
 
 /*
@@ -547,8 +547,8 @@ po_consent_name(PoConsent consent)
 PoConsent
 po_consent_from_name(const char *name)
 {
-	for (int c = 0; c < lengthof(consent_name); c++)
-		if (strcmp(name, consent_name[c]) == 0)
+	for (int c = 0; c < lengthof(po_consent_names); c++)
+		if (strcmp(name, po_consent_names[c]) == 0)
 			return c;
 	return PO_CONSENT_UNKNOWN;
 }

@@ -6,7 +6,7 @@
 #define PO_LEAD_CHANGE_SET_H
 
 #include "core/compat.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "lead/event_log.h"
 #include "lead/phone.h"
 #include "lead/states.h"
@@ -40,6 +40,7 @@ typedef struct PoLead
 	bool		created;
 	bool		changed;
 	bool		replied;
+	TimestampTz last_inbound_at;	/* of a created lead; DT_NOBEGIN: it has not replied */
 	bool		written_to;		/* by us */
 	bool		lost_phone;		/* it was taken */
 	const char *email;
@@ -107,9 +108,6 @@ typedef struct PoChangeSet
 /* So many leads of a phone are locked for a webhook, at most. */
 #define PO_MAX_OF_PHONE 1000
 
-/* What a statement that locks phones has to select from outreach.phones p. */
-#define PO_PHONE_COLUMNS "p.tenant_id, p.phone, p.consent::text, p.consent_at, p.unreachable"
-
 /* A (tenant, phone) pair; arrays of them are sorted and without repetitions. */
 typedef struct PoPhoneKey
 {
@@ -125,13 +123,16 @@ typedef struct PoLeadKey
 	const char *phone;
 } PoLeadKey;
 
+/* What a statement over phones takes, and what one that locks them has to give. */
+extern const PoField po_phone_key_field[2];
+extern const PoField po_phone_field[6];
+
 extern int	po_phone_keys_sort(PoPhoneKey *key, int n);
 extern int	po_phone_keys_find(const PoPhoneKey *sorted, int n, const PoPhoneKey *key);
 extern void po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern int	po_make_free_phones(const PoPhoneKey *key, int n);
-extern void po_phone_key_rows(const PoRowsPlan *plan, const PoPhoneKey *key, int n,
-							  PoArray column[2]);
+extern uint64 po_exec_phone_keys(PoStatement *statement, const PoPhoneKey *key, int n);
 extern void po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n);
 extern int	po_lock_leads_but_held(PoChangeSet *set, const PoLeadKey *key, int n,
@@ -170,6 +171,7 @@ extern void po_write_changes(PoChangeSet *set);
 extern void po_write_phones(PoChangeSet *set);
 extern void po_write_consent_alone(PoChangeSet *set);
 
+extern const char *const po_consent_names[PO_CONSENT_OPTED_OUT + 1];
 extern const char *po_consent_name(PoConsent consent);
 extern PoConsent po_consent_from_name(const char *name);
 

@@ -19,7 +19,7 @@
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/ids.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "lead/event_log.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
@@ -36,25 +36,29 @@ struct PoObject
 	PoJsonbState state;
 };
 
+static const PoField event_field[] = {
+	PO_FIELD(PoEvent, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoEvent, event_id, UUID, PO_TAKE),
+	PO_FIELD(PoEvent, event_type, TEXT, PO_TAKE),
+	PO_FIELD(PoEvent, source, TEXT, PO_TAKE),
+	PO_FIELD(PoEvent, lead_id, TEXT, PO_TAKE),
+	PO_FIELD(PoEvent, lead_version, NUMBER, PO_TAKE),
+	PO_STATE_FIELD(PoEvent, previous_state, PO_TAKE),
+	PO_STATE_FIELD(PoEvent, new_state, PO_TAKE),
+	PO_FIELD(PoEvent, receipt_id, UUIDP, PO_TAKE),
+	PO_FIELD(PoEvent, correlation_id, UUIDP, PO_TAKE),
+	PO_FIELD(PoEvent, dedupe_key, TEXT, PO_TAKE),
+	PO_FIELD(PoEvent, payload, JSONB, PO_TAKE)
+};
+
 #define INSERT_INTO(table) \
 	.expect = SPI_OK_INSERT, \
-	.before = "INSERT INTO " table " (tenant_id, event_id, occurred_at, event_type, source," \
-	" lead_id, lead_version, previous_state, new_state, receipt_id, correlation_id," \
-	" dedupe_key, payload)" \
-	" SELECT u.tenant_id, u.event_id, $1, u.event_type, u.source, u.lead_id, u.lead_version," \
-	" u.previous_state::outreach.lead_state, u.new_state::outreach.lead_state," \
-	" u.receipt_id, u.correlation_id, u.dedupe_key, u.payload FROM", \
-	.columns = "tenant_id, event_id, event_type, source, lead_id, lead_version, previous_state," \
-	" new_state, receipt_id, correlation_id, dedupe_key, payload", \
-	.after = "", \
-	.nfixed = 1, \
-	.fixed = {TIMESTAMPTZOID}, \
-	.ncolumns = 12, \
-	.element = {TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, UUIDOID, \
-	UUIDOID, TEXTOID, JSONBOID}
+	.sql = "INSERT INTO " table " ({columns}, occurred_at) SELECT {u.*}, $1 FROM {rows}", \
+	.takes = PO_FIELDS(event_field, PO_TAKE), \
+	PO_FIXED(TIMESTAMPTZOID)
 
-static PoRowsPlan insert_events = {.name = "events.insert", INSERT_INTO("outreach.events")};
-static PoRowsPlan insert_unplaced = {.name = "events.unplaced", INSERT_INTO("outreach.events_default")};
+static PoStatement insert_events = {.name = "events.insert", INSERT_INTO("outreach.events")};
+static PoStatement insert_unplaced = {.name = "events.unplaced", INSERT_INTO("outreach.events_default")};
 
 /* What was found out last: whether there is a partition from then until then. */
 static Oid	events_relid = InvalidOid;	/* InvalidOid: nothing is known */
@@ -183,39 +187,20 @@ void
 po_events_append(PoEvent *events, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoRowsPlan *insert = n > 0 && !has_place(po_now()) ? &insert_unplaced : &insert_events;
-	PoArray		column[12];
+	PoRows		rows = po_rows(n > 0 && !has_place(po_now()) ? &insert_unplaced : &insert_events, n);
 
-	po_rows_init(insert, column, n);
 	for (int i = 0; i < n; i++)
 	{
-		PoEvent    *event = &events[i];
-		bool		changed = event->lead_version > 0 &&
-			event->previous_state != event->new_state;
+		PoEvent		event;
 
-		if (event->event_id.data[6] == 0)	/* no version: not made yet */
-			po_uuid_v7(&event->event_id);
-		po_array_add_text(&column[0], event->tenant_id);
-		po_array_add_uuid(&column[1], &event->event_id);
-		po_array_add_text(&column[2], event->event_type);
-		po_array_add_text(&column[3], event->source);
-		po_array_add_text(&column[4], event->lead_id);
-		if (event->lead_version > 0)
-			po_array_add(&column[5], Int32GetDatum(event->lead_version));
-		else
-			po_array_add_null(&column[5]);
-		po_array_add_text(&column[6], changed && event->previous_state != PO_STATE_NONE
-						  ? po_state_name(event->previous_state) : NULL);
-		po_array_add_text(&column[7], changed ? po_state_name(event->new_state) : NULL);
-		po_array_add_uuid(&column[8], event->receipt_id);
-		po_array_add_uuid(&column[9], event->correlation_id);
-		po_array_add_text(&column[10], event->dedupe_key);
-		if (event->payload != NULL)
-			po_array_add(&column[11], JsonbPGetDatum(event->payload));
-		else
-			po_array_add_null(&column[11]);
+		if (events[i].event_id.data[6] == 0)	/* no version: not made yet */
+			po_uuid_v7(&events[i].event_id);
+		event = events[i];
+		if (event.lead_version == 0 || event.previous_state == event.new_state)
+			event.previous_state = event.new_state = PO_STATE_NONE;
+		po_rows_add(&rows, &event);
 	}
-	(void) po_exec_rows(insert, &now, column);
+	(void) po_rows_exec(&rows, &now);
 }
 
 /*

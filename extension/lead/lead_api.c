@@ -16,7 +16,7 @@
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/ids.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "fmgr.h"
 #include "lead/address_args.h"
 #include "lead/opt_out.h"
@@ -26,29 +26,55 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-static PoPlan insert_lead = {
+/* A lead as it is given; NULL: what it was, or none. */
+typedef struct GivenLead
+{
+	const char *tenant_id;
+	const char *lead_id;
+	const char *phone;
+	const char *first_name;
+	const char *last_name;
+	const char *email;
+	const char *company;
+	const char *source;
+	Jsonb	   *attributes;		/* never NULL */
+} GivenLead;
+
+static const PoField given_field[] = {
+	PO_FIELD(GivenLead, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(GivenLead, lead_id, TEXT, PO_TAKE),
+	PO_FIELD(GivenLead, phone, TEXT, PO_TAKE),
+	PO_FIELD(GivenLead, first_name, TEXT, PO_TAKE),
+	PO_FIELD(GivenLead, last_name, TEXT, PO_TAKE),
+	PO_FIELD(GivenLead, email, TEXT, PO_TAKE),
+	PO_FIELD(GivenLead, company, TEXT, PO_TAKE),
+	PO_FIELD(GivenLead, source, TEXT, PO_TAKE),
+	PO_FIELD(GivenLead, attributes, JSONB, PO_TAKE)
+};
+
+static PoStatement insert_lead = {
 	.name = "lead_api.insert",
 	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.leads (tenant_id, lead_id, phone, first_name, last_name, email,"
-	" company, source, attributes, last_activity_at, created_at, updated_at)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 'api'), coalesce($9, '{}'), $10, $10, $10)"
-	" ON CONFLICT (tenant_id, lead_id) DO NOTHING",
-	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID)
+	.sql = "INSERT INTO outreach.leads ({columns}, last_activity_at, created_at, updated_at)"
+	" SELECT {u.*}, $1, $1, $1 FROM {rows} ON CONFLICT (tenant_id, lead_id) DO NOTHING",
+	.takes = PO_FIELDS(given_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
 /* Only what is given is set; attributes are merged key by key. */
-static PoPlan update_lead = {
+static PoStatement update_lead = {
 	.name = "lead_api.update",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.leads SET phone = coalesce($3, phone),"
-	" first_name = coalesce($4, first_name), last_name = coalesce($5, last_name),"
-	" email = coalesce($6, email), company = coalesce($7, company),"
-	" attributes = attributes || coalesce($9, '{}'), version = version + 1, updated_at = $10"
-	" WHERE tenant_id = $1 AND lead_id = $2"
-	" AND (phone, first_name, last_name, email, company, attributes) IS DISTINCT FROM"
-	" (coalesce($3, phone), coalesce($4, first_name), coalesce($5, last_name),"
-	" coalesce($6, email), coalesce($7, company), attributes || coalesce($9, '{}'))",
-	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID)
+	.sql = "UPDATE outreach.leads l SET phone = coalesce(u.phone, l.phone),"
+	" first_name = coalesce(u.first_name, l.first_name), last_name = coalesce(u.last_name, l.last_name),"
+	" email = coalesce(u.email, l.email), company = coalesce(u.company, l.company),"
+	" attributes = l.attributes || u.attributes, version = l.version + 1, updated_at = $1 FROM {rows}"
+	" WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id"
+	" AND (l.phone, l.first_name, l.last_name, l.email, l.company, l.attributes) IS DISTINCT FROM"
+	" (coalesce(u.phone, l.phone), coalesce(u.first_name, l.first_name), coalesce(u.last_name, l.last_name),"
+	" coalesce(u.email, l.email), coalesce(u.company, l.company), l.attributes || u.attributes)",
+	.takes = PO_FIELDS(given_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
 static PoPlan select_state = {
@@ -101,47 +127,40 @@ static PoPlan select_before_hold = {
 Datum
 po_api_create_lead(PG_FUNCTION_ARGS)
 {
-	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
-	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
-	char	   *phone = po_arg_phone(fcinfo, 2, "phone");
-	char	   *email = po_arg_email(fcinfo, 5, "email");
+	GivenLead	given = {
+		.tenant_id = po_arg_id(fcinfo, 0, "tenant_id"),
+		.lead_id = po_arg_id(fcinfo, 1, "lead_id"),
+		.phone = po_arg_phone(fcinfo, 2, "phone"),
+		.first_name = po_arg_text(fcinfo, 3, "first_name"),
+		.last_name = po_arg_text(fcinfo, 4, "last_name"),
+		.email = po_arg_email(fcinfo, 5, "email"),
+		.company = po_arg_text(fcinfo, 6, "company"),
+		.source = PG_ARGISNULL(7) ? "api" : po_arg_text(fcinfo, 7, "source"),
+		.attributes = PG_ARGISNULL(8) ? po_object_end(po_object_begin()) : po_arg_jsonb(fcinfo, 8)
+	};
+	Datum		now = TimestampTzGetDatum(po_now());
 	PoCause		cause = {.source = "sql"};
 	PoChangeSet set = {0};
 	PoLead		inserted = {0};
 	PoLead	   *lead;
-	Datum		args[10];
-	char		nulls[11];
 	Datum		values[3];
 	bool		isnull[3] = {false};
 	bool		created;
 
-	for (int i = 0; i < 9; i++)
-	{
-		args[i] = PG_GETARG_DATUM(i);
-		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
-	}
-	args[2] = phone ? CStringGetTextDatum(phone) : (Datum) 0;
-	nulls[2] = phone ? ' ' : 'n';
-	args[5] = email ? CStringGetTextDatum(email) : (Datum) 0;
-	nulls[5] = email ? ' ' : 'n';
-	args[9] = TimestampTzGetDatum(po_now());
-	nulls[9] = ' ';
-	nulls[10] = '\0';
-
 	po_spi_connect();
-	if (phone != NULL)
+	if (given.phone != NULL)
 	{
-		PoPhoneKey	key = {tenant_id, phone};
+		PoPhoneKey	key = {given.tenant_id, given.phone};
 
 		po_lock_phones(&set, &key, 1);
 	}
-	created = po_exec(&insert_lead, args, nulls) > 0;
+	created = po_exec_row(&insert_lead, &now, &given) > 0;
 	if (created)
 	{
 		PoEvent    *event;
 
-		inserted.tenant_id = tenant_id;
-		inserted.lead_id = lead_id;
+		inserted.tenant_id = given.tenant_id;
+		inserted.lead_id = given.lead_id;
 		lead = &inserted;
 		event = po_lead_event(&set, lead, "lead.created", &cause);
 		event->previous_state = PO_STATE_NONE;
@@ -149,14 +168,14 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		lead = po_require_lead(&set, tenant_id, lead_id);
-		if (po_exec(&update_lead, args, nulls) > 0)
+		lead = po_require_lead(&set, given.tenant_id, given.lead_id);
+		if (po_exec_row(&update_lead, &now, &given) > 0)
 			(void) po_lead_event(&set, lead, "lead.updated", &cause);
 	}
 	po_events_append(set.events.event, set.events.n);
 	SPI_finish();
 
-	values[0] = CStringGetTextDatum(lead_id);
+	values[0] = CStringGetTextDatum(given.lead_id);
 	values[1] = CStringGetTextDatum(po_state_name(lead->state));
 	values[2] = BoolGetDatum(created);
 	return po_result_row(fcinfo, values, isnull);

@@ -18,86 +18,108 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
-#include "core/spi_plan.h"
 #include "lead/change_set.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* What a statement that locks leads has to select from outreach.leads l. */
-#define LEAD_COLUMNS \
-	"l.tenant_id, l.lead_id, l.phone, l.state::text, l.version, l.last_activity_at," \
-	" l.email IS NOT NULL, l.has_timers, l.assigned_agent, l.business_phone," \
-	" l.created_at"
+/* What a lead's insertion takes, and what its addresses. */
+#define INSERTED	PO_USE
+#define OF_ADDRESS	(PO_USE << 1)
 
-static PoRowsPlan lock_leads = {
+static const PoField lead_field[] = {
+	PO_FIELD(PoLead, tenant_id, TEXT, PO_GIVE | PO_TAKE | INSERTED | OF_ADDRESS),
+	PO_FIELD(PoLead, lead_id, TEXT, PO_GIVE | PO_TAKE | INSERTED | OF_ADDRESS),
+	PO_FIELD(PoLead, phone, TEXT, PO_GIVE | INSERTED | OF_ADDRESS),
+	PO_FIELD(PoLead, email, TEXT, INSERTED | OF_ADDRESS),
+	PO_VALUE(PoLead, has_email, "l.email IS NOT NULL", BOOL),
+	PO_STATE_FIELD(PoLead, state, PO_GIVE | PO_SET | INSERTED),
+	PO_FIELD(PoLead, version, INT, PO_GIVE | PO_SET | INSERTED),
+	PO_FIELD(PoLead, last_activity_at, SINCE, PO_GIVE),
+	PO_FIELD(PoLead, created_at, SINCE, PO_GIVE),
+	PO_FIELD(PoLead, has_timers, BOOL, PO_GIVE | PO_SET | INSERTED),
+	PO_FIELD_AS(PoLead, agent, "assigned_agent", TEXT, PO_GIVE | PO_SET | INSERTED),
+	PO_FIELD(PoLead, business_phone, TEXT, PO_GIVE | PO_SET | INSERTED),
+	PO_FIELD(PoLead, replied, BOOL, PO_TAKE),
+	PO_FIELD(PoLead, written_to, BOOL, PO_TAKE),
+	PO_FIELD(PoLead, last_inbound_at, SINCE, INSERTED),
+	PO_FIELD(PoLead, source, TEXT, INSERTED)
+};
+
+/* What a lead is found by, itself alone and with those of its phone. */
+#define ALONE		PO_USE
+
+static const PoField key_field[] = {
+	PO_FIELD(PoLeadKey, tenant_id, TEXT, PO_GIVE | PO_TAKE | ALONE),
+	PO_FIELD(PoLeadKey, lead_id, TEXT, PO_GIVE | PO_TAKE | ALONE),
+	PO_FIELD(PoLeadKey, phone, TEXT, PO_GIVE | PO_TAKE)
+};
+
+static PoStatement lock_leads = {
 	.name = "leads.lock",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT " LEAD_COLUMNS " FROM",
-	.columns = "tenant_id, phone",
-	.after = "CROSS JOIN LATERAL (SELECT o.lead_id FROM outreach.leads o"
+	.sql = "SELECT {l.*} FROM {rows} CROSS JOIN LATERAL (SELECT o.lead_id FROM outreach.leads o"
 	" WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone ORDER BY o.lead_id"
 	" LIMIT " CppAsString2(PO_MAX_OF_PHONE) ") d"
 	" JOIN outreach.leads l ON l.tenant_id = u.tenant_id AND l.lead_id = d.lead_id AND l.phone = u.phone"
 	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l",
-	.ncolumns = 2,
-	.element = {TEXTOID, TEXTOID}
+	.takes = PO_FIELDS(po_phone_key_field, PO_TAKE),
+	.gives = PO_FIELDS(lead_field, PO_GIVE)
 };
 
 /* The same for one phone: nearly every webhook comes alone. */
-static PoPlan lock_leads_of_phone = {
+static PoStatement lock_leads_of_phone = {
 	.name = "leads.lock_of_phone",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT " LEAD_COLUMNS " FROM outreach.leads l WHERE l.tenant_id = $1 AND l.phone = $2"
+	.sql = "SELECT {l.*} FROM outreach.leads l WHERE l.tenant_id = $1 AND l.phone = $2"
 	" ORDER BY l.lead_id LIMIT " CppAsString2(PO_MAX_OF_PHONE) " FOR NO KEY UPDATE",
-	PO_ARGS(TEXTOID, TEXTOID)
+	.gives = PO_FIELDS(lead_field, PO_GIVE),
+	PO_FIXED(TEXTOID, TEXTOID)
 };
 
 /* Leads by their ids, and those that have a phone. */
-#define LEADS_BY_ID(what, columns_read, how) \
+#define LEADS_BY_ID(what, given, how) \
 	{ \
 		.name = "leads." what, \
 		.expect = SPI_OK_SELECT, \
-		.before = "SELECT " columns_read " FROM (SELECT DISTINCT s.tenant_id, s.lead_id FROM", \
-		.columns = "tenant_id, lead_id, phone", \
-		.after = "CROSS JOIN LATERAL (SELECT u.tenant_id, u.lead_id UNION ALL" \
+		.sql = "SELECT {l.*} FROM (SELECT DISTINCT s.tenant_id, s.lead_id FROM {rows}" \
+		" CROSS JOIN LATERAL (SELECT u.tenant_id, u.lead_id UNION ALL" \
 		" (SELECT o.tenant_id, o.lead_id FROM outreach.leads o" \
 		" WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone ORDER BY o.lead_id" \
 		" LIMIT " CppAsString2(PO_MAX_OF_PHONE) ")) s) d" \
 		" JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id" \
 		" ORDER BY l.tenant_id, l.lead_id" how, \
-		.ncolumns = 3, \
-		.element = {TEXTOID, TEXTOID, TEXTOID} \
+		.takes = PO_FIELDS(key_field, PO_TAKE), \
+		.gives = PO_FIELDS(given, PO_GIVE) \
 	}
 
-static PoRowsPlan lock_leads_by_id = LEADS_BY_ID("lock_by_id", LEAD_COLUMNS,
-												 " FOR NO KEY UPDATE OF l");
-static PoRowsPlan lock_free_leads_by_id = LEADS_BY_ID("lock_free_by_id", LEAD_COLUMNS,
-													  " FOR NO KEY UPDATE OF l SKIP LOCKED");
-static PoRowsPlan find_leads_by_id = LEADS_BY_ID("find_by_id", "l.tenant_id, l.lead_id, l.phone", "");
+static PoStatement lock_leads_by_id = LEADS_BY_ID("lock_by_id", lead_field, " FOR NO KEY UPDATE OF l");
+static PoStatement lock_free_leads_by_id = LEADS_BY_ID("lock_free_by_id", lead_field,
+													   " FOR NO KEY UPDATE OF l SKIP LOCKED");
+static PoStatement find_leads_by_id = LEADS_BY_ID("find_by_id", key_field, "");
 
-static PoRowsPlan lock_free_leads = {
+static PoStatement lock_free_leads = {
 	.name = "leads.lock_free",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT " LEAD_COLUMNS " FROM (SELECT DISTINCT tenant_id, lead_id FROM",
-	.columns = "tenant_id, lead_id",
-	.after = ") d JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id"
+	.sql = "SELECT {l.*} FROM (SELECT DISTINCT {u.*} FROM {rows}) d"
+	" JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id"
 	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l SKIP LOCKED",
-	.ncolumns = 2,
-	.element = {TEXTOID, TEXTOID}
+	.takes = PO_FIELDS(key_field, ALONE),
+	.gives = PO_FIELDS(lead_field, PO_GIVE)
 };
 
 #define LEADS_TO_SUPPRESS(what, how) \
 	{ \
 		.name = "leads." what, \
 		.expect = SPI_OK_SELECT, \
-		.sql = "SELECT " LEAD_COLUMNS " FROM outreach.leads l WHERE l.tenant_id = $1" \
+		.sql = "SELECT {l.*} FROM outreach.leads l WHERE l.tenant_id = $1" \
 		" AND l.phone = $2 AND l.state <> 'suppressed' ORDER BY l.lead_id LIMIT $3" \
 		" FOR NO KEY UPDATE" how, \
-		PO_ARGS(TEXTOID, TEXTOID, INT4OID) \
+		.gives = PO_FIELDS(lead_field, PO_GIVE), \
+		PO_FIXED(TEXTOID, TEXTOID, INT4OID) \
 	}
 
-static PoPlan lock_to_suppress = LEADS_TO_SUPPRESS("lock_to_suppress", "");
-static PoPlan lock_free_to_suppress = LEADS_TO_SUPPRESS("lock_free_to_suppress", " SKIP LOCKED");
+static PoStatement lock_to_suppress = LEADS_TO_SUPPRESS("lock_to_suppress", "");
+static PoStatement lock_free_to_suppress = LEADS_TO_SUPPRESS("lock_free_to_suppress", " SKIP LOCKED");
 
 static PoPlan count_to_suppress = {
 	.name = "leads.to_suppress",
@@ -107,62 +129,44 @@ static PoPlan count_to_suppress = {
 	PO_ARGS(TEXTOID, TEXTOID, INT4OID)
 };
 
-static PoPlan lock_lead = {
+static PoStatement lock_lead = {
 	.name = "leads.lock_one",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT " LEAD_COLUMNS " FROM outreach.leads l"
-	" WHERE l.tenant_id = $1 AND l.lead_id = $2 FOR NO KEY UPDATE",
-	PO_ARGS(TEXTOID, TEXTOID)
+	.sql = "SELECT {l.*} FROM outreach.leads l WHERE l.tenant_id = $1 AND l.lead_id = $2 FOR NO KEY UPDATE",
+	.gives = PO_FIELDS(lead_field, PO_GIVE),
+	PO_FIXED(TEXTOID, TEXTOID)
 };
 
-static PoRowsPlan insert_leads = {
+static PoStatement insert_leads = {
 	.name = "leads.insert",
 	.expect = SPI_OK_INSERT,
-	.before = "INSERT INTO outreach.leads (tenant_id, lead_id, state, version, email,"
-	" last_inbound_at, assigned_agent, has_timers, business_phone, phone, source, last_activity_at,"
-	" created_at, updated_at)"
-	" SELECT u.tenant_id, u.lead_id, u.state::outreach.lead_state, u.version, u.email,"
-	" CASE WHEN u.replied THEN $1 END, u.agent, u.has_timers, u.business_phone, u.phone, u.source,"
-	" $1, $1, $1 FROM",
-	.columns = "tenant_id, lead_id, state, version, email, replied, agent, has_timers,"
-	" business_phone, phone, source",
-	.after = "",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 11,
-	.element = {TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, TEXTOID, BOOLOID, TEXTOID,
-	TEXTOID, TEXTOID}
+	.sql = "INSERT INTO outreach.leads ({columns}, last_activity_at, created_at, updated_at)"
+	" SELECT {u.*}, $1, $1, $1 FROM {rows}",
+	.takes = PO_FIELDS(lead_field, INSERTED),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
 /* Addresses have a statement of their own: with a trigger on them it costs more. */
-static PoRowsPlan update_leads = {
+static PoStatement update_leads = {
 	.name = "leads.update",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.leads l SET state = u.state::outreach.lead_state,"
-	" version = u.version,"
+	.sql = "UPDATE outreach.leads l SET {set},"
 	" last_inbound_at = CASE WHEN u.replied THEN $1 ELSE l.last_inbound_at END,"
 	" last_activity_at = CASE WHEN u.replied OR u.written_to THEN $1 ELSE l.last_activity_at END,"
-	" assigned_agent = u.agent, has_timers = u.has_timers,"
-	" business_phone = u.business_phone, updated_at = $1 FROM",
-	.columns = "tenant_id, lead_id, state, version, replied, agent, has_timers, business_phone, written_to",
-	.after = "WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 9,
-	.element = {TEXTOID, TEXTOID, TEXTOID, INT4OID, BOOLOID, TEXTOID, BOOLOID, TEXTOID, BOOLOID}
+	" updated_at = $1 FROM {rows} WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
+	.takes = PO_FIELDS(lead_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
-static PoRowsPlan update_addresses = {
+static PoStatement update_addresses = {
 	.name = "leads.addresses",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.leads l SET email = coalesce(l.email, u.email), phone = u.phone FROM",
-	.columns = "tenant_id, lead_id, email, phone",
-	.after = "WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
-	.ncolumns = 4,
-	.element = {TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	.sql = "UPDATE outreach.leads l SET email = coalesce(l.email, u.email), phone = u.phone"
+	" FROM {rows} WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
+	.takes = PO_FIELDS(lead_field, OF_ADDRESS)
 };
 
-/* Takes over the n rows of LEAD_COLUMNS that the last statement locked. */
+/* Takes over the n leads that the last statement locked. */
 static void
 read_leads(PoChangeSet *set, uint64 n)
 {
@@ -171,19 +175,8 @@ read_leads(PoChangeSet *set, uint64 n)
 	set->nleads = set->nlocked = n;
 	for (uint64 i = 0; i < n; i++)
 	{
-		PoLead	   *lead = &set->lead[i];
-
-		lead->tenant_id = po_column_text(i, 1);
-		lead->lead_id = po_column_text(i, 2);
-		po_lead_set_phone(lead, po_column_text(i, 3));
-		lead->state = po_state_require(po_column_text(i, 4));
-		lead->version = po_column_int(i, 5);
-		lead->last_activity_at = po_column_time(i, 6);
-		lead->has_email = po_column_bool(i, 7);
-		lead->has_timers = po_column_bool(i, 8);
-		lead->agent = po_column_text(i, 9);
-		lead->business_phone = po_column_text(i, 10);
-		lead->created_at = po_column_time(i, 11);
+		po_read_row(&lock_lead, i, &set->lead[i]);
+		po_lead_set_phone(&set->lead[i], set->lead[i].phone);
 	}
 }
 
@@ -194,30 +187,25 @@ read_leads(PoChangeSet *set, uint64 n)
 void
 po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 {
-	PoArray		column[2];
-
 	Assert(set->nleads == 0);
 	if (n == 1)
 	{
 		Datum		args[2] = {CStringGetTextDatum(key->tenant_id), CStringGetTextDatum(key->phone)};
 
-		read_leads(set, po_exec(&lock_leads_of_phone, args, NULL));
+		read_leads(set, po_exec_fixed(&lock_leads_of_phone, args));
 		return;
 	}
-	po_phone_key_rows(&lock_leads, key, n, column);
-	read_leads(set, po_exec_rows(&lock_leads, NULL, column));
+	read_leads(set, po_exec_phone_keys(&lock_leads, key, n));
 }
 
-static void
-lead_key_rows(const PoRowsPlan *plan, const PoLeadKey *key, int n, PoArray column[3])
+static uint64
+exec_keys(PoStatement *statement, const PoLeadKey *key, int n)
 {
-	po_rows_init(plan, column, n);
+	PoRows		rows = po_rows(statement, n);
+
 	for (int i = 0; i < n; i++)
-	{
-		po_array_add_text(&column[0], key[i].tenant_id);
-		po_array_add_text(&column[1], key[i].lead_id);
-		po_array_add_text(&column[2], key[i].phone);
-	}
+		po_rows_add(&rows, &key[i]);
+	return po_rows_exec(&rows, NULL);
 }
 
 /*
@@ -227,11 +215,8 @@ lead_key_rows(const PoRowsPlan *plan, const PoLeadKey *key, int n, PoArray colum
 void
 po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n)
 {
-	PoArray		column[3];
-
 	Assert(set->nleads == 0);
-	lead_key_rows(&lock_leads_by_id, key, n, column);
-	read_leads(set, po_exec_rows(&lock_leads_by_id, NULL, column));
+	read_leads(set, exec_keys(&lock_leads_by_id, key, n));
 }
 
 /*
@@ -241,22 +226,18 @@ po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n)
 int
 po_lock_leads_but_held(PoChangeSet *set, const PoLeadKey *key, int n, PoLeadKey **held)
 {
-	PoArray		column[3];
 	uint64		found;
 	int			nheld = 0;
 
 	Assert(set->nleads == 0);
-	lead_key_rows(&lock_free_leads_by_id, key, n, column);
-	read_leads(set, po_exec_rows(&lock_free_leads_by_id, NULL, column));
-	found = po_exec_rows(&find_leads_by_id, NULL, column);
+	read_leads(set, exec_keys(&lock_free_leads_by_id, key, n));
+	found = exec_keys(&find_leads_by_id, key, n);
 	*held = palloc(Max(found, 1) * sizeof(PoLeadKey));
 	for (uint64 i = 0; i < found; i++)
 	{
 		PoLeadKey  *lead = &(*held)[nheld];
 
-		lead->tenant_id = po_column_text(i, 1);
-		lead->lead_id = po_column_text(i, 2);
-		lead->phone = po_column_text(i, 3);
+		po_read_row(&find_leads_by_id, i, lead);
 		nheld += po_find_lead(set, lead->tenant_id, lead->lead_id) == NULL;
 	}
 	return nheld;
@@ -275,7 +256,7 @@ po_lock_to_suppress(PoChangeSet *set, const char *tenant_id, const char *phone, 
 	};
 
 	Assert(set->nleads == 0);
-	read_leads(set, po_exec(wait ? &lock_to_suppress : &lock_free_to_suppress, args, NULL));
+	read_leads(set, po_exec_fixed(wait ? &lock_to_suppress : &lock_free_to_suppress, args));
 	args[2] = Int32GetDatum(set->nleads + 1);
 	(void) po_exec(&count_to_suppress, args, NULL);
 	return po_column_int64(0, 1) > set->nleads;
@@ -288,16 +269,8 @@ po_lock_to_suppress(PoChangeSet *set, const char *tenant_id, const char *phone, 
 void
 po_lock_free_leads(PoChangeSet *set, const PoLeadKey *key, int n)
 {
-	PoArray		column[2];
-
 	Assert(set->nleads == 0);
-	po_rows_init(&lock_free_leads, column, n);
-	for (int i = 0; i < n; i++)
-	{
-		po_array_add_text(&column[0], key[i].tenant_id);
-		po_array_add_text(&column[1], key[i].lead_id);
-	}
-	read_leads(set, po_exec_rows(&lock_free_leads, NULL, column));
+	read_leads(set, exec_keys(&lock_free_leads, key, n));
 }
 
 /*
@@ -321,19 +294,19 @@ po_require_lead(PoChangeSet *set, const char *tenant_id, const char *lead_id)
 	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(lead_id)};
 
 	Assert(set->nleads == 0);
-	read_leads(set, po_exec(&lock_lead, args, NULL));
+	read_leads(set, po_exec_fixed(&lock_lead, args));
 	if (set->nleads == 0)
 		po_unknown_lead(tenant_id, lead_id);
 	return &set->lead[0];
 }
 
 static void
-update_recorded(const Datum *now, const PoArray *column)
+update_recorded(const Datum *now, PoRows *known)
 {
 	po_begin_recorded_changes();
 	PG_TRY();
 	{
-		(void) po_exec_rows(&update_leads, now, column);
+		(void) po_rows_exec(known, now);
 	}
 	PG_FINALLY();
 	{
@@ -345,49 +318,26 @@ update_recorded(const Datum *now, const PoArray *column)
 static void
 write_leads(PoChangeSet *set)
 {
-	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		known[9];
-	PoArray		created[11];
-	PoArray		address[4];
+	TimestampTz time = po_now();
+	Datum		now = TimestampTzGetDatum(time);
+	PoRows		known = po_rows(&update_leads, set->nleads);
+	PoRows		created = po_rows(&insert_leads, 1);
+	PoRows		address = po_rows(&update_addresses, 1);
 
-	po_rows_init(&update_leads, known, set->nleads);
-	po_rows_init(&insert_leads, created, 1);
-	po_rows_init(&update_addresses, address, 1);
 	for (int i = 0; i < set->nleads; i++)
 	{
 		PoLead	   *lead = &set->lead[i];
-		PoArray    *c = lead->created ? created : known;
-		int			n = 0;
 
 		if (!lead->changed)
 			continue;
-		po_array_add_text(&c[n++], lead->tenant_id);
-		po_array_add_text(&c[n++], lead->lead_id);
-		po_array_add_text(&c[n++], po_state_name(lead->state));
-		po_array_add(&c[n++], Int32GetDatum(lead->version));
-		if (lead->created)
-			po_array_add_text(&c[n++], lead->email);
-		po_array_add(&c[n++], BoolGetDatum(lead->replied));
-		po_array_add_text(&c[n++], lead->agent);
-		po_array_add(&c[n++], BoolGetDatum(lead->has_timers));
-		po_array_add_text(&c[n++], lead->business_phone);
-		if (lead->created)
-		{
-			po_array_add_text(&c[n++], lead->phone);
-			po_array_add_text(&c[n++], lead->source);
-			continue;
-		}
-		po_array_add(&c[n++], BoolGetDatum(lead->written_to));
-		if (lead->email == NULL && !lead->lost_phone)
-			continue;
-		po_array_add_text(&address[0], lead->tenant_id);
-		po_array_add_text(&address[1], lead->lead_id);
-		po_array_add_text(&address[2], lead->email);
-		po_array_add_text(&address[3], lead->phone);
+		lead->last_inbound_at = lead->replied ? time : DT_NOBEGIN;
+		po_rows_add(lead->created ? &created : &known, lead);
+		if (!lead->created && (lead->email != NULL || lead->lost_phone))
+			po_rows_add(&address, lead);
 	}
-	(void) po_exec_rows(&insert_leads, &now, created);
-	update_recorded(&now, known);
-	(void) po_exec_rows(&update_addresses, NULL, address);
+	(void) po_rows_exec(&created, &now);
+	update_recorded(&now, &known);
+	(void) po_rows_exec(&address, NULL);
 }
 
 /*

@@ -11,20 +11,13 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/shape.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "fmgr.h"
 #include "lead/address_args.h"
 #include "lead/change_set.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* The parameters of update_lead that are no fields. */
-enum
-{
-	P_TENANT, P_LEAD, P_NOW, P_NAMES, P_WITHOUT, P_FIELDS
-};
-
-/* By place in the statement. */
 enum
 {
 	F_PHONE, F_EMAIL, F_FIRST_NAME, F_LAST_NAME, F_COMPANY, F_ATTRIBUTES, NFIELDS
@@ -44,35 +37,51 @@ static const struct
 	[F_ATTRIBUTES] = {"attributes", "attributes"}
 };
 
-#define SET_TO(column, n) "CASE WHEN '" column "' = ANY ($4) THEN $" #n " ELSE " column " END"
-#define FIELDS_NOW "phone, email, first_name, last_name, company, attributes"
-#define FIELDS_SET \
-	SET_TO("phone", 6) ", " SET_TO("email", 7) ", " SET_TO("first_name", 8) ", " SET_TO("last_name", 9) ", " \
-	SET_TO("company", 10) ", CASE WHEN 'attributes' <> ALL ($4) THEN attributes" \
-	" WHEN $11 IS NULL THEN '{}' ELSE (attributes || $11) - $5 END"
-
-/* Attributes are merged key by key; a key that is set to null goes. */
-static PoPlan update_lead = {
-	.name = "lead_update.update",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.leads SET (" FIELDS_NOW ") = ROW(" FIELDS_SET "),"
-	" version = version + 1, updated_at = $3 WHERE tenant_id = $1 AND lead_id = $2"
-	" AND (" FIELDS_NOW ") IS DISTINCT FROM (" FIELDS_SET ")",
-	PO_ARGS(TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID)
-};
-
-PG_FUNCTION_INFO_V1(po_api_update_lead);
-PG_FUNCTION_INFO_V1(po_api_assign_lead);
-
 /* What a document changes; a field that is given and null is cleared. */
 typedef struct Changes
 {
+	const char *tenant_id;
+	const char *lead_id;
 	bool		given[NFIELDS];
-	char	   *text[NFIELDS];
+	const char *text[NFIELDS];
 	Jsonb	   *attributes;
 	const char **without;		/* attributes that go */
 	int			nwithout;
 } Changes;
+
+static const PoField change_field[] = {
+	PO_FIELD(Changes, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(Changes, lead_id, TEXT, PO_TAKE),
+	PO_FIELD_AS(Changes, text[F_PHONE], "phone", TEXT, PO_TAKE),
+	PO_FIELD_AS(Changes, text[F_EMAIL], "email", TEXT, PO_TAKE),
+	PO_FIELD_AS(Changes, text[F_FIRST_NAME], "first_name", TEXT, PO_TAKE),
+	PO_FIELD_AS(Changes, text[F_LAST_NAME], "last_name", TEXT, PO_TAKE),
+	PO_FIELD_AS(Changes, text[F_COMPANY], "company", TEXT, PO_TAKE),
+	PO_FIELD(Changes, attributes, JSONB, PO_TAKE)
+};
+
+#define SET_TO(column) "CASE WHEN '" column "' = ANY ($2) THEN u." column " ELSE l." column " END"
+#define FIELDS_SET \
+	SET_TO("phone") ", " SET_TO("email") ", " SET_TO("first_name") ", " SET_TO("last_name") ", " \
+	SET_TO("company") ", CASE WHEN 'attributes' <> ALL ($2) THEN l.attributes" \
+	" WHEN u.attributes IS NULL THEN '{}' ELSE (l.attributes || u.attributes) - $3 END"
+
+/* Attributes are merged key by key; a key that is set to null goes. */
+static PoStatement update_lead = {
+	.name = "lead_update.update",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.leads l"
+	" SET (phone, email, first_name, last_name, company, attributes) = ROW(" FIELDS_SET "),"
+	" version = l.version + 1, updated_at = $1 FROM {rows}"
+	" WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id"
+	" AND (l.phone, l.email, l.first_name, l.last_name, l.company, l.attributes) IS DISTINCT FROM"
+	" (" FIELDS_SET ")",
+	.takes = PO_FIELDS(change_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID)
+};
+
+PG_FUNCTION_INFO_V1(po_api_update_lead);
+PG_FUNCTION_INFO_V1(po_api_assign_lead);
 
 static int
 find_field(const JsonbValue *key)
@@ -158,26 +167,15 @@ read_changes(Changes *changes, Jsonb *document)
 
 /* Writes what differs; whether anything did. */
 static bool
-write_changes(const char *tenant_id, const char *lead_id, const Changes *changes, const char **names,
-			  int nnames)
+write_changes(const Changes *changes, const char **names, int nnames)
 {
-	Datum		args[P_FIELDS + NFIELDS];
-	char		nulls[P_FIELDS + NFIELDS + 1];
+	Datum		fixed[3] = {
+		TimestampTzGetDatum(po_now()),
+		po_result_texts(names, nnames),
+		po_result_texts(changes->without, changes->nwithout)
+	};
 
-	memset(nulls, ' ', sizeof(nulls));
-	args[P_TENANT] = CStringGetTextDatum(tenant_id);
-	args[P_LEAD] = CStringGetTextDatum(lead_id);
-	args[P_NOW] = TimestampTzGetDatum(po_now());
-	args[P_NAMES] = po_result_texts(names, nnames);
-	args[P_WITHOUT] = po_result_texts(changes->without, changes->nwithout);
-	for (int f = 0; f < F_ATTRIBUTES; f++)
-	{
-		args[P_FIELDS + f] = changes->text[f] != NULL ? CStringGetTextDatum(changes->text[f]) : (Datum) 0;
-		nulls[P_FIELDS + f] = changes->text[f] != NULL ? ' ' : 'n';
-	}
-	args[P_FIELDS + F_ATTRIBUTES] = JsonbPGetDatum(changes->attributes);
-	nulls[P_FIELDS + F_ATTRIBUTES] = changes->attributes != NULL ? ' ' : 'n';
-	return po_exec(&update_lead, args, nulls) > 0;
+	return po_exec_row(&update_lead, fixed, changes) > 0;
 }
 
 /*
@@ -192,7 +190,7 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 	Jsonb	   *document = po_arg_object(fcinfo, 2, "changes");
 	PoCause		cause = {.source = "sql"};
 	PoChangeSet set = {0};
-	Changes		changes = {{false}};
+	Changes		changes = {.tenant_id = tenant_id, .lead_id = lead_id};
 	const char *names[NFIELDS];
 	int			nnames = 0;
 	PoLead	   *lead;
@@ -212,7 +210,7 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 		po_lock_phones(&set, &key, 1);
 	}
 	lead = po_require_lead(&set, tenant_id, lead_id);
-	changed = write_changes(tenant_id, lead_id, &changes, names, nnames);
+	changed = write_changes(&changes, names, nnames);
 	if (changed)
 	{
 		PoObject   *object = po_object_begin();

@@ -58,20 +58,40 @@ typedef struct Try
 	bool		left;			/* some of the leads */
 } Try;
 
-static PoPlan set_phone = {
-	.name = "opt_out.phone",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.phones SET consent = 'opted_out', consent_source = $3, consent_reason = $4,"
-	" consent_at = $5, suppress_at = $6 WHERE tenant_id = $1 AND phone = $2",
-	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
+/* What an opt-out writes of a phone, if nothing else. */
+typedef struct OptedOut
+{
+	const char *tenant_id;
+	const char *phone;
+	PoCause		cause;
+	TimestampTz consent_at;
+} OptedOut;
+
+static const PoField opted_out_field[] = {
+	PO_FIELD(OptedOut, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(OptedOut, phone, TEXT, PO_TAKE),
+	PO_FIELD_AS(OptedOut, cause.source, "consent_source", TEXT, PO_SET),
+	PO_FIELD_AS(OptedOut, cause.reason, "consent_reason", TEXT, PO_SET),
+	PO_FIELD(OptedOut, consent_at, SINCE, PO_SET)
 };
 
-static PoPlan select_left = {
+static PoStatement set_phone = {
+	.name = "opt_out.phone",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.phones p SET consent = 'opted_out', {set}, suppress_at = $1 FROM {rows}"
+	" WHERE p.tenant_id = u.tenant_id AND p.phone = u.phone",
+	.takes = PO_FIELDS(opted_out_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+/* The columns behind those of the phone: 6 and 7. */
+static PoStatement select_left = {
 	.name = "opt_out.left",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT " PO_PHONE_COLUMNS ", p.consent_source, p.consent_reason FROM outreach.phones p"
+	.sql = "SELECT {p.*}, p.consent_source, p.consent_reason FROM outreach.phones p"
 	" WHERE p.suppress_at <= $1 ORDER BY p.suppress_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
-	PO_ARGS(TIMESTAMPTZOID, INT4OID)
+	.gives = PO_FIELDS(po_phone_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID, INT4OID)
 };
 
 static PoPlan look_later = {
@@ -102,18 +122,15 @@ lock_leads(void *arg)
 static void
 write_phone_alone(const PoOptOut *opt_out)
 {
-	Datum		args[6] = {CStringGetTextDatum(opt_out->tenant_id), CStringGetTextDatum(opt_out->phone)};
-	char		nulls[] = "      ";
 	const TimestampTz *said_at = opt_out->cause->said_at;
+	TimestampTz time = po_now();
+	Datum		now = TimestampTzGetDatum(time);
+	OptedOut	row = {
+		.tenant_id = opt_out->tenant_id, .phone = opt_out->phone,
+		.cause = *opt_out->cause, .consent_at = said_at != NULL ? *said_at : time
+	};
 
-	args[2] = CStringGetTextDatum(opt_out->cause->source);
-	if (opt_out->cause->reason != NULL)
-		args[3] = CStringGetTextDatum(opt_out->cause->reason);
-	else
-		nulls[3] = 'n';
-	args[4] = TimestampTzGetDatum(said_at != NULL ? *said_at : po_now());
-	args[5] = TimestampTzGetDatum(po_now());
-	(void) po_exec(&set_phone, args, nulls);
+	(void) po_exec_row(&set_phone, &now, &row);
 }
 
 /* One try; the phone's row is locked by it, or was before. */
@@ -220,7 +237,7 @@ po_suppress_left(TimestampTz until)
 	Datum		args[3] = {TimestampTzGetDatum(until), Int32GetDatum(PHONES_AT_ONCE)};
 	PoChangeSet set = {0};
 	PoCause    *cause;
-	uint64		n = po_exec(&select_left, args, NULL);
+	uint64		n = po_exec_fixed(&select_left, args);
 
 	if (n == 0)
 		return;

@@ -14,95 +14,113 @@
 #include "core/compat.h"
 #include "core/ids.h"
 #include "core/key_probe.h"
-#include "core/spi_plan.h"
 #include "core/wakeup.h"
 #include "lead/change_set.h"
 #include "utils/timestamp.h"
 
-static PoRowsPlan lock_phones = {
-	.name = "phones.lock",
-	.expect = SPI_OK_INSERT_RETURNING,
-	.before = "INSERT INTO outreach.phones AS p (tenant_id, phone)"
-	" SELECT u.tenant_id, u.phone FROM",
-	.columns = "tenant_id, phone",
-	.after = "ON CONFLICT (tenant_id, phone) DO UPDATE SET phone = EXCLUDED.phone"
-	" RETURNING " PO_PHONE_COLUMNS,
-	.ncolumns = 2,
-	.element = {TEXTOID, TEXTOID}
+const PoField po_phone_key_field[] = {
+	PO_FIELD(PoPhoneKey, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoPhoneKey, phone, TEXT, PO_TAKE)
 };
 
-static PoRowsPlan lock_free_phones = {
+const PoField po_phone_field[] = {
+	PO_FIELD(PoPhone, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoPhone, phone, TEXT, PO_TAKE | PO_GIVE),
+	PO_NAME(PoPhone, consent, PoConsent, po_consent_names, "outreach.consent_status", PO_GIVE),
+	PO_FIELD(PoPhone, consent_at, SINCE, PO_GIVE),
+	PO_FIELD(PoPhone, unreachable, JSONB, PO_GIVE),
+	PO_FIELD(PoPhone, suppress_at, UNTIL, PO_SET)
+};
+
+#define INSERT_PHONES(what, conflict) \
+	{ \
+		.name = "phones." what, \
+		.expect = SPI_OK_INSERT_RETURNING, \
+		.sql = "INSERT INTO outreach.phones AS p ({columns}) SELECT {u.*} FROM {rows}" \
+		" ON CONFLICT (tenant_id, phone) DO " conflict " RETURNING {p.*}", \
+		.takes = PO_FIELDS(po_phone_key_field, PO_TAKE), \
+		.gives = PO_FIELDS(po_phone_field, PO_GIVE) \
+	}
+
+static PoStatement lock_phones = INSERT_PHONES("lock", "UPDATE SET phone = EXCLUDED.phone");
+static PoStatement make_phones = INSERT_PHONES("make", "NOTHING");
+
+static PoStatement lock_free_phones = {
 	.name = "phones.lock_free",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT " PO_PHONE_COLUMNS " FROM",
-	.columns = "tenant_id, phone",
-	.after = "JOIN outreach.phones p ON p.tenant_id = u.tenant_id AND p.phone = u.phone"
+	.sql = "SELECT {p.*} FROM {rows} JOIN outreach.phones p ON p.tenant_id = u.tenant_id AND p.phone = u.phone"
 	" ORDER BY p.tenant_id, p.phone FOR NO KEY UPDATE OF p SKIP LOCKED",
-	.ncolumns = 2,
-	.element = {TEXTOID, TEXTOID}
+	.takes = PO_FIELDS(po_phone_key_field, PO_TAKE),
+	.gives = PO_FIELDS(po_phone_field, PO_GIVE)
 };
 
-static PoRowsPlan make_phones = {
-	.name = "phones.make",
-	.expect = SPI_OK_INSERT_RETURNING,
-	.before = "INSERT INTO outreach.phones AS p (tenant_id, phone)"
-	" SELECT u.tenant_id, u.phone FROM",
-	.columns = "tenant_id, phone",
-	.after = "ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING " PO_PHONE_COLUMNS,
-	.ncolumns = 2,
-	.element = {TEXTOID, TEXTOID}
+/* An act of consent, as it is written. */
+typedef struct Act
+{
+	const char *tenant_id;
+	const char *phone;
+	const pg_uuid_t *event_id;
+	const char *act;
+	PoConsent	consent;
+	PoCause		cause;
+	TimestampTz said_at;
+} Act;
+
+static const PoField act_field[] = {
+	PO_FIELD(Act, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(Act, phone, TEXT, PO_TAKE),
+	PO_FIELD(Act, event_id, UUIDP, PO_TAKE),
+	PO_FIELD(Act, act, TEXT, PO_TAKE),
+	PO_NAME(Act, consent, PoConsent, po_consent_names, "outreach.consent_status", PO_TAKE),
+	PO_FIELD_AS(Act, cause.source, "source", TEXT, PO_TAKE),
+	PO_FIELD_AS(Act, cause.reason, "reason", TEXT, PO_TAKE),
+	PO_FIELD_AS(Act, cause.actor, "actor", TEXT, PO_TAKE),
+	PO_FIELD_AS(Act, cause.version, "version", TEXT, PO_TAKE),
+	PO_FIELD(Act, said_at, SINCE, PO_TAKE)
 };
 
 /* The registry takes the last of a phone's changes, the history all of them. */
-static PoRowsPlan write_consent = {
+static PoStatement write_consent = {
 	.name = "consent.write",
 	.expect = SPI_OK_INSERT,
-	.before = "WITH change AS (SELECT * FROM",
-	.columns = "tenant_id, phone, event_id, act, consent, source, reason, actor, version, said_at",
-	.after = "), registry AS (UPDATE outreach.phones p"
+	.sql = "WITH change AS (SELECT * FROM {rows}), registry AS (UPDATE outreach.phones p"
 	" SET consent = c.consent::outreach.consent_status, consent_source = c.source,"
-	" consent_reason = c.reason, consent_at = coalesce(c.said_at, $1)"
+	" consent_reason = c.reason, consent_at = c.said_at"
 	" FROM (SELECT DISTINCT ON (tenant_id, phone) * FROM change ORDER BY tenant_id, phone, n DESC) c"
 	" WHERE p.tenant_id = c.tenant_id AND p.phone = c.phone)"
 	" INSERT INTO outreach.consent_history (tenant_id, phone, event_id, changed_at, act, consent,"
 	" source, reason, actor, version) SELECT tenant_id, phone, event_id, $1, act,"
 	" consent::outreach.consent_status, source, reason, actor, version FROM change",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 10,
-	.element = {TEXTOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID},
+	.takes = PO_FIELDS(act_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID),
 	.numbered = true
 };
 
 /* Leads that the opt-out of their phone has left; nothing is sent to them. */
-static PoRowsPlan suppress_later = {
+static PoStatement suppress_later = {
 	.name = "phones.suppress_later",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.phones p SET suppress_at = u.suppress_at FROM",
-	.columns = "tenant_id, phone, suppress_at",
-	.after = "WHERE p.tenant_id = u.tenant_id AND p.phone = u.phone",
-	.ncolumns = 3,
-	.element = {TEXTOID, TEXTOID, TIMESTAMPTZOID}
+	.sql = "UPDATE outreach.phones p SET {set} FROM {rows}"
+	" WHERE p.tenant_id = u.tenant_id AND p.phone = u.phone",
+	.takes = PO_FIELDS(po_phone_field, PO_TAKE)
 };
 
 /*
- * po_phone_key_rows makes the columns of a statement's rows of keys.
+ * po_exec_phone_keys runs a statement over keys of phones.
  */
-void
-po_phone_key_rows(const PoRowsPlan *plan, const PoPhoneKey *key, int n, PoArray column[2])
+uint64
+po_exec_phone_keys(PoStatement *statement, const PoPhoneKey *key, int n)
 {
-	po_rows_init(plan, column, n);
+	PoRows		rows = po_rows(statement, n);
+
 	for (int i = 0; i < n; i++)
-	{
-		po_array_add_text(&column[0], key[i].tenant_id);
-		po_array_add_text(&column[1], key[i].phone);
-	}
+		po_rows_add(&rows, &key[i]);
+	return po_rows_exec(&rows, NULL);
 }
 
 /*
- * po_read_phones takes over the n rows of PO_PHONE_COLUMNS that the last statement
- * locked, in the order of their keys.
+ * po_read_phones takes over the n rows that the last statement locked, in the order of
+ * their keys; it gives what po_phone_field says, and may give more.
  */
 void
 po_read_phones(PoChangeSet *set, uint64 n)
@@ -110,18 +128,7 @@ po_read_phones(PoChangeSet *set, uint64 n)
 	set->phone = palloc0(Max(n, 1) * sizeof(PoPhone));
 	set->nphones = n;
 	for (uint64 i = 0; i < n; i++)
-	{
-		bool		isnull;
-		Datum		marks;
-
-		set->phone[i].tenant_id = po_column_text(i, 1);
-		set->phone[i].phone = po_column_text(i, 2);
-		set->phone[i].consent = po_consent_from_name(po_column_text(i, 3));
-		(void) po_column(i, 4, &isnull);
-		set->phone[i].consent_at = isnull ? DT_NOBEGIN : po_column_time(i, 4);
-		marks = po_column(i, 5, &isnull);
-		set->phone[i].unreachable = isnull ? NULL : DatumGetJsonbPCopy(marks);
-	}
+		po_read_row(&lock_phones, i, &set->phone[i]);
 }
 
 /*
@@ -131,12 +138,9 @@ po_read_phones(PoChangeSet *set, uint64 n)
 void
 po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 {
-	PoArray		column[2];
-
 	Assert(set->nphones == 0 && set->nleads == 0);
-	po_phone_key_rows(&lock_phones, key, n, column);
 	/* Rows come back in the order they went in. */
-	po_read_phones(set, po_exec_rows(&lock_phones, NULL, column));
+	po_read_phones(set, po_exec_phone_keys(&lock_phones, key, n));
 }
 
 static int
@@ -157,19 +161,16 @@ phone_compare(const void *a, const void *b)
 int
 po_make_free_phones(const PoPhoneKey *key, int n)
 {
-	PoArray		column[2];
+	PoRows		rows = po_rows(&make_phones, n);
 
-	po_rows_init(&make_phones, column, n);
 	for (int i = 0; i < n; i++)
 	{
 		const char *const name[2] = {key[i].tenant_id, key[i].phone};
 
-		if (po_probe_key("phones_pkey", name, 2) != PO_KEY_FREE)
-			continue;
-		po_array_add_text(&column[0], key[i].tenant_id);
-		po_array_add_text(&column[1], key[i].phone);
+		if (po_probe_key("phones_pkey", name, 2) == PO_KEY_FREE)
+			po_rows_add(&rows, &key[i]);
 	}
-	return po_exec_rows(&make_phones, NULL, column);
+	return po_rows_exec(&rows, NULL);
 }
 
 /*
@@ -181,13 +182,11 @@ po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 {
 	PoPhoneKey *missing = palloc(Max(n, 1) * sizeof(PoPhoneKey));
 	PoPhone    *known;
-	PoArray		column[2];
 	int			nknown;
 	int			nmissing = 0;
 
 	Assert(set->nphones == 0 && set->nleads == 0);
-	po_phone_key_rows(&lock_free_phones, key, n, column);
-	po_read_phones(set, po_exec_rows(&lock_free_phones, NULL, column));
+	po_read_phones(set, po_exec_phone_keys(&lock_free_phones, key, n));
 	for (int i = 0; i < n; i++)
 		if (po_find_phone(set, key[i].tenant_id, key[i].phone) == NULL)
 			missing[nmissing++] = key[i];
@@ -205,54 +204,40 @@ po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 static void
 write_consents(PoChangeSet *set)
 {
-	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		column[10];
+	TimestampTz time = po_now();
+	Datum		now = TimestampTzGetDatum(time);
+	PoRows		rows = po_rows(&write_consent, set->nconsents);
 
-	po_rows_init(&write_consent, column, set->nconsents);
 	for (int i = 0; i < set->nconsents; i++)
 	{
-		PoConsentChange *change = &set->consent[i];
+		const PoConsentChange *change = &set->consent[i];
+		const PoPhone *phone = &set->phone[change->phone];
+		const TimestampTz *said_at = change->cause.said_at;
 
-		po_array_add_text(&column[0], set->phone[change->phone].tenant_id);
-		po_array_add_text(&column[1], set->phone[change->phone].phone);
-		po_array_add_uuid(&column[2], &set->events.event[change->event].event_id);
-		po_array_add_text(&column[3], change->act);
-		po_array_add_text(&column[4], po_consent_name(change->consent));
-		po_array_add_text(&column[5], change->cause.source);
-		po_array_add_text(&column[6], change->cause.reason);
-		po_array_add_text(&column[7], change->cause.actor);
-		po_array_add_text(&column[8], change->cause.version);
-		if (change->cause.said_at != NULL)
-			po_array_add(&column[9], TimestampTzGetDatum(*change->cause.said_at));
-		else
-			po_array_add_null(&column[9]);
+		po_rows_add(&rows, &(Act) {
+			.tenant_id = phone->tenant_id, .phone = phone->phone,
+			.event_id = &set->events.event[change->event].event_id,
+			.act = change->act, .consent = change->consent, .cause = change->cause,
+			.said_at = said_at != NULL ? *said_at : time
+		});
 	}
-	(void) po_exec_rows(&write_consent, &now, column);
+	(void) po_rows_exec(&rows, &now);
 }
 
 static void
 write_suppress_later(PoChangeSet *set)
 {
-	PoArray		column[3];
+	PoRows		rows = po_rows(&suppress_later, set->nphones);
 
-	po_rows_init(&suppress_later, column, set->nphones);
 	for (int i = 0; i < set->nphones; i++)
 	{
-		PoPhone    *phone = &set->phone[i];
-
-		if (!phone->sets_suppress_at)
+		if (!set->phone[i].sets_suppress_at)
 			continue;
-		po_array_add_text(&column[0], phone->tenant_id);
-		po_array_add_text(&column[1], phone->phone);
-		if (phone->suppress_at == DT_NOEND)
-			po_array_add_null(&column[2]);
-		else
-		{
-			po_array_add(&column[2], TimestampTzGetDatum(phone->suppress_at));
-			po_wake_at(phone->suppress_at);
-		}
+		po_rows_add(&rows, &set->phone[i]);
+		if (set->phone[i].suppress_at != DT_NOEND)
+			po_wake_at(set->phone[i].suppress_at);
 	}
-	(void) po_exec_rows(&suppress_later, NULL, column);
+	(void) po_rows_exec(&rows, NULL);
 }
 
 /*

@@ -16,46 +16,78 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "fmgr.h"
 #include "lead/address.h"
 #include "lead/address_args.h"
 #include "lead/reach.h"
 #include "utils/builtins.h"
 
-static PoPlan mark_phone = {
+/* A mark of a phone, or what proves one wrong: then NULL is whatever channel or message. */
+typedef struct Mark
+{
+	const char *tenant_id;
+	const char *phone;
+	PoUnreachable as;
+	TimestampTz said_at;
+	const char *source;
+} Mark;
+
+#define LIFTED		PO_USE
+
+static const PoField mark_field[] = {
+	PO_FIELD(Mark, tenant_id, TEXT, PO_TAKE | LIFTED),
+	PO_FIELD(Mark, phone, TEXT, PO_TAKE | LIFTED),
+	PO_FIELD_AS(Mark, as.channel, "channel", TEXT, PO_TAKE | LIFTED),
+	PO_FIELD_AS(Mark, as.code, "code", TEXT, PO_TAKE),
+	PO_FIELD_AS(Mark, as.reason, "reason", TEXT, PO_TAKE),
+	PO_FIELD_AS(Mark, as.message_id, "message_id", UUIDP, PO_TAKE | LIFTED),
+	PO_FIELD(Mark, said_at, SINCE, PO_TAKE | LIFTED),
+	PO_FIELD(Mark, source, TEXT, PO_TAKE)
+};
+
+static PoStatement mark_phone = {
 	.name = "reach.mark",
 	.expect = SPI_OK_UPDATE_RETURNING,
-	.sql = "UPDATE outreach.phones SET line_type = 'unreachable', unreachable = coalesce(unreachable, '{}')"
-	" || jsonb_build_object($3, jsonb_strip_nulls(jsonb_build_object('since', $4, 'source', $5, 'code', $6,"
-	" 'reason', $7, 'message_id', $8)))"
-	" WHERE tenant_id = $1 AND phone = $2 AND NOT coalesce(unreachable ? $3, false) RETURNING unreachable",
-	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID)
+	.sql = "UPDATE outreach.phones p SET line_type = 'unreachable',"
+	" unreachable = coalesce(p.unreachable, '{}') || jsonb_build_object(u.channel,"
+	" jsonb_strip_nulls(jsonb_build_object('since', u.said_at, 'source', u.source, 'code', u.code,"
+	" 'reason', u.reason, 'message_id', u.message_id))) FROM {rows}"
+	" WHERE p.tenant_id = u.tenant_id AND p.phone = u.phone AND NOT coalesce(p.unreachable ? u.channel, false)"
+	" RETURNING p.unreachable",
+	.takes = PO_FIELDS(mark_field, PO_TAKE)
 };
 
 /* Of a channel or of all, by whichever message or by that one; not what was said later. */
-static PoPlan lift_mark = {
+static PoStatement lift_mark = {
 	.name = "reach.lift",
 	.expect = SPI_OK_UPDATE_RETURNING,
-	.sql = "UPDATE outreach.phones p SET unreachable = nullif(coalesce(p.unreachable - $3, '{}'), '{}'),"
-	" line_type = CASE WHEN coalesce(p.unreachable - $3, '{}') <> '{}' THEN p.line_type END"
-	" WHERE p.tenant_id = $1 AND p.phone = $2 AND CASE WHEN $3 IS NULL THEN p.unreachable IS NOT NULL"
-	" ELSE p.unreachable ? $3 AND coalesce(p.unreachable #>> ARRAY[$3, 'message_id'] = $4::text, $4 IS NULL)"
-	" AND (p.unreachable #>> ARRAY[$3, 'since'])::timestamptz <= $5 END"
+	.sql = "UPDATE outreach.phones p"
+	" SET unreachable = nullif(coalesce(p.unreachable - u.channel, '{}'), '{}'),"
+	" line_type = CASE WHEN coalesce(p.unreachable - u.channel, '{}') <> '{}' THEN p.line_type END"
+	" FROM {rows} WHERE p.tenant_id = u.tenant_id AND p.phone = u.phone"
+	" AND CASE WHEN u.channel IS NULL THEN p.unreachable IS NOT NULL ELSE p.unreachable ? u.channel"
+	" AND coalesce(p.unreachable #>> ARRAY[u.channel, 'message_id'] = u.message_id::text,"
+	" u.message_id IS NULL)"
+	" AND (p.unreachable #>> ARRAY[u.channel, 'since'])::timestamptz <= u.said_at END"
 	" RETURNING p.unreachable",
-	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID)
+	.takes = PO_FIELDS(mark_field, LIFTED)
 };
 
 PG_FUNCTION_INFO_V1(po_api_mark_reachable);
 
 /* Runs a statement about the marks of a phone; false where it changed nothing. */
 static bool
-change(PoPlan *plan, PoPhone *phone, Datum *args, const char *nulls)
+change(PoStatement *statement, PoPhone *phone, const PoUnreachable *mark, TimestampTz said_at,
+	   const char *source)
 {
+	Mark		row = {
+		.tenant_id = phone->tenant_id, .phone = phone->phone, .as = *mark, .said_at = said_at, .source = source
+	};
 	bool		isnull;
 	Datum		marks;
 
-	if (po_exec(plan, args, nulls) == 0)
+	if (po_exec_row(statement, NULL, &row) == 0)
 		return false;
 	marks = po_column(0, 1, &isnull);
 	phone->unreachable = isnull ? NULL : DatumGetJsonbPCopy(marks);
@@ -80,22 +112,9 @@ note(PoChangeSet *set, const PoPhone *phone, const char *event_type, PoObject *o
 void
 po_mark_unreachable(PoChangeSet *set, PoPhone *phone, const PoUnreachable *mark, const PoCause *cause)
 {
-	Datum		args[8] = {
-		CStringGetTextDatum(phone->tenant_id), CStringGetTextDatum(phone->phone),
-		CStringGetTextDatum(mark->channel),
-		TimestampTzGetDatum(cause->said_at != NULL ? *cause->said_at : po_now()),
-		CStringGetTextDatum(cause->source),
-		mark->code != NULL ? CStringGetTextDatum(mark->code) : (Datum) 0,
-		mark->reason != NULL ? CStringGetTextDatum(mark->reason) : (Datum) 0,
-		mark->message_id != NULL ? UUIDPGetDatum(mark->message_id) : (Datum) 0
-	};
-	char		nulls[] = "        ";
 	PoObject   *object;
 
-	nulls[5] = mark->code != NULL ? ' ' : 'n';
-	nulls[6] = mark->reason != NULL ? ' ' : 'n';
-	nulls[7] = mark->message_id != NULL ? ' ' : 'n';
-	if (!change(&mark_phone, phone, args, nulls))
+	if (!change(&mark_phone, phone, mark, cause->said_at != NULL ? *cause->said_at : po_now(), cause->source))
 		return;
 	object = po_object_begin();
 	po_object_string(object, po_address_kind(phone->phone), phone->phone);
@@ -117,18 +136,10 @@ bool
 po_mark_reachable(PoChangeSet *set, PoPhone *phone, const char *channel,
 				  const pg_uuid_t *message_id, TimestampTz said_at, const PoCause *cause)
 {
-	Datum		args[5] = {
-		CStringGetTextDatum(phone->tenant_id), CStringGetTextDatum(phone->phone),
-		channel != NULL ? CStringGetTextDatum(channel) : (Datum) 0,
-		message_id != NULL ? UUIDPGetDatum(message_id) : (Datum) 0,
-		TimestampTzGetDatum(said_at)
-	};
-	char		nulls[] = "     ";
+	PoUnreachable mark = {.channel = channel, .message_id = message_id};
 	PoObject   *object;
 
-	nulls[2] = channel != NULL ? ' ' : 'n';
-	nulls[3] = message_id != NULL ? ' ' : 'n';
-	if (!change(&lift_mark, phone, args, nulls))
+	if (!change(&lift_mark, phone, &mark, said_at, NULL))
 		return false;
 	object = po_object_begin();
 	po_object_string(object, po_address_kind(phone->phone), phone->phone);

@@ -12,7 +12,7 @@
 #include "core/args.h"
 #include "core/cache.h"
 #include "core/compat.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "lead/rules.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -59,15 +59,41 @@ static PoPlan select_words = {
 	PO_ARGS(TEXTOID)
 };
 
-static PoPlan select_rules = {
+/* A row, but for its arrays and how certain it has to be. */
+typedef struct RuleRow
+{
+	const char *rule;
+	int			priority;
+	const char *match;
+	PoState		to_state;
+	const char *extract;
+	const char *effect;
+} RuleRow;
+
+static const PoField rule_field[] = {
+	PO_FIELD(RuleRow, rule, TEXT, PO_GIVE),
+	PO_FIELD(RuleRow, priority, INT, PO_GIVE),
+	PO_FIELD(RuleRow, match, TEXT, PO_GIVE),
+	PO_STATE_FIELD(RuleRow, to_state, PO_GIVE),
+	PO_FIELD(RuleRow, extract, TEXT, PO_GIVE),
+	PO_FIELD(RuleRow, effect, TEXT, PO_GIVE)
+};
+
+/* The columns behind those. */
+enum
+{
+	C_TERMS = lengthof(rule_field) + 1, C_EXCEPT, C_LABELS, C_CERTAINTY
+};
+
+static PoStatement select_rules = {
 	.name = "rules.rules",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT rule, priority, match, terms, except_terms, to_state::text, extract,"
-	" min_certainty::float8, effect, labels"
-	" FROM outreach.classification_rules"
-	" WHERE (tenant_id = '*' OR tenant_id = $1) AND (client = '*' OR client = $2)"
-	" ORDER BY priority DESC, (tenant_id = '*'), (client = '*'), rule, match",
-	PO_ARGS(TEXTOID, TEXTOID)
+	.sql = "SELECT {r.*}, r.terms, r.except_terms, r.labels, r.min_certainty::float8"
+	" FROM outreach.classification_rules r"
+	" WHERE (r.tenant_id = '*' OR r.tenant_id = $1) AND (r.client = '*' OR r.client = $2)"
+	" ORDER BY r.priority DESC, (r.tenant_id = '*'), (r.client = '*'), r.rule, r.match",
+	.gives = PO_FIELDS(rule_field, PO_GIVE),
+	PO_FIXED(TEXTOID, TEXTOID)
 };
 
 static void
@@ -173,7 +199,7 @@ read_rules(MemoryContext context, const char *tenant_id, const char *client,
 		   PoRuleSet *set)
 {
 	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(client)};
-	uint64		n = po_exec(&select_rules, args, NULL);
+	uint64		n = po_exec_fixed(&select_rules, args);
 	PoRule	   *rule = MemoryContextAllocZero(context, Max(n, 1) * sizeof(PoRule));
 
 	set->rules = rule;
@@ -181,23 +207,22 @@ read_rules(MemoryContext context, const char *tenant_id, const char *client,
 	for (uint64 i = 0; i < n; i++)
 	{
 		PoRule	   *r = &rule[set->nrules];
-		char	   *to_state = po_column_text(i, 6);
-		char	   *extract = po_column_text(i, 7);
-		char	   *effect = po_column_text(i, 9);
+		RuleRow		row;
 		bool		isnull;
 
-		if (!po_match_parse(po_column_text(i, 3), &r->match))
+		po_read_row(&select_rules, i, &row);
+		if (!po_match_parse(row.match, &r->match))
 			continue;
-		r->rule = MemoryContextStrdup(context, po_column_text(i, 1));
-		r->priority = po_column_int(i, 2);
-		r->terms = read_terms(context, r->match, i, 4, &r->nterms);
-		r->except = read_terms(context, PO_MATCH_WORD, i, 5, &r->nexcept);
-		r->to_state = to_state ? po_state_name(po_state_require(to_state)) : NULL;
-		r->min_certainty = DatumGetFloat8(po_column(i, 8, &isnull));
-		r->takes_address = effect != NULL && strcmp(effect, PO_EFFECT_TAKE_ADDRESS) == 0;
-		r->label = read_labels(context, i, 10, &r->nlabels);
-		if (extract != NULL)
-			(void) po_extract_parse(extract, &r->extract);
+		r->rule = MemoryContextStrdup(context, row.rule);
+		r->priority = row.priority;
+		r->terms = read_terms(context, r->match, i, C_TERMS, &r->nterms);
+		r->except = read_terms(context, PO_MATCH_WORD, i, C_EXCEPT, &r->nexcept);
+		r->to_state = row.to_state != PO_STATE_NONE ? po_state_name(row.to_state) : NULL;
+		r->min_certainty = DatumGetFloat8(po_column(i, C_CERTAINTY, &isnull));
+		r->takes_address = row.effect != NULL && strcmp(row.effect, PO_EFFECT_TAKE_ADDRESS) == 0;
+		r->label = read_labels(context, i, C_LABELS, &r->nlabels);
+		if (row.extract != NULL)
+			(void) po_extract_parse(row.extract, &r->extract);
 		set->nrules++;
 	}
 }

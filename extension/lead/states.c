@@ -14,7 +14,7 @@
 #include "core/cache.h"
 #include "core/compat.h"
 #include "core/errors.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "core/trigger.h"
 #include "fmgr.h"
 #include "lead/change_set.h"
@@ -36,7 +36,7 @@ struct PoTransitions
 	int			change[PO_NSTATES][PO_NSTATES];
 };
 
-static const char *const state_name[PO_NSTATES] = {
+const char *const po_state_names[PO_NSTATES] = {
 	"new", "touched", "retargeting", "responded", "soft_interest", "email_captured",
 	"content_nurture", "high_intent", "appointment_booked", "in_call_queue", "closed",
 	"suppressed"
@@ -52,11 +52,28 @@ static int	ntransitions;
 /* Set while the engine writes changes that it has checked and recorded. */
 static bool changes_recorded = false;
 
-static PoPlan select_transitions = {
+typedef struct Transition
+{
+	const char *tenant_id;
+	PoState		from_state;
+	PoState		to_state;
+	PoState		through;
+	bool		allowed;
+} Transition;
+
+static const PoField transition_field[] = {
+	PO_FIELD(Transition, tenant_id, TEXT, PO_GIVE),
+	PO_STATE_FIELD(Transition, from_state, PO_GIVE),
+	PO_STATE_FIELD(Transition, to_state, PO_GIVE),
+	PO_STATE_FIELD(Transition, through, PO_GIVE),
+	PO_FIELD(Transition, allowed, BOOL, PO_GIVE)
+};
+
+static PoStatement select_transitions = {
 	.name = "states.transitions",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT tenant_id, from_state::text, to_state::text, through::text, allowed"
-	" FROM outreach.lead_transitions ORDER BY (tenant_id <> '*'), tenant_id"
+	.sql = "SELECT {t.*} FROM outreach.lead_transitions t ORDER BY (t.tenant_id <> '*'), t.tenant_id",
+	.gives = PO_FIELDS(transition_field, PO_GIVE)
 };
 
 PG_FUNCTION_INFO_V1(po_is_valid_transition);
@@ -70,7 +87,7 @@ const char *
 po_state_name(PoState state)
 {
 	Assert(state >= 0 && state < PO_NSTATES);
-	return state_name[state];
+	return po_state_names[state];
 }
 
 /*
@@ -80,7 +97,7 @@ PoState
 po_state_from_name(const char *name)
 {
 	for (int i = 0; name != NULL && i < PO_NSTATES; i++)
-		if (strcmp(name, state_name[i]) == 0)
+		if (strcmp(name, po_state_names[i]) == 0)
 			return i;
 	return PO_STATE_NONE;
 }
@@ -109,7 +126,7 @@ load_transitions(void)
 	uint64		n;
 
 	po_spi_connect();
-	n = po_exec(&select_transitions, NULL, NULL);
+	n = po_exec_fixed(&select_transitions, NULL);
 	/* At most one tenant a row, and the default. */
 	transitions_of = MemoryContextAlloc(context, (n + 1) * sizeof(PoTransitions));
 	current = &transitions_of[0];
@@ -120,19 +137,17 @@ load_transitions(void)
 	ntransitions = 1;
 	for (uint64 i = 0; i < n; i++)
 	{
-		char	   *tenant_id = po_column_text(i, 1);
-		PoState		from = po_state_require(po_column_text(i, 2));
-		PoState		to = po_state_require(po_column_text(i, 3));
-		char	   *through = po_column_text(i, 4);
+		Transition	t;
 
-		if (strcmp(tenant_id, current->tenant_id) != 0)
+		po_read_row(&select_transitions, i, &t);
+		if (strcmp(t.tenant_id, current->tenant_id) != 0)
 		{
 			current = &transitions_of[ntransitions++];
 			*current = transitions_of[0];
-			current->tenant_id = MemoryContextStrdup(context, tenant_id);
+			current->tenant_id = MemoryContextStrdup(context, t.tenant_id);
 		}
-		current->change[from][to] = !po_column_bool(i, 5) ? NOT_ALLOWED
-			: through == NULL ? ONE_STEP : (int) po_state_require(through);
+		current->change[t.from_state][t.to_state] = !t.allowed ? NOT_ALLOWED
+			: t.through == PO_STATE_NONE ? ONE_STEP : (int) t.through;
 	}
 	SPI_finish();
 	po_cache_filled(&transition_cache);
@@ -198,15 +213,15 @@ po_illegal_transition(const PoTransitions *transitions, PoState from, PoState to
 	initStringInfo(&allowed);
 	for (int state = 0; state < PO_NSTATES; state++)
 		if (po_transition_step(transitions, from, state))
-			appendStringInfo(&allowed, "%s%s", allowed.len > 0 ? ", " : "", state_name[state]);
+			appendStringInfo(&allowed, "%s%s", allowed.len > 0 ? ", " : "", po_state_names[state]);
 	ereport(ERROR,
 			(errcode(PO_ERRCODE_ILLEGAL_TRANSITION),
-			 errmsg("a lead cannot go from \"%s\" to \"%s\"", state_name[from], state_name[to]),
-			 allowed.len > 0 ? errdetail("From \"%s\" it can go to: %s.", state_name[from], allowed.data)
-			 : errdetail("From \"%s\" it can go nowhere.", state_name[from]),
+			 errmsg("a lead cannot go from \"%s\" to \"%s\"", po_state_names[from], po_state_names[to]),
+			 allowed.len > 0 ? errdetail("From \"%s\" it can go to: %s.", po_state_names[from], allowed.data)
+			 : errdetail("From \"%s\" it can go nowhere.", po_state_names[from]),
 			 transitions->change[from][to] >= 0
 			 ? errhint("outreach.transition_lead() records the step through \"%s\".",
-					   state_name[transitions->change[from][to]])
+					   po_state_names[transitions->change[from][to]])
 			 : errhint("The legal changes are in outreach.lead_transitions.")));
 }
 
@@ -251,7 +266,7 @@ po_is_valid_transition(PG_FUNCTION_ARGS)
 Datum
 po_lead_states(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_DATUM(po_result_texts(state_name, PO_NSTATES));
+	PG_RETURN_DATUM(po_result_texts(po_state_names, PO_NSTATES));
 }
 
 /*

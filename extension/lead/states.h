@@ -34,6 +34,11 @@ po_state_ends_timers(PoState state)
 	return state == PO_STATE_CLOSED || state == PO_STATE_SUPPRESSED;
 }
 
+extern const char *const po_state_names[PO_NSTATES];
+/* A field of this type, for a statement (core/statement.h). */
+#define PO_STATE_FIELD(row, field, used) \
+	PO_NAME(row, field, PoState, po_state_names, "outreach.lead_state", used)
+
 extern const char *po_state_name(PoState state);
 extern PoState po_state_from_name(const char *name);
 extern PoState po_state_require(const char *name);

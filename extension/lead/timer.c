@@ -14,7 +14,7 @@
 #include "core/compat.h"
 #include "core/ids.h"
 #include "core/shape.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "core/wakeup.h"
 #include "lead/timer.h"
 #include "utils/builtins.h"
@@ -39,50 +39,68 @@ static TimestampTz not_before = DT_NOBEGIN;
 /* What po_timer_types returned last, for as long as the cache lives. */
 static PoTimerType *merged;
 
-static PoPlan select_types = {
-	.name = "timers.types",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT tenant_id, timer_type, delay, action, action_payload, set_on::text,"
-	" cancel_on_reply, max_attempts FROM outreach.timer_types"
-	" ORDER BY (tenant_id = '*'), tenant_id, timer_type"
+static const PoField type_field[] = {
+	PO_FIELD(PoTimerType, timer_type, TEXT, PO_GIVE),
+	PO_FIELD(PoTimerType, action, TEXT, PO_GIVE),
+	PO_FIELD(PoTimerType, action_payload, JSONB, PO_GIVE),
+	PO_STATE_FIELD(PoTimerType, set_on, PO_GIVE),
+	PO_FIELD(PoTimerType, cancel_on_reply, BOOL, PO_GIVE),
+	PO_FIELD(PoTimerType, max_attempts, INT, PO_GIVE)
 };
 
-static PoRowsPlan cancel_timers = {
+static PoStatement select_types = {
+	.name = "timers.types",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {t.*}, t.tenant_id, t.delay FROM outreach.timer_types t"
+	" ORDER BY (t.tenant_id = '*'), t.tenant_id, t.timer_type",
+	.gives = PO_FIELDS(type_field, PO_GIVE)
+};
+
+static const PoField cancel_field[] = {
+	PO_FIELD(PoTimerCancel, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoTimerCancel, lead_id, TEXT, PO_TAKE),
+	PO_FIELD(PoTimerCancel, timer_type, TEXT, PO_TAKE),
+	PO_FIELD(PoTimerCancel, on_reply, BOOL, PO_TAKE),
+	PO_FIELD(PoTimerCancel, reason, TEXT, PO_TAKE)
+};
+
+static PoStatement cancel_timers = {
 	.name = "timers.cancel",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $1,"
-	" cancel_reason = u.reason, updated_at = $1 FROM",
-	.columns = "tenant_id, lead_id, timer_type, on_reply, reason",
-	.after = "WHERE t.tenant_id = u.tenant_id AND t.lead_id = u.lead_id AND isfinite(t.due_at)"
+	.sql = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $1,"
+	" cancel_reason = u.reason, updated_at = $1 FROM {rows}"
+	" WHERE t.tenant_id = u.tenant_id AND t.lead_id = u.lead_id AND isfinite(t.due_at)"
 	" AND t.timer_type = coalesce(u.timer_type, t.timer_type)"
 	" AND (t.cancel_on_reply OR NOT u.on_reply)",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 5,
-	.element = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID}
+	.takes = PO_FIELDS(cancel_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+static const PoField timer_field[] = {
+	PO_FIELD(PoNewTimer, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoNewTimer, timer_id, UUID, PO_TAKE),
+	PO_FIELD(PoNewTimer, lead_id, TEXT, PO_TAKE),
+	PO_FIELD(PoNewTimer, timer_type, TEXT, PO_TAKE),
+	PO_FIELD(PoNewTimer, trigger_at, SINCE, PO_TAKE),
+	PO_FIELD(PoNewTimer, action, TEXT, PO_TAKE),
+	PO_FIELD(PoNewTimer, action_payload, JSONB, PO_TAKE),
+	PO_FIELD(PoNewTimer, cancel_on_reply, BOOL, PO_TAKE),
+	PO_FIELD(PoNewTimer, max_attempts, INT, PO_TAKE)
 };
 
 /* Set again is moved: the same row, with a fresh count of attempts. */
-static PoRowsPlan set_timers = {
+static PoStatement set_timers = {
 	.name = "timers.set",
 	.expect = SPI_OK_INSERT,
-	.before = "INSERT INTO outreach.lead_timers AS t (tenant_id, timer_id, lead_id, timer_type,"
-	" trigger_at, due_at, action, action_payload, cancel_on_reply, max_attempts, created_at,"
-	" updated_at)"
-	" SELECT u.tenant_id, u.timer_id, u.lead_id, u.timer_type, u.trigger_at, u.trigger_at,"
-	" u.action, u.action_payload, u.cancel_on_reply, u.max_attempts, $1, $1 FROM",
-	.columns = "tenant_id, timer_id, lead_id, timer_type, trigger_at, action, action_payload,"
-	" cancel_on_reply, max_attempts",
-	.after = "ON CONFLICT (tenant_id, lead_id, timer_type) WHERE isfinite(due_at) DO UPDATE"
+	.sql = "INSERT INTO outreach.lead_timers AS t ({columns}, due_at, created_at, updated_at)"
+	" SELECT {u.*}, u.trigger_at, $1, $1 FROM {rows}"
+	" ON CONFLICT (tenant_id, lead_id, timer_type) WHERE isfinite(due_at) DO UPDATE"
 	" SET trigger_at = EXCLUDED.trigger_at, due_at = EXCLUDED.due_at, action = EXCLUDED.action,"
 	" action_payload = EXCLUDED.action_payload, cancel_on_reply = EXCLUDED.cancel_on_reply,"
 	" max_attempts = EXCLUDED.max_attempts, attempts = 0, last_error = NULL,"
 	" updated_at = EXCLUDED.updated_at",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 9,
-	.element = {TEXTOID, UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, JSONBOID, BOOLOID,
-	INT4OID}
+	.takes = PO_FIELDS(timer_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
 static void
@@ -93,7 +111,7 @@ load_types(void)
 	uint64		n;
 
 	po_spi_connect();
-	n = po_exec(&select_types, NULL, NULL);
+	n = po_exec_fixed(&select_types, NULL);
 	old = MemoryContextSwitchTo(context);
 	timer_type_of = palloc0(Max(n, 1) * sizeof(TenantTimerType));
 	merged = palloc0(Max(n, 1) * sizeof(PoTimerType));
@@ -104,19 +122,14 @@ load_types(void)
 		bool		isnull;
 		Datum		value;
 
-		timer_type_of[i].tenant_id = po_column_text(i, 1);
-		type->timer_type = po_column_text(i, 2);
-		value = po_column(i, 3, &isnull);
+		po_read_row(&select_types, i, type);
+		timer_type_of[i].tenant_id = po_column_text(i, lengthof(type_field) + 1);
+		value = po_column(i, lengthof(type_field) + 2, &isnull);
 		if (!isnull)
 		{
 			type->delay = palloc(sizeof(Interval));
 			*type->delay = *DatumGetIntervalP(value);
 		}
-		type->action = po_column_text(i, 4);
-		type->action_payload = DatumGetJsonbPCopy(po_column(i, 5, &isnull));
-		type->set_on = po_state_from_name(po_column_text(i, 6));
-		type->cancel_on_reply = po_column_bool(i, 7);
-		type->max_attempts = po_column_int(i, 8);
 	}
 	MemoryContextSwitchTo(old);
 	SPI_finish();
@@ -268,18 +281,11 @@ int
 po_cancel_timers(const PoTimerCancel *cancel, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		array[5];
+	PoRows		rows = po_rows(&cancel_timers, n);
 
-	po_rows_init(&cancel_timers, array, n);
 	for (int i = 0; i < n; i++)
-	{
-		po_array_add_text(&array[0], cancel[i].tenant_id);
-		po_array_add_text(&array[1], cancel[i].lead_id);
-		po_array_add_text(&array[2], cancel[i].timer_type);
-		po_array_add(&array[3], BoolGetDatum(cancel[i].on_reply));
-		po_array_add_text(&array[4], cancel[i].reason);
-	}
-	return po_exec_rows(&cancel_timers, &now, array);
+		po_rows_add(&rows, &cancel[i]);
+	return po_rows_exec(&rows, &now);
 }
 
 /*
@@ -291,26 +297,19 @@ void
 po_set_timers(const PoNewTimer *timer, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		array[9];
-	pg_uuid_t  *timer_id = palloc(Max(n, 1) * sizeof(pg_uuid_t));
+	PoRows		rows = po_rows(&set_timers, n);
 	TimestampTz earliest = DT_NOEND;
 
-	po_rows_init(&set_timers, array, n);
 	for (int i = 0; i < n; i++)
 	{
-		po_uuid_v7(&timer_id[i]);
-		po_array_add_text(&array[0], timer[i].tenant_id);
-		po_array_add_uuid(&array[1], &timer_id[i]);
-		po_array_add_text(&array[2], timer[i].lead_id);
-		po_array_add_text(&array[3], timer[i].timer_type);
-		po_array_add(&array[4], TimestampTzGetDatum(po_timer_time(timer[i].trigger_at)));
-		po_array_add_text(&array[5], timer[i].action);
-		po_array_add(&array[6], JsonbPGetDatum(timer[i].action_payload));
-		po_array_add(&array[7], BoolGetDatum(timer[i].cancel_on_reply));
-		po_array_add(&array[8], Int32GetDatum(timer[i].max_attempts));
-		earliest = Min(earliest, po_timer_time(timer[i].trigger_at));
+		PoNewTimer	set = timer[i];
+
+		po_uuid_v7(&set.timer_id);
+		set.trigger_at = po_timer_time(set.trigger_at);
+		po_rows_add(&rows, &set);
+		earliest = Min(earliest, set.trigger_at);
 	}
-	(void) po_exec_rows(&set_timers, &now, array);
+	(void) po_rows_exec(&rows, &now);
 	if (n > 0)
 		po_wake_at(earliest);
 }

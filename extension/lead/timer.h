@@ -9,6 +9,7 @@
 #include "lead/states.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 /* A kind of timer, as a tenant has it. */
 typedef struct PoTimerType
@@ -33,6 +34,7 @@ typedef struct PoNewTimer
 	Jsonb	   *action_payload;
 	bool		cancel_on_reply;
 	int			max_attempts;
+	pg_uuid_t	timer_id;		/* filled in by po_set_timers */
 } PoNewTimer;
 
 /* The timers of a lead to be cancelled. */

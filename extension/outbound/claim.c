@@ -86,16 +86,14 @@ static PoPlan lock_stop = {
 	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
 };
 
-static PoRowsPlan lock_phones = {
+static PoStatement lock_phones = {
 	.name = "claim.phones",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT " PO_PHONE_COLUMNS " FROM",
-	.columns = "tenant_id, phone",
-	.after = "JOIN outreach.phones p ON p.tenant_id = u.tenant_id AND p.phone = u.phone"
+	.sql = "SELECT {p.*} FROM {rows} JOIN outreach.phones p ON p.tenant_id = u.tenant_id AND p.phone = u.phone"
 	" WHERE NOT outreach_impl.is_awaited(p.tableoid, p.ctid)"
 	" ORDER BY p.tenant_id, p.phone FOR SHARE OF p SKIP LOCKED",
-	.ncolumns = 2,
-	.element = {TEXTOID, TEXTOID}
+	.takes = PO_FIELDS(po_phone_key_field, PO_TAKE),
+	.gives = PO_FIELDS(po_phone_field, PO_GIVE)
 };
 
 /* What a message says of the request that is about to leave. */
@@ -220,7 +218,6 @@ static void
 lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
 {
 	PoPhoneKey *key;
-	PoArray		column[2];
 	int			n = claim->n;
 
 	for (int i = 0; i < claim->n; i++)
@@ -237,8 +234,7 @@ lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
 			key[n++] = (PoPhoneKey) {c->key.tenant_id, c->bcc[b]};
 	}
 	n = po_phone_keys_sort(key, n);
-	po_phone_key_rows(&lock_phones, key, n, column);
-	po_read_phones(phones, po_exec_rows(&lock_phones, NULL, column));
+	po_read_phones(phones, po_exec_phone_keys(&lock_phones, key, n));
 	/* One without a row could not be locked, and its messages would wait for ever. */
 	if (phones->nphones < n)
 		(void) po_make_free_phones(key, n);

@@ -24,22 +24,18 @@
 #include "fmgr.h"
 #include "outbound/sender.h"
 #include "schedule/firing.h"
+#include "utils/builtins.h"
 
 /* For the members of a batch that came to nothing. */
 #define ALONE_BUDGET_MS	1000
 /* Until one that was in somebody's way is tried again. */
 #define PUT_OFF_MS		1000
 
-static PoRowsPlan put_off = {
+static PoPlan put_off = {
 	.name = "fire.put_off",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.lead_timers t SET due_at = $1 FROM",
-	.columns = "tenant_id, timer_id",
-	.after = "WHERE t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 2,
-	.element = {TEXTOID, UUIDOID}
+	.sql = "UPDATE outreach.lead_timers SET due_at = $1 WHERE tenant_id = $2 AND timer_id = $3",
+	PO_ARGS(TIMESTAMPTZOID, TEXTOID, UUIDOID)
 };
 
 bool		po_calls_apart = false;
@@ -52,18 +48,17 @@ PG_FUNCTION_INFO_V1(po_fire_timers);
 static void
 put_off_one(void *arg)
 {
-	Datum		until = TimestampTzGetDatum(po_now() + PUT_OFF_MS * (int64) 1000);
 	PoFiring   *firing = arg;
 	PoChangeSet set = {0};
-	PoArray		timer[2];
+	Datum		args[3] = {
+		TimestampTzGetDatum(po_now() + PUT_OFF_MS * (int64) 1000),
+		CStringGetTextDatum(firing->tenant_id), UUIDPGetDatum(&firing->timer_id)
+	};
 
 	po_lock_firings(&set, firing, 1);
 	if (!firing->locked)
 		return;
-	po_rows_init(&put_off, timer, 1);
-	po_array_add_text(&timer[0], firing->tenant_id);
-	po_array_add_uuid(&timer[1], &firing->timer_id);
-	(void) po_exec_rows(&put_off, &until, timer);
+	(void) po_exec(&put_off, args, NULL);
 	firing->locked = false;
 }
 

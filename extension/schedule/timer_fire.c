@@ -16,7 +16,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "core/subtransaction.h"
 #include "core/turns.h"
 #include "core/wakeup.h"
@@ -33,13 +33,20 @@
 /* In a session, for something that nobody holds. */
 #define MOST_LOOKS		1000
 
+static const PoField sight_field[] = {
+	PO_FIELD(PoSight, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD_AS(PoSight, id, "timer_id", UUID, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoSight, due_at, SINCE, PO_GIVE),
+	PO_VALUE(PoSight, held, "locked.is IS NULL", BOOL)
+};
+
 /*
  * Leads that somebody else holds are not waited for; one that is gone cannot be
  * locked either.  They are found by their whole key, whatever is known of the tables
  * when the plan is made.
  */
 #define LOOK \
-	"SELECT t.tenant_id, t.lead_id, t.timer_id, t.due_at, locked.is FROM outreach.lead_timers t" \
+	"SELECT {t.*}, t.lead_id FROM outreach.lead_timers t" \
 	" LEFT JOIN LATERAL (SELECT true AS is FROM outreach.leads l WHERE l.tenant_id = t.tenant_id" \
 	" AND l.lead_id = t.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 
@@ -49,11 +56,12 @@
 	.sql = LOOK \
 	" WHERE t.due_at >= $1 AND t.due_at <= $2 AND t.due_at < 'infinity' AND " kind \
 	" ORDER BY t.due_at LIMIT $3", \
-	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID) \
+	.gives = PO_FIELDS(sight_field, PO_GIVE), \
+	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID) \
 }
 
 /* The second of each is for those that call a function: each kind has its own index. */
-static PoPlan select_due[2] = {
+static PoStatement select_due[2] = {
 	SELECT_DUE("fire.due", "NOT (t.action_payload ? 'call')"),
 	SELECT_DUE("fire.calls", "t.action_payload ? 'call'")
 };
@@ -66,61 +74,72 @@ static PoPlan select_due[2] = {
 	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2 AND t.due_at > '-infinity' AND " kind \
 	PO_BEHIND_PLACE("t.due_at", "t.timer_id") " ORDER BY t.due_at, t.timer_id LIMIT $5) d" \
 	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3", \
-	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, PO_PLACES_TYPES) \
+	.gives = PO_FIELDS(sight_field, PO_GIVE), \
+	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, PO_PLACES_TYPES) \
 }
 
-static PoPlan select_fairly[2] = {
+static PoStatement select_fairly[2] = {
 	SELECT_FAIRLY("fire.fairly", "NOT (t.action_payload ? 'call')"),
 	SELECT_FAIRLY("fire.calls_fairly", "t.action_payload ? 'call'")
 };
 
 /* Of those whose lead could not be locked. */
-static PoRowsPlan cancel_orphans = {
+static PoStatement cancel_orphans = {
 	.name = "fire.orphans",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $1, updated_at = $1,"
-	" cancel_reason = 'the lead is gone' FROM (SELECT o.tenant_id, o.timer_id FROM",
-	.columns = "tenant_id, timer_id",
-	.after = "JOIN outreach.lead_timers o ON o.tenant_id = u.tenant_id AND o.timer_id = u.timer_id"
+	.sql = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $1, updated_at = $1,"
+	" cancel_reason = 'the lead is gone' FROM (SELECT o.tenant_id, o.timer_id FROM {rows}"
+	" JOIN outreach.lead_timers o ON o.tenant_id = u.tenant_id AND o.timer_id = u.timer_id"
 	" WHERE o.due_at <= $1 AND NOT EXISTS"
 	" (SELECT FROM outreach.leads l WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED) d"
 	" WHERE t.tenant_id = d.tenant_id AND t.timer_id = d.timer_id",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 2,
-	.element = {TEXTOID, UUIDOID}
+	.takes = PO_FIELDS(sight_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
-static PoRowsPlan read_timers = {
+#define OF_KEY		PO_USE
+
+static const PoField firing_field[] = {
+	PO_FIELD(PoFiring, tenant_id, TEXT, PO_TAKE | OF_KEY),
+	PO_FIELD(PoFiring, timer_id, UUID, PO_TAKE | OF_KEY),
+	PO_FIELD(PoFiring, timer_type, TEXT, PO_GIVE),
+	PO_FIELD(PoFiring, due_at, SINCE, PO_GIVE),
+	PO_FIELD_AS(PoFiring, next_due, "due_at", UNTIL, PO_SET),
+	PO_FIELD(PoFiring, action, TEXT, PO_GIVE),
+	PO_FIELD(PoFiring, attempts, INT, PO_SET | PO_GIVE),
+	PO_FIELD(PoFiring, max_attempts, INT, PO_GIVE),
+	PO_FIELD(PoFiring, last_error, TEXT, PO_SET),
+	PO_FIELD(PoFiring, cancel_on_reply, BOOL, PO_GIVE),
+	PO_FIELD(PoFiring, executed, BOOL, PO_TAKE),
+	PO_VALUE(PoFiring, opted_out, "EXISTS (SELECT FROM outreach.leads l JOIN outreach.phones p"
+	" ON p.tenant_id = l.tenant_id AND p.phone = l.phone AND p.consent = 'opted_out'"
+	" WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id)", BOOL)
+};
+
+/* The columns behind those; the payload is looked at before it is read. */
+#define C_NUMBER	8
+#define C_PAYLOAD	9
+
+static PoStatement read_timers = {
 	.name = "fire.timers",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n, t.timer_type, t.due_at, t.action, t.action_payload,"
-	" t.attempts, t.max_attempts, t.cancel_on_reply, EXISTS (SELECT FROM outreach.leads l"
-	" JOIN outreach.phones p ON p.tenant_id = l.tenant_id AND p.phone = l.phone AND p.consent = 'opted_out'"
-	" WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id) FROM",
-	.columns = "tenant_id, timer_id",
-	.after = "JOIN outreach.lead_timers t ON t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id"
+	.sql = "SELECT {t.*}, u.n, t.action_payload FROM {rows}"
+	" JOIN outreach.lead_timers t ON t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id"
 	" WHERE t.due_at <= $1",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 2,
-	.element = {TEXTOID, UUIDOID},
+	.takes = PO_FIELDS(firing_field, OF_KEY),
+	.gives = PO_FIELDS(firing_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID),
 	.numbered = true
 };
 
-static PoRowsPlan update_timers = {
+static PoStatement update_timers = {
 	.name = "fire.write",
 	.expect = SPI_OK_UPDATE,
-	.before = "UPDATE outreach.lead_timers t SET due_at = u.due_at, attempts = u.attempts,"
-	" last_error = u.last_error, executed_at = CASE WHEN u.executed THEN $1 END, updated_at = $1"
-	" FROM",
-	.columns = "tenant_id, timer_id, due_at, attempts, last_error, executed",
-	.after = "WHERE t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id",
-	.nfixed = 1,
-	.fixed = {TIMESTAMPTZOID},
-	.ncolumns = 6,
-	.element = {TEXTOID, UUIDOID, TIMESTAMPTZOID, INT4OID, TEXTOID, BOOLOID}
+	.sql = "UPDATE outreach.lead_timers t SET {set}, executed_at = CASE WHEN u.executed THEN $1 END,"
+	" updated_at = $1 FROM {rows} WHERE t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id",
+	.takes = PO_FIELDS(firing_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
 };
 
 /* The second for those that call a function. */
@@ -217,12 +236,11 @@ po_lock_firings(PoChangeSet *set, PoFiring *firing, int n)
 {
 	Datum		until = TimestampTzGetDatum(firing->counted ? firing->token : po_now());
 	PoLeadKey  *lead = palloc0(n * sizeof(PoLeadKey));
-	PoArray		timer[2];
+	PoRows		timer = po_rows(&read_timers, n);
 	int		   *position = palloc(n * sizeof(int));
 	Size		taken = 0;
 	uint64		rows;
 
-	po_rows_init(&read_timers, timer, n);
 	for (int i = 0; i < n; i++)
 	{
 		lead[i].tenant_id = firing[i].tenant_id;
@@ -234,31 +252,25 @@ po_lock_firings(PoChangeSet *set, PoFiring *firing, int n)
 		firing[i].locked = false;
 		if (find_lead(set, &firing[i]) == NULL)
 			continue;
-		position[timer[0].n] = i;
-		po_array_add_text(&timer[0], firing[i].tenant_id);
-		po_array_add_uuid(&timer[1], &firing[i].timer_id);
+		position[timer.n] = i;
+		po_rows_add(&timer, &firing[i]);
 	}
-	rows = po_exec_rows(&read_timers, &until, timer);
+	rows = po_rows_exec(&timer, &until);
 	for (uint64 r = 0; r < rows; r++)
 	{
-		PoFiring   *f = &firing[position[po_column_int(r, 1) - 1]];
+		PoFiring   *f = &firing[position[po_column_int(r, C_NUMBER) - 1]];
 		bool		isnull;
+		Datum		payload = po_column(r, C_PAYLOAD, &isnull);
 
 		/* What does not fit is due again in the next batch, in which others come first. */
-		if (!po_fits_batch(&taken, po_column(r, 5, &isnull)))
+		if (!po_fits_batch(&taken, payload))
 		{
 			if (turns[false].backlog && r > 0)
-				po_turns_behind(&turns[false], firing[position[po_column_int(r - 1, 1) - 1]].tenant_id);
+				po_turns_behind(&turns[false], firing[position[po_column_int(r - 1, C_NUMBER) - 1]].tenant_id);
 			break;
 		}
-		f->timer_type = po_column_text(r, 2);
-		f->due_at = po_column_time(r, 3);
-		f->action = po_column_text(r, 4);
-		f->action_payload = DatumGetJsonbPCopy(po_column(r, 5, &isnull));
-		f->attempts = po_column_int(r, 6);
-		f->max_attempts = po_column_int(r, 7);
-		f->cancel_on_reply = po_column_bool(r, 8);
-		f->opted_out = po_column_bool(r, 9);
+		po_read_row(&read_timers, r, f);
+		f->action_payload = DatumGetJsonbPCopy(payload);
 		/* One that was taken is the same one as long as it was not moved. */
 		f->locked = !f->counted || f->due_at == f->token;
 	}
@@ -271,26 +283,12 @@ void
 po_write_firings(PoFiring *firing, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoArray		array[6];
+	PoRows		rows = po_rows(&update_timers, n);
 
-	po_rows_init(&update_timers, array, n);
 	for (int i = 0; i < n; i++)
-	{
-		PoFiring   *f = &firing[i];
-
-		if (!f->locked)
-			continue;
-		po_array_add_text(&array[0], f->tenant_id);
-		po_array_add_uuid(&array[1], &f->timer_id);
-		if (f->next_due == DT_NOEND)
-			po_array_add_null(&array[2]);
-		else
-			po_array_add(&array[2], TimestampTzGetDatum(f->next_due));
-		po_array_add(&array[3], Int32GetDatum(f->attempts));
-		po_array_add_text(&array[4], f->last_error);
-		po_array_add(&array[5], BoolGetDatum(f->executed));
-	}
-	(void) po_exec_rows(&update_timers, &now, array);
+		if (firing[i].locked)
+			po_rows_add(&rows, &firing[i]);
+	(void) po_rows_exec(&rows, &now);
 }
 
 /* Whether one before it in the batch has cancelled or moved it. */
@@ -322,8 +320,9 @@ po_find_due_timers(PoBatch *batch)
 	TimestampTz since = DatumGetTimestampTz(args[0]);
 	PoTurns    *turn = &turns[batch->calls];
 	int			size = DatumGetInt32(args[2]);
+	PoStatement *look;
 	PoSight    *sight;
-	PoArray		held[2];
+	PoRows		held;
 	int			looks = MOST_LOOKS;
 	int			n;
 	int			nfree;
@@ -336,17 +335,15 @@ po_find_due_timers(PoBatch *batch)
 		args[3] = CStringGetTextDatum(turn->last_tenant);
 		args[4] = Int32GetDatum(share);
 		po_turns_places(turn, &args[5]);
-		n = po_exec(turn->backlog ? &select_fairly[batch->calls] : &select_due[batch->calls], args, NULL);
+		look = turn->backlog ? &select_fairly[batch->calls] : &select_due[batch->calls];
+		n = po_exec_fixed(look, args);
 		sight = palloc0(Max(n, 1) * sizeof(PoSight));
 		nfree = 0;
 		for (int i = 0; i < n; i++)
 		{
-			sight[i].tenant_id = po_column_text(i, 1);
+			po_read_row(look, i, &sight[i]);
 			sight[i].account = "";
-			(void) po_column_uuid(i, 3, &sight[i].id);
-			sight[i].due_at = po_column_time(i, 4);
 			sight[i].most = share;
-			(void) po_column(i, 5, &sight[i].held);
 			nfree += !sight[i].held;
 		}
 		/* A worker comes again; a session may not. */
@@ -356,24 +353,22 @@ po_find_due_timers(PoBatch *batch)
 	args[0] = TimestampTzGetDatum(since);
 	batch->firing = palloc0(Max(n, 1) * sizeof(PoFiring));
 	batch->n = 0;
-	po_rows_init(&cancel_orphans, held, n);
+	held = po_rows(&cancel_orphans, n);
 	for (int i = 0; i < n; i++)
 	{
 		PoFiring   *firing = &batch->firing[batch->n];
 
 		if (sight[i].held)
 		{
-			po_array_add_text(&held[0], sight[i].tenant_id);
-			po_array_add_uuid(&held[1], &sight[i].id);
+			po_rows_add(&held, &sight[i]);
 			continue;
 		}
 		firing->tenant_id = sight[i].tenant_id;
-		firing->lead_id = po_column_text(i, 2);
+		firing->lead_id = po_column_text(i, lengthof(sight_field) + 1);
 		firing->timer_id = sight[i].id;
 		batch->n++;
 	}
-	if (held[0].n > 0)
-		(void) po_exec_rows(&cancel_orphans, &args[1], held);
+	(void) po_rows_exec(&held, &args[1]);
 }
 
 /*
