@@ -37,37 +37,8 @@ typedef struct PoArray
 	bool	   *isnull;
 } PoArray;
 
-#define PO_ROWS_MAX_COLUMNS 20
-
-/*
- * A statement over rows that are its parameters.  Its text is
- *
- *		before (ROWS) AS u(columns) after
- *
- * where ROWS selects the elements of arrays side by side, or is VALUES with scalars
- * when there is one row: either way a plan without function scans, which would write
- * all rows down before the first is read.  $1 and on are the fixed parameters.  Where
- * numbered, u has a column n besides, from 1 on.
- */
-typedef struct PoRowsPlan
-{
-	const char *name;
-	int			expect;
-	const char *before;
-	const char *columns;
-	const char *after;
-	int			nfixed;
-	Oid			fixed[8];
-	int			ncolumns;
-	Oid			element[PO_ROWS_MAX_COLUMNS];
-	bool		numbered;
-	PoPlan		plan[2];		/* for many rows, for one */
-} PoRowsPlan;
-
 extern void po_spi_connect(void);
 extern uint64 po_exec(PoPlan *plan, Datum *args, const char *nulls);
-extern void po_rows_init(const PoRowsPlan *plan, PoArray *column, int size);
-extern uint64 po_exec_rows(PoRowsPlan *plan, const Datum *fixed, const PoArray *column);
 
 extern char *po_column_text(uint64 row, int column);
 extern bool po_column_bool(uint64 row, int column);

@@ -21,16 +21,16 @@
 #include "core/spi_plan.h"
 #include "utils/jsonb.h"
 
-/* The type of a column, of a field, and what null is there. */
+/* The type of a field by its kind, and what null is there; "none": it takes no null. */
 #define PO_C_TEXT			const char *	/* NULL */
-#define PO_C_INT			int				/* 0, and it gives none */
+#define PO_C_INT			int				/* 0; none */
 #define PO_C_NUMBER			int				/* 0 */
-#define PO_C_INT64			int64			/* 0, and it gives none */
+#define PO_C_INT64			int64			/* 0; none */
 #define PO_C_ID				int64			/* 0 */
-#define PO_C_BOOL			bool			/* false, and it gives none */
+#define PO_C_BOOL			bool			/* false; none */
 #define PO_C_SINCE			TimestampTz		/* DT_NOBEGIN */
 #define PO_C_UNTIL			TimestampTz		/* DT_NOEND */
-#define PO_C_UUID			pg_uuid_t		/* all zero, and it gives none */
+#define PO_C_UUID			pg_uuid_t		/* all zero */
 #define PO_C_UUIDP			const pg_uuid_t *	/* NULL */
 #define PO_C_JSONB			Jsonb *			/* NULL */
 #define PO_C_BYTEA			bytea *			/* NULL */
@@ -86,6 +86,9 @@ typedef struct PoField
 #define PO_VALUE(row, field, text, column_kind) \
 	{.expression = text, .kind = PO_KIND_##column_kind, .use = PO_GIVE, \
 	.offset = PO_OFFSET(row, field, PO_C_##column_kind)}
+#define PO_NAME_VALUE(row, field, ctype, text, all_names) \
+	{.expression = text, .kind = PO_KIND_NAME, .use = PO_GIVE, .offset = PO_OFFSET(row, field, ctype), \
+	.names = all_names, .nnames = lengthof(all_names), .type = "text"}
 #define PO_NAME(row, field, ctype, all_names, sql_type, used) \
 	{.column = #field, .kind = PO_KIND_NAME, .use = (used), .offset = PO_OFFSET(row, field, ctype), \
 	.names = all_names, .nnames = lengthof(all_names), .type = sql_type}

@@ -10,7 +10,7 @@
 #include "catalog/pg_type.h"
 #include "core/compat.h"
 #include "core/errors.h"
-#include "core/spi_plan.h"
+#include "core/statement.h"
 #include "lead/address.h"
 #include "miscadmin.h"
 #include "outbound/draft.h"
@@ -19,63 +19,80 @@
 /* So many addresses are looked up, and their leads made, at a time. */
 #define MAX_ADDRESSES 1000
 
-static PoRowsPlan select_leads = {
+/* What a draft takes from the registry, of its address p. */
+#define REGISTRY_FIELDS \
+	PO_VALUE(PoDraft, has_row, "p.phone IS NOT NULL", BOOL), \
+	PO_NAME_VALUE(PoDraft, consent, PoConsent, "coalesce(p.consent, 'unknown')", po_consent_names), \
+	PO_VALUE(PoDraft, unreachable, "p.unreachable", JSONB)
+
+static const PoField lead_field[] = {
+	PO_FIELD(PoDraft, lead_id, TEXT, PO_TAKE),
+	PO_FIELD(PoDraft, phone, TEXT, PO_GIVE),
+	PO_FIELD(PoDraft, email, TEXT, PO_GIVE),
+	PO_STATE_FIELD(PoDraft, state, PO_GIVE),
+	PO_FIELD(PoDraft, first_name, TEXT, PO_GIVE),
+	PO_FIELD(PoDraft, last_name, TEXT, PO_GIVE),
+	PO_FIELD(PoDraft, company, TEXT, PO_GIVE),
+	PO_FIELD(PoDraft, attributes, JSONB, PO_GIVE),
+	PO_FIELD(PoDraft, business_phone, TEXT, PO_GIVE),
+	REGISTRY_FIELDS
+};
+
+static PoStatement select_leads = {
 	.name = "outbox.leads",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n, l.phone, l.email, l.state::text, l.first_name, l.last_name,"
-	" l.company, l.attributes, l.business_phone, p.consent::text, p.unreachable FROM",
-	.columns = "lead_id",
-	.after = "JOIN outreach.leads l ON l.tenant_id = $1 AND l.lead_id = u.lead_id"
+	.sql = "SELECT {l.*}, u.n FROM {rows} JOIN outreach.leads l ON l.tenant_id = $1 AND l.lead_id = u.lead_id"
 	" LEFT JOIN outreach.phones p ON p.tenant_id = l.tenant_id AND p.phone = l.phone",
-	.nfixed = 1,
-	.fixed = {TEXTOID},
-	.ncolumns = 1,
-	.element = {TEXTOID},
+	.takes = PO_FIELDS(lead_field, PO_TAKE),
+	.gives = PO_FIELDS(lead_field, PO_GIVE),
+	PO_FIXED(TEXTOID),
 	.numbered = true
 };
 
-static PoRowsPlan select_addresses = {
+static const PoField address_field[] = {
+	PO_FIELD(PoDraft, address, TEXT, PO_TAKE),
+	REGISTRY_FIELDS
+};
+
+static PoStatement select_addresses = {
 	.name = "outbox.addresses",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n, p.consent::text, p.unreachable FROM",
-	.columns = "address",
-	.after = "JOIN outreach.phones p ON p.tenant_id = $1 AND p.phone = u.address",
-	.nfixed = 1,
-	.fixed = {TEXTOID},
-	.ncolumns = 1,
-	.element = {TEXTOID},
+	.sql = "SELECT {p.*}, u.n FROM {rows} JOIN outreach.phones p ON p.tenant_id = $1 AND p.phone = u.address",
+	.takes = PO_FIELDS(address_field, PO_TAKE),
+	.gives = PO_FIELDS(address_field, PO_GIVE),
+	PO_FIXED(TEXTOID),
 	.numbered = true
+};
+
+/* The column u.n of both: behind what they give, which is all but the first field. */
+#define N_OF_LEADS lengthof(lead_field)
+#define N_OF_ADDRESSES lengthof(address_field)
+
+static const PoField key_field[] = {
+	PO_FIELD_AS(PoPhoneKey, phone, "address", TEXT, PO_TAKE)
 };
 
 /* E-mail addresses stand in leads as they were given. */
-static PoRowsPlan select_leads_of = {
+static PoStatement select_leads_of = {
 	.name = "outbox.leads_of",
 	.expect = SPI_OK_SELECT,
-	.before = "SELECT u.n, (SELECT l.lead_id FROM (SELECT d.lead_id, d.last_activity_at FROM outreach.leads d"
+	.sql = "SELECT u.n, (SELECT l.lead_id FROM (SELECT d.lead_id, d.last_activity_at FROM outreach.leads d"
 	" WHERE d.tenant_id = $1 AND d.phone = u.address UNION ALL"
 	" SELECT d.lead_id, d.last_activity_at FROM outreach.leads d"
 	" WHERE d.tenant_id = $1 AND lower(d.email) = u.address) l"
-	" ORDER BY l.last_activity_at DESC, l.lead_id LIMIT 1) FROM",
-	.columns = "address",
-	.after = "",
-	.nfixed = 1,
-	.fixed = {TEXTOID},
-	.ncolumns = 1,
-	.element = {TEXTOID},
+	" ORDER BY l.last_activity_at DESC, l.lead_id LIMIT 1) FROM {rows}",
+	.takes = PO_FIELDS(key_field, PO_TAKE),
+	PO_FIXED(TEXTOID),
 	.numbered = true
 };
 
-static PoRowsPlan insert_addresses = {
+static PoStatement insert_addresses = {
 	.name = "outbox.new_addresses",
 	.expect = SPI_OK_INSERT_RETURNING,
-	.before = "INSERT INTO outreach.phones AS p (tenant_id, phone)"
-	" SELECT DISTINCT $1, u.address FROM",
-	.columns = "address",
-	.after = "ORDER BY u.address ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING p.phone, p.consent::text",
-	.nfixed = 1,
-	.fixed = {TEXTOID},
-	.ncolumns = 1,
-	.element = {TEXTOID}
+	.sql = "INSERT INTO outreach.phones AS p (tenant_id, phone) SELECT DISTINCT $1, u.address FROM {rows}"
+	" ORDER BY u.address ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING p.phone, p.consent::text",
+	.takes = PO_FIELDS(key_field, PO_TAKE),
+	PO_FIXED(TEXTOID)
 };
 
 /* What the row of an address would say that has none: it was erased before. */
@@ -87,29 +104,15 @@ static PoPlan select_erased = {
 	PO_ARGS(TEXTOID, TEXTOID)
 };
 
-/* What the registry says of the address, as consent and marks in a row's columns. */
-static void
-read_registry(PoDraft *draft, uint64 row, int column)
-{
-	char	   *consent = po_column_text(row, column);
-	bool		isnull;
-	Datum		marks = po_column(row, column + 1, &isnull);
-
-	draft->has_row = consent != NULL;
-	draft->consent = consent != NULL ? po_consent_from_name(consent) : PO_CONSENT_UNKNOWN;
-	draft->unreachable = isnull ? NULL : DatumGetJsonbPCopy(marks);
-}
-
 /* The e-mail addresses of the leads, folded, and what the registry says of them. */
 static void
 read_emails(const PoSending *sending, PoDraft *draft, int n)
 {
 	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
 	int		   *position = palloc(Max(n, 1) * sizeof(int));
-	PoArray		column;
-	uint64		rows;
+	PoRows		rows = po_rows(&select_addresses, n);
+	uint64		known;
 
-	po_rows_init(&select_addresses, &column, n);
 	for (int i = 0; i < n; i++)
 	{
 		const char *given = draft[i].email;
@@ -118,12 +121,12 @@ read_emails(const PoSending *sending, PoDraft *draft, int n)
 		if (given == NULL || !po_email_fold(given, strlen(given), email))
 			continue;
 		draft[i].address = pstrdup(email);
-		position[column.n] = i;
-		po_array_add_text(&column, email);
+		position[rows.n] = i;
+		po_rows_add(&rows, &draft[i]);
 	}
-	rows = po_exec_rows(&select_addresses, &tenant, &column);
-	for (uint64 r = 0; r < rows; r++)
-		read_registry(&draft[position[po_column_int(r, 1) - 1]], r, 2);
+	known = po_rows_exec(&rows, &tenant);
+	for (uint64 r = 0; r < known; r++)
+		po_read_row(&select_addresses, r, &draft[position[po_column_int(r, N_OF_ADDRESSES) - 1]]);
 }
 
 /* The address as the registry has it, or NULL. */
@@ -143,14 +146,13 @@ leads_of_addresses(PoChangeSet *set, const PoPhoneKey *key, int n, const char **
 {
 	PoCause		cause = {.source = "outbound"};
 	Datum		tenant = CStringGetTextDatum(key[0].tenant_id);
-	PoArray		column;
-	uint64		rows;
+	PoRows		rows = po_rows(&select_leads_of, n);
+	uint64		found;
 
-	po_rows_init(&select_leads_of, &column, n);
 	for (int i = 0; i < n; i++)
-		po_array_add_text(&column, key[i].phone);
-	rows = po_exec_rows(&select_leads_of, &tenant, &column);
-	for (uint64 r = 0; r < rows; r++)
+		po_rows_add(&rows, &key[i]);
+	found = po_rows_exec(&rows, &tenant);
+	for (uint64 r = 0; r < found; r++)
 		lead_id[po_column_int(r, 1) - 1] = po_column_text(r, 2);
 	for (int i = 0; i < n; i++)
 	{
@@ -222,15 +224,19 @@ void
 po_read_copies(PoSending *sending)
 {
 	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
-	PoArray		column;
-	uint64		rows;
+	PoRows		rows = po_rows(&select_addresses, sending->nbcc);
+	uint64		known;
 
-	po_rows_init(&select_addresses, &column, sending->nbcc);
 	for (int i = 0; i < sending->nbcc; i++)
-		po_array_add_text(&column, sending->bcc[i]);
-	rows = po_exec_rows(&select_addresses, &tenant, &column);
-	for (uint64 r = 0; r < rows; r++)
-		sending->copies = Max(sending->copies, po_consent_from_name(po_column_text(r, 2)));
+		po_rows_add(&rows, &(PoDraft) {.address = sending->bcc[i]});
+	known = po_rows_exec(&rows, &tenant);
+	for (uint64 r = 0; r < known; r++)
+	{
+		PoDraft		copy;
+
+		po_read_row(&select_addresses, r, &copy);
+		sending->copies = Max(sending->copies, copy.consent);
+	}
 }
 
 /*
@@ -242,31 +248,26 @@ po_read_addressees(const PoSending *sending, PoDraft *draft, int n)
 {
 	const char *channel = sending->request->channel;
 	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
-	PoArray		column;
-	uint64		rows;
+	PoRows		rows = po_rows(&select_leads, n);
+	uint64		found;
 
-	po_rows_init(&select_leads, &column, n);
 	for (int i = 0; i < n; i++)
-		po_array_add_text(&column, draft[i].lead_id);
-	rows = po_exec_rows(&select_leads, &tenant, &column);
-	for (uint64 r = 0; r < rows; r++)
+		po_rows_add(&rows, &draft[i]);
+	found = po_rows_exec(&rows, &tenant);
+	for (uint64 r = 0; r < found; r++)
 	{
-		PoDraft	   *d = &draft[po_column_int(r, 1) - 1];
-		bool		isnull;
+		PoDraft	   *d = &draft[po_column_int(r, N_OF_LEADS) - 1];
 
+		po_read_row(&select_leads, r, d);
 		d->found = true;
-		d->phone = po_column_text(r, 2);
-		d->email = po_column_text(r, 3);
-		d->state = po_state_require(po_column_text(r, 4));
-		d->first_name = po_column_text(r, 5);
-		d->last_name = po_column_text(r, 6);
-		d->company = po_column_text(r, 7);
-		d->attributes = DatumGetJsonbPCopy(po_column(r, 8, &isnull));
-		d->business_phone = po_column_text(r, 9);
-		if (!sending->to_phone)
-			continue;
-		d->address = d->phone;
-		read_registry(d, r, 10);
+		if (sending->to_phone)
+			d->address = d->phone;
+		else
+		{
+			d->has_row = false;
+			d->consent = PO_CONSENT_UNKNOWN;
+			d->unreachable = NULL;
+		}
 	}
 	for (int i = 0; i < n; i++)
 		if (!draft[i].found)
@@ -291,10 +292,9 @@ po_make_addresses(const PoSending *sending, PoDraft *draft, int n)
 {
 	const char *tenant_id = sending->request->tenant_id;
 	Datum		tenant = CStringGetTextDatum(tenant_id);
-	PoArray		column;
-	uint64		rows;
+	PoRows		rows = po_rows(&insert_addresses, n);
+	uint64		made;
 
-	po_rows_init(&insert_addresses, &column, n);
 	for (int i = 0; i < n && po_goes_to_address(sending->request->channel); i++)
 	{
 		PoPhoneKey	key = {tenant_id, draft[i].address};
@@ -304,10 +304,10 @@ po_make_addresses(const PoSending *sending, PoDraft *draft, int n)
 		if (po_is_background_worker())
 			(void) po_make_free_phones(&key, 1);
 		else
-			po_array_add_text(&column, draft[i].address);
+			po_rows_add(&rows, &key);
 	}
-	rows = po_exec_rows(&insert_addresses, &tenant, &column);
-	for (uint64 r = 0; r < rows; r++)
+	made = po_rows_exec(&rows, &tenant);
+	for (uint64 r = 0; r < made; r++)
 	{
 		PoConsent	consent = po_consent_from_name(po_column_text(r, 2));
 
