@@ -31,6 +31,7 @@ static const Oid type_of_kind[] = {
 	[PO_KIND_UNTIL] = TIMESTAMPTZOID,
 	[PO_KIND_UUID] = UUIDOID,
 	[PO_KIND_UUIDP] = UUIDOID,
+	[PO_KIND_TEXTS] = TEXTARRAYOID,
 	[PO_KIND_JSONB] = JSONBOID,
 	[PO_KIND_BYTEA] = BYTEAOID,
 	[PO_KIND_NAME] = TEXTOID
@@ -230,6 +231,9 @@ add_value(PoArray *column, const PoField *field, const void *value)
 			/* The row may be gone before the rows are. */
 			po_array_add(column, UUIDPGetDatum(memcpy(palloc(UUID_LEN), value, UUID_LEN)));
 			return;
+		case PO_KIND_TEXTS:
+			elog(ERROR, "arrays of different lengths are no rows of a statement");
+			break;
 		case PO_KIND_UUIDP:
 		case PO_KIND_JSONB:
 		case PO_KIND_BYTEA:
@@ -373,6 +377,9 @@ po_read_row(const PoStatement *statement, uint64 row, void *into)
 			case PO_KIND_UUIDP:
 				*(const pg_uuid_t **) value = isnull ? NULL
 					: memcpy(palloc(UUID_LEN), DatumGetUUIDP(datum), UUID_LEN);
+				break;
+			case PO_KIND_TEXTS:
+				((PoTexts *) value)->text = po_column_texts(row, column, &((PoTexts *) value)->n);
 				break;
 			case PO_KIND_JSONB:
 				*(Jsonb **) value = isnull ? NULL : DatumGetJsonbPCopy(datum);

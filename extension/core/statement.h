@@ -21,6 +21,13 @@
 #include "core/spi_plan.h"
 #include "utils/jsonb.h"
 
+/* The elements of a text[] that are not null. */
+typedef struct PoTexts
+{
+	const char **text;
+	int			n;
+} PoTexts;
+
 /* The type of a field by its kind, and what null is there; "none": it takes no null. */
 #define PO_C_TEXT			const char *	/* NULL */
 #define PO_C_INT			int				/* 0; none */
@@ -32,6 +39,7 @@
 #define PO_C_UNTIL			TimestampTz		/* DT_NOEND */
 #define PO_C_UUID			pg_uuid_t		/* all zero */
 #define PO_C_UUIDP			const pg_uuid_t *	/* NULL */
+#define PO_C_TEXTS			PoTexts			/* none; only given */
 #define PO_C_JSONB			Jsonb *			/* NULL */
 #define PO_C_BYTEA			bytea *			/* NULL */
 
@@ -47,6 +55,7 @@ typedef enum PoFieldKind
 	PO_KIND_UNTIL,
 	PO_KIND_UUID,
 	PO_KIND_UUIDP,
+	PO_KIND_TEXTS,
 	PO_KIND_JSONB,
 	PO_KIND_BYTEA,
 	PO_KIND_NAME				/* an enum by the names of its values; null is -1 */

@@ -53,15 +53,15 @@ keep(const PoHttpCall *call, const char *text, int len, int max)
 }
 
 static const char *
-text_at(Reader *reader, const PoAnswerPath *path, int max)
+text_at(Reader *reader, const PoTexts *path, int max)
 {
 	const PoDocument *document = &reader->document;
 	const char *text;
 	const char *kept;
 	int			len;
 
-	if (path->nkeys == 0 || document->error != NULL ||
-		!po_document_scalar(document, po_document_path(document, path->key, path->nkeys), &text, &len))
+	if (path->n == 0 || document->error != NULL ||
+		!po_document_scalar(document, po_document_path(document, path->text, path->n), &text, &len))
 		return NULL;
 	kept = keep(reader->call, text, len, max);
 	reader->told |= kept == NULL;
@@ -93,7 +93,7 @@ check_acceptance(const PoAccount *account, const PoHttpAnswer *answer, Reader *r
 {
 	const PoProfile *profile = account->profile;
 
-	if (profile->accepted_path.nkeys > 0)
+	if (profile->accepted_path.n > 0)
 	{
 		const char *accepted = text_at(reader, &profile->accepted_path, 32);
 
@@ -124,7 +124,7 @@ check_acceptance(const PoAccount *account, const PoHttpAnswer *answer, Reader *r
 		reader->told |= outcome->provider_message_id == NULL;
 	}
 	if (outcome->provider_message_id == NULL &&
-		(profile->id_path.nkeys > 0 || profile->id_header != NULL))
+		(profile->id_path.n > 0 || profile->id_header != NULL))
 		unknown(outcome, reader->told ? withheld
 				: reader->document.error != NULL ? "the answer cannot be read"
 				: "the answer has no message id");
@@ -188,10 +188,10 @@ po_read_answer(const PoAccount *account, const PoHttpCall *call, const PoHttpAns
 
 /* The value at one name of a listed message. */
 static bool
-listed_value(const PoDocument *document, int item, const PoAnswerPath *path, const char **text, int *len)
+listed_value(const PoDocument *document, int item, const PoTexts *path, const char **text, int *len)
 {
-	return path->nkeys > 0 &&
-		po_document_scalar(document, po_document_find(document, item, path->key[0], strlen(path->key[0])),
+	return path->n > 0 &&
+		po_document_scalar(document, po_document_find(document, item, path->text[0], strlen(path->text[0])),
 						   text, len) && *len > 0;
 }
 
@@ -325,7 +325,7 @@ compare(const PoProfile *profile, const PoDocument *document, int item, const Po
 		const PoSought *sought)
 {
 	PoLikeness	likeness = PO_THE_SAME;
-	const PoAnswerPath *const number_path[] = {&profile->lookup_to, &profile->lookup_from};
+	const PoTexts *const number_path[] = {&profile->lookup_to, &profile->lookup_from};
 	const char *const number[] = {sought->to, sought->from};
 	const char *text;
 	int			len;
@@ -362,10 +362,10 @@ po_read_lookup(const PoProfile *profile, const PoHttpCall *call, const PoHttpAns
 	int			n = 0;
 
 	if (answer == NULL || answer->outcome != PO_HTTP_ANSWERED || answer->http_status / 100 != 2 ||
-		profile->lookup_id.nkeys == 0 || profile->lookup_body.nkeys == 0 ||
+		profile->lookup_id.n == 0 || profile->lookup_body.n == 0 ||
 		!po_document_parse_json(&document, answer->body, answer->body_len, &po_document_limits))
 		return -1;
-	list = po_document_path(&document, profile->lookup_list.key, profile->lookup_list.nkeys);
+	list = po_document_path(&document, profile->lookup_list.text, profile->lookup_list.n);
 	if (list < 0 || document.node[list].type != PO_NODE_ARRAY)
 		return -1;
 	*listed = palloc(Max(document.node[list].count, 1) * sizeof(PoListed));

@@ -102,8 +102,8 @@ po_read_needs(const PoProfile *profile)
 	read_document(&reader, profile->body, true);
 	reader.is_place = false;
 	reader.needed = true;
-	for (int i = 0; i < profile->nrequired; i++)
-		add_need(&reader, profile->required[i], strlen(profile->required[i]), false);
+	for (int i = 0; i < profile->required.n; i++)
+		add_need(&reader, profile->required.text[i], strlen(profile->required.text[i]), false);
 	return reader.needs;
 }
 

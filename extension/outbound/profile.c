@@ -18,7 +18,6 @@
 #include "core/cache.h"
 #include "core/compat.h"
 #include "core/secrets.h"
-#include "core/spi_plan.h"
 #include "fmgr.h"
 #include "outbound/needs.h"
 #include "outbound/origin.h"
@@ -73,133 +72,123 @@ static HTAB *failed_by_name;	/* NULL: there is none yet */
 #define MICROSECONDS(column) \
 	"(extract(epoch FROM " column ") * 1000000)::int8"
 
-static PoPlan select_profiles = {
+#define LOOKUP_PATH(row, field, name) \
+	PO_VALUE(row, field, "ARRAY(SELECT jsonb_array_elements_text(lookup -> '" name "'))", TEXTS)
+
+static const PoField profile_field[] = {
+	PO_FIELD(PoProfile, tenant_id, TEXT, PO_GIVE),
+	PO_FIELD(PoProfile, profile, TEXT, PO_GIVE),
+	PO_FIELD(PoProfile, provider, TEXT, PO_GIVE),
+	PO_FIELD(PoProfile, channel, TEXT, PO_GIVE),
+	PO_FIELD(PoProfile, url, TEXT, PO_GIVE),
+	PO_FIELD(PoProfile, authentication, TEXT, PO_GIVE),
+	PO_FIELD(PoProfile, auth_header, TEXT, PO_GIVE),
+	PO_FIELD(PoProfile, content_type, TEXT, PO_GIVE),
+	PO_FIELD(PoProfile, headers, JSONB, PO_GIVE),
+	PO_FIELD(PoProfile, body, JSONB, PO_GIVE),
+	PO_FIELD(PoProfile, id_path, TEXTS, PO_GIVE),
+	PO_FIELD(PoProfile, id_header, TEXT, PO_GIVE),
+	PO_FIELD(PoProfile, accepted_path, TEXTS, PO_GIVE),
+	PO_FIELD(PoProfile, code_path, TEXTS, PO_GIVE),
+	PO_FIELD(PoProfile, error_path, TEXTS, PO_GIVE),
+	PO_FIELD(PoProfile, idempotency_header, TEXT, PO_GIVE),
+	PO_VALUE(PoProfile, idempotency_life, MICROSECONDS("idempotency_life"), INT64),
+	PO_VALUE(PoProfile, lookup_url, "lookup ->> 'url'", TEXT),
+	LOOKUP_PATH(PoProfile, lookup_list, "list"),
+	LOOKUP_PATH(PoProfile, lookup_id, "id"),
+	LOOKUP_PATH(PoProfile, lookup_body, "body"),
+	LOOKUP_PATH(PoProfile, lookup_time, "time"),
+	LOOKUP_PATH(PoProfile, lookup_to, "to"),
+	LOOKUP_PATH(PoProfile, lookup_from, "from"),
+	PO_VALUE(PoProfile, lookup_lag, MICROSECONDS("(lookup ->> 'lag')::interval"), INT64),
+	PO_VALUE(PoProfile, settle, MICROSECONDS("settle"), INT64),
+	PO_FIELD(PoProfile, connect_timeout_ms, INT, PO_GIVE),
+	PO_FIELD(PoProfile, timeout_ms, INT, PO_GIVE),
+	PO_FIELD(PoProfile, max_in_flight, INT, PO_GIVE),
+	PO_FIELD(PoProfile, breaker_failures, INT, PO_GIVE),
+	PO_VALUE(PoProfile, breaker_pause, MICROSECONDS("breaker_pause"), INT64),
+	PO_FIELD(PoProfile, sick_failures, INT, PO_GIVE),
+	PO_FIELD(PoProfile, max_segments, INT, PO_GIVE),
+	PO_FIELD(PoProfile, price_micros, INT64, PO_GIVE),
+	PO_FIELD(PoProfile, required, TEXTS, PO_GIVE)
+};
+
+/* Behind these, what has no field of its kind. */
+enum
+{
+	C_SICK_RATIO = lengthof(profile_field) + 1, C_RETRY_DELAYS
+};
+
+static PoStatement select_profiles = {
 	.name = "profiles.select",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT tenant_id, profile, provider, channel, url, authentication, auth_header,"
-	" content_type, headers, body, id_path, id_header, accepted_path, code_path, error_path,"
-	" idempotency_header, " MICROSECONDS("idempotency_life") ", lookup ->> 'url',"
-	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'list')),"
-	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'id')),"
-	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'body')),"
-	" " MICROSECONDS("(lookup ->> 'lag')::interval") ", " MICROSECONDS("settle") ","
-	" connect_timeout_ms, timeout_ms, max_in_flight,"
-	" ARRAY(SELECT " MICROSECONDS("d") " FROM unnest(retry_delays) WITH ORDINALITY r(d, n) ORDER BY n),"
-	" breaker_failures, " MICROSECONDS("breaker_pause") ", sick_failures, sick_ratio::float8,"
-	" max_segments, price_micros, required,"
-	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'time')),"
-	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'to')),"
-	" ARRAY(SELECT jsonb_array_elements_text(lookup -> 'from'))"
-	" FROM outreach.provider_profiles ORDER BY (tenant_id = '*'), tenant_id, profile"
+	.sql = "SELECT {p.*}, sick_ratio::float8,"
+	" ARRAY(SELECT " MICROSECONDS("d") " FROM unnest(retry_delays) WITH ORDINALITY r(d, n) ORDER BY n)"
+	" FROM outreach.provider_profiles p ORDER BY (tenant_id = '*'), tenant_id, profile",
+	.gives = PO_FIELDS(profile_field, PO_GIVE)
 };
 
-static PoPlan select_verdicts = {
+static const PoField verdict_field[] = {
+	PO_FIELD(VerdictRow, tenant_id, TEXT, PO_GIVE),
+	PO_FIELD(VerdictRow, profile, TEXT, PO_GIVE),
+	PO_FIELD(VerdictRow, http_status, TEXT, PO_GIVE),
+	PO_FIELD(VerdictRow, code, TEXT, PO_GIVE),
+	PO_VALUE(VerdictRow, verdict.delay, MICROSECONDS("delay"), INT64),
+	PO_FIELD_AS(VerdictRow, verdict.max_attempts, "max_attempts", NUMBER, PO_GIVE),
+	PO_FIELD_AS(VerdictRow, verdict.meaning, "meaning", TEXT, PO_GIVE)
+};
+
+enum
+{
+	C_VERDICT = lengthof(verdict_field) + 1, C_EFFECT
+};
+
+static PoStatement select_verdicts = {
 	.name = "verdicts.select",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT tenant_id, profile, http_status, code, verdict, effect,"
-	" " MICROSECONDS("delay") ", max_attempts, meaning"
-	" FROM outreach.provider_verdicts ORDER BY tenant_id, profile, http_status, code"
+	.sql = "SELECT {v.*}, verdict, effect FROM outreach.provider_verdicts v"
+	" ORDER BY tenant_id, profile, http_status, code",
+	.gives = PO_FIELDS(verdict_field, PO_GIVE)
 };
 
-static PoPlan select_account = {
+static const PoField account_field[] = {
+	PO_FIELD(PoAccount, channel, TEXT, PO_GIVE),
+	PO_FIELD(PoAccount, username, TEXT, PO_GIVE),
+	PO_FIELD(PoAccount, base_url, TEXT, PO_GIVE),
+	PO_FIELD(PoAccount, settings, JSONB, PO_GIVE),
+	PO_VALUE(PoAccount, callback_url, "e.public_url", TEXT)
+};
+
+enum
+{
+	C_PROFILE = lengthof(account_field) + 1, C_REPORTS
+};
+
+static PoStatement select_account = {
 	.name = "accounts.select",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT a.profile, a.channel, a.username, a.base_url, e.public_url, a.settings,"
-	" a.callback_path FROM outreach.sending_accounts a"
+	.sql = "SELECT {a.*}, a.profile, a.callback_path IS NOT NULL FROM outreach.sending_accounts a"
 	" LEFT JOIN outreach.endpoints e ON e.path = a.callback_path AND e.tenant_id = a.tenant_id"
 	" WHERE a.tenant_id = $1 AND a.account = $2",
-	PO_ARGS(TEXTOID, TEXTOID)
+	.gives = PO_FIELDS(account_field, PO_GIVE),
+	PO_FIXED(TEXTOID, TEXTOID)
 };
 
 PG_FUNCTION_INFO_V1(po_api_url_origin);
-
-/* 0 for null */
-static int64
-column_int64(int row, int column)
-{
-	bool		isnull;
-	Datum		value = po_column(row, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
-
-static Jsonb *
-column_jsonb(int row, int column)
-{
-	bool		isnull;
-	Datum		value = po_column(row, column, &isnull);
-
-	return isnull ? NULL : DatumGetJsonbPCopy(value);
-}
-
-static PoAnswerPath
-column_path(int row, int column)
-{
-	PoAnswerPath path = {NULL, 0};
-	bool		isnull;
-	Datum		value = po_column(row, column, &isnull);
-	Datum	   *element;
-
-	if (isnull)
-		return path;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
-					  &element, NULL, &path.nkeys);
-	path.key = palloc(Max(path.nkeys, 1) * sizeof(char *));
-	for (int i = 0; i < path.nkeys; i++)
-		path.key[i] = TextDatumGetCString(element[i]);
-	return path;
-}
 
 static void
 read_profile(PoProfile *profile, int row)
 {
 	bool		isnull;
 	Datum	   *element;
-	PoAnswerPath required;
 
-	profile->tenant_id = po_column_text(row, 1);
-	profile->profile = po_column_text(row, 2);
-	profile->provider = po_column_text(row, 3);
-	profile->channel = po_column_text(row, 4);
-	profile->url = po_column_text(row, 5);
-	profile->authentication = po_column_text(row, 6);
-	profile->auth_header = po_column_text(row, 7);
-	profile->content_type = po_column_text(row, 8);
-	profile->headers = column_jsonb(row, 9);
-	profile->body = column_jsonb(row, 10);
-	profile->id_path = column_path(row, 11);
-	profile->id_header = po_column_text(row, 12);
-	profile->accepted_path = column_path(row, 13);
-	profile->code_path = column_path(row, 14);
-	profile->error_path = column_path(row, 15);
-	profile->idempotency_header = po_column_text(row, 16);
-	profile->idempotency_life = column_int64(row, 17);
-	profile->lookup_url = po_column_text(row, 18);
-	profile->lookup_list = column_path(row, 19);
-	profile->lookup_id = column_path(row, 20);
-	profile->lookup_body = column_path(row, 21);
-	profile->lookup_lag = column_int64(row, 22);
-	profile->settle = column_int64(row, 23);
-	profile->connect_timeout_ms = po_column_int(row, 24);
-	profile->timeout_ms = po_column_int(row, 25);
-	profile->max_in_flight = po_column_int(row, 26);
-	deconstruct_array(DatumGetArrayTypeP(po_column(row, 27, &isnull)), INT8OID, 8,
+	po_read_row(&select_profiles, row, profile);
+	profile->sick_ratio = DatumGetFloat8(po_column(row, C_SICK_RATIO, &isnull));
+	deconstruct_array(DatumGetArrayTypeP(po_column(row, C_RETRY_DELAYS, &isnull)), INT8OID, 8,
 					  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &element, NULL, &profile->nretries);
 	profile->retry_delay = palloc(Max(profile->nretries, 1) * sizeof(int64));
 	for (int i = 0; i < profile->nretries; i++)
 		profile->retry_delay[i] = DatumGetInt64(element[i]);
-	profile->breaker_failures = po_column_int(row, 28);
-	profile->breaker_pause = column_int64(row, 29);
-	profile->sick_failures = po_column_int(row, 30);
-	profile->sick_ratio = DatumGetFloat8(po_column(row, 31, &isnull));
-	profile->max_segments = po_column_int(row, 32);
-	profile->price_micros = column_int64(row, 33);
-	required = column_path(row, 34);
-	profile->required = required.key;
-	profile->nrequired = required.nkeys;
-	profile->lookup_time = column_path(row, 35);
-	profile->lookup_to = column_path(row, 36);
-	profile->lookup_from = column_path(row, 37);
 	profile->needs = po_read_needs(profile);
 }
 
@@ -215,19 +204,10 @@ find_name(const char *const *names, int n, const char *name)
 static void
 read_verdict(VerdictRow *row, int i)
 {
-	bool		isnull;
-	Datum		max_attempts = po_column(i, 8, &isnull);
-
-	row->tenant_id = po_column_text(i, 1);
-	row->profile = po_column_text(i, 2);
-	row->http_status = po_column_text(i, 3);
-	row->code = po_column_text(i, 4);
-	row->verdict.kind = find_name(verdict_name, lengthof(verdict_name), po_column_text(i, 5));
-	row->verdict.effect = Max(find_name(effect_name, lengthof(effect_name), po_column_text(i, 6)),
+	po_read_row(&select_verdicts, i, row);
+	row->verdict.kind = find_name(verdict_name, lengthof(verdict_name), po_column_text(i, C_VERDICT));
+	row->verdict.effect = Max(find_name(effect_name, lengthof(effect_name), po_column_text(i, C_EFFECT)),
 							  PO_NO_EFFECT);
-	row->verdict.delay = column_int64(i, 7);
-	row->verdict.max_attempts = isnull ? 0 : DatumGetInt32(max_attempts);
-	row->verdict.meaning = po_column_text(i, 9);
 }
 
 static HTAB *
@@ -272,11 +252,11 @@ load_profiles(void)
 	po_cache_discard(&account_cache);
 	po_spi_connect();
 	old = MemoryContextSwitchTo(po_cache_reset(&profile_cache));
-	nprofiles = po_exec(&select_profiles, NULL, NULL);
+	nprofiles = po_exec_fixed(&select_profiles, NULL);
 	profile_of = palloc0(Max(nprofiles, 1) * sizeof(PoProfile));
 	for (int i = 0; i < nprofiles; i++)
 		read_profile(&profile_of[i], i);
-	nverdicts = po_exec(&select_verdicts, NULL, NULL);
+	nverdicts = po_exec_fixed(&select_verdicts, NULL);
 	verdict_of = palloc0(Max(nverdicts, 1) * sizeof(VerdictRow));
 	for (int i = 0; i < nverdicts; i++)
 		read_verdict(&verdict_of[i], i);
@@ -421,18 +401,14 @@ po_find_account(const char *tenant_id, const char *name)
 	if (entry != NULL)
 		return &entry->account;
 	po_spi_connect();
-	if (po_exec(&select_account, args, NULL) == 0)
+	if (po_exec_fixed(&select_account, args) == 0)
 	{
 		SPI_finish();
 		return NULL;
 	}
-	account.profile = po_find_profile(tenant_id, po_column_text(0, 1));
-	account.channel = po_column_text(0, 2);
-	account.username = po_column_text(0, 3);
-	account.base_url = po_column_text(0, 4);
-	account.callback_url = po_column_text(0, 5);
-	account.settings = column_jsonb(0, 6);
-	if (po_column_text(0, 7) != NULL)
+	po_read_row(&select_account, 0, &account);
+	account.profile = po_find_profile(tenant_id, po_column_text(0, C_PROFILE));
+	if (po_column_bool(0, C_REPORTS))
 	{
 		/* Callbacks come also while nothing can be sent. */
 		account.callback_key = open_secret(&account, "callback", "", &account.callback_key_len);

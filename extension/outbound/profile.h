@@ -6,17 +6,11 @@
 #ifndef PO_OUTBOUND_PROFILE_H
 #define PO_OUTBOUND_PROFILE_H
 
+#include "core/statement.h"
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
-
-/* A path in a JSON answer. */
-typedef struct PoAnswerPath
-{
-	const char **key;
-	int			nkeys;			/* 0: nowhere */
-} PoAnswerPath;
 
 typedef struct PoProfile
 {
@@ -30,22 +24,22 @@ typedef struct PoProfile
 	const char *content_type;
 	Jsonb	   *headers;
 	Jsonb	   *body;
-	PoAnswerPath id_path;
+	PoTexts		id_path;		/* in a JSON answer; empty: nowhere */
 	const char *id_header;
-	PoAnswerPath accepted_path;
-	PoAnswerPath code_path;
-	PoAnswerPath error_path;
+	PoTexts		accepted_path;
+	PoTexts		code_path;
+	PoTexts		error_path;
 	const char *idempotency_header;
 	int64		idempotency_life;	/* microseconds; 0: not idempotent */
 	/* the look-up; lookup_url NULL: none */
 	const char *lookup_url;
-	PoAnswerPath lookup_list;
-	PoAnswerPath lookup_id;
-	PoAnswerPath lookup_body;
+	PoTexts		lookup_list;
+	PoTexts		lookup_id;
+	PoTexts		lookup_body;
 	/* without one of these it is never sure that a message is the one */
-	PoAnswerPath lookup_time;
-	PoAnswerPath lookup_to;
-	PoAnswerPath lookup_from;
+	PoTexts		lookup_time;
+	PoTexts		lookup_to;
+	PoTexts		lookup_from;
 	int64		lookup_lag;
 	int64		settle;
 	int			connect_timeout_ms;
@@ -59,8 +53,7 @@ typedef struct PoProfile
 	double		sick_ratio;
 	int			max_segments;
 	int64		price_micros;
-	const char **required;
-	int			nrequired;
+	PoTexts		required;
 	struct PoNeeds *needs;
 } PoProfile;
 
