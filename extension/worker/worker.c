@@ -118,6 +118,7 @@ static PoStatement next_due = {
 };
 
 static Work next;
+static bool first = true;		/* nothing is known of it yet */
 static TimestampTz upkeep_at = DT_NOBEGIN;
 static TimestampTz upkeep_done = DT_NOBEGIN;	/* when, by po_now() */
 
@@ -128,14 +129,43 @@ static int	do_claims(PoActivity *self, TimestampTz since);
 static int	do_records(PoActivity *self, TimestampTz since);
 static int	do_next(PoActivity *self, TimestampTz since);
 static int	do_upkeep(PoActivity *self, TimestampTz since);
+static bool settle_is_wanted(void);
+static bool upkeep_is_wanted(void);
 
-static PoActivity timers = {.name = "firing timers", .run = do_timers, .budget_ms = 1000};
-static PoActivity payloads = {.name = "processing payloads", .run = do_payloads, .budget_ms = 1000};
-static PoActivity settle = {.name = "settling messages", .run = do_settle, .budget_ms = 1000};
-static PoActivity claims = {.name = "claiming messages", .run = do_claims, .budget_ms = 1000};
+/* Answers are recorded before anything else, whatever else is due. */
 static PoActivity records = {.name = "recording deliveries", .run = do_records, .budget_ms = 1000};
-static PoActivity upkeep = {.name = "upkeep", .run = do_upkeep, .budget_ms = 5000};
 static PoActivity look = {.name = "looking for what is next", .run = do_next, .budget_ms = 5000};
+
+/* What is done when it is due, in this order. */
+static struct Duty
+{
+	PoActivity	activity;
+	const TimestampTz *due;		/* by the tables; NULL: it has no time */
+	bool		woken;			/* also for what was published and is not known yet */
+	bool		sends;			/* it begins requests: not when the turn is over */
+	bool		(*wanted) (void);	/* or for a reason of its own */
+}			duty[] = {
+	{
+		{.name = "firing timers", .run = do_timers, .budget_ms = 1000},
+		.due = &next.timers_due, .woken = true
+	},
+	{
+		{.name = "processing payloads", .run = do_payloads, .budget_ms = 1000},
+		.due = &next.payloads_due, .woken = true
+	},
+	{
+		{.name = "settling messages", .run = do_settle, .budget_ms = 1000},
+		.due = &next.settle_due, .sends = true, .wanted = settle_is_wanted
+	},
+	{
+		{.name = "claiming messages", .run = do_claims, .budget_ms = 1000},
+		.due = &next.claim_due, .woken = true, .sends = true, .wanted = po_room_has_come
+	},
+	{
+		{.name = "upkeep", .run = do_upkeep, .budget_ms = 5000},
+		.wanted = upkeep_is_wanted
+	}
+};
 
 /* A batch of timers; returns how many fired. */
 static int
@@ -195,7 +225,7 @@ do_settle(PoActivity *self, TimestampTz since)
 static int
 do_claims(PoActivity *self, TimestampTz since)
 {
-	Datum		args[1] = {TimestampTzGetDatum(since)};
+	Datum		args[1] = {TimestampTzGetDatum(po_claim_since(since))};
 	int			n;
 
 	po_activity_begin(self->name);
@@ -270,13 +300,21 @@ do_upkeep(PoActivity *self, TimestampTz since)
 	return 0;
 }
 
+/* What a dead worker had claimed is taken over at once. */
+static bool
+settle_is_wanted(void)
+{
+	return po_settle_waits() || (first && next.settle_due != DT_NOEND);
+}
+
 /* Where the clock is set, forward or back, there may be no partition for its month. */
 static bool
-upkeep_is_due(TimestampTz now)
+upkeep_is_wanted(void)
 {
 	TimestampTz clock = po_now();
 
-	return upkeep_at <= now || Max(clock, upkeep_done) - Min(clock, upkeep_done) > UPKEEP_S * USECS_PER_SEC;
+	return upkeep_at <= GetCurrentTimestamp() ||
+		Max(clock, upkeep_done) - Min(clock, upkeep_done) > UPKEEP_S * USECS_PER_SEC;
 }
 
 /*
@@ -321,120 +359,141 @@ drain(void)
 	}
 }
 
-/* When something is next to be done, of what has been read. */
+/* A worker's turn at its database. */
+typedef struct Turn
+{
+	TimestampTz now;
+	TimestampTz began;
+	TimestampTz idle_since;
+	TimestampTz read;			/* what was next, by the tables */
+	TimestampTz due;			/* what is next of the database */
+	TimestampTz action;			/* when this process has something to do */
+	bool		leaving;		/* others wait: no more requests are to be under way */
+} Turn;
+
+/* Does what is due of everything, each a batch; returns how much there was. */
+static int
+act(const Turn *turn, TimestampTz known)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		published = first || known < turn->read;
+	int			done = 0;
+
+	for (int i = 0; i < lengthof(duty); i++)
+	{
+		struct Duty *d = &duty[i];
+
+		if (!(d->sends && turn->leaving) &&
+			((d->woken && published) || (d->due != NULL && *d->due <= now) || (d->wanted != NULL && d->wanted())))
+			done += po_activity_run(&d->activity, known);
+	}
+	return done;
+}
+
+/* When the first of what has been read is to be done. */
 static TimestampTz
 next_action(void)
 {
-	TimestampTz due = Min(po_activity_due(&timers, next.timers_due),
-						  po_activity_due(&payloads, next.payloads_due));
+	TimestampTz due = DT_NOEND;
 
-	due = Min(due, po_activity_due(&settle, next.settle_due));
-	return Min(due, po_activity_due(&claims, next.claim_due));
+	for (int i = 0; i < lengthof(duty); i++)
+		if (duty[i].due != NULL)
+			due = Min(due, po_activity_due(&duty[i].activity, *duty[i].due));
+	return due;
 }
 
-/*
- * What is due of everything, each a batch; returns how much there was.  published:
- * of what was published since the tables were read it is not known what it is.
- * leaving: no more requests are to be under way.
- */
-static int
-do_due(TimestampTz known, bool published, bool first, bool leaving)
+/* Finds out what is next, and lets the launcher know. */
+static void
+look_ahead(Turn *turn, TimestampTz known)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	int			done = 0;
+	if (po_activity_run(&look, known) == 0)
+	{
+		/* What has been forgotten must be known again. */
+		turn->due = po_shared_lower_due(po_worker_slot, PO_WORKER_MAIN, known);
+		turn->action = po_activity_due(&look, DT_NOBEGIN);
+		return;
+	}
+	first = false;
+	turn->read = Min(Min(next.timers_due, next.payloads_due), Min(next.claim_due, next.settle_due));
+	/* What is due where no work may be done is nobody's business until it may. */
+	turn->due = turn->action = DT_NOEND;
+	if (!next.armed)
+		return;
+	po_shared_hand_over(po_worker_slot, next.calls_due);
+	turn->due = po_shared_lower_due(po_worker_slot, PO_WORKER_MAIN, turn->read);
+	/* What was published since is looked at when it is due. */
+	turn->action = turn->due < turn->read ? turn->due : next_action();
+}
 
-	if (published || next.timers_due <= now)
-		done += po_activity_run(&timers, known);
-	if (published || next.payloads_due <= now)
-		done += po_activity_run(&payloads, known);
-	if (!leaving && (next.settle_due <= now || po_settle_waits() || (first && next.settle_due != DT_NOEND)))
-		done += po_activity_run(&settle, known);
-	if (!leaving && (published || next.claim_due <= now || po_room_has_come()))
-		done += po_activity_run(&claims, po_claim_since(known));
-	if (upkeep_is_due(now))
-		(void) po_activity_run(&upkeep, known);
-	return done;
+/* Whether this process ends: there is nothing to do here, or it is others' turn. */
+static bool
+is_over(Turn *turn, int done)
+{
+	TimestampTz longest = (done > 0 ? TURN_MS : IDLE_TURN_MS) * INT64CONST(1000);
+	bool		over;
+	int			drains;			/* workers whose turn is over */
+
+	turn->now = GetCurrentTimestamp();
+	/* The clock may have been set back. */
+	turn->began = Min(turn->began, turn->now);
+	turn->idle_since = done > 0 ? turn->now : Min(turn->idle_since, turn->now);
+	over = po_shared_others_wait(PO_WORKER_MAIN) &&
+		(turn->action > turn->now || turn->now > turn->began + longest);
+	drains = po_shared_drain(po_worker_slot, PO_WORKER_MAIN, over && po_sender_busy() > 0);
+	/*
+	 * Answers that somebody keeps from being recorded cannot be left to another; and
+	 * a request that hangs is no reason to send nothing more, unless too many stay.
+	 */
+	turn->leaving = (!next.armed && !first) ||
+		(over && !po_sender_holds() && (po_sender_busy() == 0 || drains > po_setting_max_workers));
+	if (po_sender_busy() > 0)
+		return false;
+	/* All that is due rests: it does not take the others' turn. */
+	if (turn->leaving && turn->action > turn->now && turn->due <= turn->now)
+		po_shared_rest(po_worker_slot, PO_WORKER_MAIN,
+					   Min(turn->action, turn->now + LONGEST_ABSENCE_MS * INT64CONST(1000)));
+	return turn->leaving ||
+		(turn->due > turn->now + LINGER_MS * INT64CONST(1000) &&
+		 turn->now > turn->idle_since + LINGER_MS * INT64CONST(1000));
+}
+
+/* How long there is nothing to do for. */
+static long
+idle_ms(const Turn *turn)
+{
+	if (turn->action > turn->now)
+		return turn->action == DT_NOEND ? LONGEST_WAIT_MS
+			: Min(LONGEST_WAIT_MS, TimestampDifferenceMilliseconds(turn->now, turn->action));
+	return po_timers_are_held(false) || po_messages_are_held() ? LOOK_WAIT_MS : BUSY_WAIT_MS;
 }
 
 /* The loop; returns when there is nothing to do here, or others wait. */
 static void
 work(void)
 {
-	TimestampTz began = GetCurrentTimestamp();
-	TimestampTz idle_since = began;
-	bool		first = true;
-	bool		leaving = false;
-	TimestampTz read = DT_NOEND;	/* what was next, by the tables */
+	Turn		turn = {.began = GetCurrentTimestamp(), .read = DT_NOEND};
 
+	turn.idle_since = turn.began;
 	while (po_worker_check())
 	{
 		/* What fired or was cancelled lies before what was known to be next. */
 		TimestampTz known = po_shared_forget_due(po_worker_slot, PO_WORKER_MAIN);
 		int			done = po_activity_run(&records, known);
-		TimestampTz due;
-		TimestampTz action;
-		TimestampTz now;
-		bool		over;			/* its turn */
-		int			drains;			/* workers whose turn is over */
 
 		if (first)
 			(void) po_activity_run(&look, known);
 		if (next.armed)
 		{
-			done += do_due(known, first || known < read, first, leaving);
+			done += act(&turn, known);
 			if (first)
 				po_shared_found(po_worker_slot, PO_DATABASE_PRESENT, NULL);
 		}
-		if (po_activity_run(&look, known) > 0)
-		{
-			first = false;
-			read = Min(Min(next.timers_due, next.payloads_due), Min(next.claim_due, next.settle_due));
-			if (next.armed)
-				po_shared_hand_over(po_worker_slot, next.calls_due);
-			/* What is due where no work may be done is nobody's business until it may. */
-			due = next.armed ? po_shared_lower_due(po_worker_slot, PO_WORKER_MAIN, read) : DT_NOEND;
-			/* What was published since is looked at when it is due. */
-			action = due < read ? due : next.armed ? next_action() : DT_NOEND;
-		}
-		else
-		{
-			/* What has been forgotten must be known again. */
-			due = po_shared_lower_due(po_worker_slot, PO_WORKER_MAIN, known);
-			action = po_activity_due(&look, DT_NOBEGIN);
-		}
+		look_ahead(&turn, known);
 		pgstat_report_stat(false);
-
-		now = GetCurrentTimestamp();
-		/* The clock may have been set back. */
-		began = Min(began, now);
-		idle_since = done > 0 ? now : Min(idle_since, now);
-		over = po_shared_others_wait(PO_WORKER_MAIN) &&
-			(action > now || now > began + (done > 0 ? TURN_MS : IDLE_TURN_MS) * (int64) 1000);
-		drains = po_shared_drain(po_worker_slot, PO_WORKER_MAIN, over && po_sender_busy() > 0);
-		/*
-		 * Answers that somebody keeps from being recorded cannot be left to another; and
-		 * a request that hangs is no reason to send nothing more, unless too many stay.
-		 */
-		leaving = (!next.armed && !first) ||
-			(over && !po_sender_holds() && (po_sender_busy() == 0 || drains > po_setting_max_workers));
-		if (po_sender_busy() == 0)
-		{
-			if (leaving)
-			{
-				/* All that is due rests: it does not take the others' turn. */
-				if (action > now && due <= now)
-					po_shared_rest(po_worker_slot, PO_WORKER_MAIN,
-								   Min(action, now + LONGEST_ABSENCE_MS * (int64) 1000));
-				break;
-			}
-			if (due > now + LINGER_MS * (int64) 1000 && now > idle_since + LINGER_MS * (int64) 1000)
-				return;
-		}
-		if (action <= now && done > 0 && !leaving)
-			continue;
-		wait(action <= now ? (po_timers_are_held(false) || po_messages_are_held() ? LOOK_WAIT_MS : BUSY_WAIT_MS)
-			 : action == DT_NOEND ? LONGEST_WAIT_MS
-			 : Min(LONGEST_WAIT_MS, TimestampDifferenceMilliseconds(now, action)));
+		if (is_over(&turn, done))
+			break;
+		if (turn.action > turn.now || done == 0 || turn.leaving)
+			wait(idle_ms(&turn));
 	}
 	if (ShutdownRequestPending)
 		drain();
