@@ -94,7 +94,7 @@ SET ROLE regress_reach_app;
 SELECT pg_temp.error($$SELECT outreach.mark_reachable('team_reach', '+14155550202', 'kim', 'a')$$) AS an_application;
 BEGIN;
 SELECT outreach.enter_tenant('team_reach');
-SELECT phone, channel, since = '2026-01-01 00:00+00' AS since, source, code FROM outreach.addresses_unreachable;
+SELECT phone, channel, since = '2026-01-01 00:00+00' AS since, source, code FROM outreach.addresses_unreachable ORDER BY phone, channel;
 ROLLBACK;
 BEGIN;
 SELECT outreach.enter_tenant('team_reach_b');
