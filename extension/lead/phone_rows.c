@@ -32,18 +32,15 @@ const PoField po_phone_field[] = {
 	PO_FIELD(PoPhone, suppress_at, UNTIL, PO_SET)
 };
 
-#define INSERT_PHONES(what, conflict) \
-	{ \
-		.name = "phones." what, \
-		.expect = SPI_OK_INSERT_RETURNING, \
-		.sql = "INSERT INTO outreach.phones AS p ({columns}) SELECT {u.*} FROM {rows}" \
-		" ON CONFLICT (tenant_id, phone) DO " conflict " RETURNING {p.*}", \
-		.takes = PO_FIELDS(po_phone_key_field, PO_TAKE), \
-		.gives = PO_FIELDS(po_phone_field, PO_GIVE) \
-	}
+#define INSERT_PHONES(conflict) \
+	.expect = SPI_OK_INSERT_RETURNING, \
+	.sql = "INSERT INTO outreach.phones AS p ({columns}) SELECT {u.*} FROM {rows}" \
+	" ON CONFLICT (tenant_id, phone) DO " conflict " RETURNING {p.*}", \
+	.takes = PO_FIELDS(po_phone_key_field, PO_TAKE), \
+	.gives = PO_FIELDS(po_phone_field, PO_GIVE)
 
-static PoStatement lock_phones = INSERT_PHONES("lock", "UPDATE SET phone = EXCLUDED.phone");
-static PoStatement make_phones = INSERT_PHONES("make", "NOTHING");
+static PoStatement lock_phones = {.name = "phones.lock", INSERT_PHONES("UPDATE SET phone = EXCLUDED.phone")};
+static PoStatement make_phones = {.name = "phones.make", INSERT_PHONES("NOTHING")};
 
 static PoStatement lock_free_phones = {
 	.name = "phones.lock_free",

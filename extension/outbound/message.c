@@ -284,6 +284,7 @@ po_message_accepted(PoChangeSet *set, PoMessage *message, const char *provider_m
 					const PoCause *cause)
 {
 	PoLead	   *lead = po_find_lead(set, message->tenant_id, message->lead_id);
+	PoMessageStatus to;
 	PoObject   *object;
 
 	message->changed = true;
@@ -294,7 +295,9 @@ po_message_accepted(PoChangeSet *set, PoMessage *message, const char *provider_m
 	message->sent_at = po_now();
 	message->last_error = NULL;
 	message->error_code = NULL;
-	(void) po_message_move(message, PO_STEP_ACCEPT);
+	/* One that is known to have left lacks the time alone. */
+	if (po_message_leads(PO_STEP_ACCEPT, message->status, false, &to))
+		(void) po_message_move(message, PO_STEP_ACCEPT);
 	object = po_message_object(message);
 	po_object_string(object, "from", message->from_phone);
 	po_object_string(object, "provider_message_id", message->provider_message_id);

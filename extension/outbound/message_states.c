@@ -15,6 +15,7 @@
 #include "funcapi.h"
 #include "outbound/message_states.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 const char *const po_message_status_names[PO_NMESSAGE_STATUSES] = {
 	"pending", "deferred", "review", "sending", "unknown", "uncertain", "sent",
