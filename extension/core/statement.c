@@ -147,13 +147,17 @@ append_place(StringInfo sql, const PoStatement *statement, bool one, const char 
 		}
 }
 
-/* A variant's plan; its text lives as long as the process. */
+/*
+ * A variant's plan; its text lives as long as the process.  An error on the way leaves
+ * nothing of it: the next call begins anew.
+ */
 static void
 make_plan(PoStatement *statement, bool one)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	PoPlan	   *plan = &statement->plan[one];
 	Oid		   *argtype = palloc((statement->nfixed + count_fields(&statement->takes)) * sizeof(Oid));
+	int			nargs = 0;
 	const char *rest = statement->sql;
 	const char *brace;
 	StringInfoData sql;
@@ -170,12 +174,13 @@ make_plan(PoStatement *statement, bool one)
 	appendStringInfoString(&sql, rest);
 	MemoryContextSwitchTo(old);
 	for (int f = 0; f < statement->nfixed; f++)
-		argtype[plan->nargs++] = statement->fixed[f];
+		argtype[nargs++] = statement->fixed[f];
 	FOREACH_FIELD(f, &statement->takes, 0)
-		argtype[plan->nargs++] = one ? type_of_kind[f->kind] : get_array_type(type_of_kind[f->kind]);
+		argtype[nargs++] = one ? type_of_kind[f->kind] : get_array_type(type_of_kind[f->kind]);
 	plan->name = statement->name;
 	plan->as_anybody = statement->as_anybody;
 	plan->expect = statement->expect;
+	plan->nargs = nargs;
 	plan->argtype = argtype;
 	plan->sql = sql.data;
 }
