@@ -143,18 +143,6 @@ po_column_int64(uint64 row, int column)
 }
 
 /*
- * po_column_time: null is minus infinity.
- */
-TimestampTz
-po_column_time(uint64 row, int column)
-{
-	bool		isnull;
-	Datum		value = po_column(row, column, &isnull);
-
-	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
-}
-
-/*
  * po_column_uuid copies a uuid column; false for null.
  */
 bool
@@ -256,18 +244,6 @@ po_array_add_text(PoArray *array, const char *text)
 		po_array_add_null(array);
 	else
 		po_array_add(array, CStringGetTextDatum(text));
-}
-
-/*
- * po_array_add_text_len is the same for a counted string.
- */
-void
-po_array_add_text_len(PoArray *array, const char *text, int len)
-{
-	if (text == NULL)
-		po_array_add_null(array);
-	else
-		po_array_add(array, PointerGetDatum(cstring_to_text_with_len(text, len)));
 }
 
 /*

@@ -304,15 +304,25 @@ po_rows_exec(PoRows *rows, const Datum *fixed)
 }
 
 /*
+ * po_exec_array runs a statement over n rows, which are structs of a size.
+ */
+uint64
+po_exec_array(PoStatement *statement, const Datum *fixed, const void *array, int n, Size size)
+{
+	PoRows		rows = po_rows(statement, n);
+
+	for (int i = 0; i < n; i++)
+		po_rows_add(&rows, (const char *) array + i * size);
+	return po_rows_exec(&rows, fixed);
+}
+
+/*
  * po_exec_row runs a statement over one row.
  */
 uint64
 po_exec_row(PoStatement *statement, const Datum *fixed, const void *row)
 {
-	PoRows		rows = po_rows(statement, 1);
-
-	po_rows_add(&rows, row);
-	return po_rows_exec(&rows, fixed);
+	return po_exec_array(statement, fixed, row, 1, 0);
 }
 
 /*
@@ -397,4 +407,14 @@ po_read_row(const PoStatement *statement, uint64 row, void *into)
 				break;
 		}
 	}
+}
+
+/*
+ * po_read_array reads the first n rows of the result into structs of a size.
+ */
+void
+po_read_array(const PoStatement *statement, uint64 n, void *array, Size size)
+{
+	for (uint64 i = 0; i < n; i++)
+		po_read_row(statement, i, (char *) array + i * size);
 }

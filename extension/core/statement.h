@@ -12,8 +12,8 @@
  *		{set}		column = value for those with PO_SET
  *		{x.*}		the columns it gives, of the relation x
  *
- * $1 and on are what is the same for all rows; there may be nothing else.  Where numbered, u has a column n
- * besides, from 1 on.  {} is an empty document.
+ * $1 and on are what is the same for all rows; there may be nothing else.  Where
+ * numbered, u has a column n besides, from 1 on.  {} is an empty document.
  */
 #ifndef PO_STATEMENT_H
 #define PO_STATEMENT_H
@@ -141,8 +141,14 @@ typedef struct PoRows
 extern PoRows po_rows(PoStatement *statement, int size);
 extern void po_rows_add(PoRows *rows, const void *row);
 extern uint64 po_rows_exec(PoRows *rows, const Datum *fixed);
+extern uint64 po_exec_array(PoStatement *statement, const Datum *fixed, const void *array, int n, Size size);
 extern uint64 po_exec_row(PoStatement *statement, const Datum *fixed, const void *row);
 extern uint64 po_exec_fixed(PoStatement *statement, const Datum *fixed);
 extern void po_read_row(const PoStatement *statement, uint64 row, void *into);
+extern void po_read_array(const PoStatement *statement, uint64 n, void *array, Size size);
+
+/* The same for the structs of an array. */
+#define po_exec_rows(statement, fixed, array, n) po_exec_array(statement, fixed, array, n, sizeof(*(array)))
+#define po_read_rows(statement, n, array) po_read_array(statement, n, array, sizeof(*(array)))
 
 #endif

@@ -16,17 +16,12 @@
 #include "core/statement.h"
 #include "inbound/webhook.h"
 
-static const PoField key_field[] = {
-	PO_FIELD(PoPhoneKey, tenant_id, TEXT, PO_TAKE),
-	PO_FIELD(PoPhoneKey, phone, TEXT, PO_TAKE)
-};
-
 static PoStatement select_own_numbers = {
 	.name = "own_number.find",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT u.n FROM {rows}"
 	" WHERE EXISTS (SELECT FROM outreach.numbers o WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone)",
-	.takes = PO_FIELDS(key_field, PO_TAKE),
+	.takes = PO_FIELDS(po_phone_key_field, PO_TAKE),
 	.numbered = true
 };
 

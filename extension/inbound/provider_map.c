@@ -113,7 +113,7 @@ typedef struct KindRow
 {
 	const char *event_type;
 	PoEffect	effect;
-	const char *to_status;
+	PoMessageStatus to_status;
 	Jsonb	   *conditions;
 	Jsonb	   *forms;
 	Jsonb	   *revoked_by;
@@ -124,7 +124,7 @@ typedef struct KindRow
 static const PoField kind_field[] = {
 	PO_FIELD(KindRow, event_type, TEXT, PO_GIVE),
 	PO_NAME(KindRow, effect, PoEffect, effect_name, "text", PO_GIVE),
-	PO_VALUE(KindRow, to_status, "k.to_status::text", TEXT),
+	PO_MESSAGE_STATUS(KindRow, to_status, PO_GIVE),
 	PO_FIELD(KindRow, conditions, JSONB, PO_GIVE),
 	PO_FIELD(KindRow, forms, JSONB, PO_GIVE),
 	PO_FIELD(KindRow, revoked_by, JSONB, PO_GIVE),
@@ -326,7 +326,7 @@ read_kinds(PoProviderMap *map, Datum *args)
 			read_key_form(map, &kind->key[k], key[k]);
 		kind->effect = row.effect;
 		if (kind->effect == PO_EFFECT_STATUS)
-			kind->to_status = po_message_status_from_name(row.to_status);
+			kind->to_status = row.to_status;
 		read_forms(map, kind, row.forms);
 		kind->revoked_by = read_lists(map, row.revoked_by, &kind->nrevoked_by);
 		kind->unreachable_by = read_lists(map, row.unreachable_by, &kind->nunreachable_by);
@@ -341,8 +341,7 @@ read_answers(PoProviderMap *map, Datum *args)
 
 	map->answer = palloc(Max(n, 1) * sizeof(PoAnswer));
 	map->nanswers = n;
-	for (uint64 i = 0; i < n; i++)
-		po_read_row(&select_answers, i, &map->answer[i]);
+	po_read_rows(&select_answers, n, map->answer);
 }
 
 /* Needs SPI; what it makes lives as long as the cache. */

@@ -46,18 +46,15 @@ static const PoField receipt_field[] = {
 	PO_FIELD(Receipt, idempotency_key, TEXT, PO_TAKE | IS_NEW),
 	PO_FIELD(Receipt, receipt_id, UUID, IS_NEW | PO_GIVE),
 	PO_FIELD(Receipt, event_type, TEXT, IS_NEW),
-	PO_FIELD(Receipt, body_hash, ID, IS_NEW | PO_GIVE),
+	PO_FIELD(Receipt, body_hash, INT64, IS_NEW | PO_GIVE),
 	PO_FIELD(Receipt, created_at, SINCE, PO_GIVE),
 	PO_VALUE(Receipt, n, "u.n", INT)
 };
 
-/* A body's hash may be 0, which an id is not. */
 static PoStatement insert_receipts = {
 	.name = "receipts.insert",
 	.expect = SPI_OK_INSERT_RETURNING,
-	.sql = "INSERT INTO outreach.webhook_receipts AS r (tenant_id, provider, idempotency_key,"
-	" receipt_id, event_type, body_hash, created_at) SELECT u.tenant_id, u.provider, u.idempotency_key,"
-	" u.receipt_id, u.event_type, coalesce(u.body_hash, 0), $1 FROM {rows}"
+	.sql = "INSERT INTO outreach.webhook_receipts AS r ({columns}, created_at) SELECT {u.*}, $1 FROM {rows}"
 	" ON CONFLICT (tenant_id, provider, idempotency_key) DO NOTHING RETURNING r.receipt_id",
 	.takes = PO_FIELDS(receipt_field, IS_NEW),
 	PO_FIXED(TIMESTAMPTZOID)

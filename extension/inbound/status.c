@@ -34,7 +34,7 @@ typedef struct Callback
 	const char *provider;
 	const char *provider_message_id;
 	const pg_uuid_t *message_id;	/* NULL: not known */
-	const char *to_status;
+	PoMessageStatus to_status;
 	const char *error_code;
 	const pg_uuid_t *receipt_id;
 } Callback;
@@ -49,7 +49,7 @@ static const PoField callback_field[] = {
 	PO_FIELD(Callback, provider, TEXT, IS_KEY),
 	PO_FIELD(Callback, provider_message_id, TEXT, IS_KEY),
 	PO_FIELD(Callback, message_id, UUIDP, NAMES | PO_GIVE),
-	PO_FIELD(Callback, to_status, TEXT, PARKS),
+	PO_MESSAGE_STATUS(Callback, to_status, PARKS),
 	PO_FIELD(Callback, error_code, TEXT, PARKS),
 	PO_FIELD(Callback, receipt_id, UUIDP, PARKS)
 };
@@ -95,10 +95,8 @@ static PoStatement select_messages = {
 static PoStatement park = {
 	.name = "status.park",
 	.expect = SPI_OK_INSERT_RETURNING,
-	.sql = "INSERT INTO outreach.provider_message_ids AS p (tenant_id, provider,"
-	" provider_message_id, to_status, error_code, receipt_id, parked_at)"
-	" SELECT DISTINCT ON (u.tenant_id, u.provider, u.provider_message_id) u.tenant_id, u.provider,"
-	" u.provider_message_id, u.to_status::outreach.message_status, u.error_code, u.receipt_id, $1"
+	.sql = "INSERT INTO outreach.provider_message_ids AS p ({columns}, parked_at)"
+	" SELECT DISTINCT ON (u.tenant_id, u.provider, u.provider_message_id) {u.*}, $1"
 	" FROM {rows} WHERE EXISTS (SELECT FROM outreach.sending_accounts a WHERE a.tenant_id = u.tenant_id)"
 	" ORDER BY u.tenant_id, u.provider, u.provider_message_id,"
 	" u.to_status::outreach.message_status DESC"
@@ -388,7 +386,7 @@ add_callback(PoRows *rows, const PoWebhook *webhook)
 		.provider = webhook->endpoint->provider,
 		.provider_message_id = webhook->provider_message_id,
 		.message_id = &webhook->message_id,
-		.to_status = po_message_status_names[webhook->report.status],
+		.to_status = webhook->report.status,
 		.error_code = webhook->report.error_code,
 		.receipt_id = &webhook->receipt_id
 	});

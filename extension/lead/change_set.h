@@ -125,6 +125,8 @@ typedef struct PoLeadKey
 
 /* What a statement over phones takes, and what one that locks them has to give. */
 extern const PoField po_phone_key_field[2];
+extern const PoField po_lead_key_field[3];
+#define PO_LEAD_ALONE PO_USE	/* its key without its phone */
 extern const PoField po_phone_field[6];
 
 extern int	po_phone_keys_sort(PoPhoneKey *key, int n);
@@ -132,7 +134,6 @@ extern int	po_phone_keys_find(const PoPhoneKey *sorted, int n, const PoPhoneKey 
 extern void po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern int	po_make_free_phones(const PoPhoneKey *key, int n);
-extern uint64 po_exec_phone_keys(PoStatement *statement, const PoPhoneKey *key, int n);
 extern void po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n);
 extern void po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n);
 extern int	po_lock_leads_but_held(PoChangeSet *set, const PoLeadKey *key, int n,
@@ -172,6 +173,8 @@ extern void po_write_phones(PoChangeSet *set);
 extern void po_write_consent_alone(PoChangeSet *set);
 
 extern const char *const po_consent_names[PO_CONSENT_OPTED_OUT + 1];
+#define PO_CONSENT_FIELD(row, field, used) \
+	PO_NAME(row, field, PoConsent, po_consent_names, "outreach.consent_status", used)
 extern const char *po_consent_name(PoConsent consent);
 extern PoConsent po_consent_from_name(const char *name);
 

@@ -45,12 +45,10 @@ static const PoField lead_field[] = {
 	PO_FIELD(PoLead, source, TEXT, INSERTED)
 };
 
-/* What a lead is found by, itself alone and with those of its phone. */
-#define ALONE		PO_USE
-
-static const PoField key_field[] = {
-	PO_FIELD(PoLeadKey, tenant_id, TEXT, PO_GIVE | PO_TAKE | ALONE),
-	PO_FIELD(PoLeadKey, lead_id, TEXT, PO_GIVE | PO_TAKE | ALONE),
+/* What a lead is found by, with those of its phone. */
+const PoField po_lead_key_field[] = {
+	PO_FIELD(PoLeadKey, tenant_id, TEXT, PO_GIVE | PO_TAKE | PO_LEAD_ALONE),
+	PO_FIELD(PoLeadKey, lead_id, TEXT, PO_GIVE | PO_TAKE | PO_LEAD_ALONE),
 	PO_FIELD(PoLeadKey, phone, TEXT, PO_GIVE | PO_TAKE)
 };
 
@@ -88,14 +86,14 @@ static PoStatement lock_leads_of_phone = {
 		" LIMIT " CppAsString2(PO_MAX_OF_PHONE) ")) s) d" \
 		" JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id" \
 		" ORDER BY l.tenant_id, l.lead_id" how, \
-		.takes = PO_FIELDS(key_field, PO_TAKE), \
+		.takes = PO_FIELDS(po_lead_key_field, PO_TAKE), \
 		.gives = PO_FIELDS(given, PO_GIVE) \
 	}
 
 static PoStatement lock_leads_by_id = LEADS_BY_ID("lock_by_id", lead_field, " FOR NO KEY UPDATE OF l");
 static PoStatement lock_free_leads_by_id = LEADS_BY_ID("lock_free_by_id", lead_field,
 													   " FOR NO KEY UPDATE OF l SKIP LOCKED");
-static PoStatement find_leads_by_id = LEADS_BY_ID("find_by_id", key_field, "");
+static PoStatement find_leads_by_id = LEADS_BY_ID("find_by_id", po_lead_key_field, "");
 
 static PoStatement lock_free_leads = {
 	.name = "leads.lock_free",
@@ -103,7 +101,7 @@ static PoStatement lock_free_leads = {
 	.sql = "SELECT {l.*} FROM (SELECT DISTINCT {u.*} FROM {rows}) d"
 	" JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id"
 	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l SKIP LOCKED",
-	.takes = PO_FIELDS(key_field, ALONE),
+	.takes = PO_FIELDS(po_lead_key_field, PO_LEAD_ALONE),
 	.gives = PO_FIELDS(lead_field, PO_GIVE)
 };
 
@@ -195,17 +193,7 @@ po_lock_leads_of_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 		read_leads(set, po_exec_fixed(&lock_leads_of_phone, args));
 		return;
 	}
-	read_leads(set, po_exec_phone_keys(&lock_leads, key, n));
-}
-
-static uint64
-exec_keys(PoStatement *statement, const PoLeadKey *key, int n)
-{
-	PoRows		rows = po_rows(statement, n);
-
-	for (int i = 0; i < n; i++)
-		po_rows_add(&rows, &key[i]);
-	return po_rows_exec(&rows, NULL);
+	read_leads(set, po_exec_rows(&lock_leads, NULL, key, n));
 }
 
 /*
@@ -216,7 +204,7 @@ void
 po_lock_leads(PoChangeSet *set, const PoLeadKey *key, int n)
 {
 	Assert(set->nleads == 0);
-	read_leads(set, exec_keys(&lock_leads_by_id, key, n));
+	read_leads(set, po_exec_rows(&lock_leads_by_id, NULL, key, n));
 }
 
 /*
@@ -230,8 +218,8 @@ po_lock_leads_but_held(PoChangeSet *set, const PoLeadKey *key, int n, PoLeadKey 
 	int			nheld = 0;
 
 	Assert(set->nleads == 0);
-	read_leads(set, exec_keys(&lock_free_leads_by_id, key, n));
-	found = exec_keys(&find_leads_by_id, key, n);
+	read_leads(set, po_exec_rows(&lock_free_leads_by_id, NULL, key, n));
+	found = po_exec_rows(&find_leads_by_id, NULL, key, n);
 	*held = palloc(Max(found, 1) * sizeof(PoLeadKey));
 	for (uint64 i = 0; i < found; i++)
 	{
@@ -270,7 +258,7 @@ void
 po_lock_free_leads(PoChangeSet *set, const PoLeadKey *key, int n)
 {
 	Assert(set->nleads == 0);
-	read_leads(set, exec_keys(&lock_free_leads, key, n));
+	read_leads(set, po_exec_rows(&lock_free_leads, NULL, key, n));
 }
 
 /*

@@ -26,7 +26,7 @@ const PoField po_phone_key_field[] = {
 const PoField po_phone_field[] = {
 	PO_FIELD(PoPhone, tenant_id, TEXT, PO_TAKE | PO_GIVE),
 	PO_FIELD(PoPhone, phone, TEXT, PO_TAKE | PO_GIVE),
-	PO_NAME(PoPhone, consent, PoConsent, po_consent_names, "outreach.consent_status", PO_GIVE),
+	PO_CONSENT_FIELD(PoPhone, consent, PO_GIVE),
 	PO_FIELD(PoPhone, consent_at, SINCE, PO_GIVE),
 	PO_FIELD(PoPhone, unreachable, JSONB, PO_GIVE),
 	PO_FIELD(PoPhone, suppress_at, UNTIL, PO_SET)
@@ -68,7 +68,7 @@ static const PoField act_field[] = {
 	PO_FIELD(Act, phone, TEXT, PO_TAKE),
 	PO_FIELD(Act, event_id, UUIDP, PO_TAKE),
 	PO_FIELD(Act, act, TEXT, PO_TAKE),
-	PO_NAME(Act, consent, PoConsent, po_consent_names, "outreach.consent_status", PO_TAKE),
+	PO_CONSENT_FIELD(Act, consent, PO_TAKE),
 	PO_FIELD_AS(Act, cause.source, "source", TEXT, PO_TAKE),
 	PO_FIELD_AS(Act, cause.reason, "reason", TEXT, PO_TAKE),
 	PO_FIELD_AS(Act, cause.actor, "actor", TEXT, PO_TAKE),
@@ -103,19 +103,6 @@ static PoStatement suppress_later = {
 };
 
 /*
- * po_exec_phone_keys runs a statement over keys of phones.
- */
-uint64
-po_exec_phone_keys(PoStatement *statement, const PoPhoneKey *key, int n)
-{
-	PoRows		rows = po_rows(statement, n);
-
-	for (int i = 0; i < n; i++)
-		po_rows_add(&rows, &key[i]);
-	return po_rows_exec(&rows, NULL);
-}
-
-/*
  * po_read_phones takes over the n rows that the last statement locked, in the order of
  * their keys; it gives what po_phone_field says, and may give more.
  */
@@ -124,8 +111,7 @@ po_read_phones(PoChangeSet *set, uint64 n)
 {
 	set->phone = palloc0(Max(n, 1) * sizeof(PoPhone));
 	set->nphones = n;
-	for (uint64 i = 0; i < n; i++)
-		po_read_row(&lock_phones, i, &set->phone[i]);
+	po_read_rows(&lock_phones, n, set->phone);
 }
 
 /*
@@ -137,7 +123,7 @@ po_lock_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 {
 	Assert(set->nphones == 0 && set->nleads == 0);
 	/* Rows come back in the order they went in. */
-	po_read_phones(set, po_exec_phone_keys(&lock_phones, key, n));
+	po_read_phones(set, po_exec_rows(&lock_phones, NULL, key, n));
 }
 
 static int
@@ -183,7 +169,7 @@ po_lock_free_phones(PoChangeSet *set, const PoPhoneKey *key, int n)
 	int			nmissing = 0;
 
 	Assert(set->nphones == 0 && set->nleads == 0);
-	po_read_phones(set, po_exec_phone_keys(&lock_free_phones, key, n));
+	po_read_phones(set, po_exec_rows(&lock_free_phones, NULL, key, n));
 	for (int i = 0; i < n; i++)
 		if (po_find_phone(set, key[i].tenant_id, key[i].phone) == NULL)
 			missing[nmissing++] = key[i];

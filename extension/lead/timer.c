@@ -281,11 +281,8 @@ int
 po_cancel_timers(const PoTimerCancel *cancel, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoRows		rows = po_rows(&cancel_timers, n);
 
-	for (int i = 0; i < n; i++)
-		po_rows_add(&rows, &cancel[i]);
-	return po_rows_exec(&rows, &now);
+	return po_exec_rows(&cancel_timers, &now, cancel, n);
 }
 
 /*

@@ -146,12 +146,8 @@ leads_of_addresses(PoChangeSet *set, const PoPhoneKey *key, int n, const char **
 {
 	PoCause		cause = {.source = "outbound"};
 	Datum		tenant = CStringGetTextDatum(key[0].tenant_id);
-	PoRows		rows = po_rows(&select_leads_of, n);
-	uint64		found;
+	uint64		found = po_exec_rows(&select_leads_of, &tenant, key, n);
 
-	for (int i = 0; i < n; i++)
-		po_rows_add(&rows, &key[i]);
-	found = po_rows_exec(&rows, &tenant);
 	for (uint64 r = 0; r < found; r++)
 		lead_id[po_column_int(r, 1) - 1] = po_column_text(r, 2);
 	for (int i = 0; i < n; i++)
@@ -248,12 +244,8 @@ po_read_addressees(const PoSending *sending, PoDraft *draft, int n)
 {
 	const char *channel = sending->request->channel;
 	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
-	PoRows		rows = po_rows(&select_leads, n);
-	uint64		found;
+	uint64		found = po_exec_rows(&select_leads, &tenant, draft, n);
 
-	for (int i = 0; i < n; i++)
-		po_rows_add(&rows, &draft[i]);
-	found = po_rows_exec(&rows, &tenant);
 	for (uint64 r = 0; r < found; r++)
 	{
 		PoDraft	   *d = &draft[po_column_int(r, N_OF_LEADS) - 1];

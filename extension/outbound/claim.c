@@ -177,8 +177,7 @@ lock_tenants_of(PoClaim *claim)
 		last = claim->tenant[i].tenant_id;
 	}
 	n = po_rows_exec(&rows, NULL);
-	for (int i = 0; i < n; i++)
-		po_read_row(&lock_tenants, i, &claim->tenant[i]);
+	po_read_rows(&lock_tenants, n, claim->tenant);
 	claim->ntenants = n;
 	qsort(claim->tenant, n, sizeof(PoClaimTenant), compare_tenants);
 	for (int i = 0; i < claim->n; i++)
@@ -201,8 +200,7 @@ lock_stops(PoClaim *claim)
 	lock_tenants_of(claim);
 	claim->nstops = po_exec_fixed(&select_stops, NULL);
 	claim->stop = palloc0(Max(claim->nstops, 1) * sizeof(PoStop));
-	for (int i = 0; i < claim->nstops; i++)
-		po_read_row(&select_stops, i, &claim->stop[i]);
+	po_read_rows(&select_stops, claim->nstops, claim->stop);
 	return true;
 }
 
@@ -234,7 +232,7 @@ lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
 			key[n++] = (PoPhoneKey) {c->key.tenant_id, c->bcc[b]};
 	}
 	n = po_phone_keys_sort(key, n);
-	po_read_phones(phones, po_exec_phone_keys(&lock_phones, key, n));
+	po_read_phones(phones, po_exec_rows(&lock_phones, NULL, key, n));
 	/* One without a row could not be locked, and its messages would wait for ever. */
 	if (phones->nphones < n)
 		(void) po_make_free_phones(key, n);

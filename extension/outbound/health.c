@@ -131,8 +131,7 @@ po_read_circuits(PoCircuits *circuits)
 {
 	circuits->n = po_exec_fixed(&select_circuits, NULL);
 	circuits->circuit = palloc(Max(circuits->n, 1) * sizeof(PoCircuit));
-	for (int i = 0; i < circuits->n; i++)
-		po_read_row(&select_circuits, i, &circuits->circuit[i]);
+	po_read_rows(&select_circuits, circuits->n, circuits->circuit);
 }
 
 static PoCircuit *

@@ -31,7 +31,7 @@ static const PoField message_field[] = {
 	PO_FIELD(PoMessage, from_phone, TEXT, PO_GIVE),
 	PO_FIELD(PoMessage, phone, TEXT, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, channel, TEXT, PO_GIVE),
-	PO_NAME(PoMessage, status, PoMessageStatus, po_message_status_names, "outreach.message_status", PO_SET | PO_GIVE),
+	PO_MESSAGE_STATUS(PoMessage, status, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, fence, INT, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, attempts, INT, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, failures, INT, PO_SET | PO_GIVE),
@@ -119,17 +119,6 @@ po_goes_to_address(const char *channel)
 	return po_goes_to_phone(channel) || strcmp(channel, "email") == 0;
 }
 
-/* A statement's rows of keys. */
-static PoRows
-key_rows(PoStatement *statement, const PoMessageKey *key, int n)
-{
-	PoRows		rows = po_rows(statement, n);
-
-	for (int i = 0; i < n; i++)
-		po_rows_add(&rows, &key[i]);
-	return rows;
-}
-
 /*
  * po_lock_messages locks messages by their keys, in the order of these, and
  * returns how many there are; those that somebody else holds are waited for, or
@@ -139,12 +128,10 @@ int
 po_lock_messages(const PoMessageKey *key, int n, bool wait, PoMessage **message)
 {
 	PoStatement *statement = wait ? &lock_messages : &lock_free_messages;
-	PoRows		rows = key_rows(statement, key, n);
-	int			found = po_rows_exec(&rows, NULL);
+	int			found = po_exec_rows(statement, NULL, key, n);
 
 	*message = palloc0(Max(found, 1) * sizeof(PoMessage));
-	for (int i = 0; i < found; i++)
-		po_read_row(statement, i, &(*message)[i]);
+	po_read_rows(statement, found, *message);
 	return found;
 }
 
@@ -182,13 +169,11 @@ int
 po_lock_messages_or_tell(const PoMessageKey *key, int n, PoMessage **message, bool *held)
 {
 	int			found = po_lock_messages(key, n, false, message);
-	PoRows		rows;
 	uint64		existing;
 
 	if (found == n)
 		return found;
-	rows = key_rows(&select_existing, key, n);
-	existing = po_rows_exec(&rows, NULL);
+	existing = po_exec_rows(&select_existing, NULL, key, n);
 	for (uint64 r = 0; r < existing; r++)
 	{
 		int			i = po_column_int(r, 1) - 1;

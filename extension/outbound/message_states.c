@@ -77,11 +77,8 @@ static const Transition transition[] = {
 PG_FUNCTION_INFO_V1(po_message_transitions);
 PG_FUNCTION_INFO_V1(po_message_after);
 
-/*
- * po_message_status_from_name returns the status of a name out of a table.
- */
-PoMessageStatus
-po_message_status_from_name(const char *name)
+static PoMessageStatus
+status_from_name(const char *name)
 {
 	for (int s = 0; s < PO_NMESSAGE_STATUSES; s++)
 		if (strcmp(name, po_message_status_names[s]) == 0)
@@ -197,6 +194,6 @@ po_message_after(PG_FUNCTION_ARGS)
 	for (int s = 0; s < lengthof(transition); s++)
 		if (strcmp(transition[s].step, step) == 0)
 			PG_RETURN_TEXT_P(cstring_to_text(po_message_status_names[
-				po_message_require(s, po_message_status_from_name(status), PG_GETARG_BOOL(2))]));
+				po_message_require(s, status_from_name(status), PG_GETARG_BOOL(2))]));
 	elog(ERROR, "unknown step \"%s\"", step);
 }

@@ -59,8 +59,10 @@ typedef enum PoMessageStep
 #define PO_HAS_HOLDER	0x8		/* held_by */
 
 extern const char *const po_message_status_names[PO_NMESSAGE_STATUSES];
+/* A field of this type, for a statement (core/statement.h). */
+#define PO_MESSAGE_STATUS(row, field, used) \
+	PO_NAME(row, field, PoMessageStatus, po_message_status_names, "outreach.message_status", used)
 
-extern PoMessageStatus po_message_status_from_name(const char *name);
 extern bool po_message_leads(PoMessageStep step, PoMessageStatus from, bool in_doubt, PoMessageStatus *to);
 extern PoMessageStatus po_message_require(PoMessageStep step, PoMessageStatus from, bool in_doubt);
 extern int	po_message_columns(PoMessageStatus status);

@@ -72,7 +72,7 @@ static const PoField row_field[] = {
 	PO_FIELD(Row, segments, INT, PO_TAKE),
 	PO_FIELD(Row, price_micros, INT64, PO_TAKE),
 	PO_FIELD(Row, verdicts, JSONB, PO_TAKE),
-	PO_NAME(Row, status, PoMessageStatus, po_message_status_names, "outreach.message_status", PO_TAKE),
+	PO_MESSAGE_STATUS(Row, status, PO_TAKE),
 	PO_CAST(Row, bcc, "text[]", PO_TAKE),
 	PO_CAST(Row, media_urls, "text[]", PO_TAKE)
 };
@@ -108,7 +108,7 @@ static const PoField known_field[] = {
 	PO_FIELD(Known, message_id, UUID, PO_GIVE),
 	PO_VALUE(Known, verdicts, "coalesce(m.verdicts, '[]')", JSONB),
 	PO_VALUE(Known, n, "u.n", INT),
-	PO_NAME(Known, status, PoMessageStatus, po_message_status_names, "outreach.message_status", PO_GIVE),
+	PO_MESSAGE_STATUS(Known, status, PO_GIVE),
 	PO_VALUE(Known, same, "m.content_hash = u.content_hash", BOOL),
 	PO_VALUE(Known, never_left, "m.status = 'blocked' AND m.attempts = 0", BOOL)
 };

@@ -31,7 +31,7 @@ static const PoField name_field[] = {
 	PO_FIELD(ProviderName, provider, TEXT, PO_TAKE),
 	PO_FIELD(ProviderName, provider_message_id, TEXT, PO_TAKE),
 	PO_FIELD(ProviderName, message_id, UUID, PO_TAKE | PO_GIVE),
-	PO_NAME(ProviderName, to_status, PoMessageStatus, po_message_status_names, "outreach.message_status", PO_GIVE),
+	PO_MESSAGE_STATUS(ProviderName, to_status, PO_GIVE),
 	PO_FIELD(ProviderName, error_code, TEXT, PO_GIVE),
 	PO_FIELD(ProviderName, receipt_id, UUID, PO_GIVE),
 	PO_VALUE(ProviderName, has_receipt, "p.receipt_id IS NOT NULL", BOOL)
@@ -132,8 +132,7 @@ po_write_ids(PoChangeSet *set, PoHealth *health, PoLandings *batch, PoMessage *m
 	n = po_rows_exec(&rows, NULL);
 	name = palloc(Max(n, 1) * sizeof(ProviderName));
 	/* Statements that follow from one would take the rows of the others away. */
-	for (int i = 0; i < n; i++)
-		po_read_row(&insert_ids, i, &name[i]);
+	po_read_rows(&insert_ids, n, name);
 	for (int i = 0; i < n; i++)
 	{
 		PoMessage  *m = po_find_message(message, nmessages, name[i].tenant_id, &name[i].message_id);

@@ -25,11 +25,6 @@
 /* So many messages are locked for the replies of a call; the rest is the claim's. */
 #define MOST_MESSAGES 2000
 
-static const PoField lead_field[] = {
-	PO_FIELD(PoLeadKey, tenant_id, TEXT, PO_TAKE),
-	PO_FIELD(PoLeadKey, lead_id, TEXT, PO_TAKE)
-};
-
 static const PoField cancel_field[] = {
 	PO_FIELD_AS(PoReplyCancel, key.tenant_id, "tenant_id", TEXT, PO_GIVE),
 	PO_FIELD_AS(PoReplyCancel, key.message_id, "message_id", UUID, PO_GIVE),
@@ -41,7 +36,7 @@ static PoStatement select_unsent = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {m.*} FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.lead_id = u.lead_id"
 	" WHERE m.cancel_on_reply AND m.status < 'sending' LIMIT " CppAsString2(MOST_MESSAGES),
-	.takes = PO_FIELDS(lead_field, PO_TAKE),
+	.takes = PO_FIELDS(po_lead_key_field, PO_LEAD_ALONE),
 	.gives = PO_FIELDS(cancel_field, PO_GIVE)
 };
 
@@ -64,15 +59,10 @@ static PoStatement select_replied = {
 int
 po_find_reply_cancels(const PoLeadKey *lead, int n, PoReplyCancel **cancel)
 {
-	PoRows		rows = po_rows(&select_unsent, n);
-	int			found;
+	int			found = po_exec_rows(&select_unsent, NULL, lead, n);
 
-	for (int i = 0; i < n; i++)
-		po_rows_add(&rows, &lead[i]);
-	found = po_rows_exec(&rows, NULL);
 	*cancel = palloc(Max(found, 1) * sizeof(PoReplyCancel));
-	for (int i = 0; i < found; i++)
-		po_read_row(&select_unsent, i, &(*cancel)[i]);
+	po_read_rows(&select_unsent, found, *cancel);
 	return found;
 }
 

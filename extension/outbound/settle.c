@@ -407,7 +407,6 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 	};
 	PoListed   *listed = NULL;
 	const char *found = NULL;
-	PoRows		rows;
 	int			n = po_read_lookup(account->profile, &flight->call, flight->answer, &sought, &listed);
 	int			others;
 	int			unsure = 0;
@@ -426,10 +425,7 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 			po_wake_at(message->due_at);
 		return NULL;
 	}
-	rows = po_rows(&select_others, n);
-	for (int i = 0; i < n; i++)
-		po_rows_add(&rows, &listed[i]);
-	others = po_rows_exec(&rows, fixed);
+	others = po_exec_rows(&select_others, fixed, listed, n);
 	for (int r = 0; r < others; r++)
 		listed[po_column_int(r, 1) - 1].id = NULL;
 	for (int i = 0; i < n; i++)
