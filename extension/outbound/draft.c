@@ -10,7 +10,10 @@
 #include <openssl/evp.h>
 
 #include "catalog/pg_type.h"
+#include "common/address.h"
 #include "common/hashfn.h"
+#include "common/segments.h"
+#include "common/template.h"
 #include "core/args.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -18,12 +21,9 @@
 #include "core/ids.h"
 #include "core/limits.h"
 #include "core/spi_plan.h"
-#include "lead/address.h"
 #include "outbound/draft.h"
 #include "outbound/needs.h"
 #include "outbound/options.h"
-#include "outbound/segments.h"
-#include "outbound/template.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
