@@ -139,32 +139,30 @@ static bool
 cancel_part(Filter *filter, const char *tenant_id, const PoCause *cause, MemoryContext keep, int counts[2])
 {
 	int			n = po_exec(&select_waiting, filter->args, filter->nulls);
-	PoLeadKey  *lead = palloc0(Max(n, 1) * sizeof(PoLeadKey));
-	PoMessageKey *key = palloc(Max(n, 1) * sizeof(PoMessageKey));
-	PoChangeSet set = {0};
-	PoMessage  *message;
+	PoWants		wants = {0};
+	PoUnit		unit = {0};
+	const char *lead_id = NULL;
+	pg_uuid_t	message_id;
 	MemoryContext part;
-	int			nmessages;
 
-	for (int i = 0; i < n; i++)
-	{
-		lead[i].tenant_id = key[i].tenant_id = tenant_id;
-		lead[i].lead_id = po_column_text(i, 1);
-		(void) po_column_uuid(i, 2, &key[i].message_id);
-	}
 	if (n == 0)
 		return false;
+	for (int i = 0; i < n; i++)
+	{
+		lead_id = po_column_text(i, 1);
+		(void) po_column_uuid(i, 2, &message_id);
+		po_want(&wants, PO_WANT_LEAD, 0, tenant_id, lead_id);
+		po_want_message(&wants, 0, tenant_id, &message_id);
+	}
 	part = MemoryContextSwitchTo(keep);
-	filter->args[P_AFTER_LEAD] = CStringGetTextDatum(lead[n - 1].lead_id);
-	filter->args[P_AFTER_MESSAGE] = PointerGetDatum(memcpy(palloc(UUID_LEN), &key[n - 1].message_id, UUID_LEN));
+	filter->args[P_AFTER_LEAD] = CStringGetTextDatum(lead_id);
+	filter->args[P_AFTER_MESSAGE] = PointerGetDatum(memcpy(palloc(UUID_LEN), &message_id, UUID_LEN));
 	MemoryContextSwitchTo(part);
-	po_lock_leads(&set, lead, n);
-	nmessages = po_lock_messages(key, n, true, &message);
-	for (int i = 0; i < nmessages; i++)
-		if (po_message_waits(message[i].status))
-			counts[po_message_cancel(&set, &message[i], cause)]++;
-	po_write_messages(message, nmessages);
-	po_write_changes(&set);
+	po_unit_lock(&unit, &wants, PO_LOCK_WAITS, NULL);
+	for (int i = 0; i < unit.nmessages; i++)
+		if (po_message_waits(unit.message[i].status))
+			counts[po_message_cancel(&unit, &unit.message[i], cause)]++;
+	po_unit_write(&unit);
 	return true;
 }
 

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "common/address.h"
 #include "core/api.h"
 #include "core/args.h"
 #include "core/clock.h"
@@ -19,7 +20,8 @@
 #include "core/statement.h"
 #include "fmgr.h"
 #include "lead/address_args.h"
-#include "lead/opt_out.h"
+#include "lead/change.h"
+#include "lead/person.h"
 #include "lead/rules.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -31,6 +33,7 @@ typedef struct GivenLead
 {
 	const char *tenant_id;
 	const char *lead_id;
+	pg_uuid_t	contact_id;		/* all zero: what it was */
 	const char *phone;
 	const char *first_name;
 	const char *last_name;
@@ -43,6 +46,7 @@ typedef struct GivenLead
 static const PoField given_field[] = {
 	PO_FIELD(GivenLead, tenant_id, TEXT, PO_TAKE),
 	PO_FIELD(GivenLead, lead_id, TEXT, PO_TAKE),
+	PO_FIELD(GivenLead, contact_id, UUID, PO_TAKE),
 	PO_FIELD(GivenLead, phone, TEXT, PO_TAKE),
 	PO_FIELD(GivenLead, first_name, TEXT, PO_TAKE),
 	PO_FIELD(GivenLead, last_name, TEXT, PO_TAKE),
@@ -65,7 +69,7 @@ static PoStatement insert_lead = {
 static PoStatement update_lead = {
 	.name = "lead_api.update",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.leads l SET phone = coalesce(u.phone, l.phone),"
+	.sql = "UPDATE outreach.leads l SET phone = coalesce(u.phone, l.phone), contact_id = coalesce(u.contact_id, l.contact_id),"
 	" first_name = coalesce(u.first_name, l.first_name), last_name = coalesce(u.last_name, l.last_name),"
 	" email = coalesce(u.email, l.email), company = coalesce(u.company, l.company),"
 	" attributes = l.attributes || u.attributes, version = l.version + 1, updated_at = $1 FROM {rows}"
@@ -101,24 +105,13 @@ static PoPlan select_event_key = {
 
 PG_FUNCTION_INFO_V1(po_api_create_lead);
 PG_FUNCTION_INFO_V1(po_api_transition_lead);
-PG_FUNCTION_INFO_V1(po_api_opt_out);
-PG_FUNCTION_INFO_V1(po_api_opt_in);
-PG_FUNCTION_INFO_V1(po_api_release_address);
 PG_FUNCTION_INFO_V1(po_api_record_event);
 PG_FUNCTION_INFO_V1(po_write_lead_event);
 PG_FUNCTION_INFO_V1(po_api_allowed_states);
 PG_FUNCTION_INFO_V1(po_fold_address);
+PG_FUNCTION_INFO_V1(po_folded_email);
 PG_FUNCTION_INFO_V1(po_api_classify_message);
 PG_FUNCTION_INFO_V1(po_api_normalize_phone);
-
-static PoPlan select_before_hold = {
-	.name = "lead_api.before_hold",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT consent::text FROM outreach.consent_history"
-	" WHERE tenant_id = $1 AND phone = $2 AND consent <> 'held'"
-	" ORDER BY changed_at DESC, event_id DESC LIMIT 1",
-	PO_ARGS(TEXTOID, TEXTOID)
-};
 
 /*
  * create_lead(tenant_id, lead_id, phone, first_name, last_name, email, company,
@@ -140,7 +133,8 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	};
 	Datum		now = TimestampTzGetDatum(po_now());
 	PoCause		cause = {.source = "sql"};
-	PoChangeSet set = {0};
+	PoUnit		unit = {0};
+	PoUnit		again = {0};
 	PoLead		inserted = {0};
 	PoLead	   *lead;
 	Datum		values[3];
@@ -148,13 +142,9 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	bool		created;
 
 	po_spi_connect();
-	if (given.phone != NULL)
-	{
-		PoPhoneKey	key = {given.tenant_id, given.phone};
-
-		po_lock_phones(&set, &key, 1);
-	}
-	created = po_exec_row(&insert_lead, &now, &given) > 0;
+	lead = po_lock_lead_and_addresses(&unit, given.tenant_id, given.lead_id, given.phone, given.email);
+	given.contact_id = po_person_of(&unit, lead, given.tenant_id, given.phone, given.email);
+	created = lead == NULL && po_exec_row(&insert_lead, &now, &given) > 0;
 	if (created)
 	{
 		PoEvent    *event;
@@ -162,17 +152,21 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 		inserted.tenant_id = given.tenant_id;
 		inserted.lead_id = given.lead_id;
 		lead = &inserted;
-		event = po_lead_event(&set, lead, "lead.created", &cause);
+		event = po_lead_event(&unit, lead, "lead.created", &cause);
 		event->previous_state = PO_STATE_NONE;
 		event->new_state = PO_STATE_NEW;
 	}
 	else
 	{
-		lead = po_require_lead(&set, given.tenant_id, given.lead_id);
+		/* Somebody has made it since the look. */
+		if (lead == NULL)
+			lead = po_require_lead(&again, given.tenant_id, given.lead_id);
 		if (po_exec_row(&update_lead, &now, &given) > 0)
-			(void) po_lead_event(&set, lead, "lead.updated", &cause);
+			(void) po_lead_event(&unit, lead, "lead.updated", &cause);
 	}
-	po_events_append(set.events.event, set.events.n);
+	/* The statements have written the lead. */
+	lead->changed = false;
+	po_unit_write(&unit);
 	SPI_finish();
 
 	values[0] = CStringGetTextDatum(given.lead_id);
@@ -191,18 +185,18 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
 	PoState		to = po_state_require(po_arg_id(fcinfo, 2, "to_state"));
 	PoCause		cause = {.source = "sql", .reason = po_arg_text(fcinfo, 3, "reason")};
-	PoChangeSet set = {0};
+	PoUnit unit = {0};
 	PoLead	   *lead;
 	PoState		from;
 	Datum		values[5];
 	bool		isnull[5] = {false};
 
 	po_spi_connect();
-	lead = po_require_lead(&set, tenant_id, lead_id);
+	lead = po_require_lead(&unit, tenant_id, lead_id);
 	from = lead->state;
-	if (from != to && po_change_state(&set, lead, to, &cause) == 0)
+	if (from != to && po_change_state(&unit, lead, to, &cause) == 0)
 		po_illegal_transition(po_transitions(tenant_id), from, to);
-	po_write_changes(&set);
+	po_unit_write(&unit);
 	values[4] = Int32GetDatum(lead->version);
 	SPI_finish();
 
@@ -210,112 +204,6 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 	values[1] = CStringGetTextDatum(po_state_name(from));
 	values[2] = CStringGetTextDatum(po_state_name(to));
 	values[3] = BoolGetDatum(from != to);
-	return po_result_row(fcinfo, values, isnull);
-}
-
-/* opt_out and opt_in: (tenant_id, address, source, reason) */
-static Datum
-set_consent(FunctionCallInfo fcinfo, bool opts_out)
-{
-	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
-	char	   *address = po_arg_address(fcinfo, 1, "address");
-	PoCause		cause = {
-		.source = po_arg_required(fcinfo, 2, "source"),
-		.reason = po_arg_text(fcinfo, 3, "reason"),
-		.actor = GetUserNameFromId(po_caller(), false)
-	};
-	PoOptOut	opt_out = {.tenant_id = tenant_id, .phone = address, .cause = &cause, .waits = true};
-	PoChangeSet set = {0};
-	PoPhoneKey	key = {tenant_id, address};
-	Datum		values[4];
-	bool		isnull[4] = {false};
-
-	po_spi_connect();
-	po_lock_phones(&set, &key, 1);
-	if (opts_out)
-	{
-		int			sqlstate = po_record_opt_out(&opt_out);
-
-		if (sqlstate != 0)
-			ereport(ERROR,
-					(errcode(sqlstate),
-					 errmsg("the opt-out cannot be recorded"),
-					 errdetail("The row of the address could not be written."),
-					 errhint("Look for checks and triggers on outreach.phones that are not the extension's.")));
-	}
-	else
-	{
-		opt_out.changed = po_change_consent(&set, &set.phone[0], PO_CONSENT_OPTED_IN, &cause);
-		po_write_changes(&set);
-	}
-	SPI_finish();
-
-	values[0] = CStringGetTextDatum(address);
-	values[1] = CStringGetTextDatum(po_consent_name(opts_out ? PO_CONSENT_OPTED_OUT
-													: PO_CONSENT_OPTED_IN));
-	values[2] = BoolGetDatum(opt_out.changed);
-	values[3] = Int32GetDatum(opt_out.suppressed);
-	return po_result_row(fcinfo, values, isnull);
-}
-
-/*
- * opt_out(tenant_id, address, source, reason)
- */
-Datum
-po_api_opt_out(PG_FUNCTION_ARGS)
-{
-	return set_consent(fcinfo, true);
-}
-
-/*
- * opt_in(tenant_id, address, source, reason)
- */
-Datum
-po_api_opt_in(PG_FUNCTION_ARGS)
-{
-	return set_consent(fcinfo, false);
-}
-
-static PoConsent
-consent_before_hold(const char *tenant_id, const char *address)
-{
-	Datum		args[2] = {CStringGetTextDatum(tenant_id), CStringGetTextDatum(address)};
-
-	if (po_exec(&select_before_hold, args, NULL) == 0)
-		return PO_CONSENT_UNKNOWN;
-	return po_consent_from_name(po_column_text(0, 1));
-}
-
-/*
- * release_address(tenant_id, address, by, reason)
- */
-Datum
-po_api_release_address(PG_FUNCTION_ARGS)
-{
-	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
-	char	   *address = po_arg_address(fcinfo, 1, "address");
-	PoCause		cause = {
-		.source = "release",
-		.actor = po_arg_required(fcinfo, 2, "by"),
-		.reason = po_arg_required(fcinfo, 3, "reason")
-	};
-	PoChangeSet set = {0};
-	PoPhoneKey	key = {tenant_id, address};
-	Datum		values[3];
-	bool		isnull[3] = {false};
-	const char *consent;
-	bool		changed;
-
-	po_spi_connect();
-	po_lock_phones(&set, &key, 1);
-	changed = po_release_phone(&set, &set.phone[0], consent_before_hold(tenant_id, address), &cause);
-	po_write_changes(&set);
-	consent = po_consent_name(set.phone[0].consent);
-	SPI_finish();
-
-	values[0] = CStringGetTextDatum(address);
-	values[1] = CStringGetTextDatum(consent);
-	values[2] = BoolGetDatum(changed);
 	return po_result_row(fcinfo, values, isnull);
 }
 
@@ -331,7 +219,7 @@ po_api_record_event(PG_FUNCTION_ARGS)
 	char	   *dedupe_key = PG_ARGISNULL(4) ? NULL : po_arg_required(fcinfo, 4, "dedupe_key");
 	Jsonb	   *payload = po_arg_jsonb(fcinfo, 3);
 	PoCause		cause = {.source = "sql"};
-	PoChangeSet set = {0};
+	PoUnit unit = {0};
 	PoEvent    *event;
 	pg_uuid_t  *event_id = palloc(sizeof(pg_uuid_t));
 	Datum		args[3];
@@ -354,13 +242,13 @@ po_api_record_event(PG_FUNCTION_ARGS)
 	if (!duplicate)
 	{
 		if (lead_id != NULL)
-			event = po_lead_event(&set, po_require_lead(&set, tenant_id, lead_id), event_type, &cause);
+			event = po_lead_event(&unit, po_require_lead(&unit, tenant_id, lead_id), event_type, &cause);
 		else
-			event = po_event_list_add(&set.events, tenant_id, event_type, cause.source);
+			event = po_event_list_add(&unit.events, tenant_id, event_type, cause.source);
 		event->event_id = *event_id;
 		event->dedupe_key = dedupe_key;
 		event->payload = payload;
-		po_write_changes(&set);
+		po_unit_write(&unit);
 	}
 	SPI_finish();
 
@@ -404,6 +292,20 @@ po_fold_address(PG_FUNCTION_ARGS)
 }
 
 /*
+ * folded_email(email): as the registry has it; null for what is no e-mail address.
+ */
+Datum
+po_folded_email(PG_FUNCTION_ARGS)
+{
+	text	   *email = PG_GETARG_TEXT_PP(0);
+	char		folded[PO_ADDRESS_SIZE];
+
+	if (!po_email_fold(VARDATA_ANY(email), VARSIZE_ANY_EXHDR(email), folded))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(folded));
+}
+
+/*
  * write_lead_event(tenant_id, lead_id, event_type, payload): an event of the engine's own,
  * for bodies in SQL.
  */
@@ -411,13 +313,13 @@ Datum
 po_write_lead_event(PG_FUNCTION_ARGS)
 {
 	PoCause		cause = {.source = "sql"};
-	PoChangeSet set = {0};
+	PoUnit unit = {0};
 	PoLead	   *lead;
 
 	po_spi_connect();
-	lead = po_require_lead(&set, po_arg_id(fcinfo, 0, "tenant_id"), po_arg_id(fcinfo, 1, "lead_id"));
-	po_lead_event(&set, lead, po_arg_required(fcinfo, 2, "event_type"), &cause)->payload = po_arg_jsonb(fcinfo, 3);
-	po_write_changes(&set);
+	lead = po_require_lead(&unit, po_arg_id(fcinfo, 0, "tenant_id"), po_arg_id(fcinfo, 1, "lead_id"));
+	po_lead_event(&unit, lead, po_arg_required(fcinfo, 2, "event_type"), &cause)->payload = po_arg_jsonb(fcinfo, 3);
+	po_unit_write(&unit);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -14,7 +14,8 @@
 #include "core/statement.h"
 #include "fmgr.h"
 #include "lead/address_args.h"
-#include "lead/change_set.h"
+#include "lead/change.h"
+#include "lead/person.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -42,6 +43,7 @@ typedef struct Changes
 {
 	const char *tenant_id;
 	const char *lead_id;
+	pg_uuid_t	contact_id;
 	bool		given[NFIELDS];
 	const char *text[NFIELDS];
 	Jsonb	   *attributes;
@@ -52,6 +54,7 @@ typedef struct Changes
 static const PoField change_field[] = {
 	PO_FIELD(Changes, tenant_id, TEXT, PO_TAKE),
 	PO_FIELD(Changes, lead_id, TEXT, PO_TAKE),
+	PO_FIELD(Changes, contact_id, UUID, PO_TAKE),
 	PO_FIELD_AS(Changes, text[F_PHONE], "phone", TEXT, PO_TAKE),
 	PO_FIELD_AS(Changes, text[F_EMAIL], "email", TEXT, PO_TAKE),
 	PO_FIELD_AS(Changes, text[F_FIRST_NAME], "first_name", TEXT, PO_TAKE),
@@ -72,7 +75,7 @@ static PoStatement update_lead = {
 	.expect = SPI_OK_UPDATE,
 	.sql = "UPDATE outreach.leads l"
 	" SET (phone, email, first_name, last_name, company, attributes) = ROW(" FIELDS_SET "),"
-	" version = l.version + 1, updated_at = $1 FROM {rows}"
+	" contact_id = u.contact_id, version = l.version + 1, updated_at = $1 FROM {rows}"
 	" WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id"
 	" AND (l.phone, l.email, l.first_name, l.last_name, l.company, l.attributes) IS DISTINCT FROM"
 	" (" FIELDS_SET ")",
@@ -189,7 +192,7 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
 	Jsonb	   *document = po_arg_object(fcinfo, 2, "changes");
 	PoCause		cause = {.source = "sql"};
-	PoChangeSet set = {0};
+	PoUnit unit = {0};
 	Changes		changes = {.tenant_id = tenant_id, .lead_id = lead_id};
 	const char *names[NFIELDS];
 	int			nnames = 0;
@@ -203,22 +206,21 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 		if (changes.given[f])
 			names[nnames++] = field[f].column;
 	po_spi_connect();
-	if (changes.text[F_PHONE] != NULL)
-	{
-		PoPhoneKey	key = {tenant_id, changes.text[F_PHONE]};
-
-		po_lock_phones(&set, &key, 1);
-	}
-	lead = po_require_lead(&set, tenant_id, lead_id);
+	lead = po_lock_lead_and_addresses(&unit, tenant_id, lead_id, changes.text[F_PHONE], changes.text[F_EMAIL]);
+	if (lead == NULL)
+		po_unknown_lead(tenant_id, lead_id);
+	changes.contact_id = po_person_of(&unit, lead, tenant_id, changes.text[F_PHONE], changes.text[F_EMAIL]);
 	changed = write_changes(&changes, names, nnames);
 	if (changed)
 	{
 		PoObject   *object = po_object_begin();
 
 		po_object_strings(object, "fields", names, nnames);
-		po_lead_event(&set, lead, "lead.updated", &cause)->payload = po_object_end(object);
-		po_events_append(set.events.event, set.events.n);
+		po_lead_event(&unit, lead, "lead.updated", &cause)->payload = po_object_end(object);
+		/* The statement has written the lead. */
+		lead->changed = false;
 	}
+	po_unit_write(&unit);
 	SPI_finish();
 
 	values[0] = CStringGetTextDatum(lead_id);
@@ -238,15 +240,15 @@ po_api_assign_lead(PG_FUNCTION_ARGS)
 	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
 	char	   *agent = PG_ARGISNULL(2) ? NULL : po_arg_required(fcinfo, 2, "agent");
 	PoCause		cause = {.source = "sql", .actor = po_arg_required(fcinfo, 3, "by")};
-	PoChangeSet set = {0};
+	PoUnit unit = {0};
 	PoLead	   *lead;
 	Datum		values[4];
 	bool		isnull[4] = {false};
 
 	po_spi_connect();
-	lead = po_require_lead(&set, tenant_id, lead_id);
-	po_assign_agent(&set, lead, agent, &cause);
-	po_write_changes(&set);
+	lead = po_require_lead(&unit, tenant_id, lead_id);
+	po_assign_agent(&unit, lead, agent, &cause);
+	po_unit_write(&unit);
 	SPI_finish();
 
 	values[0] = CStringGetTextDatum(lead_id);

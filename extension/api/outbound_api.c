@@ -251,24 +251,25 @@ po_api_preview_message(PG_FUNCTION_ARGS)
 
 /* Locks a message with its lead; an error when there is none. */
 static PoMessage *
-require_message(PoChangeSet *set, const char *tenant_id, const pg_uuid_t *message_id)
+require_message(PoUnit *unit, const char *tenant_id, const pg_uuid_t *message_id)
 {
 	Datum		args[2] = {CStringGetTextDatum(tenant_id), UUIDPGetDatum(message_id)};
-	PoLeadKey	lead = {.tenant_id = tenant_id};
-	PoMessageKey key = {tenant_id, *message_id};
-	PoMessage  *message;
+	PoWants		wants = {0};
+	PoMessage  *message = NULL;
 
 	if (po_exec(&select_lead, args, NULL) > 0)
 	{
-		lead.lead_id = po_column_text(0, 1);
-		po_lock_leads(set, &lead, 1);
-		if (po_lock_messages(&key, 1, true, &message) > 0)
-			return message;
+		po_want(&wants, PO_WANT_LEAD, 0, tenant_id, po_column_text(0, 1));
+		po_want_message(&wants, 0, tenant_id, message_id);
+		po_unit_lock(unit, &wants, PO_LOCK_WAITS, NULL);
+		message = po_find_message(unit, tenant_id, message_id);
 	}
-	ereport(ERROR,
-			(errcode(PO_ERRCODE_UNKNOWN_MESSAGE),
-			 errmsg("tenant \"%s\" has no message %s", tenant_id,
-					DatumGetCString(DirectFunctionCall1(uuid_out, args[1])))));
+	if (message == NULL)
+		ereport(ERROR,
+				(errcode(PO_ERRCODE_UNKNOWN_MESSAGE),
+				 errmsg("tenant \"%s\" has no message %s", tenant_id,
+						DatumGetCString(DirectFunctionCall1(uuid_out, args[1])))));
+	return message;
 }
 
 static pg_uuid_t
@@ -290,20 +291,19 @@ po_api_cancel_message(PG_FUNCTION_ARGS)
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	pg_uuid_t	message_id = message_id_argument(fcinfo);
 	PoCause		cause = {.source = "sql", .reason = po_arg_text(fcinfo, 2, "reason")};
-	PoChangeSet set = {0};
+	PoUnit unit = {0};
 	PoMessage  *message;
 	bool		cancelled;
 	Datum		values[3];
 	bool		isnull[3] = {false};
 
 	po_spi_connect();
-	message = require_message(&set, tenant_id, &message_id);
+	message = require_message(&unit, tenant_id, &message_id);
 	cancelled = po_message_waits(message->status);
 	if (cancelled)
 	{
-		cancelled = po_message_cancel(&set, message, &cause);
-		po_write_messages(message, 1);
-		po_write_changes(&set);
+		cancelled = po_message_cancel(&unit, message, &cause);
+		po_unit_write(&unit);
 	}
 	values[0] = UUIDPGetDatum(&message_id);
 	values[1] = CStringGetTextDatum(po_message_status_names[message->status]);
@@ -326,7 +326,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	bool		sent = strcmp(outcome, "sent") == 0;
 	bool		failed = strcmp(outcome, "failed") == 0;
 	bool		retry = strcmp(outcome, "retry") == 0;
-	PoChangeSet set = {0};
+	PoUnit unit = {0};
 	PoMessage  *message;
 	bool		open;
 	bool		refused;
@@ -339,7 +339,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("outcome must be sent, failed or retry")));
 	po_spi_connect();
-	message = require_message(&set, tenant_id, &message_id);
+	message = require_message(&unit, tenant_id, &message_id);
 	/* Before its time an unknown one may yet be accepted. */
 	open = message->status == PO_MESSAGE_UNCERTAIN ||
 		(message->status == PO_MESSAGE_UNKNOWN && (sent || message->due_at <= po_now()));
@@ -359,9 +359,9 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	object = po_message_object(message);
 	po_object_string(object, "outcome", outcome);
 	po_object_string(object, "reason", cause.reason);
-	(void) po_message_event(&set, message, "message.outbound.resolved", &cause, po_object_end(object));
+	(void) po_message_event(&unit, message, "message.outbound.resolved", &cause, po_object_end(object));
 	if (sent)
-		po_message_accepted(&set, message, NULL, &cause);
+		po_message_accepted(&unit, message, NULL, &cause);
 	else
 	{
 		(void) po_message_move(message, failed ? PO_STEP_ABANDON : PO_STEP_RETRY);
@@ -378,8 +378,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 		if (retry)
 			po_wake_at(message->due_at);
 	}
-	po_write_messages(message, 1);
-	po_write_changes(&set);
+	po_unit_write(&unit);
 	values[0] = UUIDPGetDatum(&message_id);
 	values[1] = CStringGetTextDatum(po_message_status_names[message->status]);
 	SPI_finish();

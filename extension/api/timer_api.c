@@ -13,7 +13,8 @@
 #include "core/trigger.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
-#include "lead/change_set.h"
+#include "lead/change.h"
+#include "lead/timer.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -27,7 +28,7 @@ PG_FUNCTION_INFO_V1(po_wake_workers);
 static PoPlan select_opted_out = {
 	.name = "timer_api.opted_out",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT FROM outreach.phones WHERE tenant_id = $1 AND phone = $2 AND consent = 'opted_out'",
+	.sql = "SELECT FROM outreach.addresses WHERE tenant_id = $1 AND address = $2 AND consent = 'opted_out'",
 	PO_ARGS(TEXTOID, TEXTOID)
 };
 
@@ -61,7 +62,7 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 		.action = po_arg_text(fcinfo, 4, "action"),
 		.action_payload = po_arg_jsonb(fcinfo, 5)
 	};
-	PoChangeSet set = {0};
+	PoUnit unit = {0};
 	const PoTimerType *type;
 	const char *problem;
 	PoLead	   *lead;
@@ -102,7 +103,7 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 	timer.max_attempts = type != NULL ? type->max_attempts : 3;
 
 	po_spi_connect();
-	lead = po_require_lead(&set, timer.tenant_id, timer.lead_id);
+	lead = po_require_lead(&unit, timer.tenant_id, timer.lead_id);
 	if (po_state_ends_timers(lead->state))
 		ereport(ERROR,
 				(errcode(PO_ERRCODE_LEAD_ENDED),
@@ -112,13 +113,11 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 				 ? errhint("Nothing leads out of suppressed. Make another lead with outreach.create_lead() when the person has agreed to be contacted.")
 				 : errhint("Make another lead with outreach.create_lead(), or take this one to another state first if outreach.lead_transitions allows it.")));
 	require_consent(lead);
-	po_set_timers(&timer, 1);
+	unit.new_timer = &timer;
+	unit.nnew_timers = 1;
 	if (!lead->has_timers)
-	{
-		lead->has_timers = true;
-		lead->changed = true;
-		po_write_changes(&set);
-	}
+		lead->has_timers = lead->changed = true;
+	po_unit_write(&unit);
 	SPI_finish();
 
 	values[0] = CStringGetTextDatum(timer.lead_id);
@@ -139,11 +138,11 @@ po_api_cancel_timer(PG_FUNCTION_ARGS)
 		.timer_type = PG_ARGISNULL(2) ? NULL : po_arg_id(fcinfo, 2, "timer_type"),
 		.reason = po_arg_text(fcinfo, 3, "reason")
 	};
-	PoChangeSet set = {0};
+	PoUnit unit = {0};
 	int			n;
 
 	po_spi_connect();
-	(void) po_require_lead(&set, cancel.tenant_id, cancel.lead_id);
+	(void) po_require_lead(&unit, cancel.tenant_id, cancel.lead_id);
 	n = po_cancel_timers(&cancel, 1);
 	SPI_finish();
 	PG_RETURN_INT32(n);

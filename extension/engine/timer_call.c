@@ -28,6 +28,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
 #include "utils/guc.h"
 
 #define CANDIDATES		4		/* few, for a slow function of one tenant keeps those of the others waiting */
@@ -88,7 +89,7 @@ PG_FUNCTION_INFO_V1(po_return_call);
  * his own.
  */
 void
-po_call_timer_function(const PoFiring *firing, const char *name)
+po_call_timer_function(const PoTimer *timer, const char *name)
 {
 	Datum		args[1] = {CStringGetTextDatum(name)};
 	Oid			function;
@@ -116,12 +117,12 @@ po_call_timer_function(const PoFiring *firing, const char *name)
 	}
 	fmgr_info(function, &info);
 	InitFunctionCallInfoData(*call, &info, 3, InvalidOid, NULL, NULL);
-	call->args[0].value = CStringGetTextDatum(firing->tenant_id);
-	call->args[1].value = CStringGetTextDatum(firing->lead_id);
-	call->args[2].value = JsonbPGetDatum(firing->action_payload);
+	call->args[0].value = CStringGetTextDatum(timer->tenant_id);
+	call->args[1].value = CStringGetTextDatum(timer->lead_id);
+	call->args[2].value = JsonbPGetDatum(timer->action_payload);
 	for (int i = 0; i < 3; i++)
 		call->args[i].isnull = false;
-	(void) po_call_foreign(&info, role, firing->tenant_id, call);
+	(void) po_call_foreign(&info, role, timer->tenant_id, call);
 	if (po_waits_for_nobody())
 		po_budget_begin(AFTER_CALL_MS);
 	AtEOXact_GUC(false, nest);
@@ -131,19 +132,19 @@ static void
 find_candidates(TimestampTz since)
 {
 	Datum		args[PO_DUE_ARGS];
-	PoBatch		batch = {.due = args, .calls = true};
+	PoFirings	found = {.due = args, .calls = true};
 
 	args[0] = TimestampTzGetDatum(since);
 	args[1] = TimestampTzGetDatum(po_now());
 	args[2] = Int32GetDatum(CANDIDATES);
-	po_find_due_timers(&batch);
+	po_find_due_timers(&found);
 	at = 0;
-	ncandidates = batch.n;
-	for (int i = 0; i < batch.n; i++)
+	ncandidates = found.n;
+	for (int i = 0; i < found.n; i++)
 	{
-		strlcpy(candidate[i].tenant_id, batch.firing[i].tenant_id, sizeof(candidate[i].tenant_id));
-		strlcpy(candidate[i].lead_id, batch.firing[i].lead_id, sizeof(candidate[i].lead_id));
-		candidate[i].timer_id = batch.firing[i].timer_id;
+		strlcpy(candidate[i].tenant_id, found.firing[i].timer.tenant_id, sizeof(candidate[i].tenant_id));
+		strlcpy(candidate[i].lead_id, found.firing[i].timer.lead_id, sizeof(candidate[i].lead_id));
+		candidate[i].timer_id = found.firing[i].timer.timer_id;
 	}
 }
 
@@ -151,9 +152,7 @@ static PoFiring
 firing_of(const Candidate *timer)
 {
 	PoFiring	firing = {
-		.tenant_id = timer->tenant_id,
-		.lead_id = timer->lead_id,
-		.timer_id = timer->timer_id
+		.timer = {.tenant_id = timer->tenant_id,.lead_id = timer->lead_id,.timer_id = timer->timer_id}
 	};
 
 	return firing;
@@ -163,23 +162,24 @@ firing_of(const Candidate *timer)
 static bool
 take(const Candidate *timer)
 {
-	PoFiring	firing = firing_of(timer);
-	PoChangeSet set = {0};
+	PoFiring	one = firing_of(timer);
+	PoFiring   *firing = &one;
+	PoUnit		unit = {0};
 	Datum		args[4];
 
-	po_lock_firings(&set, &firing, 1);
-	if (!firing.locked)
+	po_lock_firings(&unit, &firing, 1);
+	if (!firing->locked)
 		return false;
-	if (firing.attempts >= firing.max_attempts)
+	if (firing->timer.attempts >= firing->timer.max_attempts)
 	{
-		firing.counted = true;
-		firing.token = firing.due_at;
-		po_firing_failed(&firing, 0);
+		firing->counted = true;
+		firing->token = firing->timer.due_at;
+		po_firing_failed(firing, 0);
 		return false;
 	}
 	taken.timer = *timer;
-	taken.due_at = firing.due_at;
-	taken.token = po_next_try(firing.attempts + 1);
+	taken.due_at = firing->timer.due_at;
+	taken.token = po_next_try(firing->timer.attempts + 1);
 	args[0] = CStringGetTextDatum(timer->tenant_id);
 	args[1] = UUIDPGetDatum(&timer->timer_id);
 	args[2] = TimestampTzGetDatum(taken.token);
@@ -242,7 +242,7 @@ Datum
 po_run_call(PG_FUNCTION_ARGS)
 {
 	PoFiring	firing = firing_of(&taken.timer);
-	PoBatch		one = {.firing = &firing, .n = 1};
+	PoFirings	one = {.firing = &firing, .n = 1};
 	TimestampTz now = po_now();
 	TimestampTz began = GetCurrentTimestamp();
 	int			state;
@@ -252,7 +252,7 @@ po_run_call(PG_FUNCTION_ARGS)
 	firing.counted = true;
 	firing.token = taken.token;
 	po_spi_connect();
-	state = po_try_alone(po_fire_batch, &one, &one.foreign);
+	state = po_try_alone(po_fire_one, &one, &one.foreign);
 	firing.foreign = one.foreign;
 	if (state != 0)
 		po_budget_begin(AFTER_CALL_MS);

@@ -24,9 +24,8 @@
 #include "engine/firing.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
-/* For the members of a batch that came to nothing. */
-#define ALONE_BUDGET_MS	1000
 /* Until one that was in somebody's way is tried again. */
 #define PUT_OFF_MS		1000
 
@@ -48,111 +47,84 @@ static void
 put_off_one(void *arg)
 {
 	PoFiring   *firing = arg;
-	PoChangeSet set = {0};
+	PoUnit		unit = {0};
 	Datum		args[3] = {
 		TimestampTzGetDatum(po_now() + PUT_OFF_MS * (int64) 1000),
-		CStringGetTextDatum(firing->tenant_id), UUIDPGetDatum(&firing->timer_id)
+		CStringGetTextDatum(firing->timer.tenant_id), UUIDPGetDatum(&firing->timer.timer_id)
 	};
 
-	po_lock_firings(&set, firing, 1);
-	if (!firing->locked)
-		return;
-	(void) po_exec(&put_off, args, NULL);
+	po_lock_firings(&unit, &firing, 1);
+	if (firing->locked)
+		(void) po_exec(&put_off, args, NULL);
 	firing->locked = false;
 }
 
-static bool
-is_of_busy_tenant(const PoBatch *all, int at, const int *busy, int nbusy)
+static int
+find(PoBatch *batch)
 {
-	for (int i = 0; i < nbusy; i++)
-		if (strcmp(all->firing[busy[i]].tenant_id, all->firing[at].tenant_id) == 0)
-			return true;
-	return false;
+	PoFirings  *firings = batch->arg;
+	MemoryContext own = MemoryContextSwitchTo(batch->context);
+
+	po_find_due_timers(firings);
+	MemoryContextSwitchTo(own);
+	return firings->n;
 }
 
-/*
- * Fires one by one what failed together, as far as there is time; failed is the
- * one that is known to have failed, with that: an action is tried once an attempt.
- */
-static void
-fire_alone(PoBatch *all, int failed, int sqlstate)
+static const char *
+tenant_of(const PoBatch *batch, int member)
 {
-	int		   *busy = palloc(all->n * sizeof(int));	/* those in somebody's way */
-	int			nbusy = 0;
+	return ((PoFirings *) batch->arg)->firing[member].timer.tenant_id;
+}
 
-	/* What the batch has used up is not the members' fault. */
-	if (po_waits_for_nobody())
-		po_budget_begin(ALONE_BUDGET_MS);
-	for (int i = 0; i < all->n && !po_budget_ran_out(); i++)
+/* An action is tried once an attempt. */
+static void
+not_fired(PoBatch *batch, int member, int sqlstate)
+{
+	PoFiring   *firing = &((PoFirings *) batch->arg)->firing[member];
+
+	firing->executed = false;
+	if (!batch->tried)
+		return;
+	if (po_is_busy(sqlstate))
 	{
-		PoFiring   *firing = &all->firing[i];
-		PoBatch		one = {.firing = firing, .n = 1};
-		int			state;
-
-		if (is_of_busy_tenant(all, i, busy, nbusy))
-			continue;
-		state = i == failed ? sqlstate : po_try_alone(po_fire_batch, &one, NULL);
-		/* Sockets have their turn between the members. */
-		po_between_members();
-		if (state == 0)
-			continue;
-		firing->executed = false;
-		if (po_is_busy(state))
-		{
-			busy[nbusy++] = i;
-			if (!po_budget_ran_out())
-				(void) po_try(put_off_one, firing, NULL);
-			continue;
-		}
-		po_firing_failed(firing, state);
-		/* It may be everybody's: the others have the next turn. */
-		if (po_is_servers_fault(state))
-			break;
+		if (!po_budget_ran_out())
+			(void) po_try(put_off_one, firing, NULL);
+		return;
 	}
+	po_firing_failed(firing, sqlstate);
+	/* It may be everybody's: the others have the next turn. */
+	batch->stop |= po_is_servers_fault(sqlstate);
 }
 
 /* Fires what is due together; when that fails, alone. */
-static PoBatch
+static PoFirings
 fire_due(Datum *due)
 {
-	PoBatch		all = {.due = due};
-	int			sqlstate = po_try_alone(po_fire_batch, &all, NULL);
+	PoFirings	all = {.due = due};
+	PoBatch		batch = {
+		.arg = &all, .of_many = true, .patience = 1, .find = find, .work = po_fire_batch,
+		.failed = not_fired, .tenant_of = tenant_of
+	};
 
-	if (sqlstate == 0)
-	{
+	po_run_batch(&batch);
+	if (batch.together == 0)
 		most = most > INT_MAX / 2 ? INT_MAX : 2 * most;
-		return all;
-	}
-	if (all.n == 0)
-		ereport(ERROR,
-				(errcode(sqlstate),
-				 errmsg("due timers could not be found")));
-	for (int i = 0; i < all.n; i++)
-		all.firing[i].executed = false;
-	if (po_budget_ran_out())
-	{
+	else if (batch.timed_out)
 		most = Max(all.n / 2, 1);
-		fire_alone(&all, -1, sqlstate);
-	}
-	/* Whether it was the server's, a second failure tells. */
-	else if (po_is_servers_fault(sqlstate) && !po_is_busy(sqlstate))
-		fire_alone(&all, -1, sqlstate);
-	else
-		fire_alone(&all, all.n == 1 ? 0 : all.at, sqlstate);
 	return all;
 }
 
 /* In a session, where there is no worker for them: each in a subtransaction. */
-static PoBatch
+static PoFirings
 fire_calls(Datum *due)
 {
-	PoBatch		all = {.due = due, .calls = true};
+	PoFirings	all = {.due = due, .calls = true};
 
 	po_find_due_timers(&all);
 	for (int i = 0; i < all.n; i++)
 	{
-		PoBatch		one = {.firing = &all.firing[i], .n = 1};
-		int			state = po_try_alone(po_fire_batch, &one, &one.foreign);
+		PoFirings	one = {.firing = &all.firing[i], .n = 1};
+		int			state = po_try_alone(po_fire_one, &one, &one.foreign);
 
 		if (state != 0)
 		{
@@ -164,11 +136,11 @@ fire_calls(Datum *due)
 }
 
 static void
-add_lateness(PoArray *late, const PoBatch *fired, TimestampTz now)
+add_lateness(PoArray *late, const PoFirings *fired, TimestampTz now)
 {
 	for (int i = 0; i < fired->n; i++)
 		if (fired->firing[i].executed)
-			po_array_add(late, Int64GetDatum((now - fired->firing[i].due_at) / 1000));
+			po_array_add(late, Int64GetDatum((now - fired->firing[i].timer.due_at) / 1000));
 }
 
 /*
@@ -180,8 +152,8 @@ po_fire_timers(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum		args[PO_DUE_ARGS];
-	PoBatch		fired = {0};
-	PoBatch		called = {0};
+	PoFirings	fired = {0};
+	PoFirings	called = {0};
 	PoArray		late;
 	TimestampTz now = po_now();
 

@@ -17,11 +17,11 @@
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/statement.h"
-#include "core/subtransaction.h"
 #include "core/turns.h"
 #include "core/wakeup.h"
 #include "engine/firing.h"
 #include "fmgr.h"
+#include "lead/change.h"
 #include "lead/timer.h"
 #include "outbound/outbox.h"
 #include "utils/builtins.h"
@@ -98,22 +98,17 @@ static PoStatement cancel_orphans = {
 	PO_FIXED(TIMESTAMPTZOID)
 };
 
-#define OF_KEY		PO_USE
-
-static const PoField firing_field[] = {
-	PO_FIELD(PoFiring, tenant_id, TEXT, PO_TAKE | OF_KEY),
-	PO_FIELD(PoFiring, timer_id, UUID, PO_TAKE | OF_KEY),
-	PO_FIELD(PoFiring, timer_type, TEXT, PO_GIVE),
-	PO_FIELD(PoFiring, due_at, SINCE, PO_GIVE),
-	PO_FIELD_AS(PoFiring, next_due, "due_at", UNTIL, PO_SET),
-	PO_FIELD(PoFiring, action, TEXT, PO_GIVE),
-	PO_FIELD(PoFiring, attempts, INT, PO_SET | PO_GIVE),
-	PO_FIELD(PoFiring, max_attempts, INT, PO_GIVE),
-	PO_FIELD(PoFiring, last_error, TEXT, PO_SET),
-	PO_FIELD(PoFiring, cancel_on_reply, BOOL, PO_GIVE),
-	PO_FIELD(PoFiring, executed, BOOL, PO_TAKE),
-	PO_VALUE(PoFiring, opted_out, "EXISTS (SELECT FROM outreach.leads l JOIN outreach.phones p"
-	" ON p.tenant_id = l.tenant_id AND p.phone = l.phone AND p.consent = 'opted_out'"
+static const PoField timer_field[] = {
+	PO_FIELD(PoTimer, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoTimer, timer_id, UUID, PO_TAKE),
+	PO_FIELD(PoTimer, timer_type, TEXT, PO_GIVE),
+	PO_FIELD(PoTimer, due_at, SINCE, PO_GIVE),
+	PO_FIELD(PoTimer, action, TEXT, PO_GIVE),
+	PO_FIELD(PoTimer, attempts, INT, PO_GIVE),
+	PO_FIELD(PoTimer, max_attempts, INT, PO_GIVE),
+	PO_FIELD(PoTimer, cancel_on_reply, BOOL, PO_GIVE),
+	PO_VALUE(PoTimer, opted_out, "EXISTS (SELECT FROM outreach.leads l JOIN outreach.addresses a"
+	" ON a.tenant_id = l.tenant_id AND a.address = l.phone AND a.consent = 'opted_out'"
 	" WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id)", BOOL)
 };
 
@@ -127,19 +122,10 @@ static PoStatement read_timers = {
 	.sql = "SELECT {t.*}, u.n, t.action_payload FROM {rows}"
 	" JOIN outreach.lead_timers t ON t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id"
 	" WHERE t.due_at <= $1",
-	.takes = PO_FIELDS(firing_field, OF_KEY),
-	.gives = PO_FIELDS(firing_field, PO_GIVE),
+	.takes = PO_FIELDS(timer_field, PO_TAKE),
+	.gives = PO_FIELDS(timer_field, PO_GIVE),
 	PO_FIXED(TIMESTAMPTZOID),
 	.numbered = true
-};
-
-static PoStatement update_timers = {
-	.name = "fire.write",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.lead_timers t SET {set}, executed_at = CASE WHEN u.executed THEN $1 END,"
-	" updated_at = $1 FROM {rows} WHERE t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id",
-	.takes = PO_FIELDS(firing_field, PO_TAKE),
-	PO_FIXED(TIMESTAMPTZOID)
 };
 
 /* The second for those that call a function. */
@@ -158,20 +144,20 @@ payload_text(Jsonb *payload, const char *key)
 
 /* A message of a template; one that a guard refuses is kept, and no failure. */
 static void
-send_template(const PoFiring *firing, const char *template)
+send_template(const PoTimer *timer, const char *template)
 {
 	const char *send_key = psprintf(PO_TIMER_KEY_PREFIX "%s", DatumGetCString(DirectFunctionCall1(uuid_out,
-																			   UUIDPGetDatum(&firing->timer_id))));
-	const char *lead_id = firing->lead_id;
+																			   UUIDPGetDatum(&timer->timer_id))));
+	const char *lead_id = timer->lead_id;
 	PoSendResult result = {0};
-	char	   *channel = payload_text(firing->action_payload, "channel");
+	char	   *channel = payload_text(timer->action_payload, "channel");
 	PoSendRequest request = {
-		.tenant_id = firing->tenant_id,
+		.tenant_id = timer->tenant_id,
 		.channel = channel != NULL ? channel : "sms",
 		.template = template,
 		.send_at = DT_NOBEGIN,
 		.priority = 1,
-		.cancel_on_reply = firing->cancel_on_reply,
+		.cancel_on_reply = timer->cancel_on_reply,
 		.lead_id = &lead_id,
 		.send_key = &send_key,
 		.n = 1
@@ -181,50 +167,51 @@ send_template(const PoFiring *firing, const char *template)
 }
 
 static Jsonb *
-firing_payload(const PoFiring *firing)
+timer_payload(const PoTimer *timer)
 {
 	PoObject   *object = po_object_begin();
 
-	po_object_string(object, "timer_type", firing->timer_type);
-	po_object_string(object, "action", firing->action);
-	po_object_string(object, "error", firing->last_error);
+	po_object_string(object, "timer_type", timer->timer_type);
+	po_object_string(object, "action", timer->action);
+	po_object_string(object, "error", timer->last_error);
 	return po_object_end(object);
 }
 
 /* What a firing does to its lead, but for the function it calls. */
 static void
-apply(PoChangeSet *set, PoLead *lead, PoFiring *firing)
+apply(PoUnit *unit, PoLead *lead, PoTimer *timer, bool counted)
 {
-	PoCause		cause = {.source = "timer", .reason = firing->timer_type};
-	char	   *to_state = payload_text(firing->action_payload, "to_state");
-	char	   *agent = payload_text(firing->action_payload, "agent");
-	char	   *event_type = payload_text(firing->action_payload, "event_type");
-	char	   *set_timer = payload_text(firing->action_payload, "set_timer");
+	PoCause		cause = {.source = "timer", .reason = timer->timer_type};
+	char	   *to_state = payload_text(timer->action_payload, "to_state");
+	char	   *agent = payload_text(timer->action_payload, "agent");
+	char	   *event_type = payload_text(timer->action_payload, "event_type");
+	char	   *set_timer = payload_text(timer->action_payload, "set_timer");
 
-	firing->last_error = NULL;
-	po_lead_event(set, lead, "timer.fired", &cause)->payload = firing_payload(firing);
+	timer->last_error = NULL;
+	po_lead_event(unit, lead, "timer.fired", &cause)->payload = timer_payload(timer);
 	/* A state that is no longer legal from here is no failure: the lead moved on. */
 	if (to_state != NULL)
-		(void) po_change_state(set, lead, po_state_require(to_state), &cause);
+		(void) po_change_state(unit, lead, po_state_require(to_state), &cause);
 	if (agent != NULL)
-		po_assign_agent(set, lead, agent, &cause);
+		po_assign_agent(unit, lead, agent, &cause);
 	if (event_type != NULL)
 	{
 		po_require_event_type(event_type);
-		po_lead_event(set, lead, event_type, &cause)->payload = firing_payload(firing);
+		po_lead_event(unit, lead, event_type, &cause)->payload = timer_payload(timer);
 	}
 	if (set_timer != NULL)
-		po_arm_timer(set, lead, set_timer);
-	firing->executed = true;
-	firing->next_due = DT_NOEND;
-	if (!firing->counted)
-		firing->attempts++;
+		po_arm_timer(unit, lead, set_timer);
+	timer->executed = true;
+	timer->next_due = DT_NOEND;
+	timer->changed = true;
+	if (!counted)
+		timer->attempts++;
 }
 
 static PoLead *
-find_lead(PoChangeSet *set, const PoFiring *firing)
+find_lead(PoUnit *unit, const PoFiring *firing)
 {
-	return po_find_lead(set, firing->tenant_id, firing->lead_id);
+	return po_find_lead(unit, firing->timer.tenant_id, firing->timer.lead_id);
 }
 
 /*
@@ -232,33 +219,32 @@ find_lead(PoChangeSet *set, const PoFiring *firing)
  * are then; what is not locked afterwards is held, or due no more.
  */
 void
-po_lock_firings(PoChangeSet *set, PoFiring *firing, int n)
+po_lock_firings(PoUnit *unit, PoFiring **firing, int n)
 {
-	Datum		until = TimestampTzGetDatum(firing->counted ? firing->token : po_now());
-	PoLeadKey  *lead = palloc0(n * sizeof(PoLeadKey));
-	PoRows		timer = po_rows(&read_timers, n);
+	Datum		until = TimestampTzGetDatum(firing[0]->counted ? firing[0]->token : po_now());
+	PoWants		wants = {0};
+	PoRows		timers = po_rows(&read_timers, n);
+	bool	   *held = palloc0(n * sizeof(bool));
 	int		   *position = palloc(n * sizeof(int));
 	Size		taken = 0;
 	uint64		rows;
 
 	for (int i = 0; i < n; i++)
-	{
-		lead[i].tenant_id = firing[i].tenant_id;
-		lead[i].lead_id = firing[i].lead_id;
-	}
-	po_lock_free_leads(set, lead, n);
+		(void) po_want(&wants, PO_WANT_LEAD, i, firing[i]->timer.tenant_id, firing[i]->timer.lead_id);
+	po_unit_lock(unit, &wants, 0, held);
 	for (int i = 0; i < n; i++)
 	{
-		firing[i].locked = false;
-		if (find_lead(set, &firing[i]) == NULL)
+		firing[i]->locked = false;
+		firing[i]->timer.changed = false;
+		if (find_lead(unit, firing[i]) == NULL)
 			continue;
-		position[timer.n] = i;
-		po_rows_add(&timer, &firing[i]);
+		position[timers.n] = i;
+		po_rows_add(&timers, &firing[i]->timer);
 	}
-	rows = po_rows_exec(&timer, &until);
+	rows = po_rows_exec(&timers, &until);
 	for (uint64 r = 0; r < rows; r++)
 	{
-		PoFiring   *f = &firing[position[po_column_int(r, C_NUMBER) - 1]];
+		PoFiring   *f = firing[position[po_column_int(r, C_NUMBER) - 1]];
 		bool		isnull;
 		Datum		payload = po_column(r, C_PAYLOAD, &isnull);
 
@@ -266,59 +252,55 @@ po_lock_firings(PoChangeSet *set, PoFiring *firing, int n)
 		if (!po_fits_batch(&taken, payload))
 		{
 			if (turns[false].backlog && r > 0)
-				po_turns_behind(&turns[false], firing[position[po_column_int(r - 1, C_NUMBER) - 1]].tenant_id);
+				po_turns_behind(&turns[false], firing[position[po_column_int(r - 1, C_NUMBER) - 1]]->timer.tenant_id);
 			break;
 		}
-		po_read_row(&read_timers, r, f);
-		f->action_payload = DatumGetJsonbPCopy(payload);
+		po_read_row(&read_timers, r, &f->timer);
+		f->timer.action_payload = DatumGetJsonbPCopy(payload);
 		/* One that was taken is the same one as long as it was not moved. */
-		f->locked = !f->counted || f->due_at == f->token;
+		f->locked = !f->counted || f->timer.due_at == f->token;
 	}
 }
 
-/*
- * po_write_firings writes what became of those that are locked.
- */
-void
-po_write_firings(PoFiring *firing, int n)
+/* Writes the unit, with what became of its timers. */
+static void
+write_firings(PoUnit *unit, PoFiring **firing, int n)
 {
-	Datum		now = TimestampTzGetDatum(po_now());
-	PoRows		rows = po_rows(&update_timers, n);
-
+	unit->timer = palloc(n * sizeof(PoTimer));
 	for (int i = 0; i < n; i++)
-		if (firing[i].locked)
-			po_rows_add(&rows, &firing[i]);
-	(void) po_rows_exec(&rows, &now);
+		if (firing[i]->locked)
+			unit->timer[unit->ntimers++] = firing[i]->timer;
+	po_unit_write(unit);
 }
 
 /* Whether one before it in the batch has cancelled or moved it. */
 static bool
-is_superseded(const PoChangeSet *set, const PoFiring *firing)
+is_superseded(const PoUnit *unit, const PoTimer *timer)
 {
-	for (int i = 0; i < set->ncancels; i++)
-		if (strcmp(set->cancel[i].lead_id, firing->lead_id) == 0 &&
-			strcmp(set->cancel[i].tenant_id, firing->tenant_id) == 0 &&
-			(firing->cancel_on_reply || !set->cancel[i].on_reply))
+	for (int i = 0; i < unit->ncancels; i++)
+		if (strcmp(unit->cancel[i].lead_id, timer->lead_id) == 0 &&
+			strcmp(unit->cancel[i].tenant_id, timer->tenant_id) == 0 &&
+			(timer->cancel_on_reply || !unit->cancel[i].on_reply))
 			return true;
-	for (int i = 0; i < set->ntimers; i++)
-		if (strcmp(set->timer[i].lead_id, firing->lead_id) == 0 &&
-			strcmp(set->timer[i].tenant_id, firing->tenant_id) == 0 &&
-			strcmp(set->timer[i].timer_type, firing->timer_type) == 0)
+	for (int i = 0; i < unit->nnew_timers; i++)
+		if (strcmp(unit->new_timer[i].lead_id, timer->lead_id) == 0 &&
+			strcmp(unit->new_timer[i].tenant_id, timer->tenant_id) == 0 &&
+			strcmp(unit->new_timer[i].timer_type, timer->timer_type) == 0)
 			return true;
 	return false;
 }
 
 /*
  * po_find_due_timers finds timers that are due, in a fair order, and locks their
- * leads; looks at so many.  batch->due has room for its arguments, of which the caller
+ * leads; looks at so many.  firings->due has room for its arguments, of which the caller
  * fills in the first three: from, until, how many.
  */
 void
-po_find_due_timers(PoBatch *batch)
+po_find_due_timers(PoFirings *firings)
 {
-	Datum	   *args = batch->due;
+	Datum	   *args = firings->due;
 	TimestampTz since = DatumGetTimestampTz(args[0]);
-	PoTurns    *turn = &turns[batch->calls];
+	PoTurns    *turn = &turns[firings->calls];
 	int			size = DatumGetInt32(args[2]);
 	PoStatement *look;
 	PoSight    *sight;
@@ -335,7 +317,7 @@ po_find_due_timers(PoBatch *batch)
 		args[3] = CStringGetTextDatum(turn->last_tenant);
 		args[4] = Int32GetDatum(share);
 		po_turns_places(turn, &args[5]);
-		look = turn->backlog ? &select_fairly[batch->calls] : &select_due[batch->calls];
+		look = turn->backlog ? &select_fairly[firings->calls] : &select_due[firings->calls];
 		n = po_exec_fixed(look, args);
 		sight = palloc0(Max(n, 1) * sizeof(PoSight));
 		nfree = 0;
@@ -351,22 +333,22 @@ po_find_due_timers(PoBatch *batch)
 			 (nfree == 0 && turn->backlog && !po_waits_for_nobody() && --looks > 0));
 	/* For those that are found with the same arguments afterwards. */
 	args[0] = TimestampTzGetDatum(since);
-	batch->firing = palloc0(Max(n, 1) * sizeof(PoFiring));
-	batch->n = 0;
+	firings->firing = palloc0(Max(n, 1) * sizeof(PoFiring));
+	firings->n = 0;
 	held = po_rows(&cancel_orphans, n);
 	for (int i = 0; i < n; i++)
 	{
-		PoFiring   *firing = &batch->firing[batch->n];
+		PoFiring   *firing = &firings->firing[firings->n];
 
 		if (sight[i].held)
 		{
 			po_rows_add(&held, &sight[i]);
 			continue;
 		}
-		firing->tenant_id = sight[i].tenant_id;
-		firing->lead_id = po_column_text(i, lengthof(sight_field) + 1);
-		firing->timer_id = sight[i].id;
-		batch->n++;
+		firing->timer.tenant_id = sight[i].tenant_id;
+		firing->timer.lead_id = po_column_text(i, lengthof(sight_field) + 1);
+		firing->timer.timer_id = sight[i].id;
+		firings->n++;
 	}
 	(void) po_rows_exec(&held, &args[1]);
 }
@@ -399,82 +381,99 @@ po_calls_turn_after(const char *tenant_id)
  * left it for later.
  */
 static bool
-cancel_of_ended(PoChangeSet *set, const PoFiring *firing)
+cancel_of_ended(PoUnit *unit, const PoFiring *firing)
 {
-	PoLead	   *lead = find_lead(set, firing);
+	PoLead	   *lead = find_lead(unit, firing);
 
-	if (!po_state_ends_timers(lead->state) && !firing->opted_out)
+	if (!po_state_ends_timers(lead->state) && !firing->timer.opted_out)
 		return false;
-	po_cancel_all_timers(set, lead, po_state_ends_timers(lead->state) ? po_state_name(lead->state)
+	po_cancel_all_timers(unit, lead, po_state_ends_timers(lead->state) ? po_state_name(lead->state)
 						 : "its phone has opted out");
 	return true;
 }
 
+/* *at is the number of the one being done, and those before it of all of them. */
 static void
-fire(PoBatch *batch)
+fire(PoFirings *firings, PoFiring **firing, const int *member, int n, int *at)
 {
-	PoChangeSet set = {0};
-	PoFiring   *firing;
-	int			n;
+	PoUnit		unit = {0};
 
-	batch->at = -1;
-	batch->foreign = false;
-	if (batch->due != NULL)
-		po_find_due_timers(batch);
-	firing = batch->firing;
-	n = batch->n;
-	if (n == 0)
-		return;
-	po_lock_firings(&set, firing, n);
+	firings->foreign = false;
+	po_lock_firings(&unit, firing, n);
 	for (int i = 0; i < n; i++)
 	{
-		firing[i].executed = false;
-		if (firing[i].locked && (is_superseded(&set, &firing[i]) ||
-								 cancel_of_ended(&set, &firing[i])))
-			firing[i].locked = false;
-		batch->at = i;
-		if (firing[i].locked)
-			apply(&set, find_lead(&set, &firing[i]), &firing[i]);
+		firing[i]->executed = false;
+		if (firing[i]->locked && (is_superseded(&unit, &firing[i]->timer) ||
+								  cancel_of_ended(&unit, firing[i])))
+			firing[i]->locked = false;
+		*at = member[i];
+		if (firing[i]->locked)
+			apply(&unit, find_lead(&unit, firing[i]), &firing[i]->timer, firing[i]->counted);
 	}
-	batch->at = -1;
-	/* Before the lead's own changes, which may set a timer of the same kind. */
-	po_write_firings(firing, n);
-	po_write_changes(&set);
+	*at = -1;
+	write_firings(&unit, firing, n);
 	/* At the end, when the lead and its timers are as a function may change them. */
 	for (int i = 0; i < n; i++)
 	{
-		char	   *call = firing[i].locked ? payload_text(firing[i].action_payload, "call") : NULL;
-		char	   *template = firing[i].locked ? payload_text(firing[i].action_payload, "send") : NULL;
+		const PoTimer *timer = &firing[i]->timer;
+		char	   *call = firing[i]->locked ? payload_text(timer->action_payload, "call") : NULL;
+		char	   *template = firing[i]->locked ? payload_text(timer->action_payload, "send") : NULL;
 
-		batch->at = i;
+		firing[i]->executed = firing[i]->locked;
+		*at = member[i];
 		if (template != NULL)
-			send_template(&firing[i], template);
+			send_template(timer, template);
 		if (call != NULL)
 		{
-			batch->foreign = true;
-			po_call_timer_function(&firing[i], call);
-			batch->foreign = false;
+			firings->foreign = true;
+			po_call_timer_function(timer, call);
+			firings->foreign = false;
 		}
-		batch->at = -1;
+		*at = -1;
 	}
 }
 
-/*
- * po_fire_batch fires timers together, or one; the work of po_try().
- */
-void
-po_fire_batch(void *arg)
+/* A firing sets nothing that fires at once. */
+static void
+fire_with_beat(PoFirings *firings, PoFiring **firing, const int *member, int n, int *at)
 {
 	po_timers_not_before(po_now() + RING_BEAT_MS * (int64) 1000);
 	PG_TRY();
 	{
-		fire(arg);
+		fire(firings, firing, member, n, at);
 	}
 	PG_FINALLY();
 	{
 		po_timers_not_before(DT_NOBEGIN);
 	}
 	PG_END_TRY();
+}
+
+/*
+ * po_fire_batch fires timers together; the work of a batch of PoFirings.
+ */
+void
+po_fire_batch(PoBatch *batch, const int *member, int n)
+{
+	PoFirings  *firings = batch->arg;
+	PoFiring  **firing = palloc(n * sizeof(PoFiring *));
+
+	for (int i = 0; i < n; i++)
+		firing[i] = &firings->firing[member[i]];
+	fire_with_beat(firings, firing, member, n, &batch->at);
+}
+
+/*
+ * po_fire_one fires the one of PoFirings; the work of po_try().
+ */
+void
+po_fire_one(void *arg)
+{
+	PoFirings  *firings = arg;
+	int			member = 0;
+	int			at;
+
+	fire_with_beat(firings, &firings->firing, &member, 1, &at);
 }
 
 /*
@@ -494,33 +493,35 @@ po_next_try(int attempts)
 void
 po_firing_failed(PoFiring *firing, int sqlstate)
 {
-	PoChangeSet set = {0};
+	PoTimer    *timer = &firing->timer;
+	PoUnit		unit = {0};
 
 	firing->executed = false;
-	po_lock_firings(&set, firing, 1);
+	po_lock_firings(&unit, &firing, 1);
 	if (!firing->locked)
 		return;
+	timer->changed = true;
+	timer->executed = false;
 	if (!firing->counted)
-		firing->attempts++;
-	firing->last_error = sqlstate == 0 ? "the process ended while its function ran"
+		timer->attempts++;
+	timer->last_error = sqlstate == 0 ? "the process ended while its function ran"
 		: psprintf("the action failed with SQLSTATE %s", unpack_sql_state(sqlstate));
 	if (sqlstate != 0 && !firing->foreign && po_is_servers_fault(sqlstate))
-		firing->attempts = Min(firing->attempts, firing->max_attempts - 1);
-	if (firing->attempts < firing->max_attempts)
+		timer->attempts = Min(timer->attempts, timer->max_attempts - 1);
+	if (timer->attempts < timer->max_attempts)
 	{
-		firing->next_due = po_next_try(firing->attempts);
+		timer->next_due = po_next_try(timer->attempts);
 		/* Its own worker looks for itself. */
 		if (!firing->counted)
-			po_wake_at(firing->next_due);
+			po_wake_at(timer->next_due);
 	}
 	else
 	{
-		PoCause		cause = {.source = "timer", .reason = firing->timer_type};
+		PoCause		cause = {.source = "timer", .reason = timer->timer_type};
 
-		firing->next_due = DT_NOEND;
-		po_lead_event(&set, find_lead(&set, firing), "timer.failed", &cause)->payload =
-			firing_payload(firing);
+		timer->next_due = DT_NOEND;
+		po_lead_event(&unit, find_lead(&unit, firing), "timer.failed", &cause)->payload =
+			timer_payload(timer);
 	}
-	po_write_firings(firing, 1);
-	po_write_changes(&set);
+	write_firings(&unit, &firing, 1);
 }

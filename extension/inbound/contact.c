@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "inbound/webhook.h"
+#include "lead/change.h"
 #include "lead/reach.h"
 #include "mb/pg_wchar.h"
 #include "utils/datetime.h"
@@ -235,7 +236,7 @@ po_read_contact(PoWebhook *webhook)
 }
 
 static void
-decide_bounce(PoChangeSet *set, const PoWebhook *webhook, PoPhone *phone, const PoCause *cause)
+decide_bounce(PoUnit *unit, const PoWebhook *webhook, PoAddress *phone, const PoCause *cause)
 {
 	const PoBytes *code = &webhook->value[PO_FIELD_ERROR_CODE];
 	PoUnreachable mark = {
@@ -245,19 +246,19 @@ decide_bounce(PoChangeSet *set, const PoWebhook *webhook, PoPhone *phone, const 
 		.message_id = webhook->message_lead != NULL ? &webhook->message_id : NULL
 	};
 
-	po_mark_unreachable(set, phone, &mark, cause);
+	po_mark_unreachable(unit, phone, &mark, cause);
 }
 
 /* With the phone's consent that of the address is revoked. */
 static void
-decide_email(PoChangeSet *set, const PoWebhook *webhook, const PoCause *cause)
+decide_email(PoUnit *unit, const PoWebhook *webhook, const PoCause *cause)
 {
-	PoPhone    *email = po_find_phone(set, webhook->endpoint->tenant_id, webhook->email);
+	PoAddress    *email = po_find_address(unit, webhook->endpoint->tenant_id, webhook->email);
 	PoCause		of_email = *cause;
 
 	of_email.reason = webhook->email_revoked_by;
 	if (!po_has_agreed_since(email, webhook->said_at))
-		(void) po_change_consent(set, email, PO_CONSENT_OPTED_OUT, &of_email);
+		(void) po_change_consent(unit, email, PO_CONSENT_OPTED_OUT, &of_email);
 }
 
 /*
@@ -265,17 +266,17 @@ decide_email(PoChangeSet *set, const PoWebhook *webhook, const PoCause *cause)
  * them; they are locked.
  */
 void
-po_decide_contact(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause)
+po_decide_contact(PoUnit *unit, PoWebhook *webhook, const PoCause *cause)
 {
-	PoPhone    *phone = po_find_phone(set, webhook->endpoint->tenant_id, webhook->phone);
+	PoAddress    *phone = po_find_address(unit, webhook->endpoint->tenant_id, webhook->phone);
 
 	if (webhook->is_bounce)
-		decide_bounce(set, webhook, phone, cause);
+		decide_bounce(unit, webhook, phone, cause);
 	if (!webhook->is_revocation)
 		return;
 	if (webhook->email != NULL)
-		decide_email(set, webhook, cause);
+		decide_email(unit, webhook, cause);
 	webhook->overtaken = po_has_agreed_since(phone, webhook->said_at);
 	if (!webhook->overtaken)
-		po_decide_opt_out(set, webhook, phone, cause);
+		po_decide_opt_out(unit, webhook, phone, cause);
 }

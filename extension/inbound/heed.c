@@ -37,18 +37,20 @@ address_of(const PoWebhook *webhook)
 bool
 po_heed_opt_out(PoWebhook *webhook)
 {
-	PoCause		cause = po_webhook_cause(webhook);
 	bool		conflict = webhook->status == PO_PAYLOAD_CONFLICT;
-	PoOptOut	opt_out = {
-		.tenant_id = webhook->endpoint->tenant_id,
-		.phone = address_of(webhook),
-		.cause = &cause,
-		.unless_agreed_since = webhook->is_revocation ? cause.said_at
-		: conflict ? &webhook->first_at : NULL
-	};
+	PoCause		cause;
+	PoOptOut	opt_out = {.tenant_id = webhook->endpoint->tenant_id,.cause = &cause};
 
+	if (webhook->is_status)
+		po_find_statuses(&webhook, 1, false);
 	if (!po_opts_out(webhook))
 		return false;
+	cause = po_webhook_cause(webhook);
+	opt_out.address = address_of(webhook);
+	if (webhook->is_revocation)
+		opt_out.unless_agreed_since = cause.said_at;
+	else if (conflict)
+		opt_out.unless_agreed_since = &webhook->first_at;
 	/* Where a conflict has changed nothing, a person's replay of it is to decide anew. */
 	if (!webhook->opted_out && po_record_opt_out(&opt_out) == 0 && (opt_out.changed || !conflict))
 	{
@@ -62,47 +64,39 @@ po_heed_opt_out(PoWebhook *webhook)
 /* An address that is to be locked, and for how long that may wait. */
 typedef struct Address
 {
-	PoPhoneKey	key;
-	PoChangeSet set;
+	const char *tenant_id;
+	const char *address;
 	int			wait_ms;
 } Address;
 
 static void
 lock_address(void *arg)
 {
-	Address    *address = arg;
+	const Address *address = arg;
+	PoUnit		unit = {0};
 
-	po_lock_phones(&address->set, &address->key, 1);
+	(void) po_require_address(&unit, address->tenant_id, address->address);
 }
 
-/* Without time to wait, one that is held is not in the set. */
 static void
 lock_address_in_time(void *arg)
 {
-	Address    *address = arg;
-
-	if (address->wait_ms == 0)
-		po_lock_free_phones(&address->set, &address->key, 1);
-	else
-		po_wait_at_most(lock_address, arg, address->wait_ms);
+	po_wait_at_most(lock_address, arg, ((Address *) arg)->wait_ms);
 }
 
 /*
  * po_heed_conflict heeds an opt-out under a key that is taken: whoever says so does not
  * wait for the person who looks, be it another sender, whose gateway numbers as the first
  * one's does, or the same, whose gateway has begun anew.  Nobody tries it again: where the
- * address is held for longer than wait_ms, or at all when that is 0, it is not received,
+ * address is held for longer than wait_ms it is not received,
  * and has to be sent again: false.
  */
 bool
 po_heed_conflict(PoWebhook *webhook, int wait_ms)
 {
-	Address		address = {
-		.key = {webhook->endpoint->tenant_id, address_of(webhook)}, .wait_ms = wait_ms
-	};
-	int			sqlstate = po_try(lock_address_in_time, &address, NULL);
+	Address		address = {webhook->endpoint->tenant_id, address_of(webhook), wait_ms};
 
-	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || (sqlstate == 0 && address.set.nphones == 0))
+	if (po_try(lock_address_in_time, &address, NULL) == ERRCODE_LOCK_NOT_AVAILABLE)
 		return false;
 	(void) po_heed_opt_out(webhook);
 	return true;

@@ -17,7 +17,7 @@
 static void
 keep_failed(PoWebhook *webhook, int sqlstate)
 {
-	PoChangeSet set = {0};
+	PoUnit unit = {0};
 	PoEvent    *event;
 	PoObject   *object = po_object_begin();
 	bool		last;
@@ -29,7 +29,7 @@ keep_failed(PoWebhook *webhook, int sqlstate)
 	/* Not the message: it may quote the payload. */
 	webhook->last_error = psprintf("processing failed with SQLSTATE %s",
 								   unpack_sql_state(sqlstate));
-	event = po_event_list_add(&set.events, webhook->endpoint->tenant_id,
+	event = po_event_list_add(&unit.events, webhook->endpoint->tenant_id,
 							  "webhook.inbound.failed", webhook->endpoint->provider);
 	event->receipt_id = &webhook->receipt_id;
 	event->correlation_id = &webhook->correlation_id;
@@ -37,7 +37,7 @@ keep_failed(PoWebhook *webhook, int sqlstate)
 	po_object_bool(object, "dead", last);
 	event->payload = po_object_end(object);
 	po_write_payloads(&webhook, 1);
-	po_write_changes(&set);
+	po_unit_write(&unit);
 }
 
 typedef struct Failure
@@ -77,7 +77,6 @@ po_give_up(PoWebhook *webhook, int sqlstate)
 	const bool	foreign = true;
 
 	po_log_failure(webhook, sqlstate, "processing");
-	webhook->held = false;
 	if (!po_heed_opt_out(webhook))
 	{
 		keep_failed(webhook, sqlstate);
@@ -90,27 +89,16 @@ po_give_up(PoWebhook *webhook, int sqlstate)
 }
 
 /*
- * po_keep_held keeps those whose subjects another transaction holds, to be taken up soon,
- * with their opt-outs.  Returns how many there are.
+ * po_keep_held keeps one whose subject another transaction holds, to be taken up soon,
+ * with its opt-out.
  */
-int
-po_keep_held(PoWebhook **webhook, int n)
+void
+po_keep_held(PoWebhook *webhook)
 {
-	PoWebhook **held = palloc(Max(n, 1) * sizeof(PoWebhook *));
-	int			nheld = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		PoWebhook  *w = webhook[i];
-
-		if (!w->held)
-			continue;
-		(void) po_heed_opt_out(w);
-		w->outcome = PO_OUTCOME_DEFERRED;
-		w->status = PO_PAYLOAD_PENDING;
-		w->last_error = "another transaction holds what it is about";
-		held[nheld++] = w;
-	}
-	po_write_payloads(held, nheld);
-	return nheld;
+	(void) po_heed_opt_out(webhook);
+	webhook->held = true;
+	webhook->outcome = PO_OUTCOME_DEFERRED;
+	webhook->status = PO_PAYLOAD_PENDING;
+	webhook->last_error = "another transaction holds what it is about";
+	po_write_payloads(&webhook, 1);
 }

@@ -532,7 +532,7 @@ read_sender(PoWebhook *webhook)
  * po_hear_message reads what the tenant's words and rules make of the text of a message,
  * once.  What the provider itself says of consent counts for more than the text.  Apart
  * from po_read_webhook, for it is most of the work of reading, and nothing that a
- * duplicate needs.  It leaves its memory in the current context.
+ * duplicate needs.  What it reads lives as long as the webhook.
  */
 void
 po_hear_message(PoWebhook *webhook)
@@ -540,9 +540,11 @@ po_hear_message(PoWebhook *webhook)
 	const PoBytes *body = &webhook->value[PO_FIELD_BODY];
 	const PoTenantRules *rules;
 	PoConsentReading reading;
+	MemoryContext caller;
 
 	if (!webhook->is_message || webhook->heard)
 		return;
+	caller = MemoryContextSwitchTo(webhook->memory);
 	rules = po_tenant_rules(webhook->endpoint->tenant_id);
 	po_text_read(&webhook->text, body->data ? body->data : "", body->len);
 	reading = read_consent(webhook, rules);
@@ -557,6 +559,7 @@ po_hear_message(PoWebhook *webhook)
 	webhook->yes = webhook->consent == PO_CONSENT_NONE && rules->yes_opts_in &&
 		webhook->text.len == 3 && memcmp(webhook->text.folded, "yes", 3) == 0;
 	webhook->heard = true;
+	MemoryContextSwitchTo(caller);
 }
 
 /*

@@ -15,13 +15,14 @@
 #include "core/compat.h"
 #include "core/statement.h"
 #include "inbound/webhook.h"
+#include "lead/change.h"
 
 static PoStatement select_own_numbers = {
 	.name = "own_number.find",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT u.n FROM {rows}"
-	" WHERE EXISTS (SELECT FROM outreach.numbers o WHERE o.tenant_id = u.tenant_id AND o.phone = u.phone)",
-	.takes = PO_FIELDS(po_phone_key_field, PO_TAKE),
+	" WHERE EXISTS (SELECT FROM outreach.numbers o WHERE o.tenant_id = u.tenant_id AND o.phone = u.address)",
+	.takes = PO_FIELDS(po_address_key_field, PO_TAKE),
 	.numbered = true
 };
 
@@ -30,7 +31,7 @@ static PoStatement select_own_numbers = {
  * among those that may find no lead: their phones are locked in the set.
  */
 void
-po_find_own_numbers(PoChangeSet *set, PoWebhook **webhook, int n)
+po_find_own_numbers(PoUnit *unit, PoWebhook **webhook, int n, const bool *held)
 {
 	int		   *position = palloc(Max(n, 1) * sizeof(int));
 	PoRows		sender = po_rows(&select_own_numbers, n);
@@ -40,13 +41,13 @@ po_find_own_numbers(PoChangeSet *set, PoWebhook **webhook, int n)
 	{
 		PoWebhook  *w = webhook[i];
 
-		if (w->is_message && !w->held &&
-			po_find_phone(set, w->endpoint->tenant_id, w->phone) != NULL)
+		if (w->is_message && !held[i] &&
+			po_find_address(unit, w->endpoint->tenant_id, w->phone) != NULL)
 		{
 			/* A message to itself shows that the number is ours, whatever is known of it. */
 			w->own_number = strcmp(w->phone, w->business_phone) == 0;
 			position[sender.n] = i;
-			po_rows_add(&sender, &(PoPhoneKey) {w->endpoint->tenant_id, w->phone});
+			po_rows_add(&sender, &(PoAddressKey) {w->endpoint->tenant_id, w->phone});
 		}
 	}
 	found = po_rows_exec(&sender, NULL);
@@ -59,15 +60,15 @@ po_find_own_numbers(PoChangeSet *set, PoWebhook **webhook, int n)
  * the phone is locked.
  */
 void
-po_decide_own_number(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause)
+po_decide_own_number(PoUnit *unit, PoWebhook *webhook, const PoCause *cause)
 {
-	PoPhone    *phone = po_find_phone(set, webhook->endpoint->tenant_id, webhook->phone);
+	PoAddress    *phone = po_find_address(unit, webhook->endpoint->tenant_id, webhook->phone);
 
 	if (webhook->consent == PO_CONSENT_OPT_OUT)
-		po_decide_opt_out(set, webhook, phone, cause);
+		po_decide_opt_out(unit, webhook, phone, cause);
 	else if (webhook->consent == PO_CONSENT_OPT_IN && phone->consent == PO_CONSENT_OPTED_OUT &&
 			 !po_is_overtaken(webhook, phone))
-		(void) po_change_consent(set, phone, PO_CONSENT_OPTED_IN, cause);
+		(void) po_change_consent(unit, phone, PO_CONSENT_OPTED_IN, cause);
 	webhook->outcome = PO_OUTCOME_OWN_NUMBER;
 	webhook->status = PO_PAYLOAD_OWN_NUMBER;
 }

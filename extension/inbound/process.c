@@ -21,20 +21,14 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "core/budget.h"
+#include "core/batch.h"
 #include "core/clock.h"
 #include "core/compat.h"
-#include "core/errors.h"
 #include "core/lock_wait.h"
 #include "core/settings.h"
+#include "core/subtransaction.h"
 #include "inbound/webhook.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
-
-#define ALONE_BUDGET_MS 1000	/* for a worker's webhooks that are done alone */
-
-/* How often a batch begins anew because of what it has found out under locks. */
-#define MAX_ROUNDS 3
 
 /* For keys that another session is just inserting, which cannot be left out. */
 #define SHORT_WAIT_MS 5
@@ -44,19 +38,14 @@
 
 static TimestampTz waited_in_vain;
 
-typedef struct Batch
+/* Webhooks of one call. */
+typedef struct Call
 {
 	PoWebhook **webhook;
 	int			n;
-	bool		of_many;		/* others are in the same call */
-	bool		waits;			/* for locks of others */
-	int			wait_ms;		/* for receipts that others are writing */
-	bool		opts_out;		/* one of them does */
-	bool		again;			/* something was discovered too late to be locked */
-	PoSubjects	subjects;
-	bool		complete;
-	PoEventList duplicates;
-} Batch;
+	bool	   *opts_out;		/* one of them does */
+	bool		waited;			/* in vain, for what others hold */
+} Call;
 
 /* A call may wait so long for all its locks. */
 static int
@@ -70,162 +59,138 @@ lock_wait(void)
 
 /* Again where more is known: messages are heard, the messages of callbacks found. */
 static void
-note_opt_outs(Batch *batch)
+note_opt_outs(Call *call)
 {
-	for (int i = 0; i < batch->n; i++)
-		batch->opts_out |= po_opts_out(batch->webhook[i]);
+	for (int i = 0; i < call->n; i++)
+		*call->opts_out |= po_opts_out(call->webhook[i]);
 }
+
+/*
+ * What somebody's trigger raises does not keep an opt-out from the next, smaller try,
+ * whatever it looks like; a conflict that only a new transaction can end does.
+ */
+static const bool *
+foreign(Call *call)
+{
+	note_opt_outs(call);
+	return IsolationUsesXactSnapshot() ? NULL : call->opts_out;
+}
+
+static const char *
+tenant_of(const PoBatch *batch, int member)
+{
+	return ((Call *) batch->arg)->webhook[member]->endpoint->tenant_id;
+}
+
+/* The members of a try. */
+static PoWebhook **
+members(const PoBatch *batch, const int *member, int n)
+{
+	PoWebhook **webhook = palloc(n * sizeof(PoWebhook *));
+
+	for (int i = 0; i < n; i++)
+		webhook[i] = ((Call *) batch->arg)->webhook[member[i]];
+	return webhook;
+}
+
+/* ---- effects ---- */
+
+/* Webhooks whose receipts are written, in one try. */
+typedef struct Try
+{
+	PoWebhook **webhook;
+	int			n;
+	bool		waits;
+	bool	   *held;
+	PoSubjects	subjects;
+} Try;
 
 static void
 lock_subjects(void *arg)
 {
-	Batch	   *batch = arg;
+	Try		   *try = arg;
 
-	batch->complete = po_lock_subjects(&batch->subjects, batch->webhook, batch->n, batch->waits);
+	po_lock_subjects(&try->subjects.unit, try->webhook, try->n, try->waits, try->held);
 }
 
 /* Writes what was decided of those that are not held. */
 static void
 write_effects(void *arg)
 {
-	Batch	   *batch = arg;
-	PoSubjects *subjects = &batch->subjects;
-	PoWebhook **ours = palloc(batch->n * sizeof(PoWebhook *));
+	Try		   *try = arg;
+	PoWebhook **ours = palloc(try->n * sizeof(PoWebhook *));
 	int			nours = 0;
 
-	for (int i = 0; i < batch->n; i++)
-		if (!batch->webhook[i]->held)
-			ours[nours++] = batch->webhook[i];
+	for (int i = 0; i < try->n; i++)
+		if (!try->held[i])
+			ours[nours++] = try->webhook[i];
 	po_write_payloads(ours, nours);
-	po_write_messages(subjects->message, subjects->nmessages);
-	/* Before the rows of numbers are locked, as where answers are recorded. */
-	batch->again = !po_park_statuses(ours, nours);
-	if (batch->again)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("a message of a status callback has become known")));
-	po_write_health(&subjects->health, &subjects->set);
-	po_write_changes(&subjects->set);
+	po_write_health(&try->subjects.health, &try->subjects.unit);
+	po_unit_write(&try->subjects.unit);
 }
 
-/* The steps that may fail, on webhooks whose receipts are written. */
+/* The steps that may fail, on webhooks whose receipts are written; *held has the rest. */
 static void
-process(void *arg)
+process_now(Call *call, PoWebhook **webhook, int n, bool waits, bool *held)
 {
-	Batch	   *batch = arg;
+	Try			try = {.webhook = webhook,.n = n,.waits = waits,.held = held};
 
-	memset(&batch->subjects, 0, sizeof(PoSubjects));
-	if (batch->waits)
-		po_wait_at_most(lock_subjects, batch, lock_wait());
+	if (try.waits)
+		po_wait_at_most(lock_subjects, &try, lock_wait());
 	else
-		po_wait_each_at_most(lock_subjects, batch, SHORT_WAIT_MS);
-	note_opt_outs(batch);
-	batch->again = !batch->complete;
-	if (batch->again)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("leads are locked before the phones of strangers")));
-	for (int i = 0; i < batch->n; i++)
-		if (!batch->webhook[i]->held)
-			po_decide(&batch->subjects, batch->webhook[i]);
-	po_wait_each_at_most(write_effects, batch, batch->waits ? lock_wait() : SHORT_WAIT_MS);
+		po_wait_each_at_most(lock_subjects, &try, SHORT_WAIT_MS);
+	note_opt_outs(call);
+	for (int i = 0; i < n; i++)
+		if (!try.held[i])
+			po_decide(&try.subjects, try.webhook[i]);
+	po_wait_each_at_most(write_effects, &try, try.waits ? lock_wait() : SHORT_WAIT_MS);
+	for (int i = 0; i < n; i++)
+		po_forget_subject(try.webhook[i]);
 }
 
-/*
- * Runs work over the batch in a subtransaction, again where it has discovered
- * something.  Returns 0, or the SQLSTATE it failed with and left nothing of.  What
- * somebody's trigger raises does not keep an opt-out from the next, smaller try,
- * whatever it looks like; a conflict that only a new transaction can end does.
- */
-static int
-try_rounds(PoWork work, Batch *batch)
+static void
+process(PoBatch *batch, const int *member, int n)
 {
-	int			sqlstate = 0;
+	bool	   *held = palloc(n * sizeof(bool));
 
-	note_opt_outs(batch);
-	for (int round = 0; round < MAX_ROUNDS; round++)
-	{
-		batch->again = false;
-		/* Want of memory may be that of all of them together. */
-		sqlstate = (batch->of_many ? po_try_alone : po_try)
-			(work, batch, IsolationUsesXactSnapshot() ? NULL : &batch->opts_out);
-		if (!batch->again)
-			break;
-	}
-	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE && batch->waits)
-		waited_in_vain = GetCurrentTimestamp();
-	return sqlstate;
+	process_now(batch->arg, members(batch, member, n), n, batch->waits, held);
+	for (int i = 0; i < n; i++)
+		batch->held[member[i]] = held[i];
 }
 
-static int
-try_process(PoWebhook **webhook, int n, bool of_many, bool waits)
+/* What cannot be processed now is kept, and what fails with its error. */
+static void
+keep_for_later(PoBatch *batch, int member, int sqlstate)
 {
-	Batch		batch = {.webhook = webhook, .n = n, .of_many = of_many, .waits = waits};
+	PoWebhook  *webhook = ((Call *) batch->arg)->webhook[member];
 
-	return try_rounds(process, &batch);
-}
-
-/* Whether one of its tenant has used up the time of a worker before. */
-static bool
-is_of_slow_tenant(PoWebhook **webhook, int i)
-{
-	for (int j = 0; j < i; j++)
-		if (webhook[j]->slow &&
-			strcmp(webhook[j]->endpoint->tenant_id, webhook[i]->endpoint->tenant_id) == 0)
-			return true;
-	return false;
+	po_forget_subject(webhook);
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+		po_keep_held(webhook);
+	else
+		po_give_up(webhook, sqlstate);
+	((Call *) batch->arg)->waited |= sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
 }
 
 /* Webhooks whose receipts are written, together or else one by one. */
 static void
-process_fresh(PoWebhook **webhook, int n, bool waits)
+process_fresh(PoWebhook **webhook, int n, bool waits, bool *opts_out)
 {
-	int			together = ERRCODE_LOCK_NOT_AVAILABLE;
+	Call		call = {.webhook = webhook,.n = n,.opts_out = opts_out};
+	PoBatch		batch = {
+		.arg = &call, .n = n, .of_many = n > 1, .waits = waits, .work = process,
+		.failed = keep_for_later, .tenant_of = tenant_of
+	};
 
 	if (n == 0)
 		return;
-	if (waits)
-		together = try_process(webhook, n, n > 1, true);
-	if (together == ERRCODE_LOCK_NOT_AVAILABLE)
-	{
-		together = try_process(webhook, n, n > 1, false);
-		/* Slow, and not because of locks: the next ones need not be hurried. */
-		if (together == 0 && po_keep_held(webhook, n) == 0 && !webhook[0]->stored)
-			waited_in_vain = 0;
-	}
-	/* What the batch has used up is not the members' fault. */
-	if (together != 0 && po_waits_for_nobody())
-		po_budget_begin(ALONE_BUDGET_MS);
-	for (int i = 0; i < n && together != 0; i++)
-	{
-		/* One alone need not be tried twice, and leaves its memory behind. */
-		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "outreach webhook",
-													  ALLOCSET_DEFAULT_SIZES);
-		MemoryContext caller = MemoryContextSwitchTo(context);
-		int			sqlstate = n == 1 ? together
-			: is_of_slow_tenant(webhook, i) ? ERRCODE_LOCK_NOT_AVAILABLE
-			: try_process(&webhook[i], 1, true, false);
-
-		if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
-			webhook[i]->held = true;
-		else if (sqlstate != 0)
-			po_give_up(webhook[i], sqlstate);
-		/* The others have a time of their own, and its tenant the next turn. */
-		if (po_waits_for_nobody() && po_budget_ran_out())
-		{
-			webhook[i]->slow = true;
-			po_budget_begin(ALONE_BUDGET_MS);
-		}
-		if (webhook[i]->held)
-			(void) po_keep_held(&webhook[i], 1);
-		webhook[i]->held = false;
-		webhook[i]->message_lead = NULL;
-		webhook[i]->message_phone = NULL;
-		MemoryContextSwitchTo(caller);
-		MemoryContextDelete(context);
-		/* Sockets have their turn between the members. */
-		po_between_members();
-	}
+	batch.foreign = foreign(&call);
+	po_run_batch(&batch);
+	if (waits && call.waited)
+		waited_in_vain = GetCurrentTimestamp();
+	/* Slow, and not because of locks: the next ones need not be hurried. */
+	else if (batch.together == 0 && !webhook[0]->stored)
+		waited_in_vain = 0;
 }
 
 /*
@@ -243,8 +208,7 @@ po_set_outcome(PoWebhook *webhook)
 		webhook->attempts = 0;
 		webhook->opted_out = webhook->owes_event = false;
 	}
-	webhook->fresh = false;
-	webhook->held = false;
+	webhook->fresh = webhook->held = false;
 	webhook->last_error = webhook->problem != NULL ? webhook->problem : webhook->flaw;
 	if (webhook->problem != NULL)
 	{
@@ -264,53 +228,61 @@ po_set_outcome(PoWebhook *webhook)
 	}
 }
 
+/* ---- receipts ---- */
+
+/* Webhooks whose receipts are to be written, and what these have told. */
+typedef struct Receipts
+{
+	Call		call;
+	int			wait_ms;		/* for what others are writing */
+	PoEventList duplicates;		/* the events of those that are */
+} Receipts;
+
+/* Receipts in one try. */
+typedef struct Writing
+{
+	PoWebhook **webhook;
+	int			n;
+	PoEventList duplicates;
+} Writing;
+
 static void
 write_receipts(void *arg)
 {
-	Batch	   *batch = arg;
+	Writing    *writing = arg;
 
-	po_write_receipts(batch->webhook, batch->n, &batch->duplicates);
+	po_write_receipts(writing->webhook, writing->n, &writing->duplicates);
 }
 
 static void
-write_receipts_in_time(void *arg)
+receive(PoBatch *batch, const int *member, int n)
 {
-	po_wait_each_at_most(write_receipts, arg, ((Batch *) arg)->wait_ms);
+	Receipts   *receipts = batch->arg;
+	Writing		writing = {.webhook = members(batch, member, n),.n = n};
+	MemoryContext own = MemoryContextSwitchTo(batch->context);
+
+	for (int i = 0; i < n; i++)
+		po_set_outcome(writing.webhook[i]);
+	po_wait_each_at_most(write_receipts, &writing, batch->together == 0 ? receipts->wait_ms : SHORT_WAIT_MS);
+	for (int i = 0; i < writing.duplicates.n; i++)
+	{
+		const PoEvent *from = &writing.duplicates.event[i];
+
+		*po_event_list_add(&receipts->duplicates, from->tenant_id, from->event_type, from->source) = *from;
+	}
+	MemoryContextSwitchTo(own);
 }
 
-/* The receipts; of those that another transaction is writing the webhooks are busy. */
+/* Another transaction is writing its receipt: it has to be sent again. */
 static void
-receive(PoWebhook **webhook, int n, int wait_ms, PoEventList *duplicates)
+be_busy(PoBatch *batch, int member, int sqlstate)
 {
-	Batch		batch = {.webhook = webhook, .n = n, .wait_ms = wait_ms};
-	int			sqlstate = po_try(write_receipts_in_time, &batch, NULL);
-
-	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE && n > 1)
-	{
-		waited_in_vain = GetCurrentTimestamp();
-		for (int i = 0; i < n; i++)
-		{
-			po_set_outcome(webhook[i]);
-			receive(&webhook[i], 1, SHORT_WAIT_MS, duplicates);
-		}
-		return;
-	}
-	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
-	{
-		waited_in_vain = GetCurrentTimestamp();
-		webhook[0]->outcome = PO_OUTCOME_BUSY;
-		return;
-	}
-	if (sqlstate != 0)
+	if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
 		ereport(ERROR,
 				(errcode(sqlstate),
 				 errmsg("the receipts of webhooks could not be written")));
-	for (int i = 0; i < batch.duplicates.n; i++)
-	{
-		const PoEvent *from = &batch.duplicates.event[i];
-
-		*po_event_list_add(duplicates, from->tenant_id, from->event_type, from->source) = *from;
-	}
+	waited_in_vain = GetCurrentTimestamp();
+	((Call *) batch->arg)->webhook[member]->outcome = PO_OUTCOME_BUSY;
 }
 
 /* Whether its opt-out is heeded though its key is taken. */
@@ -356,14 +328,14 @@ keep(PoWebhook **webhook, int n, int *wait_ms, PoEventList *duplicates)
  * are to be processed, or come under a key that is taken.  Duplicates never are.
  */
 static int
-divide(Batch *batch, PoWebhook **fresh, PoWebhook **kept, int *nkept)
+divide(Call *call, PoWebhook **fresh, PoWebhook **kept, int *nkept)
 {
 	int			nfresh = 0;
 
 	*nkept = 0;
-	for (int i = 0; i < batch->n; i++)
+	for (int i = 0; i < call->n; i++)
 	{
-		PoWebhook  *w = batch->webhook[i];
+		PoWebhook  *w = call->webhook[i];
 		bool		pending = w->status == PO_PAYLOAD_PENDING;
 
 		if (w->outcome == PO_OUTCOME_BUSY || !(w->fresh || w->status == PO_PAYLOAD_CONFLICT))
@@ -375,51 +347,55 @@ divide(Batch *batch, PoWebhook **fresh, PoWebhook **kept, int *nkept)
 		else
 			kept[(*nkept)++] = w;
 	}
-	note_opt_outs(batch);
+	note_opt_outs(call);
 	return nfresh;
 }
 
 /* One webhook with all its steps at once, as nearly all of them go. */
 static void
-receive_at_once(void *arg)
+receive_at_once(PoBatch *batch, const int *member, int n)
 {
-	Batch	   *batch = arg;
-	PoWebhook  *webhook = batch->webhook[0];
+	Call	   *call = batch->arg;
+	Writing		writing = {.webhook = call->webhook,.n = 1};
+	PoWebhook  *fresh;
 	PoWebhook  *kept;
 	int			nkept;
 	int			wait_ms = lock_wait();
+	bool		held;
 
-	po_set_outcome(webhook);
-	memset(&batch->duplicates, 0, sizeof(PoEventList));
-	write_receipts_in_time(batch);
-	if (divide(batch, &webhook, &kept, &nkept) > 0)
-		process(batch);
-	else
+	po_set_outcome(call->webhook[0]);
+	po_wait_each_at_most(write_receipts, &writing, wait_ms);
+	if (divide(call, &fresh, &kept, &nkept) == 0)
 	{
-		keep(&kept, nkept, &wait_ms, &batch->duplicates);
-		po_events_append(batch->duplicates.event, batch->duplicates.n);
+		keep(&kept, nkept, &wait_ms, &writing.duplicates);
+		po_events_append(writing.duplicates.event, writing.duplicates.n);
+		return;
 	}
+	process_now(call, &fresh, 1, true, &held);
+	if (held)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("what the webhook is about is being changed by another transaction")));
 }
 
 /* Together what is new, then what is only kept; or in their order, one by one. */
 static void
-finish(Batch *batch, bool in_order, PoWebhook **fresh, int nfresh, PoWebhook **kept, int nkept,
-	   PoEventList *duplicates)
+finish(Receipts *receipts, bool in_order, bool waits, PoWebhook **fresh, int nfresh, PoWebhook **kept, int nkept)
 {
-	int			wait_ms = batch->waits ? lock_wait() : SHORT_WAIT_MS;
+	int			wait_ms = waits ? lock_wait() : SHORT_WAIT_MS;
 
 	if (!in_order)
 	{
-		process_fresh(fresh, nfresh, batch->waits);
-		keep(kept, nkept, &wait_ms, duplicates);
+		process_fresh(fresh, nfresh, waits, receipts->call.opts_out);
+		keep(kept, nkept, &wait_ms, &receipts->duplicates);
 		return;
 	}
-	for (int i = 0, f = 0, k = 0; i < batch->n; i++)
+	for (int i = 0, f = 0, k = 0; i < receipts->call.n; i++)
 	{
-		if (f < nfresh && fresh[f] == batch->webhook[i])
-			process_fresh(&fresh[f++], 1, batch->waits);
-		else if (k < nkept && kept[k] == batch->webhook[i])
-			keep(&kept[k++], 1, &wait_ms, duplicates);
+		if (f < nfresh && fresh[f] == receipts->call.webhook[i])
+			process_fresh(&fresh[f++], 1, waits, receipts->call.opts_out);
+		else if (k < nkept && kept[k] == receipts->call.webhook[i])
+			keep(&kept[k++], 1, &wait_ms, &receipts->duplicates);
 	}
 }
 
@@ -428,46 +404,63 @@ finish(Batch *batch, bool in_order, PoWebhook **fresh, int nfresh, PoWebhook **k
  * opt-out leaves the same from a batch as one by one.
  */
 static void
-receive_carefully(void *arg)
+receive_in_steps(PoWebhook **webhook, int n, bool waits, int wait_ms, bool *opts_out)
 {
-	Batch	   *batch = arg;
-	PoWebhook **fresh = palloc(batch->n * sizeof(PoWebhook *));
-	PoWebhook **kept = palloc(batch->n * sizeof(PoWebhook *));
-	PoEventList duplicates = {0};
+	Receipts	receipts = {.call = {.webhook = webhook,.n = n,.opts_out = opts_out},.wait_ms = wait_ms};
+	PoBatch		batch = {
+		.arg = &receipts, .n = n, .work = receive, .failed = be_busy, .tenant_of = tenant_of
+	};
+	PoWebhook **fresh = palloc(n * sizeof(PoWebhook *));
+	PoWebhook **kept = palloc(n * sizeof(PoWebhook *));
 	int			nfresh;
 	int			nkept;
 	bool		in_order = false;
 
-	for (int i = 0; i < batch->n; i++)
-		po_set_outcome(batch->webhook[i]);
-	receive(batch->webhook, batch->n, batch->wait_ms, &duplicates);
-	nfresh = divide(batch, fresh, kept, &nkept);
+	po_run_batch(&batch);
+	nfresh = divide(&receipts.call, fresh, kept, &nkept);
 	for (int i = 0; i < nkept; i++)
 		in_order |= nfresh > 0 && is_heeded(kept[i]);
-	finish(batch, in_order, fresh, nfresh, kept, nkept, &duplicates);
-	po_events_append(duplicates.event, duplicates.n);
+	finish(&receipts, in_order, waits, fresh, nfresh, kept, nkept);
+	po_events_append(receipts.duplicates.event, receipts.duplicates.n);
 }
 
+/* Together each step waits; what is done again by itself does not. */
 static void
-receive_one(PoWebhook **webhook)
+receive_together(PoBatch *batch, const int *member, int n)
 {
-	Batch		batch = {.webhook = webhook, .n = 1, .waits = true, .wait_ms = lock_wait()};
-	int			sqlstate = try_rounds(receive_at_once, &batch);
+	bool		first = batch->together == 0;
 
-	if (sqlstate == 0)
-		return;
-	/* It has waited, or failed alone. */
-	batch.waits = false;
-	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
-		batch.wait_ms = SHORT_WAIT_MS;
-	receive_carefully(&batch);
+	receive_in_steps(members(batch, member, n), n, first, first ? lock_wait() : SHORT_WAIT_MS,
+					 ((Call *) batch->arg)->opts_out);
+}
+
+/* One that cannot even be kept is not received, and leaves nothing. */
+static void
+not_received(PoBatch *batch, int member, int sqlstate)
+{
+	PoWebhook  *webhook = ((Call *) batch->arg)->webhook[member];
+
+	po_log_failure(webhook, sqlstate, "keeping");
+	webhook->outcome = PO_OUTCOME_BUSY;
+}
+
+/* One that came alone and has waited, or failed at once, is received in steps. */
+static void
+receive_slowly(PoBatch *batch, int member, int sqlstate)
+{
+	bool		has_waited = sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+
+	if (has_waited)
+		waited_in_vain = GetCurrentTimestamp();
+	receive_in_steps(((Call *) batch->arg)->webhook, 1, false, has_waited ? SHORT_WAIT_MS : lock_wait(),
+					 ((Call *) batch->arg)->opts_out);
 }
 
 /*
  * po_receive_webhooks writes the receipts of webhooks just received, for duplicates
  * end there, and processes the others, unless they are deferred.  Needs SPI and the
- * engine's owner as user.  Locks: receipts, phones, leads, messages, and so on, in
- * that order.
+ * engine's owner as user.  Locks: receipts, providers' ids, contacts, leads, messages,
+ * and so on, in that order.
  *
  * One of a batch that cannot even be kept is not received, and leaves nothing: busy,
  * so that it is sent again.  One that comes alone raises the error.
@@ -475,24 +468,20 @@ receive_one(PoWebhook **webhook)
 void
 po_receive_webhooks(PoWebhook **webhook, int n)
 {
-	Batch		batch = {.webhook = webhook, .n = n, .waits = true, .wait_ms = lock_wait()};
-	int			together;
+	bool		opts_out = false;
+	Call		call = {.webhook = webhook,.n = n,.opts_out = &opts_out};
+	PoBatch		batch = {
+		.arg = &call, .n = n, .of_many = n > 1, .tenant_of = tenant_of,
+		.work = n == 1 ? receive_at_once : receive_together,
+		.failed = n == 1 ? receive_slowly : not_received
+	};
 
-	if (n == 1)
-		receive_one(webhook);
-	if (n <= 1)
+	if (n == 0)
 		return;
-	together = try_rounds(receive_carefully, &batch);
-	for (int i = 0; i < n && together != 0; i++)
-	{
-		Batch		one = {.webhook = &webhook[i], .n = 1, .wait_ms = SHORT_WAIT_MS, .opts_out = batch.opts_out};
-		int			sqlstate = try_rounds(receive_carefully, &one);
-
-		if (sqlstate == 0)
-			continue;
-		po_log_failure(webhook[i], sqlstate, "keeping");
-		webhook[i]->outcome = PO_OUTCOME_BUSY;
-	}
+	for (int i = 0; i < n; i++)
+		webhook[i]->memory = CurrentMemoryContext;
+	batch.foreign = foreign(&call);
+	po_run_batch(&batch);
 }
 
 /*
@@ -503,10 +492,13 @@ po_receive_webhooks(PoWebhook **webhook, int n)
 void
 po_process_stored(PoWebhook **webhook, int n)
 {
+	bool		opts_out = false;
+
 	for (int i = 0; i < n; i++)
 	{
+		webhook[i]->memory = CurrentMemoryContext;
 		po_hear_message(webhook[i]);
 		po_set_outcome(webhook[i]);
 	}
-	process_fresh(webhook, n, false);
+	process_fresh(webhook, n, false, &opts_out);
 }

@@ -64,6 +64,7 @@ typedef struct Found
 	const char *channel;
 	const char *phone;
 	bool		marked;			/* the phone, as unreachable in the channel */
+	bool		has_id;			/* the provider's id is known */
 	bool		of_copy;		/* the callback is about a copy of it */
 } Found;
 
@@ -74,7 +75,8 @@ static const PoField found_field[] = {
 	PO_FIELD(Found, account, TEXT, PO_GIVE),
 	PO_FIELD(Found, channel, TEXT, PO_GIVE),
 	PO_FIELD(Found, phone, TEXT, PO_GIVE),
-	PO_VALUE(Found, marked, "coalesce(k.unreachable ? m.channel, false)", BOOL)
+	PO_VALUE(Found, marked, "coalesce(k.unreachable ? m.channel, false)", BOOL),
+	PO_VALUE(Found, has_id, "m.provider_message_id IS NOT NULL", BOOL)
 };
 
 static PoStatement select_messages = {
@@ -85,7 +87,7 @@ static PoStatement select_messages = {
 	" AND p.provider = u.provider AND p.provider_message_id = u.provider_message_id"
 	" JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
 	" AND m.message_id = coalesce(u.message_id, p.message_id)"
-	" LEFT JOIN outreach.phones k ON k.tenant_id = m.tenant_id AND k.phone = m.phone AND k.unreachable IS NOT NULL",
+	" LEFT JOIN outreach.addresses k ON k.tenant_id = m.tenant_id AND k.address = m.phone AND k.unreachable IS NOT NULL",
 	.takes = PO_FIELDS(callback_field, NAMES),
 	.gives = PO_FIELDS(found_field, PO_GIVE),
 	.numbered = true
@@ -105,7 +107,7 @@ static PoStatement park = {
 	" parked_at = coalesce(p.parked_at, EXCLUDED.parked_at),"
 	" error_code = CASE WHEN p.to_status >= EXCLUDED.to_status THEN p.error_code ELSE EXCLUDED.error_code END,"
 	" receipt_id = CASE WHEN p.to_status >= EXCLUDED.to_status THEN p.receipt_id ELSE EXCLUDED.receipt_id END"
-	" RETURNING {p.*}",
+	" WHERE p.message_id IS NULL RETURNING {p.*}",
 	.takes = PO_FIELDS(callback_field, PARKS),
 	.gives = PO_FIELDS(callback_field, PO_GIVE),
 	PO_FIXED(TIMESTAMPTZOID)
@@ -309,34 +311,12 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 			CRYPTO_memcmp(mac[i], expected, PO_MAC_HEX) == 0;
 		if (by_reference && !w->has_reference)
 			w->message_lead = NULL;
+		w->tells_id = w->has_reference && !found[i].has_id && w->provider_message_id != NULL;
 		/* What becomes of a copy is not what becomes of the message, which has left. */
 		if (w->message_lead != NULL && found[i].of_copy)
 			w->report = (PoReport) {.status = PO_MESSAGE_SENT};
 		find_effect(w, found[i].marked);
 	}
-}
-
-/*
- * po_find_statuses finds the messages that status callbacks are about, without
- * a lock.  Needs SPI and the engine's owner as user.
- */
-void
-po_find_statuses(PoWebhook **webhook, int n)
-{
-	bool		any = false;
-
-	for (int i = 0; i < n; i++)
-	{
-		webhook[i]->message_lead = NULL;
-		webhook[i]->message_phone = NULL;
-		webhook[i]->tells_id = false;
-		any |= webhook[i]->is_status;
-	}
-	if (!any)
-		return;
-	po_profiles_begin();
-	look_up(webhook, n, true);
-	look_up(webhook, n, false);
 }
 
 /*
@@ -347,9 +327,9 @@ po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 {
 	const char *tenant_id = webhook->endpoint->tenant_id;
 	PoMessage  *message = webhook->message_lead == NULL ? NULL
-		: po_find_message(subjects->message, subjects->nmessages, tenant_id, &webhook->message_id);
-	PoPhone    *phone = webhook->message_phone == NULL ? NULL
-		: po_find_phone(&subjects->set, tenant_id, webhook->message_phone);
+		: po_find_message(&subjects->unit, tenant_id, &webhook->message_id);
+	PoAddress    *phone = webhook->message_phone == NULL ? NULL
+		: po_find_address(&subjects->unit, tenant_id, webhook->message_phone);
 	PoMessageStatus previous;
 
 	if (message == NULL)
@@ -358,11 +338,10 @@ po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 	{
 		message->provider_message_id = webhook->provider_message_id;
 		message->changed = true;
-		webhook->tells_id = webhook->provider_message_id != NULL;
 	}
 	/* What is told of the address in the payload is decided for itself. */
 	if (phone != NULL && webhook->opted_out && !webhook->is_revocation)
-		po_decide_opt_out(&subjects->set, webhook, phone, cause);
+		po_decide_opt_out(&subjects->unit, webhook, phone, cause);
 	else if (phone != NULL)
 	{
 		PoUnreachable mark = {
@@ -370,11 +349,11 @@ po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 			.reason = webhook->meaning, .message_id = &webhook->message_id
 		};
 
-		po_apply_to_phone(&subjects->set, phone,
+		po_apply_to_address(&subjects->unit, phone,
 						  po_effect_of_report(message, &webhook->report, webhook->effect), &mark, cause);
 	}
 	previous = message->status;
-	if (po_message_report(&subjects->set, message, &webhook->report, cause) && webhook->account != NULL)
+	if (po_message_report(&subjects->unit, message, &webhook->report, cause) && webhook->account != NULL)
 		po_note_report(&subjects->health, webhook->account, message, &webhook->report, previous);
 }
 
@@ -392,10 +371,11 @@ add_callback(PoRows *rows, const PoWebhook *webhook)
 	});
 }
 
+/* So that no look-up of another message takes it for that one's. */
 static void
 write_ids(PoWebhook **webhook, int n)
 {
-	PoRows		told = po_rows(&note_ids, n);
+	PoRows		told = po_rows(&note_ids, 1);
 
 	for (int i = 0; i < n; i++)
 		if (webhook[i]->tells_id)
@@ -403,58 +383,96 @@ write_ids(PoWebhook **webhook, int n)
 	(void) po_rows_exec(&told, NULL);
 }
 
-/* Those that the last round found to name a message which is not there any more. */
-static void
-forget_gone(PoWebhook **webhook, int n)
+static bool
+is_unmatched(const PoWebhook *webhook)
 {
-	PoRows		gone = po_rows(&forget_ids, n);
-
-	for (int i = 0; i < n; i++)
-		if (webhook[i]->is_status && webhook[i]->message_lead == NULL && webhook[i]->id_known)
-			add_callback(&gone, webhook[i]);
-	(void) po_rows_exec(&gone, NULL);
+	return webhook->is_status && webhook->message_lead == NULL && webhook->provider_message_id != NULL;
 }
 
-static void
-mark_known(PoWebhook **webhook, int n, const Callback *known)
+static bool
+has_id(const PoWebhook *webhook, const Callback *callback)
 {
-	for (int i = 0; i < n; i++)
-		if (webhook[i]->is_status && webhook[i]->provider_message_id != NULL &&
-			strcmp(webhook[i]->provider_message_id, known->provider_message_id) == 0 &&
-			strcmp(webhook[i]->endpoint->provider, known->provider) == 0 &&
-			strcmp(webhook[i]->endpoint->tenant_id, known->tenant_id) == 0)
-			webhook[i]->id_known = true;
+	return strcmp(webhook->provider_message_id, callback->provider_message_id) == 0 &&
+		strcmp(webhook->endpoint->provider, callback->provider) == 0 &&
+		strcmp(webhook->endpoint->tenant_id, callback->tenant_id) == 0;
 }
 
-/*
- * po_park_statuses notes the ids that references have told, and keeps callbacks
- * whose message is not known by the provider's id for whoever will know it; false
- * when the id names a message all the same, which has become known meanwhile or is
- * gone: then the batch is to be done again.
- */
-bool
-po_park_statuses(PoWebhook **webhook, int n)
+/* Parks those whose message is not known; of those that are not parked the id is known. */
+static bool
+park_unmatched(PoWebhook **webhook, int n, bool *parked)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoRows		parked = po_rows(&park, n);
+	PoRows		rows = po_rows(&park, 1);
 	uint64		nparked;
-	bool		done = true;
+	bool		all = true;
 
-	write_ids(webhook, n);
-	forget_gone(webhook, n);
 	for (int i = 0; i < n; i++)
-		if (webhook[i]->is_status && webhook[i]->message_lead == NULL && webhook[i]->provider_message_id != NULL)
-			add_callback(&parked, webhook[i]);
-	nparked = po_rows_exec(&parked, &now);
+	{
+		parked[i] = !is_unmatched(webhook[i]);
+		if (!parked[i])
+			add_callback(&rows, webhook[i]);
+	}
+	nparked = po_rows_exec(&rows, &now);
 	for (uint64 r = 0; r < nparked; r++)
 	{
 		Callback	row;
 
 		po_read_row(&park, r, &row);
-		if (row.message_id == NULL)
-			continue;
-		mark_known(webhook, n, &row);
-		done = false;
+		for (int i = 0; i < n; i++)
+			parked[i] |= is_unmatched(webhook[i]) && has_id(webhook[i], &row);
 	}
-	return done;
+	for (int i = 0; i < n; i++)
+		all &= parked[i];
+	return all;
+}
+
+/*
+ * Keeps callbacks whose message is not known by the provider's id for whoever will know
+ * it.  An id that has become known meanwhile leads to the message; that of a message
+ * which is gone is nobody's.
+ */
+static void
+park_statuses(PoWebhook **webhook, int n)
+{
+	bool	   *parked = palloc(n * sizeof(bool));
+	PoRows		gone = po_rows(&forget_ids, 1);
+
+	if (park_unmatched(webhook, n, parked))
+		return;
+	look_up(webhook, n, false);
+	for (int i = 0; i < n; i++)
+		if (!parked[i] && is_unmatched(webhook[i]))
+			add_callback(&gone, webhook[i]);
+	if (po_rows_exec(&gone, NULL) > 0)
+		(void) park_unmatched(webhook, n, parked);
+}
+
+/*
+ * po_find_statuses finds the messages that status callbacks are about, without a lock.
+ * Where it parks, it notes the ids that references have told and keeps callbacks whose
+ * message is not known: the rows of the providers' ids come before all others in the
+ * order of locks, here and where answers are recorded.  Needs SPI and the engine's owner
+ * as user.
+ */
+void
+po_find_statuses(PoWebhook **webhook, int n, bool parks)
+{
+	bool		any = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		webhook[i]->message_lead = NULL;
+		webhook[i]->message_phone = NULL;
+		webhook[i]->tells_id = false;
+		any |= webhook[i]->is_status;
+	}
+	if (!any)
+		return;
+	po_profiles_begin();
+	look_up(webhook, n, true);
+	look_up(webhook, n, false);
+	if (!parks)
+		return;
+	write_ids(webhook, n);
+	park_statuses(webhook, n);
 }

@@ -9,7 +9,7 @@
 #include "common/document.h"
 #include "core/counters.h"
 #include "inbound/provider_map.h"
-#include "lead/change_set.h"
+#include "unit/unit.h"
 #include "lead/rules.h"
 #include "sender/health.h"
 #include "utils/jsonb.h"
@@ -36,6 +36,8 @@ typedef struct PoInner
 
 typedef struct PoWebhook
 {
+	MemoryContext memory;		/* of what is read out of it, set before it is processed */
+
 	/* the request; everything points into the envelope */
 	bool		is_get;
 	PoBytes		path;
@@ -96,7 +98,6 @@ typedef struct PoWebhook
 	const char *provider_message_id;	/* NULL: none */
 	const char *reference;		/* what the query says of our message; NULL: nothing */
 	bool		has_reference;	/* the callback URL names the message, and proves it */
-	bool		id_known;		/* the provider's id names a message that was not to be found */
 	bool		tells_id;		/* by that the provider's id of the message is known now */
 	pg_uuid_t	message_id;		/* of the reference, or of the message once it is found */
 	const char *message_lead;	/* NULL: no message is known by it */
@@ -112,8 +113,7 @@ typedef struct PoWebhook
 	int			attempts;
 	bool		fresh;			/* first of its key */
 	TimestampTz first_at;		/* when its key was taken, where this is another webhook under it */
-	bool		held;			/* another transaction has locked what it is about */
-	bool		slow;			/* it has used up the time of a worker's webhooks */
+	bool		held;			/* another transaction holds what it is about: it is taken up soon */
 	bool		opted_out;		/* its opt-out is recorded, whatever becomes of the rest */
 	bool		owes_event;		/* of that the event is still to be written, with this id */
 	pg_uuid_t	event_owed;
@@ -123,12 +123,10 @@ typedef struct PoWebhook
 	const char *last_error;
 } PoWebhook;
 
-/* What a batch is about, locked, and what it does to it. */
+/* What webhooks are about, locked, and what they do to it. */
 typedef struct PoSubjects
 {
-	PoChangeSet set;
-	PoMessage  *message;
-	int			nmessages;
+	PoUnit		unit;
 	PoHealth	health;
 } PoSubjects;
 
@@ -158,11 +156,11 @@ extern const char *po_condition_value(const PoCondition *condition, const PoByte
 
 /* contact.c */
 extern void po_read_contact(PoWebhook *webhook);
-extern void po_decide_contact(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause);
+extern void po_decide_contact(PoUnit *unit, PoWebhook *webhook, const PoCause *cause);
 
 /* own_number.c */
-extern void po_find_own_numbers(PoChangeSet *set, PoWebhook **webhook, int n);
-extern void po_decide_own_number(PoChangeSet *set, PoWebhook *webhook, const PoCause *cause);
+extern void po_find_own_numbers(PoUnit *unit, PoWebhook **webhook, int n, const bool *held);
+extern void po_decide_own_number(PoUnit *unit, PoWebhook *webhook, const PoCause *cause);
 
 /* process.c */
 extern void po_set_outcome(PoWebhook *webhook);
@@ -177,7 +175,7 @@ extern bool po_heed_conflict(PoWebhook *webhook, int wait_ms);
 /* keep.c */
 extern void po_log_failure(const PoWebhook *webhook, int sqlstate, const char *what);
 extern void po_give_up(PoWebhook *webhook, int sqlstate);
-extern int	po_keep_held(PoWebhook **webhook, int n);
+extern void po_keep_held(PoWebhook *webhook);
 
 /* receipt.c */
 extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);
@@ -186,19 +184,21 @@ extern void po_repetition_found(PoWebhook *webhook);
 extern const char *po_payload_status_name(PoPayloadStatus status);
 extern void po_write_payloads(PoWebhook **webhook, int n);
 
-/* decide.c */
+/* subjects.c */
 extern bool po_touches_phone(const PoWebhook *webhook);
-extern bool po_is_overtaken(const PoWebhook *webhook, const PoPhone *phone);
+extern void po_lock_subjects(PoUnit *unit, PoWebhook **webhook, int n, bool wait, bool *held);
+extern void po_forget_subject(PoWebhook *webhook);
+
+/* decide.c */
+extern bool po_is_overtaken(const PoWebhook *webhook, const PoAddress *phone);
 extern PoCause po_webhook_cause(const PoWebhook *webhook);
-extern bool po_lock_subjects(PoSubjects *subjects, PoWebhook **webhook, int n, bool wait);
-extern void po_decide_opt_out(PoChangeSet *set, const PoWebhook *webhook, PoPhone *phone,
+extern void po_decide_opt_out(PoUnit *unit, const PoWebhook *webhook, PoAddress *phone,
 							  const PoCause *cause);
 extern void po_decide(PoSubjects *subjects, PoWebhook *webhook);
 
 /* status.c */
 extern void po_read_status(PoWebhook *webhook);
-extern void po_find_statuses(PoWebhook **webhook, int n);
+extern void po_find_statuses(PoWebhook **webhook, int n, bool parks);
 extern void po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause);
-extern bool po_park_statuses(PoWebhook **webhook, int n);
 
 #endif

@@ -26,12 +26,12 @@
 static PoPlan select_erased = {
 	.name = "erased.select",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT consent, consent_at FROM outreach.phones WHERE tenant_id = $1 AND phone = $2",
+	.sql = "SELECT consent, consent_at FROM outreach.addresses WHERE tenant_id = $1 AND address = $2",
 	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 PG_FUNCTION_INFO_V1(po_address_digest);
-PG_FUNCTION_INFO_V1(po_phone_erased);
+PG_FUNCTION_INFO_V1(po_address_erased);
 
 static char *
 digest_of(const char *tenant_id, const char *address)
@@ -62,17 +62,17 @@ po_address_digest(PG_FUNCTION_ARGS)
 }
 
 /*
- * po_phone_erased is the trigger of phones, before and after a row is inserted.  An
+ * po_address_erased is the trigger of addresses, before and after a row is inserted.  An
  * insertion waits, behind the first, for who erases the row under its key, and then goes
  * on with what was read before; and an old snapshot does not show the digest.  The second
  * looks at what is there now, and refuses the row.
  */
 Datum
-po_phone_erased(PG_FUNCTION_ARGS)
+po_address_erased(PG_FUNCTION_ARGS)
 {
-	bool		before = po_trigger_is(fcinfo, PO_TRIGGER_BEFORE_ROW, "phones");
-	TriggerData *trigger = po_trigger(fcinfo, "phone_erased",
-									  before ? PO_TRIGGER_BEFORE_ROW : PO_TRIGGER_AFTER_ROW, "phones");
+	bool		before = po_trigger_is(fcinfo, PO_TRIGGER_BEFORE_ROW, "addresses");
+	TriggerData *trigger = po_trigger(fcinfo, "address_erased",
+									  before ? PO_TRIGGER_BEFORE_ROW : PO_TRIGGER_AFTER_ROW, "addresses");
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	HeapTuple	row = trigger->tg_trigtuple;
 	const char *key[2];
@@ -82,17 +82,17 @@ po_phone_erased(PG_FUNCTION_ARGS)
 	bool		isnull[3] = {false};
 
 	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		po_trigger_misused("phone_erased");
+		po_trigger_misused("address_erased");
 	/* A restore, which has row security off, brings what there was. */
 	if (!row_security)
 		return PointerGetDatum(row);
 	/* What cannot be a row is refused elsewhere. */
 	if (heap_attisnull(row, po_trigger_column(trigger, "tenant_id", TEXTOID), desc) ||
-		heap_attisnull(row, po_trigger_column(trigger, "phone", TEXTOID), desc))
+		heap_attisnull(row, po_trigger_column(trigger, "address", TEXTOID), desc))
 		return PointerGetDatum(row);
 	key[0] = po_trigger_text(trigger, row, "tenant_id");
-	key[1] = digest_of(key[0], po_trigger_text(trigger, row, "phone"));
-	if (po_probe_key("phones_pkey", key, lengthof(key)) == PO_KEY_FREE)
+	key[1] = digest_of(key[0], po_trigger_text(trigger, row, "address"));
+	if (po_probe_key("addresses_pkey", key, lengthof(key)) == PO_KEY_FREE)
 		return PointerGetDatum(row);
 	if (!before)
 		ereport(ERROR,

@@ -2,14 +2,14 @@
  * opt_out.c
  *	  An opt-out is recorded, whatever else fails.
  *
- * What counts is the row of the phone: every claim asks it.  Its history, its
- * event, its leads' state and their timers come with it as far as they can be
- * written: a check or trigger that somebody has added, a lead that another
+ * What counts are the rows of the address and of its contact: every claim asks them.
+ * Their history, its events, the leads' state and their timers come with it as far as
+ * they can be written: a check or trigger that somebody has added, a lead that another
  * transaction holds do not keep it back.  So each try leaves out more than the one
  * before.
  *
  * Leads that are left are suppressed later, by whoever calls process_payloads():
- * phones.suppress_at says when to look.
+ * contacts.suppress_at says when to look.
  */
 #include "postgres.h"
 
@@ -17,23 +17,25 @@
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/ids.h"
 #include "core/lock_wait.h"
 #include "core/settings.h"
 #include "core/spi_plan.h"
 #include "core/subtransaction.h"
 #include "core/wakeup.h"
+#include "lead/change.h"
 #include "lead/opt_out.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* Phones whose leads are looked at in one call. */
-#define PHONES_AT_ONCE	20
+/* People whose leads are looked at in one call. */
+#define PEOPLE_AT_ONCE	20
 
 /* Where leads are locked, and where they cannot be written. */
 #define LOCKED_PAUSE	(1 * USECS_PER_SEC)
 #define FAILED_PAUSE	(60 * USECS_PER_SEC)
 
-/* How long for a phone's row that another session is just making. */
+/* How long for a row that another session is just making. */
 #define NEW_ROW_WAIT_MS	5
 
 /* What is written, in the order of the tries. */
@@ -43,7 +45,7 @@ typedef enum Extent
 	WITHOUT_TIMERS,
 	WITHOUT_LEADS,
 	WITHOUT_EVENT,
-	PHONE_ALONE,
+	ADDRESS_ALONE,
 	NEXTENTS
 } Extent;
 
@@ -53,107 +55,145 @@ static const bool foreign = true;
 typedef struct Try
 {
 	PoOptOut   *opt_out;
-	PoChangeSet *set;
+	PoUnit	   *unit;
 	Extent		extent;
 	bool		left;			/* some of the leads */
 } Try;
 
-/* What an opt-out writes of a phone, if nothing else. */
+/* What an opt-out writes of an address, if nothing else. */
 typedef struct OptedOut
 {
 	const char *tenant_id;
-	const char *phone;
+	const char *address;
 	PoCause		cause;
 	TimestampTz consent_at;
 } OptedOut;
 
 static const PoField opted_out_field[] = {
 	PO_FIELD(OptedOut, tenant_id, TEXT, PO_TAKE),
-	PO_FIELD(OptedOut, phone, TEXT, PO_TAKE),
+	PO_FIELD(OptedOut, address, TEXT, PO_TAKE),
 	PO_FIELD_AS(OptedOut, cause.source, "consent_source", TEXT, PO_SET),
 	PO_FIELD_AS(OptedOut, cause.reason, "consent_reason", TEXT, PO_SET),
 	PO_FIELD(OptedOut, consent_at, SINCE, PO_SET)
 };
 
-static PoStatement set_phone = {
-	.name = "opt_out.phone",
+static PoStatement set_addresses = {
+	.name = "opt_out.addresses",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.phones p SET consent = 'opted_out', {set}, suppress_at = $1 FROM {rows}"
-	" WHERE p.tenant_id = u.tenant_id AND p.phone = u.phone",
-	.takes = PO_FIELDS(opted_out_field, PO_TAKE),
-	PO_FIXED(TIMESTAMPTZOID)
+	.sql = "UPDATE outreach.addresses a SET consent = 'opted_out', {set} FROM {rows}"
+	" WHERE a.tenant_id = u.tenant_id AND a.address = u.address",
+	.takes = PO_FIELDS(opted_out_field, PO_TAKE)
 };
 
-/* The columns behind those of the phone: 6 and 7. */
+/* A person of whom leads are left, with the phones that have opted out and why. */
+typedef struct Left
+{
+	const char *tenant_id;
+	pg_uuid_t	contact_id;
+	bool		person;			/* all leads are meant */
+	PoTexts		phones;
+	PoCause		cause;
+} Left;
+
+static const PoField left_field[] = {
+	PO_FIELD(Left, tenant_id, TEXT, PO_GIVE),
+	PO_FIELD(Left, contact_id, UUID, PO_GIVE),
+	PO_VALUE(Left, person, "c.phones_opted_out_at IS NOT NULL", BOOL),
+	PO_VALUE(Left, phones, "ARRAY(SELECT a.address FROM outreach.addresses a WHERE a.tenant_id = c.tenant_id"
+	" AND a.contact_id = c.contact_id AND a.consent = 'opted_out' ORDER BY a.address)", TEXTS),
+	PO_VALUE(Left, cause.source, "(SELECT a.consent_source FROM outreach.addresses a WHERE a.tenant_id = c.tenant_id"
+	" AND a.contact_id = c.contact_id AND a.consent = 'opted_out' ORDER BY a.consent_at DESC LIMIT 1)", TEXT),
+	PO_VALUE(Left, cause.reason, "(SELECT a.consent_reason FROM outreach.addresses a WHERE a.tenant_id = c.tenant_id"
+	" AND a.contact_id = c.contact_id AND a.consent = 'opted_out' ORDER BY a.consent_at DESC LIMIT 1)", TEXT)
+};
+
 static PoStatement select_left = {
 	.name = "opt_out.left",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {p.*}, p.consent_source, p.consent_reason FROM outreach.phones p"
-	" WHERE p.suppress_at <= $1 ORDER BY p.suppress_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
-	.gives = PO_FIELDS(po_phone_field, PO_GIVE),
+	.sql = "SELECT {c.*} FROM outreach.contacts c"
+	" WHERE c.suppress_at <= $1 ORDER BY c.suppress_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
+	.gives = PO_FIELDS(left_field, PO_GIVE),
 	PO_FIXED(TIMESTAMPTZOID, INT4OID)
 };
 
 static PoPlan look_later = {
 	.name = "opt_out.look_later",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.phones SET suppress_at = $3 WHERE tenant_id = $1 AND phone = $2",
-	PO_ARGS(TEXTOID, TEXTOID, TIMESTAMPTZOID)
+	.sql = "UPDATE outreach.contacts SET suppress_at = $3 WHERE tenant_id = $1 AND contact_id = $2",
+	PO_ARGS(TEXTOID, UUIDOID, TIMESTAMPTZOID)
 };
 
 static void
-lock_phone(void *arg)
+lock_address(void *arg)
 {
 	Try		   *try = arg;
-	PoPhoneKey	key = {try->opt_out->tenant_id, try->opt_out->phone};
+	PoWants		wants = {0};
+	bool		held = false;
 
-	po_lock_free_phones(try->set, &key, 1);
+	po_want(&wants, PO_WANT_ADDRESS, 0, try->opt_out->tenant_id, try->opt_out->address);
+	po_unit_lock(try->unit, &wants, 0, &held);
+	if (held)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("the row of the address is locked by another transaction")));
 }
 
+/* Of the person, or of the address alone; whether some are left is known then. */
 static void
 lock_leads(void *arg)
 {
+	static const pg_uuid_t nobody = {{0}};
 	Try		   *try = arg;
+	const PoAddress *address = po_find_address(try->unit, try->opt_out->tenant_id, try->opt_out->address);
+	const pg_uuid_t *person = po_person_opted_out(try->unit, address);
 
-	try->left = po_lock_to_suppress(try->set, try->opt_out->tenant_id, try->opt_out->phone,
-									try->opt_out->waits && try->extent == WITH_ALL);
+	if (person == NULL)
+		person = &nobody;
+	po_lock_left(try->unit, address->tenant_id, person, &address->address, 1,
+				 try->opt_out->waits && try->extent == WITH_ALL);
+	try->left = po_leads_left(address->tenant_id, person, &address->address, 1, try->unit->nleads + 1) >
+		try->unit->nleads;
 }
 
+/* The addresses and the contact, without history and events. */
 static void
-write_phone_alone(const PoOptOut *opt_out)
+write_addresses_alone(PoUnit *unit)
 {
-	const TimestampTz *said_at = opt_out->cause->said_at;
+	PoRows		rows = po_rows(&set_addresses, unit->nacts);
 	TimestampTz time = po_now();
-	Datum		now = TimestampTzGetDatum(time);
-	OptedOut	row = {
-		.tenant_id = opt_out->tenant_id, .phone = opt_out->phone,
-		.cause = *opt_out->cause, .consent_at = said_at != NULL ? *said_at : time
-	};
 
-	(void) po_exec_row(&set_phone, &now, &row);
+	for (int i = 0; i < unit->nacts; i++)
+	{
+		const PoConsentAct *act = &unit->act[i];
+
+		po_rows_add(&rows, &(OptedOut) {
+			.tenant_id = unit->address[act->address].tenant_id, .address = unit->address[act->address].address,
+			.cause = act->cause, .consent_at = act->cause.said_at != NULL ? *act->cause.said_at : time
+		});
+	}
+	(void) po_rows_exec(&rows, NULL);
+	unit->nacts = 0;
+	po_write_people(unit);
 }
 
-/* One try; the phone's row is locked by it, or was before. */
+/* One try; the contact is locked by it, or was before. */
 static void
 record(void *arg)
 {
 	Try		   *try = arg;
 	PoOptOut   *opt_out = try->opt_out;
-	PoChangeSet set = {0};
-	PoPhone    *phone;
+	PoUnit		unit = {0};
+	PoAddress  *address;
+	PoContact  *contact;
 
-	try->set = &set;
+	try->unit = &unit;
 	try->left = true;
 	opt_out->suppressed = 0;
 	opt_out->owes_event = false;
-	po_wait_each_at_most(lock_phone, try, NEW_ROW_WAIT_MS);
-	if (set.nphones == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("the row of the phone is locked by another transaction")));
-	phone = &set.phone[0];
+	po_wait_each_at_most(lock_address, try, NEW_ROW_WAIT_MS);
+	address = po_find_address(&unit, opt_out->tenant_id, opt_out->address);
 	if (opt_out->unless_agreed_since != NULL &&
-		po_has_agreed_since(phone, *opt_out->unless_agreed_since))
+		po_has_agreed_since(address, *opt_out->unless_agreed_since))
 	{
 		opt_out->changed = false;
 		return;
@@ -162,35 +202,39 @@ record(void *arg)
 		po_wait_at_most(lock_leads, try, po_setting_lock_wait);
 	else if (try->extent < WITHOUT_LEADS)
 		lock_leads(try);
-	opt_out->changed = po_change_consent(&set, phone, PO_CONSENT_OPTED_OUT, opt_out->cause);
-	for (int i = 0; i < set.nleads; i++)
-		opt_out->suppressed += set.lead[i].changed;
+	opt_out->changed = po_change_consent(&unit, address, PO_CONSENT_OPTED_OUT, opt_out->cause);
+	for (int i = 0; i < unit.nleads; i++)
+		opt_out->suppressed += unit.lead[i].changed;
 	if (try->left)
 	{
-		phone->sets_suppress_at = true;
-		phone->suppress_at = po_now();
+		contact = po_find_contact(&unit, address->tenant_id, &address->contact_id);
+		contact->suppress_at = po_now();
+		contact->changed = true;
 	}
 	if (try->extent == WITHOUT_TIMERS)
-		set.ncancels = 0;
+		unit.ncancels = 0;
 	if (try->extent < WITHOUT_EVENT)
-		po_write_changes(&set);
+		po_unit_write(&unit);
 	else if (try->extent == WITHOUT_EVENT)
 	{
-		po_write_consent_alone(&set);
+		for (int i = 0; i < unit.events.n; i++)
+			po_uuid_v7(&unit.events.event[i].event_id);
+		po_write_people(&unit);
 		opt_out->owes_event = opt_out->changed;
 		if (opt_out->changed)
-			opt_out->event_owed = set.events.event[set.consent[0].event].event_id;
+			opt_out->event_owed = unit.events.event[unit.act[0].event].event_id;
 	}
-	else if (opt_out->changed)
-		write_phone_alone(opt_out);
+	else
+		write_addresses_alone(&unit);
 }
 
 /*
- * po_record_opt_out opts a phone out and suppresses its leads, as much of it as
- * can be written, and returns 0; or the SQLSTATE of the last try, when not even
- * the row of the phone could be: ERRCODE_LOCK_NOT_AVAILABLE where another
- * transaction holds it.  A caller that would rather wait for that locks it before.
- * Needs SPI and the engine's owner as user; locks the phone, then leads.  What is
+ * po_record_opt_out opts an address out, and its person as the tenant wants it, and
+ * suppresses leads, as much of it as can be written, and returns 0; or the SQLSTATE of
+ * the last try, when not even the row of the address could be: ERRCODE_LOCK_NOT_AVAILABLE
+ * where another transaction holds its contact.  A caller that would rather wait for that
+ * locks it before.  Needs SPI and the engine's owner as user; locks the contact, then
+ * leads.  What is
  * nobody's but the server's fault is raised, and under a snapshot of the whole
  * transaction a conflict, too.
  */
@@ -210,66 +254,67 @@ po_record_opt_out(PoOptOut *opt_out)
 	return sqlstate;
 }
 
+typedef struct Suppression
+{
+	const Left *of;
+	Extent		extent;
+	int			suppressed;
+	bool		left;
+} Suppression;
+
+/* The contact is locked, and what it says of opt-outs stands. */
 static void
 suppress(void *arg)
 {
-	Try		   *try = arg;
+	static const pg_uuid_t nobody = {{0}};
+	Suppression *s = arg;
+	const Left *of = s->of;
+	const pg_uuid_t *person = of->person ? &of->contact_id : &nobody;
+	PoUnit		unit = {0};
 
-	/* The phone is locked; it is opted out already. */
-	try->set = &(PoChangeSet) {0};
-	lock_leads(try);
-	for (int i = 0; i < try->set->nlocked; i++)
-		(void) po_change_state(try->set, &try->set->lead[i], PO_STATE_SUPPRESSED,
-							   try->opt_out->cause);
-	if (try->extent == WITHOUT_TIMERS)
-		try->set->ncancels = 0;
-	po_write_changes(try->set);
-	try->opt_out->suppressed = try->set->nlocked;
+	po_lock_left(&unit, of->tenant_id, person, of->phones.text, of->phones.n, false);
+	s->left = po_leads_left(of->tenant_id, person, of->phones.text, of->phones.n, unit.nleads + 1) > unit.nleads;
+	for (int i = 0; i < unit.nlocked; i++)
+		(void) po_change_state(&unit, &unit.lead[i], PO_STATE_SUPPRESSED, &of->cause);
+	if (s->extent == WITHOUT_TIMERS)
+		unit.ncancels = 0;
+	po_unit_write(&unit);
+	s->suppressed = unit.nlocked;
 }
 
 /*
  * po_suppress_left suppresses leads that opt-outs have left before a time, of a
- * few phones; it waits for nobody.  Needs SPI and the engine's owner as user.
+ * few people; it waits for nobody.  Needs SPI and the engine's owner as user.
  */
 void
 po_suppress_left(TimestampTz until)
 {
-	Datum		args[3] = {TimestampTzGetDatum(until), Int32GetDatum(PHONES_AT_ONCE)};
-	PoChangeSet set = {0};
-	PoCause    *cause;
+	Datum		args[3] = {TimestampTzGetDatum(until), Int32GetDatum(PEOPLE_AT_ONCE)};
 	uint64		n = po_exec_fixed(&select_left, args);
+	Left	   *left = palloc0(Max(n, 1) * sizeof(Left));
 
-	if (n == 0)
-		return;
-	po_read_phones(&set, n);
-	cause = palloc0(n * sizeof(PoCause));
+	po_read_rows(&select_left, n, left);
 	for (uint64 i = 0; i < n; i++)
 	{
-		cause[i].source = po_column_text(i, 6);
-		cause[i].reason = po_column_text(i, 7);
-		if (cause[i].source == NULL)
-			cause[i].source = "sql";
-	}
-	for (uint64 i = 0; i < n; i++)
-	{
-		PoOptOut	opt_out = {set.phone[i].tenant_id, set.phone[i].phone, &cause[i]};
-		Try			try = {.opt_out = &opt_out};
+		Suppression s = {.of = &left[i]};
 		TimestampTz again = DT_NOEND;
 		int			sqlstate = 0;
 
+		if (left[i].cause.source == NULL)
+			left[i].cause.source = "sql";
 		/* Opted in again since: what it had left then is no longer to be done. */
-		for (; set.phone[i].consent == PO_CONSENT_OPTED_OUT && try.extent < WITHOUT_LEADS; try.extent++)
+		for (; left[i].phones.n > 0 && s.extent < WITHOUT_LEADS; s.extent++)
 		{
-			sqlstate = po_try(suppress, &try, &foreign);
+			sqlstate = po_try(suppress, &s, &foreign);
 			if (sqlstate == 0)
 				break;
 		}
 		if (sqlstate != 0)
 			again = po_now() + FAILED_PAUSE;
-		else if (try.left)
-			again = po_now() + (opt_out.suppressed > 0 ? 0 : LOCKED_PAUSE);
-		args[0] = CStringGetTextDatum(opt_out.tenant_id);
-		args[1] = CStringGetTextDatum(opt_out.phone);
+		else if (s.left)
+			again = po_now() + (s.suppressed > 0 ? 0 : LOCKED_PAUSE);
+		args[0] = CStringGetTextDatum(left[i].tenant_id);
+		args[1] = UUIDPGetDatum(&left[i].contact_id);
 		args[2] = TimestampTzGetDatum(again);
 		(void) po_exec(&look_later, args, again == DT_NOEND ? "  n" : NULL);
 		if (again != DT_NOEND)

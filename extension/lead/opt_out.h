@@ -5,12 +5,12 @@
 #ifndef PO_LEAD_OPT_OUT_H
 #define PO_LEAD_OPT_OUT_H
 
-#include "lead/change_set.h"
+#include "unit/unit.h"
 
 typedef struct PoOptOut
 {
 	const char *tenant_id;
-	const char *phone;
+	const char *address;
 	const PoCause *cause;
 	const TimestampTz *unless_agreed_since; /* nothing is done where the person has; NULL: whenever */
 	bool		waits;			/* for leads that others hold; else they are left */

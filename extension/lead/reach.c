@@ -5,9 +5,9 @@
  *
  * The mark stands in the row of the address, so that a claim, which locks that, sees
  * it.  It says who said what of which message, and is shown by a view: it may be
- * wrong.  A text from the phone, or the delivery of that very message, proves it so;
+ * wrong.  A text from the address, or the delivery of that very message, proves it so;
  * else a person lifts it.  Functions need SPI, the engine's owner as user, and the
- * phone locked in the set.
+ * address locked in the unit.
  */
 #include "postgres.h"
 
@@ -18,16 +18,14 @@
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/statement.h"
-#include "fmgr.h"
-#include "lead/address_args.h"
 #include "lead/reach.h"
 #include "utils/builtins.h"
 
-/* A mark of a phone, or what proves one wrong: then NULL is whatever channel or message. */
+/* A mark of an address, or what proves one wrong: then NULL is whatever channel or message. */
 typedef struct Mark
 {
 	const char *tenant_id;
-	const char *phone;
+	const char *address;
 	PoUnreachable as;
 	TimestampTz said_at;
 	const char *source;
@@ -37,7 +35,7 @@ typedef struct Mark
 
 static const PoField mark_field[] = {
 	PO_FIELD(Mark, tenant_id, TEXT, PO_TAKE | LIFTED),
-	PO_FIELD(Mark, phone, TEXT, PO_TAKE | LIFTED),
+	PO_FIELD(Mark, address, TEXT, PO_TAKE | LIFTED),
 	PO_FIELD_AS(Mark, as.channel, "channel", TEXT, PO_TAKE | LIFTED),
 	PO_FIELD_AS(Mark, as.code, "code", TEXT, PO_TAKE),
 	PO_FIELD_AS(Mark, as.reason, "reason", TEXT, PO_TAKE),
@@ -46,14 +44,14 @@ static const PoField mark_field[] = {
 	PO_FIELD(Mark, source, TEXT, PO_TAKE)
 };
 
-static PoStatement mark_phone = {
+static PoStatement mark_address = {
 	.name = "reach.mark",
 	.expect = SPI_OK_UPDATE_RETURNING,
-	.sql = "UPDATE outreach.phones p SET line_type = 'unreachable',"
+	.sql = "UPDATE outreach.addresses p SET line_type = 'unreachable',"
 	" unreachable = coalesce(p.unreachable, '{}') || jsonb_build_object(u.channel,"
 	" jsonb_strip_nulls(jsonb_build_object('since', u.said_at, 'source', u.source, 'code', u.code,"
 	" 'reason', u.reason, 'message_id', u.message_id))) FROM {rows}"
-	" WHERE p.tenant_id = u.tenant_id AND p.phone = u.phone AND NOT coalesce(p.unreachable ? u.channel, false)"
+	" WHERE p.tenant_id = u.tenant_id AND p.address = u.address AND NOT coalesce(p.unreachable ? u.channel, false)"
 	" RETURNING p.unreachable",
 	.takes = PO_FIELDS(mark_field, PO_TAKE)
 };
@@ -62,10 +60,10 @@ static PoStatement mark_phone = {
 static PoStatement lift_mark = {
 	.name = "reach.lift",
 	.expect = SPI_OK_UPDATE_RETURNING,
-	.sql = "UPDATE outreach.phones p"
+	.sql = "UPDATE outreach.addresses p"
 	" SET unreachable = nullif(coalesce(p.unreachable - u.channel, '{}'), '{}'),"
 	" line_type = CASE WHEN coalesce(p.unreachable - u.channel, '{}') <> '{}' THEN p.line_type END"
-	" FROM {rows} WHERE p.tenant_id = u.tenant_id AND p.phone = u.phone"
+	" FROM {rows} WHERE p.tenant_id = u.tenant_id AND p.address = u.address"
 	" AND CASE WHEN u.channel IS NULL THEN p.unreachable IS NOT NULL ELSE p.unreachable ? u.channel"
 	" AND coalesce(p.unreachable #>> ARRAY[u.channel, 'message_id'] = u.message_id::text,"
 	" u.message_id IS NULL)"
@@ -74,15 +72,13 @@ static PoStatement lift_mark = {
 	.takes = PO_FIELDS(mark_field, LIFTED)
 };
 
-PG_FUNCTION_INFO_V1(po_api_mark_reachable);
-
-/* Runs a statement about the marks of a phone; false where it changed nothing. */
+/* Runs a statement about the marks of an address; false where it changed nothing. */
 static bool
-change(PoStatement *statement, PoPhone *phone, const PoUnreachable *mark, TimestampTz said_at,
+change(PoStatement *statement, PoAddress *address, const PoUnreachable *mark, TimestampTz said_at,
 	   const char *source)
 {
 	Mark		row = {
-		.tenant_id = phone->tenant_id, .phone = phone->phone, .as = *mark, .said_at = said_at, .source = source
+		.tenant_id = address->tenant_id, .address = address->address, .as = *mark, .said_at = said_at, .source = source
 	};
 	bool		isnull;
 	Datum		marks;
@@ -90,15 +86,15 @@ change(PoStatement *statement, PoPhone *phone, const PoUnreachable *mark, Timest
 	if (po_exec_row(statement, NULL, &row) == 0)
 		return false;
 	marks = po_column(0, 1, &isnull);
-	phone->unreachable = isnull ? NULL : DatumGetJsonbPCopy(marks);
+	address->unreachable = isnull ? NULL : DatumGetJsonbPCopy(marks);
 	return true;
 }
 
 static void
-note(PoChangeSet *set, const PoPhone *phone, const char *event_type, PoObject *object,
+note(PoUnit *unit, const PoAddress *address, const char *event_type, PoObject *object,
 	 const PoCause *cause)
 {
-	PoEvent    *event = po_event_list_add(&set->events, phone->tenant_id, event_type, cause->source);
+	PoEvent    *event = po_event_list_add(&unit->events, address->tenant_id, event_type, cause->source);
 
 	event->receipt_id = cause->receipt_id;
 	event->correlation_id = cause->correlation_id;
@@ -106,62 +102,62 @@ note(PoChangeSet *set, const PoPhone *phone, const char *event_type, PoObject *o
 }
 
 /*
- * po_mark_unreachable marks a phone, unless it is marked in the channel: the first
+ * po_mark_unreachable marks an address, unless it is marked in the channel: the first
  * word counts.
  */
 void
-po_mark_unreachable(PoChangeSet *set, PoPhone *phone, const PoUnreachable *mark, const PoCause *cause)
+po_mark_unreachable(PoUnit *unit, PoAddress *address, const PoUnreachable *mark, const PoCause *cause)
 {
 	PoObject   *object;
 
-	if (!change(&mark_phone, phone, mark, cause->said_at != NULL ? *cause->said_at : po_now(), cause->source))
+	if (!change(&mark_address, address, mark, cause->said_at != NULL ? *cause->said_at : po_now(), cause->source))
 		return;
 	object = po_object_begin();
-	po_object_string(object, po_address_kind(phone->phone), phone->phone);
+	po_object_string(object, po_address_kind(address->address), address->address);
 	po_object_string(object, "channel", mark->channel);
 	po_object_string(object, "error_code", mark->code);
 	po_object_string(object, "reason", mark->reason);
 	if (mark->message_id != NULL)
 		po_object_string(object, "message_id",
 						 DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(mark->message_id))));
-	note(set, phone, "address.unreachable", object, cause);
+	note(unit, address, "address.unreachable", object, cause);
 }
 
 /*
- * po_mark_reachable lifts the mark of a phone in a channel, NULL: in all, where it
+ * po_mark_reachable lifts the mark of an address in a channel, NULL: in all, where it
  * was made for that message, NULL: for any, and not later than what proves it wrong.
  * Returns whether there was one.
  */
 bool
-po_mark_reachable(PoChangeSet *set, PoPhone *phone, const char *channel,
+po_mark_reachable(PoUnit *unit, PoAddress *address, const char *channel,
 				  const pg_uuid_t *message_id, TimestampTz said_at, const PoCause *cause)
 {
 	PoUnreachable mark = {.channel = channel, .message_id = message_id};
 	PoObject   *object;
 
-	if (!change(&lift_mark, phone, &mark, said_at, NULL))
+	if (!change(&lift_mark, address, &mark, said_at, NULL))
 		return false;
 	object = po_object_begin();
-	po_object_string(object, po_address_kind(phone->phone), phone->phone);
+	po_object_string(object, po_address_kind(address->address), address->address);
 	po_object_string(object, "channel", channel);
 	po_object_string(object, "reason", cause->reason);
 	po_object_string(object, "actor", cause->actor);
-	note(set, phone, "address.reachable", object, cause);
+	note(unit, address, "address.reachable", object, cause);
 	return true;
 }
 
 /*
- * po_is_marked tells whether a phone, as it was locked, cannot be reached in a
+ * po_is_marked tells whether an address, as it was locked, cannot be reached in a
  * channel.
  */
 bool
-po_is_marked(const PoPhone *phone, const char *channel)
+po_is_marked(const PoAddress *address, const char *channel)
 {
-	return po_unreachable_reason(phone->unreachable, channel) != NULL;
+	return po_unreachable_reason(address->unreachable, channel) != NULL;
 }
 
 /*
- * po_unreachable_reason returns why a phone with these marks, NULL: none, cannot be
+ * po_unreachable_reason returns why an address with these marks, NULL: none, cannot be
  * reached in a channel, palloc'd; NULL when it can.
  */
 const char *
@@ -182,38 +178,4 @@ po_unreachable_reason(Jsonb *marks, const char *channel)
 					strcmp(channel, "email") == 0 ? "e-mail address" : "phone", channel,
 					po_jsonb_text(mark, "source", 6), code != NULL ? " " : "", code != NULL ? code : "",
 					reason != NULL ? ", " : "", reason != NULL ? reason : "");
-}
-
-/*
- * mark_reachable(tenant_id, address, by, reason, channel): a person knows better.
- */
-Datum
-po_api_mark_reachable(PG_FUNCTION_ARGS)
-{
-	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
-	char	   *address = po_arg_address(fcinfo, 1, "address");
-	PoCause		cause = {
-		.source = "sql",
-		.actor = po_arg_required(fcinfo, 2, "by"),
-		.reason = po_arg_required(fcinfo, 3, "reason")
-	};
-	char	   *channel = po_arg_text(fcinfo, 4, "channel");
-	PoChangeSet set = {0};
-	PoPhoneKey	key = {tenant_id, address};
-	Datum		values[2];
-	bool		isnull[2] = {false};
-	bool		changed;
-
-	if (channel != NULL && strcmp(channel, "sms") != 0 && strcmp(channel, "call") != 0 && strcmp(channel, "email") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("channel must be sms, call or email")));
-	po_spi_connect();
-	po_lock_phones(&set, &key, 1);
-	changed = po_mark_reachable(&set, &set.phone[0], channel, NULL, po_now(), &cause);
-	po_write_changes(&set);
-	SPI_finish();
-	values[0] = CStringGetTextDatum(address);
-	values[1] = BoolGetDatum(changed);
-	return po_result_row(fcinfo, values, isnull);
 }

@@ -5,7 +5,7 @@
 #ifndef PO_LEAD_REACH_H
 #define PO_LEAD_REACH_H
 
-#include "lead/change_set.h"
+#include "unit/unit.h"
 
 /* What a provider said that makes the mark. */
 typedef struct PoUnreachable
@@ -16,11 +16,11 @@ typedef struct PoUnreachable
 	const pg_uuid_t *message_id;	/* of the message that did not arrive; NULL: not known */
 } PoUnreachable;
 
-extern void po_mark_unreachable(PoChangeSet *set, PoPhone *phone, const PoUnreachable *mark,
+extern void po_mark_unreachable(PoUnit *unit, PoAddress *address, const PoUnreachable *mark,
 								const PoCause *cause);
-extern bool po_mark_reachable(PoChangeSet *set, PoPhone *phone, const char *channel,
+extern bool po_mark_reachable(PoUnit *unit, PoAddress *address, const char *channel,
 							  const pg_uuid_t *message_id, TimestampTz said_at, const PoCause *cause);
-extern bool po_is_marked(const PoPhone *phone, const char *channel);
+extern bool po_is_marked(const PoAddress *address, const char *channel);
 extern const char *po_unreachable_reason(Jsonb *marks, const char *channel);
 
 #endif

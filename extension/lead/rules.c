@@ -43,7 +43,7 @@ static HTAB *rules_by_tenant;
 static PoPlan select_tenant = {
 	.name = "rules.tenant",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT t.client, t.yes_opts_in, t.client <> '*'"
+	.sql = "SELECT t.client, t.yes_opts_in, t.opt_out_reaches, t.client <> '*'"
 	" OR EXISTS (SELECT FROM outreach.opt_out_words w WHERE w.tenant_id = t.tenant_id)"
 	" OR EXISTS (SELECT FROM outreach.classification_rules r WHERE r.tenant_id = t.tenant_id)"
 	" FROM outreach.tenants t WHERE t.tenant_id = $1",
@@ -234,6 +234,13 @@ read_set(MemoryContext context, const char *tenant_id, const char *client, PoTen
 	read_rules(context, tenant_id, client, &rules->rules);
 }
 
+static PoOptOutReach
+read_reach(const char *name)
+{
+	return strcmp(name, "address") == 0 ? PO_REACHES_ADDRESS
+		: strcmp(name, "person") == 0 ? PO_REACHES_PERSON : PO_REACHES_KIND;
+}
+
 static const PoTenantRules *
 find_or_load(const char *tenant_id)
 {
@@ -253,7 +260,8 @@ find_or_load(const char *tenant_id)
 		char	   *client = po_column_text(0, 1);
 
 		loaded.yes_opts_in = po_column_bool(0, 2);
-		if (po_column_bool(0, 3))
+		loaded.opt_out_reaches = read_reach(po_column_text(0, 3));
+		if (po_column_bool(0, 4))
 			read_set(tenant_cache.context, tenant_id, client, &loaded);
 	}
 	SPI_finish();
@@ -277,6 +285,7 @@ po_tenant_rules(const char *tenant_id)
 		memset(&shipped, 0, sizeof(shipped));
 		po_spi_connect();
 		read_set(context, "*", "*", &shipped);
+		shipped.opt_out_reaches = PO_REACHES_KIND;
 		SPI_finish();
 		po_cache_filled(&shipped_cache);
 	}

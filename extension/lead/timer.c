@@ -1,10 +1,6 @@
 /*
  * timer.c
- *	  Setting and cancelling the timers of leads.
- *
- * Whoever sets or cancels a timer holds the row lock of its lead, and so does
- * a firing: they meet there, and one of them wins.  A timer that becomes the
- * next to fire wakes the worker when the transaction commits.
+ *	  Kinds of timer, as tenants have them, and what a firing may do.
  */
 #include "postgres.h"
 
@@ -12,10 +8,8 @@
 #include "core/cache.h"
 #include "core/clock.h"
 #include "core/compat.h"
-#include "core/ids.h"
 #include "core/shape.h"
 #include "core/statement.h"
-#include "core/wakeup.h"
 #include "lead/timer.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -33,8 +27,6 @@ static PoCache type_cache = {
 };
 static TenantTimerType *timer_type_of;	/* tenants' rows before those of '*' */
 static int	ntimer_types;
-
-static TimestampTz not_before = DT_NOBEGIN;
 
 /* What po_timer_types returned last, for as long as the cache lives. */
 static PoTimerType *merged;
@@ -54,53 +46,6 @@ static PoStatement select_types = {
 	.sql = "SELECT {t.*}, t.tenant_id, t.delay FROM outreach.timer_types t"
 	" ORDER BY (t.tenant_id = '*'), t.tenant_id, t.timer_type",
 	.gives = PO_FIELDS(type_field, PO_GIVE)
-};
-
-static const PoField cancel_field[] = {
-	PO_FIELD(PoTimerCancel, tenant_id, TEXT, PO_TAKE),
-	PO_FIELD(PoTimerCancel, lead_id, TEXT, PO_TAKE),
-	PO_FIELD(PoTimerCancel, timer_type, TEXT, PO_TAKE),
-	PO_FIELD(PoTimerCancel, on_reply, BOOL, PO_TAKE),
-	PO_FIELD(PoTimerCancel, reason, TEXT, PO_TAKE)
-};
-
-static PoStatement cancel_timers = {
-	.name = "timers.cancel",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $1,"
-	" cancel_reason = u.reason, updated_at = $1 FROM {rows}"
-	" WHERE t.tenant_id = u.tenant_id AND t.lead_id = u.lead_id AND isfinite(t.due_at)"
-	" AND t.timer_type = coalesce(u.timer_type, t.timer_type)"
-	" AND (t.cancel_on_reply OR NOT u.on_reply)",
-	.takes = PO_FIELDS(cancel_field, PO_TAKE),
-	PO_FIXED(TIMESTAMPTZOID)
-};
-
-static const PoField timer_field[] = {
-	PO_FIELD(PoNewTimer, tenant_id, TEXT, PO_TAKE),
-	PO_FIELD(PoNewTimer, timer_id, UUID, PO_TAKE),
-	PO_FIELD(PoNewTimer, lead_id, TEXT, PO_TAKE),
-	PO_FIELD(PoNewTimer, timer_type, TEXT, PO_TAKE),
-	PO_FIELD(PoNewTimer, trigger_at, SINCE, PO_TAKE),
-	PO_FIELD(PoNewTimer, action, TEXT, PO_TAKE),
-	PO_FIELD(PoNewTimer, action_payload, JSONB, PO_TAKE),
-	PO_FIELD(PoNewTimer, cancel_on_reply, BOOL, PO_TAKE),
-	PO_FIELD(PoNewTimer, max_attempts, INT, PO_TAKE)
-};
-
-/* Set again is moved: the same row, with a fresh count of attempts. */
-static PoStatement set_timers = {
-	.name = "timers.set",
-	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.lead_timers AS t ({columns}, due_at, created_at, updated_at)"
-	" SELECT {u.*}, u.trigger_at, $1, $1 FROM {rows}"
-	" ON CONFLICT (tenant_id, lead_id, timer_type) WHERE isfinite(due_at) DO UPDATE"
-	" SET trigger_at = EXCLUDED.trigger_at, due_at = EXCLUDED.due_at, action = EXCLUDED.action,"
-	" action_payload = EXCLUDED.action_payload, cancel_on_reply = EXCLUDED.cancel_on_reply,"
-	" max_attempts = EXCLUDED.max_attempts, attempts = 0, last_error = NULL,"
-	" updated_at = EXCLUDED.updated_at",
-	.takes = PO_FIELDS(timer_field, PO_TAKE),
-	PO_FIXED(TIMESTAMPTZOID)
 };
 
 static void
@@ -186,25 +131,6 @@ po_timer_after(const Interval *delay)
 												   IntervalPGetDatum(delay)));
 }
 
-/*
- * po_timers_not_before makes what is set from now on due no earlier, whoever sets
- * it in this session; DT_NOBEGIN ends that.  For the time of a firing.
- */
-void
-po_timers_not_before(TimestampTz time)
-{
-	not_before = time;
-}
-
-/*
- * po_timer_time returns the time that a timer gets which is set for a time.
- */
-TimestampTz
-po_timer_time(TimestampTz time)
-{
-	return Max(time, not_before);
-}
-
 /* What a firing does; the channel is that of "send". */
 static const char *const action_member[] = {
 	"to_state", "agent", "event_type", "set_timer", "send", "channel", "call"
@@ -271,42 +197,4 @@ po_check_action_payload(Jsonb *payload, bool of_kind)
 	if (strange != NULL && !calls)
 		return psprintf("action_payload.%s is not known", strange);
 	return NULL;
-}
-
-/*
- * po_cancel_timers cancels living timers of the leads, whose rows are locked,
- * and returns how many there were.  Needs SPI.
- */
-int
-po_cancel_timers(const PoTimerCancel *cancel, int n)
-{
-	Datum		now = TimestampTzGetDatum(po_now());
-
-	return po_exec_rows(&cancel_timers, &now, cancel, n);
-}
-
-/*
- * po_set_timers sets timers of leads whose rows are locked, at most one of a
- * kind for each, and wakes the worker for the earliest when the transaction
- * commits.  Needs SPI.
- */
-void
-po_set_timers(const PoNewTimer *timer, int n)
-{
-	Datum		now = TimestampTzGetDatum(po_now());
-	PoRows		rows = po_rows(&set_timers, n);
-	TimestampTz earliest = DT_NOEND;
-
-	for (int i = 0; i < n; i++)
-	{
-		PoNewTimer	set = timer[i];
-
-		po_uuid_v7(&set.timer_id);
-		set.trigger_at = po_timer_time(set.trigger_at);
-		po_rows_add(&rows, &set);
-		earliest = Min(earliest, set.trigger_at);
-	}
-	(void) po_rows_exec(&rows, &now);
-	if (n > 0)
-		po_wake_at(earliest);
 }

@@ -21,7 +21,6 @@
 
 /* What a draft takes from the registry, of its address p. */
 #define REGISTRY_FIELDS \
-	PO_VALUE(PoDraft, has_row, "p.phone IS NOT NULL", BOOL), \
 	PO_NAME_VALUE(PoDraft, consent, PoConsent, "coalesce(p.consent, 'unknown')", po_consent_names), \
 	PO_VALUE(PoDraft, unreachable, "p.unreachable", JSONB)
 
@@ -42,7 +41,7 @@ static PoStatement select_leads = {
 	.name = "outbox.leads",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {l.*}, u.n FROM {rows} JOIN outreach.leads l ON l.tenant_id = $1 AND l.lead_id = u.lead_id"
-	" LEFT JOIN outreach.phones p ON p.tenant_id = l.tenant_id AND p.phone = l.phone",
+	" LEFT JOIN outreach.addresses p ON p.tenant_id = l.tenant_id AND p.address = l.phone",
 	.takes = PO_FIELDS(lead_field, PO_TAKE),
 	.gives = PO_FIELDS(lead_field, PO_GIVE),
 	PO_FIXED(TEXTOID),
@@ -57,7 +56,7 @@ static const PoField address_field[] = {
 static PoStatement select_addresses = {
 	.name = "outbox.addresses",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {p.*}, u.n FROM {rows} JOIN outreach.phones p ON p.tenant_id = $1 AND p.phone = u.address",
+	.sql = "SELECT {p.*}, u.n FROM {rows} JOIN outreach.addresses p ON p.tenant_id = $1 AND p.address = u.address",
 	.takes = PO_FIELDS(address_field, PO_TAKE),
 	.gives = PO_FIELDS(address_field, PO_GIVE),
 	PO_FIXED(TEXTOID),
@@ -69,7 +68,7 @@ static PoStatement select_addresses = {
 #define N_OF_ADDRESSES lengthof(address_field)
 
 static const PoField key_field[] = {
-	PO_FIELD_AS(PoPhoneKey, phone, "address", TEXT, PO_TAKE)
+	PO_FIELD(PoAddressKey, address, TEXT, PO_TAKE)
 };
 
 /* E-mail addresses stand in leads as they were given. */
@@ -79,29 +78,14 @@ static PoStatement select_leads_of = {
 	.sql = "SELECT u.n, (SELECT l.lead_id FROM (SELECT d.lead_id, d.last_activity_at FROM outreach.leads d"
 	" WHERE d.tenant_id = $1 AND d.phone = u.address UNION ALL"
 	" SELECT d.lead_id, d.last_activity_at FROM outreach.leads d"
-	" WHERE d.tenant_id = $1 AND lower(d.email) = u.address) l"
+	" WHERE d.tenant_id = $1 AND lower(d.email) = u.address UNION ALL"
+	" SELECT d.lead_id, d.last_activity_at FROM outreach.addresses a JOIN outreach.leads d"
+	" ON d.tenant_id = a.tenant_id AND d.contact_id = a.contact_id"
+	" WHERE a.tenant_id = $1 AND a.address = u.address AND NOT a.shared) l"
 	" ORDER BY l.last_activity_at DESC, l.lead_id LIMIT 1) FROM {rows}",
 	.takes = PO_FIELDS(key_field, PO_TAKE),
 	PO_FIXED(TEXTOID),
 	.numbered = true
-};
-
-static PoStatement insert_addresses = {
-	.name = "outbox.new_addresses",
-	.expect = SPI_OK_INSERT_RETURNING,
-	.sql = "INSERT INTO outreach.phones AS p (tenant_id, phone) SELECT DISTINCT $1, u.address FROM {rows}"
-	" ORDER BY u.address ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING p.phone, p.consent::text",
-	.takes = PO_FIELDS(key_field, PO_TAKE),
-	PO_FIXED(TEXTOID)
-};
-
-/* What the row of an address would say that has none: it was erased before. */
-static PoPlan select_erased = {
-	.name = "outbox.erased",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT consent::text FROM outreach.phones"
-	" WHERE tenant_id = $1 AND phone = outreach_impl.address_digest($1, $2)",
-	PO_ARGS(TEXTOID, TEXTOID)
 };
 
 /* The e-mail addresses of the leads, folded, and what the registry says of them. */
@@ -142,7 +126,7 @@ fold_for(const char *channel, const char *given)
 
 /* The leads that have addresses whose rows are locked; where none has, one is made. */
 static void
-leads_of_addresses(PoChangeSet *set, const PoPhoneKey *key, int n, const char **lead_id)
+leads_of_addresses(PoUnit *unit, const PoAddressKey *key, int n, const char **lead_id)
 {
 	PoCause		cause = {.source = "outbound"};
 	Datum		tenant = CStringGetTextDatum(key[0].tenant_id);
@@ -152,15 +136,8 @@ leads_of_addresses(PoChangeSet *set, const PoPhoneKey *key, int n, const char **
 		lead_id[po_column_int(r, 1) - 1] = po_column_text(r, 2);
 	for (int i = 0; i < n; i++)
 	{
-		bool		is_email = po_is_email(key[i].phone);
-		PoLead	   *lead;
-
-		if (lead_id[i] != NULL)
-			continue;
-		lead = po_create_lead(set, key[i].tenant_id, NULL, is_email ? NULL : key[i].phone, &cause);
-		if (is_email)
-			lead->email = key[i].phone;
-		lead_id[i] = lead->lead_id;
+		if (lead_id[i] == NULL)
+			lead_id[i] = po_create_lead(unit, key[i].tenant_id, NULL, key[i].address, &cause)->lead_id;
 	}
 }
 
@@ -172,7 +149,7 @@ leads_of_addresses(PoChangeSet *set, const PoPhoneKey *key, int n, const char **
 void
 po_find_or_make_leads(const PoSendRequest *request, PoSendResult *result)
 {
-	PoPhoneKey *key = palloc(Max(request->n, 1) * sizeof(PoPhoneKey));
+	PoAddressKey *key = palloc(Max(request->n, 1) * sizeof(PoAddressKey));
 	const char **folded = palloc0(Max(request->n, 1) * sizeof(char *));
 	const char **lead_id;
 	bool		is_email = strcmp(request->channel, "email") == 0;
@@ -184,7 +161,7 @@ po_find_or_make_leads(const PoSendRequest *request, PoSendResult *result)
 			continue;
 		folded[i] = fold_for(request->channel, request->address[i]);
 		if (folded[i] != NULL)
-			key[n++] = (PoPhoneKey) {request->tenant_id, folded[i]};
+			key[n++] = (PoAddressKey) {request->tenant_id, folded[i]};
 		else
 			po_reject(request, &result[i], PO_ERRCODE_INVALID_ADDRESS,
 					  is_email ? "the address is not an e-mail address" : "the address is not a phone number",
@@ -192,24 +169,27 @@ po_find_or_make_leads(const PoSendRequest *request, PoSendResult *result)
 					  is_email ? "Give the bare address, such as ann@example.com."
 					  : "Give it as + and country code, or as a 10-digit number of the United States or Canada.");
 	}
-	n = po_phone_keys_sort(key, n);
+	n = po_address_keys_sort(key, n);
 	lead_id = palloc0(Max(n, 1) * sizeof(char *));
 	for (int first = 0; first < n; first += MAX_ADDRESSES)
 	{
-		PoChangeSet set = {0};
+		PoUnit		unit = {0};
+		PoWants		wants = {0};
 		int			m = Min(n - first, MAX_ADDRESSES);
 
-		po_lock_phones(&set, key + first, m);
-		leads_of_addresses(&set, key + first, m, lead_id + first);
-		po_write_changes(&set);
+		for (int i = first; i < first + m; i++)
+			po_want(&wants, PO_WANT_ADDRESS, i, key[i].tenant_id, key[i].address);
+		po_unit_lock(&unit, &wants, PO_LOCK_WAITS, NULL);
+		leads_of_addresses(&unit, key + first, m, lead_id + first);
+		po_unit_write(&unit);
 		CHECK_FOR_INTERRUPTS();
 	}
 	for (int i = 0; i < request->n; i++)
 	{
-		PoPhoneKey	wanted = {request->tenant_id, folded[i]};
+		PoAddressKey	wanted = {request->tenant_id, folded[i]};
 
 		if (folded[i] != NULL)
-			request->lead_id[i] = lead_id[po_phone_keys_find(key, n, &wanted)];
+			request->lead_id[i] = lead_id[po_address_keys_find(key, n, &wanted)];
 	}
 }
 
@@ -256,7 +236,6 @@ po_read_addressees(const PoSending *sending, PoDraft *draft, int n)
 			d->address = d->phone;
 		else
 		{
-			d->has_row = false;
 			d->consent = PO_CONSENT_UNKNOWN;
 			d->unreachable = NULL;
 		}
@@ -271,56 +250,4 @@ po_read_addressees(const PoSending *sending, PoDraft *draft, int n)
 	else if (!sending->to_phone)
 		for (int i = 0; i < n; i++)
 			draft[i].address = draft[i].lead_id;
-}
-
-/*
- * po_make_addresses makes the rows of addresses that have none, for without one an address
- * could not be locked by an opt-out and by a claim.  A worker waits for nobody who is making
- * the row; it makes what is missing at the claim.  A new row may say already that the address
- * has opted out, when it was erased before.
- */
-void
-po_make_addresses(const PoSending *sending, PoDraft *draft, int n)
-{
-	const char *tenant_id = sending->request->tenant_id;
-	Datum		tenant = CStringGetTextDatum(tenant_id);
-	PoRows		rows = po_rows(&insert_addresses, n);
-	uint64		made;
-
-	for (int i = 0; i < n && po_goes_to_address(sending->request->channel); i++)
-	{
-		PoPhoneKey	key = {tenant_id, draft[i].address};
-
-		if (draft[i].address == NULL || draft[i].has_row)
-			continue;
-		if (po_is_background_worker())
-			(void) po_make_free_phones(&key, 1);
-		else
-			po_rows_add(&rows, &key);
-	}
-	made = po_rows_exec(&rows, &tenant);
-	for (uint64 r = 0; r < made; r++)
-	{
-		PoConsent	consent = po_consent_from_name(po_column_text(r, 2));
-
-		for (int i = 0; i < n && consent != PO_CONSENT_UNKNOWN; i++)
-			if (draft[i].address != NULL && strcmp(draft[i].address, po_column_text(r, 1)) == 0)
-				draft[i].consent = consent;
-	}
-}
-
-/*
- * po_recall_erased reads what the row of an address without one would say.
- */
-void
-po_recall_erased(const PoSending *sending, PoDraft *draft)
-{
-	Datum		args[2];
-
-	if (draft->address == NULL || draft->has_row || !po_goes_to_address(sending->request->channel))
-		return;
-	args[0] = CStringGetTextDatum(sending->request->tenant_id);
-	args[1] = CStringGetTextDatum(draft->address);
-	if (po_exec(&select_erased, args, NULL) > 0)
-		draft->consent = po_consent_from_name(po_column_text(0, 1));
 }

@@ -56,7 +56,6 @@ typedef struct PoDraft
 	const char *company;
 	Jsonb	   *attributes;
 	const char *business_phone;
-	bool		has_row;		/* the registry has one of the address */
 	PoConsent	consent;
 	Jsonb	   *unreachable;	/* marks of the address by channel; NULL: none */
 	const char *from;
@@ -85,8 +84,6 @@ extern void po_read_content(const PoSending *sending, PoDraft *draft);
 extern void po_find_or_make_leads(const PoSendRequest *request, PoSendResult *result);
 extern void po_read_copies(PoSending *sending);
 extern void po_read_addressees(const PoSending *sending, PoDraft *draft, int n);
-extern void po_make_addresses(const PoSending *sending, PoDraft *draft, int n);
-extern void po_recall_erased(const PoSending *sending, PoDraft *draft);
 
 /* draft.c */
 extern void po_read_sending(PoSending *sending);

@@ -5,7 +5,7 @@
 #ifndef PO_OUTBOUND_GUARDS_H
 #define PO_OUTBOUND_GUARDS_H
 
-#include "lead/change_set.h"
+#include "unit/unit.h"
 
 typedef enum PoGuardVerdict
 {

@@ -150,19 +150,17 @@ is_blocked(const PoDraft *draft)
 
 /* Takes lead locks for the drafts that are blocked, or for those that are asked anew and are not. */
 static void
-lock_leads_of(PoChangeSet *set, const PoSending *sending, const PoDraft *draft, int n, bool blocked)
+lock_leads_of(PoUnit *unit, const PoSending *sending, const PoDraft *draft, int n, bool blocked)
 {
-	PoLeadKey  *key = palloc0(Max(n, 1) * sizeof(PoLeadKey));
-	int			nkeys = 0;
+	PoWants		wants = {0};
 
 	for (int i = 0; i < n; i++)
 	{
 		if (is_blocked(&draft[i]) != blocked || !(blocked || draft[i].asked_anew))
 			continue;
-		key[nkeys].tenant_id = sending->request->tenant_id;
-		key[nkeys++].lead_id = draft[i].lead_id;
+		po_want(&wants, PO_WANT_LEAD, 0, sending->request->tenant_id, draft[i].lead_id);
 	}
-	po_lock_leads(set, key, nkeys);
+	po_unit_lock(unit, &wants, PO_LOCK_WAITS, NULL);
 }
 
 /* Inserts all, or those that are asked anew: those whose keys are free. */
@@ -312,7 +310,7 @@ delete_known(const PoSending *sending, PoDraft *draft, int n)
 }
 
 static void
-note_blocked(PoChangeSet *set, const PoSending *sending, const PoDraft *draft)
+note_blocked(PoUnit *unit, const PoSending *sending, const PoDraft *draft)
 {
 	PoCause		cause = {.source = "sql", .reason = draft->result.reason};
 	PoMessage	message = {
@@ -323,12 +321,12 @@ note_blocked(PoChangeSet *set, const PoSending *sending, const PoDraft *draft)
 
 	po_object_string(object, "guard", draft->result.guard);
 	po_object_string(object, "reason", draft->result.reason);
-	(void) po_message_event(set, &message, "message.outbound.blocked", &cause, po_object_end(object));
+	(void) po_message_event(unit, &message, "message.outbound.blocked", &cause, po_object_end(object));
 }
 
 /* What becomes of a draft that was inserted.  Blocked again for the same it has no new event. */
 static void
-note_inserted(PoChangeSet *set, const PoSending *sending, const PoDraft *draft, TimestampTz send_at,
+note_inserted(PoUnit *unit, const PoSending *sending, const PoDraft *draft, TimestampTz send_at,
 			  PoSendResult *result)
 {
 	result->message_id = draft->message_id;
@@ -341,17 +339,17 @@ note_inserted(PoChangeSet *set, const PoSending *sending, const PoDraft *draft, 
 	result->verdicts = po_guard_verdicts(&draft->result);
 	if (draft->verdicts_before == NULL ||
 		compareJsonbContainers(&draft->verdicts_before->root, &result->verdicts->root) != 0)
-		note_blocked(set, sending, draft);
+		note_blocked(unit, sending, draft);
 }
 
 static void
 enqueue_chunk(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result,
 			  TimestampTz send_at)
 {
-	PoChangeSet set = {0};
-	PoChangeSet others = {0};
+	PoUnit unit = {0};
+	PoUnit others = {0};
 
-	lock_leads_of(&set, sending, draft, n, true);
+	lock_leads_of(&unit, sending, draft, n, true);
 	insert_drafts(sending, draft, n, send_at, false);
 	if (read_known(sending, draft, n, result, false))
 	{
@@ -362,8 +360,8 @@ enqueue_chunk(const PoSending *sending, PoDraft *draft, int n, PoSendResult *res
 	}
 	for (int i = 0; i < n; i++)
 		if (draft[i].inserted)
-			note_inserted(&set, sending, &draft[i], send_at, &result[draft[i].item]);
-	po_write_changes(&set);
+			note_inserted(&unit, sending, &draft[i], send_at, &result[draft[i].item]);
+	po_unit_write(&unit);
 }
 
 static int
@@ -419,7 +417,6 @@ write_drafts(const PoSending *sending, PoDraft *draft, int n)
 	n = drop_rejected(draft, n);
 	po_read_addressees(sending, draft, n);
 	n = drop_rejected(draft, n);
-	po_make_addresses(sending, draft, n);
 	for (int i = 0; i < n; i++)
 		po_write_draft(sending, &draft[i]);
 	return drop_rejected(draft, n);
@@ -502,6 +499,5 @@ po_preview(const PoSendRequest *request, PoDraft *draft)
 	draft->lead_id = request->lead_id[0];
 	po_read_content(&sending, draft);
 	po_read_addressees(&sending, draft, 1);
-	po_recall_erased(&sending, draft);
 	po_write_draft(&sending, draft);
 }

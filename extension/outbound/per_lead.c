@@ -14,7 +14,7 @@
 #include "core/limits.h"
 #include "core/shape.h"
 #include "fmgr.h"
-#include "lead/event_log.h"
+#include "unit/event_log.h"
 #include "outbound/draft.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"

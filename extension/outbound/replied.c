@@ -19,26 +19,9 @@
 #include "catalog/pg_type.h"
 #include "core/compat.h"
 #include "core/statement.h"
+#include "lead/change.h"
 #include "outbound/replied.h"
 #include "utils/timestamp.h"
-
-/* So many messages are locked for the replies of a call; the rest is the claim's. */
-#define MOST_MESSAGES 2000
-
-static const PoField cancel_field[] = {
-	PO_FIELD_AS(PoReplyCancel, key.tenant_id, "tenant_id", TEXT, PO_GIVE),
-	PO_FIELD_AS(PoReplyCancel, key.message_id, "message_id", UUID, PO_GIVE),
-	PO_FIELD(PoReplyCancel, lead_id, TEXT, PO_GIVE)
-};
-
-static PoStatement select_unsent = {
-	.name = "replied.unsent",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {m.*} FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.lead_id = u.lead_id"
-	" WHERE m.cancel_on_reply AND m.status < 'sending' LIMIT " CppAsString2(MOST_MESSAGES),
-	.takes = PO_FIELDS(po_lead_key_field, PO_LEAD_ALONE),
-	.gives = PO_FIELDS(cancel_field, PO_GIVE)
-};
 
 static PoStatement select_replied = {
 	.name = "replied.since",
@@ -52,43 +35,27 @@ static PoStatement select_replied = {
 };
 
 /*
- * po_find_reply_cancels finds, without a lock, the messages of leads that a reply
- * takes back, and returns how many there are.  The leads are locked; a message that is
- * found may be another transaction's to change until its own lock is held.
- */
-int
-po_find_reply_cancels(const PoLeadKey *lead, int n, PoReplyCancel **cancel)
-{
-	int			found = po_exec_rows(&select_unsent, NULL, lead, n);
-
-	*cancel = palloc(Max(found, 1) * sizeof(PoReplyCancel));
-	po_read_rows(&select_unsent, found, *cancel);
-	return found;
-}
-
-/*
  * po_cancel_on_reply takes back those of the locked messages that a reply of the lead
- * does: its own, and those of the set's other leads with its phone.
+ * does: its own, and those of the unit's other leads with its phone.
  */
 void
-po_cancel_on_reply(PoChangeSet *set, PoMessage *message, int n, const PoLead *replied,
-				   const PoCause *cause)
+po_cancel_on_reply(PoUnit *unit, const PoLead *replied, const PoCause *cause)
 {
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < unit->nmessages; i++)
 	{
-		PoMessage  *m = &message[i];
+		PoMessage  *m = &unit->message[i];
 		PoLead	   *lead;
 		PoCause		why = *cause;
 
 		if (!m->cancel_on_reply || !po_message_waits(m->status) ||
 			strcmp(m->tenant_id, replied->tenant_id) != 0)
 			continue;
-		lead = po_find_lead(set, m->tenant_id, m->lead_id);
-		if (lead == NULL || lead->phone == NULL || strcmp(lead->phone, replied->phone) != 0)
+		lead = po_find_lead(unit, m->tenant_id, m->lead_id);
+		if (lead == NULL || (lead != replied && !po_have_one_phone(lead, replied)))
 			continue;
 		why.reason = lead == replied ? "the lead replied" : "another lead with its phone replied";
 		m->last_error = why.reason;
-		(void) po_message_cancel(set, m, &why);
+		(void) po_message_cancel(unit, m, &why);
 	}
 }
 

@@ -5,7 +5,8 @@
  * A claim sees kill switches and consent as they are when it commits.  It shares a
  * lock of each row that a stop has to lock before it can commit, that of arming for
  * everything and the tenant's for the rest; of each stop that holds a message of
- * it, which resume_sending() has to delete; and of each phone, against an opt-out.
+ * it, which resume_sending() has to delete; and of each person, whose address it is or
+ * whose lead, against an opt-out.
  * Nothing that somebody else holds is waited for, so that the order of these locks
  * is no matter, and neither does a claim insert a key that others may be inserting.
  * It goes before nobody who waits for a row that it would share, for claims follow
@@ -84,16 +85,6 @@ static PoPlan lock_stop = {
 	.sql = "SELECT FROM outreach.sending_stops WHERE tenant_id = $1 AND scope = $2 AND id = $3"
 	" FOR KEY SHARE SKIP LOCKED",
 	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
-};
-
-static PoStatement lock_phones = {
-	.name = "claim.phones",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {p.*} FROM {rows} JOIN outreach.phones p ON p.tenant_id = u.tenant_id AND p.phone = u.phone"
-	" WHERE NOT outreach_impl.is_awaited(p.tableoid, p.ctid)"
-	" ORDER BY p.tenant_id, p.phone FOR SHARE OF p SKIP LOCKED",
-	.takes = PO_FIELDS(po_phone_key_field, PO_TAKE),
-	.gives = PO_FIELDS(po_phone_field, PO_GIVE)
 };
 
 /* What a message says of the request that is about to leave. */
@@ -211,89 +202,91 @@ has_address(const PoCandidate *candidate)
 	return candidate->phone != NULL && po_goes_to_address(candidate->channel);
 }
 
-/* The addresses that the messages go to, and those that get copies. */
+/* What a message wants: its address and those of copies, the lead and its person, itself. */
 static void
-lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
+want(PoWants *wants, const PoCandidate *candidate, int member)
 {
-	PoPhoneKey *key;
-	int			n = claim->n;
+	const char *tenant_id = candidate->key.tenant_id;
 
-	for (int i = 0; i < claim->n; i++)
-		n += claim->candidate[i].nbcc;
-	key = palloc(Max(n, 1) * sizeof(PoPhoneKey));
-	n = 0;
-	for (int i = 0; i < claim->n; i++)
-	{
-		const PoCandidate *c = &claim->candidate[i];
-
-		if (has_address(c))
-			key[n++] = (PoPhoneKey) {c->key.tenant_id, c->phone};
-		for (int b = 0; b < c->nbcc; b++)
-			key[n++] = (PoPhoneKey) {c->key.tenant_id, c->bcc[b]};
-	}
-	n = po_phone_keys_sort(key, n);
-	po_read_phones(phones, po_exec_rows(&lock_phones, NULL, key, n));
-	/* One without a row could not be locked, and its messages would wait for ever. */
-	if (phones->nphones < n)
-		(void) po_make_free_phones(key, n);
+	if (has_address(candidate))
+		(void) po_want(wants, PO_WANT_ADDRESS, member, tenant_id, candidate->phone);
+	for (int b = 0; b < candidate->nbcc; b++)
+		(void) po_want(wants, PO_WANT_ADDRESS, member, tenant_id, candidate->bcc[b]);
+	po_want(wants, PO_WANT_CONTACT, member, tenant_id, NULL)->id = candidate->contact_id;
+	(void) po_want(wants, PO_WANT_LEAD, member, tenant_id, candidate->lead_id);
+	po_want_message(wants, member, tenant_id, &candidate->key.message_id);
 }
 
-/* The worst consent of the addresses that get copies; *locked becomes false where one is not. */
+/* Whether a person has opted out of all addresses of a kind. */
+static bool
+has_opted_out(PoUnit *unit, const char *tenant_id, const pg_uuid_t *contact_id, PoAddressKind kind)
+{
+	const PoContact *contact = po_find_contact(unit, tenant_id, contact_id);
+
+	return contact != NULL && contact->opted_out_at[kind] != DT_NOBEGIN;
+}
+
+/* The consent that counts for an address: its own, or the refusal of its person or of the lead's. */
 static PoConsent
-consent_of_copies(PoChangeSet *phones, const PoCandidate *candidate, bool *locked)
+consent_of(PoUnit *unit, const PoAddress *address, const PoLead *lead)
+{
+	PoAddressKind kind = po_kind_of(address->address);
+	bool		refused = !address->shared && has_opted_out(unit, address->tenant_id, &address->contact_id, kind);
+
+	refused |= lead != NULL && has_opted_out(unit, lead->tenant_id, &lead->contact_id, kind);
+	return refused && address->consent != PO_CONSENT_OPTED_IN ? PO_CONSENT_OPTED_OUT : address->consent;
+}
+
+/* The worst consent of the addresses that get copies. */
+static PoConsent
+consent_of_copies(PoUnit *unit, const PoCandidate *candidate)
 {
 	PoConsent	worst = PO_CONSENT_UNKNOWN;
 
 	for (int b = 0; b < candidate->nbcc; b++)
 	{
-		PoPhone    *phone = po_find_phone(phones, candidate->key.tenant_id, candidate->bcc[b]);
+		const PoAddress *address = po_find_address(unit, candidate->key.tenant_id, candidate->bcc[b]);
 
-		*locked &= phone != NULL;
-		if (phone != NULL)
-			worst = Max(worst, phone->consent);
+		if (address != NULL)
+			worst = Max(worst, consent_of(unit, address, NULL));
 	}
 	return worst;
 }
 
 /*
- * Locks phones, leads and messages, and asks the guards.  What somebody else
- * holds is left for the next cycle: nobody's transaction keeps a worker waiting.
+ * Locks people, leads and messages, and asks the guards.  What somebody else holds is
+ * left for the next cycle: nobody's transaction keeps a worker waiting.
  */
 static void
-lock_and_judge(PoClaim *claim, PoChangeSet *set)
+lock_and_judge(PoClaim *claim, PoUnit *unit)
 {
-	PoMessageKey *key = palloc(Max(claim->n, 1) * sizeof(PoMessageKey));
-	PoChangeSet phones = {0};
-	PoLeadKey  *lead = palloc0(Max(claim->n, 1) * sizeof(PoLeadKey));
+	bool	   *held = palloc0(Max(claim->n, 1) * sizeof(bool));
+	PoWants		wants = {0};
 
-	lock_phones_of(claim, &phones);
 	for (int i = 0; i < claim->n; i++)
-	{
-		key[i] = claim->candidate[i].key;
-		lead[i].tenant_id = key[i].tenant_id;
-		lead[i].lead_id = claim->candidate[i].lead_id;
-	}
-	po_lock_free_leads(set, lead, claim->n);
-	claim->nmessages = po_lock_messages(key, claim->n, false, &claim->message);
+		want(&wants, &claim->candidate[i], i);
+	po_unit_lock(unit, &wants, PO_LOCK_SHARES, held);
 	for (int i = 0; i < claim->n; i++)
 	{
 		PoCandidate  *c = &claim->candidate[i];
-		PoPhone    *phone = has_address(c) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
-		PoLead	   *locked = po_find_lead(set, c->key.tenant_id, c->lead_id);
+		const char *tenant_id = c->key.tenant_id;
+		PoAddress  *address = has_address(c) ? po_find_address(unit, tenant_id, c->phone) : NULL;
+		PoLead	   *lead = po_find_lead(unit, tenant_id, c->lead_id);
 		PoStop	   *stop = stop_of(claim, c);
 		PoGuardInput input = {
 			.moment = PO_AT_CLAIM,
 			.address = c->phone,
 			.channel = c->channel,
-			.consent = phone != NULL ? phone->consent : PO_CONSENT_UNKNOWN,
-			.lead_state = locked != NULL ? locked->state : PO_STATE_SUPPRESSED,
-			.unreachable = phone != NULL ? po_unreachable_reason(phone->unreachable, c->channel) : NULL,
+			.consent = address != NULL ? consent_of(unit, address, lead) : PO_CONSENT_UNKNOWN,
+			.copies = consent_of_copies(unit, c),
+			.lead_state = lead != NULL ? lead->state : PO_STATE_SUPPRESSED,
+			.unreachable = address != NULL ? po_unreachable_reason(address->unreachable, c->channel) : NULL,
 			.stop = stop != NULL ? psprintf("%s:%s", stop->scope, stop->id) : NULL
 		};
 
-		c->locked = locked != NULL && (phone != NULL || !has_address(c));
-		input.copies = consent_of_copies(&phones, c, &c->locked);
-		c->locked = c->locked &&
+		/* What has joined another person since the look is looked at again. */
+		c->locked = !held[i] && lead != NULL &&
+			memcmp(&lead->contact_id, &c->contact_id, UUID_LEN) == 0 &&
 			(c->tenant == NULL || c->tenant->locked) && (stop == NULL || is_locked(stop));
 		c->stop = input.stop;
 		c->result = po_judge(&input);
@@ -301,7 +294,7 @@ lock_and_judge(PoClaim *claim, PoChangeSet *set)
 }
 
 static void
-block(PoChangeSet *set, PoMessage *message, const PoGuardResult *result)
+block(PoUnit *unit, PoMessage *message, const PoGuardResult *result)
 {
 	PoCause		cause = {.source = "engine", .reason = result->reason};
 	PoObject   *object;
@@ -310,23 +303,23 @@ block(PoChangeSet *set, PoMessage *message, const PoGuardResult *result)
 	/* What may have left already is not blocked. */
 	if (po_message_move(message, PO_STEP_BLOCK) == PO_MESSAGE_UNCERTAIN)
 	{
-		po_message_in_doubt(set, message, &cause);
+		po_message_in_doubt(unit, message, &cause);
 		return;
 	}
 	object = po_message_object(message);
 	po_object_string(object, "guard", result->guard);
 	po_object_string(object, "reason", result->reason);
-	(void) po_message_event(set, message, "message.outbound.blocked", &cause, po_object_end(object));
+	(void) po_message_event(unit, message, "message.outbound.blocked", &cause, po_object_end(object));
 }
 
 /* One that a reply has not seen, and that was asked for before it. */
 static void
-take_back(PoChangeSet *set, PoMessage *message)
+take_back(PoUnit *unit, PoMessage *message)
 {
 	PoCause		cause = {.source = "engine", .reason = "a reply came before it left"};
 
 	message->last_error = cause.reason;
-	(void) po_message_cancel(set, message, &cause);
+	(void) po_message_cancel(unit, message, &cause);
 }
 
 static void
@@ -419,16 +412,16 @@ is_same(const char *a, const char *b)
 
 /* One that may have left and cannot be repeated. */
 static void
-give_up(PoChangeSet *set, PoMessage *message, const char *reason)
+give_up(PoUnit *unit, PoMessage *message, const char *reason)
 {
 	PoCause		cause = {.source = "engine", .reason = reason};
 
-	po_message_uncertain(set, message, &cause);
+	po_message_uncertain(unit, message, &cause);
 }
 
 /* False: its circuit is held by somebody, and the message is left. */
 static bool
-decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandidate *candidate,
+decide(PoUnit *unit, PoCircuits *circuits, PoMessage *message, const PoCandidate *candidate,
 	   PoRows *deliveries)
 {
 	const PoAccount *account = candidate->account;
@@ -436,13 +429,13 @@ decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandi
 
 	if (message->ambiguous_since != DT_NOEND && !is_same(message->phone, candidate->phone))
 	{
-		give_up(set, message, "its lead has another address than it may have left for");
+		give_up(unit, message, "its lead has another address than it may have left for");
 		return true;
 	}
 	if (candidate->phone != NULL)
 		message->phone = candidate->phone;
 	if (candidate->result.verdict == PO_GUARD_BLOCK)
-		block(set, message, &candidate->result);
+		block(unit, message, &candidate->result);
 	else if (candidate->result.verdict != PO_GUARD_ALLOW)
 	{
 		defer(message, DT_NOEND, NULL);
@@ -454,7 +447,7 @@ decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandi
 			  candidate->tenant == NULL ? "its tenant no longer exists"
 			  : account == NULL ? "its account no longer exists" : account->problem);
 	else if (!may_be_sent(message, account->profile))
-		give_up(set, message, "its idempotency key may be forgotten");
+		give_up(unit, message, "its idempotency key may be forgotten");
 	else if (!po_circuit_open_until(circuits, account, message->from_phone, &open_until))
 		return false;
 	else if (open_until != DT_NOBEGIN)
@@ -478,7 +471,7 @@ po_claim_messages(PG_FUNCTION_ARGS)
 	Datum		now_datum = TimestampTzGetDatum(now);
 	int			room = Min(po_sender_room(), BATCH);
 	PoClaim		claim = {0};
-	PoChangeSet set = {0};
+	PoUnit unit = {0};
 	PoCircuits	circuits;
 	PoRows		deliveries;
 	bool	   *replied;
@@ -496,32 +489,30 @@ po_claim_messages(PG_FUNCTION_ARGS)
 		SPI_finish();
 		PG_RETURN_INT32(0);
 	}
-	lock_and_judge(&claim, &set);
-	replied = palloc(Max(claim.nmessages, 1) * sizeof(bool));
-	po_find_replied(claim.message, claim.nmessages, replied);
+	lock_and_judge(&claim, &unit);
+	replied = palloc(Max(unit.nmessages, 1) * sizeof(bool));
+	po_find_replied(unit.message, unit.nmessages, replied);
 	po_read_circuits(&circuits);
 	deliveries = po_rows(&insert_deliveries, claim.n);
 	for (int i = 0; i < claim.n; i++)
 	{
 		PoCandidate  *c = &claim.candidate[i];
-		PoMessage  *message = po_find_message(claim.message, claim.nmessages, c->key.tenant_id,
-											  &c->key.message_id);
+		PoMessage  *message = po_find_message(&unit, c->key.tenant_id, &c->key.message_id);
 
 		/* Claimed, cancelled or moved meanwhile, or about to be. */
 		if (!c->locked || message == NULL || !po_message_waits(message->status) ||
 			message->due_at > now)
 			continue;
-		if (replied[message - claim.message])
+		if (replied[message - unit.message])
 		{
-			take_back(&set, message);
+			take_back(&unit, message);
 			moved++;
 		}
 		else
-			moved += decide(&set, &circuits, message, c, &deliveries);
+			moved += decide(&unit, &circuits, message, c, &deliveries);
 	}
-	po_write_messages(claim.message, claim.nmessages);
 	(void) po_rows_exec(&deliveries, &now_datum);
-	po_write_changes(&set);
+	po_unit_write(&unit);
 	SPI_finish();
 	PG_RETURN_INT32(moved);
 }

@@ -22,6 +22,7 @@ typedef struct PoCandidate
 {
 	PoMessageKey key;
 	const char *lead_id;
+	pg_uuid_t	contact_id;		/* of the lead */
 	const char *account_name;
 	const char *from_phone;
 	const char *phone;			/* where it goes now: the lead's address; NULL: the lead has none */
@@ -59,8 +60,6 @@ typedef struct PoClaim
 	int			ntenants;
 	PoStop	   *stop;
 	int			nstops;
-	PoMessage  *message;
-	int			nmessages;
 } PoClaim;
 
 extern void po_find_due(PoClaim *claim, TimestampTz since, int room);

@@ -47,6 +47,7 @@ typedef struct Found
 	bool		locked;			/* its lead is, and what follows is the lead's */
 	const char *lead_phone;
 	const char *lead_email;
+	pg_uuid_t	contact_id;
 } Found;
 
 static const PoField found_field[] = {
@@ -60,7 +61,8 @@ static const PoField found_field[] = {
 	PO_FIELD(Found, due_at, SINCE, PO_GIVE),
 	PO_VALUE(Found, locked, "locked.is AS is_locked", BOOL),
 	PO_VALUE(Found, lead_phone, "locked.phone AS lead_phone", TEXT),
-	PO_VALUE(Found, lead_email, "locked.email AS lead_email", TEXT)
+	PO_VALUE(Found, lead_email, "locked.email AS lead_email", TEXT),
+	PO_VALUE(Found, contact_id, "locked.contact_id", UUID)
 };
 
 /* Behind these, its texts, which are read only if they are not too long together. */
@@ -76,7 +78,7 @@ enum
  * phone, is not waited for; one that is gone cannot be locked either.
  */
 #define CANDIDATE_TABLES \
-	" FROM outreach.outbound_messages m LEFT JOIN LATERAL (SELECT true AS is, l.phone, l.email FROM outreach.leads l" \
+	" FROM outreach.outbound_messages m LEFT JOIN LATERAL (SELECT true AS is, l.phone, l.email, l.contact_id FROM outreach.leads l" \
 	" WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 
 static PoStatement select_due = {
@@ -326,7 +328,7 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 			break;
 		of[n - first] = s;
 		*c = (PoCandidate) {
-			.key = found.key, .lead_id = found.lead_id, .account_name = found.account,
+			.key = found.key, .lead_id = found.lead_id, .contact_id = found.contact_id, .account_name = found.account,
 			.from_phone = found.from_phone, .channel = found.channel, .phone = address_of(&found),
 			.subject = po_column_text(row, C_SUBJECT), .body = po_column_text(row, C_BODY),
 			.html = po_column_text(row, C_HTML)

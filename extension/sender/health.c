@@ -249,7 +249,7 @@ po_note_report(PoHealth *health, const PoAccount *account, const PoMessage *mess
  * with it shows again with the next message.
  */
 static void
-stop(PoChangeSet *set, const char *tenant_id, const char *scope, const char *id, const char *reason)
+stop(PoUnit *unit, const char *tenant_id, const char *scope, const char *id, const char *reason)
 {
 	const char *const key[3] = {tenant_id, scope, id};
 	Datum		args[5] = {
@@ -265,12 +265,12 @@ stop(PoChangeSet *set, const char *tenant_id, const char *scope, const char *id,
 	po_object_string(object, "scope", scope);
 	po_object_string(object, "id", id);
 	po_object_string(object, "reason", reason);
-	po_event_list_add(&set->events, tenant_id, "sending.stopped", "engine")->payload =
+	po_event_list_add(&unit->events, tenant_id, "sending.stopped", "engine")->payload =
 		po_object_end(object);
 }
 
 static void
-write_numbers(PoHealth *health, PoChangeSet *set)
+write_numbers(PoHealth *health, PoUnit *unit)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
 	PoRows		used = po_rows(&update_numbers, health->n);
@@ -319,7 +319,7 @@ write_numbers(PoHealth *health, PoChangeSet *set)
 		}
 	}
 	for (int i = 0; i < nsick; i++)
-		stop(set, sick[i].tenant_id, "number", sick[i].phone, sick[i].reason);
+		stop(unit, sick[i].tenant_id, "number", sick[i].phone, sick[i].reason);
 }
 
 /* How long an account rests: longer with each probe that fails. */
@@ -408,7 +408,7 @@ write_circuit_rows(PoHealth *health)
  * which is written afterwards.
  */
 void
-po_write_health(PoHealth *health, PoChangeSet *set)
+po_write_health(PoHealth *health, PoUnit *unit)
 {
 	if (health->n == 0)
 		return;
@@ -417,10 +417,10 @@ po_write_health(PoHealth *health, PoChangeSet *set)
 		const PoHealthNote *note = &health->note[i];
 
 		if (note->stop_number != NULL && note->from_phone != NULL)
-			stop(set, note->account->tenant_id, "number", note->from_phone, note->stop_number);
+			stop(unit, note->account->tenant_id, "number", note->from_phone, note->stop_number);
 		if (note->stop_account != NULL)
-			stop(set, note->account->tenant_id, "account", note->account->account, note->stop_account);
+			stop(unit, note->account->tenant_id, "account", note->account->account, note->stop_account);
 	}
-	write_numbers(health, set);
+	write_numbers(health, unit);
 	write_circuit_rows(health);
 }

@@ -5,7 +5,7 @@
 #ifndef PO_OUTBOUND_HEALTH_H
 #define PO_OUTBOUND_HEALTH_H
 
-#include "lead/change_set.h"
+#include "unit/unit.h"
 #include "outbound/message.h"
 
 /* An account (from_phone NULL) or number that rests, or has failed lately. */
@@ -57,6 +57,6 @@ extern PoHealthNote *po_health_note(PoHealth *health, const PoAccount *account,
 									const char *from_phone, const char *channel);
 extern void po_note_report(PoHealth *health, const PoAccount *account, const PoMessage *message,
 						   const PoReport *report, PoMessageStatus previous);
-extern void po_write_health(PoHealth *health, PoChangeSet *set);
+extern void po_write_health(PoHealth *health, PoUnit *unit);
 
 #endif

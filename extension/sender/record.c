@@ -15,6 +15,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
+#include "core/batch.h"
 #include "core/budget.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -32,7 +33,7 @@
 #include "utils/timestamp.h"
 
 #define DEFAULT_LATER (60 * USECS_PER_SEC)
-#define MOST_BUSY 3				/* answers that may run into a lock's time-out in one go */
+#define MOST_BUSY 3				/* answers of a tenant that may run into a lock's time-out in one go */
 
 /* How a request ended. */
 typedef struct Delivery
@@ -97,6 +98,8 @@ static PoPlan select_left = {
 
 PG_FUNCTION_INFO_V1(po_record_deliveries);
 
+static int	left;				/* answers, for later */
+
 /* The next 00:00 at the Pacific, when carriers begin to count anew. */
 static TimestampTz
 midnight_pacific(void)
@@ -125,7 +128,7 @@ jitter(int64 delay)
 }
 
 static void
-fail(PoChangeSet *set, PoMessage *message, PoMessageStep step, const char *event_type,
+fail(PoUnit *unit, PoMessage *message, PoMessageStep step, const char *event_type,
 	 const PoCause *cause)
 {
 	PoObject   *object;
@@ -133,18 +136,18 @@ fail(PoChangeSet *set, PoMessage *message, PoMessageStep step, const char *event
 	/* An earlier request of it may have been accepted. */
 	if (po_message_move(message, step) == PO_MESSAGE_UNCERTAIN)
 	{
-		po_message_in_doubt(set, message, cause);
+		po_message_in_doubt(unit, message, cause);
 		return;
 	}
 	object = po_message_object(message);
 	po_object_string(object, "error_code", message->error_code);
 	po_object_string(object, "error", message->last_error);
-	(void) po_message_event(set, message, event_type, cause, po_object_end(object));
+	(void) po_message_event(unit, message, event_type, cause, po_object_end(object));
 }
 
 /* Refused for now: it waits for its next try, or there is none. */
 static void
-wait_or_die(PoChangeSet *set, PoMessage *message, const PoLanding *result, const PoCause *cause)
+wait_or_die(PoUnit *unit, PoMessage *message, const PoLanding *result, const PoCause *cause)
 {
 	const PoProfile *profile = result->account->profile;
 	int			retries = profile->nretries;
@@ -155,7 +158,7 @@ wait_or_die(PoChangeSet *set, PoMessage *message, const PoLanding *result, const
 		retries = Min(retries, result->outcome.max_attempts - 1);
 	if (++message->failures > retries)
 	{
-		fail(set, message, PO_STEP_EXHAUST, "message.outbound.dead", cause);
+		fail(unit, message, PO_STEP_EXHAUST, "message.outbound.dead", cause);
 		return;
 	}
 	if (delay == 0)
@@ -166,13 +169,13 @@ wait_or_die(PoChangeSet *set, PoMessage *message, const PoLanding *result, const
 	object = po_message_object(message);
 	po_object_string(object, "error_code", message->error_code);
 	po_object_string(object, "error", result->outcome.error);
-	(void) po_message_event(set, message, "message.outbound.retry_attempted", cause,
+	(void) po_message_event(unit, message, "message.outbound.retry_attempted", cause,
 							po_object_end(object));
 }
 
 /* What the answer makes of a message that is still where it was when it was sent. */
 static void
-move(PoChangeSet *set, PoMessage *message, PoLanding *result, PoHealthNote *note, const PoCause *cause)
+move(PoUnit *unit, PoMessage *message, PoLanding *result, PoHealthNote *note, const PoCause *cause)
 {
 	const PoOutcomeOfSend *outcome = &result->outcome;
 
@@ -182,10 +185,10 @@ move(PoChangeSet *set, PoMessage *message, PoLanding *result, PoHealthNote *note
 	switch (outcome->kind)
 	{
 		case PO_VERDICT_SENT:
-			po_message_accepted(set, message, outcome->provider_message_id, cause);
+			po_message_accepted(unit, message, outcome->provider_message_id, cause);
 			break;
 		case PO_VERDICT_RETRY:
-			wait_or_die(set, message, result, cause);
+			wait_or_die(unit, message, result, cause);
 			break;
 		case PO_VERDICT_LATER:
 		case PO_VERDICT_MIDNIGHT_PACIFIC:
@@ -198,10 +201,10 @@ move(PoChangeSet *set, PoMessage *message, PoLanding *result, PoHealthNote *note
 			po_wake_at(message->due_at);
 			break;
 		case PO_VERDICT_REVIEW:
-			fail(set, message, PO_STEP_DISPUTE, "message.outbound.review", cause);
+			fail(unit, message, PO_STEP_DISPUTE, "message.outbound.review", cause);
 			break;
 		case PO_VERDICT_FAILED:
-			fail(set, message, PO_STEP_REFUSE, "message.outbound.failed", cause);
+			fail(unit, message, PO_STEP_REFUSE, "message.outbound.failed", cause);
 			break;
 		case PO_VERDICT_UNKNOWN:
 			po_message_unknown(message, result->flight->started_at,
@@ -243,21 +246,21 @@ cause_of(const PoLanding *result)
 	return (PoCause) {.source = result->account->profile->provider, .reason = result->outcome.code};
 }
 
-/* What a provider says of the phone holds whatever became of the message. */
+/* What a provider says of the address holds whatever became of the message. */
 static void
-apply_to_phone(PoChangeSet *set, const PoLanding *result)
+apply_to_address(PoUnit *unit, const PoLanding *result)
 {
 	const PoFlight *flight = result->flight;
-	PoPhone    *phone = flight->phone == NULL ? NULL
-		: po_find_phone(set, flight->tenant_id, flight->phone);
+	PoAddress  *address = flight->phone == NULL ? NULL
+		: po_find_address(unit, flight->tenant_id, flight->phone);
 	PoCause		cause = cause_of(result);
 	PoUnreachable mark = {
 		.channel = result->account->channel, .code = result->outcome.code,
 		.reason = result->outcome.error, .message_id = &flight->message_id
 	};
 
-	if (phone != NULL)
-		po_apply_to_phone(set, phone, result->outcome.effect, &mark, &cause);
+	if (address != NULL)
+		po_apply_to_address(unit, address, result->outcome.effect, &mark, &cause);
 }
 
 static void
@@ -279,52 +282,100 @@ finish(PoRows *rows, const PoLanding *result)
 	});
 }
 
-static void
-record(void *arg)
+/* What the member of a batch is. */
+static PoLanding *
+landing(const PoBatch *batch, int member)
 {
-	PoLandings *batch = arg;
-	Datum		now = TimestampTzGetDatum(po_now());
-	PoChangeSet set = {0};
-	PoHealth	health = {0};
-	PoMessage  *message;
-	int			nmessages;
-	PoRows		finished = po_rows(&finish_deliveries, batch->n);
+	return &((PoLanding *) batch->arg)[member];
+}
 
-	nmessages = po_lock_landings(batch, &set, &message);
-	for (int i = 0; i < batch->n; i++)
+static const char *
+tenant_of(const PoBatch *batch, int member)
+{
+	return landing(batch, member)->flight->tenant_id;
+}
+
+static void
+decide(PoUnit *unit, PoHealth *health, PoLanding *result, PoRows *finished)
+{
+	PoFlight   *flight = result->flight;
+	PoMessage  *m = po_find_message(unit, flight->tenant_id, &flight->message_id);
+	PoCause		cause = {.source = result->account->profile->provider};
+	PoHealthNote *note;
+
+	if (flight->lookup)
 	{
-		PoLanding	   *result = &batch->result[i];
-		PoFlight   *flight = result->flight;
-		PoMessage  *m = po_find_message(message, nmessages, flight->tenant_id, &flight->message_id);
-		PoCause		cause = {.source = result->account->profile->provider};
-		PoHealthNote *note;
-
-		if (flight->lookup)
-		{
-			if (m != NULL && m->fence == flight->fence)
-				result->outcome.provider_message_id =
-					po_settle_by_lookup(&set, m, result->account, flight, &cause);
-			continue;
-		}
-		note = po_health_note(&health, result->account, flight->from_phone, result->account->channel);
-		note_health(result, note);
-		finish(&finished, result);
-		apply_to_phone(&set, result);
-		if (m == NULL)
-			continue;
-		if (m->fence == flight->fence && m->status == PO_MESSAGE_SENDING)
-			move(&set, m, result, note, &cause);
-		/* An acceptance is one, whoever has the message by now. */
-		else if (result->outcome.kind == PO_VERDICT_SENT)
-			po_message_accepted(&set, m, result->outcome.provider_message_id, &cause);
+		if (m != NULL && m->fence == flight->fence)
+			po_settle_by_lookup(unit, m, result->account, flight, &cause);
+		return;
 	}
-	po_write_ids(&set, &health, batch, message, nmessages);
-	po_write_messages(message, nmessages);
+	note = po_health_note(health, result->account, flight->from_phone, result->account->channel);
+	note_health(result, note);
+	finish(finished, result);
+	apply_to_address(unit, result);
+	if (m == NULL)
+		return;
+	if (m->fence == flight->fence && m->status == PO_MESSAGE_SENDING)
+		move(unit, m, result, note, &cause);
+	/* An acceptance is one, whoever has the message by now. */
+	else if (result->outcome.kind == PO_VERDICT_SENT)
+		po_message_accepted(unit, m, result->outcome.provider_message_id, &cause);
+}
+
+static void
+want(PoWants *wants, const PoLanding *result, const PoEarly *early, int member)
+{
+	const PoFlight *flight = result->flight;
+	const char *tenant_id = flight->tenant_id;
+	bool		opts_out = early->effect == PO_EFFECT_OPTS_OUT || flight->lookup ||
+		result->outcome.effect == PO_EFFECT_OPTS_OUT;
+
+	/* Of one that is looked up a callback may be parked under the id that is found. */
+	if (flight->phone != NULL && (opts_out || PO_CONCERNS_ADDRESS(early->effect) ||
+								  PO_CONCERNS_ADDRESS(result->outcome.effect)))
+	{
+		(void) po_want(wants, PO_WANT_ADDRESS, member, tenant_id, flight->phone);
+		if (opts_out)
+			(void) po_want(wants, PO_WANT_LEADS_OF, member, tenant_id, flight->phone);
+	}
+	(void) po_want(wants, PO_WANT_LEAD, member, tenant_id, flight->lead_id);
+	po_want_message(wants, member, tenant_id, &flight->message_id);
+	if (!flight->lookup && flight->from_phone != NULL)
+		po_want(wants, PO_WANT_NUMBER, member, tenant_id, flight->from_phone)->channel = result->account->channel;
+}
+
+static void
+record(PoBatch *batch, const int *member, int n)
+{
+	Datum		now = TimestampTzGetDatum(po_now());
+	PoUnit		unit = {0};
+	PoHealth	health = {0};
+	PoWants		wants = {0};
+	PoLanding **result = palloc(n * sizeof(PoLanding *));
+	PoEarly    *early = palloc0(n * sizeof(PoEarly));
+	bool	   *held = palloc0(n * sizeof(bool));
+	PoRows		finished = po_rows(&finish_deliveries, n);
+
+	for (int i = 0; i < n; i++)
+		result[i] = landing(batch, member[i]);
+	po_note_ids(result, n, early, held);
+	for (int i = 0; i < n; i++)
+		want(&wants, result[i], &early[i], i);
+	po_unit_lock(&unit, &wants, 0, held);
+	for (int i = 0; i < n; i++)
+	{
+		batch->held[member[i]] = held[i];
+		if (held[i])
+			continue;
+		decide(&unit, &health, result[i], &finished);
+		po_apply_early(&unit, &health, result[i], &early[i]);
+	}
 	(void) po_rows_exec(&finished, &now);
-	po_write_health(&health, &set);
-	po_write_changes(&set);
-	for (int i = 0; i < batch->n; i++)
-		po_flight_recorded(batch->result[i].flight);
+	po_write_health(&health, &unit);
+	po_unit_write(&unit);
+	for (int i = 0; i < n; i++)
+		if (!held[i])
+			po_flight_recorded(result[i]->flight);
 }
 
 /*
@@ -337,19 +388,12 @@ opt_out_stands(const PoLanding *result)
 {
 	const PoFlight *flight = result->flight;
 	PoCause		cause;
-	PoOptOut	opt_out = {.tenant_id = flight->tenant_id, .phone = flight->phone, .cause = &cause};
+	PoOptOut	opt_out = {.tenant_id = flight->tenant_id, .address = flight->phone, .cause = &cause};
 
 	if (flight->lookup || flight->phone == NULL || result->outcome.effect != PO_EFFECT_OPTS_OUT)
 		return true;
 	cause = cause_of(result);
 	return po_record_opt_out(&opt_out) == 0;
-}
-
-static void
-leave_landed(const PoLanding *result)
-{
-	(void) opt_out_stands(result);
-	po_flight_waits(result->flight);
 }
 
 /* An answer that cannot be recorded, and why. */
@@ -398,68 +442,21 @@ give_up_on(const PoLanding *result, int64 quiet, const char *why)
 		po_flight_waits(result->flight);
 }
 
-/*
- * Returns 0, or the SQLSTATE it failed with and left nothing of.  Each time it
- * begins again with one more phone to lock, or without an answer that is held.
- */
-static int
-try_record(PoLandings *batch)
+/* One of which others hold something has its turn soon, the others never will. */
+static void
+not_recorded(PoBatch *batch, int member, int sqlstate)
 {
-	int			all = batch->n;
-	int			sqlstate;
+	const PoLanding *result = landing(batch, member);
 
-	do
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || po_is_busy(sqlstate))
 	{
-		batch->again = false;
-		/* Want of memory may be that of all of them together. */
-		sqlstate = (batch->n > 1 ? po_try_alone : po_try) (record, batch, NULL);
-		po_set_held_aside(batch);
-	} while (batch->again);
-	for (int i = batch->n; i < all; i++)
-		leave_landed(&batch->result[i]);
-	return sqlstate;
-}
-
-/* Returns whether it was recorded, or never will be. */
-static bool
-record_alone(PoLanding *result)
-{
-	PoLandings	one = {result, 1};
-	int			sqlstate = try_record(&one);
-
-	if (sqlstate == 0)
-		return one.n > 0;
-	if (po_is_busy(sqlstate))
-	{
-		leave_landed(result);
-		return false;
+		(void) opt_out_stands(result);
+		po_flight_waits(result->flight);
+		left++;
 	}
-	give_up_on(result, po_quiet_time(result->account->profile),
-			   psprintf("recording the answer failed with SQLSTATE %s", unpack_sql_state(sqlstate)));
-	return true;
-}
-
-/*
- * Those that could not be recorded together, one by one; of those that keep us
- * waiting for their locks, a few a time.  The others have their turn soon.
- */
-static int
-record_each(PoLandings *batch)
-{
-	int			recorded = 0;
-	int			busy = 0;
-
-	for (int i = 0; i < batch->n; i++)
-	{
-		if (busy == MOST_BUSY)
-			po_flight_waits(batch->result[i].flight);
-		else if (record_alone(&batch->result[i]))
-			recorded++;
-		else
-			busy++;
-		po_between_members();
-	}
-	return recorded;
+	else
+		give_up_on(result, po_quiet_time(result->account->profile),
+				   psprintf("recording the answer failed with SQLSTATE %s", unpack_sql_state(sqlstate)));
 }
 
 /*
@@ -469,10 +466,12 @@ record_each(PoLandings *batch)
 Datum
 po_record_deliveries(PG_FUNCTION_ARGS)
 {
-	PoLandings	batch = {NULL, 0};
+	PoBatch		batch = {
+		.work = record, .failed = not_recorded, .tenant_of = tenant_of, .patience = MOST_BUSY
+	};
+	PoLanding  *result;
 	PoFlight  **landed;
 	int			nlanded;
-	int			sqlstate;
 
 	po_require_sender();
 	landed = po_landed_flights(&nlanded);
@@ -480,27 +479,30 @@ po_record_deliveries(PG_FUNCTION_ARGS)
 		PG_RETURN_INT32(0);
 	po_spi_connect();
 	po_profiles_begin();
-	batch.result = palloc0(nlanded * sizeof(PoLanding));
+	result = palloc0(nlanded * sizeof(PoLanding));
+	left = 0;
 	for (int i = 0; i < nlanded; i++)
 	{
 		PoFlight   *f = landed[i];
-		PoLanding  *result = &batch.result[batch.n];
+		PoLanding  *r = &result[batch.n];
 
-		result->flight = f;
-		result->account = po_find_account(f->tenant_id, f->account);
+		r->flight = f;
+		r->account = po_find_account(f->tenant_id, f->account);
 		/* Without it nobody knows what the answer means. */
-		if (result->account == NULL || result->account->profile == NULL)
+		if (r->account == NULL || r->account->profile == NULL)
 		{
-			give_up_on(result, PO_DEFAULT_QUIET, "its account is gone");
+			give_up_on(r, PO_DEFAULT_QUIET, "its account is gone");
 			continue;
 		}
 		batch.n++;
 		if (!f->lookup)
-			po_read_answer(result->account, &f->call, f->answer, &result->outcome);
+			po_read_answer(r->account, &f->call, f->answer, &r->outcome);
 	}
-	sqlstate = try_record(&batch);
-	if (sqlstate != 0)
-		batch.n = record_each(&batch);
+	batch.arg = result;
+	/* Want of memory may be that of all of them together. */
+	batch.of_many = batch.n > 1;
+	if (batch.n > 0)
+		po_run_batch(&batch);
 	SPI_finish();
-	PG_RETURN_INT32(batch.n);
+	PG_RETURN_INT32(batch.n - left);
 }

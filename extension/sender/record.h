@@ -2,8 +2,8 @@
  * record.h
  *	  Answers that are being recorded.
  */
-#ifndef PO_OUTBOUND_RECORD_H
-#define PO_OUTBOUND_RECORD_H
+#ifndef PO_SENDER_RECORD_H
+#define PO_SENDER_RECORD_H
 
 #include "outbound/message.h"
 #include "sender/answer.h"
@@ -16,20 +16,20 @@ typedef struct PoLanding
 	PoFlight   *flight;
 	const PoAccount *account;
 	PoOutcomeOfSend outcome;
-	const char *report_phone;	/* an early callback says something of it; NULL: none */
-	bool		held;			/* somebody else holds a row of it */
 } PoLanding;
 
-typedef struct PoLandings
+/* A status callback that came before the answer. */
+typedef struct PoEarly
 {
-	PoLanding  *result;			/* those that are held come last, */
-	int			n;				/* behind so many */
-	bool		again;			/* something was discovered too late to be locked */
-} PoLandings;
+	bool		is;
+	PoReport	report;
+	pg_uuid_t	receipt_id;
+	bool		has_receipt;
+	const char *meaning;		/* of its error code; NULL: none */
+	PoVerdictEffect effect;
+} PoEarly;
 
-extern void po_set_held_aside(PoLandings *batch);
-extern int	po_lock_landings(PoLandings *batch, PoChangeSet *set, PoMessage **message);
-extern void po_write_ids(PoChangeSet *set, PoHealth *health, PoLandings *batch, PoMessage *message,
-						 int nmessages);
+extern void po_note_ids(PoLanding **result, int n, PoEarly *early, bool *held);
+extern void po_apply_early(PoUnit *unit, PoHealth *health, const PoLanding *result, PoEarly *early);
 
 #endif

@@ -4,7 +4,9 @@
  *
  * A status callback may come before the answer is recorded; it is parked under the
  * provider's id.  Then the message is already further than its answer says, and
- * stays there.
+ * stays there.  The ids are written before anything else is locked, here and where
+ * callbacks are parked, so that what a callback has said is known in time; what a look-up
+ * finds comes later, and nobody waits for it.
  */
 #include "postgres.h"
 
@@ -42,6 +44,7 @@ static PoStatement insert_ids = {
 	.name = "record.ids",
 	.expect = SPI_OK_INSERT_RETURNING,
 	.sql = "INSERT INTO outreach.provider_message_ids AS p ({columns}) SELECT {u.*} FROM {rows}"
+	" WHERE EXISTS (SELECT FROM outreach.outbound_messages m WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id)"
 	" ORDER BY u.tenant_id, u.provider, u.provider_message_id"
 	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE"
 	" SET message_id = coalesce(p.message_id, EXCLUDED.message_id), parked_at = NULL"
@@ -50,106 +53,109 @@ static PoStatement insert_ids = {
 	.gives = PO_FIELDS(name_field, PO_GIVE)
 };
 
-/*
- * What an early status callback says of the phone.  That is locked before leads
- * and messages: where it is not, all is done again.
- */
-static void
-apply_early(PoChangeSet *set, PoLandings *batch, PoLanding *result, const PoMessage *message,
-			const PoReport *report, const PoCause *cause)
+static bool
+is_of(const ProviderName *name, const PoLanding *result)
 {
-	const PoVerdict *verdict = report->error_code == NULL ? NULL
-		: po_find_verdict(result->account, 0, report->error_code);
-	PoVerdictEffect effect = verdict == NULL ? PO_NO_EFFECT
-		: po_effect_of_report(message, report, verdict->effect);
-	PoUnreachable mark = {.channel = message->channel, .code = report->error_code, .message_id = &message->message_id};
-	PoPhone    *phone;
-
-	if (!PO_CONCERNS_ADDRESS(effect) || message->phone == NULL || !po_goes_to_address(message->channel))
-		return;
-	mark.reason = verdict->meaning;
-	phone = po_find_phone(set, message->tenant_id, message->phone);
-	if (phone != NULL)
-		po_apply_to_phone(set, phone, effect, &mark, cause);
-	else if (result->report_phone == NULL)
-	{
-		result->report_phone = MemoryContextStrdup(result->flight->context, message->phone);
-		batch->again = true;
-	}
-}
-
-static PoLanding *
-find_result(const PoLandings *batch, const PoMessage *message)
-{
-	int			i = 0;
-
-	while (memcmp(&batch->result[i].flight->message_id, &message->message_id, UUID_LEN) != 0 ||
-		   strcmp(batch->result[i].flight->tenant_id, message->tenant_id) != 0)
-		i++;
-	return &batch->result[i];
+	return memcmp(&name->message_id, &result->flight->message_id, UUID_LEN) == 0 &&
+		strcmp(name->tenant_id, result->flight->tenant_id) == 0;
 }
 
 static void
-do_again(void)
+read_early(const ProviderName *name, const PoLanding *result, PoEarly *early)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INTERNAL_ERROR),
-			 errmsg("not all of the answers could be locked at first")));
+	const PoVerdict *verdict = name->error_code == NULL ? NULL
+		: po_find_verdict(result->account, 0, name->error_code);
+
+	*early = (PoEarly) {
+		.is = true, .report = {.status = name->to_status,.error_code = name->error_code},
+		.receipt_id = name->receipt_id, .has_receipt = name->has_receipt,
+		.meaning = verdict != NULL ? verdict->meaning : NULL,
+		.effect = verdict != NULL ? verdict->effect : PO_NO_EFFECT
+	};
+}
+
+/* Adds the id of an answer; false: somebody is parking a callback there, or notes the id. */
+static bool
+add_id(PoRows *rows, const PoLanding *result, const char *provider_message_id)
+{
+	const char *const key[3] = {
+		result->flight->tenant_id, result->account->profile->provider, provider_message_id
+	};
+
+	if (po_probe_key("provider_message_ids_pkey", key, 3) == PO_KEY_HELD)
+		return false;
+	po_rows_add(rows, &(ProviderName) {key[0], key[1], key[2], result->flight->message_id});
+	return true;
 }
 
 /*
- * po_write_ids writes the provider's ids of accepted messages, and applies the
- * status callbacks of theirs that came first.  Phones, leads and messages of the
- * batch are locked; where more turns out to be needed, an error says so and
- * batch->again is set.  Needs SPI and the engine's owner as user.
+ * po_note_ids writes the provider's ids of messages that were accepted, and tells which
+ * callbacks of theirs came first.  Those of which somebody holds the id are held.  Of a
+ * message that is gone with its tenant nothing is written.  Needs SPI and the engine's
+ * owner as user.
  */
 void
-po_write_ids(PoChangeSet *set, PoHealth *health, PoLandings *batch, PoMessage *message, int nmessages)
+po_note_ids(PoLanding **result, int n, PoEarly *early, bool *held)
 {
-	PoRows		rows = po_rows(&insert_ids, batch->n);
-	ProviderName	   *name;
-	int			n;
+	PoRows		rows = po_rows(&insert_ids, n);
+	ProviderName *name;
+	int			nnames;
 
-	for (int i = 0; i < batch->n; i++)
-	{
-		PoLanding  *result = &batch->result[i];
-		const char *const key[3] = {
-			result->flight->tenant_id, result->account->profile->provider,
-			result->outcome.provider_message_id
-		};
-
-		/* Of a message that is gone with its tenant nothing is written. */
-		if (key[2] == NULL ||
-			po_find_message(message, nmessages, key[0], &result->flight->message_id) == NULL)
-			continue;
-		/* A callback that comes now is parking its status there, or notes the id. */
-		result->held = po_probe_key("provider_message_ids_pkey", key, 3) == PO_KEY_HELD;
-		batch->again |= result->held;
-		po_rows_add(&rows, &(ProviderName) {key[0], key[1], key[2], result->flight->message_id});
-	}
-	if (batch->again)
-		do_again();
-	n = po_rows_exec(&rows, NULL);
-	name = palloc(Max(n, 1) * sizeof(ProviderName));
-	/* Statements that follow from one would take the rows of the others away. */
-	po_read_rows(&insert_ids, n, name);
 	for (int i = 0; i < n; i++)
-	{
-		PoMessage  *m = po_find_message(message, nmessages, name[i].tenant_id, &name[i].message_id);
-		PoReport	report = {.status = name[i].to_status, .error_code = name[i].error_code};
-		PoMessageStatus previous;
-		PoLanding  *result;
-		PoCause		cause = {.receipt_id = name[i].has_receipt ? &name[i].receipt_id : NULL};
+		if (!result[i]->flight->lookup && result[i]->outcome.provider_message_id != NULL)
+			held[i] = !add_id(&rows, result[i], result[i]->outcome.provider_message_id);
+	nnames = po_rows_exec(&rows, NULL);
+	name = palloc(Max(nnames, 1) * sizeof(ProviderName));
+	po_read_rows(&insert_ids, nnames, name);
+	for (int k = 0; k < nnames; k++)
+		for (int i = 0; i < n && name[k].to_status != PO_MESSAGE_NONE; i++)
+			if (is_of(&name[k], result[i]))
+				read_early(&name[k], result[i], &early[i]);
+}
 
-		if (m == NULL || name[i].to_status == PO_MESSAGE_NONE)
-			continue;
-		previous = m->status;
-		result = find_result(batch, m);
-		cause.source = result->account->profile->provider;
-		apply_early(set, batch, result, m, &report, &cause);
-		if (po_message_report(set, m, &report, &cause))
-			po_note_report(health, result->account, m, &report, previous);
-	}
-	if (batch->again)
-		do_again();
+/* The id that a look-up has found; what was parked under it counts now. */
+static void
+note_found(const PoLanding *result, const PoMessage *message, PoEarly *early)
+{
+	PoRows		rows = po_rows(&insert_ids, 1);
+	ProviderName name;
+
+	/* Whoever holds it tells the message by it, or has told it. */
+	if (!add_id(&rows, result, message->provider_message_id) || po_rows_exec(&rows, NULL) == 0)
+		return;
+	po_read_row(&insert_ids, 0, &name);
+	if (name.to_status != PO_MESSAGE_NONE && is_of(&name, result))
+		read_early(&name, result, early);
+}
+
+/*
+ * po_apply_early applies the status callback that came before the answer, if there is
+ * one: to the message, and to its address, which is locked where that is concerned.
+ */
+void
+po_apply_early(PoUnit *unit, PoHealth *health, const PoLanding *result, PoEarly *early)
+{
+	PoMessage  *message = po_find_message(unit, result->flight->tenant_id, &result->flight->message_id);
+	PoCause		cause = {.source = result->account->profile->provider};
+	PoUnreachable mark;
+	PoMessageStatus previous;
+	PoAddress  *address;
+
+	if (message != NULL && result->flight->lookup && message->provider_message_id != NULL)
+		note_found(result, message, early);
+	if (message == NULL || !early->is)
+		return;
+	if (early->has_receipt)
+		cause.receipt_id = &early->receipt_id;
+	address = message->phone == NULL || !po_goes_to_address(message->channel) ? NULL
+		: po_find_address(unit, message->tenant_id, message->phone);
+	mark = (PoUnreachable) {
+		.channel = message->channel, .code = early->report.error_code, .reason = early->meaning,
+		.message_id = &message->message_id
+	};
+	if (address != NULL)
+		po_apply_to_address(unit, address, po_effect_of_report(message, &early->report, early->effect), &mark, &cause);
+	previous = message->status;
+	if (po_message_report(unit, message, &early->report, &cause))
+		po_note_report(health, result->account, message, &early->report, previous);
 }

@@ -51,7 +51,6 @@ typedef struct Found
 	const char *body;
 	int64		owner;
 	TimestampTz started_at;
-	bool		free;			/* its lead is locked, or gone */
 } Found;
 
 static const PoField claimed_field[] = {
@@ -82,22 +81,17 @@ static PoPlan postpone = {
 	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
-/* With its lead locked, unless somebody holds it; one that is gone needs no lock. */
 static const PoField unknown_field[] = {
 	PO_FIELD_AS(Found, key.tenant_id, "tenant_id", TEXT, PO_GIVE),
 	PO_FIELD_AS(Found, key.message_id, "message_id", UUID, PO_GIVE),
 	PO_FIELD(Found, lead_id, TEXT, PO_GIVE),
-	PO_FIELD(Found, body, TEXT, PO_GIVE),
-	PO_VALUE(Found, free, "locked.is IS NOT NULL OR NOT EXISTS"
-	" (SELECT FROM outreach.leads l WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id)", BOOL)
+	PO_FIELD(Found, body, TEXT, PO_GIVE)
 };
 
 static PoStatement select_unknown = {
 	.name = "settle.unknown",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {m.*} FROM outreach.outbound_messages m"
-	" LEFT JOIN LATERAL (SELECT true AS is FROM outreach.leads k WHERE k.tenant_id = m.tenant_id"
-	" AND k.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 	" WHERE m.status = 'unknown' AND m.due_at <= $1 ORDER BY m.due_at LIMIT $2",
 	.gives = PO_FIELDS(unknown_field, PO_GIVE),
 	PO_FIXED(TIMESTAMPTZOID, INT4OID)
@@ -175,31 +169,30 @@ take_over_from(const int64 *owner, int nowners)
 {
 	Datum	   *element = palloc(nowners * sizeof(Datum));
 	Datum		owners;
-	PoMessageKey *key;
 	Found	   *found;
-	PoMessage  *message;
+	PoWants		wants = {0};
+	PoUnit		unit = {0};
+	bool	   *held;
 	int			n;
-	int			nmessages;
 
 	for (int i = 0; i < nowners; i++)
 		element[i] = Int64GetDatum(owner[i]);
 	owners = PointerGetDatum(construct_array(element, nowners, INT8OID, 8, FLOAT8PASSBYVAL,
 											 TYPALIGN_DOUBLE));
 	n = po_exec_fixed(&select_claimed, &owners);
-	key = palloc(Max(n, 1) * sizeof(PoMessageKey));
 	found = palloc0(Max(n, 1) * sizeof(Found));
+	held = palloc0(Max(n, 1) * sizeof(bool));
+	po_read_rows(&select_claimed, n, found);
+	for (int i = 0; i < n; i++)
+		po_want_message(&wants, i, found[i].key.tenant_id, &found[i].key.message_id);
+	po_unit_lock(&unit, &wants, 0, held);
+	claims_left = false;
 	for (int i = 0; i < n; i++)
 	{
-		po_read_row(&select_claimed, i, &found[i]);
-		key[i] = found[i].key;
-	}
-	nmessages = po_lock_messages(key, n, false, &message);
-	claims_left = nmessages < n;
-	for (int i = 0; i < n; i++)
-	{
-		PoMessage  *m = po_find_message(message, nmessages, key[i].tenant_id, &key[i].message_id);
+		PoMessage  *m = po_find_message(&unit, found[i].key.tenant_id, &found[i].key.message_id);
 		const PoAccount *account;
 
+		claims_left |= held[i];
 		if (m == NULL || m->status != PO_MESSAGE_SENDING || m->owner != found[i].owner)
 			continue;
 		account = po_find_account(m->tenant_id, m->account);
@@ -209,8 +202,8 @@ take_over_from(const int64 *owner, int nowners)
 		po_wake_at(m->due_at);
 		m->delivery_error = m->last_error;
 	}
-	po_write_messages(message, nmessages);
-	return nmessages;
+	po_unit_write(&unit);
+	return unit.nmessages;
 }
 
 static int
@@ -259,6 +252,7 @@ look_up(PoMessage *message, const PoAccount *account, const char *body)
 	flight->message_id = message->message_id;
 	flight->lead_id = pstrdup(message->lead_id);
 	flight->from_phone = message->from_phone != NULL ? pstrdup(message->from_phone) : NULL;
+	flight->phone = message->phone != NULL && po_goes_to_address(message->channel) ? pstrdup(message->phone) : NULL;
 	flight->body = pstrdup(body);
 	flight->fence = message->fence;
 	flight->started_at = po_now();
@@ -283,7 +277,7 @@ retry_delay(const PoMessage *message, const PoProfile *profile)
 }
 
 static void
-settle(PoChangeSet *set, PoMessage *message, const char *body)
+settle(PoUnit *unit, PoMessage *message, const char *body)
 {
 	const PoAccount *account = po_find_account(message->tenant_id, message->account);
 	const PoProfile *profile = account != NULL ? account->profile : NULL;
@@ -292,7 +286,7 @@ settle(PoChangeSet *set, PoMessage *message, const char *body)
 
 	message->changed = true;
 	if (message->provider_message_id != NULL)
-		po_message_accepted(set, message, NULL, &cause);
+		po_message_accepted(unit, message, NULL, &cause);
 	else if (calm > 0)
 	{
 		/* The wall clock jumped: its time may not have passed. */
@@ -308,14 +302,14 @@ settle(PoChangeSet *set, PoMessage *message, const char *body)
 	}
 	else if (profile == NULL || profile->lookup_url == NULL || account->problem != NULL ||
 			 message->failures > profile->nretries)
-		po_message_uncertain(set, message, &cause);
+		po_message_uncertain(unit, message, &cause);
 	else if (!po_load_may_begin(account, po_sender_room()))
 	{
 		message->due_at = po_now() + CROWDED_USECS;
 		po_wake_at(message->due_at);
 	}
 	else if (!look_up(message, account, body))
-		po_message_uncertain(set, message, &cause);
+		po_message_uncertain(unit, message, &cause);
 }
 
 static int
@@ -323,51 +317,37 @@ settle_unknown(int room)
 {
 	TimestampTz now = po_now();
 	Datum		args[2] = {TimestampTzGetDatum(now), Int32GetDatum(Min(room, BATCH))};
-	int			nrows = po_exec_fixed(&select_unknown, args);
-	PoMessageKey *key = palloc(Max(nrows, 1) * sizeof(PoMessageKey));
-	PoLeadKey  *lead = palloc0(Max(nrows, 1) * sizeof(PoLeadKey));
-	const char **body = palloc(Max(nrows, 1) * sizeof(char *));
-	PoRows		held = po_rows(&put_off, nrows);
-	PoChangeSet set = {0};
-	PoMessage  *message;
-	int			n = 0;
-	int			nmessages;
+	int			n = po_exec_fixed(&select_unknown, args);
+	Found	   *found = palloc0(Max(n, 1) * sizeof(Found));
+	bool	   *held = palloc0(Max(n, 1) * sizeof(bool));
+	PoRows		later = po_rows(&put_off, n);
+	PoWants		wants = {0};
+	PoUnit		unit = {0};
 
-	for (int i = 0; i < nrows; i++)
+	po_read_rows(&select_unknown, n, found);
+	for (int i = 0; i < n; i++)
 	{
-		Found		found;
-
-		po_read_row(&select_unknown, i, &found);
-		if (!found.free)
-		{
-			po_rows_add(&held, &found.key);
-			continue;
-		}
-		key[n] = found.key;
-		lead[n].tenant_id = found.key.tenant_id;
-		lead[n].lead_id = found.lead_id;
-		body[n++] = found.body;
+		(void) po_want(&wants, PO_WANT_LEAD, i, found[i].key.tenant_id, found[i].lead_id);
+		po_want_message(&wants, i, found[i].key.tenant_id, &found[i].key.message_id);
 	}
-	if (held.n > 0)
-	{
-		(void) po_rows_exec(&held, args);
-		po_wake_at(now + HELD_USECS);
-	}
-	if (n == 0)
-		return held.n;
-	po_lock_free_leads(&set, lead, n);
-	nmessages = po_lock_messages(key, n, false, &message);
+	po_unit_lock(&unit, &wants, 0, held);
 	po_load_plan_begins(room);
 	for (int i = 0; i < n; i++)
 	{
-		PoMessage  *m = po_find_message(message, nmessages, key[i].tenant_id, &key[i].message_id);
+		PoMessage  *m = po_find_message(&unit, found[i].key.tenant_id, &found[i].key.message_id);
 
-		if (m != NULL && m->status == PO_MESSAGE_UNKNOWN && m->due_at <= now)
-			settle(&set, m, body[i]);
+		if (held[i])
+			po_rows_add(&later, &found[i].key);
+		else if (m != NULL && m->status == PO_MESSAGE_UNKNOWN && m->due_at <= now)
+			settle(&unit, m, found[i].body);
 	}
-	po_write_messages(message, nmessages);
-	po_write_changes(&set);
-	return nmessages + held.n;
+	po_unit_write(&unit);
+	if (later.n > 0)
+	{
+		(void) po_rows_exec(&later, args);
+		po_wake_at(now + HELD_USECS);
+	}
+	return n;
 }
 
 /* Whether what a look-up lists may as well be another message of ours. */
@@ -384,14 +364,14 @@ has_twin(const PoMessage *message, const char *body)
 }
 
 /*
- * po_settle_by_lookup settles an unknown message by what its provider listed,
- * and returns the provider's id when it was found.  A message of ours that is known by
- * another key is not this one, nor is one of another number or time.  Of what is left
+ * po_settle_by_lookup settles an unknown message by what its provider listed; found, it
+ * has the provider's id.  A message of ours that is known by another key is not this one,
+ * nor is one of another number or time.  Of what is left
  * one alone with the text is it; one with another text may be it, changed on the way,
  * and one with the same may be its twin, which only a person can tell.
  */
-const char *
-po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *account,
+void
+po_settle_by_lookup(PoUnit *unit, PoMessage *message, const PoAccount *account,
 					const PoFlight *flight, const PoCause *cause)
 {
 	Datum		fixed[3] = {
@@ -412,7 +392,7 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 	int			unsure = 0;
 
 	if (message->status != PO_MESSAGE_UNKNOWN)
-		return NULL;
+		return;
 	message->changed = true;
 	if (n < 0)
 	{
@@ -420,10 +400,10 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 		message->last_error = "the look-up told nothing";
 		message->due_at = po_now() + STALLED_USECS;
 		if (message->failures > account->profile->nretries)
-			po_message_uncertain(set, message, cause);
+			po_message_uncertain(unit, message, cause);
 		else
 			po_wake_at(message->due_at);
-		return NULL;
+		return;
 	}
 	others = po_exec_rows(&select_others, fixed, listed, n);
 	for (int r = 0; r < others; r++)
@@ -440,11 +420,11 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 	if (unsure > 0)
 		found = NULL;
 	if (found != NULL)
-		po_message_accepted(set, message, found, cause);
+		po_message_accepted(unit, message, found, cause);
 	else if (unsure > 0)
 	{
 		message->last_error = "the look-up lists a message that may be this one";
-		po_message_uncertain(set, message, cause);
+		po_message_uncertain(unit, message, cause);
 	}
 	else
 	{
@@ -453,7 +433,6 @@ po_settle_by_lookup(PoChangeSet *set, PoMessage *message, const PoAccount *accou
 		message->due_at = po_now() + retry_delay(message, account->profile);
 		po_wake_at(message->due_at);
 	}
-	return found;
 }
 
 /*

@@ -13,8 +13,7 @@
 
 extern bool po_settle_waits(void);
 extern int64 po_quiet_time(const PoProfile *profile);
-extern const char *po_settle_by_lookup(PoChangeSet *set, PoMessage *message,
-									   const PoAccount *account, const PoFlight *flight,
-									   const PoCause *cause);
+extern void po_settle_by_lookup(PoUnit *unit, PoMessage *message, const PoAccount *account,
+								const PoFlight *flight, const PoCause *cause);
 
 #endif

@@ -83,6 +83,35 @@ CREATE TRIGGER lead_addressed AFTER UPDATE OF phone, email ON outreach.leads FOR
 	WHEN ((NEW.phone IS NOT NULL AND OLD.phone IS DISTINCT FROM NEW.phone) OR (NEW.email IS NOT NULL AND OLD.email IS DISTINCT FROM NEW.email))
 	EXECUTE FUNCTION outreach.lead_addressed();
 
+CREATE FUNCTION outreach.lead_person() RETURNS trigger
+	LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'po_lead_person';
+COMMENT ON FUNCTION outreach.lead_person() IS 'Trigger of leads that somebody writes: their addresses are in outreach.addresses, and they are the person''s whose these are.';
+
+CREATE TRIGGER lead_person BEFORE INSERT OR UPDATE OF phone, email ON outreach.leads FOR EACH ROW
+	WHEN (CURRENT_USER OPERATOR(pg_catalog.<>) 'outreach_owner') EXECUTE FUNCTION outreach.lead_person();
+
+CREATE FUNCTION outreach.address_written() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+		'BEFORE INSERT ROW outreach.addresses', 'BEFORE UPDATE ROW outreach.addresses', 'BEFORE DELETE ROW outreach.addresses');
+	IF TG_OP = 'INSERT' THEN
+		NEW.kind := coalesce(NEW.kind, CASE WHEN strpos(NEW.address, '@') > 0 THEN 'email' ELSE 'phone' END);
+		IF NEW.contact_id IS NULL AND NEW.tenant_id IS NOT NULL THEN
+			NEW.contact_id := gen_random_uuid();
+			INSERT INTO outreach.contacts (tenant_id, contact_id, created_at) VALUES (NEW.tenant_id, NEW.contact_id, outreach_impl.engine_now());
+		END IF;
+		RETURN NEW;
+	END IF;
+	PERFORM FROM outreach.contacts c WHERE c.tenant_id = OLD.tenant_id AND c.contact_id = OLD.contact_id FOR NO KEY UPDATE;
+	RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+END $$;
+COMMENT ON FUNCTION outreach.address_written() IS 'Trigger of addresses that somebody writes: a new one is a person''s; and who changes one locks its person, as the engine does, so that no claim is under way meanwhile.';
+
+CREATE TRIGGER address_written BEFORE INSERT OR UPDATE OR DELETE ON outreach.addresses FOR EACH ROW
+	WHEN (CURRENT_USER OPERATOR(pg_catalog.<>) 'outreach_owner') EXECUTE FUNCTION outreach.address_written();
+
 CREATE FUNCTION outreach.endpoint_gone() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -156,7 +185,7 @@ BEGIN
 	END LOOP;
 	-- Tenants may write theirs as often as they like.
 	CREATE TRIGGER config_row_changed AFTER UPDATE ON outreach.tenants FOR EACH ROW
-		WHEN (OLD.client IS DISTINCT FROM NEW.client OR OLD.yes_opts_in IS DISTINCT FROM NEW.yes_opts_in)
+		WHEN (OLD.client IS DISTINCT FROM NEW.client OR OLD.yes_opts_in IS DISTINCT FROM NEW.yes_opts_in OR OLD.opt_out_reaches IS DISTINCT FROM NEW.opt_out_reaches)
 		EXECUTE FUNCTION outreach.config_changed();
 
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'lead_transitions',

@@ -110,7 +110,7 @@ CREATE FUNCTION outreach_impl.opt_out(tenant_id text, address text, source text 
 	OUT address text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_opt_out';
-COMMENT ON FUNCTION outreach_impl.opt_out(text, text, text, text) IS 'Opts a phone out and suppresses every lead of the tenant that has it; or an e-mail address, which leaves the leads as they are.';
+COMMENT ON FUNCTION outreach_impl.opt_out(text, text, text, text) IS 'Opts a phone out, with its person as tenants.opt_out_reaches has it, and suppresses every lead of the tenant that has it; or an e-mail address, which leaves the leads as they are.';
 
 CREATE FUNCTION outreach_impl.opt_in(tenant_id text, address text, source text DEFAULT 'manual', reason text DEFAULT NULL,
 	OUT address text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
@@ -195,7 +195,7 @@ CREATE FUNCTION outreach_impl.next_tasks(since timestamptz DEFAULT '-infinity', 
 	SELECT (SELECT min(t.due_at) FROM outreach.lead_timers t WHERE t.due_at >= $1 AND t.due_at < 'infinity' AND NOT (t.action_payload ? 'call')),
 		   (SELECT min(t.due_at) FROM outreach.lead_timers t WHERE t.due_at >= $1 AND t.due_at < 'infinity' AND t.action_payload ? 'call'),
 		   least((SELECT min(p.next_attempt_at) FROM outreach.inbound_payloads p WHERE p.next_attempt_at >= $1 AND p.next_attempt_at < 'infinity'),
-				 (SELECT min(p.suppress_at) FROM outreach.phones p WHERE p.suppress_at IS NOT NULL))
+				 (SELECT min(c.suppress_at) FROM outreach.contacts c WHERE c.suppress_at IS NOT NULL))
 $$;
 COMMENT ON FUNCTION outreach_impl.next_tasks(timestamptz) IS 'When the next timer, the next timer that calls a function, and the next payload are due.';
 

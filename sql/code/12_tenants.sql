@@ -181,7 +181,7 @@ COMMENT ON FUNCTION outreach_impl.revoke_tenant(text, text) IS 'Takes back what 
 CREATE FUNCTION outreach_impl.configuration(OUT of_table regclass, OUT privileges text) RETURNS SETOF record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT p.polrelid::regclass, CASE WHEN p.polcmd = 'd' THEN 'DELETE'
-			WHEN p.polcmd = 'w' THEN 'UPDATE (name, time_zone, client, yes_opts_in)' WHEN p.polrelid = 'outreach.event_types'::regclass
+			WHEN p.polcmd = 'w' THEN 'UPDATE (name, time_zone, client, yes_opts_in, opt_out_reaches)' WHEN p.polrelid = 'outreach.event_types'::regclass
 			THEN 'INSERT, DELETE' ELSE 'INSERT, UPDATE, DELETE' END
 	  FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
 	 WHERE c.relnamespace = 'outreach'::regnamespace AND p.polname = 'configure' AND p.polcmd IN ('*', 'd', 'w')
@@ -303,7 +303,7 @@ BEGIN
 		ON CONFLICT ON CONSTRAINT dropped_tenants_pkey DO NOTHING;
 	END IF;
 	-- What workers and webhooks lock, in their order.
-	PERFORM FROM outreach.phones p WHERE p.tenant_id = drop_tenant.tenant_id ORDER BY p.phone FOR UPDATE;
+	PERFORM FROM outreach.contacts c WHERE c.tenant_id = drop_tenant.tenant_id ORDER BY c.contact_id FOR UPDATE;
 	PERFORM FROM outreach.leads l WHERE l.tenant_id = drop_tenant.tenant_id ORDER BY l.lead_id FOR UPDATE;
 	PERFORM FROM outreach.outbound_messages m WHERE m.tenant_id = drop_tenant.tenant_id ORDER BY m.message_id FOR UPDATE;
 	RETURN QUERY SELECT r.table_name, r.rows_removed FROM outreach_impl.remove_tenant(tenant_id) r;

@@ -76,6 +76,10 @@ CREATE FUNCTION outreach_impl.unmatched_configuration(OUT tenant_id text, OUT pr
 $$;
 COMMENT ON FUNCTION outreach_impl.unmatched_configuration() IS 'Rows of configuration that name others which are not there; not for callers.';
 
+CREATE FUNCTION outreach_impl.folded_email(email text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_folded_email';
+COMMENT ON FUNCTION outreach_impl.folded_email(text) IS 'An e-mail address as outreach.addresses has it; null for what is none. Not for callers.';
+
 CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT problem text) RETURNS SETOF record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	WITH tenant AS (
@@ -106,6 +110,23 @@ CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT p
 	  FROM tenant JOIN outreach.leads l USING (tenant_id) LEFT JOIN counted c USING (tenant_id, lead_id)
 	 WHERE c.events IS DISTINCT FROM l.version OR c.versions IS DISTINCT FROM l.version
 		OR c.last_version IS DISTINCT FROM l.version
+	UNION ALL
+	SELECT l.tenant_id, l.lead_id, 'an address of it is not in outreach.addresses'
+	  FROM tenant JOIN outreach.leads l USING (tenant_id), LATERAL (VALUES (l.phone), (outreach_impl.folded_email(l.email))) a(address)
+	 WHERE a.address IS NOT NULL AND NOT EXISTS (SELECT FROM outreach.addresses o WHERE o.tenant_id = l.tenant_id AND o.address = a.address)
+	UNION ALL
+	SELECT l.tenant_id, l.lead_id, 'its person is not there'
+	  FROM tenant JOIN outreach.leads l USING (tenant_id)
+	 WHERE NOT EXISTS (SELECT FROM outreach.contacts c WHERE c.tenant_id = l.tenant_id AND c.contact_id = l.contact_id)
+	UNION ALL
+	SELECT a.tenant_id, NULL, 'an address is of a person that is not there'
+	  FROM tenant JOIN outreach.addresses a USING (tenant_id)
+	 WHERE NOT EXISTS (SELECT FROM outreach.contacts c WHERE c.tenant_id = a.tenant_id AND c.contact_id = a.contact_id)
+	UNION ALL
+	SELECT a.tenant_id, NULL, 'an address of a person that has opted out has not'
+	  FROM tenant JOIN outreach.addresses a USING (tenant_id) JOIN outreach.contacts c USING (tenant_id, contact_id)
+	 WHERE NOT a.shared AND a.consent NOT IN ('opted_out', 'opted_in')
+	   AND CASE a.kind WHEN 'phone' THEN c.phones_opted_out_at ELSE c.emails_opted_out_at END IS NOT NULL
 	UNION ALL
 	SELECT o.tenant_id, NULL, o.problem FROM outreach_impl.orphans() o
 	UNION ALL

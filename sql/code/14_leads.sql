@@ -3,22 +3,22 @@
 
 CREATE FUNCTION outreach_impl.address_digest(tenant_id text, address text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_address_digest';
-COMMENT ON FUNCTION outreach_impl.address_digest(text, text) IS 'What stands in outreach.phones for an address that was erased and has opted out; not for callers.';
+COMMENT ON FUNCTION outreach_impl.address_digest(text, text) IS 'What stands in outreach.addresses for an address that was erased and has opted out; not for callers.';
 
 CREATE FUNCTION outreach_impl.write_lead_event(tenant_id text, lead_id text, event_type text, payload jsonb) RETURNS void
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_write_lead_event';
 COMMENT ON FUNCTION outreach_impl.write_lead_event(text, text, text, jsonb) IS 'Appends an event of the engine''s own; not for callers.';
 
-CREATE FUNCTION outreach.phone_erased() RETURNS trigger
+CREATE FUNCTION outreach.address_erased() RETURNS trigger
 	LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	AS 'MODULE_PATHNAME', 'po_phone_erased';
-COMMENT ON FUNCTION outreach.phone_erased() IS 'Trigger of phones: an address that had opted out when it was erased has opted out.';
+	AS 'MODULE_PATHNAME', 'po_address_erased';
+COMMENT ON FUNCTION outreach.address_erased() IS 'Trigger of addresses: one that had opted out when it was erased has opted out.';
 
-CREATE TRIGGER phone_erased BEFORE INSERT ON outreach.phones
-	FOR EACH ROW EXECUTE FUNCTION outreach.phone_erased();
+CREATE TRIGGER address_erased BEFORE INSERT ON outreach.addresses
+	FOR EACH ROW EXECUTE FUNCTION outreach.address_erased();
 -- Who has waited for an erasure, or has an old snapshot, cannot know.
-CREATE TRIGGER phone_erased_meanwhile AFTER INSERT ON outreach.phones
-	FOR EACH ROW WHEN (NEW.consent < 'held') EXECUTE FUNCTION outreach.phone_erased();
+CREATE TRIGGER address_erased_meanwhile AFTER INSERT ON outreach.addresses
+	FOR EACH ROW WHEN (NEW.consent IN ('unknown', 'opted_in')) EXECUTE FUNCTION outreach.address_erased();
 
 -- Erases kept webhooks that had no effect and name the address, by its digits or letters as
 -- they stand in JSON and in forms.  A conflict has no receipt of its own, and goes as a whole.
@@ -41,6 +41,7 @@ CREATE FUNCTION outreach_impl.delete_lead(tenant_id text, lead_id text, by text,
 #variable_conflict use_variable
 DECLARE
 	l outreach.leads;
+	person uuid;
 	known text[];
 	a text;
 	n int;
@@ -53,15 +54,17 @@ BEGIN
 	IF coalesce(by, '') = '' THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'by must not be null or empty';
 	END IF;
-	-- Addresses first, then the lead, then messages, as everywhere.
-	SELECT array_remove(ARRAY[d.phone, lower(d.email)], NULL) INTO known FROM outreach.leads d
+	-- The persons first, then the lead, then messages, as everywhere.
+	SELECT d.contact_id, array_remove(ARRAY[d.phone, lower(d.email)], NULL) INTO person, known FROM outreach.leads d
 	 WHERE d.tenant_id = delete_lead.tenant_id AND d.lead_id = delete_lead.lead_id;
-	PERFORM FROM outreach.phones p WHERE p.tenant_id = delete_lead.tenant_id AND p.phone = ANY (known) ORDER BY p.phone FOR UPDATE;
+	PERFORM FROM outreach.contacts c WHERE c.tenant_id = delete_lead.tenant_id
+		AND (c.contact_id = person OR c.contact_id IN (SELECT a.contact_id FROM outreach.addresses a
+			WHERE a.tenant_id = delete_lead.tenant_id AND a.address = ANY (known))) ORDER BY c.contact_id FOR UPDATE;
 	SELECT * INTO l FROM outreach.leads d WHERE d.tenant_id = delete_lead.tenant_id AND d.lead_id = delete_lead.lead_id FOR UPDATE;
 	IF NOT FOUND THEN
 		RETURN;
 	END IF;
-	IF known IS DISTINCT FROM array_remove(ARRAY[l.phone, lower(l.email)], NULL) THEN
+	IF person <> l.contact_id OR known IS DISTINCT FROM array_remove(ARRAY[l.phone, lower(l.email)], NULL) THEN
 		RAISE EXCEPTION USING ERRCODE = 'serialization_failure',
 			MESSAGE = 'an address of the lead has changed meanwhile', HINT = 'Try the transaction again.';
 	END IF;
@@ -86,20 +89,28 @@ BEGIN
 
 	DELETE FROM outreach.leads d WHERE d.tenant_id = delete_lead.tenant_id AND d.lead_id = delete_lead.lead_id;
 
+	-- The last lead of a person takes with it whatever is known of that one.
+	IF NOT EXISTS (SELECT FROM outreach.leads o WHERE o.tenant_id = delete_lead.tenant_id AND o.contact_id = person) THEN
+		known := ARRAY(SELECT u FROM unnest(known) u UNION SELECT o.address FROM outreach.addresses o
+			WHERE o.tenant_id = delete_lead.tenant_id AND o.contact_id = person);
+	END IF;
 	FOREACH a IN ARRAY known LOOP
 		CONTINUE WHEN EXISTS (SELECT FROM outreach.leads o WHERE o.tenant_id = delete_lead.tenant_id AND (o.phone = a OR lower(o.email) = a));
 		webhooks := webhooks + outreach_impl.erase_unread(tenant_id, a);
 		-- What it was before counts no more.
-		DELETE FROM outreach.phones p WHERE p.tenant_id = delete_lead.tenant_id AND p.phone = outreach_impl.address_digest(tenant_id, a);
-		UPDATE outreach.phones p SET phone = outreach_impl.address_digest(tenant_id, a), consent_reason = NULL, carrier = NULL,
-			line_type = NULL, unreachable = NULL, suppress_at = NULL
-		 WHERE p.tenant_id = delete_lead.tenant_id AND p.phone = a AND p.consent >= 'held';
+		DELETE FROM outreach.addresses p WHERE p.tenant_id = delete_lead.tenant_id AND p.address = outreach_impl.address_digest(tenant_id, a);
+		UPDATE outreach.addresses p SET address = outreach_impl.address_digest(tenant_id, a), consent_reason = NULL, carrier = NULL,
+			line_type = NULL, time_zones = NULL, unreachable = NULL
+		 WHERE p.tenant_id = delete_lead.tenant_id AND p.address = a AND p.consent IN ('held', 'opted_out');
 		GET DIAGNOSTICS n = ROW_COUNT;
 		opt_outs_kept := opt_outs_kept + n;
-		DELETE FROM outreach.phones p WHERE p.tenant_id = delete_lead.tenant_id AND p.phone = a;
+		DELETE FROM outreach.addresses p WHERE p.tenant_id = delete_lead.tenant_id AND p.address = a;
 		GET DIAGNOSTICS n = ROW_COUNT;
 		addresses := addresses + n;
 	END LOOP;
+	DELETE FROM outreach.contacts c WHERE c.tenant_id = delete_lead.tenant_id AND c.contact_id = person
+		AND NOT EXISTS (SELECT FROM outreach.leads o WHERE o.tenant_id = c.tenant_id AND o.contact_id = c.contact_id)
+		AND NOT EXISTS (SELECT FROM outreach.addresses o WHERE o.tenant_id = c.tenant_id AND o.contact_id = c.contact_id);
 	addresses := addresses + opt_outs_kept;
 END $$;
 COMMENT ON FUNCTION outreach_impl.delete_lead(text, text, text) IS 'Erases a lead with the texts and addresses that are known of it; an opt-out stays, as a digest.';

@@ -1,20 +1,27 @@
 -- Views run with their reader's rights: row security is that of the tables.
 
+CREATE VIEW outreach.phones WITH (security_invoker = true, security_barrier = true) AS
+	SELECT a.tenant_id, a.address AS phone, a.contact_id, a.shared, a.consent, a.consent_source, a.consent_reason, a.consent_at,
+		   a.carrier, a.line_type, a.time_zones, a.unreachable, a.created_at
+	  FROM outreach.addresses a
+	 WHERE a.kind OPERATOR(pg_catalog.=) 'phone';
+COMMENT ON VIEW outreach.phones IS 'Addresses that are phones.';
+
 CREATE VIEW outreach.opt_out_registry WITH (security_invoker = true, security_barrier = true) AS
-	SELECT p.tenant_id, p.phone, p.consent, p.consent_source AS source, p.consent_reason AS reason,
-		   p.consent_at AS last_event_at
-	  FROM outreach.phones p
-	 WHERE p.consent OPERATOR(pg_catalog.>=) 'held'::outreach.consent_status;
-COMMENT ON VIEW outreach.opt_out_registry IS 'Phones that nothing may be sent to: opted out, or held until a person decides.';
+	SELECT a.tenant_id, a.address, a.kind, a.consent, a.consent_source AS source, a.consent_reason AS reason,
+		   a.consent_at AS last_event_at, a.contact_id
+	  FROM outreach.addresses a
+	 WHERE a.consent OPERATOR(pg_catalog.=) ANY ('{held,opted_out}'::outreach.consent_status[]);
+COMMENT ON VIEW outreach.opt_out_registry IS 'Addresses that nothing may be sent to: opted out, or held until a person decides.';
 
 CREATE VIEW outreach.addresses_unreachable WITH (security_invoker = true, security_barrier = true) AS
-	SELECT p.tenant_id, p.phone, m.key AS channel, jsonb_extract_path_text(m.value, 'since')::timestamptz AS since,
+	SELECT a.tenant_id, a.address, m.key AS channel, jsonb_extract_path_text(m.value, 'since')::timestamptz AS since,
 		   jsonb_extract_path_text(m.value, 'source') AS source, jsonb_extract_path_text(m.value, 'code') AS code,
 		   jsonb_extract_path_text(m.value, 'reason') AS reason,
 		   jsonb_extract_path_text(m.value, 'message_id')::uuid AS message_id
-	  FROM outreach.phones p, jsonb_each(p.unreachable) m
-	 WHERE p.unreachable IS NOT NULL;
-COMMENT ON VIEW outreach.addresses_unreachable IS 'Phones that nothing is sent to in a channel, and what was said of which message; mark_reachable() lifts that.';
+	  FROM outreach.addresses a, jsonb_each(a.unreachable) m
+	 WHERE a.unreachable IS NOT NULL;
+COMMENT ON VIEW outreach.addresses_unreachable IS 'Addresses that nothing is sent to in a channel, and what was said of which message; mark_reachable() lifts that.';
 
 CREATE VIEW outreach.webhooks_unfinished WITH (security_invoker = true, security_barrier = true) AS
 	SELECT p.tenant_id, p.receipt_id, p.path, p.status, p.attempts, p.next_attempt_at, p.last_error,

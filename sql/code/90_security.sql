@@ -67,7 +67,7 @@ END $$;
 -- everybody out; columns give no such right.
 CREATE POLICY configure ON outreach.tenants FOR UPDATE TO outreach_tenant_admin, outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
-GRANT UPDATE (name, time_zone, client, yes_opts_in) ON outreach.tenants TO outreach_tenant_admin;
+GRANT UPDATE (name, time_zone, client, yes_opts_in, opt_out_reaches) ON outreach.tenants TO outreach_tenant_admin;
 CREATE POLICY configure ON outreach.endpoints FOR DELETE TO outreach_admin
 	USING (tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant());
 CREATE POLICY everything ON outreach.sending_stops FOR SELECT TO outreach_app, outreach_admin
@@ -99,7 +99,7 @@ DECLARE
 	name text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY['tenants', 'administrators', 'dropped_tenants', 'tenant_roles', 'secrets', 'endpoints', 'webhook_receipts',
-								'inbound_payloads', 'events_default', 'event_keys', 'leads', 'phones',
+								'inbound_payloads', 'events_default', 'event_keys', 'contacts', 'addresses', 'leads',
 								'consent_history', 'lead_timers', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
 								'templates', 'outbound_messages', 'message_deliveries', 'provider_message_ids',
 								'sending_stops', 'sending_circuits'] LOOP

@@ -1,4 +1,4 @@
--- The same twelve names, in the same order, as in extension/lead/states.c;
+-- The same twelve names, in the same order, as in extension/unit/states.c;
 -- a regression test compares them.
 CREATE TYPE outreach.lead_state AS ENUM (
 	'new', 'touched', 'retargeting', 'responded', 'soft_interest', 'email_captured',

@@ -4,9 +4,11 @@ CREATE TABLE outreach.tenants (
 	time_zone text NOT NULL DEFAULT 'America/New_York',
 	client text NOT NULL DEFAULT '*',
 	yes_opts_in boolean NOT NULL DEFAULT false,
+	opt_out_reaches text COLLATE "C" NOT NULL DEFAULT 'kind',
 	created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (tenant_id),
 	CHECK (tenant_id OPERATOR(pg_catalog.<>) '*' AND length(tenant_id) BETWEEN 1 AND 64),
+	CONSTRAINT opt_out_reaches_is_known CHECK (opt_out_reaches OPERATOR(pg_catalog.=) ANY ('{address,kind,person}')),
 	-- an error for a name that is no time zone
 	CHECK (pg_catalog.timezone(time_zone, '2000-01-01 00:00:00+00'::timestamptz) IS NOT NULL)
 );
@@ -16,6 +18,8 @@ COMMENT ON TABLE outreach.tenants IS 'Teams, with their configuration.';
 COMMENT ON COLUMN outreach.tenants.time_zone IS 'Where the tenant''s days begin, as an IANA name.';
 COMMENT ON COLUMN outreach.tenants.client IS 'Which set of outreach.classification_rules applies; ''*'' is the general one.';
 COMMENT ON COLUMN outreach.tenants.yes_opts_in IS 'Whether a bare YES from an opted-out phone is a new consent.';
+
+COMMENT ON COLUMN outreach.tenants.opt_out_reaches IS 'What an opt-out from one address of a person is of: that address, all of the person''s of its kind (phones, or e-mail addresses), or all of the person''s.';
 
 -- Whoever was at work for the tenant while it was dropped may have left rows.
 CREATE TABLE outreach.dropped_tenants (

@@ -13,16 +13,16 @@ SELECT lead_id, state FROM outreach.leads WHERE tenant_id = 'team_consent' ORDER
 SELECT * FROM outreach.opt_out('team_consent', '+12125550100');
 SELECT FROM outreach.create_lead('team_consent', 'lead_4', '+12125550100');
 SELECT * FROM outreach.opt_out('team_consent', '+12125550100');
-SELECT phone, consent, source, reason FROM outreach.opt_out_registry WHERE tenant_id = 'team_consent';
+SELECT address, consent, source, reason FROM outreach.opt_out_registry WHERE tenant_id = 'team_consent';
 -- Lifted in the registry; the leads stay where they are.
 SELECT * FROM outreach.opt_in('team_consent', '+12125550100', 'form', 'signed up');
 SELECT * FROM outreach.opt_in('team_consent', '+12125550100', 'form', 'signed up');
 SELECT lead_id, state FROM outreach.leads WHERE tenant_id = 'team_consent' ORDER BY 1;
-SELECT phone, consent, source, reason FROM outreach.opt_out_registry WHERE tenant_id = 'team_consent';
+SELECT address, consent, source, reason FROM outreach.opt_out_registry WHERE tenant_id = 'team_consent';
 -- A phone without a lead
 SELECT * FROM outreach.opt_out('team_consent', '+12125550102');
 SELECT phone, consent, consent_source, consent_reason FROM outreach.phones WHERE tenant_id = 'team_consent' ORDER BY 1;
-SELECT phone, consent, source, reason FROM outreach.consent_history WHERE tenant_id = 'team_consent' ORDER BY phone, event_id;
+SELECT address, consent, source, reason FROM outreach.consent_history WHERE tenant_id = 'team_consent' ORDER BY address, event_id;
 SELECT event_type, source, payload - 'actor' AS payload, payload ->> 'actor' = current_user AS by_me FROM outreach.events
  WHERE tenant_id = 'team_consent' AND event_type LIKE 'consent.%' ORDER BY event_id;
 -- The history and the log tell the same.

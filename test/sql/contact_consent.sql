@@ -56,15 +56,15 @@ INSERT INTO tried VALUES
 	(28, '{"dnd": [], "dndSettings": "active"}'),
 	(29, '{"type": "ContactUpdate", "dnd": false, "tags": ["dnd"]}');
 SELECT n, i.outcome, t.consent, t.source, t.reason, t.lead, t.message FROM tried, outreach.ingest_webhook(pg_temp.ghl('wh' || n, n, members)) AS i, pg_temp.told(n) AS t ORDER BY n;
-SELECT phone, act, source, reason, actor FROM outreach.consent_history WHERE tenant_id = 'team_crm' AND phone LIKE '+141555600%' ORDER BY phone;
+SELECT address, act, source, reason, actor FROM outreach.consent_history WHERE tenant_id = 'team_crm' AND address LIKE '+141555600%' ORDER BY address;
 -- What is said of all channels, or of mail as well, is said of the e-mail address, whoever has it; what is said of texts is not.
 SELECT lead_id FROM outreach.create_lead('team_crm', 'mail_alone', email => 'four@example.com') AS l;
 SELECT of_both.outcome, of_texts.outcome AS of_texts FROM outreach.ingest_webhook(pg_temp.ghl('wh_both', 901, '{"email": "Five@example.com", "dndSettings": {"SMS": {"status": "active"}, "Email": {"status": "active"}}}')) AS of_both,
 	outreach.ingest_webhook(pg_temp.ghl('wh_texts', 902, '{"email": "six@example.com", "dndSettings": {"SMS": {"status": "active"}}}')) AS of_texts;
-SELECT phone, consent, consent_reason FROM outreach.phones WHERE tenant_id = 'team_crm' AND phone IN ('four@example.com', 'five@example.com', 'six@example.com') ORDER BY 1;
+SELECT address, consent, consent_reason FROM outreach.addresses WHERE tenant_id = 'team_crm' AND address IN ('four@example.com', 'five@example.com', 'six@example.com') ORDER BY 1;
 -- What is said of the e-mail address alone opts that out, and nothing else.
-SELECT count(*) FROM outreach.phones WHERE tenant_id = 'team_crm' AND phone = 'pat@example.com' AND consent <> 'unknown';
-SELECT act, source, reason FROM outreach.consent_history WHERE tenant_id = 'team_crm' AND phone = 'pat@example.com';
+SELECT count(*) FROM outreach.addresses WHERE tenant_id = 'team_crm' AND address = 'pat@example.com' AND consent <> 'unknown';
+SELECT act, source, reason FROM outreach.consent_history WHERE tenant_id = 'team_crm' AND address = 'pat@example.com';
 -- It makes no lead, and is no reply.
 SELECT outcome FROM outreach.ingest_webhook(pg_temp.ghl('wh_stranger', 900, '{"dnd": true}'));
 SELECT (SELECT count(*) FROM outreach.leads WHERE tenant_id = 'team_crm' AND phone = '+14155560900') AS leads, consent FROM outreach.phones WHERE tenant_id = 'team_crm' AND phone = '+14155560900';
@@ -75,7 +75,7 @@ SELECT outcome FROM outreach.ingest_webhook(pg_temp.ghl('wh30', 30, '{"dnd": tru
 SELECT lead_id, state FROM outreach.leads WHERE tenant_id = 'team_crm' AND phone = '+14155560030' ORDER BY 1;
 -- Who has no phone is meant with the e-mail address, where all channels are; what has neither is a person's to look at, if it says so.
 SELECT a.outcome, b.outcome AS of_sms FROM outreach.ingest_webhook(pg_temp.ghl('wh_mail', 1, '{"dnd": true, "phone": null, "email": "Ann@example.com"}')) AS a, outreach.ingest_webhook(pg_temp.ghl('wh_sms', 1, '{"dndSettings": {"SMS": {"status": "active"}}, "phone": null, "email": "Bob@example.com"}')) AS b;
-SELECT phone, consent, consent_reason FROM outreach.phones WHERE tenant_id = 'team_crm' AND phone IN ('ann@example.com', 'bob@example.com');
+SELECT address, consent, consent_reason FROM outreach.addresses WHERE tenant_id = 'team_crm' AND address IN ('ann@example.com', 'bob@example.com');
 SELECT outcome FROM unnest(ARRAY['{"dnd": true, "phone": null, "email": null}', '{"dnd": true, "phone": "anonymous", "email": "none"}', '{"dnd": false, "phone": null}']::jsonb[]) WITH ORDINALITY AS m(members, i), outreach.ingest_webhook(pg_temp.ghl('wh_nobody' || i, 1, members));
 SELECT status, last_error FROM outreach.inbound_payloads WHERE tenant_id = 'team_crm' AND status <> 'done' ORDER BY receipt_id;
 

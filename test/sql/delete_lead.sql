@@ -50,7 +50,7 @@ SELECT * FROM outreach.delete_lead('team_erase', 'opted', 'kim');
 -- What had waited does not leave; the last of its events says who did it.
 SELECT send_key, status, last_error FROM outreach.outbound_messages WHERE tenant_id = 'team_erase' ORDER BY send_key;
 SELECT lead_id, event_type, payload FROM pg_temp.events WHERE tenant_id = 'team_erase' AND event_type = 'lead.deleted' ORDER BY lead_id;
-SELECT phone LIKE 'sha256:%' AS digest, consent, consent_source, consent_reason FROM outreach.phones WHERE tenant_id = 'team_erase' ORDER BY digest, phone;
+SELECT address LIKE 'sha256:%' AS digest, consent, consent_source, consent_reason FROM outreach.addresses WHERE tenant_id = 'team_erase' ORDER BY digest, address;
 
 -- A later lead with the phone is refused, whichever way it comes; of another tenant it is not.
 SELECT created FROM outreach.create_lead('team_erase', 'back', '+12125550151', email => 'opted@zebulon.example');
@@ -68,7 +68,7 @@ SELECT consent, consent_source FROM outreach.phones WHERE tenant_id = 'team_eras
 SELECT pg_temp.receive('/w/erase', 'back2', '+12125550151', 'START');
 SELECT consent FROM outreach.phones WHERE tenant_id = 'team_erase' AND phone = '+12125550151';
 SELECT deleted, addresses, opt_outs_kept FROM outreach.delete_lead('team_erase', (SELECT lead_id FROM outreach.leads WHERE tenant_id = 'team_erase' AND phone = '+12125550151'), 'kim');
-SELECT count(*) FROM outreach.phones WHERE tenant_id = 'team_erase' AND phone LIKE 'sha256:%';
+SELECT count(*) FROM outreach.addresses WHERE tenant_id = 'team_erase' AND address LIKE 'sha256:%';
 SELECT created FROM outreach.create_lead('team_erase', 'agreed', '+12125550151');
 SELECT status FROM outreach.send_message('team_erase', 'agreed', 'Hello');
 
@@ -78,6 +78,8 @@ SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_erase%';
 -- The history of an erased address says what was, which the test of the whole takes for what is.
 BEGIN;
 SET LOCAL session_replication_role = replica;
-DELETE FROM outreach.phones WHERE tenant_id LIKE 'team\_erase%';
+DELETE FROM outreach.leads WHERE tenant_id LIKE 'team\_erase%';
+DELETE FROM outreach.contacts WHERE tenant_id LIKE 'team\_erase%';
+DELETE FROM outreach.addresses WHERE tenant_id LIKE 'team\_erase%';
 DELETE FROM outreach.consent_history WHERE tenant_id LIKE 'team\_erase%';
 COMMIT;

@@ -75,7 +75,7 @@ SELECT new_state FROM outreach.lead_history WHERE tenant_id = 'team_drop' AND le
 SELECT count(*) > 10 AS tables FROM outreach.drop_tenant('team_drop');
 -- Rows that are left behind are told of.
 BEGIN;
-INSERT INTO outreach.phones (tenant_id, phone) VALUES ('team_gone', '+12125550150');
+INSERT INTO outreach.addresses (tenant_id, address) VALUES ('team_gone', '+12125550150');
 INSERT INTO outreach.events_default (tenant_id, event_id, occurred_at, event_type, source) VALUES ('team_gone', gen_random_uuid(), '2020-01-01', 'contact.updated', 'sql');
 ALTER TABLE outreach.endpoints DISABLE TRIGGER endpoint_gone;
 DELETE FROM outreach.endpoints WHERE path = '/w/team_keep';

@@ -38,9 +38,9 @@ $$;
 SELECT address, consent, changed, leads_suppressed FROM outreach.opt_out('team_letters', 'M1@example.com', 'form', 'unsubscribed');
 SELECT a.*, l.state FROM pg_temp.asks(1) AS a, outreach.leads l WHERE l.tenant_id = 'team_letters' AND l.lead_id = 'm1';
 SELECT * FROM pg_temp.asks(1, 'sms');
-SELECT tenant_id, phone, consent, consent_source, consent_reason FROM outreach.phones WHERE phone = 'm1@example.com';
+SELECT tenant_id, address, consent, consent_source, consent_reason FROM outreach.addresses WHERE address = 'm1@example.com';
 SELECT event_type, payload - 'actor' AS payload FROM pg_temp.events WHERE tenant_id = 'team_letters' AND payload ->> 'email' = 'm1@example.com';
-SELECT act, source, reason FROM outreach.consent_history WHERE tenant_id = 'team_letters' AND phone = 'm1@example.com';
+SELECT act, source, reason FROM outreach.consent_history WHERE tenant_id = 'team_letters' AND address = 'm1@example.com';
 SELECT consent FROM outreach.opt_in('team_letters', 'm1@example.com', 'form');
 SELECT * FROM pg_temp.asks(1);
 -- the phone's opt-out is no e-mail's, but its lead is suppressed
@@ -69,7 +69,7 @@ CREATE FUNCTION pg_temp.stands(n int) RETURNS TABLE (message text, code text, co
 	SELECT (SELECT m.status::text FROM outreach.outbound_messages m WHERE m.tenant_id = 'team_letters' AND m.lead_id = 'm' || n AND m.status NOT IN ('pending', 'blocked') AND m.channel = 'email'),
 		(SELECT m.error_code FROM outreach.outbound_messages m WHERE m.tenant_id = 'team_letters' AND m.lead_id = 'm' || n AND m.status NOT IN ('pending', 'blocked') AND m.channel = 'email'),
 		p.consent::text, p.unreachable #- '{email,since}' #- '{email,message_id}', l.state::text, (SELECT coalesce(a.guard, a.status) FROM pg_temp.asks(n) AS a)
-	  FROM outreach.leads l LEFT JOIN outreach.phones p ON p.tenant_id = l.tenant_id AND p.phone = 'm' || n || '@example.com' WHERE l.tenant_id = 'team_letters' AND l.lead_id = 'm' || n
+	  FROM outreach.leads l LEFT JOIN outreach.addresses p ON p.tenant_id = l.tenant_id AND p.address = 'm' || n || '@example.com' WHERE l.tenant_id = 'team_letters' AND l.lead_id = 'm' || n
 $$;
 CREATE TEMP TABLE message AS
 	SELECT n, m.message_id FROM generate_series(5, 30) AS n, outreach.send_message('team_letters', 'm' || n, 'Hello', channel => 'email', options => '{"subject": "Hi"}') AS m;
@@ -87,7 +87,7 @@ SELECT pg_temp.post(jsonb_build_array(
 	pg_temp.event(20, 'unsubscribe', 'e20'), pg_temp.event(21, 'group_unsubscribe', 'e21', '{"asm_group_id": 10}'), pg_temp.event(22, 'spamreport', 'e22'),
 	pg_temp.event(23, 'group_resubscribe', 'e23', '{"asm_group_id": 10}')));
 SELECT n, s.* FROM generate_series(5, 23) AS n, pg_temp.stands(n) AS s ORDER BY n;
-SELECT phone, channel, source, code, reason FROM outreach.addresses_unreachable WHERE tenant_id = 'team_letters' ORDER BY phone;
+SELECT address, channel, source, code, reason FROM outreach.addresses_unreachable WHERE tenant_id = 'team_letters' ORDER BY address;
 -- A bounce of a mail that is not ours, or whose id it does not tell, speaks of the address all the same.
 SELECT pg_temp.post(jsonb_build_array(pg_temp.event(24, 'bounce', 'e24', '{"sg_message_id": null, "smtp-id": null, "type": "bounce", "status": "5.1.1"}'),
 	pg_temp.event(25, 'bounce', 'e25', '{"type": "bounce"}'), pg_temp.event(26, 'unsubscribe', 'e26', '{"sg_message_id": null}')));
@@ -96,7 +96,7 @@ SELECT n, s.* FROM generate_series(24, 26) AS n, pg_temp.stands(n) AS s ORDER BY
 SELECT pg_temp.post(pg_temp.event(10, 'bounce', 'e10', '{"type": "bounce", "status": "5.1.1", "reason": "550 unknown recipient", "bounce_classification": "Invalid Address"}')),
 	pg_temp.post(jsonb_build_array(pg_temp.event(26, 'unsubscribe', 'e26', '{"sg_message_id": null}'), pg_temp.event(27, 'unsubscribe', 'e27')));
 SELECT * FROM pg_temp.stands(27);
-SELECT count(*) FROM outreach.consent_history WHERE tenant_id = 'team_letters' AND phone IN ('m26@example.com', 'm27@example.com');
+SELECT count(*) FROM outreach.consent_history WHERE tenant_id = 'team_letters' AND address IN ('m26@example.com', 'm27@example.com');
 -- Whoever has agreed since is not opted out by what was said before; nobody is opted in.
 SELECT consent FROM outreach.opt_in('team_letters', 'm28@example.com', 'form');
 SELECT pg_temp.post(pg_temp.event(28, 'unsubscribe', 'e28', '{"timestamp": 1700000000}'));
@@ -113,7 +113,7 @@ SELECT n, s.* FROM generate_series(29, 30) AS n, pg_temp.stands(n) AS s ORDER BY
 -- As long as an address may be: said by the person's provider, by the app, and of a message that waits.
 SELECT repeat('l', 64) || '@' || repeat('d', 60) || '.' || repeat('d', 60) || '.' || repeat('d', 60) || '.com' AS long \gset
 SELECT length(:'long'), pg_temp.post(jsonb_build_object('event', 'unsubscribe', 'email', :'long', 'sg_event_id', 'e31', 'sg_message_id', 'm31.1', 'timestamp', 1800000000));
-SELECT consent, consent_source FROM outreach.phones WHERE tenant_id = 'team_letters' AND phone = :'long';
+SELECT consent, consent_source FROM outreach.addresses WHERE tenant_id = 'team_letters' AND address = :'long';
 SELECT consent, changed FROM outreach.opt_out('team_letters_b', :'long');
 SELECT created FROM outreach.create_lead('team_letters_b', 'long', email => :'long');
 -- A person knows better.

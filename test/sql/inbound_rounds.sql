@@ -1,4 +1,4 @@
--- What is found out under locks begins a batch anew, but not for ever.
+-- Strangers among known senders: their rows are made when the others are locked.
 \set ECHO none
 \i test/sql/helpers.inc
 \i test/sql/sending.inc
@@ -8,13 +8,13 @@ SELECT pg_temp.make_sender('team_round');
 SELECT outreach.create_endpoint('team_round', '/w/round', 'generic', 'none');
 SELECT created FROM outreach.create_lead('team_round', 'known', '+12125550148');
 
--- A check of somebody's refuses a stranger's phone, which is locked in the second round only.
-ALTER TABLE outreach.phones ADD CONSTRAINT only_us CHECK (tenant_id <> 'team_round' OR phone LIKE '+1%') NOT VALID;
+-- A check of somebody's refuses a stranger's phone, which is made when the others are locked.
+ALTER TABLE outreach.addresses ADD CONSTRAINT only_us CHECK (tenant_id <> 'team_round' OR address LIKE '+1%') NOT VALID;
 SELECT item, outcome FROM outreach.ingest_webhooks(ARRAY[
 	pg_temp.message('/w/round', 'r1', '+12125550148', 'hi'), pg_temp.message('/w/round', 'r2', '+442079460958', 'hi'), pg_temp.message('/w/round', 'r3', '+12125550149', 'hi')]);
 SELECT pg_temp.receive('/w/round', 'r4', '+442079460958', 'hi');
 SELECT status, last_error, count(*) FROM outreach.webhooks_unfinished WHERE tenant_id = 'team_round' GROUP BY 1, 2;
-ALTER TABLE outreach.phones DROP CONSTRAINT only_us;
+ALTER TABLE outreach.addresses DROP CONSTRAINT only_us;
 UPDATE outreach.inbound_payloads SET next_attempt_at = now() WHERE tenant_id = 'team_round' AND status = 'error';
 SELECT outreach.process_payloads();
 SELECT phone, state, version FROM outreach.leads WHERE tenant_id = 'team_round' ORDER BY phone;

@@ -8,7 +8,7 @@ CREATE FUNCTION pg_temp.says(phone text, body text) RETURNS text LANGUAGE sql AS
 	SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/meaning', 'body',
 		jsonb_build_object('event', 'message.received', 'id', md5(phone || body), 'from', phone, 'body', body)::text)) $$;
 CREATE VIEW pg_temp.acts AS
-	SELECT phone, act, consent, source, reason, nullif(actor, current_user) AS actor, version ~ '^[0-9.]+/[0-9]+-[0-9a-f]{8}$' AS version
+	SELECT address, act, consent, source, reason, nullif(actor, current_user) AS actor, version ~ '^[0-9.]+/[0-9]+-[0-9a-f]{8}$' AS version
 	  FROM outreach.consent_history WHERE tenant_id = 'team_meaning' ORDER BY changed_at, event_id;
 
 -- What sounds like a revocation holds; the event says by which words, and how surely.

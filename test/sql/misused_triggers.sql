@@ -59,7 +59,7 @@ SELECT pg_temp.hung('AFTER UPDATE ON outreach.leads FOR EACH ROW EXECUTE FUNCTIO
 ROLLBACK TO s;
 SELECT pg_temp.hung('BEFORE UPDATE ON outreach.leads FOR EACH STATEMENT EXECUTE FUNCTION outreach.lead_state_changed()', $$UPDATE outreach.leads SET email = 'e'$$);
 ROLLBACK TO s;
-SELECT pg_temp.hung('BEFORE UPDATE ON outreach.phones FOR EACH ROW EXECUTE FUNCTION outreach.lead_state_changed()', $$INSERT INTO outreach.phones VALUES ('team_triggers', '1'); UPDATE outreach.phones SET carrier = 'c'$$);
+SELECT pg_temp.hung('BEFORE UPDATE ON outreach.addresses FOR EACH ROW EXECUTE FUNCTION outreach.lead_state_changed()', $$INSERT INTO outreach.addresses VALUES ('team_triggers', '1'); UPDATE outreach.addresses SET carrier = 'c'$$);
 ROLLBACK TO s;
 SELECT pg_temp.hung('BEFORE INSERT ON outreach.providers FOR EACH ROW EXECUTE FUNCTION outreach.protect_shipped()', $$INSERT INTO outreach.providers VALUES ('p', 'p')$$);
 ROLLBACK TO s;
@@ -69,7 +69,7 @@ SELECT pg_temp.hung('BEFORE INSERT ON outreach.leads FOR EACH ROW EXECUTE FUNCTI
 ROLLBACK TO s;
 SELECT pg_temp.hung('BEFORE DELETE ON outreach.leads FOR EACH ROW EXECUTE FUNCTION outreach.within_limits()', $$DELETE FROM outreach.leads$$);
 ROLLBACK TO s;
-SELECT pg_temp.hung('AFTER DELETE ON outreach.phones FOR EACH ROW EXECUTE FUNCTION outreach.lead_gone()', $$INSERT INTO outreach.phones VALUES ('team_triggers', '1'); DELETE FROM outreach.phones$$);
+SELECT pg_temp.hung('AFTER DELETE ON outreach.addresses FOR EACH ROW EXECUTE FUNCTION outreach.lead_gone()', $$INSERT INTO outreach.addresses VALUES ('team_triggers', '1'); DELETE FROM outreach.addresses$$);
 ROLLBACK TO s;
 -- In its place, with nulls that NOT NULL has not seen yet
 SELECT c, split_part(pg_temp.error(format('UPDATE outreach.leads SET %s %I = NULL WHERE tenant_id = ''team_triggers''', CASE WHEN c <> 'state' THEN 'state = ''touched'',' END, c)), E'\n', 1)

@@ -42,7 +42,7 @@ BEGIN
 		END CASE;
 		EXECUTE undo;
 		SELECT ph.consent::text INTO consent FROM outreach.phones ph WHERE ph.tenant_id = 'team_always' AND ph.phone = p;
-		SELECT count(*) INTO history FROM outreach.consent_history h WHERE h.tenant_id = 'team_always' AND h.phone = p;
+		SELECT count(*) INTO history FROM outreach.consent_history h WHERE h.tenant_id = 'team_always' AND h.address = p;
 		SELECT string_agg(l.state::text, ' ' ORDER BY l.lead_id) INTO leads FROM outreach.leads l WHERE l.tenant_id = 'team_always' AND l.phone = p;
 		DELETE FROM outreach.sending_stops s WHERE s.tenant_id = 'team_always';
 		SELECT string_agg(u.status || ' ' || u.last_error, ', ') INTO kept FROM outreach.webhooks_unfinished u WHERE u.tenant_id = 'team_always';
@@ -79,17 +79,17 @@ SET regress.state = '40P01';
 SELECT * FROM pg_temp.trigger('INSERT OR UPDATE', 'inbound_payloads');
 RESET regress.state;
 -- Leads that were left are suppressed when that can be done.
-SELECT count(*) FROM outreach.phones WHERE tenant_id = 'team_always' AND suppress_at IS NOT NULL;
+SELECT count(*) FROM outreach.contacts WHERE tenant_id = 'team_always' AND suppress_at IS NOT NULL;
 SELECT outreach.next_due() <= now() AS due;
-UPDATE outreach.phones SET suppress_at = now() WHERE tenant_id = 'team_always' AND suppress_at IS NOT NULL;
+UPDATE outreach.contacts SET suppress_at = now() WHERE tenant_id = 'team_always' AND suppress_at IS NOT NULL;
 SELECT count(*) FROM generate_series(1, 5), outreach.process_payloads();
-SELECT count(*) FILTER (WHERE suppress_at IS NOT NULL) AS left, count(*) FILTER (WHERE consent <> 'opted_out') AS not_opted_out FROM outreach.phones WHERE tenant_id = 'team_always';
+SELECT count(*) FILTER (WHERE suppress_at IS NOT NULL) AS left, count(*) FILTER (WHERE consent <> 'opted_out') AS not_opted_out FROM outreach.addresses JOIN outreach.contacts USING (tenant_id, contact_id) WHERE tenant_id = 'team_always';
 SELECT state, count(*) FROM outreach.leads WHERE tenant_id = 'team_always' GROUP BY 1;
 -- Where the phone's own row cannot be written there is nothing to record it in.
-CREATE TRIGGER regress_refuse BEFORE UPDATE ON outreach.phones FOR EACH ROW WHEN (OLD.consent <> NEW.consent) EXECUTE FUNCTION public.regress_refuse();
+CREATE TRIGGER regress_refuse BEFORE UPDATE ON outreach.addresses FOR EACH ROW WHEN (OLD.consent <> NEW.consent) EXECUTE FUNCTION public.regress_refuse();
 SELECT pg_temp.receive('/w/always', 'p1', '+12125551001', 'STOP');
 SELECT pg_temp.error($$SELECT outreach.opt_out('team_always', '+12125551001')$$);
-DROP TRIGGER regress_refuse ON outreach.phones;
+DROP TRIGGER regress_refuse ON outreach.addresses;
 SELECT status, last_error FROM outreach.webhooks_unfinished WHERE tenant_id = 'team_always';
 UPDATE outreach.inbound_payloads SET next_attempt_at = now() WHERE tenant_id = 'team_always';
 SELECT outreach.process_payloads();
@@ -111,17 +111,17 @@ UPDATE outreach.inbound_payloads SET next_attempt_at = now() WHERE tenant_id = '
 SELECT outreach.process_payloads();
 SELECT status, opted_out, count(*) FROM outreach.inbound_payloads WHERE tenant_id = 'team_always' GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT consent FROM outreach.phones WHERE phone = '+12125551002';
-SELECT consent, source FROM outreach.consent_history WHERE phone = '+12125551002' ORDER BY event_id;
+SELECT consent, source FROM outreach.consent_history WHERE address = '+12125551002' ORDER BY event_id;
 
 -- More leads of a phone than one transaction suppresses
 SELECT count(*) FROM generate_series(1, 1234) AS i, outreach.create_lead('team_always', 'many' || i, '+12125551003');
 SELECT pg_temp.receive('/w/always', 'm1', '+12125551003', 'STOP');
 SELECT state, count(*) FROM outreach.leads WHERE phone = '+12125551003' GROUP BY 1 ORDER BY 1;
-SELECT consent, suppress_at <= now() AS due FROM outreach.phones WHERE phone = '+12125551003';
+SELECT consent, suppress_at <= now() AS due FROM outreach.phones JOIN outreach.contacts USING (tenant_id, contact_id) WHERE phone = '+12125551003';
 SELECT status FROM outreach.send_message('team_always', 'many1234', 'Hello');
 SELECT outreach.process_payloads(), outreach.process_payloads(), outreach.process_payloads() FROM generate_series(1, 2);
 SELECT state, count(*) FROM outreach.leads WHERE phone = '+12125551003' GROUP BY 1 ORDER BY 1;
-SELECT suppress_at FROM outreach.phones WHERE phone = '+12125551003';
+SELECT suppress_at FROM outreach.phones JOIN outreach.contacts USING (tenant_id, contact_id) WHERE phone = '+12125551003';
 -- more leads than a webhook takes of a phone, those that it takes suppressed already
 SELECT outreach.opt_in('team_always', '+12125551003', 'a test');
 SELECT count(*) FROM generate_series(1, 20) AS i, outreach.create_lead('team_always', 'zlate' || i, '+12125551003');
@@ -146,6 +146,7 @@ DELETE FROM outreach.webhook_receipts WHERE tenant_id LIKE 'team_always';
 DELETE FROM outreach.inbound_payloads WHERE tenant_id LIKE 'team_always';
 DELETE FROM outreach.events WHERE tenant_id LIKE 'team_always';
 DELETE FROM outreach.leads WHERE tenant_id LIKE 'team_always';
-DELETE FROM outreach.phones WHERE tenant_id LIKE 'team_always';
+DELETE FROM outreach.contacts WHERE tenant_id LIKE 'team_always';
+DELETE FROM outreach.addresses WHERE tenant_id LIKE 'team_always';
 DELETE FROM outreach.consent_history WHERE tenant_id LIKE 'team_always';
 COMMIT;

@@ -79,6 +79,7 @@ DELETE FROM outreach.webhook_receipts WHERE tenant_id LIKE 'team\_kept%';
 DELETE FROM outreach.inbound_payloads WHERE tenant_id LIKE 'team\_kept%';
 DELETE FROM outreach.events WHERE tenant_id LIKE 'team\_kept%';
 DELETE FROM outreach.leads WHERE tenant_id LIKE 'team\_kept%';
-DELETE FROM outreach.phones WHERE tenant_id LIKE 'team\_kept%';
+DELETE FROM outreach.contacts WHERE tenant_id LIKE 'team\_kept%';
+DELETE FROM outreach.addresses WHERE tenant_id LIKE 'team\_kept%';
 DELETE FROM outreach.consent_history WHERE tenant_id LIKE 'team\_kept%';
 COMMIT;

@@ -21,8 +21,8 @@ CREATE FUNCTION pg_temp.asks(n int, key text, channel text DEFAULT 'sms') RETURN
 	SELECT m.status, m.verdicts #>> '{0,guard}', m.verdicts #>> '{0,reason}' FROM outreach.send_message('team_reach', 'r' || $1, 'Again', channel => $3, send_key => $2 || $1) AS m
 $$;
 CREATE FUNCTION pg_temp.marks(numbers int[]) RETURNS TABLE (phone text, channel text, source text, code text, reason text, its_message boolean, line_type text) LANGUAGE sql AS $$
-	SELECT u.phone, u.channel, u.source, u.code, u.reason, u.message_id IN (SELECT message_id FROM message), p.line_type
-	  FROM outreach.addresses_unreachable u JOIN outreach.phones p USING (tenant_id, phone) WHERE tenant_id = 'team_reach' AND right(phone, 1)::int = ANY ($1) ORDER BY 1, 2
+	SELECT u.address, u.channel, u.source, u.code, u.reason, u.message_id IN (SELECT message_id FROM message), p.line_type
+	  FROM outreach.addresses_unreachable u JOIN outreach.addresses p USING (tenant_id, address) WHERE tenant_id = 'team_reach' AND right(address, 1)::int = ANY ($1) ORDER BY 1, 2
 $$;
 -- 30003 is not final, 30006 and 30005 are; one that is said to be sent is not lost.
 SELECT pg_temp.report(1, 'undelivered', '30006'), pg_temp.report(2, 'failed', '30005'), pg_temp.report(3, 'undelivered', '30003'), pg_temp.report(4, 'sent', '30006'),
@@ -94,7 +94,7 @@ SET ROLE regress_reach_app;
 SELECT pg_temp.error($$SELECT outreach.mark_reachable('team_reach', '+14155550202', 'kim', 'a')$$) AS an_application;
 BEGIN;
 SELECT outreach.enter_tenant('team_reach');
-SELECT phone, channel, since = '2026-01-01 00:00+00' AS since, source, code FROM outreach.addresses_unreachable ORDER BY phone, channel;
+SELECT address, channel, since = '2026-01-01 00:00+00' AS since, source, code FROM outreach.addresses_unreachable ORDER BY address, channel;
 ROLLBACK;
 BEGIN;
 SELECT outreach.enter_tenant('team_reach_b');

@@ -58,7 +58,7 @@ SELECT item, outcome FROM outreach.ingest_webhooks(ARRAY[
 	'{"path": "/w/hostile_token", "query": "token=the-secret-of-it", "body": "{}"}']::pg_catalog.jsonb[]);
 SELECT pg_catalog.count(*) FROM outreach.verify();
 SELECT lead_version, event_type FROM outreach.lead_history WHERE lead_id OPERATOR(pg_catalog.=) 'lead_1' ORDER BY lead_version;
-SELECT phone, consent FROM outreach.opt_out_registry;
+SELECT address, consent FROM outreach.opt_out_registry;
 SELECT pg_catalog.count(*) FROM outreach.webhooks_unfinished;
 COMMIT;
 -- The secrets of a proof are read in the caller's search_path.

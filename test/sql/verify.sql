@@ -2,10 +2,10 @@
 -- its events, and the registry from its history.
 SELECT * FROM outreach.verify();
 SELECT count(*) > 100 AS many FROM outreach.leads;
-SELECT p.tenant_id, p.phone, p.consent
-  FROM outreach.phones p
+SELECT p.tenant_id, p.address, p.consent
+  FROM outreach.addresses p
  WHERE p.consent IS DISTINCT FROM coalesce((SELECT h.consent FROM outreach.consent_history h
-	WHERE h.tenant_id = p.tenant_id AND h.phone = p.phone ORDER BY h.event_id DESC LIMIT 1), 'unknown');
+	WHERE h.tenant_id = p.tenant_id AND h.address = p.address ORDER BY h.event_id DESC LIMIT 1), 'unknown');
 -- A receipt has its payload, and an effect has its receipt.
 SELECT count(*) FROM outreach.webhook_receipts r
  WHERE NOT EXISTS (SELECT FROM outreach.inbound_payloads p WHERE p.tenant_id = r.tenant_id AND p.receipt_id = r.receipt_id);

@@ -34,7 +34,7 @@ sub known
 	return join ' ', map { sql($node, qq{SELECT (SELECT string_agg(status::text, ' ') FROM outreach.inbound_payloads WHERE position('$_' IN convert_from(body, 'UTF8')) > 0),
 		(SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' = 'message.received' AND payload ->> 'from' = '$_'),
 		(SELECT count(*) FROM outreach.leads WHERE phone = '$_'), (SELECT consent FROM outreach.phones WHERE phone = '$_'),
-		(SELECT count(*) FROM outreach.consent_history WHERE phone = '$_')}) } @_;
+		(SELECT count(*) FROM outreach.consent_history WHERE address = '$_')}) } @_;
 }
 my ($said, $stopped) = ('done|1|1|unknown|0', 'done|1|1|opted_out|1');
 
@@ -115,9 +115,9 @@ for my $victim (qw(session postmaster))
 		sql($node, 'SELECT outreach.arm()');
 		wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.inbound_payloads WHERE status = 'pending'}) == 0 }, 'the callbacks to be processed');
 		sql($node, q{SELECT outreach.disarm('a test')});
-		is(sql($node, qq{SELECT (SELECT string_agg(code, ' ') FROM outreach.addresses_unreachable WHERE phone = '$marked'),
+		is(sql($node, qq{SELECT (SELECT string_agg(code, ' ') FROM outreach.addresses_unreachable WHERE address = '$marked'),
 			(SELECT count(*) FROM outreach.events WHERE event_type = 'address.unreachable' AND payload ->> 'phone' = '$marked'),
-			(SELECT consent FROM outreach.phones WHERE phone = '$opted_out'), (SELECT count(*) FROM outreach.consent_history WHERE phone IN ('$marked', '$opted_out')),
+			(SELECT consent FROM outreach.phones WHERE address = '$opted_out'), (SELECT count(*) FROM outreach.consent_history WHERE address IN ('$marked', '$opted_out')),
 			(SELECT string_agg(state::text, ' ') FROM outreach.leads WHERE phone = '$opted_out'),
 			(SELECT string_agg(status::text, ' ') FROM outreach.outbound_messages WHERE message_id IN ('$message[0][1]', '$message[1][1]'))}),
 			'30006|1|opted_out|1|suppressed|undelivered undelivered', 'one mark, one opt-out');

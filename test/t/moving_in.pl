@@ -33,7 +33,7 @@ is(admin("SELECT string_agg(l.lead_state || '=' || o.state, ' ' ORDER BY l.id) F
 	'each lead is in its state, but for those that had opted out elsewhere');
 is(admin("SELECT string_agg(concat_ws(' ', lead_id, timer_type, trigger_at AT TIME ZONE 'UTC'), ', ') FROM outreach.lead_timers WHERE due_at IS NOT NULL"),
 	'busy CALLBACK 2100-01-08 12:00:00', 'timers are those of the application, and the import has set none');
-is(admin("SELECT string_agg(phone, ' ' ORDER BY phone) FROM outreach.opt_out_registry WHERE tenant_id = '$team'"), '+12125550103 +12125550106 +12125550107',
+is(admin("SELECT string_agg(address, ' ' ORDER BY address) FROM outreach.opt_out_registry WHERE tenant_id = '$team'"), '+12125550103 +12125550106 +12125550107',
 	'opt-outs of every place are in the registry');
 is(admin("SELECT state || ' ' || (attributes ->> 'phoneAsImported') FROM outreach.leads WHERE lead_id = 'unread'"), 'suppressed call me', 'or with the lead, whose phone nobody can read');
 

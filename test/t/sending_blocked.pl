@@ -254,7 +254,7 @@ for my $case ([ 'its lead is held', q{SELECT FROM outreach.create_lead('team_a',
 	wait_until(sub { status_of($a) eq 'failed' }, 'the answer to be recorded') if !$before;
 	sql($node, 'DROP TRIGGER refuse ON outreach.events') if $before;
 	wait_until(sub { sql($node, "SELECT state FROM outreach.leads WHERE tenant_id = 'team_a' AND lead_id = 'lead_$n'") eq 'suppressed' }, 'the lead to be suppressed');
-	is(sql($node, "SELECT count(*) FROM outreach.consent_history WHERE phone = '" . phone($n) . "' AND consent = 'opted_out'"), 1, 'and it is there once');
+	is(sql($node, "SELECT count(*) FROM outreach.consent_history WHERE address = '" . address($n) . "' AND consent = 'opted_out'"), 1, 'and it is there once');
 }
 
 is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');

@@ -17,9 +17,9 @@
 #include "core/statement.h"
 #include "core/trigger.h"
 #include "fmgr.h"
-#include "lead/change_set.h"
-#include "lead/event_log.h"
-#include "lead/states.h"
+#include "unit/unit.h"
+#include "unit/event_log.h"
+#include "unit/states.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -77,7 +77,6 @@ static PoStatement select_transitions = {
 };
 
 PG_FUNCTION_INFO_V1(po_is_valid_transition);
-PG_FUNCTION_INFO_V1(po_lead_state_changed);
 PG_FUNCTION_INFO_V1(po_lead_states);
 
 /*
@@ -246,6 +245,15 @@ po_end_recorded_changes(void)
 }
 
 /*
+ * po_changes_are_recorded tells the trigger whether it is so.
+ */
+bool
+po_changes_are_recorded(void)
+{
+	return changes_recorded;
+}
+
+/*
  * is_valid_transition(from_state, to_state, tenant_id): one step, by the
  * tenant's rows, or the default where none is given.
  */
@@ -267,63 +275,4 @@ Datum
 po_lead_states(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_DATUM(po_result_texts(po_state_names, PO_NSTATES));
-}
-
-/*
- * lead_state_changed(): BEFORE UPDATE trigger of outreach.leads, for rows whose
- * state changes.  NOT NULL has not been checked yet.
- */
-Datum
-po_lead_state_changed(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = po_trigger(fcinfo, "lead_state_changed", PO_TRIGGER_BEFORE_ROW, "leads");
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	HeapTuple	row;
-	const PoTransitions *transitions;
-	PoState		from;
-	PoState		to;
-	PoEvent		event = {0};
-	PoChangeSet set = {0};
-	PoLead		lead = {0};
-	int			column[2];
-	Datum		value[2];
-	bool		isnull[2] = {false, false};
-
-	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		po_trigger_misused("lead_state_changed");
-	if (changes_recorded)
-		return PointerGetDatum(trigger->tg_newtuple);
-
-	row = trigger->tg_newtuple;
-	event.tenant_id = po_trigger_text(trigger, row, "tenant_id");
-	event.lead_id = po_trigger_text(trigger, row, "lead_id");
-	from = po_state_require(po_trigger_text(trigger, trigger->tg_trigtuple, "state"));
-	to = po_state_require(po_trigger_text(trigger, row, "state"));
-	column[0] = po_trigger_column(trigger, "version", INT4OID);
-	column[1] = po_trigger_column(trigger, "has_timers", BOOLOID);
-	/* What the row says may be written by the same statement. */
-	lead.has_timers = po_state_ends_timers(to) || po_trigger_text(trigger, row, "has_timers")[0] == 't';
-	transitions = po_transitions(event.tenant_id);
-	if (!po_transition_step(transitions, from, to))
-		po_illegal_transition(transitions, from, to);
-
-	event.lead_version = atoi(po_trigger_text(trigger, trigger->tg_trigtuple, "version")) + 1;
-	event.event_type = "lead.state.changed";
-	event.source = "sql";
-	event.previous_state = from;
-	event.new_state = to;
-	po_spi_connect();
-	po_events_append(&event, 1);
-	/* It is a change like the engine's own, also for the timers. */
-	lead.tenant_id = event.tenant_id;
-	lead.lead_id = event.lead_id;
-	lead.state = to;
-	po_timers_of_state(&set, &lead, from, to);
-	(void) po_cancel_timers(set.cancel, set.ncancels);
-	po_set_timers(set.timer, set.ntimers);
-	SPI_finish();
-
-	value[1] = BoolGetDatum(lead.has_timers);
-	value[0] = Int32GetDatum(event.lead_version);
-	return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 2, column, value, isnull));
 }

@@ -20,7 +20,7 @@
 #include "core/errors.h"
 #include "core/ids.h"
 #include "core/statement.h"
-#include "lead/event_log.h"
+#include "unit/event_log.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "storage/lmgr.h"

@@ -13,7 +13,7 @@
 #include "core/compat.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "outbound/message_states.h"
+#include "unit/message_states.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 

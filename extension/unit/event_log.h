@@ -6,7 +6,7 @@
 #define PO_LEAD_EVENT_LOG_H
 
 #include "datatype/timestamp.h"
-#include "lead/states.h"
+#include "unit/states.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 

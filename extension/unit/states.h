@@ -51,5 +51,6 @@ extern void po_illegal_transition(const PoTransitions *transitions, PoState from
 
 extern void po_begin_recorded_changes(void);
 extern void po_end_recorded_changes(void);
+extern bool po_changes_are_recorded(void);
 
 #endif

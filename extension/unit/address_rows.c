@@ -1,0 +1,663 @@
+/*
+ * address_rows.c
+ *	  The statements behind the people of a unit: contacts and their addresses, locked,
+ *	  made and written.
+ *
+ * What is locked is the contact; its addresses belong to it as long as it is.  An
+ * address's contact is read without a lock, the contact is locked, and the address is
+ * read again.  One that has got another contact meanwhile is looked for again, a few
+ * times: then somebody moves it back and forth, and it is held.
+ *
+ * An address that is not known is made, with a contact or as one more of a contact,
+ * after the contacts are locked that are known.  What has made rows waits no more for
+ * contacts, for others may wait for these rows; neither does it for one that is before
+ * another in the order of locks.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/address.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/ids.h"
+#include "core/key_probe.h"
+#include "core/wakeup.h"
+#include "lib/qunique.h"
+#include "unit/unit.h"
+#include "utils/timestamp.h"
+
+#define MAX_ROUNDS 3
+
+/* An address that is wanted. */
+typedef struct Sought
+{
+	const char *tenant_id;
+	const char *address;
+	const char *lead_id;
+	int			member;
+	bool		known;
+	bool		shared;
+	pg_uuid_t	contact_id;		/* once it is known, or is to be made */
+	pg_uuid_t	of_lead;		/* the lead's contact; all zero: it has none */
+	bool		makes_contact;
+	PoAddressKind kind;
+} Sought;
+
+static const char *const kind_names[PO_NKINDS] = {[PO_PHONE] = "phone",[PO_EMAIL] = "email"};
+
+static const PoField sought_field[] = {
+	PO_FIELD(Sought, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(Sought, address, TEXT, PO_TAKE),
+	PO_FIELD(Sought, lead_id, TEXT, PO_TAKE),
+	PO_VALUE(Sought, known, "a.address IS NOT NULL", BOOL),
+	PO_VALUE(Sought, shared, "coalesce(a.shared, false)", BOOL),
+	PO_VALUE(Sought, contact_id, "a.contact_id", UUID),
+	PO_VALUE(Sought, of_lead, "l.contact_id AS of_lead", UUID)
+};
+
+static PoStatement find_addresses = {
+	.name = "people.find",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {a.*}, u.n FROM {rows} LEFT JOIN outreach.addresses a ON a.tenant_id = u.tenant_id AND a.address = u.address"
+	" LEFT JOIN outreach.leads l ON l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
+	.takes = PO_FIELDS(sought_field, PO_TAKE),
+	.gives = PO_FIELDS(sought_field, PO_GIVE),
+	.numbered = true
+};
+
+#define N_OF_SOUGHT 5
+
+const PoField po_address_key_field[] = {
+	PO_FIELD(PoAddressKey, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoAddressKey, address, TEXT, PO_TAKE)
+};
+
+static const PoField contact_field[] = {
+	PO_FIELD(PoContact, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoContact, contact_id, UUID, PO_TAKE | PO_GIVE),
+	PO_FIELD_AS(PoContact, opted_out_at[PO_PHONE], "phones_opted_out_at", SINCE, PO_SET | PO_GIVE),
+	PO_FIELD_AS(PoContact, opted_out_at[PO_EMAIL], "emails_opted_out_at", SINCE, PO_SET | PO_GIVE),
+	PO_FIELD(PoContact, suppress_at, UNTIL, PO_SET | PO_GIVE)
+};
+
+#define LOCK_CONTACTS(how_named, where, how) \
+	{ \
+		.name = "people.lock" how_named, \
+		.expect = SPI_OK_SELECT, \
+		.sql = "SELECT {c.*} FROM {rows} JOIN outreach.contacts c ON c.tenant_id = u.tenant_id" \
+		" AND c.contact_id = u.contact_id" where " ORDER BY c.tenant_id, c.contact_id" how, \
+		.takes = PO_FIELDS(contact_key_field, PO_TAKE), \
+		.gives = PO_FIELDS(contact_field, PO_GIVE) \
+	}
+
+static const PoField contact_key_field[] = {
+	PO_FIELD(PoContact, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoContact, contact_id, UUID, PO_TAKE)
+};
+
+static PoStatement lock_contacts = LOCK_CONTACTS("", "", " FOR NO KEY UPDATE OF c");
+static PoStatement lock_free_contacts = LOCK_CONTACTS("_free", "", " FOR NO KEY UPDATE OF c SKIP LOCKED");
+static PoStatement share_contacts = LOCK_CONTACTS("_share", " WHERE NOT outreach_impl.is_awaited(c.tableoid, c.ctid)",
+												  " FOR SHARE OF c SKIP LOCKED");
+
+static const PoField address_field[] = {
+	PO_FIELD(PoAddress, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoAddress, address, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoAddress, contact_id, UUID, PO_SET | PO_GIVE),
+	PO_FIELD(PoAddress, shared, BOOL, PO_SET | PO_GIVE),
+	PO_CONSENT_FIELD(PoAddress, consent, PO_GIVE),
+	PO_FIELD(PoAddress, consent_at, SINCE, PO_GIVE),
+	PO_FIELD(PoAddress, unreachable, JSONB, PO_GIVE)
+};
+
+/* All addresses of the contacts; who has locked the contact has locked them, nearly always. */
+#define LOCK_ADDRESSES(what, how) \
+	{ \
+		.name = "people." what, \
+		.expect = SPI_OK_SELECT, \
+		.sql = "SELECT {a.*} FROM {rows} CROSS JOIN LATERAL (SELECT o.address FROM outreach.addresses o" \
+		" WHERE o.tenant_id = u.tenant_id AND o.contact_id = u.contact_id" \
+		" ORDER BY o.address LIMIT " CppAsString2(PO_MAX_ADDRESSES) ") d" \
+		" JOIN outreach.addresses a ON a.tenant_id = u.tenant_id AND a.address = d.address AND a.contact_id = u.contact_id" \
+		" ORDER BY a.tenant_id, a.address FOR NO KEY UPDATE OF a" how, \
+		.takes = PO_FIELDS(contact_key_field, PO_TAKE), \
+		.gives = PO_FIELDS(address_field, PO_GIVE) \
+	}
+
+static PoStatement lock_addresses = LOCK_ADDRESSES("addresses", "");
+static PoStatement lock_free_addresses = LOCK_ADDRESSES("addresses_free", " SKIP LOCKED");
+
+/* Those that are wanted, where the contact is shared: whoever changes one locks that. */
+static PoStatement read_addresses = {
+	.name = "people.read",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {a.*} FROM {rows} JOIN outreach.addresses a ON a.tenant_id = u.tenant_id AND a.address = u.address"
+	" ORDER BY a.tenant_id, a.address",
+	.takes = PO_FIELDS(po_address_key_field, PO_TAKE),
+	.gives = PO_FIELDS(address_field, PO_GIVE)
+};
+
+static const PoField new_field[] = {
+	PO_FIELD(Sought, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(Sought, address, TEXT, PO_TAKE),
+	PO_NAME(Sought, kind, PoAddressKind, kind_names, "text", PO_TAKE),
+	PO_FIELD(Sought, contact_id, UUID, PO_TAKE),
+	PO_FIELD(Sought, makes_contact, BOOL, PO_USE | PO_TAKE)
+};
+
+static PoStatement make_addresses = {
+	.name = "people.make",
+	.expect = SPI_OK_SELECT,
+	.sql = "WITH given AS (SELECT * FROM {rows}), made AS (INSERT INTO outreach.addresses AS a (tenant_id, address, kind, contact_id, created_at)"
+	" SELECT u.tenant_id, u.address, u.kind, u.contact_id::uuid, $1 FROM given u ORDER BY u.tenant_id, u.address"
+	" ON CONFLICT (tenant_id, address) DO NOTHING RETURNING a.*),"
+	" people AS (INSERT INTO outreach.contacts (tenant_id, contact_id, created_at) SELECT DISTINCT m.tenant_id, m.contact_id, $1"
+	" FROM made m JOIN given u ON u.tenant_id = m.tenant_id AND u.address = m.address WHERE u.makes_contact)"
+	" SELECT {m.*} FROM made m ORDER BY m.tenant_id, m.address",
+	.takes = PO_FIELDS(new_field, PO_TAKE),
+	.gives = PO_FIELDS(address_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+/* An act of consent, as it is written. */
+typedef struct Act
+{
+	const char *tenant_id;
+	const char *address;
+	const pg_uuid_t *event_id;
+	const char *act;
+	PoConsent	consent;
+	PoCause		cause;
+	TimestampTz said_at;
+} Act;
+
+static const PoField act_field[] = {
+	PO_FIELD(Act, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(Act, address, TEXT, PO_TAKE),
+	PO_FIELD(Act, event_id, UUIDP, PO_TAKE),
+	PO_FIELD(Act, act, TEXT, PO_TAKE),
+	PO_CONSENT_FIELD(Act, consent, PO_TAKE),
+	PO_FIELD_AS(Act, cause.source, "source", TEXT, PO_TAKE),
+	PO_FIELD_AS(Act, cause.reason, "reason", TEXT, PO_TAKE),
+	PO_FIELD_AS(Act, cause.actor, "actor", TEXT, PO_TAKE),
+	PO_FIELD_AS(Act, cause.version, "version", TEXT, PO_TAKE),
+	PO_FIELD(Act, said_at, SINCE, PO_TAKE)
+};
+
+/* The registry takes the last of an address's acts, the history all of them. */
+static PoStatement write_acts = {
+	.name = "people.consent",
+	.expect = SPI_OK_INSERT,
+	.sql = "WITH change AS (SELECT * FROM {rows}), registry AS (UPDATE outreach.addresses a"
+	" SET consent = c.consent::outreach.consent_status, consent_source = c.source,"
+	" consent_reason = c.reason, consent_at = c.said_at"
+	" FROM (SELECT DISTINCT ON (tenant_id, address) * FROM change ORDER BY tenant_id, address, n DESC) c"
+	" WHERE a.tenant_id = c.tenant_id AND a.address = c.address)"
+	" INSERT INTO outreach.consent_history (tenant_id, address, event_id, changed_at, act, consent,"
+	" source, reason, actor, version) SELECT tenant_id, address, event_id, $1, act,"
+	" consent::outreach.consent_status, source, reason, actor, version FROM change",
+	.takes = PO_FIELDS(act_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID),
+	.numbered = true
+};
+
+static PoStatement write_contacts = {
+	.name = "people.write",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.contacts c SET {set} FROM {rows}"
+	" WHERE c.tenant_id = u.tenant_id AND c.contact_id = u.contact_id",
+	.takes = PO_FIELDS(contact_field, PO_TAKE)
+};
+
+static PoStatement create_contacts = {
+	.name = "people.create",
+	.expect = SPI_OK_INSERT,
+	.sql = "INSERT INTO outreach.contacts ({columns}, created_at) SELECT {u.*}, $1 FROM {rows}",
+	.takes = PO_FIELDS(contact_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+static PoStatement write_addresses = {
+	.name = "people.moved",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.addresses a SET {set} FROM {rows}"
+	" WHERE a.tenant_id = u.tenant_id AND a.address = u.address",
+	.takes = PO_FIELDS(address_field, PO_TAKE)
+};
+
+static const pg_uuid_t nobody = {{0}};
+
+static bool
+is_somebody(const pg_uuid_t *contact_id)
+{
+	return memcmp(contact_id, &nobody, UUID_LEN) != 0;
+}
+
+static int
+contact_compare(const void *a, const void *b)
+{
+	const PoContact *x = a;
+	const PoContact *y = b;
+	int			c = strcmp(x->tenant_id, y->tenant_id);
+
+	return c != 0 ? c : memcmp(&x->contact_id, &y->contact_id, UUID_LEN);
+}
+
+static int
+address_compare(const void *a, const void *b)
+{
+	const PoAddress *x = a;
+	const PoAddress *y = b;
+	int			c = strcmp(x->tenant_id, y->tenant_id);
+
+	return c != 0 ? c : strcmp(x->address, y->address);
+}
+
+static int
+sought_compare(const void *a, const void *b)
+{
+	const Sought *x = a;
+	const Sought *y = b;
+	int			c = strcmp(x->tenant_id, y->tenant_id);
+
+	if (c == 0)
+		c = strcmp(x->address, y->address);
+	/* Of several that want it the first decides. */
+	return c != 0 ? c : x->member - y->member;
+}
+
+static int
+collect(const PoWants *wants, Sought *sought)
+{
+	int			n = 0;
+	int			kept = 0;
+
+	for (int i = 0; i < wants->n; i++)
+	{
+		const PoWant *want = &wants->want[i];
+
+		if (want->kind == PO_WANT_ADDRESS)
+			sought[n++] = (Sought) {
+			.tenant_id = want->tenant_id, .address = want->name, .lead_id = want->lead_id,
+			.member = want->member, .kind = po_kind_of(want->name)
+		};
+	}
+	qsort(sought, n, sizeof(Sought), sought_compare);
+	for (int i = 0; i < n; i++)
+		if (kept == 0 || strcmp(sought[kept - 1].address, sought[i].address) != 0 ||
+			strcmp(sought[kept - 1].tenant_id, sought[i].tenant_id) != 0)
+			sought[kept++] = sought[i];
+	return kept;
+}
+
+static void
+find(Sought *sought, int n)
+{
+	uint64		rows = po_exec_rows(&find_addresses, NULL, sought, n);
+
+	for (uint64 r = 0; r < rows; r++)
+		po_read_row(&find_addresses, r, &sought[po_column_int(r, N_OF_SOUGHT) - 1]);
+}
+
+/* The person that a member's unknown addresses belong to; nobody: it is new. */
+static const pg_uuid_t *
+person_of(const Sought *sought, int n, int member)
+{
+	const pg_uuid_t *person = &nobody;
+
+	for (int i = 0; i < n; i++)
+	{
+		const Sought *s = &sought[i];
+
+		if (s->member != member)
+			continue;
+		if (s->known && !s->shared && (s->kind == PO_PHONE || !is_somebody(person)))
+			person = &s->contact_id;
+		if (!(s->known && !s->shared && s->kind == PO_PHONE) && is_somebody(&s->of_lead) && !is_somebody(person))
+			person = &s->of_lead;
+	}
+	return person;
+}
+
+/* Gives those that are not known their contacts. */
+static void
+assign_people(Sought *sought, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		pg_uuid_t	person;
+
+		if (sought[i].known || is_somebody(&sought[i].contact_id))
+			continue;
+		person = *person_of(sought, n, sought[i].member);
+		sought[i].makes_contact = !is_somebody(&person);
+		if (sought[i].makes_contact)
+			po_uuid_v7(&person);
+		for (int k = i; k < n; k++)
+			if (sought[k].member == sought[i].member && !sought[k].known)
+			{
+				sought[k].contact_id = person;
+				sought[k].makes_contact = sought[i].makes_contact;
+			}
+	}
+}
+
+/* Takes over what a statement has given, beside what there is. */
+static void
+add_contacts(PoUnit *unit, const PoStatement *statement, int n)
+{
+	if (n == 0)
+		return;
+	unit->contact = unit->contact == NULL ? palloc(n * sizeof(PoContact))
+		: repalloc(unit->contact, (unit->ncontacts + n) * sizeof(PoContact));
+	memset(unit->contact + unit->ncontacts, 0, n * sizeof(PoContact));
+	po_read_rows(statement, n, unit->contact + unit->ncontacts);
+	unit->ncontacts += n;
+}
+
+static void
+add_addresses(PoUnit *unit, const PoStatement *statement, int n)
+{
+	if (n == 0)
+		return;
+	unit->address = unit->address == NULL ? palloc(n * sizeof(PoAddress))
+		: repalloc(unit->address, (unit->naddresses + n) * sizeof(PoAddress));
+	memset(unit->address + unit->naddresses, 0, n * sizeof(PoAddress));
+	po_read_rows(statement, n, unit->address + unit->naddresses);
+	unit->naddresses += n;
+}
+
+static void
+sort_people(PoUnit *unit)
+{
+	if (unit->ncontacts > 1)
+		qsort(unit->contact, unit->ncontacts, sizeof(PoContact), contact_compare);
+	if (unit->naddresses > 1)
+	{
+		qsort(unit->address, unit->naddresses, sizeof(PoAddress), address_compare);
+		unit->naddresses = qunique(unit->address, unit->naddresses, sizeof(PoAddress), address_compare);
+	}
+}
+
+/*
+ * Locks contacts, and reads their addresses, but for those that are locked already.
+ * It waits only for what comes behind all that is.
+ */
+static void
+lock_contacts_of(PoUnit *unit, PoContact *key, int n, int how, const Sought *sought, int nsought, bool made)
+{
+	const PoContact *last = unit->ncontacts > 0 ? &unit->contact[unit->ncontacts - 1] : NULL;
+	PoContact  *locked;
+	PoStatement *statement;
+	int			kept = 0;
+	int			nlocked;
+	int			before = unit->ncontacts;
+
+	qsort(key, n, sizeof(PoContact), contact_compare);
+	n = qunique(key, n, sizeof(PoContact), contact_compare);
+	for (int i = 0; i < n; i++)
+		if (po_find_contact(unit, key[i].tenant_id, &key[i].contact_id) == NULL)
+			key[kept++] = key[i];
+	if (kept == 0)
+		return;
+	if (how & PO_LOCK_SHARES)
+		statement = &share_contacts;
+	else if ((how & PO_LOCK_WAITS) && !made && (last == NULL || contact_compare(last, &key[0]) < 0))
+		statement = &lock_contacts;
+	else
+		statement = &lock_free_contacts;
+	nlocked = po_exec_rows(statement, NULL, key, kept);
+	add_contacts(unit, statement, nlocked);
+	if (nlocked == 0)
+		return;
+	locked = unit->contact + before;
+	if (how & PO_LOCK_SHARES)
+	{
+		PoRows		rows = po_rows(&read_addresses, nsought);
+
+		for (int i = 0; i < nsought; i++)
+			po_rows_add(&rows, &(PoAddressKey) {sought[i].tenant_id, sought[i].address});
+		add_addresses(unit, &read_addresses, po_rows_exec(&rows, NULL));
+	}
+	else
+	{
+		statement = how & PO_LOCK_WAITS ? &lock_addresses : &lock_free_addresses;
+		add_addresses(unit, statement, po_exec_rows(statement, NULL, locked, nlocked));
+	}
+	sort_people(unit);
+}
+
+static PoContact *
+append_contact(PoUnit *unit, const char *tenant_id, pg_uuid_t contact_id)
+{
+	PoContact  *contact;
+
+	unit->contact = unit->contact == NULL ? palloc(sizeof(PoContact))
+		: repalloc(unit->contact, (unit->ncontacts + 1) * sizeof(PoContact));
+	contact = &unit->contact[unit->ncontacts++];
+	*contact = (PoContact) {
+		.tenant_id = tenant_id, .contact_id = contact_id,
+		.opted_out_at = {DT_NOBEGIN, DT_NOBEGIN}, .suppress_at = DT_NOEND
+	};
+	return contact;
+}
+
+/*
+ * po_new_contact adds a person of whom nothing is known.  Pointers to contacts of the
+ * unit are no longer good afterwards.
+ */
+pg_uuid_t
+po_new_contact(PoUnit *unit, const char *tenant_id)
+{
+	PoContact  *contact;
+	pg_uuid_t	contact_id;
+
+	po_uuid_v7(&contact_id);
+	contact = append_contact(unit, tenant_id, contact_id);
+	contact->created = contact->changed = true;
+	sort_people(unit);
+	return contact_id;
+}
+
+/*
+ * po_join returns the person that a new lead with a locked address is: the address's,
+ * unless that has so many leads that they are hardly one person's.
+ */
+pg_uuid_t
+po_join(PoUnit *unit, PoAddress *address)
+{
+	if (!address->shared && !address->made && po_is_shared(address->tenant_id, &address->contact_id))
+		address->shared = address->changed = true;
+	return address->shared ? po_new_contact(unit, address->tenant_id) : address->contact_id;
+}
+
+/*
+ * po_move_to_new_contact makes a locked address a person's of its own; what that one has
+ * said of it stays said.  Pointers to contacts of the unit are no longer good afterwards.
+ */
+void
+po_move_to_new_contact(PoUnit *unit, PoAddress *address)
+{
+	PoAddressKind kind = po_kind_of(address->address);
+	TimestampTz opted_out_at = po_find_contact(unit, address->tenant_id, &address->contact_id)->opted_out_at[kind];
+
+	address->contact_id = po_new_contact(unit, address->tenant_id);
+	address->changed = true;
+	po_find_contact(unit, address->tenant_id, &address->contact_id)->opted_out_at[kind] = opted_out_at;
+}
+
+/* Makes the addresses that are not known, but for those that somebody else is making. */
+static bool
+make(PoUnit *unit, const Sought *sought, int n, int how)
+{
+	TimestampTz time = po_now();
+	Datum		now = TimestampTzGetDatum(time);
+	PoRows		rows = po_rows(&make_addresses, n);
+	int			before = unit->naddresses;
+
+	for (int i = 0; i < n; i++)
+	{
+		const char *const key[2] = {sought[i].tenant_id, sought[i].address};
+
+		if (sought[i].known ||
+			(!sought[i].makes_contact && po_find_contact(unit, key[0], &sought[i].contact_id) == NULL) ||
+			((how & PO_LOCK_WAITS) == 0 && po_probe_key("addresses_pkey", key, 2) != PO_KEY_FREE))
+			continue;
+		po_rows_add(&rows, &sought[i]);
+	}
+	if (rows.n == 0)
+		return false;
+	add_addresses(unit, &make_addresses, po_rows_exec(&rows, &now));
+	for (int i = before; i < unit->naddresses; i++)
+	{
+		PoAddress  *a = &unit->address[i];
+		bool		known = false;
+
+		a->made = true;
+		for (int c = 0; c < unit->ncontacts && !known; c++)
+			known = memcmp(&unit->contact[c].contact_id, &a->contact_id, UUID_LEN) == 0 &&
+				strcmp(unit->contact[c].tenant_id, a->tenant_id) == 0;
+		if (known)
+			continue;
+		(void) append_contact(unit, a->tenant_id, a->contact_id);
+	}
+	sort_people(unit);
+	return unit->naddresses > before;
+}
+
+/* Whether its address, under the lock of its contact, is in the unit. */
+static bool
+is_there(PoUnit *unit, const Sought *sought)
+{
+	const PoAddress *address = po_find_address(unit, sought->tenant_id, sought->address);
+
+	return address != NULL &&
+		po_find_contact(unit, address->tenant_id, &address->contact_id) != NULL;
+}
+
+/* What joins a person that has opted out has opted out. */
+static void
+inherit(PoUnit *unit, const Sought *sought, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		PoAddress  *address = po_find_address(unit, sought[i].tenant_id, sought[i].address);
+		PoContact  *contact = address == NULL ? NULL
+			: po_find_contact(unit, address->tenant_id, &address->contact_id);
+
+		if (sought[i].known || contact == NULL || contact->opted_out_at[sought[i].kind] == DT_NOBEGIN ||
+			address->consent == PO_CONSENT_OPTED_OUT)
+			continue;
+		po_note_consent(unit, address, PO_CONSENT_OPTED_OUT, PO_CONSENT_OPTED_OUT, &(PoCause) {
+			.source = "contact", .reason = "the person has opted out",
+			.said_at = &contact->opted_out_at[sought[i].kind]
+		});
+	}
+}
+
+/*
+ * po_lock_people locks the contacts that are wanted, and those of the addresses that
+ * are; these are read with the contact's other addresses.
+ */
+void
+po_lock_people(PoUnit *unit, const PoWants *wants, int how, bool *held)
+{
+	Sought	   *sought = palloc0(Max(wants->n, 1) * sizeof(Sought));
+	int			n = collect(wants, sought);
+	PoContact  *key = palloc0(Max(wants->n + 2 * n, 1) * sizeof(PoContact));
+	bool		complete = false;
+	bool		made = false;
+	bool		any = n > 0;
+
+	for (int i = 0; i < wants->n; i++)
+		any |= wants->want[i].kind == PO_WANT_CONTACT;
+	for (int round = 0; any && !complete && round < (how & PO_LOCK_SHARES ? 1 : MAX_ROUNDS); round++)
+	{
+		int			nkeys = 0;
+
+		find(sought, n);
+		assign_people(sought, n);
+		for (int i = 0; i < wants->n; i++)
+			if (wants->want[i].kind == PO_WANT_CONTACT)
+				key[nkeys++] = (PoContact) {.tenant_id = wants->want[i].tenant_id,.contact_id = wants->want[i].id};
+		for (int i = 0; i < n; i++)
+			if (!is_there(unit, &sought[i]) && !sought[i].makes_contact)
+				key[nkeys++] = (PoContact) {.tenant_id = sought[i].tenant_id,.contact_id = sought[i].contact_id};
+		lock_contacts_of(unit, key, nkeys, how, sought, n, made);
+		made |= make(unit, sought, n, how);
+		complete = true;
+		for (int i = 0; i < n; i++)
+			complete &= is_there(unit, &sought[i]);
+	}
+	inherit(unit, sought, n);
+	for (int i = 0; i < wants->n; i++)
+	{
+		const PoWant *want = &wants->want[i];
+
+		if (want->kind == PO_WANT_CONTACT
+			? po_find_contact(unit, want->tenant_id, &want->id) != NULL
+			: want->kind != PO_WANT_ADDRESS ||
+			is_there(unit, &(Sought) {.tenant_id = want->tenant_id,.address = want->name}))
+			continue;
+		if (held == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("the address of a person is being changed by other transactions"),
+					 errhint("Try the transaction again.")));
+		held[want->member] = true;
+	}
+}
+
+static void
+write_consents(PoUnit *unit)
+{
+	TimestampTz time = po_now();
+	Datum		now = TimestampTzGetDatum(time);
+	PoRows		rows = po_rows(&write_acts, unit->nacts);
+
+	for (int i = 0; i < unit->nacts; i++)
+	{
+		const PoConsentAct *act = &unit->act[i];
+		const PoAddress *address = &unit->address[act->address];
+		const TimestampTz *said_at = act->cause.said_at;
+
+		po_rows_add(&rows, &(Act) {
+			.tenant_id = address->tenant_id, .address = address->address,
+			.event_id = &unit->events.event[act->event].event_id,
+			.act = act->act, .consent = act->consent, .cause = act->cause,
+			.said_at = said_at != NULL ? *said_at : time
+		});
+	}
+	(void) po_rows_exec(&rows, &now);
+}
+
+/*
+ * po_write_people writes what was decided of contacts and addresses; their events have
+ * ids.
+ */
+void
+po_write_people(PoUnit *unit)
+{
+	Datum		now = TimestampTzGetDatum(po_now());
+	PoRows		contacts = po_rows(&write_contacts, 1);
+	PoRows		created = po_rows(&create_contacts, 1);
+	PoRows		addresses = po_rows(&write_addresses, 1);
+
+	if (unit->ncontacts == 0)
+		return;
+	write_consents(unit);
+	for (int i = 0; i < unit->ncontacts; i++)
+	{
+		if (!unit->contact[i].changed)
+			continue;
+		po_rows_add(unit->contact[i].created ? &created : &contacts, &unit->contact[i]);
+		if (unit->contact[i].suppress_at != DT_NOEND)
+			po_wake_at(unit->contact[i].suppress_at);
+	}
+	(void) po_rows_exec(&created, &now);
+	(void) po_rows_exec(&contacts, NULL);
+	for (int i = 0; i < unit->naddresses; i++)
+		if (unit->address[i].changed)
+			po_rows_add(&addresses, &unit->address[i]);
+	(void) po_rows_exec(&addresses, NULL);
+}

@@ -1,0 +1,312 @@
+/*
+ * message_rows.c
+ *	  The statements behind the messages of a unit: locked, and written.
+ *
+ * The lock of a message comes after those of contacts, addresses and leads, and before
+ * those of our numbers, whose counters are written last.  Whoever moves a message has its
+ * lead in the unit, for the event; a lead that is gone takes its events with it, and the
+ * message moves all the same.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/key_probe.h"
+#include "lib/qunique.h"
+#include "unit/unit.h"
+#include "utils/timestamp.h"
+
+/* So many messages are locked for the replies of a call; the rest is the claim's. */
+#define MOST_REPLIED 2000
+
+const PoField po_message_key_field[2] = {
+	PO_FIELD(PoMessageKey, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoMessageKey, message_id, UUID, PO_TAKE | PO_GIVE)
+};
+
+static const PoField message_field[] = {
+	PO_FIELD(PoMessage, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoMessage, message_id, UUID, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoMessage, lead_id, TEXT, PO_GIVE),
+	PO_FIELD(PoMessage, account, TEXT, PO_GIVE),
+	PO_FIELD(PoMessage, from_phone, TEXT, PO_GIVE),
+	PO_FIELD(PoMessage, phone, TEXT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, channel, TEXT, PO_GIVE),
+	PO_MESSAGE_STATUS(PoMessage, status, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, fence, INT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, attempts, INT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, failures, INT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, ambiguous_since, UNTIL, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, due_at, UNTIL, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, sent_at, UNTIL, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, provider_message_id, TEXT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, error_code, TEXT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, last_error, TEXT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, owner, ID, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, held_by, TEXT, PO_SET | PO_GIVE),
+	PO_FIELD(PoMessage, cancel_on_reply, BOOL, PO_GIVE),
+	PO_FIELD(PoMessage, verdicts, JSONB, PO_TAKE)
+};
+
+#define LOCK_MESSAGES(what, how) \
+	{ \
+		.name = "messages." what, \
+		.expect = SPI_OK_SELECT, \
+		.sql = "SELECT {m.*} FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id" \
+		" AND m.message_id = u.message_id ORDER BY m.tenant_id, m.message_id FOR NO KEY UPDATE OF m" how, \
+		.takes = PO_FIELDS(po_message_key_field, PO_TAKE), \
+		.gives = PO_FIELDS(message_field, PO_GIVE) \
+	}
+
+static PoStatement lock_messages = LOCK_MESSAGES("lock", "");
+static PoStatement lock_free_messages = LOCK_MESSAGES("lock_free", " SKIP LOCKED");
+
+static PoStatement select_existing = {
+	.name = "messages.existing",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT u.n FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
+	" AND m.message_id = u.message_id",
+	.takes = PO_FIELDS(po_message_key_field, PO_TAKE),
+	.numbered = true
+};
+
+/* What a reply of a lead takes back. */
+static PoStatement select_unsent = {
+	.name = "messages.unsent",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {m.*}, u.n FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.lead_id = u.lead_id"
+	" WHERE m.cancel_on_reply AND m.status < 'sending' LIMIT " CppAsString2(MOST_REPLIED),
+	.takes = PO_FIELDS(po_lead_key_field, PO_TAKE),
+	.gives = PO_FIELDS(po_message_key_field, PO_GIVE),
+	.numbered = true
+};
+
+#define N_OF_UNSENT (lengthof(po_message_key_field) + 1)
+
+static PoStatement update_messages = {
+	.name = "messages.update",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.outbound_messages m SET {set}, verdicts = coalesce(u.verdicts, m.verdicts),"
+	" updated_at = $1 FROM {rows} WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id",
+	.takes = PO_FIELDS(message_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+static const PoField ended_field[] = {
+	PO_FIELD(PoMessage, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoMessage, message_id, UUID, PO_TAKE),
+	PO_FIELD_AS(PoMessage, attempts, "attempt", INT, PO_TAKE),
+	PO_FIELD_AS(PoMessage, delivery_error, "error", TEXT, PO_TAKE)
+};
+
+/*
+ * The worker has died, or may before it records the answer of a message that is
+ * no longer under way.  An answer, when it comes, is written over this.
+ */
+static PoStatement end_deliveries = {
+	.name = "messages.deliveries",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.message_deliveries d SET finished_at = $1, outcome = 'unknown',"
+	" error = u.error FROM {rows} WHERE d.tenant_id = u.tenant_id AND d.message_id = u.message_id"
+	" AND d.attempt = u.attempt AND d.outcome IS NULL",
+	.takes = PO_FIELDS(ended_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+/* The row of a number of ours. */
+typedef struct Number
+{
+	const char *tenant_id;
+	const char *phone;
+	const char *channel;
+} Number;
+
+static const PoField number_field[] = {
+	PO_FIELD(Number, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(Number, phone, TEXT, PO_TAKE),
+	PO_FIELD(Number, channel, TEXT, PO_TAKE)
+};
+
+/* Those that somebody else holds. */
+static PoStatement lock_numbers = {
+	.name = "messages.numbers",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT u.n FROM {rows} JOIN outreach.numbers o ON o.tenant_id = u.tenant_id AND o.phone = u.phone"
+	" AND o.channel = u.channel LEFT JOIN LATERAL (SELECT l.phone FROM outreach.numbers l"
+	" WHERE l.tenant_id = u.tenant_id AND l.phone = u.phone AND l.channel = u.channel"
+	" FOR NO KEY UPDATE SKIP LOCKED) free ON true WHERE free.phone IS NULL",
+	.takes = PO_FIELDS(number_field, PO_TAKE),
+	.numbered = true
+};
+
+/* A message that is wanted, and by which member. */
+typedef struct Wanted
+{
+	PoMessageKey key;
+	int			member;
+} Wanted;
+
+static int
+message_compare(const void *a, const void *b)
+{
+	const PoMessage *x = a;
+	const PoMessage *y = b;
+	int			c = strcmp(x->tenant_id, y->tenant_id);
+
+	return c != 0 ? c : memcmp(&x->message_id, &y->message_id, UUID_LEN);
+}
+
+/* Whether a reply from an address that is wanted is the lead's, and which member's. */
+static int
+member_of_reply(const PoWants *wants, const PoLead *lead)
+{
+	for (int i = 0; i < wants->n; i++)
+		if (wants->want[i].kind == PO_WANT_REPLIES && lead->phone != NULL &&
+			strcmp(wants->want[i].name, lead->phone) == 0 &&
+			strcmp(wants->want[i].tenant_id, lead->tenant_id) == 0)
+			return wants->want[i].member;
+	return -1;
+}
+
+/* The messages that replies take back: an index tells of most leads that there is none. */
+static int
+find_unsent(const PoUnit *unit, const PoWants *wants, Wanted **wanted, int n)
+{
+	const char **id = palloc(Max(unit->nleads, 1) * 2 * sizeof(char *));
+	int		   *member = palloc(Max(unit->nleads, 1) * sizeof(int));
+	bool	   *has = palloc(Max(unit->nleads, 1) * sizeof(bool));
+	PoRows		rows = po_rows(&select_unsent, 1);
+	int			nids = 0;
+	uint64		found;
+
+	for (int i = 0; i < unit->nleads; i++)
+	{
+		const PoLead *lead = &unit->lead[i];
+
+		member[nids] = member_of_reply(wants, lead);
+		if (member[nids] < 0)
+			continue;
+		id[2 * nids] = lead->tenant_id;
+		id[2 * nids++ + 1] = lead->lead_id;
+	}
+	po_have_rows("outbound_messages_reply", id, 2, nids, has);
+	for (int i = 0; i < nids; i++)
+	{
+		if (!has[i])
+			continue;
+		member[rows.n] = member[i];
+		po_rows_add(&rows, &(PoLeadKey) {id[2 * i], id[2 * i + 1]});
+	}
+	found = po_rows_exec(&rows, NULL);
+	if (found > 0)
+		*wanted = repalloc(*wanted, (n + found) * sizeof(Wanted));
+	for (uint64 r = 0; r < found; r++)
+	{
+		po_read_row(&select_unsent, r, &(*wanted)[n].key);
+		(*wanted)[n++].member = member[po_column_int(r, N_OF_UNSENT) - 1];
+	}
+	return n;
+}
+
+static void
+mark_held(PoUnit *unit, const Wanted *wanted, int n, bool *held)
+{
+	PoRows		rows = po_rows(&select_existing, n);
+	uint64		existing;
+
+	if (unit->nmessages == n)
+		return;
+	for (int i = 0; i < n; i++)
+		po_rows_add(&rows, &wanted[i].key);
+	existing = po_rows_exec(&rows, NULL);
+	for (uint64 r = 0; r < existing; r++)
+	{
+		const Wanted *w = &wanted[po_column_int(r, 1) - 1];
+
+		held[w->member] |= po_find_message(unit, w->key.tenant_id, &w->key.message_id) == NULL;
+	}
+}
+
+/* The rows that counters of numbers are in: nobody waits for them. */
+static void
+lock_numbers_of(const PoWants *wants, bool *held)
+{
+	PoRows		rows = po_rows(&lock_numbers, 1);
+	int		   *member = palloc(Max(wants->n, 1) * sizeof(int));
+	uint64		nheld;
+
+	for (int i = 0; i < wants->n; i++)
+	{
+		const PoWant *want = &wants->want[i];
+
+		if (want->kind != PO_WANT_NUMBER)
+			continue;
+		member[rows.n] = want->member;
+		po_rows_add(&rows, &(Number) {want->tenant_id, want->name, want->channel});
+	}
+	nheld = po_rows_exec(&rows, NULL);
+	for (uint64 r = 0; r < nheld; r++)
+		held[member[po_column_int(r, 1) - 1]] = true;
+}
+
+/*
+ * po_lock_messages locks the messages that are wanted, those that replies take back, and
+ * our numbers; the leads are locked.
+ */
+void
+po_lock_messages(PoUnit *unit, const PoWants *wants, int how, bool *held)
+{
+	PoStatement *statement = how & PO_LOCK_WAITS ? &lock_messages : &lock_free_messages;
+	Wanted	   *wanted = palloc(Max(wants->n, 1) * sizeof(Wanted));
+	PoRows		rows = po_rows(statement, 1);
+	int			n = 0;
+	bool		replies = false;
+	bool		numbers = false;
+
+	for (int i = 0; i < wants->n; i++)
+	{
+		const PoWant *want = &wants->want[i];
+
+		replies |= want->kind == PO_WANT_REPLIES;
+		numbers |= want->kind == PO_WANT_NUMBER;
+		if (want->kind == PO_WANT_MESSAGE)
+			wanted[n++] = (Wanted) {{want->tenant_id, want->id}, want->member};
+	}
+	if (replies)
+		n = find_unsent(unit, wants, &wanted, n);
+	for (int i = 0; i < n; i++)
+		po_rows_add(&rows, &wanted[i].key);
+	unit->nmessages = po_rows_exec(&rows, NULL);
+	unit->message = palloc0(Max(unit->nmessages, 1) * sizeof(PoMessage));
+	po_read_rows(statement, unit->nmessages, unit->message);
+	/* One that two members want comes twice. */
+	if (unit->nmessages > 1)
+		unit->nmessages = qunique(unit->message, unit->nmessages, sizeof(PoMessage), message_compare);
+	if ((how & PO_LOCK_WAITS) == 0)
+		mark_held(unit, wanted, n, held);
+	if (numbers)
+		lock_numbers_of(wants, held);
+}
+
+/*
+ * po_write_messages writes those that changed.
+ */
+void
+po_write_messages(PoUnit *unit)
+{
+	Datum		now = TimestampTzGetDatum(po_now());
+	PoRows		changed = po_rows(&update_messages, unit->nmessages);
+	PoRows		ended = po_rows(&end_deliveries, 1);
+
+	for (int i = 0; i < unit->nmessages; i++)
+	{
+		if (!unit->message[i].changed)
+			continue;
+		po_rows_add(&changed, &unit->message[i]);
+		if (unit->message[i].delivery_error != NULL)
+			po_rows_add(&ended, &unit->message[i]);
+	}
+	(void) po_rows_exec(&changed, &now);
+	(void) po_rows_exec(&ended, &now);
+}
