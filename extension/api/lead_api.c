@@ -131,6 +131,10 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 		.source = PG_ARGISNULL(7) ? "api" : po_arg_text(fcinfo, 7, "source"),
 		.attributes = PG_ARGISNULL(8) ? po_object_end(po_object_begin()) : po_arg_jsonb(fcinfo, 8)
 	};
+	PoNewAddresses addresses = {
+		.tenant_id = given.tenant_id, .lead_id = given.lead_id, .phone = given.phone, .email = given.email,
+		.sets_phone = given.phone != NULL, .sets_email = given.email != NULL
+	};
 	Datum		now = TimestampTzGetDatum(po_now());
 	PoCause		cause = {.source = "sql"};
 	PoUnit		unit = {0};
@@ -142,8 +146,8 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	bool		created;
 
 	po_spi_connect();
-	lead = po_lock_lead_and_addresses(&unit, given.tenant_id, given.lead_id, given.phone, given.email);
-	given.contact_id = po_person_of(&unit, lead, given.tenant_id, given.phone, given.email);
+	lead = po_begin_addresses(&unit, &addresses);
+	given.contact_id = po_settle_person(&unit, lead, &addresses);
 	created = lead == NULL && po_exec_row(&insert_lead, &now, &given) > 0;
 	if (created)
 	{

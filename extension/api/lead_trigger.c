@@ -95,10 +95,7 @@ po_lead_person(PG_FUNCTION_ARGS)
 	bool		updates = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 	HeapTuple	row = updates ? trigger->tg_newtuple : trigger->tg_trigtuple;
 	int			column = po_trigger_column(trigger, "contact_id", UUIDOID);
-	const char *tenant_id;
-	const char *lead_id;
-	const char *phone;
-	const char *email;
+	PoNewAddresses given = {.sets_phone = true,.sets_email = true};
 	PoUnit		unit = {0};
 	pg_uuid_t	contact_id;
 	PoLead	   *lead;
@@ -107,16 +104,16 @@ po_lead_person(PG_FUNCTION_ARGS)
 
 	if (!updates && !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		po_trigger_misused("lead_person");
-	tenant_id = column_or_null(trigger, row, "tenant_id", TEXTOID);
-	lead_id = column_or_null(trigger, row, "lead_id", TEXTOID);
+	given.tenant_id = column_or_null(trigger, row, "tenant_id", TEXTOID);
+	given.lead_id = column_or_null(trigger, row, "lead_id", TEXTOID);
 	/* A restore, which has row security off, brings what there was; and what cannot be a row is refused elsewhere. */
-	if (!row_security || tenant_id == NULL || lead_id == NULL)
+	if (!row_security || given.tenant_id == NULL || given.lead_id == NULL)
 		return PointerGetDatum(row);
-	phone = column_or_null(trigger, row, "phone", TEXTOID);
-	email = column_or_null(trigger, row, "email", TEXTOID);
+	given.phone = column_or_null(trigger, row, "phone", TEXTOID);
+	given.email = column_or_null(trigger, row, "email", TEXTOID);
 	po_spi_connect();
-	lead = po_lock_lead_and_addresses(&unit, tenant_id, lead_id, phone, email);
-	contact_id = po_person_of(&unit, updates ? lead : NULL, tenant_id, phone, email);
+	lead = po_begin_addresses(&unit, &given);
+	contact_id = po_settle_person(&unit, updates ? lead : NULL, &given);
 	po_unit_write(&unit);
 	SPI_finish();
 	value = UUIDPGetDatum(&contact_id);

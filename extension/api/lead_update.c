@@ -194,6 +194,7 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 	PoCause		cause = {.source = "sql"};
 	PoUnit unit = {0};
 	Changes		changes = {.tenant_id = tenant_id, .lead_id = lead_id};
+	PoNewAddresses addresses;
 	const char *names[NFIELDS];
 	int			nnames = 0;
 	PoLead	   *lead;
@@ -206,10 +207,15 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 		if (changes.given[f])
 			names[nnames++] = field[f].column;
 	po_spi_connect();
-	lead = po_lock_lead_and_addresses(&unit, tenant_id, lead_id, changes.text[F_PHONE], changes.text[F_EMAIL]);
+	addresses = (PoNewAddresses) {
+		.tenant_id = tenant_id, .lead_id = lead_id,
+		.sets_phone = changes.given[F_PHONE], .phone = changes.text[F_PHONE],
+		.sets_email = changes.given[F_EMAIL], .email = changes.text[F_EMAIL]
+	};
+	lead = po_begin_addresses(&unit, &addresses);
 	if (lead == NULL)
 		po_unknown_lead(tenant_id, lead_id);
-	changes.contact_id = po_person_of(&unit, lead, tenant_id, changes.text[F_PHONE], changes.text[F_EMAIL]);
+	changes.contact_id = po_settle_person(&unit, lead, &addresses);
 	changed = write_changes(&changes, names, nnames);
 	if (changed)
 	{

@@ -5,7 +5,9 @@
  * All of them are one subtransaction.  Where it fails they are done again, each by
  * itself, and what fails alone is at fault itself (subtransaction.c says of which errors
  * that is so).  A member that others hold is left out by the work, which says so; it
- * fails with ERRCODE_LOCK_NOT_AVAILABLE, and the rest goes on without it.
+ * fails with ERRCODE_LOCK_NOT_AVAILABLE, and the rest goes on without it.  One that wants
+ * more than was known when the locks were taken is done by itself, from the beginning:
+ * what it has locked already might be in somebody's way.
  *
  * A try has memory of its own, which is deleted after it: what failed leaves nothing.
  *
@@ -23,6 +25,7 @@
 
 #define ALONE_BUDGET_MS 1000
 #define MOST_BUDGETS	3
+#define MOST_ROUNDS		3
 
 /* A try of some of the members. */
 typedef struct Try
@@ -49,10 +52,13 @@ do_try(void *arg)
 			all[i] = i;
 		try->member = all;
 		try->n = batch->n;
-		batch->held = MemoryContextAllocZero(batch->context, Max(batch->n, 1) * sizeof(bool));
+		batch->state = MemoryContextAllocZero(batch->context, Max(batch->n, 1) * sizeof(PoMemberState));
 	}
 	if (try->n > 0)
 		batch->work(batch, try->member, try->n);
+	/* One by itself begins anew, without the locks that it has. */
+	if (try->n == 1 && batch->state[try->member[0]] == PO_MEMBER_GROWN)
+		po_undo();
 }
 
 static int
@@ -69,6 +75,22 @@ run(PoBatch *batch, const int *member, int n)
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(own);
 	return sqlstate;
+}
+
+/* Does one by itself, again where it wants more than was known. */
+static int
+run_one(PoBatch *batch, int member)
+{
+	int			sqlstate = 0;
+
+	for (int round = 0; round < MOST_ROUNDS; round++)
+	{
+		batch->state[member] = PO_MEMBER_DONE;
+		sqlstate = run(batch, &member, 1);
+		if (sqlstate != 0 || batch->state[member] != PO_MEMBER_GROWN)
+			break;
+	}
+	return sqlstate == 0 && batch->state[member] != PO_MEMBER_DONE ? ERRCODE_LOCK_NOT_AVAILABLE : sqlstate;
 }
 
 /* What counts against a tenant: a member that was held, and one that has used up the time. */
@@ -112,17 +134,14 @@ run_alone(PoBatch *batch)
 	{
 		int			sqlstate;
 
-		batch->held[i] = false;
 		batch->tried = false;
 		if (budgets >= MOST_BUDGETS || is_of_busy_tenant(batch, counted, i))
 			sqlstate = ERRCODE_LOCK_NOT_AVAILABLE;
 		else
 		{
 			batch->tried = true;
-			sqlstate = i == culprit ? batch->together : run(batch, &i, 1);
+			sqlstate = i == culprit ? batch->together : run_one(batch, i);
 		}
-		if (sqlstate == 0 && batch->held[i])
-			sqlstate = ERRCODE_LOCK_NOT_AVAILABLE;
 		if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || (sqlstate != 0 && po_is_busy(sqlstate)))
 			counted[i] = WAS_HELD;
 		/* The others have a time of their own, and its tenant the next turn. */
@@ -153,9 +172,10 @@ po_run_batch(PoBatch *batch)
 		batch->waits = false;
 		batch->together = run(batch, NULL, 0);
 	}
-	batch->waits = false;
+	if (batch->n > 1)
+		batch->waits = false;
 	batch->timed_out = po_budget_ran_out();
-	if (batch->together != 0 && batch->held == NULL)
+	if (batch->together != 0 && batch->state == NULL)
 		ereport(ERROR,
 				(errcode(batch->together),
 				 errmsg("what is to be done could not be found")));
@@ -163,6 +183,12 @@ po_run_batch(PoBatch *batch)
 		run_alone(batch);
 	else
 		for (int i = 0; i < batch->n; i++)
-			if ((batch->tried = batch->held[i]))
-				batch->failed(batch, i, ERRCODE_LOCK_NOT_AVAILABLE);
+		{
+			int			sqlstate = batch->state[i] == PO_MEMBER_DONE ? 0
+				: batch->state[i] == PO_MEMBER_GROWN ? run_one(batch, i) : ERRCODE_LOCK_NOT_AVAILABLE;
+
+			batch->tried = true;
+			if (sqlstate != 0)
+				batch->failed(batch, i, sqlstate);
+		}
 }

@@ -9,6 +9,14 @@
 
 typedef struct PoBatch PoBatch;
 
+/* What the work says of a member that it has left out. */
+typedef enum PoMemberState
+{
+	PO_MEMBER_DONE,				/* it has not */
+	PO_MEMBER_HELD,				/* others hold what it wants */
+	PO_MEMBER_GROWN				/* it wants more than was locked: it is done by itself */
+} PoMemberState;
+
 struct PoBatch
 {
 	void	   *arg;			/* the caller's */
@@ -37,7 +45,7 @@ struct PoBatch
 	bool		stop;			/* no more of them now */
 
 	/* of the runner */
-	bool	   *held;			/* by others; a member a place, which the work sets */
+	PoMemberState *state;		/* of each member; the work sets it */
 	int			together;		/* the SQLSTATE that all of them failed with; 0: they did not */
 	bool		timed_out;		/* because the time was up */
 };

@@ -50,9 +50,12 @@ begin(Probe *probe, const char *index_name, int n)
 	probe->scan = po_index_beginscan(probe->table, probe->index, &probe->dirty, n);
 }
 
-/* The state of the key, or as soon as it is known that it is no less than that. */
+/*
+ * The state of the key, or as soon as it is known that it is no less than that; unseen:
+ * also by rows that another transaction is just making.
+ */
 static PoKeyState
-look_up(Probe *probe, const char *const *key, PoKeyState enough)
+look_up(Probe *probe, const char *const *key, PoKeyState enough, bool unseen)
 {
 	PoKeyState	state = PO_KEY_FREE;
 	ScanKeyData column[MOST_COLUMNS];
@@ -62,8 +65,9 @@ look_up(Probe *probe, const char *const *key, PoKeyState enough)
 							   probe->index->rd_indcollation[i], F_TEXTEQ, CStringGetTextDatum(key[i]));
 	index_rescan(probe->scan, column, probe->n, NULL, 0);
 	while (state < enough && index_getnext_slot(probe->scan, ForwardScanDirection, probe->slot))
-		state = TransactionIdIsValid(probe->dirty.xmin) || TransactionIdIsValid(probe->dirty.xmax)
-			? PO_KEY_HELD : PO_KEY_TAKEN;
+		if (unseen || !TransactionIdIsValid(probe->dirty.xmin))
+			state = TransactionIdIsValid(probe->dirty.xmin) || TransactionIdIsValid(probe->dirty.xmax)
+				? PO_KEY_HELD : PO_KEY_TAKEN;
 	return state;
 }
 
@@ -88,7 +92,7 @@ po_probe_key(const char *index_name, const char *const *key, int n)
 	PoKeyState	state;
 
 	begin(&probe, index_name, n);
-	state = look_up(&probe, key, PO_KEY_HELD);
+	state = look_up(&probe, key, PO_KEY_HELD, true);
 	end(&probe);
 	return state;
 }
@@ -96,11 +100,11 @@ po_probe_key(const char *index_name, const char *const *key, int n)
 /*
  * po_have_rows tells in has, for each of nkeys keys of n texts that follow each other,
  * whether an index, of some of the rows perhaps, has one under it: one that is there,
- * or that another transaction is making, changing or deleting.  Needs and takes the
- * same.
+ * or that another transaction is changing or deleting, or unseen, is making.  Needs and
+ * takes the same.
  */
 void
-po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, bool *has)
+po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, bool unseen, bool *has)
 {
 	Probe		probe;
 
@@ -108,6 +112,6 @@ po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, b
 		return;
 	begin(&probe, index_name, n);
 	for (int i = 0; i < nkeys; i++)
-		has[i] = look_up(&probe, &key[i * n], PO_KEY_TAKEN) != PO_KEY_FREE;
+		has[i] = look_up(&probe, &key[i * n], PO_KEY_TAKEN, unseen) != PO_KEY_FREE;
 	end(&probe);
 }

@@ -13,6 +13,7 @@ typedef enum PoKeyState
 } PoKeyState;
 
 extern PoKeyState po_probe_key(const char *index_name, const char *const *key, int n);
-extern void po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, bool *has);
+extern void po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, bool unseen,
+						 bool *has);
 
 #endif

@@ -43,6 +43,8 @@ is_own_fault(int sqlstate, bool foreign, bool alone)
 	}
 }
 
+static bool undo = false;
+
 static int
 try(PoWork work, void *arg, const bool *foreign, bool alone)
 {
@@ -54,8 +56,13 @@ try(PoWork work, void *arg, const bool *foreign, bool alone)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
+		undo = false;
 		work(arg);
-		ReleaseCurrentSubTransaction();
+		if (undo)
+			RollbackAndReleaseCurrentSubTransaction();
+		else
+			ReleaseCurrentSubTransaction();
+		undo = false;
 	}
 	PG_CATCH();
 	{
@@ -78,6 +85,16 @@ try(PoWork work, void *arg, const bool *foreign, bool alone)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return sqlstate;
+}
+
+/*
+ * po_undo makes the innermost try leave nothing in the database, though its work does not
+ * fail: it is to be done again.  The work does nothing after it.
+ */
+void
+po_undo(void)
+{
+	undo = true;
 }
 
 /*

@@ -31,7 +31,7 @@ static PoStatement select_own_numbers = {
  * among those that may find no lead: their phones are locked in the set.
  */
 void
-po_find_own_numbers(PoUnit *unit, PoWebhook **webhook, int n, const bool *held)
+po_find_own_numbers(PoUnit *unit, PoWebhook **webhook, int n, const PoMemberState *state)
 {
 	int		   *position = palloc(Max(n, 1) * sizeof(int));
 	PoRows		sender = po_rows(&select_own_numbers, n);
@@ -41,7 +41,7 @@ po_find_own_numbers(PoUnit *unit, PoWebhook **webhook, int n, const bool *held)
 	{
 		PoWebhook  *w = webhook[i];
 
-		if (w->is_message && !held[i] &&
+		if (w->is_message && state[i] == PO_MEMBER_DONE &&
 			po_find_address(unit, w->endpoint->tenant_id, w->phone) != NULL)
 		{
 			/* A message to itself shows that the number is ours, whatever is known of it. */

@@ -101,7 +101,7 @@ typedef struct Try
 	PoWebhook **webhook;
 	int			n;
 	bool		waits;
-	bool	   *held;
+	PoMemberState *state;
 	PoSubjects	subjects;
 } Try;
 
@@ -110,10 +110,10 @@ lock_subjects(void *arg)
 {
 	Try		   *try = arg;
 
-	po_lock_subjects(&try->subjects.unit, try->webhook, try->n, try->waits, try->held);
+	po_lock_subjects(&try->subjects.unit, try->webhook, try->n, try->waits, try->state);
 }
 
-/* Writes what was decided of those that are not held. */
+/* Writes what was decided. */
 static void
 write_effects(void *arg)
 {
@@ -122,18 +122,18 @@ write_effects(void *arg)
 	int			nours = 0;
 
 	for (int i = 0; i < try->n; i++)
-		if (!try->held[i])
+		if (try->state[i] == PO_MEMBER_DONE)
 			ours[nours++] = try->webhook[i];
 	po_write_payloads(ours, nours);
 	po_write_health(&try->subjects.health, &try->subjects.unit);
 	po_unit_write(&try->subjects.unit);
 }
 
-/* The steps that may fail, on webhooks whose receipts are written; *held has the rest. */
+/* The steps that may fail, on webhooks whose receipts are written. */
 static void
-process_now(Call *call, PoWebhook **webhook, int n, bool waits, bool *held)
+process_now(Call *call, PoWebhook **webhook, int n, bool waits, PoMemberState *state)
 {
-	Try			try = {.webhook = webhook,.n = n,.waits = waits,.held = held};
+	Try			try = {.webhook = webhook,.n = n,.waits = waits,.state = state};
 
 	if (try.waits)
 		po_wait_at_most(lock_subjects, &try, lock_wait());
@@ -141,7 +141,7 @@ process_now(Call *call, PoWebhook **webhook, int n, bool waits, bool *held)
 		po_wait_each_at_most(lock_subjects, &try, SHORT_WAIT_MS);
 	note_opt_outs(call);
 	for (int i = 0; i < n; i++)
-		if (!try.held[i])
+		if (state[i] == PO_MEMBER_DONE)
 			po_decide(&try.subjects, try.webhook[i]);
 	po_wait_each_at_most(write_effects, &try, try.waits ? lock_wait() : SHORT_WAIT_MS);
 	for (int i = 0; i < n; i++)
@@ -151,11 +151,11 @@ process_now(Call *call, PoWebhook **webhook, int n, bool waits, bool *held)
 static void
 process(PoBatch *batch, const int *member, int n)
 {
-	bool	   *held = palloc(n * sizeof(bool));
+	PoMemberState *state = palloc(n * sizeof(PoMemberState));
 
-	process_now(batch->arg, members(batch, member, n), n, batch->waits, held);
+	process_now(batch->arg, members(batch, member, n), n, batch->waits, state);
 	for (int i = 0; i < n; i++)
-		batch->held[member[i]] = held[i];
+		batch->state[member[i]] = state[i];
 }
 
 /* What cannot be processed now is kept, and what fails with its error. */
@@ -361,7 +361,7 @@ receive_at_once(PoBatch *batch, const int *member, int n)
 	PoWebhook  *kept;
 	int			nkept;
 	int			wait_ms = lock_wait();
-	bool		held;
+	PoMemberState state;
 
 	po_set_outcome(call->webhook[0]);
 	po_wait_each_at_most(write_receipts, &writing, wait_ms);
@@ -371,11 +371,8 @@ receive_at_once(PoBatch *batch, const int *member, int n)
 		po_events_append(writing.duplicates.event, writing.duplicates.n);
 		return;
 	}
-	process_now(call, &fresh, 1, true, &held);
-	if (held)
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("what the webhook is about is being changed by another transaction")));
+	process_now(call, &fresh, 1, true, &state);
+	batch->state[member[0]] = state;
 }
 
 /* Together what is new, then what is only kept; or in their order, one by one. */

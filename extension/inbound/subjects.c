@@ -4,10 +4,11 @@
  *
  * What has to be locked is known before anything is: whose message a callback speaks of,
  * and which senders no lead has, is looked up without locks.  A sender whose last lead
- * has lost the phone since the look is as good as held: the webhook is taken up again.
+ * has lost the phone since the look wants more than that: its webhook is done by itself.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "core/compat.h"
 #include "core/key_probe.h"
 #include "inbound/webhook.h"
@@ -48,7 +49,7 @@ names_phone(const PoWebhook *webhook)
 
 /* Of which messages an index has the sender's phone. */
 static void
-probe_senders(PoWebhook **webhook, int n, const char *index_name, bool *has)
+probe_senders(PoWebhook **webhook, int n, const char *index_name, bool unseen, bool *has)
 {
 	const char **key = palloc(n * 2 * sizeof(char *));
 	bool	   *found = palloc(n * sizeof(bool));
@@ -61,7 +62,7 @@ probe_senders(PoWebhook **webhook, int n, const char *index_name, bool *has)
 		key[2 * nkeys] = webhook[i]->endpoint->tenant_id;
 		key[2 * nkeys++ + 1] = webhook[i]->phone;
 	}
-	po_have_rows(index_name, key, 2, nkeys, found);
+	po_have_rows(index_name, key, 2, nkeys, unseen, found);
 	for (int i = 0, k = 0; i < n; i++)
 		has[i] = webhook[i]->is_message && found[k++];
 }
@@ -81,10 +82,10 @@ begin_anew(PoWebhook **webhook, int n)
 		}
 		webhook[i]->own_number = false;
 	}
-	probe_senders(webhook, n, "leads_phone", has);
+	probe_senders(webhook, n, "leads_phone", false, has);
 	for (int i = 0; i < n; i++)
 		webhook[i]->from_stranger = webhook[i]->is_message && !has[i];
-	probe_senders(webhook, n, "addresses_marked", has);
+	probe_senders(webhook, n, "addresses_marked", true, has);
 	for (int i = 0; i < n; i++)
 		webhook[i]->from_unreachable = has[i];
 }
@@ -118,30 +119,36 @@ want(PoWants *wants, const PoWebhook *w, int member)
 
 /*
  * po_lock_subjects locks what the webhooks are about, and tells which of them others
- * hold; those that nobody else holds are locked.  Needs SPI and the engine's owner as
- * user.
+ * hold, and which want more than was known; all of the others is locked.  Needs SPI and
+ * the engine's owner as user.
  */
 void
-po_lock_subjects(PoUnit *unit, PoWebhook **webhook, int n, bool wait, bool *held)
+po_lock_subjects(PoUnit *unit, PoWebhook **webhook, int n, bool wait, PoMemberState *state)
 {
 	PoWants		wants = {0};
+	bool	   *held = palloc0(n * sizeof(bool));
 
 	begin_anew(webhook, n);
 	po_find_statuses(webhook, n, true);
 	for (int i = 0; i < n; i++)
-	{
-		held[i] = false;
 		want(&wants, webhook[i], i);
-	}
 	po_unit_lock(unit, &wants, wait ? PO_LOCK_WAITS : 0, held);
 	for (int i = 0; i < n; i++)
 	{
-		const PoWebhook *w = webhook[i];
+		PoWebhook  *w = webhook[i];
 
-		held[i] |= w->is_message && po_find_address(unit, w->endpoint->tenant_id, w->phone) == NULL &&
-			po_find_subject(unit, w->endpoint->tenant_id, w->phone) == NULL;
+		state[i] = held[i] ? PO_MEMBER_HELD : PO_MEMBER_DONE;
+		if (state[i] != PO_MEMBER_DONE || !w->is_message ||
+			po_find_address(unit, w->endpoint->tenant_id, w->phone) != NULL ||
+			po_find_subject(unit, w->endpoint->tenant_id, w->phone) != NULL)
+			continue;
+		if (IsolationUsesXactSnapshot())
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to concurrent update")));
+		state[i] = PO_MEMBER_GROWN;
 	}
-	po_find_own_numbers(unit, webhook, n, held);
+	po_find_own_numbers(unit, webhook, n, state);
 }
 
 /*

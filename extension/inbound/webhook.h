@@ -7,6 +7,7 @@
 
 #include "common/address.h"
 #include "common/document.h"
+#include "core/batch.h"
 #include "core/counters.h"
 #include "inbound/provider_map.h"
 #include "unit/unit.h"
@@ -159,7 +160,8 @@ extern void po_read_contact(PoWebhook *webhook);
 extern void po_decide_contact(PoUnit *unit, PoWebhook *webhook, const PoCause *cause);
 
 /* own_number.c */
-extern void po_find_own_numbers(PoUnit *unit, PoWebhook **webhook, int n, const bool *held);
+extern void po_find_own_numbers(PoUnit *unit, PoWebhook **webhook, int n,
+								const PoMemberState *state);
 extern void po_decide_own_number(PoUnit *unit, PoWebhook *webhook, const PoCause *cause);
 
 /* process.c */
@@ -186,7 +188,8 @@ extern void po_write_payloads(PoWebhook **webhook, int n);
 
 /* subjects.c */
 extern bool po_touches_phone(const PoWebhook *webhook);
-extern void po_lock_subjects(PoUnit *unit, PoWebhook **webhook, int n, bool wait, bool *held);
+extern void po_lock_subjects(PoUnit *unit, PoWebhook **webhook, int n, bool wait,
+							 PoMemberState *state);
 extern void po_forget_subject(PoWebhook *webhook);
 
 /* decide.c */

@@ -7,9 +7,18 @@
 
 #include "unit/unit.h"
 
-extern PoLead *po_lock_lead_and_addresses(PoUnit *unit, const char *tenant_id, const char *lead_id,
-										  const char *phone, const char *email);
-extern pg_uuid_t po_person_of(PoUnit *unit, const PoLead *lead, const char *tenant_id,
-							  const char *phone, const char *email);
+/* Addresses that a lead gets: one that is set and NULL is taken from it. */
+typedef struct PoNewAddresses
+{
+	const char *tenant_id;
+	const char *lead_id;
+	bool		sets_phone;
+	bool		sets_email;
+	const char *phone;
+	const char *email;			/* as it was given */
+} PoNewAddresses;
+
+extern PoLead *po_begin_addresses(PoUnit *unit, const PoNewAddresses *given);
+extern pg_uuid_t po_settle_person(PoUnit *unit, const PoLead *lead, const PoNewAddresses *given);
 
 #endif

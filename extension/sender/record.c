@@ -364,7 +364,7 @@ record(PoBatch *batch, const int *member, int n)
 	po_unit_lock(&unit, &wants, 0, held);
 	for (int i = 0; i < n; i++)
 	{
-		batch->held[member[i]] = held[i];
+		batch->state[member[i]] = held[i] ? PO_MEMBER_HELD : PO_MEMBER_DONE;
 		if (held[i])
 			continue;
 		decide(&unit, &health, result[i], &finished);

@@ -260,8 +260,11 @@ sought_compare(const void *a, const void *b)
 	const Sought *y = b;
 	int			c = strcmp(x->tenant_id, y->tenant_id);
 
+	/* Those of leads come first. */
 	if (c == 0)
-		c = strcmp(x->address, y->address);
+		c = (x->address != NULL) - (y->address != NULL);
+	if (c == 0)
+		c = strcmp(x->address != NULL ? x->address : x->lead_id, y->address != NULL ? y->address : y->lead_id);
 	/* Of several that want it the first decides. */
 	return c != 0 ? c : x->member - y->member;
 }
@@ -276,7 +279,9 @@ collect(const PoWants *wants, Sought *sought)
 	{
 		const PoWant *want = &wants->want[i];
 
-		if (want->kind == PO_WANT_ADDRESS)
+		if (want->kind == PO_WANT_CONTACT && want->name != NULL)
+			sought[n++] = (Sought) {.tenant_id = want->tenant_id,.lead_id = want->name,.member = want->member};
+		else if (want->kind == PO_WANT_ADDRESS)
 			sought[n++] = (Sought) {
 			.tenant_id = want->tenant_id, .address = want->name, .lead_id = want->lead_id,
 			.member = want->member, .kind = po_kind_of(want->name)
@@ -284,7 +289,8 @@ collect(const PoWants *wants, Sought *sought)
 	}
 	qsort(sought, n, sizeof(Sought), sought_compare);
 	for (int i = 0; i < n; i++)
-		if (kept == 0 || strcmp(sought[kept - 1].address, sought[i].address) != 0 ||
+		if (kept == 0 || sought[i].address == NULL || sought[kept - 1].address == NULL ||
+			strcmp(sought[kept - 1].address, sought[i].address) != 0 ||
 			strcmp(sought[kept - 1].tenant_id, sought[i].tenant_id) != 0)
 			sought[kept++] = sought[i];
 	return kept;
@@ -296,7 +302,12 @@ find(Sought *sought, int n)
 	uint64		rows = po_exec_rows(&find_addresses, NULL, sought, n);
 
 	for (uint64 r = 0; r < rows; r++)
-		po_read_row(&find_addresses, r, &sought[po_column_int(r, N_OF_SOUGHT) - 1]);
+	{
+		Sought	   *s = &sought[po_column_int(r, N_OF_SOUGHT) - 1];
+
+		po_read_row(&find_addresses, r, s);
+		s->makes_contact = false;
+	}
 }
 
 /* The person that a member's unknown addresses belong to; nobody: it is new. */
@@ -327,14 +338,14 @@ assign_people(Sought *sought, int n)
 	{
 		pg_uuid_t	person;
 
-		if (sought[i].known || is_somebody(&sought[i].contact_id))
+		if (sought[i].address == NULL || sought[i].known || is_somebody(&sought[i].contact_id))
 			continue;
 		person = *person_of(sought, n, sought[i].member);
 		sought[i].makes_contact = !is_somebody(&person);
 		if (sought[i].makes_contact)
 			po_uuid_v7(&person);
 		for (int k = i; k < n; k++)
-			if (sought[k].member == sought[i].member && !sought[k].known)
+			if (sought[k].member == sought[i].member && sought[k].address != NULL && !sought[k].known)
 			{
 				sought[k].contact_id = person;
 				sought[k].makes_contact = sought[i].makes_contact;
@@ -416,7 +427,8 @@ lock_contacts_of(PoUnit *unit, PoContact *key, int n, int how, const Sought *sou
 		PoRows		rows = po_rows(&read_addresses, nsought);
 
 		for (int i = 0; i < nsought; i++)
-			po_rows_add(&rows, &(PoAddressKey) {sought[i].tenant_id, sought[i].address});
+			if (sought[i].address != NULL)
+				po_rows_add(&rows, &(PoAddressKey) {sought[i].tenant_id, sought[i].address});
 		add_addresses(unit, &read_addresses, po_rows_exec(&rows, NULL));
 	}
 	else
@@ -486,6 +498,30 @@ po_move_to_new_contact(PoUnit *unit, PoAddress *address)
 	po_find_contact(unit, address->tenant_id, &address->contact_id)->opted_out_at[kind] = opted_out_at;
 }
 
+/* Whether its address, under the lock of its contact, is in the unit. */
+static bool
+is_there(PoUnit *unit, const Sought *sought)
+{
+	const PoAddress *address;
+
+	/* A lead that is not there has no person. */
+	if (sought->address == NULL)
+		return !is_somebody(&sought->of_lead) || po_find_contact(unit, sought->tenant_id, &sought->of_lead) != NULL;
+	address = po_find_address(unit, sought->tenant_id, sought->address);
+	return address != NULL &&
+		po_find_contact(unit, address->tenant_id, &address->contact_id) != NULL;
+}
+
+/* Whether what is known of a member is locked: then it is sure whose its other addresses are. */
+static bool
+is_ready(PoUnit *unit, const Sought *sought, int n, int member)
+{
+	for (int i = 0; i < n; i++)
+		if (sought[i].member == member && (sought[i].known || sought[i].address == NULL) && !is_there(unit, &sought[i]))
+			return false;
+	return true;
+}
+
 /* Makes the addresses that are not known, but for those that somebody else is making. */
 static bool
 make(PoUnit *unit, const Sought *sought, int n, int how)
@@ -499,7 +535,7 @@ make(PoUnit *unit, const Sought *sought, int n, int how)
 	{
 		const char *const key[2] = {sought[i].tenant_id, sought[i].address};
 
-		if (sought[i].known ||
+		if (sought[i].known || sought[i].address == NULL || !is_ready(unit, sought, n, sought[i].member) ||
 			(!sought[i].makes_contact && po_find_contact(unit, key[0], &sought[i].contact_id) == NULL) ||
 			((how & PO_LOCK_WAITS) == 0 && po_probe_key("addresses_pkey", key, 2) != PO_KEY_FREE))
 			continue;
@@ -525,23 +561,14 @@ make(PoUnit *unit, const Sought *sought, int n, int how)
 	return unit->naddresses > before;
 }
 
-/* Whether its address, under the lock of its contact, is in the unit. */
-static bool
-is_there(PoUnit *unit, const Sought *sought)
-{
-	const PoAddress *address = po_find_address(unit, sought->tenant_id, sought->address);
-
-	return address != NULL &&
-		po_find_contact(unit, address->tenant_id, &address->contact_id) != NULL;
-}
-
 /* What joins a person that has opted out has opted out. */
 static void
 inherit(PoUnit *unit, const Sought *sought, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		PoAddress  *address = po_find_address(unit, sought[i].tenant_id, sought[i].address);
+		PoAddress  *address = sought[i].address == NULL ? NULL
+			: po_find_address(unit, sought[i].tenant_id, sought[i].address);
 		PoContact  *contact = address == NULL ? NULL
 			: po_find_contact(unit, address->tenant_id, &address->contact_id);
 
@@ -578,11 +605,14 @@ po_lock_people(PoUnit *unit, const PoWants *wants, int how, bool *held)
 		find(sought, n);
 		assign_people(sought, n);
 		for (int i = 0; i < wants->n; i++)
-			if (wants->want[i].kind == PO_WANT_CONTACT)
+			if (wants->want[i].kind == PO_WANT_CONTACT && wants->want[i].name == NULL)
 				key[nkeys++] = (PoContact) {.tenant_id = wants->want[i].tenant_id,.contact_id = wants->want[i].id};
 		for (int i = 0; i < n; i++)
 			if (!is_there(unit, &sought[i]) && !sought[i].makes_contact)
-				key[nkeys++] = (PoContact) {.tenant_id = sought[i].tenant_id,.contact_id = sought[i].contact_id};
+				key[nkeys++] = (PoContact) {
+				.tenant_id = sought[i].tenant_id,
+				.contact_id = sought[i].address != NULL ? sought[i].contact_id : sought[i].of_lead
+			};
 		lock_contacts_of(unit, key, nkeys, how, sought, n, made);
 		made |= make(unit, sought, n, how);
 		complete = true;
@@ -594,12 +624,14 @@ po_lock_people(PoUnit *unit, const PoWants *wants, int how, bool *held)
 	{
 		const PoWant *want = &wants->want[i];
 
+		if (want->kind == PO_WANT_CONTACT && want->name != NULL)
+			continue;
 		if (want->kind == PO_WANT_CONTACT
 			? po_find_contact(unit, want->tenant_id, &want->id) != NULL
 			: want->kind != PO_WANT_ADDRESS ||
 			is_there(unit, &(Sought) {.tenant_id = want->tenant_id,.address = want->name}))
 			continue;
-		if (held == NULL)
+		if (how & PO_LOCK_WAITS)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("the address of a person is being changed by other transactions"),

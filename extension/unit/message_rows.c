@@ -190,7 +190,7 @@ find_unsent(const PoUnit *unit, const PoWants *wants, Wanted **wanted, int n)
 		id[2 * nids] = lead->tenant_id;
 		id[2 * nids++ + 1] = lead->lead_id;
 	}
-	po_have_rows("outbound_messages_reply", id, 2, nids, has);
+	po_have_rows("outbound_messages_reply", id, 2, nids, true, has);
 	for (int i = 0; i < nids; i++)
 	{
 		if (!has[i])

@@ -52,9 +52,9 @@ po_want_message(PoWants *wants, int member, const char *tenant_id, const pg_uuid
 
 /*
  * po_unit_lock locks what is wanted, in the one order of all units: contacts, addresses,
- * leads, messages, numbers.  To be called once a unit.  Waiting, held may be NULL; else
- * the members get true there of which another transaction holds something, and of what
- * they want a part may be locked.  What is gone is not in the unit, and holds nobody up.
+ * leads, messages, numbers.  To be called once a unit.  Where it does not wait, the members
+ * get true in held of which another transaction holds something; of what they want a part
+ * may be locked.  What is gone is not in the unit, and holds nobody up.
  */
 void
 po_unit_lock(PoUnit *unit, const PoWants *wants, int how, bool *held)

@@ -234,7 +234,7 @@ typedef enum PoWantKind
 	PO_WANT_ADDRESS,			/* its row, which is made where there is none, and its contact's other addresses */
 	PO_WANT_LEADS_OF,			/* the leads that have an address; where that is wanted too, all of its contact */
 	PO_WANT_REPLIES,			/* what a reply from an address takes back; its leads are wanted too */
-	PO_WANT_CONTACT,			/* of a lead */
+	PO_WANT_CONTACT,			/* by its id, or of a lead */
 	PO_WANT_LEAD,
 	PO_WANT_MESSAGE,
 	PO_WANT_NUMBER				/* of ours */
