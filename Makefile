@@ -22,12 +22,12 @@ MODULE_big = pg_outreach
 CORE = api.o args.o arming.o awaited.o base64.o budget.o cache.o calm.o clock.o counters.o document.o document_digest.o errors.o \
 	form.o identity.o ids.o json.o key_probe.o limits.o lock_wait.o planning.o rights.o seal.o secrets.o settings.o shape.o shared.o shared_workers.o \
 	spi_plan.o statement.o subtransaction.o tenant.o trigger.o turns.o wakeup.o
-LEAD = address.o address_args.o change_set.o char_fold.o classify.o erased.o escape.o event_log.o lead_api.o lead_rows.o lead_update.o meaning.o meaning_weights.o opt_out.o \
+LEAD = address.o address_args.o change_set.o channel.o char_fold.o classify.o erased.o escape.o event_log.o lead_api.o lead_rows.o lead_update.o meaning.o meaning_weights.o opt_out.o \
 	phone.o phone_rows.o quote.o reach.o reaction.o retention.o row_checks.o rules.o states.o term.o text.o timer.o timer_api.o unicode.o word_class.o
 OUTBOUND = addressee.o answer.o cancel.o claim.o claim_find.o draft.o echo.o guards.o health.o http.o http_address.o http_answer.o http_socket.o \
-	http_transfer.o load.o message.o message_states.o needs.o options.o origin.o outbound_api.o outbox.o per_lead.o profile.o record.o record_ids.o record_lock.o reject.o replied.o request.o request_body.o request_values.o segments.o \
+	http_transfer.o load.o message.o message_states.o needs.o options.o origin.o outbound_api.o outbox.o per_lead.o priority.o profile.o record.o record_ids.o record_lock.o reject.o replied.o request.o request_body.o request_values.o segments.o \
 	sender.o settle.o template.o template_filter.o
-INBOUND = authenticate.o contact.o decide.o endpoint_checks.o envelope.o header.o heed.o ingest.o keep.o normalize.o own_number.o process.o provider_map.o query.o \
+INBOUND = authenticate.o contact.o decide.o endpoint_checks.o envelope.o header.o heed.o ingest.o keep.o known_names.o normalize.o own_number.o process.o provider_map.o query.o \
 	receipt.o signature.o signature_sendgrid.o signature_twilio.o signature_webhooks.o split.o status.o stored.o url.o
 SCHEDULE = timer_call.o timer_cycle.o timer_fire.o
 WORKER = activity.o functions.o holding.o init.o launcher.o session.o worker.o worker_status.o

@@ -13,6 +13,7 @@
 #include "core/key_probe.h"
 #include "core/limits.h"
 #include "inbound/webhook.h"
+#include "lead/channel.h"
 #include "lead/meaning.h"
 #include "lead/reach.h"
 #include "mb/pg_wchar.h"
@@ -44,7 +45,7 @@ bool
 po_touches_phone(const PoWebhook *webhook)
 {
 	return webhook->is_status && webhook->message_lead != NULL && webhook->message_phone != NULL &&
-		PO_CONCERNS_ADDRESS(webhook->effect);
+		po_concerns_address(webhook->effect);
 }
 
 /* The lead of a status callback, and with it the leads of a phone that opts out. */
@@ -444,8 +445,8 @@ decide_message(PoSubjects *subjects, PoWebhook *webhook, PoCause *cause)
 		subject = po_create_lead(set, tenant_id, NULL, webhook->phone, &inbound);
 	}
 	po_lead_replied(set, subject);
-	if (phone != NULL && po_is_marked(phone, "sms"))
-		(void) po_mark_reachable(set, phone, "sms", NULL,
+	if (phone != NULL && po_is_marked(phone, PO_CHANNEL_SMS))
+		(void) po_mark_reachable(set, phone, PO_CHANNEL_SMS, NULL,
 								 webhook->stored ? webhook->received_at : po_now(), cause);
 	po_cancel_on_reply(set, subjects->message, subjects->nmessages, subject, cause);
 	if (webhook->business_phone[0] != '\0')

@@ -12,7 +12,7 @@
 #include "lead/states.h"
 #include "lead/timer.h"
 
-/* In the order of the type outreach.consent_status. */
+/* The values of the type outreach.consent_status; their order has no meaning. */
 typedef enum PoConsent
 {
 	PO_CONSENT_UNKNOWN,
@@ -20,6 +20,13 @@ typedef enum PoConsent
 	PO_CONSENT_HELD,
 	PO_CONSENT_OPTED_OUT
 } PoConsent;
+
+/* Nothing is sent to an address of such a consent. */
+static inline bool
+po_consent_blocks(PoConsent consent)
+{
+	return consent == PO_CONSENT_HELD || consent == PO_CONSENT_OPTED_OUT;
+}
 
 /* A lead whose row is locked. */
 typedef struct PoLead

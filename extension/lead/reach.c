@@ -20,6 +20,7 @@
 #include "fmgr.h"
 #include "lead/address.h"
 #include "lead/address_args.h"
+#include "lead/channel.h"
 #include "lead/reach.h"
 #include "utils/builtins.h"
 
@@ -179,7 +180,7 @@ po_unreachable_reason(Jsonb *marks, const char *channel)
 	code = po_jsonb_text(mark, "code", 4);
 	reason = po_jsonb_text(mark, "reason", 6);
 	return psprintf("the %s cannot be reached by %s: %s%s%s%s%s",
-					strcmp(channel, "email") == 0 ? "e-mail address" : "phone", channel,
+					po_goes_to_email(channel) ? "e-mail address" : "phone", channel,
 					po_jsonb_text(mark, "source", 6), code != NULL ? " " : "", code != NULL ? code : "",
 					reason != NULL ? ", " : "", reason != NULL ? reason : "");
 }
@@ -204,10 +205,8 @@ po_api_mark_reachable(PG_FUNCTION_ARGS)
 	bool		isnull[2] = {false};
 	bool		changed;
 
-	if (channel != NULL && strcmp(channel, "sms") != 0 && strcmp(channel, "call") != 0 && strcmp(channel, "email") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("channel must be sms, call or email")));
+	if (channel != NULL)
+		po_address_channel_require("channel", channel);
 	po_spi_connect();
 	po_lock_phones(&set, &key, 1);
 	changed = po_mark_reachable(&set, &set.phone[0], channel, NULL, po_now(), &cause);

@@ -26,6 +26,7 @@
 #include "core/statement.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
+#include "lead/channel.h"
 #include "outbound/claim.h"
 #include "outbound/health.h"
 #include "outbound/replied.h"
@@ -238,21 +239,20 @@ lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
 		(void) po_make_free_phones(key, n);
 }
 
-/* The worst consent of the addresses that get copies; *locked becomes false where one is not. */
-static PoConsent
-consent_of_copies(PoChangeSet *phones, const PoCandidate *candidate, bool *locked)
+/* Whether one of the addresses that get copies is not to be written to; *locked becomes false where one is not. */
+static bool
+is_copy_blocked(PoChangeSet *phones, const PoCandidate *candidate, bool *locked)
 {
-	PoConsent	worst = PO_CONSENT_UNKNOWN;
+	bool		blocked = false;
 
 	for (int b = 0; b < candidate->nbcc; b++)
 	{
 		PoPhone    *phone = po_find_phone(phones, candidate->key.tenant_id, candidate->bcc[b]);
 
 		*locked &= phone != NULL;
-		if (phone != NULL)
-			worst = Max(worst, phone->consent);
+		blocked |= phone != NULL && po_consent_blocks(phone->consent);
 	}
-	return worst;
+	return blocked;
 }
 
 /*
@@ -292,7 +292,7 @@ lock_and_judge(PoClaim *claim, PoChangeSet *set)
 		};
 
 		c->locked = locked != NULL && (phone != NULL || !has_address(c));
-		input.copies = consent_of_copies(&phones, c, &c->locked);
+		input.copy_blocked = is_copy_blocked(&phones, c, &c->locked);
 		c->locked = c->locked &&
 			(c->tenant == NULL || c->tenant->locked) && (stop == NULL || is_locked(stop));
 		c->stop = input.stop;
@@ -489,7 +489,7 @@ po_claim_messages(PG_FUNCTION_ARGS)
 		PG_RETURN_INT32(0);
 	po_spi_connect();
 	po_profiles_begin();
-	claim.candidate = palloc(PO_CLAIM_PRIORITIES * room * sizeof(PoCandidate));
+	claim.candidate = palloc(PO_NPRIORITIES * room * sizeof(PoCandidate));
 	po_find_due(&claim, since, room);
 	if (claim.n == 0 || !lock_stops(&claim))
 	{

@@ -100,26 +100,6 @@ static PoStatement end_deliveries = {
 };
 
 /*
- * po_goes_to_phone tells whether what leaves in a channel goes to a phone, and from
- * one of the tenant's numbers.
- */
-bool
-po_goes_to_phone(const char *channel)
-{
-	return strcmp(channel, "sms") == 0 || strcmp(channel, "call") == 0;
-}
-
-/*
- * po_goes_to_address tells whether it goes to a person's address, whose consent and
- * lock count: the registry has a row of it.
- */
-bool
-po_goes_to_address(const char *channel)
-{
-	return po_goes_to_phone(channel) || strcmp(channel, "email") == 0;
-}
-
-/*
  * po_lock_messages locks messages by their keys, in the order of these, and
  * returns how many there are; those that somebody else holds are waited for, or
  * left out.

@@ -56,8 +56,6 @@ typedef struct PoReport
 	const char *error_code;
 } PoReport;
 
-extern bool po_goes_to_phone(const char *channel);
-extern bool po_goes_to_address(const char *channel);
 
 extern int	po_lock_messages(const PoMessageKey *key, int n, bool wait, PoMessage **message);
 extern int	po_lock_messages_or_tell(const PoMessageKey *key, int n, PoMessage **message, bool *held);

@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "core/key_probe.h"
 #include "core/statement.h"
+#include "lead/channel.h"
 #include "outbound/record.h"
 
 /* A provider's name for a message, and what was said of it before the answer. */
@@ -65,7 +66,7 @@ apply_early(PoChangeSet *set, PoLandings *batch, PoLanding *result, const PoMess
 	PoUnreachable mark = {.channel = message->channel, .code = report->error_code, .message_id = &message->message_id};
 	PoPhone    *phone;
 
-	if (!PO_CONCERNS_ADDRESS(effect) || message->phone == NULL || !po_goes_to_address(message->channel))
+	if (!po_concerns_address(effect) || message->phone == NULL || !po_goes_to_address(message->channel))
 		return;
 	mark.reason = verdict->meaning;
 	phone = po_find_phone(set, message->tenant_id, message->phone);

@@ -65,7 +65,7 @@ phone_of(const PoLanding *result)
 {
 	PoVerdictEffect effect = result->outcome.effect;
 
-	return result->flight->lookup || !PO_CONCERNS_ADDRESS(effect) ? NULL : result->flight->phone;
+	return result->flight->lookup || !po_concerns_address(effect) ? NULL : result->flight->phone;
 }
 
 static void

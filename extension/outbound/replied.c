@@ -35,7 +35,7 @@ static PoStatement select_unsent = {
 	.name = "replied.unsent",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {m.*} FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.lead_id = u.lead_id"
-	" WHERE m.cancel_on_reply AND m.status < 'sending' LIMIT " CppAsString2(MOST_MESSAGES),
+	" WHERE m.cancel_on_reply AND " PO_UNSENT("m") " LIMIT " CppAsString2(MOST_MESSAGES),
 	.takes = PO_FIELDS(po_lead_key_field, PO_LEAD_ALONE),
 	.gives = PO_FIELDS(cancel_field, PO_GIVE)
 };

@@ -21,6 +21,7 @@
 #include "core/turns.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
+#include "lead/channel.h"
 #include "lead/timer.h"
 #include "outbound/outbox.h"
 #include "schedule/firing.h"
@@ -167,10 +168,10 @@ send_template(const PoFiring *firing, const char *template)
 	char	   *channel = payload_text(firing->action_payload, "channel");
 	PoSendRequest request = {
 		.tenant_id = firing->tenant_id,
-		.channel = channel != NULL ? channel : "sms",
+		.channel = channel != NULL ? channel : PO_CHANNEL_SMS,
 		.template = template,
 		.send_at = DT_NOBEGIN,
-		.priority = 1,
+		.priority = PO_PRIORITY_NORMAL,
 		.cancel_on_reply = firing->cancel_on_reply,
 		.lead_id = &lead_id,
 		.send_key = &send_key,

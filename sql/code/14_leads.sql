@@ -18,7 +18,7 @@ CREATE TRIGGER phone_erased BEFORE INSERT ON outreach.phones
 	FOR EACH ROW EXECUTE FUNCTION outreach.phone_erased();
 -- Who has waited for an erasure, or has an old snapshot, cannot know.
 CREATE TRIGGER phone_erased_meanwhile AFTER INSERT ON outreach.phones
-	FOR EACH ROW WHEN (NEW.consent < 'held') EXECUTE FUNCTION outreach.phone_erased();
+	FOR EACH ROW WHEN (NEW.consent IN ('unknown', 'opted_in')) EXECUTE FUNCTION outreach.phone_erased();
 
 -- Erases kept webhooks that had no effect and name the address, by its digits or letters as
 -- they stand in JSON and in forms.  A conflict has no receipt of its own, and goes as a whole.
@@ -93,7 +93,7 @@ BEGIN
 		DELETE FROM outreach.phones p WHERE p.tenant_id = delete_lead.tenant_id AND p.phone = outreach_impl.address_digest(tenant_id, a);
 		UPDATE outreach.phones p SET phone = outreach_impl.address_digest(tenant_id, a), consent_reason = NULL, carrier = NULL,
 			line_type = NULL, unreachable = NULL, suppress_at = NULL
-		 WHERE p.tenant_id = delete_lead.tenant_id AND p.phone = a AND p.consent >= 'held';
+		 WHERE p.tenant_id = delete_lead.tenant_id AND p.phone = a AND p.consent IN ('held', 'opted_out');
 		GET DIAGNOSTICS n = ROW_COUNT;
 		opt_outs_kept := opt_outs_kept + n;
 		DELETE FROM outreach.phones p WHERE p.tenant_id = delete_lead.tenant_id AND p.phone = a;

@@ -4,7 +4,7 @@ CREATE VIEW outreach.opt_out_registry WITH (security_invoker = true, security_ba
 	SELECT p.tenant_id, p.phone, p.consent, p.consent_source AS source, p.consent_reason AS reason,
 		   p.consent_at AS last_event_at
 	  FROM outreach.phones p
-	 WHERE p.consent OPERATOR(pg_catalog.>=) 'held'::outreach.consent_status;
+	 WHERE p.consent OPERATOR(pg_catalog.=) ANY ('{held,opted_out}'::outreach.consent_status[]);
 COMMENT ON VIEW outreach.opt_out_registry IS 'Phones that nothing may be sent to: opted out, or held until a person decides.';
 
 CREATE VIEW outreach.addresses_unreachable WITH (security_invoker = true, security_barrier = true) AS
