@@ -19,22 +19,27 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION)
 MODULE_big = pg_outreach
 
 # Each folder is a floor: it uses those above it in this list, never those below.
-CORE = api.o args.o arming.o awaited.o base64.o budget.o cache.o calm.o clock.o counters.o document.o document_digest.o errors.o \
-	form.o identity.o ids.o json.o key_probe.o limits.o lock_wait.o planning.o rights.o seal.o secrets.o settings.o shape.o shared.o shared_workers.o \
-	spi_plan.o statement.o subtransaction.o tenant.o trigger.o turns.o wakeup.o
-LEAD = address.o address_args.o change_set.o channel.o char_fold.o classify.o erased.o escape.o event_log.o lead_api.o lead_rows.o lead_update.o meaning.o meaning_weights.o opt_out.o \
-	phone.o phone_rows.o quote.o reach.o reaction.o retention.o row_checks.o rules.o states.o term.o text.o timer.o timer_api.o unicode.o word_class.o
-OUTBOUND = addressee.o answer.o cancel.o claim.o claim_find.o draft.o echo.o guards.o health.o http.o http_address.o http_answer.o http_socket.o \
-	http_transfer.o load.o message.o message_states.o needs.o options.o origin.o outbound_api.o outbox.o per_lead.o priority.o profile.o record.o record_ids.o record_lock.o reject.o replied.o request.o request_body.o request_values.o segments.o \
-	sender.o settle.o template.o template_filter.o
-INBOUND = authenticate.o contact.o decide.o endpoint_checks.o envelope.o header.o heed.o ingest.o keep.o known_names.o normalize.o own_number.o process.o provider_map.o query.o \
-	receipt.o signature.o signature_sendgrid.o signature_twilio.o signature_webhooks.o split.o status.o stored.o url.o
-SCHEDULE = timer_call.o timer_cycle.o timer_fire.o
-WORKER = activity.o functions.o holding.o init.o launcher.o session.o worker.o worker_status.o
-OBJS = $(addprefix extension/core/, $(CORE)) $(addprefix extension/lead/, $(LEAD)) \
-	$(addprefix extension/outbound/, $(OUTBOUND)) \
-	$(addprefix extension/inbound/, $(INBOUND)) $(addprefix extension/schedule/, $(SCHEDULE)) \
-	$(addprefix extension/worker/, $(WORKER))
+OBJS_common = address.o authenticate.o base64.o char_fold.o classify.o document.o document_digest.o echo.o \
+	escape.o form.o header.o json.o meaning.o meaning_weights.o origin.o phone.o quote.o \
+	reaction.o seal.o segments.o signature.o signature_sendgrid.o signature_twilio.o \
+	signature_webhooks.o template.o template_filter.o term.o text.o unicode.o url.o word_class.o
+OBJS_core = api.o args.o arming.o awaited.o budget.o cache.o calm.o clock.o counters.o errors.o identity.o \
+	ids.o key_probe.o limits.o lock_wait.o planning.o rights.o secrets.o settings.o shape.o shared.o \
+	shared_workers.o spi_plan.o statement.o subtransaction.o tenant.o trigger.o turns.o wakeup.o
+OBJS_lead = address_args.o change_set.o channel.o erased.o event_log.o lead_rows.o opt_out.o phone_rows.o reach.o \
+	retention.o row_checks.o rules.o states.o timer.o
+OBJS_outbound = addressee.o draft.o guards.o message.o message_states.o needs.o options.o outbox.o \
+	per_lead.o priority.o profile.o reject.o replied.o
+OBJS_engine = timer_call.o timer_cycle.o timer_fire.o
+OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_answer.o http_socket.o \
+	http_transfer.o load.o record.o record_ids.o record_lock.o request.o request_body.o \
+	request_values.o sender.o settle.o
+OBJS_inbound = contact.o decide.o endpoint_checks.o envelope.o heed.o ingest.o keep.o known_names.o normalize.o \
+	own_number.o process.o provider_map.o query.o receipt.o split.o status.o stored.o
+OBJS_api = cancel.o lead_api.o lead_update.o outbound_api.o timer_api.o
+OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o worker_status.o
+FLOORS = common core lead outbound engine sender inbound api worker
+OBJS = $(foreach floor,$(FLOORS),$(addprefix extension/$(floor)/,$(OBJS_$(floor))))
 
 # The install script is these files, in this order.
 SQL_SCHEMA = 10_types 20_tenants 30_doors 40_events 50_leads 60_timers 70_outbound

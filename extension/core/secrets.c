@@ -16,12 +16,12 @@
 #include <openssl/crypto.h>
 
 #include "catalog/pg_type.h"
+#include "common/seal.h"
 #include "core/args.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/ids.h"
-#include "core/seal.h"
 #include "core/secrets.h"
 #include "core/settings.h"
 #include "core/statement.h"

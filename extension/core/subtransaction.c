@@ -12,6 +12,17 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+static void
+do_nothing(void)
+{
+}
+
+/*
+ * What has its turn between the members of a batch that are done one by one, so that
+ * long work does not keep sockets waiting.  It raises nothing.
+ */
+void		(*po_between_members) (void) = do_nothing;
+
 static bool
 is_own_fault(int sqlstate, bool foreign, bool alone)
 {

@@ -10,4 +10,6 @@ typedef void (*PoWork) (void *arg);
 extern int	po_try(PoWork work, void *arg, const bool *foreign);
 extern int	po_try_alone(PoWork work, void *arg, const bool *foreign);
 
+extern void (*po_between_members) (void);
+
 #endif

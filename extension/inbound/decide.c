@@ -8,13 +8,13 @@
  */
 #include "postgres.h"
 
+#include "common/meaning.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/key_probe.h"
 #include "core/limits.h"
 #include "inbound/webhook.h"
 #include "lead/channel.h"
-#include "lead/meaning.h"
 #include "lead/reach.h"
 #include "mb/pg_wchar.h"
 #include "outbound/replied.h"

@@ -7,8 +7,8 @@
  */
 #include "postgres.h"
 
+#include "common/url.h"
 #include "core/args.h"
-#include "inbound/url.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"

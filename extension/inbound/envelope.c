@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "core/base64.h"
+#include "common/base64.h"
 #include "core/compat.h"
 #include "core/ids.h"
 #include "inbound/webhook.h"

@@ -12,11 +12,11 @@
 #include <ctype.h>
 
 #include "common/base64.h"
+#include "common/meaning.h"
+#include "common/signature.h"
 #include "core/clock.h"
 #include "core/compat.h"
-#include "inbound/signature.h"
 #include "inbound/webhook.h"
-#include "lead/meaning.h"
 #include "utils/timestamp.h"
 
 #define MAX_KEY_LEN 255

@@ -28,7 +28,6 @@
 #include "core/lock_wait.h"
 #include "core/settings.h"
 #include "inbound/webhook.h"
-#include "outbound/sender.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -225,7 +224,7 @@ process_fresh(PoWebhook **webhook, int n, bool waits)
 		MemoryContextSwitchTo(caller);
 		MemoryContextDelete(context);
 		/* Sockets have their turn between the members. */
-		po_sender_drive();
+		po_between_members();
 	}
 }
 

@@ -6,9 +6,9 @@
 #ifndef PO_INBOUND_PROVIDER_MAP_H
 #define PO_INBOUND_PROVIDER_MAP_H
 
+#include "common/authenticate.h"
 #include "core/counters.h"
 #include "datatype/timestamp.h"
-#include "inbound/authenticate.h"
 #include "outbound/message.h"
 
 /* Fields that the engine itself reads; a map may name any others besides. */

@@ -9,8 +9,8 @@
  */
 #include "postgres.h"
 
-#include "inbound/signature.h"
-#include "inbound/url.h"
+#include "common/signature.h"
+#include "common/url.h"
 #include "inbound/webhook.h"
 #include "mb/pg_wchar.h"
 

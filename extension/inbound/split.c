@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "core/document.h"
+#include "common/document.h"
 #include "inbound/webhook.h"
 
 /*

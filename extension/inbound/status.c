@@ -14,11 +14,11 @@
 #include <openssl/crypto.h>
 
 #include "catalog/pg_type.h"
-#include "core/base64.h"
+#include "common/base64.h"
+#include "common/url.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/statement.h"
-#include "inbound/url.h"
 #include "inbound/webhook.h"
 #include "lead/channel.h"
 #include "utils/builtins.h"

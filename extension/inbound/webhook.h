@@ -5,13 +5,13 @@
 #ifndef PO_INBOUND_WEBHOOK_H
 #define PO_INBOUND_WEBHOOK_H
 
+#include "common/address.h"
+#include "common/document.h"
 #include "core/counters.h"
-#include "core/document.h"
 #include "inbound/provider_map.h"
-#include "lead/address.h"
 #include "lead/change_set.h"
 #include "lead/rules.h"
-#include "outbound/health.h"
+#include "sender/health.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 

@@ -7,12 +7,12 @@
  */
 #include "postgres.h"
 
+#include "common/address.h"
+#include "common/unicode.h"
 #include "core/args.h"
 #include "core/compat.h"
 #include "core/errors.h"
-#include "lead/address.h"
 #include "lead/address_args.h"
-#include "lead/unicode.h"
 
 po_noreturn static void not_a_phone(const char *name, const char *text);
 

@@ -5,11 +5,11 @@
  */
 #include "postgres.h"
 
+#include "common/address.h"
 #include "common/hashfn.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/ids.h"
-#include "lead/address.h"
 #include "lead/change_set.h"
 
 const char *const po_consent_names[] = {"unknown", "opted_in", "held", "opted_out"};

@@ -5,10 +5,10 @@
 #ifndef PO_LEAD_CHANGE_SET_H
 #define PO_LEAD_CHANGE_SET_H
 
+#include "common/phone.h"
 #include "core/compat.h"
 #include "core/statement.h"
 #include "lead/event_log.h"
-#include "lead/phone.h"
 #include "lead/states.h"
 #include "lead/timer.h"
 

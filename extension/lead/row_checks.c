@@ -9,9 +9,9 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/classify.h"
 #include "core/compat.h"
 #include "fmgr.h"
-#include "lead/classify.h"
 #include "lead/timer.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

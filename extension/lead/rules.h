@@ -5,7 +5,7 @@
 #ifndef PO_LEAD_RULES_H
 #define PO_LEAD_RULES_H
 
-#include "lead/classify.h"
+#include "common/classify.h"
 #include "lead/states.h"
 
 typedef struct PoTenantRules

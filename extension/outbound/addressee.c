@@ -8,10 +8,10 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/address.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/statement.h"
-#include "lead/address.h"
 #include "lead/channel.h"
 #include "miscadmin.h"
 #include "outbound/draft.h"

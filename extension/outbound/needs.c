@@ -10,16 +10,16 @@
  */
 #include "postgres.h"
 
+#include "common/address.h"
+#include "common/template.h"
 #include "core/args.h"
 #include "core/compat.h"
 #include "core/shape.h"
 #include "fmgr.h"
-#include "lead/address.h"
 #include "lead/channel.h"
 #include "outbound/message.h"
 #include "outbound/needs.h"
 #include "outbound/options.h"
-#include "outbound/template.h"
 #include "utils/builtins.h"
 
 /* Of each message, by itself: the other names are of its account. */

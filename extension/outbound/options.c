@@ -7,13 +7,13 @@
  */
 #include "postgres.h"
 
+#include "common/address.h"
+#include "common/origin.h"
 #include "core/compat.h"
 #include "core/shape.h"
-#include "lead/address.h"
 #include "lead/channel.h"
 #include "outbound/needs.h"
 #include "outbound/options.h"
-#include "outbound/origin.h"
 #include "utils/builtins.h"
 
 #define MAX_ELEMENTS 10			/* of a list in a document */

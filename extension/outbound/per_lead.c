@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "common/template.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/limits.h"
@@ -15,7 +16,6 @@
 #include "fmgr.h"
 #include "lead/event_log.h"
 #include "outbound/draft.h"
-#include "outbound/template.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 

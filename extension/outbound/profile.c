@@ -14,13 +14,13 @@
 #include <openssl/hmac.h>
 
 #include "catalog/pg_type.h"
+#include "common/origin.h"
 #include "core/args.h"
 #include "core/cache.h"
 #include "core/compat.h"
 #include "core/secrets.h"
 #include "fmgr.h"
 #include "outbound/needs.h"
-#include "outbound/origin.h"
 #include "outbound/profile.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

@@ -13,9 +13,11 @@
 #include "core/planning.h"
 #include "core/settings.h"
 #include "core/shared.h"
+#include "core/subtransaction.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "sender/sender.h"
 #include "worker/launcher.h"
 
 PG_MODULE_MAGIC;
@@ -28,6 +30,7 @@ _PG_init(void)
 	po_define_settings();
 	po_counters_init();
 	po_planning_init();
+	po_between_members = po_sender_drive;
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	po_identity_init();

@@ -3,7 +3,7 @@
 -- labels, and what it extracts. Rows below 'other' are there for that alone. Terms
 -- are words and phrases at word boundaries, so that "yesterday" is no yes and
 -- "thirty" no ty; with match intent they are what the model of
--- extension/lead/meaning.c hears, at least as surely as the row says.
+-- extension/common/meaning.c hears, at least as surely as the row says.
 --
 -- There is no row for an opt-out: consent (opt_out_words) is read before any
 -- rule, whatever its priority, so that "stop, pat@example.com" captures nothing.

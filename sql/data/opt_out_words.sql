@@ -1,5 +1,5 @@
 -- Consent keywords, and the courtesy that may surround them: what a message is as a
--- whole. What a message sounds like, the model of extension/lead/meaning.c hears.
+-- whole. What a message sounds like, the model of extension/common/meaning.c hears.
 --
 -- Compared folded: case, width, accents, punctuation, apostrophes, drawn-out and
 -- spaced letters do not count, so that "don't" is dont here. A bare YES opts in

@@ -5,7 +5,7 @@
 #ifndef CORPUS_H
 #define CORPUS_H
 
-#include "lead/meaning.h"
+#include "common/meaning.h"
 
 typedef enum Label
 {

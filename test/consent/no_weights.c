@@ -4,7 +4,7 @@
  */
 #include "postgres_fe.h"
 
-#include "lead/meaning.h"
+#include "common/meaning.h"
 
 const char po_meaning_version[] = "none";
 const unsigned char po_meaning_weights[PO_MEANING_SIZE + 1];

@@ -13,8 +13,8 @@
 #include <time.h>
 
 #include "../unit/shipped_rows.h"
+#include "common/meaning.h"
 #include "corpus.h"
-#include "lead/meaning.h"
 
 static bool show_misses = false;
 

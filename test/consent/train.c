@@ -14,8 +14,8 @@
 
 #include <math.h>
 
+#include "common/meaning.h"
 #include "corpus.h"
-#include "lead/meaning.h"
 
 #define ROUNDS 8
 #define RATE 0.12
@@ -184,7 +184,7 @@ write_weights(int ntexts, int nweights)
 		   "test/consent/train.\n"
 		   " */\n#ifndef FRONTEND\n#include \"postgres.h\"\n#else\n#include "
 		   "\"postgres_fe.h\"\n#endif\n\n"
-		   "#include \"lead/meaning.h\"\n\n"
+		   "#include \"common/meaning.h\"\n\n"
 		   "/* the number of texts, and a digest of the weights */\n"
 		   "const char po_meaning_version[] = \"%d-%08x\";\n\n"
 		   "const unsigned char po_meaning_weights[PO_MEANING_SIZE + 1] =",

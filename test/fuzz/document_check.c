@@ -5,8 +5,8 @@
  */
 #include "postgres_fe.h"
 
+#include "common/document.h"
 #include "common/fe_memutils.h"
-#include "core/document.h"
 #include "mb/pg_wchar.h"
 
 #include "document_check.h"

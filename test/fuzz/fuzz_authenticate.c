@@ -18,9 +18,9 @@
 
 #include <openssl/evp.h>
 
-#include "core/base64.h"
-#include "core/seal.h"
-#include "inbound/url.h"
+#include "common/base64.h"
+#include "common/seal.h"
+#include "common/url.h"
 
 #define MAX_PAIRS	(PO_MAX_SIGNED_PAIRS + 2)
 

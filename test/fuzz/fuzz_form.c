@@ -9,8 +9,8 @@
  */
 #include "postgres_fe.h"
 
+#include "common/document.h"
 #include "common/fe_memutils.h"
-#include "core/document.h"
 
 #include "document_check.h"
 

@@ -10,8 +10,8 @@
  */
 #include "postgres_fe.h"
 
+#include "common/document.h"
 #include "common/fe_memutils.h"
-#include "core/document.h"
 #include "mb/pg_wchar.h"
 
 #include "document_check.h"

@@ -12,9 +12,9 @@
 #include "postgres_fe.h"
 
 #include "check.h"
-#include "lead/unicode.h"
-#include "outbound/segments.h"
-#include "outbound/template.h"
+#include "common/segments.h"
+#include "common/template.h"
+#include "common/unicode.h"
 
 #define NVALUES 3
 #define BEFORE "before"

@@ -10,8 +10,8 @@
 #include "postgres_fe.h"
 
 #include "check.h"
-#include "lead/classify.h"
-#include "lead/meaning.h"
+#include "common/classify.h"
+#include "common/meaning.h"
 
 #define SHOWN_MOST 200
 

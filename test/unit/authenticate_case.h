@@ -9,7 +9,7 @@
 #ifndef AUTHENTICATE_CASE_H
 #define AUTHENTICATE_CASE_H
 
-#include "inbound/authenticate.h"
+#include "common/authenticate.h"
 
 #define MAX_HEADERS 8
 #define MAX_PAIRS	(PO_MAX_SIGNED_PAIRS + 8)

@@ -10,7 +10,7 @@
  */
 #include "postgres_fe.h"
 
-#include "core/base64.h"
+#include "common/base64.h"
 
 #include "authenticate_case.h"
 

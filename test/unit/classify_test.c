@@ -10,8 +10,8 @@
 
 #include <time.h>
 
-#include "lead/classify.h"
-#include "lead/text.h"
+#include "common/classify.h"
+#include "common/text.h"
 #include "shipped_rows.h"
 
 static int ntests = 0;

@@ -12,7 +12,7 @@
 #include <math.h>
 
 #include "../consent/corpus.h"
-#include "lead/classify.h"
+#include "common/classify.h"
 #include "shipped_rows.h"
 
 #define VARIANTS 100000

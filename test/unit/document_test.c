@@ -10,8 +10,8 @@
 
 #include <time.h>
 
+#include "common/document.h"
 #include "common/fe_memutils.h"
-#include "core/document.h"
 
 typedef bool (*Parser) (PoDocument *doc, const char *bytes, int len,
 						const PoDocumentLimits *limits);

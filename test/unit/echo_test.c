@@ -6,8 +6,8 @@
  */
 #include "postgres_fe.h"
 
-#include "outbound/echo.h"
-#include "outbound/origin.h"
+#include "common/echo.h"
+#include "common/origin.h"
 
 static int ntests = 0;
 static int nfailed = 0;

@@ -1,6 +1,6 @@
 /*
  * http_names.c
- *	  For the tests of outbound/http.c: the answers of name servers.  libcurl calls
+ *	  For the tests of sender/http.c: the answers of name servers.  libcurl calls
  *	  this getaddrinfo() and not the system's.
  */
 #include "postgres_fe.h"

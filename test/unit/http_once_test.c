@@ -1,6 +1,6 @@
 /*
  * http_once_test.c
- *	  Unit test of outbound/http.c: a provider never sees a request twice, what
+ *	  Unit test of sender/http.c: a provider never sees a request twice, what
  *	  it cannot have seen is told from what it may have; TLS; name lookups.
  *
  * Prints TAP.  Listens on the loopback only; the answers of name servers are

@@ -1,6 +1,6 @@
 /*
  * http_peer.c
- *	  A provider for the tests of outbound/http.c: see http_peer.h.
+ *	  A provider for the tests of sender/http.c: see http_peer.h.
  */
 #include "postgres_fe.h"
 

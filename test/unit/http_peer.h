@@ -1,6 +1,6 @@
 /*
  * http_peer.h
- *	  For the tests of outbound/http.c: a provider in the test program itself,
+ *	  For the tests of sender/http.c: a provider in the test program itself,
  *	  which behaves as the path of the request asks, and a client that waits.
  *
  * The provider listens on a free port of the loopback, and serves each
@@ -26,7 +26,7 @@
 
 #include <openssl/ssl.h>
 
-#include "outbound/http.h"
+#include "sender/http.h"
 
 typedef struct Peer
 {

@@ -1,6 +1,6 @@
 /*
  * http_refused_test.c
- *	  Unit test of outbound/http.c: what is not sent, for its URL, its headers or
+ *	  Unit test of sender/http.c: what is not sent, for its URL, its headers or
  *	  the address it would go to.
  *
  * Prints TAP.  Listens on the loopback only.
@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "outbound/http_address.h"
+#include "sender/http_address.h"
 
 #include "http_peer.h"
 

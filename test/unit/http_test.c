@@ -1,6 +1,6 @@
 /*
  * http_test.c
- *	  Unit test of outbound/http.c: requests as they are written, answers of all
+ *	  Unit test of sender/http.c: requests as they are written, answers of all
  *	  kinds, and that time and memory are bounded.
  *
  * Prints TAP.  Listens on the loopback only.

@@ -6,7 +6,7 @@
  */
 #include "postgres_fe.h"
 
-#include "lead/phone.h"
+#include "common/phone.h"
 
 static int ntests = 0;
 static int nfailed = 0;

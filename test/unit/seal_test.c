@@ -14,8 +14,8 @@
 
 #include "common/fe_memutils.h"
 
-#include "core/base64.h"
-#include "core/seal.h"
+#include "common/base64.h"
+#include "common/seal.h"
 
 static int	ntests = 0;
 static int	nfailed = 0;

@@ -6,9 +6,9 @@
  */
 #include "postgres_fe.h"
 
-#include "lead/unicode.h"
+#include "common/segments.h"
+#include "common/unicode.h"
 #include "lib/stringinfo.h"
-#include "outbound/segments.h"
 
 #define EURO "\u20AC"
 #define CYRILLIC "\u044F"

@@ -5,7 +5,7 @@
 #ifndef SHIPPED_ROWS_H
 #define SHIPPED_ROWS_H
 
-#include "lead/classify.h"
+#include "common/classify.h"
 
 extern PoWord shipped_words[];
 extern PoWordSet shipped_word_set;

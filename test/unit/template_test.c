@@ -6,7 +6,7 @@
  */
 #include "postgres_fe.h"
 
-#include "outbound/template.h"
+#include "common/template.h"
 
 #define KIB64 (64 * 1024)
 

@@ -8,7 +8,7 @@
 #include "postgres_fe.h"
 
 #include "authenticate_case.h"
-#include "inbound/url.h"
+#include "common/url.h"
 
 #define LABEL_63 "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabc"
 

@@ -1,0 +1,208 @@
+/*
+ * timer_cycle.c
+ *	  A batch of due timers, and its members where it fails.
+ *
+ * A batch is one subtransaction; when it fails, its members are done again one by
+ * one, and one that fails alone has its next try, or gives up after max_attempts.
+ * One that is only in somebody's way is put off, and of its tenant nothing more is
+ * tried in that cycle: nobody pays for more than one wait of another.
+ *
+ * Timers that call a function are another worker's (timer_call.c); in a session
+ * each is done alone, after the rest.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "catalog/pg_type.h"
+#include "core/budget.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "core/spi_plan.h"
+#include "core/subtransaction.h"
+#include "engine/firing.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+/* For the members of a batch that came to nothing. */
+#define ALONE_BUDGET_MS	1000
+/* Until one that was in somebody's way is tried again. */
+#define PUT_OFF_MS		1000
+
+static PoPlan put_off = {
+	.name = "fire.put_off",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.lead_timers SET due_at = $1 WHERE tenant_id = $2 AND timer_id = $3",
+	PO_ARGS(TIMESTAMPTZOID, TEXTOID, UUIDOID)
+};
+
+bool		po_calls_apart = false;
+
+static int	most = INT_MAX;		/* as many as there was time for */
+
+PG_FUNCTION_INFO_V1(po_fire_timers);
+
+/* What is in somebody's way is in the others' no longer; its attempts stay. */
+static void
+put_off_one(void *arg)
+{
+	PoFiring   *firing = arg;
+	PoChangeSet set = {0};
+	Datum		args[3] = {
+		TimestampTzGetDatum(po_now() + PUT_OFF_MS * (int64) 1000),
+		CStringGetTextDatum(firing->tenant_id), UUIDPGetDatum(&firing->timer_id)
+	};
+
+	po_lock_firings(&set, firing, 1);
+	if (!firing->locked)
+		return;
+	(void) po_exec(&put_off, args, NULL);
+	firing->locked = false;
+}
+
+static bool
+is_of_busy_tenant(const PoBatch *all, int at, const int *busy, int nbusy)
+{
+	for (int i = 0; i < nbusy; i++)
+		if (strcmp(all->firing[busy[i]].tenant_id, all->firing[at].tenant_id) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Fires one by one what failed together, as far as there is time; failed is the
+ * one that is known to have failed, with that: an action is tried once an attempt.
+ */
+static void
+fire_alone(PoBatch *all, int failed, int sqlstate)
+{
+	int		   *busy = palloc(all->n * sizeof(int));	/* those in somebody's way */
+	int			nbusy = 0;
+
+	/* What the batch has used up is not the members' fault. */
+	if (po_waits_for_nobody())
+		po_budget_begin(ALONE_BUDGET_MS);
+	for (int i = 0; i < all->n && !po_budget_ran_out(); i++)
+	{
+		PoFiring   *firing = &all->firing[i];
+		PoBatch		one = {.firing = firing, .n = 1};
+		int			state;
+
+		if (is_of_busy_tenant(all, i, busy, nbusy))
+			continue;
+		state = i == failed ? sqlstate : po_try_alone(po_fire_batch, &one, NULL);
+		/* Sockets have their turn between the members. */
+		po_between_members();
+		if (state == 0)
+			continue;
+		firing->executed = false;
+		if (po_is_busy(state))
+		{
+			busy[nbusy++] = i;
+			if (!po_budget_ran_out())
+				(void) po_try(put_off_one, firing, NULL);
+			continue;
+		}
+		po_firing_failed(firing, state);
+		/* It may be everybody's: the others have the next turn. */
+		if (po_is_servers_fault(state))
+			break;
+	}
+}
+
+/* Fires what is due together; when that fails, alone. */
+static PoBatch
+fire_due(Datum *due)
+{
+	PoBatch		all = {.due = due};
+	int			sqlstate = po_try_alone(po_fire_batch, &all, NULL);
+
+	if (sqlstate == 0)
+	{
+		most = most > INT_MAX / 2 ? INT_MAX : 2 * most;
+		return all;
+	}
+	if (all.n == 0)
+		ereport(ERROR,
+				(errcode(sqlstate),
+				 errmsg("due timers could not be found")));
+	for (int i = 0; i < all.n; i++)
+		all.firing[i].executed = false;
+	if (po_budget_ran_out())
+	{
+		most = Max(all.n / 2, 1);
+		fire_alone(&all, -1, sqlstate);
+	}
+	/* Whether it was the server's, a second failure tells. */
+	else if (po_is_servers_fault(sqlstate) && !po_is_busy(sqlstate))
+		fire_alone(&all, -1, sqlstate);
+	else
+		fire_alone(&all, all.n == 1 ? 0 : all.at, sqlstate);
+	return all;
+}
+
+/* In a session, where there is no worker for them: each in a subtransaction. */
+static PoBatch
+fire_calls(Datum *due)
+{
+	PoBatch		all = {.due = due, .calls = true};
+
+	po_find_due_timers(&all);
+	for (int i = 0; i < all.n; i++)
+	{
+		PoBatch		one = {.firing = &all.firing[i], .n = 1};
+		int			state = po_try_alone(po_fire_batch, &one, &one.foreign);
+
+		if (state != 0)
+		{
+			one.firing->foreign = one.foreign;
+			po_firing_failed(one.firing, state);
+		}
+	}
+	return all;
+}
+
+static void
+add_lateness(PoArray *late, const PoBatch *fired, TimestampTz now)
+{
+	for (int i = 0; i < fired->n; i++)
+		if (fired->firing[i].executed)
+			po_array_add(late, Int64GetDatum((now - fired->firing[i].due_at) / 1000));
+}
+
+/*
+ * fire_timers(batch, since): fires up to so many timers that are due, from the
+ * time since on, and returns how late each was, in milliseconds.
+ */
+Datum
+po_fire_timers(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		args[PO_DUE_ARGS];
+	PoBatch		fired = {0};
+	PoBatch		called = {0};
+	PoArray		late;
+	TimestampTz now = po_now();
+
+	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("batch must be at least 1")));
+	po_spi_connect();
+	args[0] = TimestampTzGetDatum(PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1));
+	args[1] = TimestampTzGetDatum(now);
+	args[2] = Int32GetDatum(Min(PG_GETARG_INT32(0), most));
+	fired = fire_due(args);
+	if (!po_calls_apart)
+	{
+		args[2] = PG_GETARG_DATUM(0);
+		called = fire_calls(args);
+	}
+	SPI_finish();
+	MemoryContextSwitchTo(context);
+	po_array_init(&late, INT8OID, fired.n + called.n);
+	add_lateness(&late, &fired, now);
+	add_lateness(&late, &called, now);
+	PG_RETURN_DATUM(po_array_datum(&late));
+}

@@ -1,0 +1,527 @@
+/*
+ * timer_fire.c
+ *	  Firing the timers that are due.
+ *
+ * Due timers are found together with their leads, which are locked; then the
+ * timers are read again, for they may have been cancelled or moved meanwhile: the
+ * lead's lock is theirs too, as it is for whoever sets or cancels.  Those of leads that
+ * somebody else holds are left for the next cycle, and so is what makes a batch too large.  Timers
+ * that call a function are never in a batch with others.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/args.h"
+#include "core/budget.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "core/statement.h"
+#include "core/subtransaction.h"
+#include "core/turns.h"
+#include "core/wakeup.h"
+#include "engine/firing.h"
+#include "fmgr.h"
+#include "lead/channel.h"
+#include "lead/timer.h"
+#include "outbound/outbox.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+/* What a firing sets fires no earlier after it: a ring of timers has a beat. */
+#define RING_BEAT_MS	1000
+
+/* In a session, for something that nobody holds. */
+#define MOST_LOOKS		1000
+
+static const PoField sight_field[] = {
+	PO_FIELD(PoSight, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_FIELD_AS(PoSight, id, "timer_id", UUID, PO_TAKE | PO_GIVE),
+	PO_FIELD(PoSight, due_at, SINCE, PO_GIVE),
+	PO_VALUE(PoSight, held, "locked.is IS NULL", BOOL)
+};
+
+/*
+ * Leads that somebody else holds are not waited for; one that is gone cannot be
+ * locked either.  They are found by their whole key, whatever is known of the tables
+ * when the plan is made.
+ */
+#define LOOK \
+	"SELECT {t.*}, t.lead_id FROM outreach.lead_timers t" \
+	" LEFT JOIN LATERAL (SELECT true AS is FROM outreach.leads l WHERE l.tenant_id = t.tenant_id" \
+	" AND l.lead_id = t.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
+
+#define SELECT_DUE(plan_name, kind) { \
+	.name = plan_name, \
+	.expect = SPI_OK_SELECT, \
+	.sql = LOOK \
+	" WHERE t.due_at >= $1 AND t.due_at <= $2 AND t.due_at < 'infinity' AND " kind \
+	" ORDER BY t.due_at LIMIT $3", \
+	.gives = PO_FIELDS(sight_field, PO_GIVE), \
+	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID) \
+}
+
+/* The second of each is for those that call a function: each kind has its own index. */
+static PoStatement select_due[2] = {
+	SELECT_DUE("fire.due", "NOT (t.action_payload ? 'call')"),
+	SELECT_DUE("fire.calls", "t.action_payload ? 'call'")
+};
+
+#define SELECT_FAIRLY(plan_name, kind) { \
+	.name = plan_name, \
+	.expect = SPI_OK_SELECT, \
+	.sql = "SELECT d.* FROM outreach.tenants n" PO_PLACE("$6, $7, $8, $9", "n.tenant_id", "''") \
+	" CROSS JOIN LATERAL (" LOOK \
+	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2 AND t.due_at > '-infinity' AND " kind \
+	PO_BEHIND_PLACE("t.due_at", "t.timer_id") " ORDER BY t.due_at, t.timer_id LIMIT $5) d" \
+	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3", \
+	.gives = PO_FIELDS(sight_field, PO_GIVE), \
+	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, PO_PLACES_TYPES) \
+}
+
+static PoStatement select_fairly[2] = {
+	SELECT_FAIRLY("fire.fairly", "NOT (t.action_payload ? 'call')"),
+	SELECT_FAIRLY("fire.calls_fairly", "t.action_payload ? 'call'")
+};
+
+/* Of those whose lead could not be locked. */
+static PoStatement cancel_orphans = {
+	.name = "fire.orphans",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $1, updated_at = $1,"
+	" cancel_reason = 'the lead is gone' FROM (SELECT o.tenant_id, o.timer_id FROM {rows}"
+	" JOIN outreach.lead_timers o ON o.tenant_id = u.tenant_id AND o.timer_id = u.timer_id"
+	" WHERE o.due_at <= $1 AND NOT EXISTS"
+	" (SELECT FROM outreach.leads l WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
+	" FOR NO KEY UPDATE OF o SKIP LOCKED) d"
+	" WHERE t.tenant_id = d.tenant_id AND t.timer_id = d.timer_id",
+	.takes = PO_FIELDS(sight_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+#define OF_KEY		PO_USE
+
+static const PoField firing_field[] = {
+	PO_FIELD(PoFiring, tenant_id, TEXT, PO_TAKE | OF_KEY),
+	PO_FIELD(PoFiring, timer_id, UUID, PO_TAKE | OF_KEY),
+	PO_FIELD(PoFiring, timer_type, TEXT, PO_GIVE),
+	PO_FIELD(PoFiring, due_at, SINCE, PO_GIVE),
+	PO_FIELD_AS(PoFiring, next_due, "due_at", UNTIL, PO_SET),
+	PO_FIELD(PoFiring, action, TEXT, PO_GIVE),
+	PO_FIELD(PoFiring, attempts, INT, PO_SET | PO_GIVE),
+	PO_FIELD(PoFiring, max_attempts, INT, PO_GIVE),
+	PO_FIELD(PoFiring, last_error, TEXT, PO_SET),
+	PO_FIELD(PoFiring, cancel_on_reply, BOOL, PO_GIVE),
+	PO_FIELD(PoFiring, executed, BOOL, PO_TAKE),
+	PO_VALUE(PoFiring, opted_out, "EXISTS (SELECT FROM outreach.leads l JOIN outreach.phones p"
+	" ON p.tenant_id = l.tenant_id AND p.phone = l.phone AND p.consent = 'opted_out'"
+	" WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id)", BOOL)
+};
+
+/* The columns behind those; the payload is looked at before it is read. */
+#define C_NUMBER	8
+#define C_PAYLOAD	9
+
+static PoStatement read_timers = {
+	.name = "fire.timers",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {t.*}, u.n, t.action_payload FROM {rows}"
+	" JOIN outreach.lead_timers t ON t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id"
+	" WHERE t.due_at <= $1",
+	.takes = PO_FIELDS(firing_field, OF_KEY),
+	.gives = PO_FIELDS(firing_field, PO_GIVE),
+	PO_FIXED(TIMESTAMPTZOID),
+	.numbered = true
+};
+
+static PoStatement update_timers = {
+	.name = "fire.write",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.lead_timers t SET {set}, executed_at = CASE WHEN u.executed THEN $1 END,"
+	" updated_at = $1 FROM {rows} WHERE t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id",
+	.takes = PO_FIELDS(firing_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+/* The second for those that call a function. */
+static PoTurns turns[2] = {PO_TURNS_INIT(turns[0]), PO_TURNS_INIT(turns[1])};
+
+static char *
+payload_text(Jsonb *payload, const char *key)
+{
+	JsonbValue	value;
+
+	if (getKeyJsonValueFromContainer(&payload->root, key, strlen(key), &value) == NULL ||
+		value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+/* A message of a template; one that a guard refuses is kept, and no failure. */
+static void
+send_template(const PoFiring *firing, const char *template)
+{
+	const char *send_key = psprintf(PO_TIMER_KEY_PREFIX "%s", DatumGetCString(DirectFunctionCall1(uuid_out,
+																			   UUIDPGetDatum(&firing->timer_id))));
+	const char *lead_id = firing->lead_id;
+	PoSendResult result = {0};
+	char	   *channel = payload_text(firing->action_payload, "channel");
+	PoSendRequest request = {
+		.tenant_id = firing->tenant_id,
+		.channel = channel != NULL ? channel : PO_CHANNEL_SMS,
+		.template = template,
+		.send_at = DT_NOBEGIN,
+		.priority = PO_PRIORITY_NORMAL,
+		.cancel_on_reply = firing->cancel_on_reply,
+		.lead_id = &lead_id,
+		.send_key = &send_key,
+		.n = 1
+	};
+
+	po_enqueue(&request, &result);
+}
+
+static Jsonb *
+firing_payload(const PoFiring *firing)
+{
+	PoObject   *object = po_object_begin();
+
+	po_object_string(object, "timer_type", firing->timer_type);
+	po_object_string(object, "action", firing->action);
+	po_object_string(object, "error", firing->last_error);
+	return po_object_end(object);
+}
+
+/* What a firing does to its lead, but for the function it calls. */
+static void
+apply(PoChangeSet *set, PoLead *lead, PoFiring *firing)
+{
+	PoCause		cause = {.source = "timer", .reason = firing->timer_type};
+	char	   *to_state = payload_text(firing->action_payload, "to_state");
+	char	   *agent = payload_text(firing->action_payload, "agent");
+	char	   *event_type = payload_text(firing->action_payload, "event_type");
+	char	   *set_timer = payload_text(firing->action_payload, "set_timer");
+
+	firing->last_error = NULL;
+	po_lead_event(set, lead, "timer.fired", &cause)->payload = firing_payload(firing);
+	/* A state that is no longer legal from here is no failure: the lead moved on. */
+	if (to_state != NULL)
+		(void) po_change_state(set, lead, po_state_require(to_state), &cause);
+	if (agent != NULL)
+		po_assign_agent(set, lead, agent, &cause);
+	if (event_type != NULL)
+	{
+		po_require_event_type(event_type);
+		po_lead_event(set, lead, event_type, &cause)->payload = firing_payload(firing);
+	}
+	if (set_timer != NULL)
+		po_arm_timer(set, lead, set_timer);
+	firing->executed = true;
+	firing->next_due = DT_NOEND;
+	if (!firing->counted)
+		firing->attempts++;
+}
+
+static PoLead *
+find_lead(PoChangeSet *set, const PoFiring *firing)
+{
+	return po_find_lead(set, firing->tenant_id, firing->lead_id);
+}
+
+/*
+ * po_lock_firings locks the leads of timers that are due and reads both as they
+ * are then; what is not locked afterwards is held, or due no more.
+ */
+void
+po_lock_firings(PoChangeSet *set, PoFiring *firing, int n)
+{
+	Datum		until = TimestampTzGetDatum(firing->counted ? firing->token : po_now());
+	PoLeadKey  *lead = palloc0(n * sizeof(PoLeadKey));
+	PoRows		timer = po_rows(&read_timers, n);
+	int		   *position = palloc(n * sizeof(int));
+	Size		taken = 0;
+	uint64		rows;
+
+	for (int i = 0; i < n; i++)
+	{
+		lead[i].tenant_id = firing[i].tenant_id;
+		lead[i].lead_id = firing[i].lead_id;
+	}
+	po_lock_free_leads(set, lead, n);
+	for (int i = 0; i < n; i++)
+	{
+		firing[i].locked = false;
+		if (find_lead(set, &firing[i]) == NULL)
+			continue;
+		position[timer.n] = i;
+		po_rows_add(&timer, &firing[i]);
+	}
+	rows = po_rows_exec(&timer, &until);
+	for (uint64 r = 0; r < rows; r++)
+	{
+		PoFiring   *f = &firing[position[po_column_int(r, C_NUMBER) - 1]];
+		bool		isnull;
+		Datum		payload = po_column(r, C_PAYLOAD, &isnull);
+
+		/* What does not fit is due again in the next batch, in which others come first. */
+		if (!po_fits_batch(&taken, payload))
+		{
+			if (turns[false].backlog && r > 0)
+				po_turns_behind(&turns[false], firing[position[po_column_int(r - 1, C_NUMBER) - 1]].tenant_id);
+			break;
+		}
+		po_read_row(&read_timers, r, f);
+		f->action_payload = DatumGetJsonbPCopy(payload);
+		/* One that was taken is the same one as long as it was not moved. */
+		f->locked = !f->counted || f->due_at == f->token;
+	}
+}
+
+/*
+ * po_write_firings writes what became of those that are locked.
+ */
+void
+po_write_firings(PoFiring *firing, int n)
+{
+	Datum		now = TimestampTzGetDatum(po_now());
+	PoRows		rows = po_rows(&update_timers, n);
+
+	for (int i = 0; i < n; i++)
+		if (firing[i].locked)
+			po_rows_add(&rows, &firing[i]);
+	(void) po_rows_exec(&rows, &now);
+}
+
+/* Whether one before it in the batch has cancelled or moved it. */
+static bool
+is_superseded(const PoChangeSet *set, const PoFiring *firing)
+{
+	for (int i = 0; i < set->ncancels; i++)
+		if (strcmp(set->cancel[i].lead_id, firing->lead_id) == 0 &&
+			strcmp(set->cancel[i].tenant_id, firing->tenant_id) == 0 &&
+			(firing->cancel_on_reply || !set->cancel[i].on_reply))
+			return true;
+	for (int i = 0; i < set->ntimers; i++)
+		if (strcmp(set->timer[i].lead_id, firing->lead_id) == 0 &&
+			strcmp(set->timer[i].tenant_id, firing->tenant_id) == 0 &&
+			strcmp(set->timer[i].timer_type, firing->timer_type) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * po_find_due_timers finds timers that are due, in a fair order, and locks their
+ * leads; looks at so many.  batch->due has room for its arguments, of which the caller
+ * fills in the first three: from, until, how many.
+ */
+void
+po_find_due_timers(PoBatch *batch)
+{
+	Datum	   *args = batch->due;
+	TimestampTz since = DatumGetTimestampTz(args[0]);
+	PoTurns    *turn = &turns[batch->calls];
+	int			size = DatumGetInt32(args[2]);
+	PoStatement *look;
+	PoSight    *sight;
+	PoRows		held;
+	int			looks = MOST_LOOKS;
+	int			n;
+	int			nfree;
+
+	do
+	{
+		int			share = po_turns_share(turn, size);
+
+		args[0] = TimestampTzGetDatum(po_turns_from(turn, since));
+		args[3] = CStringGetTextDatum(turn->last_tenant);
+		args[4] = Int32GetDatum(share);
+		po_turns_places(turn, &args[5]);
+		look = turn->backlog ? &select_fairly[batch->calls] : &select_due[batch->calls];
+		n = po_exec_fixed(look, args);
+		sight = palloc0(Max(n, 1) * sizeof(PoSight));
+		nfree = 0;
+		for (int i = 0; i < n; i++)
+		{
+			po_read_row(look, i, &sight[i]);
+			sight[i].account = "";
+			sight[i].most = share;
+			nfree += !sight[i].held;
+		}
+		/* A worker comes again; a session may not. */
+	} while (po_turns_again(turn, sight, n, size, n == size) ||
+			 (nfree == 0 && turn->backlog && !po_waits_for_nobody() && --looks > 0));
+	/* For those that are found with the same arguments afterwards. */
+	args[0] = TimestampTzGetDatum(since);
+	batch->firing = palloc0(Max(n, 1) * sizeof(PoFiring));
+	batch->n = 0;
+	held = po_rows(&cancel_orphans, n);
+	for (int i = 0; i < n; i++)
+	{
+		PoFiring   *firing = &batch->firing[batch->n];
+
+		if (sight[i].held)
+		{
+			po_rows_add(&held, &sight[i]);
+			continue;
+		}
+		firing->tenant_id = sight[i].tenant_id;
+		firing->lead_id = po_column_text(i, lengthof(sight_field) + 1);
+		firing->timer_id = sight[i].id;
+		batch->n++;
+	}
+	(void) po_rows_exec(&held, &args[1]);
+}
+
+/*
+ * po_timers_are_held tells whether the last look came to much that somebody else
+ * holds, and has not yet seen what is behind it.
+ */
+bool
+po_timers_are_held(bool calls)
+{
+	return turns[calls].nplaces > 0;
+}
+
+/*
+ * po_calls_turn_after makes the next look for timers that call a function begin behind
+ * a tenant, however little is due.
+ */
+void
+po_calls_turn_after(const char *tenant_id)
+{
+	turns[true].backlog = true;
+	strlcpy(turns[true].last_tenant, tenant_id, sizeof(turns[true].last_tenant));
+}
+
+/*
+ * Whether the lead of a timer that is due is closed or suppressed, or its phone has
+ * opted out: then its timers are cancelled.  It should have none, but one may have been
+ * written by hand; the lead may have been made after the opt-out; or the opt-out has
+ * left it for later.
+ */
+static bool
+cancel_of_ended(PoChangeSet *set, const PoFiring *firing)
+{
+	PoLead	   *lead = find_lead(set, firing);
+
+	if (!po_state_ends_timers(lead->state) && !firing->opted_out)
+		return false;
+	po_cancel_all_timers(set, lead, po_state_ends_timers(lead->state) ? po_state_name(lead->state)
+						 : "its phone has opted out");
+	return true;
+}
+
+static void
+fire(PoBatch *batch)
+{
+	PoChangeSet set = {0};
+	PoFiring   *firing;
+	int			n;
+
+	batch->at = -1;
+	batch->foreign = false;
+	if (batch->due != NULL)
+		po_find_due_timers(batch);
+	firing = batch->firing;
+	n = batch->n;
+	if (n == 0)
+		return;
+	po_lock_firings(&set, firing, n);
+	for (int i = 0; i < n; i++)
+	{
+		firing[i].executed = false;
+		if (firing[i].locked && (is_superseded(&set, &firing[i]) ||
+								 cancel_of_ended(&set, &firing[i])))
+			firing[i].locked = false;
+		batch->at = i;
+		if (firing[i].locked)
+			apply(&set, find_lead(&set, &firing[i]), &firing[i]);
+	}
+	batch->at = -1;
+	/* Before the lead's own changes, which may set a timer of the same kind. */
+	po_write_firings(firing, n);
+	po_write_changes(&set);
+	/* At the end, when the lead and its timers are as a function may change them. */
+	for (int i = 0; i < n; i++)
+	{
+		char	   *call = firing[i].locked ? payload_text(firing[i].action_payload, "call") : NULL;
+		char	   *template = firing[i].locked ? payload_text(firing[i].action_payload, "send") : NULL;
+
+		batch->at = i;
+		if (template != NULL)
+			send_template(&firing[i], template);
+		if (call != NULL)
+		{
+			batch->foreign = true;
+			po_call_timer_function(&firing[i], call);
+			batch->foreign = false;
+		}
+		batch->at = -1;
+	}
+}
+
+/*
+ * po_fire_batch fires timers together, or one; the work of po_try().
+ */
+void
+po_fire_batch(void *arg)
+{
+	po_timers_not_before(po_now() + RING_BEAT_MS * (int64) 1000);
+	PG_TRY();
+	{
+		fire(arg);
+	}
+	PG_FINALLY();
+	{
+		po_timers_not_before(DT_NOBEGIN);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * po_next_try returns when one that failed so often is tried again.
+ */
+TimestampTz
+po_next_try(int attempts)
+{
+	return po_now() + ((int64) 60 * USECS_PER_SEC << Min(Max(attempts, 1) - 1, 10));
+}
+
+/*
+ * po_firing_failed counts the try, and gives up after max_attempts, which attempts
+ * never exceed.  What looks like the server's fault is tried for ever: it is out of
+ * the others' way, and nothing is lost to a full disk.
+ */
+void
+po_firing_failed(PoFiring *firing, int sqlstate)
+{
+	PoChangeSet set = {0};
+
+	firing->executed = false;
+	po_lock_firings(&set, firing, 1);
+	if (!firing->locked)
+		return;
+	if (!firing->counted)
+		firing->attempts++;
+	firing->last_error = sqlstate == 0 ? "the process ended while its function ran"
+		: psprintf("the action failed with SQLSTATE %s", unpack_sql_state(sqlstate));
+	if (sqlstate != 0 && !firing->foreign && po_is_servers_fault(sqlstate))
+		firing->attempts = Min(firing->attempts, firing->max_attempts - 1);
+	if (firing->attempts < firing->max_attempts)
+	{
+		firing->next_due = po_next_try(firing->attempts);
+		/* Its own worker looks for itself. */
+		if (!firing->counted)
+			po_wake_at(firing->next_due);
+	}
+	else
+	{
+		PoCause		cause = {.source = "timer", .reason = firing->timer_type};
+
+		firing->next_due = DT_NOEND;
+		po_lead_event(&set, find_lead(&set, firing), "timer.failed", &cause)->payload =
+			firing_payload(firing);
+	}
+	po_write_firings(firing, 1);
+	po_write_changes(&set);
+}

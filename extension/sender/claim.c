@@ -1,0 +1,527 @@
+/*
+ * claim.c
+ *	  Claiming due messages: what is committed before the first byte leaves.
+ *
+ * A claim sees kill switches and consent as they are when it commits.  It shares a
+ * lock of each row that a stop has to lock before it can commit, that of arming for
+ * everything and the tenant's for the rest; of each stop that holds a message of
+ * it, which resume_sending() has to delete; and of each phone, against an opt-out.
+ * Nothing that somebody else holds is waited for, so that the order of these locks
+ * is no matter, and neither does a claim insert a key that others may be inserting.
+ * It goes before nobody who waits for a row that it would share, for claims follow
+ * each other without a gap.
+ * What it cannot lock it leaves for the next.  Due messages are found with their
+ * leads, and looked at again under their own lock.
+ *
+ * A message whose outcome was once unknown is claimed again only while its
+ * provider takes the same idempotency key for the same message.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "core/arming.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/statement.h"
+#include "core/wakeup.h"
+#include "fmgr.h"
+#include "lead/channel.h"
+#include "outbound/replied.h"
+#include "sender/claim.h"
+#include "sender/health.h"
+#include "sender/sender.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define BATCH 200
+#define RETRY_SETUP_USECS (60 * USECS_PER_SEC)	/* an account that cannot send yet */
+
+/*
+ * KEY SHARE: only a stop's FOR UPDATE and a deletion exclude it, not a change of the
+ * tenant's name or of a stop's reason.
+ */
+static PoPlan lock_arming = {
+	.name = "claim.arming",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT FROM outreach.arming WHERE NOT outreach_impl.is_awaited(tableoid, ctid)"
+	" FOR KEY SHARE SKIP LOCKED"
+};
+
+/* Null: locked by somebody else, or about to be.  A tenant that is gone is not there. */
+static const PoField tenant_field[] = {
+	PO_FIELD(PoClaimTenant, tenant_id, TEXT, PO_TAKE | PO_GIVE),
+	PO_VALUE(PoClaimTenant, locked, "l.tenant_id IS NOT NULL", BOOL)
+};
+
+static PoStatement lock_tenants = {
+	.name = "claim.tenants",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {t.*} FROM {rows} JOIN outreach.tenants t ON t.tenant_id = u.tenant_id"
+	" LEFT JOIN LATERAL (SELECT k.tenant_id FROM outreach.tenants k"
+	" WHERE k.tenant_id = t.tenant_id AND NOT outreach_impl.is_awaited(k.tableoid, k.ctid)"
+	" FOR KEY SHARE SKIP LOCKED) l ON true",
+	.takes = PO_FIELDS(tenant_field, PO_TAKE),
+	.gives = PO_FIELDS(tenant_field, PO_GIVE)
+};
+
+static const PoField stop_field[] = {
+	PO_FIELD(PoStop, tenant_id, TEXT, PO_GIVE),
+	PO_FIELD(PoStop, scope, TEXT, PO_GIVE),
+	PO_FIELD(PoStop, id, TEXT, PO_GIVE)
+};
+
+static PoStatement select_stops = {
+	.name = "claim.stops",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {s.*} FROM outreach.sending_stops s",
+	.gives = PO_FIELDS(stop_field, PO_GIVE)
+};
+
+static PoPlan lock_stop = {
+	.name = "claim.stop",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT FROM outreach.sending_stops WHERE tenant_id = $1 AND scope = $2 AND id = $3"
+	" FOR KEY SHARE SKIP LOCKED",
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
+};
+
+static PoStatement lock_phones = {
+	.name = "claim.phones",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {p.*} FROM {rows} JOIN outreach.phones p ON p.tenant_id = u.tenant_id AND p.phone = u.phone"
+	" WHERE NOT outreach_impl.is_awaited(p.tableoid, p.ctid)"
+	" ORDER BY p.tenant_id, p.phone FOR SHARE OF p SKIP LOCKED",
+	.takes = PO_FIELDS(po_phone_key_field, PO_TAKE),
+	.gives = PO_FIELDS(po_phone_field, PO_GIVE)
+};
+
+/* What a message says of the request that is about to leave. */
+static const PoField delivery_field[] = {
+	PO_FIELD(PoMessage, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoMessage, message_id, UUID, PO_TAKE),
+	PO_FIELD_AS(PoMessage, attempts, "attempt", INT, PO_TAKE),
+	PO_FIELD(PoMessage, fence, INT, PO_TAKE),
+	PO_FIELD(PoMessage, account, TEXT, PO_TAKE),
+	PO_FIELD(PoMessage, from_phone, TEXT, PO_TAKE)
+};
+
+static PoStatement insert_deliveries = {
+	.name = "claim.deliveries",
+	.expect = SPI_OK_INSERT,
+	.sql = "INSERT INTO outreach.message_deliveries ({columns}, started_at) SELECT {u.*}, $1 FROM {rows}",
+	.takes = PO_FIELDS(delivery_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+PG_FUNCTION_INFO_V1(po_claim_messages);
+
+/* The stop that holds a message, or NULL. */
+static PoStop *
+stop_of(const PoClaim *claim, const PoCandidate *candidate)
+{
+	const char *tenant_id = candidate->key.tenant_id;
+
+	for (int i = 0; i < claim->nstops; i++)
+	{
+		PoStop	   *s = &claim->stop[i];
+		const char *id = strcmp(s->scope, "account") == 0 ? candidate->account_name
+			: strcmp(s->scope, "number") == 0 ? candidate->from_phone : s->id;
+
+		if ((strcmp(s->tenant_id, "*") == 0 || strcmp(s->tenant_id, tenant_id) == 0) &&
+			id != NULL && strcmp(s->id, id) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+/* Whether resume_sending() waits for us before it looks for what the stop holds. */
+static bool
+is_locked(PoStop *stop)
+{
+	Datum		args[3];
+
+	if (!stop->looked)
+	{
+		args[0] = CStringGetTextDatum(stop->tenant_id);
+		args[1] = CStringGetTextDatum(stop->scope);
+		args[2] = CStringGetTextDatum(stop->id);
+		stop->locked = po_exec(&lock_stop, args, NULL) > 0;
+		stop->looked = true;
+	}
+	return stop->locked;
+}
+
+static int
+compare_tenants(const void *a, const void *b)
+{
+	return strcmp(((const PoClaimTenant *) a)->tenant_id, ((const PoClaimTenant *) b)->tenant_id);
+}
+
+/* Locks the tenants of the candidates against stops. */
+static void
+lock_tenants_of(PoClaim *claim)
+{
+	PoRows		rows = po_rows(&lock_tenants, claim->n);
+	const char *last = NULL;
+	int			n = 0;
+
+	claim->tenant = palloc(claim->n * sizeof(PoClaimTenant));
+	for (int i = 0; i < claim->n; i++)
+		claim->tenant[i].tenant_id = claim->candidate[i].key.tenant_id;
+	qsort(claim->tenant, claim->n, sizeof(PoClaimTenant), compare_tenants);
+	for (int i = 0; i < claim->n; i++)
+	{
+		if (last == NULL || strcmp(last, claim->tenant[i].tenant_id) != 0)
+			po_rows_add(&rows, &claim->tenant[i]);
+		last = claim->tenant[i].tenant_id;
+	}
+	n = po_rows_exec(&rows, NULL);
+	po_read_rows(&lock_tenants, n, claim->tenant);
+	claim->ntenants = n;
+	qsort(claim->tenant, n, sizeof(PoClaimTenant), compare_tenants);
+	for (int i = 0; i < claim->n; i++)
+	{
+		PoClaimTenant key = {.tenant_id = claim->candidate[i].key.tenant_id};
+
+		claim->candidate[i].tenant = bsearch(&key, claim->tenant, n, sizeof(PoClaimTenant), compare_tenants);
+	}
+}
+
+/*
+ * Locks what stops have to lock, and reads them then: from here on until the commit
+ * there is no other.  False: everything is being stopped, or may not be sent.
+ */
+static bool
+lock_stops(PoClaim *claim)
+{
+	if (po_exec(&lock_arming, NULL, NULL) == 0 || po_arming_problem() != NULL)
+		return false;
+	lock_tenants_of(claim);
+	claim->nstops = po_exec_fixed(&select_stops, NULL);
+	claim->stop = palloc0(Max(claim->nstops, 1) * sizeof(PoStop));
+	po_read_rows(&select_stops, claim->nstops, claim->stop);
+	return true;
+}
+
+/* Whether it goes to an address with a row in the registry. */
+static bool
+has_address(const PoCandidate *candidate)
+{
+	return candidate->phone != NULL && po_goes_to_address(candidate->channel);
+}
+
+/* The addresses that the messages go to, and those that get copies. */
+static void
+lock_phones_of(const PoClaim *claim, PoChangeSet *phones)
+{
+	PoPhoneKey *key;
+	int			n = claim->n;
+
+	for (int i = 0; i < claim->n; i++)
+		n += claim->candidate[i].nbcc;
+	key = palloc(Max(n, 1) * sizeof(PoPhoneKey));
+	n = 0;
+	for (int i = 0; i < claim->n; i++)
+	{
+		const PoCandidate *c = &claim->candidate[i];
+
+		if (has_address(c))
+			key[n++] = (PoPhoneKey) {c->key.tenant_id, c->phone};
+		for (int b = 0; b < c->nbcc; b++)
+			key[n++] = (PoPhoneKey) {c->key.tenant_id, c->bcc[b]};
+	}
+	n = po_phone_keys_sort(key, n);
+	po_read_phones(phones, po_exec_rows(&lock_phones, NULL, key, n));
+	/* One without a row could not be locked, and its messages would wait for ever. */
+	if (phones->nphones < n)
+		(void) po_make_free_phones(key, n);
+}
+
+/* Whether one of the addresses that get copies is not to be written to; *locked becomes false where one is not. */
+static bool
+is_copy_blocked(PoChangeSet *phones, const PoCandidate *candidate, bool *locked)
+{
+	bool		blocked = false;
+
+	for (int b = 0; b < candidate->nbcc; b++)
+	{
+		PoPhone    *phone = po_find_phone(phones, candidate->key.tenant_id, candidate->bcc[b]);
+
+		*locked &= phone != NULL;
+		blocked |= phone != NULL && po_consent_blocks(phone->consent);
+	}
+	return blocked;
+}
+
+/*
+ * Locks phones, leads and messages, and asks the guards.  What somebody else
+ * holds is left for the next cycle: nobody's transaction keeps a worker waiting.
+ */
+static void
+lock_and_judge(PoClaim *claim, PoChangeSet *set)
+{
+	PoMessageKey *key = palloc(Max(claim->n, 1) * sizeof(PoMessageKey));
+	PoChangeSet phones = {0};
+	PoLeadKey  *lead = palloc0(Max(claim->n, 1) * sizeof(PoLeadKey));
+
+	lock_phones_of(claim, &phones);
+	for (int i = 0; i < claim->n; i++)
+	{
+		key[i] = claim->candidate[i].key;
+		lead[i].tenant_id = key[i].tenant_id;
+		lead[i].lead_id = claim->candidate[i].lead_id;
+	}
+	po_lock_free_leads(set, lead, claim->n);
+	claim->nmessages = po_lock_messages(key, claim->n, false, &claim->message);
+	for (int i = 0; i < claim->n; i++)
+	{
+		PoCandidate  *c = &claim->candidate[i];
+		PoPhone    *phone = has_address(c) ? po_find_phone(&phones, c->key.tenant_id, c->phone) : NULL;
+		PoLead	   *locked = po_find_lead(set, c->key.tenant_id, c->lead_id);
+		PoStop	   *stop = stop_of(claim, c);
+		PoGuardInput input = {
+			.moment = PO_AT_CLAIM,
+			.address = c->phone,
+			.channel = c->channel,
+			.consent = phone != NULL ? phone->consent : PO_CONSENT_UNKNOWN,
+			.lead_state = locked != NULL ? locked->state : PO_STATE_SUPPRESSED,
+			.unreachable = phone != NULL ? po_unreachable_reason(phone->unreachable, c->channel) : NULL,
+			.stop = stop != NULL ? psprintf("%s:%s", stop->scope, stop->id) : NULL
+		};
+
+		c->locked = locked != NULL && (phone != NULL || !has_address(c));
+		input.copy_blocked = is_copy_blocked(&phones, c, &c->locked);
+		c->locked = c->locked &&
+			(c->tenant == NULL || c->tenant->locked) && (stop == NULL || is_locked(stop));
+		c->stop = input.stop;
+		c->result = po_judge(&input);
+	}
+}
+
+static void
+block(PoChangeSet *set, PoMessage *message, const PoGuardResult *result)
+{
+	PoCause		cause = {.source = "engine", .reason = result->reason};
+	PoObject   *object;
+
+	message->verdicts = po_guard_verdicts(result);
+	/* What may have left already is not blocked. */
+	if (po_message_move(message, PO_STEP_BLOCK) == PO_MESSAGE_UNCERTAIN)
+	{
+		po_message_in_doubt(set, message, &cause);
+		return;
+	}
+	object = po_message_object(message);
+	po_object_string(object, "guard", result->guard);
+	po_object_string(object, "reason", result->reason);
+	(void) po_message_event(set, message, "message.outbound.blocked", &cause, po_object_end(object));
+}
+
+/* One that a reply has not seen, and that was asked for before it. */
+static void
+take_back(PoChangeSet *set, PoMessage *message)
+{
+	PoCause		cause = {.source = "engine", .reason = "a reply came before it left"};
+
+	message->last_error = cause.reason;
+	(void) po_message_cancel(set, message, &cause);
+}
+
+static void
+defer(PoMessage *message, TimestampTz until, const char *why)
+{
+	(void) po_message_move(message, PO_STEP_DEFER);
+	message->due_at = until;
+	message->held_by = NULL;
+	message->last_error = why;
+	if (until != DT_NOEND)
+		po_wake_at(until);
+}
+
+/*
+ * Whether another request could only repeat the one whose outcome is unknown: it
+ * must arrive while the key is known.
+ */
+static bool
+may_be_sent(const PoMessage *message, const PoProfile *profile)
+{
+	TimestampTz arrived = po_now() + PO_LATEST_DEPARTURE_MS * INT64CONST(1000) +
+		profile->timeout_ms * INT64CONST(1000) + profile->settle;
+
+	return message->ambiguous_since == DT_NOEND ||
+		(profile->idempotency_header != NULL && po_now() >= message->ambiguous_since &&
+		 arrived < message->ambiguous_since + profile->idempotency_life);
+}
+
+/* The addresses that get copies; whoever gets the mail anyway gets none. */
+static int
+copies_of(const PoCandidate *candidate, const char ***bcc)
+{
+	int			n = 0;
+
+	*bcc = palloc(Max(candidate->nbcc, 1) * sizeof(char *));
+	for (int i = 0; i < candidate->nbcc; i++)
+		if (strcmp(candidate->bcc[i], candidate->phone) != 0)
+			(*bcc)[n++] = candidate->bcc[i];
+	return n;
+}
+
+/* Claims the message, unless its request cannot be made. */
+static void
+send(PoMessage *message, const PoCandidate *candidate, PoRows *deliveries)
+{
+	const PoAccount *account = candidate->account;
+	PoFlight   *flight = po_flight_begin(account);
+	MemoryContext old = MemoryContextSwitchTo(flight->context);
+	PoRequestInput input = {
+		.account = account, .message_id = message->message_id,
+		.to = message->phone, .from = message->from_phone,
+		.subject = candidate->subject, .body = candidate->body, .html = candidate->html,
+		.media_url = candidate->media_url, .nmedia = candidate->nmedia
+	};
+	const char *problem;
+
+	input.nbcc = copies_of(candidate, &input.bcc);
+	problem = po_send_request(&input, &flight->call);
+	flight->message_id = message->message_id;
+	flight->lead_id = pstrdup(message->lead_id);
+	flight->phone = po_goes_to_address(candidate->channel) ? pstrdup(message->phone) : NULL;
+	flight->from_phone = message->from_phone != NULL ? pstrdup(message->from_phone) : NULL;
+	flight->fence = message->fence + 1;
+	flight->attempt = message->attempts + 1;
+	flight->started_at = po_now();
+	INSTR_TIME_SET_CURRENT(flight->claimed_at);
+	MemoryContextSwitchTo(old);
+	if (problem != NULL)
+	{
+		problem = pstrdup(problem);
+		po_flight_drop(flight);
+		defer(message, po_now() + RETRY_SETUP_USECS, problem);
+		return;
+	}
+	(void) po_message_move(message, PO_STEP_CLAIM);
+	message->owner = po_sender_owner();
+	message->fence = flight->fence;
+	message->attempts = flight->attempt;
+	/* Then somebody looks whether its owner is alive. */
+	message->due_at = po_now() + account->profile->timeout_ms * INT64CONST(1000) +
+		account->profile->settle + 5 * USECS_PER_SEC;
+	po_rows_add(deliveries, message);
+}
+
+static bool
+is_same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* One that may have left and cannot be repeated. */
+static void
+give_up(PoChangeSet *set, PoMessage *message, const char *reason)
+{
+	PoCause		cause = {.source = "engine", .reason = reason};
+
+	po_message_uncertain(set, message, &cause);
+}
+
+/* False: its circuit is held by somebody, and the message is left. */
+static bool
+decide(PoChangeSet *set, PoCircuits *circuits, PoMessage *message, const PoCandidate *candidate,
+	   PoRows *deliveries)
+{
+	const PoAccount *account = candidate->account;
+	TimestampTz open_until;
+
+	if (message->ambiguous_since != DT_NOEND && !is_same(message->phone, candidate->phone))
+	{
+		give_up(set, message, "its lead has another address than it may have left for");
+		return true;
+	}
+	if (candidate->phone != NULL)
+		message->phone = candidate->phone;
+	if (candidate->result.verdict == PO_GUARD_BLOCK)
+		block(set, message, &candidate->result);
+	else if (candidate->result.verdict != PO_GUARD_ALLOW)
+	{
+		defer(message, DT_NOEND, NULL);
+		message->held_by = candidate->phone == NULL ? PO_HELD_BY_ADDRESS : candidate->stop;
+		message->verdicts = po_guard_verdicts(&candidate->result);
+	}
+	else if (candidate->tenant == NULL || account == NULL || account->problem != NULL)
+		defer(message, po_now() + RETRY_SETUP_USECS,
+			  candidate->tenant == NULL ? "its tenant no longer exists"
+			  : account == NULL ? "its account no longer exists" : account->problem);
+	else if (!may_be_sent(message, account->profile))
+		give_up(set, message, "its idempotency key may be forgotten");
+	else if (!po_circuit_open_until(circuits, account, message->from_phone, &open_until))
+		return false;
+	else if (open_until != DT_NOBEGIN)
+		defer(message, open_until + pg_prng_uint64_range(&pg_global_prng_state, 0, USECS_PER_SEC),
+			  "its account or number rests after failures");
+	else
+		send(message, candidate, deliveries);
+	message->changed = true;
+	return true;
+}
+
+/*
+ * claim_messages(since): claims what is due and has room, for this process to
+ * send when the transaction has committed; returns how many messages moved.
+ */
+Datum
+po_claim_messages(PG_FUNCTION_ARGS)
+{
+	TimestampTz since = PG_ARGISNULL(0) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(0);
+	TimestampTz now = po_now();
+	Datum		now_datum = TimestampTzGetDatum(now);
+	int			room = Min(po_sender_room(), BATCH);
+	PoClaim		claim = {0};
+	PoChangeSet set = {0};
+	PoCircuits	circuits;
+	PoRows		deliveries;
+	bool	   *replied;
+	int			moved = 0;
+
+	po_require_sender();
+	if (room == 0)
+		PG_RETURN_INT32(0);
+	po_spi_connect();
+	po_profiles_begin();
+	claim.candidate = palloc(PO_NPRIORITIES * room * sizeof(PoCandidate));
+	po_find_due(&claim, since, room);
+	if (claim.n == 0 || !lock_stops(&claim))
+	{
+		SPI_finish();
+		PG_RETURN_INT32(0);
+	}
+	lock_and_judge(&claim, &set);
+	replied = palloc(Max(claim.nmessages, 1) * sizeof(bool));
+	po_find_replied(claim.message, claim.nmessages, replied);
+	po_read_circuits(&circuits);
+	deliveries = po_rows(&insert_deliveries, claim.n);
+	for (int i = 0; i < claim.n; i++)
+	{
+		PoCandidate  *c = &claim.candidate[i];
+		PoMessage  *message = po_find_message(claim.message, claim.nmessages, c->key.tenant_id,
+											  &c->key.message_id);
+
+		/* Claimed, cancelled or moved meanwhile, or about to be. */
+		if (!c->locked || message == NULL || !po_message_waits(message->status) ||
+			message->due_at > now)
+			continue;
+		if (replied[message - claim.message])
+		{
+			take_back(&set, message);
+			moved++;
+		}
+		else
+			moved += decide(&set, &circuits, message, c, &deliveries);
+	}
+	po_write_messages(claim.message, claim.nmessages);
+	(void) po_rows_exec(&deliveries, &now_datum);
+	po_write_changes(&set);
+	SPI_finish();
+	PG_RETURN_INT32(moved);
+}

@@ -1,0 +1,213 @@
+/*
+ * load.c
+ *	  How much is under way of what has a limit, and whether there is room for more.
+ *
+ * An account has its max_in_flight, a host outreach.max_sends_per_host, and all
+ * together outreach.max_sends.  Of that a tenant has what it likes as long as an
+ * eighth as much is free: however many accounts it has, and however long they keep
+ * us waiting, there is room for another tenant.
+ *
+ * The state of a worker's process.  Flights count from when they are begun until
+ * they are done; what a claim plans to begin counts until the next claim.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "core/args.h"
+#include "core/compat.h"
+#include "core/settings.h"
+#include "core/spi_plan.h"
+#include "sender/load.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#define KEY_SIZE (2 * PO_MAX_ID_BYTES + 32)
+#define TENANT_OF_FREE 8		/* a tenant has less than so many times what is free */
+
+typedef enum Kind
+{
+	ACCOUNT,
+	HOST,
+	TENANT,
+	KINDS
+} Kind;
+
+typedef struct Load
+{
+	char		key[KEY_SIZE];
+	Kind		kind;
+	int			under_way;
+	int			planned;		/* by the claim that is open */
+	int			let;			/* parts of the room that are promised */
+} Load;
+
+static HTAB *loads = NULL;
+static int	free_room = 0;		/* of all, less what is planned */
+
+/*
+ * po_load_start makes ready; to be called once.
+ */
+void
+po_load_start(void)
+{
+	HASHCTL		control = {
+		.keysize = KEY_SIZE,
+		.entrysize = sizeof(Load),
+		.hcxt = TopMemoryContext
+	};
+
+	if (loads == NULL)
+		loads = hash_create("outreach loads", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+/* The length keeps two pairs apart; hosts that are cut off share their room. */
+static void
+make_key(char key[KEY_SIZE], Kind kind, const char *tenant_id, const char *account, const char *host)
+{
+	memset(key, 0, KEY_SIZE);
+	if (kind == ACCOUNT)
+		snprintf(key, KEY_SIZE, "a%d/%s/%s", (int) strlen(tenant_id), tenant_id, account);
+	else
+		snprintf(key, KEY_SIZE, "%c%s", kind == HOST ? 'h' : 't', kind == HOST ? host : tenant_id);
+}
+
+static Load *
+load_of(Kind kind, const char *tenant_id, const char *account, const char *host)
+{
+	char		key[KEY_SIZE];
+	Load	   *load;
+	bool		found;
+
+	make_key(key, kind, tenant_id, account, host);
+	load = hash_search(loads, key, HASH_ENTER, &found);
+	if (!found)
+	{
+		load->kind = kind;
+		load->under_way = load->planned = load->let = 0;
+	}
+	return load;
+}
+
+/*
+ * po_load_change counts a flight that begins (by 1) or is done (by -1); the latter
+ * never raises.
+ */
+void
+po_load_change(const char *tenant_id, const char *account, const char *host, int by)
+{
+	Load	   *load[KINDS];
+
+	for (Kind kind = 0; kind < KINDS; kind++)
+		load[kind] = load_of(kind, tenant_id, account, host);
+	for (Kind kind = 0; kind < KINDS; kind++)
+		load[kind]->under_way += by;
+}
+
+/*
+ * po_load_plan_begins forgets what was planned; room is what is free of all.
+ */
+void
+po_load_plan_begins(int room)
+{
+	HASH_SEQ_STATUS scan;
+	Load	   *load;
+
+	free_room = room;
+	hash_seq_init(&scan, loads);
+	while ((load = hash_seq_search(&scan)) != NULL)
+	{
+		load->planned = load->let = 0;
+		if (load->under_way == 0)
+			(void) hash_search(loads, load->key, HASH_REMOVE, NULL);
+	}
+}
+
+static bool
+tenant_has_room(const Load *tenant)
+{
+	return tenant->under_way + tenant->planned < TENANT_OF_FREE * free_room;
+}
+
+static bool
+has_room(const PoAccount *account)
+{
+	const Load *of_account = load_of(ACCOUNT, account->tenant_id, account->account, NULL);
+	const Load *to_host = load_of(HOST, NULL, NULL, account->origin);
+
+	return of_account->under_way + of_account->planned < account->profile->max_in_flight &&
+		to_host->under_way + to_host->planned + to_host->let - of_account->let < po_setting_max_sends_per_host &&
+		tenant_has_room(load_of(TENANT, account->tenant_id, NULL, NULL));
+}
+
+/*
+ * po_load_may_plan tells whether an account that had no room has some again; of a
+ * host's room each account that is told so has a part, which no other takes.  first:
+ * it must be the first of its tenant.
+ */
+bool
+po_load_may_plan(const PoAccount *account, bool first)
+{
+	Load	   *of_tenant = load_of(TENANT, account->tenant_id, NULL, NULL);
+
+	if (!has_room(account) || (first && of_tenant->let > 0))
+		return false;
+	load_of(HOST, NULL, NULL, account->origin)->let++;
+	load_of(ACCOUNT, account->tenant_id, account->account, NULL)->let++;
+	load_of(TENANT, account->tenant_id, NULL, NULL)->let++;
+	return true;
+}
+
+/*
+ * po_load_plan takes room for a message of the account; false: there is none.
+ */
+bool
+po_load_plan(const PoAccount *account)
+{
+	Load	   *of_account;
+	Load	   *to_host;
+
+	if (!has_room(account))
+		return false;
+	of_account = load_of(ACCOUNT, account->tenant_id, account->account, NULL);
+	of_account->planned++;
+	to_host = load_of(HOST, NULL, NULL, account->origin);
+	to_host->planned++;
+	if (of_account->let > 0)
+	{
+		of_account->let--;
+		to_host->let--;
+	}
+	load_of(TENANT, account->tenant_id, NULL, NULL)->planned++;
+	free_room--;
+	return true;
+}
+
+/*
+ * po_load_may_begin tells whether a request of the account may begin at once; room is
+ * what is free of all.  Nothing may be planned: see po_load_plan_begins().
+ */
+bool
+po_load_may_begin(const PoAccount *account, int room)
+{
+	free_room = room;
+	return has_room(account);
+}
+
+/*
+ * po_loaded_tenants returns the tenants that have no room, as text[].
+ */
+Datum
+po_loaded_tenants(bool *any)
+{
+	HASH_SEQ_STATUS scan;
+	PoArray		tenants;
+	Load	   *load;
+
+	po_array_init(&tenants, TEXTOID, 4);
+	hash_seq_init(&scan, loads);
+	while ((load = hash_seq_search(&scan)) != NULL)
+		if (load->kind == TENANT && !tenant_has_room(load))
+			po_array_add_text(&tenants, load->key + 1);
+	*any = tenants.n > 0;
+	return po_array_datum(&tenants);
+}

@@ -1,0 +1,506 @@
+/*
+ * record.c
+ *	  Recording what became of requests: what a message, its lead, its number and
+ *	  its phone are after them, in one transaction.
+ *
+ * A result counts only under the fence it was sent with, unless it is an
+ * acceptance: who took the message over meanwhile has raised the fence.
+ *
+ * Nobody is waited for: an answer of which somebody else holds a row stays landed,
+ * and is tried again soon, while the others are recorded.  Only one that fails by
+ * itself leaves its message unknown.  An opt-out that an answer tells of is recorded
+ * in either case (opt_out.c).
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "core/budget.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "core/statement.h"
+#include "core/subtransaction.h"
+#include "core/wakeup.h"
+#include "fmgr.h"
+#include "lead/opt_out.h"
+#include "pgtime.h"
+#include "sender/record.h"
+#include "sender/settle.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+
+#define DEFAULT_LATER (60 * USECS_PER_SEC)
+#define MOST_BUSY 3				/* answers that may run into a lock's time-out in one go */
+
+/* How a request ended. */
+typedef struct Delivery
+{
+	const char *tenant_id;
+	pg_uuid_t	message_id;
+	int			attempt;
+	int			fence;
+	const char *outcome;
+	int			http_status;
+	const char *error_code;
+	const char *error;
+	int			latency_ms;
+	const char *answer;
+} Delivery;
+
+static const PoField delivery_field[] = {
+	PO_FIELD(Delivery, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(Delivery, message_id, UUID, PO_TAKE),
+	PO_FIELD(Delivery, attempt, INT, PO_TAKE),
+	PO_FIELD(Delivery, fence, INT, PO_TAKE),
+	PO_FIELD(Delivery, outcome, TEXT, PO_SET),
+	PO_FIELD(Delivery, http_status, NUMBER, PO_SET),
+	PO_FIELD(Delivery, error_code, TEXT, PO_SET),
+	PO_FIELD(Delivery, error, TEXT, PO_SET),
+	PO_FIELD(Delivery, latency_ms, INT, PO_SET),
+	PO_FIELD(Delivery, answer, TEXT, PO_SET)
+};
+
+static PoStatement finish_deliveries = {
+	.name = "record.deliveries",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.message_deliveries d SET finished_at = $1, {set} FROM {rows}"
+	" WHERE d.tenant_id = u.tenant_id AND d.message_id = u.message_id"
+	" AND d.attempt = u.attempt AND d.fence = u.fence",
+	.takes = PO_FIELDS(delivery_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+/* A result that cannot be recorded: the message, at least, must not stay as it is. */
+static PoPlan give_up = {
+	.name = "record.give_up",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.outbound_messages m SET owner = NULL,"
+	" status = outreach_impl.message_after('lose', m.status::text, false)::outreach.message_status,"
+	" ambiguous_since = coalesce(m.ambiguous_since, $4), due_at = $5,"
+	" provider_message_id = coalesce(m.provider_message_id, $6), last_error = $7"
+	" FROM (SELECT FROM outreach.outbound_messages WHERE tenant_id = $1 AND message_id = $2"
+	" FOR NO KEY UPDATE SKIP LOCKED) free"
+	" WHERE m.tenant_id = $1 AND m.message_id = $2 AND m.fence = $3 AND m.status = 'sending'",
+	PO_ARGS(TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID)
+};
+
+/* What that one has not done, because somebody else holds the message. */
+static PoPlan select_left = {
+	.name = "record.left",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT FROM outreach.outbound_messages"
+	" WHERE tenant_id = $1 AND message_id = $2 AND fence = $3 AND status = 'sending'",
+	PO_ARGS(TEXTOID, UUIDOID, INT4OID)
+};
+
+PG_FUNCTION_INFO_V1(po_record_deliveries);
+
+/* The next 00:00 at the Pacific, when carriers begin to count anew. */
+static TimestampTz
+midnight_pacific(void)
+{
+	pg_tz	   *zone = pg_tzset("America/Los_Angeles");
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+	Timestamp	midnight;
+
+	if (zone == NULL || timestamp2tm(po_now(), &offset, &tm, &fsec, NULL, zone) != 0)
+		return po_now() + USECS_PER_DAY;
+	tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+	j2date(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) + 1, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	offset = DetermineTimeZoneOffset(&tm, zone);
+	if (tm2timestamp(&tm, 0, &offset, &midnight) != 0)
+		return po_now() + USECS_PER_DAY;
+	return midnight;
+}
+
+/* A fifth more or less, so that what failed together is not tried together. */
+static int64
+jitter(int64 delay)
+{
+	return delay - delay / 5 + pg_prng_uint64_range(&pg_global_prng_state, 0, Max(delay * 2 / 5, 1));
+}
+
+static void
+fail(PoChangeSet *set, PoMessage *message, PoMessageStep step, const char *event_type,
+	 const PoCause *cause)
+{
+	PoObject   *object;
+
+	/* An earlier request of it may have been accepted. */
+	if (po_message_move(message, step) == PO_MESSAGE_UNCERTAIN)
+	{
+		po_message_in_doubt(set, message, cause);
+		return;
+	}
+	object = po_message_object(message);
+	po_object_string(object, "error_code", message->error_code);
+	po_object_string(object, "error", message->last_error);
+	(void) po_message_event(set, message, event_type, cause, po_object_end(object));
+}
+
+/* Refused for now: it waits for its next try, or there is none. */
+static void
+wait_or_die(PoChangeSet *set, PoMessage *message, const PoLanding *result, const PoCause *cause)
+{
+	const PoProfile *profile = result->account->profile;
+	int			retries = profile->nretries;
+	int64		delay = result->outcome.delay;
+	PoObject   *object;
+
+	if (result->outcome.max_attempts > 0)
+		retries = Min(retries, result->outcome.max_attempts - 1);
+	if (++message->failures > retries)
+	{
+		fail(set, message, PO_STEP_EXHAUST, "message.outbound.dead", cause);
+		return;
+	}
+	if (delay == 0)
+		delay = jitter(profile->retry_delay[message->failures - 1]);
+	(void) po_message_move(message, PO_STEP_POSTPONE);
+	message->due_at = po_now() + delay;
+	po_wake_at(message->due_at);
+	object = po_message_object(message);
+	po_object_string(object, "error_code", message->error_code);
+	po_object_string(object, "error", result->outcome.error);
+	(void) po_message_event(set, message, "message.outbound.retry_attempted", cause,
+							po_object_end(object));
+}
+
+/* What the answer makes of a message that is still where it was when it was sent. */
+static void
+move(PoChangeSet *set, PoMessage *message, PoLanding *result, PoHealthNote *note, const PoCause *cause)
+{
+	const PoOutcomeOfSend *outcome = &result->outcome;
+
+	message->changed = true;
+	message->error_code = outcome->code;
+	message->last_error = outcome->error;
+	switch (outcome->kind)
+	{
+		case PO_VERDICT_SENT:
+			po_message_accepted(set, message, outcome->provider_message_id, cause);
+			break;
+		case PO_VERDICT_RETRY:
+			wait_or_die(set, message, result, cause);
+			break;
+		case PO_VERDICT_LATER:
+		case PO_VERDICT_MIDNIGHT_PACIFIC:
+			(void) po_message_move(message, PO_STEP_POSTPONE);
+			/* What stops its account or number holds it at the next claim. */
+			message->due_at = outcome->kind == PO_VERDICT_MIDNIGHT_PACIFIC ? midnight_pacific()
+				: po_now() + (outcome->delay > 0 ? outcome->delay
+							  : outcome->effect == PO_EFFECT_STOP_ACCOUNT ||
+							  outcome->effect == PO_EFFECT_STOP_NUMBER ? 0 : DEFAULT_LATER);
+			po_wake_at(message->due_at);
+			break;
+		case PO_VERDICT_REVIEW:
+			fail(set, message, PO_STEP_DISPUTE, "message.outbound.review", cause);
+			break;
+		case PO_VERDICT_FAILED:
+			fail(set, message, PO_STEP_REFUSE, "message.outbound.failed", cause);
+			break;
+		case PO_VERDICT_UNKNOWN:
+			po_message_unknown(message, result->flight->started_at,
+							   po_quiet_time(result->account->profile), outcome->error);
+			message->failures++;
+			po_wake_at(message->due_at);
+			break;
+	}
+	/* With its number or account: the others of it wait as long. */
+	if (outcome->too_many && message->due_at != DT_NOEND && message->due_at > po_now())
+		note->rest_until = Max(note->rest_until, message->due_at);
+}
+
+static void
+note_health(const PoLanding *result, PoHealthNote *note)
+{
+	const PoOutcomeOfSend *outcome = &result->outcome;
+
+	note->outages += outcome->outage;
+	if (outcome->outage)
+		note->last_outage = Max(note->last_outage, result->flight->started_at);
+	note->answers += !outcome->outage && result->flight->answer != NULL;
+	note->sent += outcome->kind == PO_VERDICT_SENT;
+	if (outcome->kind == PO_VERDICT_FAILED)
+	{
+		note->failed++;
+		note->error_code = outcome->code;
+	}
+	if (outcome->effect == PO_EFFECT_STOP_NUMBER)
+		note->stop_number = outcome->error;
+	if (outcome->effect == PO_EFFECT_STOP_ACCOUNT)
+		note->stop_account = outcome->error;
+}
+
+/* A provider's word about the phone. */
+static PoCause
+cause_of(const PoLanding *result)
+{
+	return (PoCause) {.source = result->account->profile->provider, .reason = result->outcome.code};
+}
+
+/* What a provider says of the phone holds whatever became of the message. */
+static void
+apply_to_phone(PoChangeSet *set, const PoLanding *result)
+{
+	const PoFlight *flight = result->flight;
+	PoPhone    *phone = flight->phone == NULL ? NULL
+		: po_find_phone(set, flight->tenant_id, flight->phone);
+	PoCause		cause = cause_of(result);
+	PoUnreachable mark = {
+		.channel = result->account->channel, .code = result->outcome.code,
+		.reason = result->outcome.error, .message_id = &flight->message_id
+	};
+
+	if (phone != NULL)
+		po_apply_to_phone(set, phone, result->outcome.effect, &mark, &cause);
+}
+
+static void
+finish(PoRows *rows, const PoLanding *result)
+{
+	const PoFlight *flight = result->flight;
+	const PoHttpAnswer *answer = flight->answer;
+	const PoOutcomeOfSend *outcome = &result->outcome;
+	bool		odd = outcome->kind == PO_VERDICT_UNKNOWN || outcome->kind == PO_VERDICT_FAILED ||
+		outcome->kind == PO_VERDICT_REVIEW;
+
+	po_rows_add(rows, &(Delivery) {
+		.tenant_id = flight->tenant_id, .message_id = flight->message_id,
+		.attempt = flight->attempt, .fence = flight->fence,
+		.outcome = po_verdict_name(outcome->kind), .http_status = answer != NULL ? answer->http_status : 0,
+		.error_code = outcome->code, .error = outcome->error,
+		.latency_ms = answer != NULL ? answer->latency_ms : 0,
+		.answer = odd ? po_answer_excerpt(&flight->call, answer) : NULL
+	});
+}
+
+static void
+record(void *arg)
+{
+	PoLandings *batch = arg;
+	Datum		now = TimestampTzGetDatum(po_now());
+	PoChangeSet set = {0};
+	PoHealth	health = {0};
+	PoMessage  *message;
+	int			nmessages;
+	PoRows		finished = po_rows(&finish_deliveries, batch->n);
+
+	nmessages = po_lock_landings(batch, &set, &message);
+	for (int i = 0; i < batch->n; i++)
+	{
+		PoLanding	   *result = &batch->result[i];
+		PoFlight   *flight = result->flight;
+		PoMessage  *m = po_find_message(message, nmessages, flight->tenant_id, &flight->message_id);
+		PoCause		cause = {.source = result->account->profile->provider};
+		PoHealthNote *note;
+
+		if (flight->lookup)
+		{
+			if (m != NULL && m->fence == flight->fence)
+				result->outcome.provider_message_id =
+					po_settle_by_lookup(&set, m, result->account, flight, &cause);
+			continue;
+		}
+		note = po_health_note(&health, result->account, flight->from_phone, result->account->channel);
+		note_health(result, note);
+		finish(&finished, result);
+		apply_to_phone(&set, result);
+		if (m == NULL)
+			continue;
+		if (m->fence == flight->fence && m->status == PO_MESSAGE_SENDING)
+			move(&set, m, result, note, &cause);
+		/* An acceptance is one, whoever has the message by now. */
+		else if (result->outcome.kind == PO_VERDICT_SENT)
+			po_message_accepted(&set, m, result->outcome.provider_message_id, &cause);
+	}
+	po_write_ids(&set, &health, batch, message, nmessages);
+	po_write_messages(message, nmessages);
+	(void) po_rows_exec(&finished, &now);
+	po_write_health(&health, &set);
+	po_write_changes(&set);
+	for (int i = 0; i < batch->n; i++)
+		po_flight_recorded(batch->result[i].flight);
+}
+
+/*
+ * What an answer that is not recorded yet, or never will be, tells of an opt-out
+ * is recorded all the same.  Returns false where another transaction holds even
+ * the phone.
+ */
+static bool
+opt_out_stands(const PoLanding *result)
+{
+	const PoFlight *flight = result->flight;
+	PoCause		cause;
+	PoOptOut	opt_out = {.tenant_id = flight->tenant_id, .phone = flight->phone, .cause = &cause};
+
+	if (flight->lookup || flight->phone == NULL || result->outcome.effect != PO_EFFECT_OPTS_OUT)
+		return true;
+	cause = cause_of(result);
+	return po_record_opt_out(&opt_out) == 0;
+}
+
+static void
+leave_landed(const PoLanding *result)
+{
+	(void) opt_out_stands(result);
+	po_flight_waits(result->flight);
+}
+
+/* An answer that cannot be recorded, and why. */
+typedef struct Failure
+{
+	const PoLanding *result;
+	int64		quiet;
+	const char *why;
+} Failure;
+
+/* It leaves an unknown message rather than one that is forever under way. */
+static void
+leave_unknown(void *arg)
+{
+	const Failure *failure = arg;
+	PoFlight   *flight = failure->result->flight;
+	const char *provider_message_id = failure->result->outcome.provider_message_id;
+	TimestampTz due = po_now() + failure->quiet;
+	Datum		args[7] = {
+		CStringGetTextDatum(flight->tenant_id), UUIDPGetDatum(&flight->message_id),
+		Int32GetDatum(flight->fence), TimestampTzGetDatum(flight->started_at),
+		TimestampTzGetDatum(due),
+		provider_message_id != NULL ? CStringGetTextDatum(provider_message_id) : (Datum) 0,
+		CStringGetTextDatum(failure->why)
+	};
+
+	if (!flight->lookup)
+	{
+		if (po_exec(&give_up, args, provider_message_id == NULL ? "     n " : NULL) == 0 &&
+			po_exec(&select_left, args, NULL) > 0)
+		{
+			po_flight_waits(flight);
+			return;
+		}
+		po_wake_at(due);
+	}
+	po_flight_recorded(flight);
+}
+
+static void
+give_up_on(const PoLanding *result, int64 quiet, const char *why)
+{
+	Failure		failure = {result, quiet, why};
+
+	if (!opt_out_stands(result) || po_try(leave_unknown, &failure, NULL) != 0)
+		po_flight_waits(result->flight);
+}
+
+/*
+ * Returns 0, or the SQLSTATE it failed with and left nothing of.  Each time it
+ * begins again with one more phone to lock, or without an answer that is held.
+ */
+static int
+try_record(PoLandings *batch)
+{
+	int			all = batch->n;
+	int			sqlstate;
+
+	do
+	{
+		batch->again = false;
+		/* Want of memory may be that of all of them together. */
+		sqlstate = (batch->n > 1 ? po_try_alone : po_try) (record, batch, NULL);
+		po_set_held_aside(batch);
+	} while (batch->again);
+	for (int i = batch->n; i < all; i++)
+		leave_landed(&batch->result[i]);
+	return sqlstate;
+}
+
+/* Returns whether it was recorded, or never will be. */
+static bool
+record_alone(PoLanding *result)
+{
+	PoLandings	one = {result, 1};
+	int			sqlstate = try_record(&one);
+
+	if (sqlstate == 0)
+		return one.n > 0;
+	if (po_is_busy(sqlstate))
+	{
+		leave_landed(result);
+		return false;
+	}
+	give_up_on(result, po_quiet_time(result->account->profile),
+			   psprintf("recording the answer failed with SQLSTATE %s", unpack_sql_state(sqlstate)));
+	return true;
+}
+
+/*
+ * Those that could not be recorded together, one by one; of those that keep us
+ * waiting for their locks, a few a time.  The others have their turn soon.
+ */
+static int
+record_each(PoLandings *batch)
+{
+	int			recorded = 0;
+	int			busy = 0;
+
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (busy == MOST_BUSY)
+			po_flight_waits(batch->result[i].flight);
+		else if (record_alone(&batch->result[i]))
+			recorded++;
+		else
+			busy++;
+		po_between_members();
+	}
+	return recorded;
+}
+
+/*
+ * record_deliveries(): records the answers that this process has and nobody holds
+ * up, and returns how many.
+ */
+Datum
+po_record_deliveries(PG_FUNCTION_ARGS)
+{
+	PoLandings	batch = {NULL, 0};
+	PoFlight  **landed;
+	int			nlanded;
+	int			sqlstate;
+
+	po_require_sender();
+	landed = po_landed_flights(&nlanded);
+	if (nlanded == 0)
+		PG_RETURN_INT32(0);
+	po_spi_connect();
+	po_profiles_begin();
+	batch.result = palloc0(nlanded * sizeof(PoLanding));
+	for (int i = 0; i < nlanded; i++)
+	{
+		PoFlight   *f = landed[i];
+		PoLanding  *result = &batch.result[batch.n];
+
+		result->flight = f;
+		result->account = po_find_account(f->tenant_id, f->account);
+		/* Without it nobody knows what the answer means. */
+		if (result->account == NULL || result->account->profile == NULL)
+		{
+			give_up_on(result, PO_DEFAULT_QUIET, "its account is gone");
+			continue;
+		}
+		batch.n++;
+		if (!f->lookup)
+			po_read_answer(result->account, &f->call, f->answer, &result->outcome);
+	}
+	sqlstate = try_record(&batch);
+	if (sqlstate != 0)
+		batch.n = record_each(&batch);
+	SPI_finish();
+	PG_RETURN_INT32(batch.n);
+}

@@ -1,0 +1,12 @@
+/*
+ * request_body.h
+ *	  The body of a request: a profile's document, filled in.
+ */
+#ifndef PO_OUTBOUND_REQUEST_BODY_H
+#define PO_OUTBOUND_REQUEST_BODY_H
+
+#include "sender/request_values.h"
+
+extern bool po_write_body(PoRequestValues *values, bool form, Jsonb *body, StringInfo out);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * request_values.h
+ *	  The values of a request's placeholders.
+ */
+#ifndef PO_OUTBOUND_REQUEST_VALUES_H
+#define PO_OUTBOUND_REQUEST_VALUES_H
+
+#include "lib/stringinfo.h"
+#include "sender/request.h"
+
+/* Placeholders that stand for any number of values. */
+typedef enum PoList
+{
+	PO_NO_LIST = -1,
+	PO_LIST_BCC,
+	PO_LIST_MEDIA_URLS
+} PoList;
+
+typedef struct PoRequestValues
+{
+	const PoRequestInput *input;
+	const char *callback_url;	/* NULL: none */
+	bool		in_url;			/* values are percent-encoded */
+	PoList		list;			/* the list of which one value is being written, */
+	const char *item;			/* and that value */
+	const char *problem;		/* of the profile, or NULL */
+	const char **header;		/* of the call */
+} PoRequestValues;
+
+extern char *po_url_encode(const char *value);
+extern const char *po_reference(const PoRequestInput *input);
+extern PoList po_list_from_name(const char *name, int len);
+extern int	po_list_values(const PoRequestInput *input, PoList list, const char *const **value);
+extern bool po_has_value(PoRequestValues *values, const char *name);
+extern bool po_fill_in(PoRequestValues *values, const char *text, int len, StringInfo out);
+
+#endif
