@@ -128,9 +128,10 @@ COMMENT ON FUNCTION outreach.refuse_used_tenant() IS 'Trigger of tenants: one th
 CREATE TRIGGER refuse_used_tenant BEFORE DELETE OR UPDATE OF tenant_id ON outreach.tenants
 	FOR EACH ROW EXECUTE FUNCTION outreach.refuse_used_tenant();
 
--- A row may be for all providers, which no foreign key can say.
+-- A row may be for all providers, which no foreign key can say.  A restore has turned
+-- row security off, under which the owner of a table that forces it reads nothing.
 CREATE FUNCTION outreach.provider_named() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = on AS $$
 BEGIN
 	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
 		'AFTER INSERT ROW outreach.answer_policies', 'AFTER UPDATE ROW outreach.answer_policies');
