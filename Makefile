@@ -28,19 +28,19 @@ OBJS_core = api.o args.o arming.o awaited.o batch.o budget.o cache.o calm.o cloc
 	identity.o ids.o key_probe.o limits.o lock_wait.o planning.o rights.o secrets.o settings.o \
 	shape.o shared.o shared_workers.o spi_plan.o statement.o subtransaction.o tenant.o trigger.o \
 	turns.o wakeup.o
-OBJS_unit = address_rows.o event_log.o lead_rows.o message_rows.o message_states.o states.o timer_rows.o \
-	unit.o
-OBJS_lead = address_args.o change.o consent.o erased.o opt_out.o person.o reach.o retention.o \
+OBJS_unit = event_log.o lead_rows.o message_rows.o message_states.o people.o people_rows.o states.o \
+	timer_rows.o unit.o
+OBJS_lead = address_args.o change.o channel.o consent.o erased.o opt_out.o person.o reach.o retention.o \
 	row_checks.o rules.o timer.o
-OBJS_outbound = addressee.o draft.o guards.o message.o needs.o options.o outbox.o per_lead.o profile.o \
-	reject.o replied.o
+OBJS_outbound = addressee.o draft.o guards.o message.o needs.o options.o outbox.o per_lead.o priority.o \
+	profile.o reject.o replied.o
 OBJS_engine = timer_call.o timer_cycle.o timer_fire.o
 OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_answer.o http_socket.o \
 	http_transfer.o load.o record.o record_ids.o request.o request_body.o request_values.o \
 	sender.o settle.o
-OBJS_inbound = contact.o decide.o endpoint_checks.o envelope.o heed.o ingest.o keep.o normalize.o \
-	own_number.o process.o provider_map.o query.o receipt.o split.o status.o stored.o \
-	subjects.o
+OBJS_inbound = contact.o decide.o endpoint_checks.o envelope.o heed.o ingest.o keep.o known_names.o \
+	normalize.o own_number.o process.o provider_map.o query.o receipt.o split.o status.o \
+	stored.o subjects.o
 OBJS_api = cancel.o consent_api.o lead_api.o lead_trigger.o lead_update.o outbound_api.o timer_api.o
 OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o worker_status.o
 FLOORS = common core unit lead outbound engine sender inbound api worker

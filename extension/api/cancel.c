@@ -13,6 +13,7 @@
 #include "core/shape.h"
 #include "core/spi_plan.h"
 #include "fmgr.h"
+#include "lead/channel.h"
 #include "miscadmin.h"
 #include "outbound/message.h"
 #include "outbound/outbox.h"
@@ -32,7 +33,7 @@ static PoPlan select_waiting = {
 	.name = "cancel.waiting",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT m.lead_id, m.message_id FROM outreach.outbound_messages m"
-	" WHERE m.tenant_id = $1 AND m.status < 'sending' AND (m.lead_id, m.message_id) > ($2, $3)"
+	" WHERE m.tenant_id = $1 AND " PO_UNSENT("m") " AND (m.lead_id, m.message_id) > ($2, $3)"
 	" AND ($4 IS NULL OR m.lead_id = ANY ($4)) AND ($5 IS NULL OR m.channel = $5)"
 	" AND ($6 IS NULL OR m.template = $6) AND ($7 IS NULL OR starts_with(m.send_key, $7))"
 	" AND ($8 IS NULL OR m.priority = $8) ORDER BY m.lead_id, m.message_id LIMIT " CppAsString2(PART),
@@ -93,7 +94,10 @@ read_member(Filter *filter, const char *key, const JsonbValue *value)
 	if (strcmp(key, "leadIds") == 0)
 		set_argument(filter, P_LEADS, read_leads(value));
 	else if (strcmp(key, "channel") == 0)
+	{
+		po_channel_require(path, require_string(path, value));
 		set_argument(filter, P_CHANNEL, CStringGetTextDatum(require_string(path, value)));
+	}
 	else if (strcmp(key, "template") == 0)
 		set_argument(filter, P_TEMPLATE, CStringGetTextDatum(require_string(path, value)));
 	else if (strcmp(key, "sendKeyPrefix") == 0)

@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "lead/address_args.h"
 #include "lead/change.h"
+#include "lead/channel.h"
 #include "lead/opt_out.h"
 #include "lead/reach.h"
 #include "miscadmin.h"
@@ -156,10 +157,8 @@ po_api_mark_reachable(PG_FUNCTION_ARGS)
 	bool		isnull[2] = {false};
 	bool		changed;
 
-	if (channel != NULL && strcmp(channel, "sms") != 0 && strcmp(channel, "call") != 0 && strcmp(channel, "email") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("channel must be sms, call or email")));
+	if (channel != NULL)
+		po_address_channel_require("channel", channel);
 	po_spi_connect();
 	changed = po_mark_reachable(&unit, po_require_address(&unit, tenant_id, address), channel, NULL, po_now(), &cause);
 	po_unit_write(&unit);

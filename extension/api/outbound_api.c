@@ -18,6 +18,7 @@
 #include "core/wakeup.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "lead/channel.h"
 #include "outbound/draft.h"
 #include "outbound/options.h"
 #include "sender/request.h"
@@ -58,6 +59,7 @@ read_content(FunctionCallInfo fcinfo, PoSendRequest *request)
 	request->body = po_arg_text(fcinfo, 2, "body");
 	request->template = PG_ARGISNULL(3) ? NULL : po_arg_id(fcinfo, 3, "template");
 	request->channel = po_arg_required(fcinfo, 4, "channel");
+	po_channel_require("channel", request->channel);
 	if (request->body != NULL ? request->template != NULL
 		: request->template == NULL && request->per_lead == NULL)
 		ereport(ERROR,

@@ -441,6 +441,15 @@ po_scheme_from_name(const char *name, PoScheme *scheme)
 }
 
 /*
+ * Returns the i-th scheme's name, NULL behind the last.
+ */
+const char *
+po_scheme_name(int i)
+{
+	return i < (int) lengthof(schemes) ? schemes[i].name : NULL;
+}
+
+/*
  * Whether a scheme has a trait, PO_SIGNS_URL or another.
  */
 bool

@@ -88,6 +88,7 @@ typedef struct PoCredential
 	PoBytes		header_name;	/* of the proof; empty: the scheme's own */
 } PoCredential;
 
+extern const char *po_scheme_name(int i);
 extern bool po_scheme_from_name(const char *name, PoScheme *scheme);
 extern bool po_scheme_has(PoScheme scheme, int trait);
 extern const char *po_check_header_name(PoScheme scheme, PoBytes name);

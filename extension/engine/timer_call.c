@@ -28,8 +28,8 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/timestamp.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 #define CANDIDATES		4		/* few, for a slow function of one tenant keeps those of the others waiting */
 #define SLOW_CALL_USECS	(500 * INT64CONST(1000))

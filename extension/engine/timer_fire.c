@@ -22,6 +22,7 @@
 #include "engine/firing.h"
 #include "fmgr.h"
 #include "lead/change.h"
+#include "lead/channel.h"
 #include "lead/timer.h"
 #include "outbound/outbox.h"
 #include "utils/builtins.h"
@@ -153,10 +154,10 @@ send_template(const PoTimer *timer, const char *template)
 	char	   *channel = payload_text(timer->action_payload, "channel");
 	PoSendRequest request = {
 		.tenant_id = timer->tenant_id,
-		.channel = channel != NULL ? channel : "sms",
+		.channel = channel != NULL ? channel : PO_CHANNEL_SMS,
 		.template = template,
 		.send_at = DT_NOBEGIN,
-		.priority = 1,
+		.priority = PO_PRIORITY_NORMAL,
 		.cancel_on_reply = timer->cancel_on_reply,
 		.lead_id = &lead_id,
 		.send_key = &send_key,

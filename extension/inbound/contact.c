@@ -17,6 +17,7 @@
 #include "core/compat.h"
 #include "inbound/webhook.h"
 #include "lead/change.h"
+#include "lead/channel.h"
 #include "lead/reach.h"
 #include "mb/pg_wchar.h"
 #include "utils/datetime.h"
@@ -240,7 +241,7 @@ decide_bounce(PoUnit *unit, const PoWebhook *webhook, PoAddress *phone, const Po
 {
 	const PoBytes *code = &webhook->value[PO_FIELD_ERROR_CODE];
 	PoUnreachable mark = {
-		.channel = po_is_email(webhook->phone) ? "email" : "sms",
+		.channel = po_is_email(webhook->phone) ? PO_CHANNEL_EMAIL : PO_CHANNEL_SMS,
 		.code = code->data != NULL ? pnstrdup(code->data, Min(code->len, PO_MAX_CODE)) : NULL,
 		.reason = webhook->unreachable_by,
 		.message_id = webhook->message_lead != NULL ? &webhook->message_id : NULL

@@ -14,6 +14,7 @@
 #include "core/limits.h"
 #include "inbound/webhook.h"
 #include "lead/change.h"
+#include "lead/channel.h"
 #include "lead/reach.h"
 #include "mb/pg_wchar.h"
 #include "outbound/replied.h"
@@ -129,8 +130,8 @@ decide_message(PoSubjects *subjects, PoWebhook *webhook, PoCause *cause)
 		subject = po_create_lead(unit, tenant_id, NULL, webhook->phone, &inbound);
 	}
 	po_lead_replied(unit, subject);
-	if (phone != NULL && po_is_marked(phone, "sms"))
-		(void) po_mark_reachable(unit, phone, "sms", NULL,
+	if (phone != NULL && po_is_marked(phone, PO_CHANNEL_SMS))
+		(void) po_mark_reachable(unit, phone, PO_CHANNEL_SMS, NULL,
 								 webhook->stored ? webhook->received_at : po_now(), cause);
 	po_cancel_on_reply(unit, subject, cause);
 	if (webhook->business_phone[0] != '\0')

@@ -10,6 +10,7 @@
 #include "common/url.h"
 #include "core/args.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(po_check_secret_form);
@@ -33,6 +34,18 @@ find_scheme(FunctionCallInfo fcinfo, PoScheme *scheme)
 	return !PG_ARGISNULL(0) && po_scheme_from_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), scheme);
 }
 
+static const char *
+schemes_said(void)
+{
+	StringInfoData said;
+
+	initStringInfo(&said);
+	appendStringInfoString(&said, "scheme must be ");
+	for (int i = 0; po_scheme_name(i) != NULL; i++)
+		appendStringInfo(&said, "%s%s", i == 0 ? "" : po_scheme_name(i + 1) != NULL ? ", " : " or ", po_scheme_name(i));
+	return said.data;
+}
+
 /*
  * check_secret(scheme, secret): null when the secret is of the scheme's form.
  */
@@ -43,7 +56,7 @@ po_check_secret_form(PG_FUNCTION_ARGS)
 	const char *problem;
 
 	if (!find_scheme(fcinfo, &scheme))
-		PG_RETURN_TEXT_P(cstring_to_text("scheme must be none, token, secret_header, basic, hmac_sha256, twilio, signalhouse, ghl, standard_webhooks or sendgrid"));
+		PG_RETURN_TEXT_P(cstring_to_text(schemes_said()));
 	problem = po_check_secret(scheme, argument(fcinfo, 1));
 	if (problem == NULL)
 		PG_RETURN_NULL();

@@ -109,6 +109,16 @@ static const char *const effect_name[] = {
 	[PO_EFFECT_HELP] = "help",[PO_EFFECT_STATUS] = "status"
 };
 
+/*
+ * po_kind_effect_name returns the i-th effect that a kind of webhook may have, NULL
+ * behind the last.
+ */
+const char *
+po_kind_effect_name(int i)
+{
+	return i < lengthof(effect_name) ? effect_name[i] : NULL;
+}
+
 typedef struct KindRow
 {
 	const char *event_type;

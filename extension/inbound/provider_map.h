@@ -140,6 +140,7 @@ typedef struct PoEndpoint
 	const PoProviderMap *map;
 } PoEndpoint;
 
+extern const char *po_kind_effect_name(int i);
 extern void po_endpoints_begin(void);
 extern const PoEndpoint *po_find_endpoint(const char *path, int len);
 extern void po_look_for_endpoint(const char *path, int len);

@@ -20,6 +20,7 @@
 #include "core/compat.h"
 #include "core/statement.h"
 #include "inbound/webhook.h"
+#include "lead/channel.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -93,6 +94,11 @@ static PoStatement select_messages = {
 	.numbered = true
 };
 
+/* What a report says, unless one that is parked already says more, or as much. */
+#define UNLESS_KNOWN(column) \
+	"CASE WHEN outreach_impl.report_rank(p.to_status::text) >= outreach_impl.report_rank(EXCLUDED.to_status::text)" \
+	" THEN p." column " ELSE EXCLUDED." column " END"
+
 /* For tenants that send through us; other applications' messages are theirs. */
 static PoStatement park = {
 	.name = "status.park",
@@ -101,12 +107,12 @@ static PoStatement park = {
 	" SELECT DISTINCT ON (u.tenant_id, u.provider, u.provider_message_id) {u.*}, $1"
 	" FROM {rows} WHERE EXISTS (SELECT FROM outreach.sending_accounts a WHERE a.tenant_id = u.tenant_id)"
 	" ORDER BY u.tenant_id, u.provider, u.provider_message_id,"
-	" u.to_status::outreach.message_status DESC"
+	" outreach_impl.report_rank(u.to_status) DESC"
 	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE SET"
-	" to_status = greatest(p.to_status, EXCLUDED.to_status),"
+	" to_status = " UNLESS_KNOWN("to_status") ","
 	" parked_at = coalesce(p.parked_at, EXCLUDED.parked_at),"
-	" error_code = CASE WHEN p.to_status >= EXCLUDED.to_status THEN p.error_code ELSE EXCLUDED.error_code END,"
-	" receipt_id = CASE WHEN p.to_status >= EXCLUDED.to_status THEN p.receipt_id ELSE EXCLUDED.receipt_id END"
+	" error_code = " UNLESS_KNOWN("error_code") ","
+	" receipt_id = " UNLESS_KNOWN("receipt_id")
 	" WHERE p.message_id IS NULL RETURNING {p.*}",
 	.takes = PO_FIELDS(callback_field, PARKS),
 	.gives = PO_FIELDS(callback_field, PO_GIVE),

@@ -21,7 +21,7 @@ bool
 po_touches_phone(const PoWebhook *webhook)
 {
 	return webhook->is_status && webhook->message_lead != NULL && webhook->message_phone != NULL &&
-		PO_CONCERNS_ADDRESS(webhook->effect);
+		po_concerns_address(webhook->effect);
 }
 
 static bool

@@ -10,9 +10,9 @@
 #include "core/batch.h"
 #include "core/counters.h"
 #include "inbound/provider_map.h"
-#include "unit/unit.h"
 #include "lead/rules.h"
 #include "sender/health.h"
+#include "unit/unit.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 

@@ -88,7 +88,7 @@ po_timers_of_state(PoUnit *unit, PoLead *lead, PoState from, PoState state)
 	if (po_state_ends_timers(state) && lead->has_timers)
 		cancel_timers(unit, lead, false, po_state_name(state));
 	/* Not silent any more, whoever noticed it. */
-	else if (from < PO_STATE_RESPONDED && state >= PO_STATE_RESPONDED && lead->has_timers &&
+	else if (po_state_is_silent(from) && !po_state_is_silent(state) && lead->has_timers &&
 			 !lead->replied)
 		cancel_timers(unit, lead, true, po_state_name(state));
 	type = po_timer_types(lead->tenant_id, &n);

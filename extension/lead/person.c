@@ -13,8 +13,8 @@
  */
 #include "postgres.h"
 
-#include "common/address.h"
 #include "catalog/pg_type.h"
+#include "common/address.h"
 #include "core/compat.h"
 #include "core/statement.h"
 #include "lead/person.h"

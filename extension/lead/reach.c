@@ -18,6 +18,9 @@
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/statement.h"
+#include "fmgr.h"
+#include "lead/address_args.h"
+#include "lead/channel.h"
 #include "lead/reach.h"
 #include "utils/builtins.h"
 
@@ -175,7 +178,7 @@ po_unreachable_reason(Jsonb *marks, const char *channel)
 	code = po_jsonb_text(mark, "code", 4);
 	reason = po_jsonb_text(mark, "reason", 6);
 	return psprintf("the %s cannot be reached by %s: %s%s%s%s%s",
-					strcmp(channel, "email") == 0 ? "e-mail address" : "phone", channel,
+					po_goes_to_email(channel) ? "e-mail address" : "phone", channel,
 					po_jsonb_text(mark, "source", 6), code != NULL ? " " : "", code != NULL ? code : "",
 					reason != NULL ? ", " : "", reason != NULL ? reason : "");
 }

@@ -4,85 +4,20 @@
  *
  * For the CHECK constraints of configuration tables: a row that could break a
  * transaction later, or would do nothing, is refused where it is written.  Pure
- * functions; the names are those of the C tables that read the rows.
+ * functions.  Which names there are, inbound/known_names.c knows.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "common/classify.h"
-#include "common/meaning.h"
-#include "common/phone.h"
-#include "core/args.h"
 #include "core/compat.h"
-#include "core/counters.h"
 #include "fmgr.h"
 #include "lead/timer.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#define MAX_NAMES 32
-
-PG_FUNCTION_INFO_V1(po_names);
 PG_FUNCTION_INFO_V1(po_are_terms);
 PG_FUNCTION_INFO_V1(po_check_action);
-
-static const char *
-outcome_name(int i)
-{
-	return i < PO_NOUTCOMES ? po_outcome_name[i] : NULL;
-}
-
-static const char *
-word_match_name(int i)
-{
-	static const PoMatch match[] = {PO_MATCH_WHOLE, PO_MATCH_ALONE, PO_MATCH_WORD, PO_MATCH_LEADING};
-
-	return i < lengthof(match) ? po_match_name(match[i]) : NULL;
-}
-
-static const char *
-effect_name(int i)
-{
-	return i == 0 ? PO_EFFECT_TAKE_ADDRESS : NULL;
-}
-
-/* Each returns the i-th name, NULL behind the last. */
-static const struct
-{
-	const char *of;
-	const char *(*name) (int i);
-}			list[] = {
-	{"action member", po_action_member},
-	{"consent action", po_consent_action_name},
-	{"extract", po_extract_name},
-	{"intent", po_intent_name},
-	{"outcome", outcome_name},
-	{"phone block", po_phone_block},
-	{"rule effect", effect_name},
-	{"rule match", po_match_name},
-	{"word match", word_match_name}
-};
-
-/*
- * names(of): the names of a kind that the code knows; null for no such kind.
- */
-Datum
-po_names(PG_FUNCTION_ARGS)
-{
-	char	   *of = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Datum		name[MAX_NAMES];
-	int			n = 0;
-
-	for (int i = 0; i < lengthof(list); i++)
-	{
-		if (strcmp(of, list[i].of) != 0)
-			continue;
-		for (; n < MAX_NAMES && list[i].name(n) != NULL; n++)
-			name[n] = CStringGetTextDatum(list[i].name(n));
-		PG_RETURN_ARRAYTYPE_P(construct_array(name, n, TEXTOID, -1, false, TYPALIGN_INT));
-	}
-	PG_RETURN_NULL();
-}
 
 /*
  * are_terms(match, terms): whether each can ever match; "!" cannot.

@@ -10,6 +10,8 @@
 #include "core/compat.h"
 #include "core/shape.h"
 #include "core/statement.h"
+#include "core/wakeup.h"
+#include "lead/channel.h"
 #include "lead/timer.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -156,7 +158,8 @@ is_key(const JsonbValue *key, const char *name)
 /*
  * po_check_action_payload returns what is wrong with an action's payload, palloc'd,
  * or NULL.  No member may be without meaning, but where a function is called, which
- * may read it.  Of a kind, which an administrator writes, names have to be there.
+ * may read it; a channel is one that there is.  Of a kind, which an administrator
+ * writes, other names have to be there too.
  */
 const char *
 po_check_action_payload(Jsonb *payload, bool of_kind)
@@ -166,6 +169,7 @@ po_check_action_payload(Jsonb *payload, bool of_kind)
 	JsonbValue	value;
 	const char *member = NULL;	/* NULL: it means nothing */
 	const char *strange = NULL;
+	const char *problem;
 	bool		calls = false;
 
 	if (!JB_ROOT_IS_OBJECT(payload))
@@ -192,6 +196,10 @@ po_check_action_payload(Jsonb *payload, bool of_kind)
 			if (of_kind && strcmp(member, "to_state") == 0 &&
 				po_state_from_name(pnstrdup(value.val.string.val, value.val.string.len)) == PO_STATE_NONE)
 				return "action_payload.to_state must be a lead state";
+			if (strcmp(member, "channel") == 0 &&
+				(problem = po_channel_problem("action_payload.channel",
+											  pnstrdup(value.val.string.val, value.val.string.len))) != NULL)
+				return problem;
 		}
 	}
 	if (strange != NULL && !calls)

@@ -12,6 +12,7 @@
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/statement.h"
+#include "lead/channel.h"
 #include "miscadmin.h"
 #include "outbound/draft.h"
 #include "utils/builtins.h"
@@ -120,7 +121,7 @@ fold_for(const char *channel, const char *given)
 	char		folded[PO_ADDRESS_SIZE];
 	int			len = strlen(given);
 
-	return (strcmp(channel, "email") == 0 ? po_email_fold(given, len, folded) : po_phone_e164(given, len, folded))
+	return (po_goes_to_email(channel) ? po_email_fold(given, len, folded) : po_phone_e164(given, len, folded))
 		? pstrdup(folded) : NULL;
 }
 
@@ -152,7 +153,7 @@ po_find_or_make_leads(const PoSendRequest *request, PoSendResult *result)
 	PoAddressKey *key = palloc(Max(request->n, 1) * sizeof(PoAddressKey));
 	const char **folded = palloc0(Max(request->n, 1) * sizeof(char *));
 	const char **lead_id;
-	bool		is_email = strcmp(request->channel, "email") == 0;
+	bool		is_email = po_goes_to_email(request->channel);
 	int			n = 0;
 
 	for (int i = 0; i < request->n; i++)
@@ -211,7 +212,7 @@ po_read_copies(PoSending *sending)
 		PoDraft		copy;
 
 		po_read_row(&select_addresses, r, &copy);
-		sending->copies = Max(sending->copies, copy.consent);
+		sending->copy_blocked |= po_consent_blocks(copy.consent);
 	}
 }
 
@@ -245,7 +246,7 @@ po_read_addressees(const PoSending *sending, PoDraft *draft, int n)
 			po_reject(sending->request, draft[i].outcome, PO_ERRCODE_UNKNOWN_LEAD,
 					  psprintf("tenant \"%s\" has no lead \"%s\"", sending->request->tenant_id, draft[i].lead_id),
 					  NULL, "Make it with outreach.create_lead().");
-	if (strcmp(channel, "email") == 0)
+	if (po_goes_to_email(channel))
 		read_emails(sending, draft, n);
 	else if (!sending->to_phone)
 		for (int i = 0; i < n; i++)

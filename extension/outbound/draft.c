@@ -21,6 +21,7 @@
 #include "core/ids.h"
 #include "core/limits.h"
 #include "core/spi_plan.h"
+#include "lead/channel.h"
 #include "outbound/draft.h"
 #include "outbound/needs.h"
 #include "outbound/options.h"
@@ -511,7 +512,7 @@ write_texts(const PoSending *sending, PoDraft *draft)
 static void
 write_bcc(const PoSending *sending, PoDraft *draft)
 {
-	bool		is_mail = strcmp(sending->request->channel, "email") == 0 && draft->address != NULL;
+	bool		is_mail = po_goes_to_email(sending->request->channel) && draft->address != NULL;
 
 	draft->bcc = palloc(Max(sending->nbcc, 1) * sizeof(char *));
 	for (int i = 0; i < sending->nbcc; i++)
@@ -523,12 +524,12 @@ write_bcc(const PoSending *sending, PoDraft *draft)
 static void
 count_segments(const PoSending *sending, PoDraft *draft, int *of_text)
 {
-	bool		is_sms = strcmp(sending->request->channel, "sms") == 0;
+	bool		in_segments = po_has_segments(sending->request->channel);
 	bool		has_media = sending->request->nmedia > 0;
 	bool		ucs2;
 
 	*of_text = draft->body == NULL ? 0
-		: is_sms ? po_segments(draft->body, strlen(draft->body), &ucs2) : 1;
+		: in_segments ? po_segments(draft->body, strlen(draft->body), &ucs2) : 1;
 	draft->segments = draft->body != NULL && has_media ? 1 : *of_text;
 	draft->price_micros = has_media ? 0 : draft->segments * draft->account->profile->price_micros;
 }
@@ -560,7 +561,7 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 		.address = draft->address,
 		.channel = request->channel,
 		.consent = draft->consent,
-		.copies = sending->copies,
+		.copy_blocked = sending->copy_blocked,
 		.lead_state = draft->state,
 		.unreachable = po_unreachable_reason(draft->unreachable, request->channel)
 	};

@@ -23,7 +23,7 @@ typedef struct PoSending
 	const char *html;			/* NULL: none */
 	const char **bcc;			/* of the options and of the account */
 	int			nbcc;
-	PoConsent	copies;			/* the worst of these addresses */
+	bool		copy_blocked;	/* one of these is not to be written to */
 	int			template_version;
 	const char *time_zone;
 	const char *from_phone;

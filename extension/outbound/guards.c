@@ -10,6 +10,7 @@
 
 #include "core/compat.h"
 #include "funcapi.h"
+#include "lead/channel.h"
 #include "outbound/guards.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
@@ -39,14 +40,14 @@ judge_destination(const PoGuardInput *input, const char **reason)
 static PoGuardVerdict
 judge_consent(const PoGuardInput *input, const char **reason)
 {
-	bool		is_email = strcmp(input->channel, "email") == 0;
+	bool		is_email = po_goes_to_email(input->channel);
 
 	if (input->consent == PO_CONSENT_OPTED_OUT)
 		*reason = is_email ? "the e-mail address has opted out" : "the phone has opted out";
 	else if (input->consent == PO_CONSENT_HELD)
 		*reason = is_email ? "the e-mail address is held until a person decides"
 			: "the phone is held until a person decides what its message meant";
-	else if (input->copies >= PO_CONSENT_HELD)
+	else if (input->copy_blocked)
 		*reason = "an address that gets a copy has opted out, or is held";
 	else
 		return PO_GUARD_ALLOW;

@@ -29,7 +29,7 @@ typedef struct PoGuardInput
 	const char *address;		/* NULL: the lead has none that is valid */
 	const char *channel;
 	PoConsent	consent;
-	PoConsent	copies;			/* the worst of the addresses that get a copy */
+	bool		copy_blocked;	/* an address that gets a copy is not to be written to */
 	PoState		lead_state;
 	const char *unreachable;	/* why the address cannot be reached in the channel, or NULL */
 	const char *missing;		/* the variable that has no value, or NULL */

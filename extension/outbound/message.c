@@ -12,26 +12,6 @@
 #include "utils/builtins.h"
 
 /*
- * po_goes_to_phone tells whether what leaves in a channel goes to a phone, and from
- * one of the tenant's numbers.
- */
-bool
-po_goes_to_phone(const char *channel)
-{
-	return strcmp(channel, "sms") == 0 || strcmp(channel, "call") == 0;
-}
-
-/*
- * po_goes_to_address tells whether it goes to a person's address, whose consent and
- * lock count: the registry has a row of it.
- */
-bool
-po_goes_to_address(const char *channel)
-{
-	return po_goes_to_phone(channel) || strcmp(channel, "email") == 0;
-}
-
-/*
  * po_message_object begins the payload of an event about the message.
  */
 PoObject *

@@ -7,8 +7,8 @@
 
 #include "core/statement.h"
 #include "lead/reach.h"
-#include "unit/message_states.h"
 #include "outbound/profile.h"
+#include "unit/message_states.h"
 
 /* What a provider said of a message that it has accepted. */
 typedef struct PoReport
@@ -17,8 +17,6 @@ typedef struct PoReport
 	const char *error_code;
 } PoReport;
 
-extern bool po_goes_to_phone(const char *channel);
-extern bool po_goes_to_address(const char *channel);
 
 extern PoMessageStatus po_message_move(PoMessage *message, PoMessageStep step);
 extern PoEvent *po_message_event(PoUnit *unit, const PoMessage *message, const char *event_type,

@@ -16,6 +16,7 @@
 #include "core/compat.h"
 #include "core/shape.h"
 #include "fmgr.h"
+#include "lead/channel.h"
 #include "outbound/message.h"
 #include "outbound/needs.h"
 #include "outbound/options.h"
@@ -229,7 +230,7 @@ value_problem(const PoProfile *profile, const char *key, const JsonbValue *value
 	}
 	if (value->type == jbvBinary || value->type == jbvArray)
 		return psprintf("settings.%s must be a string, number or boolean", key);
-	if (strcmp(key, "from") == 0 && strcmp(profile->channel, "email") == 0 && value->type != jbvNull)
+	if (strcmp(key, "from") == 0 && po_goes_to_email(profile->channel) && value->type != jbvNull)
 	{
 		char	   *from = value->type == jbvString
 			? pnstrdup(value->val.string.val, value->val.string.len) : "";

@@ -11,6 +11,7 @@
 #include "common/origin.h"
 #include "core/compat.h"
 #include "core/shape.h"
+#include "lead/channel.h"
 #include "outbound/needs.h"
 #include "outbound/options.h"
 #include "utils/builtins.h"
@@ -20,33 +21,6 @@
 
 /* Reads an element of a list, palloc'd, or raises an error. */
 typedef char *(*ReadElement) (const char *path, const char *text, int len);
-
-/*
- * po_priority_require returns a priority by its name; the path is for the error.
- */
-int
-po_priority_require(const char *path, const char *name)
-{
-	static const char *const priority_name[] = {"reply", "normal", [PO_PRIORITY_CAMPAIGN] = "campaign"};
-
-	for (int priority = 0; priority < lengthof(priority_name); priority++)
-		if (strcmp(name, priority_name[priority]) == 0)
-			return priority;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%s must be reply, normal or campaign", path)));
-}
-
-/* What a message may have, and the channels that have it. */
-static const struct
-{
-	const char *placeholder;
-	const char *channel;
-}			part[] = {
-	{"html", "email"}, {"html", "webhook"},
-	{"bcc", "email"}, {"bcc", "webhook"},
-	{"media_urls", "sms"}, {"media_urls", "webhook"}
-};
 
 static char *
 read_address(const char *path, const char *text, int len)
@@ -226,34 +200,15 @@ po_read_options(PoSendRequest *request)
 }
 
 /*
- * po_channel_has tells whether messages of a channel have what the placeholder
- * stands for.
- */
-bool
-po_channel_has(const char *channel, const char *placeholder)
-{
-	for (int i = 0; i < lengthof(part); i++)
-		if (strcmp(part[i].placeholder, placeholder) == 0 && strcmp(part[i].channel, channel) == 0)
-			return true;
-	return false;
-}
-
-/*
  * po_has_no_place tells that a message of the profile would lose what the placeholder
  * stands for, and sets a hint; NULL where it would not.  The path is where that comes from.
  */
 const char *
 po_has_no_place(const PoProfile *profile, const char *placeholder, const char *path, const char **hint)
 {
-	StringInfoData channels;
-
 	if (!po_channel_has(profile->channel, placeholder))
 	{
-		initStringInfo(&channels);
-		for (int i = 0; i < lengthof(part); i++)
-			if (strcmp(part[i].placeholder, placeholder) == 0)
-				appendStringInfo(&channels, "%s%s", channels.len > 0 ? " and " : "", part[i].channel);
-		*hint = psprintf("It is for %s.", channels.data);
+		*hint = psprintf("It is for %s.", po_channels_with(placeholder));
 		return psprintf("%s cannot be sent in channel \"%s\"", path, profile->channel);
 	}
 	*hint = "Send through an account, named in options.account, whose profile has it, or add it to the body of a profile of the tenant's own.";

@@ -10,7 +10,6 @@
 extern void po_read_options(PoSendRequest *request);
 extern int	po_read_addresses(const char *path, const JsonbValue *value, const char ***address);
 extern int	po_add_address(const char **address, int n, const char *another);
-extern bool po_channel_has(const char *channel, const char *placeholder);
 extern const char *po_has_no_place(const PoProfile *profile, const char *placeholder, const char *path,
 								   const char **hint);
 

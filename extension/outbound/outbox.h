@@ -7,16 +7,13 @@
 
 #include "outbound/guards.h"
 #include "outbound/message.h"
+#include "outbound/priority.h"
 
 /*
  * Keys of messages that timers send.  No caller can give one, and so none can hold
  * one that a worker is to insert.
  */
 #define PO_TIMER_KEY_PREFIX "timer:"
-
-/* Of the priorities: the one by default, and the last. */
-#define PO_PRIORITY_NORMAL 1
-#define PO_PRIORITY_CAMPAIGN 2
 
 /*
  * A message to one or many leads of a tenant.  Who gets it is named by lead, or by
@@ -30,7 +27,7 @@ typedef struct PoSendRequest
 	const char *template;		/* NULL: body */
 	const char *from_phone;		/* NULL: chosen */
 	TimestampTz send_at;		/* DT_NOBEGIN: now */
-	int			priority;
+	PoPriority	priority;
 	bool		cancel_on_reply;
 	Jsonb	   *options;		/* NULL: none; read by po_read_options */
 	const char *html;			/* NULL: of the template, or none */
@@ -55,7 +52,6 @@ typedef struct PoSendResult
 	Jsonb	   *verdicts;			/* NULL: all guards allow */
 } PoSendResult;
 
-extern int	po_priority_require(const char *path, const char *name);
 extern void po_enqueue(const PoSendRequest *request, PoSendResult *result);
 
 /* reject.c */

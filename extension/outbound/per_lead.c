@@ -14,8 +14,8 @@
 #include "core/limits.h"
 #include "core/shape.h"
 #include "fmgr.h"
-#include "unit/event_log.h"
 #include "outbound/draft.h"
+#include "unit/event_log.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 

@@ -46,10 +46,13 @@ typedef struct AccountEntry
 } AccountEntry;
 
 static const char *const verdict_name[] = {
-	"sent", "retry", "later", "midnight_pacific", "review", "failed", "unknown"
+	[PO_VERDICT_SENT] = "sent",[PO_VERDICT_RETRY] = "retry",[PO_VERDICT_LATER] = "later",
+	[PO_VERDICT_MIDNIGHT_PACIFIC] = "midnight_pacific",[PO_VERDICT_REVIEW] = "review",
+	[PO_VERDICT_FAILED] = "failed",[PO_VERDICT_UNKNOWN] = "unknown"
 };
 static const char *const effect_name[] = {
-	NULL, "stop_account", "stop_number", "unreachable", "opt_out"
+	[PO_NO_EFFECT] = NULL,[PO_EFFECT_STOP_ACCOUNT] = "stop_account",[PO_EFFECT_STOP_NUMBER] = "stop_number",
+	[PO_EFFECT_UNREACHABLE] = "unreachable",[PO_EFFECT_OPTS_OUT] = "opt_out"
 };
 
 static PoCache profile_cache = {
@@ -204,10 +207,12 @@ find_name(const char *const *names, int n, const char *name)
 static void
 read_verdict(VerdictRow *row, int i)
 {
+	int			effect;
+
 	po_read_row(&select_verdicts, i, row);
 	row->verdict.kind = find_name(verdict_name, lengthof(verdict_name), po_column_text(i, C_VERDICT));
-	row->verdict.effect = Max(find_name(effect_name, lengthof(effect_name), po_column_text(i, C_EFFECT)),
-							  PO_NO_EFFECT);
+	effect = find_name(effect_name, lengthof(effect_name), po_column_text(i, C_EFFECT));
+	row->verdict.effect = effect < 0 ? PO_NO_EFFECT : effect;
 }
 
 static HTAB *
@@ -473,12 +478,22 @@ po_find_verdict(const PoAccount *account, int http_status, const char *code)
 }
 
 /*
- * po_verdict_name returns the name of a verdict.
+ * po_verdict_name returns the name of a verdict, the i-th; NULL behind the last.
  */
 const char *
-po_verdict_name(PoVerdictKind kind)
+po_verdict_name(int i)
 {
-	return verdict_name[kind];
+	return i < lengthof(verdict_name) ? verdict_name[i] : NULL;
+}
+
+/*
+ * po_verdict_effect_name returns the i-th effect that a verdict may have, NULL behind
+ * the last.
+ */
+const char *
+po_verdict_effect_name(int i)
+{
+	return i + 1 < lengthof(effect_name) ? effect_name[i + 1] : NULL;
 }
 
 /*

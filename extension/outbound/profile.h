@@ -78,8 +78,12 @@ typedef enum PoVerdictEffect
 	PO_EFFECT_REACHED			/* of no row: a message arrived that was said not to have */
 } PoVerdictEffect;
 
-/* Whether an effect is one on the phone. */
-#define PO_CONCERNS_ADDRESS(effect) ((effect) >= PO_EFFECT_UNREACHABLE)
+/* Whether an effect is one on the address. */
+static inline bool
+po_concerns_address(PoVerdictEffect effect)
+{
+	return effect == PO_EFFECT_UNREACHABLE || effect == PO_EFFECT_OPTS_OUT || effect == PO_EFFECT_REACHED;
+}
 
 /* What an answer means. */
 typedef struct PoVerdict
@@ -114,7 +118,8 @@ extern void po_profiles_begin(void);
 extern const PoProfile *po_find_profile(const char *tenant_id, const char *name);
 extern const PoAccount *po_find_account(const char *tenant_id, const char *account);
 extern const PoVerdict *po_find_verdict(const PoAccount *account, int http_status, const char *code);
-extern const char *po_verdict_name(PoVerdictKind kind);
+extern const char *po_verdict_name(int i);
+extern const char *po_verdict_effect_name(int i);
 extern bool po_callback_mac(const PoAccount *account, const pg_uuid_t *message_id,
 							char mac[PO_MAC_HEX + 1]);
 

@@ -27,6 +27,7 @@
 #include "core/statement.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
+#include "lead/channel.h"
 #include "outbound/replied.h"
 #include "sender/claim.h"
 #include "sender/health.h"
@@ -237,20 +238,20 @@ consent_of(PoUnit *unit, const PoAddress *address, const PoLead *lead)
 	return refused && address->consent != PO_CONSENT_OPTED_IN ? PO_CONSENT_OPTED_OUT : address->consent;
 }
 
-/* The worst consent of the addresses that get copies. */
-static PoConsent
-consent_of_copies(PoUnit *unit, const PoCandidate *candidate)
+/* Whether one of the addresses that get copies is not to be written to. */
+static bool
+is_copy_blocked(PoUnit *unit, const PoCandidate *candidate)
 {
-	PoConsent	worst = PO_CONSENT_UNKNOWN;
+	bool		blocked = false;
 
 	for (int b = 0; b < candidate->nbcc; b++)
 	{
 		const PoAddress *address = po_find_address(unit, candidate->key.tenant_id, candidate->bcc[b]);
 
 		if (address != NULL)
-			worst = Max(worst, consent_of(unit, address, NULL));
+			blocked |= po_consent_blocks(consent_of(unit, address, NULL));
 	}
-	return worst;
+	return blocked;
 }
 
 /*
@@ -278,7 +279,7 @@ lock_and_judge(PoClaim *claim, PoUnit *unit)
 			.address = c->phone,
 			.channel = c->channel,
 			.consent = address != NULL ? consent_of(unit, address, lead) : PO_CONSENT_UNKNOWN,
-			.copies = consent_of_copies(unit, c),
+			.copy_blocked = is_copy_blocked(unit, c),
 			.lead_state = lead != NULL ? lead->state : PO_STATE_SUPPRESSED,
 			.unreachable = address != NULL ? po_unreachable_reason(address->unreachable, c->channel) : NULL,
 			.stop = stop != NULL ? psprintf("%s:%s", stop->scope, stop->id) : NULL
@@ -482,7 +483,7 @@ po_claim_messages(PG_FUNCTION_ARGS)
 		PG_RETURN_INT32(0);
 	po_spi_connect();
 	po_profiles_begin();
-	claim.candidate = palloc(PO_CLAIM_PRIORITIES * room * sizeof(PoCandidate));
+	claim.candidate = palloc(PO_NPRIORITIES * room * sizeof(PoCandidate));
 	po_find_due(&claim, since, room);
 	if (claim.n == 0 || !lock_stops(&claim))
 	{

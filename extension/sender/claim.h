@@ -7,8 +7,7 @@
 
 #include "outbound/guards.h"
 #include "outbound/message.h"
-
-#define PO_CLAIM_PRIORITIES 3
+#include "outbound/priority.h"
 
 /* A tenant of due messages, that there is. */
 typedef struct PoClaimTenant

@@ -23,6 +23,7 @@
 #include "core/limits.h"
 #include "core/statement.h"
 #include "core/turns.h"
+#include "lead/channel.h"
 #include "lib/ilist.h"
 #include "sender/claim.h"
 #include "sender/load.h"
@@ -85,7 +86,7 @@ static PoStatement select_due = {
 	.name = "claim.due",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT " CANDIDATE_COLUMNS CANDIDATE_TABLES
-	" WHERE m.due_at >= $1 AND m.due_at <= $2 AND m.due_at < 'infinity' AND m.status < 'sending'"
+	" WHERE m.due_at >= $1 AND m.due_at <= $2 AND m.due_at < 'infinity' AND " PO_CLAIMABLE("m")
 	" ORDER BY m.due_at LIMIT $3",
 	.gives = PO_FIELDS(found_field, PO_GIVE),
 	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID)
@@ -97,7 +98,7 @@ static PoStatement select_due = {
 	" SELECT x.tenant_id FROM n CROSS JOIN LATERAL (" NEXT_TENANT("n.tenant_id") ") x)"
 #define NEXT_TENANT(tenant_id) \
 	"SELECT w.tenant_id FROM outreach.outbound_messages w WHERE w.tenant_id > " tenant_id \
-	" AND w.due_at > '-infinity' AND w.status < 'sending' ORDER BY w.tenant_id LIMIT 1"
+	" AND w.due_at > '-infinity' AND " PO_CLAIMABLE("w") " ORDER BY w.tenant_id LIMIT 1"
 
 /* The accounts of such a tenant that have room, and how many there are. */
 #define WAITING_ACCOUNTS(of_tenant, accounts) \
@@ -109,7 +110,7 @@ static PoStatement select_due = {
 #define NEXT_ACCOUNT(account) \
 	"SELECT w.account FROM outreach.outbound_messages w" \
 	" WHERE w.tenant_id = n.tenant_id AND w.account > " account \
-	" AND w.due_at > '-infinity' AND w.status < 'sending' ORDER BY w.account LIMIT 1"
+	" AND w.due_at > '-infinity' AND " PO_CLAIMABLE("w") " ORDER BY w.account LIMIT 1"
 
 /* Of one priority, so many of each tenant, as many of each of its accounts. */
 static PoStatement select_fairly = {
@@ -120,7 +121,7 @@ static PoStatement select_fairly = {
 	PO_PLACE("$10, $11, $12, $13", "n.tenant_id", "a.account")
 	" CROSS JOIN LATERAL (SELECT " CANDIDATE_COLUMNS CANDIDATE_TABLES
 	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = $6"
-	" AND m.due_at >= $1 AND m.due_at <= $2 AND m.due_at > '-infinity' AND m.status < 'sending'"
+	" AND m.due_at >= $1 AND m.due_at <= $2 AND m.due_at > '-infinity' AND " PO_CLAIMABLE("m")
 	PO_BEHIND_PLACE("m.due_at", "m.message_id") " ORDER BY m.due_at, m.message_id LIMIT b.most) d"
 	" WHERE n.tenant_id <> ALL ($7) LIMIT $3",
 	.gives = PO_FIELDS(found_field, PO_GIVE),
@@ -133,10 +134,10 @@ static PoPlan select_next = {
 	.name = "claim.next",
 	.expect = SPI_OK_SELECT,
 	.sql = WAITING_TENANTS("''") " SELECT min(d.due_at) FROM n" WAITING_ACCOUNTS("$2", "$3")
-	" CROSS JOIN generate_series(0, 2) p"
+	" CROSS JOIN outreach.priorities() p"
 	" CROSS JOIN LATERAL (SELECT m.due_at FROM outreach.outbound_messages m"
-	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = p"
-	" AND m.due_at > '-infinity' AND m.status < 'sending' ORDER BY m.due_at LIMIT 1) d"
+	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = p.number"
+	" AND m.due_at > '-infinity' AND " PO_CLAIMABLE("m") " ORDER BY m.due_at LIMIT 1) d"
 	" WHERE n.tenant_id <> ALL ($1)",
 	PO_ARGS(TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID)
 };
@@ -149,7 +150,7 @@ static PoStatement cancel_orphans = {
 	" status = outreach_impl.message_after('cancel', m.status::text, m.ambiguous_since IS NOT NULL)"
 	"::outreach.message_status, last_error = 'the lead is gone' FROM"
 	" (SELECT o.tenant_id, o.message_id FROM {rows} JOIN outreach.outbound_messages o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
-	" WHERE o.due_at <= $1 AND o.status < 'sending' AND NOT EXISTS"
+	" WHERE o.due_at <= $1 AND " PO_CLAIMABLE("o") " AND NOT EXISTS"
 	" (SELECT FROM outreach.leads l WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED) d"
 	" WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id",
@@ -167,8 +168,10 @@ typedef struct TurnedAway
 
 /* While there is a backlog, and the turns of each priority then. */
 static bool backlog = false;
-static PoTurns turns[PO_CLAIM_PRIORITIES] = {
-	PO_TURNS_INIT(turns[0]), PO_TURNS_INIT(turns[1]), PO_TURNS_INIT(turns[2])
+static PoTurns turns[PO_NPRIORITIES] = {
+#define X(name, number, label, description) PO_TURNS_INIT(turns[PO_PLACE_OF_##name]),
+	PO_PRIORITIES(X)
+#undef X
 };
 static PoTurns by_time = PO_TURNS_INIT(by_time);	/* while there is none */
 
@@ -244,7 +247,7 @@ find_crowded(Datum array[3])
 	if (!dlist_is_empty(&turned_away))
 	{
 		by_time.again = 0;
-		for (int p = 0; p < PO_CLAIM_PRIORITIES; p++)
+		for (int p = 0; p < PO_NPRIORITIES; p++)
 			turns[p].again = 0;
 	}
 	let_in(true);
@@ -382,13 +385,13 @@ find_in_turn(PoClaim *claim, const Datum full[3], TimestampTz since, int room)
 	};
 	bool		more = false;
 
-	for (int p = 0; p < PO_CLAIM_PRIORITIES; p++)
+	for (int p = 0; p < PO_NPRIORITIES; p++)
 	{
 		PoTurns    *t = &turns[p];
 		int			size = room - claim->n;
 
 		args[2] = Int32GetDatum(size);
-		args[5] = Int16GetDatum(p);
+		args[5] = Int16GetDatum(po_priority(p));
 		t->backlog = true;
 		for (bool again = true; again && t->backlog;)
 		{
@@ -475,7 +478,7 @@ po_claim_due(TimestampTz due)
 bool
 po_messages_are_held(void)
 {
-	for (int p = 0; p < PO_CLAIM_PRIORITIES; p++)
+	for (int p = 0; p < PO_NPRIORITIES; p++)
 		if (turns[p].nplaces > 0)
 			return true;
 	return false;

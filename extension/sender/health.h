@@ -5,8 +5,8 @@
 #ifndef PO_OUTBOUND_HEALTH_H
 #define PO_OUTBOUND_HEALTH_H
 
-#include "unit/unit.h"
 #include "outbound/message.h"
+#include "unit/unit.h"
 
 /* An account (from_phone NULL) or number that rests, or has failed lately. */
 typedef struct PoCircuit

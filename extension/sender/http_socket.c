@@ -187,7 +187,8 @@ po_socket_state(int local_port)
 			continue;
 		found = true;
 		state = state_of(sockets[i].fd);
-		worst = Max(worst, state);
+		if (worst == PO_SOCKET_QUIET || state == PO_SOCKET_CLOSED)
+			worst = state;
 	}
 	return found ? worst : PO_SOCKET_TALKS;
 }

@@ -331,8 +331,8 @@ want(PoWants *wants, const PoLanding *result, const PoEarly *early, int member)
 		result->outcome.effect == PO_EFFECT_OPTS_OUT;
 
 	/* Of one that is looked up a callback may be parked under the id that is found. */
-	if (flight->phone != NULL && (opts_out || PO_CONCERNS_ADDRESS(early->effect) ||
-								  PO_CONCERNS_ADDRESS(result->outcome.effect)))
+	if (flight->phone != NULL && (opts_out || po_concerns_address(early->effect) ||
+								  po_concerns_address(result->outcome.effect)))
 	{
 		(void) po_want(wants, PO_WANT_ADDRESS, member, tenant_id, flight->phone);
 		if (opts_out)

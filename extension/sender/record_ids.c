@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "core/key_probe.h"
 #include "core/statement.h"
+#include "lead/channel.h"
 #include "sender/record.h"
 
 /* A provider's name for a message, and what was said of it before the answer. */

@@ -22,6 +22,7 @@
 #include "core/statement.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
+#include "lead/channel.h"
 #include "sender/answer.h"
 #include "sender/load.h"
 #include "sender/settle.h"

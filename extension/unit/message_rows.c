@@ -76,7 +76,7 @@ static PoStatement select_unsent = {
 	.name = "messages.unsent",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {m.*}, u.n FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.lead_id = u.lead_id"
-	" WHERE m.cancel_on_reply AND m.status < 'sending' LIMIT " CppAsString2(MOST_REPLIED),
+	" WHERE m.cancel_on_reply AND " PO_UNSENT("m") " LIMIT " CppAsString2(MOST_REPLIED),
 	.takes = PO_FIELDS(po_lead_key_field, PO_TAKE),
 	.gives = PO_FIELDS(po_message_key_field, PO_GIVE),
 	.numbered = true

@@ -45,6 +45,23 @@ typedef struct Transition
 	PoMessageStatus in_doubt;	/* to this, where an earlier request may have been accepted */
 } Transition;
 
+/*
+ * What a provider reports: the step that it is, and of two reports that came before
+ * their message was known the one that counts, that of the higher rank.
+ */
+static const struct
+{
+	PoMessageStatus status;
+	PoMessageStep step;
+	int			rank;
+}			report[] = {
+	{PO_MESSAGE_SENT, PO_STEP_REPORT_SENT, 10},
+	{PO_MESSAGE_UNDELIVERED, PO_STEP_REPORT_UNDELIVERED, 20},
+	{PO_MESSAGE_FAILED, PO_STEP_REPORT_FAILED, 30},
+	{PO_MESSAGE_DELIVERED, PO_STEP_REPORT_DELIVERED, 40},
+	{PO_MESSAGE_READ, PO_STEP_REPORT_READ, 50}
+};
+
 #define ALWAYS(to) PO_MESSAGE_##to, PO_MESSAGE_##to
 #define UNLESS_IN_DOUBT(to) PO_MESSAGE_##to, PO_MESSAGE_UNCERTAIN
 
@@ -76,6 +93,7 @@ static const Transition transition[] = {
 
 PG_FUNCTION_INFO_V1(po_message_transitions);
 PG_FUNCTION_INFO_V1(po_message_after);
+PG_FUNCTION_INFO_V1(po_report_rank);
 
 static PoMessageStatus
 status_from_name(const char *name)
@@ -124,10 +142,20 @@ po_message_columns(PoMessageStatus status)
 PoMessageStep
 po_message_report_step(PoMessageStatus reported)
 {
-	for (int step = PO_STEP_REPORT_SENT; step <= PO_STEP_REPORT_READ; step++)
-		if (transition[step].to == reported)
-			return step;
+	for (int i = 0; i < lengthof(report); i++)
+		if (report[i].status == reported)
+			return report[i].step;
 	elog(ERROR, "no provider reports \"%s\"", po_message_status_names[reported]);
+}
+
+/*
+ * po_reported_status_name returns the i-th status that a provider reports, NULL
+ * behind the last.
+ */
+const char *
+po_reported_status_name(int i)
+{
+	return i < lengthof(report) ? po_message_status_names[report[i].status] : NULL;
 }
 
 /*
@@ -196,4 +224,19 @@ po_message_after(PG_FUNCTION_ARGS)
 			PG_RETURN_TEXT_P(cstring_to_text(po_message_status_names[
 				po_message_require(s, status_from_name(status), PG_GETARG_BOOL(2))]));
 	elog(ERROR, "unknown step \"%s\"", step);
+}
+
+/*
+ * report_rank(status): the higher, the more a report of it says; 0 for what no
+ * provider reports.
+ */
+Datum
+po_report_rank(PG_FUNCTION_ARGS)
+{
+	PoMessageStatus status = status_from_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	for (int i = 0; i < lengthof(report); i++)
+		if (report[i].status == status)
+			PG_RETURN_INT32(report[i].rank);
+	PG_RETURN_INT32(0);
 }

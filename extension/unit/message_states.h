@@ -5,7 +5,7 @@
 #ifndef PO_OUTBOUND_MESSAGE_STATES_H
 #define PO_OUTBOUND_MESSAGE_STATES_H
 
-/* In the order of the type outreach.message_status, which has no meaning. */
+/* The values of the type outreach.message_status; their order has no meaning. */
 typedef enum PoMessageStatus
 {
 	PO_MESSAGE_NONE = -1,
@@ -52,6 +52,13 @@ typedef enum PoMessageStep
 	PO_STEP_ABANDON				/* or knows that it was not accepted */
 } PoMessageStep;
 
+/*
+ * Statuses as conditions of statements, the same words as in predicates of indexes:
+ * those that a claim is legal from, and those that a message is cancelled in.
+ */
+#define PO_CLAIMABLE(m) m ".status IN ('pending', 'deferred')"
+#define PO_UNSENT(m) m ".status IN ('pending', 'deferred', 'review')"
+
 /* Columns that a message has in some statuses only. */
 #define PO_HAS_DUE		0x1		/* due_at */
 #define PO_HAS_DOUBT	0x2		/* ambiguous_since */
@@ -67,6 +74,7 @@ extern bool po_message_leads(PoMessageStep step, PoMessageStatus from, bool in_d
 extern PoMessageStatus po_message_require(PoMessageStep step, PoMessageStatus from, bool in_doubt);
 extern int	po_message_columns(PoMessageStatus status);
 extern PoMessageStep po_message_report_step(PoMessageStatus reported);
+extern const char *po_reported_status_name(int i);
 extern bool po_message_waits(PoMessageStatus status);
 extern bool po_message_arrived(PoMessageStatus status);
 

@@ -5,7 +5,7 @@
 #ifndef PO_LEAD_STATES_H
 #define PO_LEAD_STATES_H
 
-/* In the order of the type outreach.lead_state. */
+/* The values of the type outreach.lead_state; their order has no meaning. */
 typedef enum PoState
 {
 	PO_STATE_NONE = -1,
@@ -32,6 +32,13 @@ static inline bool
 po_state_ends_timers(PoState state)
 {
 	return state == PO_STATE_CLOSED || state == PO_STATE_SUPPRESSED;
+}
+
+/* A lead in one of these has not answered. */
+static inline bool
+po_state_is_silent(PoState state)
+{
+	return state == PO_STATE_NEW || state == PO_STATE_TOUCHED || state == PO_STATE_RETARGETING;
 }
 
 extern const char *const po_state_names[PO_NSTATES];

@@ -20,7 +20,7 @@
 #include "unit/message_states.h"
 #include "unit/states.h"
 
-/* In the order of the type outreach.consent_status. */
+/* The values of the type outreach.consent_status; their order has no meaning. */
 typedef enum PoConsent
 {
 	PO_CONSENT_UNKNOWN,
@@ -28,6 +28,13 @@ typedef enum PoConsent
 	PO_CONSENT_HELD,
 	PO_CONSENT_OPTED_OUT
 } PoConsent;
+
+/* Nothing is sent to an address of such a consent. */
+static inline bool
+po_consent_blocks(PoConsent consent)
+{
+	return consent == PO_CONSENT_HELD || consent == PO_CONSENT_OPTED_OUT;
+}
 
 /* The kinds of address, as outreach.addresses.kind names them. */
 typedef enum PoAddressKind
@@ -330,7 +337,7 @@ extern PoConsent po_consent_from_name(const char *name);
 
 /* ---- the rows, for lock.c and write.c alone ---- */
 
-/* address_rows.c */
+/* people.c, people_rows.c */
 extern void po_lock_people(PoUnit *unit, const PoWants *wants, int how, bool *held);
 extern void po_write_people(PoUnit *unit);
 

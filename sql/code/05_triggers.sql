@@ -55,7 +55,7 @@ BEGIN
 	DELETE FROM outreach.lead_timers t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id;
 	UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = outreach_impl.engine_now(), last_error = 'the lead is gone',
 		status = outreach_impl.message_after('cancel', m.status::text, m.ambiguous_since IS NOT NULL)::outreach.message_status
-	 WHERE m.tenant_id = OLD.tenant_id AND m.lead_id = OLD.lead_id AND m.status < 'sending';
+	 WHERE m.tenant_id = OLD.tenant_id AND m.lead_id = OLD.lead_id AND m.status IN ('pending', 'deferred', 'review');
 	RETURN NULL;
 END $$;
 COMMENT ON FUNCTION outreach.lead_gone() IS 'Trigger of leads: their timers go with them, and messages that have not left stay behind, cancelled.';
@@ -156,6 +156,26 @@ COMMENT ON FUNCTION outreach.refuse_used_tenant() IS 'Trigger of tenants: one th
 
 CREATE TRIGGER refuse_used_tenant BEFORE DELETE OR UPDATE OF tenant_id ON outreach.tenants
 	FOR EACH ROW EXECUTE FUNCTION outreach.refuse_used_tenant();
+
+-- A row may be for all providers, which no foreign key can say.  A restore has turned
+-- row security off, under which the owner of a table that forces it reads nothing.
+CREATE FUNCTION outreach.provider_named() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = on AS $$
+BEGIN
+	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
+		'AFTER INSERT ROW outreach.answer_policies', 'AFTER UPDATE ROW outreach.answer_policies');
+	IF NEW.provider <> '*' AND NOT EXISTS (SELECT FROM outreach.providers p WHERE p.provider = NEW.provider) THEN
+		RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
+			MESSAGE = format('there is no provider "%s"', NEW.provider),
+			HINT = format('Providers are %s; * stands for all.', (SELECT string_agg(p.provider, ', ' ORDER BY p.provider) FROM outreach.providers p)),
+			SCHEMA = 'outreach', TABLE = 'answer_policies', COLUMN = 'provider', CONSTRAINT = 'provider_is_there';
+	END IF;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION outreach.provider_named() IS 'Trigger of answer policies: each is of a provider that there is, or of all.';
+
+CREATE TRIGGER provider_named AFTER INSERT OR UPDATE OF provider ON outreach.answer_policies
+	FOR EACH ROW EXECUTE FUNCTION outreach.provider_named();
 
 DO $$
 DECLARE

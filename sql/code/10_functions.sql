@@ -8,7 +8,7 @@
 
 CREATE FUNCTION outreach.lead_states() RETURNS text[]
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_lead_states';
-COMMENT ON FUNCTION outreach.lead_states() IS 'Names of the lead states, in the order of the type outreach.lead_state.';
+COMMENT ON FUNCTION outreach.lead_states() IS 'Names of the lead states, the values of the type outreach.lead_state.';
 
 CREATE TYPE outreach.message_transitions_result AS (step text, from_status text, to_status text, in_doubt boolean);
 CREATE FUNCTION outreach.message_transitions() RETURNS SETOF outreach.message_transitions_result
@@ -18,6 +18,10 @@ COMMENT ON FUNCTION outreach.message_transitions() IS 'How a message moves: each
 CREATE FUNCTION outreach_impl.message_after(step text, status text, in_doubt boolean) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_message_after';
 COMMENT ON FUNCTION outreach_impl.message_after(text, text, boolean) IS 'The status that a step of message_transitions() leads to; not for callers.';
+
+CREATE FUNCTION outreach_impl.report_rank(status text) RETURNS int
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_report_rank';
+COMMENT ON FUNCTION outreach_impl.report_rank(text) IS 'Which of two reports of a message counts: that of the higher rank; not for callers.';
 
 CREATE TYPE outreach.error_codes_result AS (sqlstate text, name text, description text);
 CREATE FUNCTION outreach.error_codes() RETURNS SETOF outreach.error_codes_result

@@ -58,6 +58,7 @@ CREATE FUNCTION outreach_impl.unmatched_configuration(OUT tenant_id text, OUT pr
 	SELECT k.tenant_id, format('a kind of webhook of "%s" names the field "%s", which no row of payload_maps leads to', k.provider, f.field)
 	  FROM outreach.webhook_kinds k, LATERAL (SELECT jsonb_object_keys(k.conditions)
 			UNION SELECT jsonb_object_keys(k.revoked_by) UNION SELECT jsonb_object_keys(k.email_revoked_by) UNION SELECT jsonb_object_keys(k.unreachable_by)
+			UNION SELECT jsonb_object_keys(k.forms)
 			UNION SELECT rtrim(part, '?') FROM unnest(k.keys) key, regexp_split_to_table(key, ':') part) f(field)
 	 WHERE NOT EXISTS (SELECT FROM outreach.payload_maps m
 			WHERE m.provider = k.provider AND m.field = f.field AND (m.tenant_id = k.tenant_id OR m.tenant_id = '*'))
@@ -69,6 +70,15 @@ CREATE FUNCTION outreach_impl.unmatched_configuration(OUT tenant_id text, OUT pr
 	SELECT y.tenant_id, format('timer kind "%s" sets kind "%s", which is not there', y.timer_type, y.action_payload ->> 'set_timer')
 	  FROM outreach.timer_types y WHERE y.action_payload ? 'set_timer' AND NOT EXISTS (SELECT FROM outreach.timer_types o
 			WHERE o.timer_type = y.action_payload ->> 'set_timer' AND (o.tenant_id = y.tenant_id OR o.tenant_id = '*'))
+	UNION
+	SELECT y.tenant_id, format('timer kind "%s" writes event "%s", which is not there', y.timer_type, y.action_payload ->> 'event_type')
+	  FROM outreach.timer_types y WHERE y.action_payload ? 'event_type'
+	   AND NOT EXISTS (SELECT FROM outreach.event_types e WHERE e.event_type = y.action_payload ->> 'event_type')
+	UNION
+	-- what no kind fits is unknown
+	SELECT a.tenant_id, format('an answer of "%s" is for the event type "%s", which no kind of webhook has', a.provider, a.event_type)
+	  FROM outreach.answer_policies a WHERE a.event_type <> ALL ('{*,unknown}') AND NOT EXISTS (SELECT FROM outreach.webhook_kinds k
+			WHERE k.event_type = a.event_type AND a.provider = ANY (ARRAY[k.provider, '*']) AND (k.tenant_id = a.tenant_id OR k.tenant_id = '*' OR a.tenant_id = '*'))
 	UNION
 	SELECT y.tenant_id, format('timer kind "%s" calls "%s", which is not registered', y.timer_type, y.action_payload ->> 'call')
 	  FROM outreach.timer_types y WHERE y.action_payload ? 'call'
@@ -126,7 +136,7 @@ CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT p
 	SELECT a.tenant_id, NULL, 'an address of a person that has opted out has not'
 	  FROM tenant JOIN outreach.addresses a USING (tenant_id) JOIN outreach.contacts c USING (tenant_id, contact_id)
 	 WHERE NOT a.shared AND a.consent NOT IN ('opted_out', 'opted_in')
-	   AND CASE a.kind WHEN 'phone' THEN c.phones_opted_out_at ELSE c.emails_opted_out_at END IS NOT NULL
+	   AND CASE WHEN a.kind = 'phone' THEN c.phones_opted_out_at ELSE c.emails_opted_out_at END IS NOT NULL
 	UNION ALL
 	SELECT o.tenant_id, NULL, o.problem FROM outreach_impl.orphans() o
 	UNION ALL

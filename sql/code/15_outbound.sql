@@ -5,6 +5,24 @@ CREATE FUNCTION outreach.guards() RETURNS SETOF outreach.guards_result
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_guards';
 COMMENT ON FUNCTION outreach.guards() IS 'What a message has to pass, in the order it is asked.';
 
+CREATE TYPE outreach.channels_result AS (channel text, goes_to text, segments boolean, parts text[], description text);
+CREATE FUNCTION outreach.channels() RETURNS SETOF outreach.channels_result
+	LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 4 AS 'MODULE_PATHNAME', 'po_channels';
+COMMENT ON FUNCTION outreach.channels() IS 'The channels of messages: where each goes, whether its texts are sent in parts, and what it has beside its text.';
+
+CREATE FUNCTION outreach_impl.require_channel(channel text) RETURNS void
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_require_channel';
+COMMENT ON FUNCTION outreach_impl.require_channel(text) IS 'Raises an error for what is no channel; not for callers.';
+
+CREATE TYPE outreach.priorities_result AS (priority text, number smallint, description text);
+CREATE FUNCTION outreach.priorities() RETURNS SETOF outreach.priorities_result
+	LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 3 AS 'MODULE_PATHNAME', 'po_priorities';
+COMMENT ON FUNCTION outreach.priorities() IS 'The priorities of messages, in the order in which they go, and the numbers that are stored.';
+
+CREATE FUNCTION outreach_impl.is_priority(number smallint) RETURNS boolean
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_is_priority';
+COMMENT ON FUNCTION outreach_impl.is_priority(smallint) IS 'Whether a number is one of outreach.priorities(); not for callers.';
+
 CREATE TYPE outreach.count_segments_result AS (encoding text, segments int);
 CREATE FUNCTION outreach.count_segments(body text) RETURNS outreach.count_segments_result
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_api_count_segments';
@@ -68,7 +86,7 @@ COMMENT ON FUNCTION outreach_impl.settle_messages() IS 'Takes over from dead wor
 CREATE FUNCTION outreach_impl.next_sends(since timestamptz DEFAULT '-infinity', OUT claim_due timestamptz, OUT settle_due timestamptz)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT (SELECT min(m.due_at) FROM outreach.outbound_messages m
-			 WHERE m.due_at >= $1 AND m.due_at < 'infinity' AND m.status < 'sending'),
+			 WHERE m.due_at >= $1 AND m.due_at < 'infinity' AND m.status IN ('pending', 'deferred')),
 		   least((SELECT min(m.due_at) FROM outreach.outbound_messages m WHERE m.due_at >= $1 AND m.status = 'sending'),
 				 (SELECT min(m.due_at) FROM outreach.outbound_messages m WHERE m.due_at >= $1 AND m.status = 'unknown'))
 $$;
@@ -88,13 +106,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'a template needs a name of 1 to 64 characters, and a body';
 	END IF;
-	IF channel IS NULL OR channel <> ALL ('{sms,call,email,webhook}') THEN
+	PERFORM outreach_impl.require_channel(channel);
+	IF html IS NOT NULL AND NOT EXISTS (SELECT FROM outreach.channels() c WHERE c.channel = save_template.channel AND 'html' = ANY (c.parts)) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = 'channel must be sms, call, email or webhook';
-	END IF;
-	IF html IS NOT NULL AND channel <> ALL ('{email,webhook}') THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = format('html cannot be sent in channel "%s"', channel), HINT = 'It is for email and webhook.';
+			MESSAGE = format('html cannot be sent in channel "%s"', channel),
+			HINT = format('It is for %s.', (SELECT string_agg(c.channel, ' and ') FROM outreach.channels() c WHERE 'html' = ANY (c.parts)));
 	END IF;
 	-- Two that save the same template take turns.
 	PERFORM FROM outreach.tenants t WHERE t.tenant_id = save_template.tenant_id FOR NO KEY UPDATE;
@@ -272,7 +288,7 @@ BEGIN
 	END IF;
 	SELECT a.channel INTO channel FROM outreach.sending_accounts a
 	 WHERE a.tenant_id = add_number.tenant_id AND a.account = add_number.account;
-	IF channel IS NULL OR channel <> ALL ('{sms,call}') THEN
+	IF channel IS NULL OR channel <> ALL (outreach_impl.names('phone channel')) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('tenant "%s" has no account "%s" for messages or calls', tenant_id, account),
 			HINT = 'Make it with outreach.create_account().';

@@ -75,6 +75,9 @@ ALTER TABLE outreach.tenants
 ALTER TABLE outreach.event_types
 	ADD CONSTRAINT event_type_is_a_name CHECK (event_type ~ '^[A-Za-z0-9_.:-]+$');
 
+ALTER TABLE outreach.endpoints
+	ADD CONSTRAINT scheme_is_known CHECK (scheme = ANY (outreach_impl.names('scheme')));
+
 ALTER TABLE outreach.payload_maps
 	ADD CONSTRAINT field_is_a_name CHECK (field ~ '^[A-Za-z0-9_.-]+$'),
 	-- what the event says of a message beside its fields
@@ -82,6 +85,8 @@ ALTER TABLE outreach.payload_maps
 
 ALTER TABLE outreach.webhook_kinds
 	ADD CONSTRAINT event_type_is_a_name CHECK (event_type ~ '^[A-Za-z0-9_.:-]+$'),
+	ADD CONSTRAINT effect_is_known CHECK (effect = ANY (outreach_impl.names('kind effect'))),
+	ADD CONSTRAINT to_status_is_reported CHECK (to_status::text = ANY (outreach_impl.names('reported status'))),
 	ADD CONSTRAINT conditions_are_lists_of_strings CHECK (outreach_impl.are_conditions(conditions)),
 	ADD CONSTRAINT revoked_by_is_lists_of_strings CHECK (outreach_impl.are_conditions(revoked_by)),
 	ADD CONSTRAINT email_revoked_by_is_lists_of_strings CHECK (outreach_impl.are_conditions(email_revoked_by)),
@@ -120,6 +125,8 @@ ALTER TABLE outreach.timer_types
 
 ALTER TABLE outreach.provider_profiles
 	ADD CONSTRAINT profile_is_there CHECK (profile <> ''),
+	ADD CONSTRAINT channel_is_known CHECK (channel = ANY (outreach_impl.names('channel'))),
+	ADD CONSTRAINT lookup_members_are_known CHECK (lookup IS NULL OR lookup - '{url,list,id,body,time,to,from,lag}'::text[] = '{}'),
 	ADD CONSTRAINT url_can_be_read CHECK (url ~* '^https?://[^[:space:]]' AND url !~ '[[:cntrl:]]' AND outreach.check_template(url) IS NULL),
 	ADD CONSTRAINT headers_can_be_sent CHECK (outreach_impl.are_headers(headers) AND outreach_impl.check_templates(headers) IS NULL),
 	ADD CONSTRAINT header_names_can_be_sent CHECK (outreach_impl.are_like(array_remove(ARRAY[auth_header, id_header, idempotency_header], NULL),
@@ -137,4 +144,17 @@ ALTER TABLE outreach.provider_profiles
 ALTER TABLE outreach.provider_verdicts
 	ADD CONSTRAINT profile_is_there CHECK (profile <> ''),
 	ADD CONSTRAINT code_is_there CHECK (code <> ''),
+	ADD CONSTRAINT verdict_is_known CHECK (verdict = ANY (outreach_impl.names('verdict'))),
+	ADD CONSTRAINT effect_is_known CHECK (effect = ANY (outreach_impl.names('verdict effect'))),
 	ADD CONSTRAINT delay_is_positive CHECK (outreach_impl.is_span(delay, '30 days'));
+
+-- Not only administrators write these: whoever asks for a message, too.
+ALTER TABLE outreach.sending_accounts
+	ADD CONSTRAINT channel_is_known CHECK (channel = ANY (outreach_impl.names('channel')));
+ALTER TABLE outreach.numbers
+	ADD CONSTRAINT channel_is_of_phones CHECK (channel = ANY (outreach_impl.names('phone channel')));
+ALTER TABLE outreach.templates
+	ADD CONSTRAINT channel_is_known CHECK (channel = ANY (outreach_impl.names('channel')));
+ALTER TABLE outreach.outbound_messages
+	ADD CONSTRAINT channel_is_known CHECK (channel = ANY (outreach_impl.names('channel'))),
+	ADD CONSTRAINT priority_is_known CHECK (outreach_impl.is_priority(priority));

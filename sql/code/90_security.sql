@@ -79,7 +79,7 @@ GRANT EXECUTE ON FUNCTION outreach.current_tenant(), outreach.readers_tenant()
 	TO outreach_app, outreach_provisioner, outreach_admin, outreach_scheduler, outreach_functions;
 GRANT EXECUTE ON FUNCTION
 	outreach.lead_states(), outreach.message_transitions(), outreach.error_codes(), outreach.limits(), outreach.rights(), outreach.normalize_phone(text),
-	outreach.check_template(text), outreach.count_segments(text), outreach.guards()
+	outreach.check_template(text), outreach.count_segments(text), outreach.guards(), outreach.channels(), outreach.priorities()
 	TO outreach_app, outreach_provisioner, outreach_admin;
 
 -- In constraints of the tables that administrators write.

@@ -1,5 +1,6 @@
--- The same twelve names, in the same order, as in extension/unit/states.c;
--- a regression test compares them.
+-- The order of a type's values has no meaning: what follows from a value is said by
+-- sets of them, and by the tables of extension/unit/states.c and
+-- extension/unit/message_states.c.  Regression tests compare the names.
 CREATE TYPE outreach.lead_state AS ENUM (
 	'new', 'touched', 'retargeting', 'responded', 'soft_interest', 'email_captured',
 	'content_nurture', 'high_intent', 'appointment_booked', 'in_call_queue', 'closed', 'suppressed');

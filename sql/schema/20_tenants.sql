@@ -53,7 +53,7 @@ CREATE TABLE outreach.secrets (
 	created_at timestamptz NOT NULL DEFAULT now(),
 	expires_at timestamptz,
 	PRIMARY KEY (tenant_id, purpose, name, secret_id),
-	CHECK (purpose OPERATOR(pg_catalog.=) ANY ('{endpoint,proof,account,callback}'::text[]))
+	CONSTRAINT purpose_is_known CHECK (purpose OPERATOR(pg_catalog.=) ANY ('{endpoint,proof,account,callback}'::text[]))
 );
 COMMENT ON TABLE outreach.secrets IS 'Secrets sealed with AES-256-GCM by the key in outreach.secret_key_file; no SQL function returns one.';
 COMMENT ON COLUMN outreach.secrets.given_for IS 'Where it may be sent, or how it is compared; sealed with it, so that a change does not open.';

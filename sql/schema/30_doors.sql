@@ -23,7 +23,7 @@ CREATE TABLE outreach.endpoints (
 	created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (path),
 	FOREIGN KEY (provider) REFERENCES outreach.providers,
-	CHECK (mode OPERATOR(pg_catalog.=) 'immediate' OR mode OPERATOR(pg_catalog.=) 'deferred')
+	CONSTRAINT mode_is_known CHECK (mode OPERATOR(pg_catalog.=) ANY ('{immediate,deferred}'::text[]))
 );
 COMMENT ON TABLE outreach.endpoints IS 'Inbound addresses: which tenant and provider a path belongs to and how its requests are signed.';
 COMMENT ON COLUMN outreach.endpoints.public_url IS 'The URL the provider was given: what Twilio signs. Never rebuilt from a request.';
@@ -60,9 +60,6 @@ CREATE TABLE outreach.webhook_kinds (
 	unreachable_by jsonb NOT NULL DEFAULT '{}',
 	PRIMARY KEY (tenant_id, provider, position),
 	FOREIGN KEY (provider) REFERENCES outreach.providers,
-	CHECK (effect OPERATOR(pg_catalog.=) 'log' OR effect OPERATOR(pg_catalog.=) 'message'
-		   OR effect OPERATOR(pg_catalog.=) 'opt_out' OR effect OPERATOR(pg_catalog.=) 'help'
-		   OR effect OPERATOR(pg_catalog.=) 'status'),
 	CHECK (jsonb_typeof(conditions) OPERATOR(pg_catalog.=) 'object'),
 	CHECK (array_position(keys, NULL) IS NULL),
 	-- a message says itself what its sender wants

@@ -1,5 +1,4 @@
--- In the order of the status lattice: a message moves only upwards among those
--- of which a provider may know.
+-- How a message moves between them, outreach.message_transitions() says.
 CREATE TYPE outreach.message_status AS ENUM (
 	'pending',		-- waits for its time, or its next try
 	'deferred',		-- a guard holds it: until due_at, or until what holds it ends
@@ -19,8 +18,7 @@ COMMENT ON TYPE outreach.message_status IS 'Where an outbound message stands.';
 
 -- A status callback moves a message, so its kind says where to.
 ALTER TABLE outreach.webhook_kinds ADD COLUMN to_status outreach.message_status,
-	ADD CHECK ((effect OPERATOR(pg_catalog.=) 'status') OPERATOR(pg_catalog.=) (to_status IS NOT NULL)),
-	ADD CHECK (to_status IS NULL OR to_status BETWEEN 'sent' AND 'read');
+	ADD CHECK ((effect OPERATOR(pg_catalog.=) 'status') OPERATOR(pg_catalog.=) (to_status IS NOT NULL));
 COMMENT ON COLUMN outreach.webhook_kinds.to_status IS 'For effect status: what it says of one of our messages.';
 
 -- How a provider is spoken to.  Only administrators write these rows: they
@@ -59,9 +57,8 @@ CREATE TABLE outreach.provider_profiles (
 	source text NOT NULL,
 	PRIMARY KEY (tenant_id, profile),
 	FOREIGN KEY (provider) REFERENCES outreach.providers,
-	CHECK (channel OPERATOR(pg_catalog.=) ANY ('{sms,call,email,webhook}'::text[])),
-	CHECK (authentication OPERATOR(pg_catalog.=) ANY ('{none,basic,bearer,header}'::text[])),
-	CHECK (content_type OPERATOR(pg_catalog.=) ANY ('{application/json,application/x-www-form-urlencoded}'::text[])),
+	CONSTRAINT authentication_is_known CHECK (authentication OPERATOR(pg_catalog.=) ANY ('{none,basic,bearer,header}'::text[])),
+	CONSTRAINT content_type_is_known CHECK (content_type OPERATOR(pg_catalog.=) ANY ('{application/json,application/x-www-form-urlencoded}'::text[])),
 	CHECK ((authentication OPERATOR(pg_catalog.=) 'header') OPERATOR(pg_catalog.=) (auth_header IS NOT NULL)),
 	-- The host stands in the row and nowhere else: a secret is bound to it.
 	CHECK (url OPERATOR(pg_catalog.~) '^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/|$)'),
@@ -114,10 +111,8 @@ CREATE TABLE outreach.provider_verdicts (
 	max_attempts int,
 	meaning text NOT NULL,
 	PRIMARY KEY (tenant_id, profile, http_status, code),
-	CHECK (verdict OPERATOR(pg_catalog.=) ANY ('{sent,retry,later,midnight_pacific,review,failed,unknown}'::text[])),
-	CHECK (effect OPERATOR(pg_catalog.=) ANY ('{opt_out,stop_number,stop_account,unreachable}'::text[])),
 	CHECK (delay BETWEEN '0'::interval AND '30 days'::interval AND max_attempts OPERATOR(pg_catalog.>) 0),
-	CHECK (http_status OPERATOR(pg_catalog.~) '^([1-5][0-9][0-9]|[1-5]xx|\*)$')
+	CONSTRAINT http_status_is_known CHECK (http_status OPERATOR(pg_catalog.~) '^([1-5][0-9][0-9]|[1-5]xx|\*)$')
 );
 COMMENT ON TABLE outreach.provider_verdicts IS 'What a provider''s answer, or the error code of its status callback, means for a message.';
 COMMENT ON COLUMN outreach.provider_verdicts.verdict IS 'sent; retry: refused, may be tried again; later, midnight_pacific: the same, but not counted as a try, after delay or then; review: refused for what a person has to put right; failed; unknown: may have been accepted.';
@@ -215,25 +210,25 @@ CREATE TABLE outreach.outbound_messages (
 	PRIMARY KEY (tenant_id, message_id),
 	UNIQUE (tenant_id, send_key),
 	CHECK (isfinite(due_at)),
-	CHECK (priority BETWEEN 0 AND 2),
 	CHECK ((status OPERATOR(pg_catalog.=) 'sending') OPERATOR(pg_catalog.=) (owner IS NOT NULL)),
 	CHECK (due_at IS NULL OR status OPERATOR(pg_catalog.=) ANY ('{pending,deferred,sending,unknown}')),
 	CHECK (held_by IS NULL OR status OPERATOR(pg_catalog.=) 'deferred'),
 	CHECK (ambiguous_since IS NULL OR status OPERATOR(pg_catalog.=) ANY ('{pending,deferred,sending,unknown,uncertain}'))
 ) WITH (fillfactor = 80);
--- What can be claimed, in the order of its time.
+-- What can be claimed, in the order of its time.  Statements repeat the words of a
+-- predicate (extension/outbound/message_states.h).
 CREATE INDEX outbound_messages_due ON outreach.outbound_messages (due_at)
-	WHERE due_at < 'infinity' AND status < 'sending';
+	WHERE due_at < 'infinity' AND status IN ('pending', 'deferred');
 -- For a backlog: replies before campaigns, and tenants in turn; by the id a look goes on where it ended.
 CREATE INDEX outbound_messages_due_of_account ON outreach.outbound_messages (tenant_id, account, priority, due_at, message_id)
-	WHERE due_at > '-infinity' AND status < 'sending';
+	WHERE due_at > '-infinity' AND status IN ('pending', 'deferred');
 -- What may have left and is not settled: few, and gone from here when it is.
 CREATE INDEX outbound_messages_sending ON outreach.outbound_messages (due_at) WHERE status = 'sending';
 CREATE INDEX outbound_messages_unknown ON outreach.outbound_messages (due_at) WHERE status = 'unknown';
 CREATE INDEX outbound_messages_held ON outreach.outbound_messages (tenant_id, held_by) WHERE held_by IS NOT NULL;
 -- What a reply takes back.
 CREATE INDEX outbound_messages_reply ON outreach.outbound_messages (tenant_id, lead_id)
-	WHERE cancel_on_reply AND status < 'sending';
+	WHERE cancel_on_reply AND status IN ('pending', 'deferred', 'review');
 CREATE INDEX outbound_messages_lead ON outreach.outbound_messages (tenant_id, lead_id);
 COMMENT ON TABLE outreach.outbound_messages IS 'Every message that was asked for, once for each send_key, and what became of it.';
 COMMENT ON COLUMN outreach.outbound_messages.content_hash IS 'Digest of what the caller asked for: the same key with other content is an error.';
@@ -242,6 +237,7 @@ COMMENT ON COLUMN outreach.outbound_messages.html IS 'What the body says, as HTM
 COMMENT ON COLUMN outreach.outbound_messages.bcc IS 'Addresses that get a blind copy, in lower case: those of its options and of its account, without the one that it goes to.';
 COMMENT ON COLUMN outreach.outbound_messages.media_urls IS 'What its provider fetches and sends with it.';
 COMMENT ON COLUMN outreach.outbound_messages.cancel_on_reply IS 'A reply of its lead, or of another with the phone, cancels it while it has not left.';
+COMMENT ON COLUMN outreach.outbound_messages.priority IS 'A number of outreach.priorities(): the lowest goes first where more is due than can be sent.';
 COMMENT ON COLUMN outreach.outbound_messages.due_at IS 'pending, deferred: when it is to be claimed; sending, unknown: when it is to be looked at; else null.';
 COMMENT ON COLUMN outreach.outbound_messages.held_by IS 'What holds a deferred message: a stop, as scope:id, or address while its lead has none.';
 COMMENT ON COLUMN outreach.outbound_messages.owner IS 'The session lock of the worker that claimed it: free when that process is dead.';
@@ -293,7 +289,7 @@ CREATE TABLE outreach.sending_stops (
 	reason text NOT NULL,
 	stopped_at timestamptz NOT NULL,
 	PRIMARY KEY (tenant_id, scope, id),
-	CHECK (scope OPERATOR(pg_catalog.=) ANY ('{all,tenant,account,number}'::text[]))
+	CONSTRAINT scope_is_known CHECK (scope OPERATOR(pg_catalog.=) ANY ('{all,tenant,account,number}'::text[]))
 );
 COMMENT ON TABLE outreach.sending_stops IS 'What holds messages at the claim, set by a person or by the engine, until resume_sending().';
 

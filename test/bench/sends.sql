@@ -29,7 +29,7 @@ CREATE PROCEDURE bench.wait(which text) LANGUAGE plpgsql AS $$
 BEGIN
 	FOR i IN 1 .. 2400 LOOP
 		EXIT WHEN NOT EXISTS (SELECT FROM outreach.outbound_messages WHERE tenant_id = 'bench' AND account = which
-				AND due_at IS NOT NULL AND status < 'sending')
+				AND due_at IS NOT NULL AND status IN ('pending', 'deferred'))
 			AND NOT EXISTS (SELECT FROM outreach.outbound_messages WHERE account = which AND status = 'sending');
 		COMMIT;
 		PERFORM pg_sleep(0.05);

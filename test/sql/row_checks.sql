@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/helpers.inc
 \set ECHO all
-SELECT kind, outreach_impl.names(kind) FROM unnest('{action member,consent action,extract,outcome,rule match,word match,no such kind}'::text[]) kind;
+SELECT kind, outreach_impl.names(kind) FROM unnest('{action member,channel,consent action,extract,kind effect,outcome,phone channel,reported status,rule effect,rule match,scheme,verdict,verdict effect,word match,no such kind}'::text[]) kind;
 CREATE ROLE regress_rows_admin IN ROLE outreach_admin;
 SELECT outreach.create_tenant('team_rows', 'Rows'), outreach.grant_administration('regress_rows_admin');
 -- A good row of a table, with changes, as an administrator writes it
@@ -40,18 +40,19 @@ SELECT * FROM pg_temp.tries('timer_types', '{"timer_type": "T", "delay": "1 day"
 	'{"action_payload": {"to_state": "nowhere"}}', '{"action_payload": {"to_state": 7}}', '{"action_payload": {"agent": null}}', '{"action_payload": {"agent": ""}}', '{"action_payload": {"send": ["intro"]}}',
 	'{"action_payload": {"sned": "intro"}}', '{"action_payload": {"note": "x"}}', '{"action_payload": {"call": 7}}', '{"action_payload": {"call": ""}}', '{"action_payload": {"set_timer": {}}}', '{"action_payload": []}',
 	'{"max_attempts": 0}', '{"set_on": "new"}', '{"set_on": "closed"}', '{"set_on": "suppressed"}',
-	'{"delay": "10 years"}', '{"delay": "0"}', '{"delay": null}', '{"action_payload": {"call": "not registered yet", "note": "x"}}', '{"action_payload": {"send": "intro", "channel": "sms", "to_state": "touched"}}');
+	'{"action_payload": {"send": "intro", "channel": "smss"}}', '{"delay": "10 years"}', '{"delay": "0"}', '{"delay": null}', '{"action_payload": {"call": "not registered yet", "note": "x"}}', '{"action_payload": {"send": "intro", "channel": "sms", "to_state": "touched"}}');
 SELECT * FROM pg_temp.tries('payload_maps', '{"provider": "generic", "field": "shade", "position": 1, "path": ["colour"]}',
 	'{"field": ""}', '{"field": "a:b"}', '{"field": "labels"}', '{"field": "a?"}', '{"field": "a b"}', '{"path": []}', '{"path": [null]}', '{"provider": "nobody"}', '{"path": ["a", "0", "b"]}');
 SELECT * FROM pg_temp.tries('webhook_kinds', '{"provider": "generic", "position": 1, "event_type": "note.left", "conditions": {"event": ["note"]}, "keys": ["message_id"], "effect": "log"}',
 	'{"conditions": {"event": "note"}}', '{"conditions": {"event": []}}', '{"conditions": {"event": [7]}}', '{"conditions": {"event": ["a", null]}}', '{"conditions": {"event": {"a": ["b"]}}}',
 	'{"conditions": {"event": [["a"]]}}', '{"conditions": {"": ["a"]}}', '{"conditions": {"a:b": ["a"]}}', '{"conditions": ["event"]}',
-	'{"keys": [""]}', '{"keys": [":"]}', '{"keys": ["a::b"]}', '{"keys": ["a:"]}', '{"keys": ["?"]}', '{"keys": ["a", null]}', '{"event_type": ""}', '{"event_type": "a b"}', '{"effect": "explode"}', '{"effect": "status"}', '{"revoked_by": {"dnd": "true"}}', '{"revoked_by": ["dnd"]}', '{"revoked_by": {"dnd": []}}', '{"revoked_by": {"dnd": ["1"]}, "effect": "message"}', '{"revoked_by": null}', '{"unreachable_by": {"type": "bounce"}}', '{"unreachable_by": {"type": ["bounce"]}, "effect": "message"}',
+	'{"keys": [""]}', '{"keys": [":"]}', '{"keys": ["a::b"]}', '{"keys": ["a:"]}', '{"keys": ["?"]}', '{"keys": ["a", null]}', '{"event_type": ""}', '{"event_type": "a b"}', '{"effect": "explode"}', '{"effect": "status"}', '{"effect": "status", "to_status": "pending"}', '{"effect": "status", "to_status": "delivred"}', '{"revoked_by": {"dnd": "true"}}', '{"revoked_by": ["dnd"]}', '{"revoked_by": {"dnd": []}}', '{"revoked_by": {"dnd": ["1"]}, "effect": "message"}', '{"revoked_by": null}', '{"unreachable_by": {"type": "bounce"}}', '{"unreachable_by": {"type": ["bounce"]}, "effect": "message"}',
 	'{"conditions": {}}', '{"keys": []}', '{"keys": ["a?:b", "message_id"]}', '{"effect": "status", "to_status": "delivered"}', '{"revoked_by": {"dnd": ["1", "true"], "sms": ["off*"]}}', '{"unreachable_by": {"type": ["bounce"]}, "revoked_by": {"dnd": ["1"]}, "effect": "status", "to_status": "failed"}');
 SELECT * FROM pg_temp.tries('answer_policies', '{"provider": "generic", "event_type": "*", "outcome": "*", "http_status": 202, "content_type": "text/plain", "body": "noted"}',
-	'{"outcome": "ok"}', '{"outcome": ""}', '{"http_status": 99}', '{"http_status": 100}', '{"http_status": 600}', '{"http_status": 204}', '{"content_type": ""}', '{"content_type": "text/plain\r\nX: y"}', '{"content_type": "text/plain "}',
+	'{"provider": "twillio"}', '{"provider": ""}', '{"outcome": "ok"}', '{"outcome": ""}', '{"http_status": 99}', '{"http_status": 100}', '{"http_status": 600}', '{"http_status": 204}', '{"content_type": ""}', '{"content_type": "text/plain\r\nX: y"}', '{"content_type": "text/plain "}',
 	'{"event_type": ""}', '{"outcome": "duplicate"}', '{"http_status": 204, "body": ""}', '{"content_type": "text/xml; charset=utf-8"}');
 SELECT * FROM pg_temp.tries('provider_profiles', (SELECT to_jsonb(p) FROM outreach.provider_profiles p WHERE p.tenant_id = '*' AND p.profile = 'twilio_sms'),
+	'{"channel": "smss"}', '{"provider": "twillio"}', '{"authentication": "beerer"}', '{"content_type": "text/json"}', '{"lookup": {"url": "https://api.twilio.com", "list": ["a"], "id": ["b"], "body": ["c"], "lag": "1 minute", "tiem": ["d"]}}',
 	'{"url": "ftp://x"}', '{"url": "x"}', '{"url": ""}', '{"url": "https://x/{{"}', '{"url": "https://x/\u0007"}', '{"headers": []}', '{"headers": {"A": 7}}', '{"headers": {"A": "a\r\nB: b"}}', '{"headers": {"A B": "a"}}', '{"headers": {"": "a"}}', '{"headers": {"A": "{{"}}',
 	'{"body": {"a": "{{"}}', '{"body": {"a": [{"b": "{{nonsense | nofilter}}"}]}}', '{"body": {"a":[[[[[[[[[[[[[[[["a"]]]]]]]]]]]]]]]]}}', '{"id_header": "A\nB"}', '{"authentication": "header", "auth_header": "A:"}', '{"idempotency_header": "", "idempotency_life": "1 day"}',
 	'{"sick_failures": 0}', '{"sick_ratio": "NaN"}', '{"sick_ratio": 2}', '{"max_segments": 0}', '{"price_micros": -1}', '{"settle": "-1 month 31 days"}', '{"retry_delays": ["-1 month 31 days"]}', '{"profile": ""}',
@@ -62,7 +63,7 @@ SELECT * FROM pg_temp.tries('provider_profiles', (SELECT to_jsonb(p) FROM outrea
 	'{"headers": {"X-Own": "{{username}}"}}', '{"body": {"a": "{{body}}", "b": 7, "c": null}}', '{"id_header": "X-Message-Id"}',
 	'{"body": {"a": ["{{bcc}}"], "b": [["{{media_urls}}"]], "c": ["{{body}}", "d"]}}', '{"body": {"a": [{"b": {"c": "{{bcc}}"}, "d": "{{ bcc | upper }}", "e": ["{{media_urls}}"], "f": "{{subject}}"}]}}');
 SELECT * FROM pg_temp.tries('provider_verdicts', '{"profile": "generic_json", "http_status": "418", "code": "*", "verdict": "failed", "meaning": "a teapot"}',
-	'{"http_status": "700"}', '{"verdict": "maybe"}', '{"effect": "explode"}', '{"delay": "31 days"}', '{"delay": "-1 month 31 days"}', '{"max_attempts": 0}', '{"code": ""}', '{"profile": ""}',
+	'{"http_status": "700"}', '{"verdict": "maybe"}', '{"effect": "optout"}', '{"delay": "31 days"}', '{"delay": "-1 month 31 days"}', '{"max_attempts": 0}', '{"code": ""}', '{"profile": ""}',
 	'{"verdict": "later", "delay": "1 minute"}', '{"http_status": "4xx", "code": "7"}');
 -- rows that are changed, and not made
 SELECT set, pg_temp.error(format($$UPDATE outreach.tenants SET %s WHERE tenant_id = 'team_rows'$$, set)) ~ '^(23514|22023)' AS refused

@@ -71,4 +71,5 @@ SELECT lead_id ~ '^lead_[0-9A-HJKMNP-TV-Z]{26}$' AS made, state, phone FROM outr
 SELECT outreach.revoke_administration('regress_rules_admin');
 DROP ROLE regress_rules_admin;
 DELETE FROM outreach.webhook_kinds WHERE tenant_id = 'team_rules';
+DELETE FROM outreach.answer_policies WHERE tenant_id = 'team_rules' AND event_type = 'note.left';
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_rules%';

@@ -14,8 +14,9 @@ SELECT outreach.save_template('team_timed', 'nudge', 'Still there, {{firstName}}
 SET outreach.clock = '2009-03-01 12:00:00+00';
 INSERT INTO outreach.timer_types (tenant_id, timer_type, delay, action, action_payload) VALUES ('team_timed', 'NUDGE', '1 day', 'nudge', '{"send": "nudge", "event_type": "contact.updated"}');
 SELECT timer_type FROM (VALUES ('team_timed', 't1', 'NUDGE', NULL), ('team_timed', 't2', 'MAIL', '{"send": "mail", "channel": "email"}'), ('team_timed', 't3', 'NUDGE', NULL), ('team_timed', 't4', 'NUDGE', NULL),
-	('team_timed', 't2', 'NOTHING', '{"send": "nothing"}'), ('team_timed', 't2', 'CHANNEL', '{"send": "nudge", "channel": "email"}'), ('team_timed', 't2', 'FAX', '{"send": "nudge", "channel": "fax"}'), ('team_timed_b', 't1', 'NO_SENDER', '{"send": "nudge"}')) AS t(tenant, lead, kind, payload),
+	('team_timed', 't2', 'NOTHING', '{"send": "nothing"}'), ('team_timed', 't2', 'CHANNEL', '{"send": "nudge", "channel": "email"}'), ('team_timed_b', 't1', 'NO_SENDER', '{"send": "nudge"}')) AS t(tenant, lead, kind, payload),
 	outreach.set_timer(tenant, lead, kind, '2009-03-02 12:00:00+00', CASE WHEN payload IS NOT NULL THEN 'send' END, payload::jsonb) \g /dev/null
+SELECT pg_temp.error($$SELECT outreach.set_timer('team_timed', 't2', 'FAX', '2009-03-02', 'send', '{"send": "nudge", "channel": "fax"}')$$);
 SELECT FROM outreach.run_once();
 SELECT count(*) AS not_yet FROM outreach.outbound_messages WHERE tenant_id LIKE 'team\_timed%';
 SET outreach.clock = '2009-03-02 12:00:00+00';

@@ -311,9 +311,7 @@ sub check_sending
 	}
 	($section) = $reference =~ /^### Requests and answers\n(.*?)(?=^##)/ms;
 	for my $row (rows(q{
-		SELECT DISTINCT (regexp_matches(pg_get_constraintdef(oid), '[{,]([a-z_]+)(?=[,}])', 'g'))[1]
-		  FROM pg_constraint WHERE conrelid = 'outreach.provider_verdicts'::regclass AND contype = 'c'
-		   AND pg_get_constraintdef(oid) ~ '(verdict|effect)'}))
+		SELECT unnest(outreach_impl.names('verdict') || outreach_impl.names('verdict effect'))}))
 	{
 		like($section, qr/^\|[^|]*`$row->[0]`/m, "verdict or effect $row->[0]");
 	}

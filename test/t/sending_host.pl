@@ -25,7 +25,7 @@ sql($node, q{
 	CREATE TEMP TABLE model AS SELECT * FROM outreach.outbound_messages;
 	INSERT INTO outreach.outbound_messages (tenant_id, message_id, send_key, content_hash, lead_id, channel, account, phone, body, segments, price_micros,
 		status, priority, send_at, due_at, created_at, updated_at)
-	SELECT tenant_id, gen_random_uuid(), 'gone ' || i, content_hash, lead_id, channel, 'gone ' || i, phone, body, segments, price_micros, status, i % 3,
+	SELECT tenant_id, gen_random_uuid(), 'gone ' || i, content_hash, lead_id, channel, 'gone ' || i, phone, body, segments, price_micros, status, 100 + 100 * (i % 3),
 		send_at, due_at, created_at, updated_at FROM generate_series(1, 10000) i, model});
 sql($node, q{SELECT count(m) FROM generate_series(1, 97) a, generate_series(1, 10) i, LATERAL outreach.send_message('team_a', 'lead_' || i, 'Hello',
 	channel => 'webhook', options => jsonb_build_object('account', 'account ' || a), send_key => a || ' ' || i) m});

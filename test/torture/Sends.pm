@@ -305,7 +305,7 @@ sub expect_sends
 			 WHERE m.status <> 'uncertain' AND m.sent_at IS NULL" ],
 		[ 'what is known to be accepted was',
 			"SELECT m.message_id, m.account, m.status, m.last_error FROM $m LEFT JOIN public.seen s USING (message_id)
-			 WHERE s.message_id IS NULL AND (m.sent_at IS NOT NULL OR m.status BETWEEN 'sent' AND 'read' AND m.status <> 'failed')" ],
+			 WHERE s.message_id IS NULL AND (m.sent_at IS NOT NULL OR m.status IN ('sent', 'undelivered', 'delivered', 'read'))" ],
 		[ "the provider's id is the message's",
 			"SELECT m.message_id, m.status, m.provider_message_id, s.id FROM $m JOIN public.seen s USING (message_id)
 			 WHERE m.provider_message_id IS DISTINCT FROM s.id AND m.sent_at IS NOT NULL" ],

@@ -1,7 +1,7 @@
 /*
- * address_rows.c
- *	  The statements behind the people of a unit: contacts and their addresses, locked,
- *	  made and written.
+ * people.c
+ *	  The people of a unit, locked: contacts and their addresses, which are made where
+ *	  there are none.
  *
  * What is locked is the contact; its addresses belong to it as long as it is.  An
  * address's contact is read without a lock, the contact is locked, and the address is
@@ -21,9 +21,8 @@
 #include "core/compat.h"
 #include "core/ids.h"
 #include "core/key_probe.h"
-#include "core/wakeup.h"
 #include "lib/qunique.h"
-#include "unit/unit.h"
+#include "unit/people.h"
 #include "utils/timestamp.h"
 
 #define MAX_ROUNDS 3
@@ -67,19 +66,6 @@ static PoStatement find_addresses = {
 
 #define N_OF_SOUGHT 5
 
-const PoField po_address_key_field[] = {
-	PO_FIELD(PoAddressKey, tenant_id, TEXT, PO_TAKE),
-	PO_FIELD(PoAddressKey, address, TEXT, PO_TAKE)
-};
-
-static const PoField contact_field[] = {
-	PO_FIELD(PoContact, tenant_id, TEXT, PO_TAKE | PO_GIVE),
-	PO_FIELD(PoContact, contact_id, UUID, PO_TAKE | PO_GIVE),
-	PO_FIELD_AS(PoContact, opted_out_at[PO_PHONE], "phones_opted_out_at", SINCE, PO_SET | PO_GIVE),
-	PO_FIELD_AS(PoContact, opted_out_at[PO_EMAIL], "emails_opted_out_at", SINCE, PO_SET | PO_GIVE),
-	PO_FIELD(PoContact, suppress_at, UNTIL, PO_SET | PO_GIVE)
-};
-
 #define LOCK_CONTACTS(how_named, where, how) \
 	{ \
 		.name = "people.lock" how_named, \
@@ -87,7 +73,7 @@ static const PoField contact_field[] = {
 		.sql = "SELECT {c.*} FROM {rows} JOIN outreach.contacts c ON c.tenant_id = u.tenant_id" \
 		" AND c.contact_id = u.contact_id" where " ORDER BY c.tenant_id, c.contact_id" how, \
 		.takes = PO_FIELDS(contact_key_field, PO_TAKE), \
-		.gives = PO_FIELDS(contact_field, PO_GIVE) \
+		.gives = PO_FIELDS(po_contact_field, PO_GIVE) \
 	}
 
 static const PoField contact_key_field[] = {
@@ -100,16 +86,6 @@ static PoStatement lock_free_contacts = LOCK_CONTACTS("_free", "", " FOR NO KEY 
 static PoStatement share_contacts = LOCK_CONTACTS("_share", " WHERE NOT outreach_impl.is_awaited(c.tableoid, c.ctid)",
 												  " FOR SHARE OF c SKIP LOCKED");
 
-static const PoField address_field[] = {
-	PO_FIELD(PoAddress, tenant_id, TEXT, PO_TAKE | PO_GIVE),
-	PO_FIELD(PoAddress, address, TEXT, PO_TAKE | PO_GIVE),
-	PO_FIELD(PoAddress, contact_id, UUID, PO_SET | PO_GIVE),
-	PO_FIELD(PoAddress, shared, BOOL, PO_SET | PO_GIVE),
-	PO_CONSENT_FIELD(PoAddress, consent, PO_GIVE),
-	PO_FIELD(PoAddress, consent_at, SINCE, PO_GIVE),
-	PO_FIELD(PoAddress, unreachable, JSONB, PO_GIVE)
-};
-
 /* All addresses of the contacts; who has locked the contact has locked them, nearly always. */
 #define LOCK_ADDRESSES(what, how) \
 	{ \
@@ -121,7 +97,7 @@ static const PoField address_field[] = {
 		" JOIN outreach.addresses a ON a.tenant_id = u.tenant_id AND a.address = d.address AND a.contact_id = u.contact_id" \
 		" ORDER BY a.tenant_id, a.address FOR NO KEY UPDATE OF a" how, \
 		.takes = PO_FIELDS(contact_key_field, PO_TAKE), \
-		.gives = PO_FIELDS(address_field, PO_GIVE) \
+		.gives = PO_FIELDS(po_address_field, PO_GIVE) \
 	}
 
 static PoStatement lock_addresses = LOCK_ADDRESSES("addresses", "");
@@ -134,7 +110,7 @@ static PoStatement read_addresses = {
 	.sql = "SELECT {a.*} FROM {rows} JOIN outreach.addresses a ON a.tenant_id = u.tenant_id AND a.address = u.address"
 	" ORDER BY a.tenant_id, a.address",
 	.takes = PO_FIELDS(po_address_key_field, PO_TAKE),
-	.gives = PO_FIELDS(address_field, PO_GIVE)
+	.gives = PO_FIELDS(po_address_field, PO_GIVE)
 };
 
 static const PoField new_field[] = {
@@ -155,74 +131,8 @@ static PoStatement make_addresses = {
 	" FROM made m JOIN given u ON u.tenant_id = m.tenant_id AND u.address = m.address WHERE u.makes_contact)"
 	" SELECT {m.*} FROM made m ORDER BY m.tenant_id, m.address",
 	.takes = PO_FIELDS(new_field, PO_TAKE),
-	.gives = PO_FIELDS(address_field, PO_GIVE),
+	.gives = PO_FIELDS(po_address_field, PO_GIVE),
 	PO_FIXED(TIMESTAMPTZOID)
-};
-
-/* An act of consent, as it is written. */
-typedef struct Act
-{
-	const char *tenant_id;
-	const char *address;
-	const pg_uuid_t *event_id;
-	const char *act;
-	PoConsent	consent;
-	PoCause		cause;
-	TimestampTz said_at;
-} Act;
-
-static const PoField act_field[] = {
-	PO_FIELD(Act, tenant_id, TEXT, PO_TAKE),
-	PO_FIELD(Act, address, TEXT, PO_TAKE),
-	PO_FIELD(Act, event_id, UUIDP, PO_TAKE),
-	PO_FIELD(Act, act, TEXT, PO_TAKE),
-	PO_CONSENT_FIELD(Act, consent, PO_TAKE),
-	PO_FIELD_AS(Act, cause.source, "source", TEXT, PO_TAKE),
-	PO_FIELD_AS(Act, cause.reason, "reason", TEXT, PO_TAKE),
-	PO_FIELD_AS(Act, cause.actor, "actor", TEXT, PO_TAKE),
-	PO_FIELD_AS(Act, cause.version, "version", TEXT, PO_TAKE),
-	PO_FIELD(Act, said_at, SINCE, PO_TAKE)
-};
-
-/* The registry takes the last of an address's acts, the history all of them. */
-static PoStatement write_acts = {
-	.name = "people.consent",
-	.expect = SPI_OK_INSERT,
-	.sql = "WITH change AS (SELECT * FROM {rows}), registry AS (UPDATE outreach.addresses a"
-	" SET consent = c.consent::outreach.consent_status, consent_source = c.source,"
-	" consent_reason = c.reason, consent_at = c.said_at"
-	" FROM (SELECT DISTINCT ON (tenant_id, address) * FROM change ORDER BY tenant_id, address, n DESC) c"
-	" WHERE a.tenant_id = c.tenant_id AND a.address = c.address)"
-	" INSERT INTO outreach.consent_history (tenant_id, address, event_id, changed_at, act, consent,"
-	" source, reason, actor, version) SELECT tenant_id, address, event_id, $1, act,"
-	" consent::outreach.consent_status, source, reason, actor, version FROM change",
-	.takes = PO_FIELDS(act_field, PO_TAKE),
-	PO_FIXED(TIMESTAMPTZOID),
-	.numbered = true
-};
-
-static PoStatement write_contacts = {
-	.name = "people.write",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.contacts c SET {set} FROM {rows}"
-	" WHERE c.tenant_id = u.tenant_id AND c.contact_id = u.contact_id",
-	.takes = PO_FIELDS(contact_field, PO_TAKE)
-};
-
-static PoStatement create_contacts = {
-	.name = "people.create",
-	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.contacts ({columns}, created_at) SELECT {u.*}, $1 FROM {rows}",
-	.takes = PO_FIELDS(contact_field, PO_TAKE),
-	PO_FIXED(TIMESTAMPTZOID)
-};
-
-static PoStatement write_addresses = {
-	.name = "people.moved",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.addresses a SET {set} FROM {rows}"
-	" WHERE a.tenant_id = u.tenant_id AND a.address = u.address",
-	.takes = PO_FIELDS(address_field, PO_TAKE)
 };
 
 static const pg_uuid_t nobody = {{0}};
@@ -231,26 +141,6 @@ static bool
 is_somebody(const pg_uuid_t *contact_id)
 {
 	return memcmp(contact_id, &nobody, UUID_LEN) != 0;
-}
-
-static int
-contact_compare(const void *a, const void *b)
-{
-	const PoContact *x = a;
-	const PoContact *y = b;
-	int			c = strcmp(x->tenant_id, y->tenant_id);
-
-	return c != 0 ? c : memcmp(&x->contact_id, &y->contact_id, UUID_LEN);
-}
-
-static int
-address_compare(const void *a, const void *b)
-{
-	const PoAddress *x = a;
-	const PoAddress *y = b;
-	int			c = strcmp(x->tenant_id, y->tenant_id);
-
-	return c != 0 ? c : strcmp(x->address, y->address);
 }
 
 static int
@@ -378,18 +268,6 @@ add_addresses(PoUnit *unit, const PoStatement *statement, int n)
 	unit->naddresses += n;
 }
 
-static void
-sort_people(PoUnit *unit)
-{
-	if (unit->ncontacts > 1)
-		qsort(unit->contact, unit->ncontacts, sizeof(PoContact), contact_compare);
-	if (unit->naddresses > 1)
-	{
-		qsort(unit->address, unit->naddresses, sizeof(PoAddress), address_compare);
-		unit->naddresses = qunique(unit->address, unit->naddresses, sizeof(PoAddress), address_compare);
-	}
-}
-
 /*
  * Locks contacts, and reads their addresses, but for those that are locked already.
  * It waits only for what comes behind all that is.
@@ -404,8 +282,8 @@ lock_contacts_of(PoUnit *unit, PoContact *key, int n, int how, const Sought *sou
 	int			nlocked;
 	int			before = unit->ncontacts;
 
-	qsort(key, n, sizeof(PoContact), contact_compare);
-	n = qunique(key, n, sizeof(PoContact), contact_compare);
+	qsort(key, n, sizeof(PoContact), po_contact_compare);
+	n = qunique(key, n, sizeof(PoContact), po_contact_compare);
 	for (int i = 0; i < n; i++)
 		if (po_find_contact(unit, key[i].tenant_id, &key[i].contact_id) == NULL)
 			key[kept++] = key[i];
@@ -413,7 +291,7 @@ lock_contacts_of(PoUnit *unit, PoContact *key, int n, int how, const Sought *sou
 		return;
 	if (how & PO_LOCK_SHARES)
 		statement = &share_contacts;
-	else if ((how & PO_LOCK_WAITS) && !made && (last == NULL || contact_compare(last, &key[0]) < 0))
+	else if ((how & PO_LOCK_WAITS) && !made && (last == NULL || po_contact_compare(last, &key[0]) < 0))
 		statement = &lock_contacts;
 	else
 		statement = &lock_free_contacts;
@@ -436,66 +314,7 @@ lock_contacts_of(PoUnit *unit, PoContact *key, int n, int how, const Sought *sou
 		statement = how & PO_LOCK_WAITS ? &lock_addresses : &lock_free_addresses;
 		add_addresses(unit, statement, po_exec_rows(statement, NULL, locked, nlocked));
 	}
-	sort_people(unit);
-}
-
-static PoContact *
-append_contact(PoUnit *unit, const char *tenant_id, pg_uuid_t contact_id)
-{
-	PoContact  *contact;
-
-	unit->contact = unit->contact == NULL ? palloc(sizeof(PoContact))
-		: repalloc(unit->contact, (unit->ncontacts + 1) * sizeof(PoContact));
-	contact = &unit->contact[unit->ncontacts++];
-	*contact = (PoContact) {
-		.tenant_id = tenant_id, .contact_id = contact_id,
-		.opted_out_at = {DT_NOBEGIN, DT_NOBEGIN}, .suppress_at = DT_NOEND
-	};
-	return contact;
-}
-
-/*
- * po_new_contact adds a person of whom nothing is known.  Pointers to contacts of the
- * unit are no longer good afterwards.
- */
-pg_uuid_t
-po_new_contact(PoUnit *unit, const char *tenant_id)
-{
-	PoContact  *contact;
-	pg_uuid_t	contact_id;
-
-	po_uuid_v7(&contact_id);
-	contact = append_contact(unit, tenant_id, contact_id);
-	contact->created = contact->changed = true;
-	sort_people(unit);
-	return contact_id;
-}
-
-/*
- * po_join returns the person that a new lead with a locked address is: the address's,
- * unless that has so many leads that they are hardly one person's.
- */
-pg_uuid_t
-po_join(PoUnit *unit, PoAddress *address)
-{
-	if (!address->shared && !address->made && po_is_shared(address->tenant_id, &address->contact_id))
-		address->shared = address->changed = true;
-	return address->shared ? po_new_contact(unit, address->tenant_id) : address->contact_id;
-}
-
-/*
- * po_move_to_new_contact makes a locked address a person's of its own; what that one has
- * said of it stays said.  Pointers to contacts of the unit are no longer good afterwards.
- */
-void
-po_move_to_new_contact(PoUnit *unit, PoAddress *address)
-{
-	PoAddressKind kind = po_kind_of(address->address);
-	TimestampTz opted_out_at = po_find_contact(unit, address->tenant_id, &address->contact_id)->opted_out_at[kind];
-
-	address->contact_id = po_new_contact(unit, address->tenant_id);
-	address->changed = true;
-	po_find_contact(unit, address->tenant_id, &address->contact_id)->opted_out_at[kind] = opted_out_at;
+	po_sort_people(unit);
 }
 
 /* Whether its address, under the lock of its contact, is in the unit. */
@@ -555,9 +374,9 @@ make(PoUnit *unit, const Sought *sought, int n, int how)
 				strcmp(unit->contact[c].tenant_id, a->tenant_id) == 0;
 		if (known)
 			continue;
-		(void) append_contact(unit, a->tenant_id, a->contact_id);
+		(void) po_append_contact(unit, a->tenant_id, a->contact_id);
 	}
-	sort_people(unit);
+	po_sort_people(unit);
 	return unit->naddresses > before;
 }
 
@@ -638,58 +457,4 @@ po_lock_people(PoUnit *unit, const PoWants *wants, int how, bool *held)
 					 errhint("Try the transaction again.")));
 		held[want->member] = true;
 	}
-}
-
-static void
-write_consents(PoUnit *unit)
-{
-	TimestampTz time = po_now();
-	Datum		now = TimestampTzGetDatum(time);
-	PoRows		rows = po_rows(&write_acts, unit->nacts);
-
-	for (int i = 0; i < unit->nacts; i++)
-	{
-		const PoConsentAct *act = &unit->act[i];
-		const PoAddress *address = &unit->address[act->address];
-		const TimestampTz *said_at = act->cause.said_at;
-
-		po_rows_add(&rows, &(Act) {
-			.tenant_id = address->tenant_id, .address = address->address,
-			.event_id = &unit->events.event[act->event].event_id,
-			.act = act->act, .consent = act->consent, .cause = act->cause,
-			.said_at = said_at != NULL ? *said_at : time
-		});
-	}
-	(void) po_rows_exec(&rows, &now);
-}
-
-/*
- * po_write_people writes what was decided of contacts and addresses; their events have
- * ids.
- */
-void
-po_write_people(PoUnit *unit)
-{
-	Datum		now = TimestampTzGetDatum(po_now());
-	PoRows		contacts = po_rows(&write_contacts, 1);
-	PoRows		created = po_rows(&create_contacts, 1);
-	PoRows		addresses = po_rows(&write_addresses, 1);
-
-	if (unit->ncontacts == 0)
-		return;
-	write_consents(unit);
-	for (int i = 0; i < unit->ncontacts; i++)
-	{
-		if (!unit->contact[i].changed)
-			continue;
-		po_rows_add(unit->contact[i].created ? &created : &contacts, &unit->contact[i]);
-		if (unit->contact[i].suppress_at != DT_NOEND)
-			po_wake_at(unit->contact[i].suppress_at);
-	}
-	(void) po_rows_exec(&created, &now);
-	(void) po_rows_exec(&contacts, NULL);
-	for (int i = 0; i < unit->naddresses; i++)
-		if (unit->address[i].changed)
-			po_rows_add(&addresses, &unit->address[i]);
-	(void) po_rows_exec(&addresses, NULL);
 }
