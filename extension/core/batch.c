@@ -74,7 +74,8 @@ run(PoBatch *batch, const int *member, int n)
 	sqlstate = (batch->of_many ? po_try_alone : po_try) (do_try, &try, batch->foreign);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(own);
-	return sqlstate;
+	/* Said here, before the time is given anew, by which it is known. */
+	return sqlstate != 0 && po_is_busy(sqlstate) ? ERRCODE_LOCK_NOT_AVAILABLE : sqlstate;
 }
 
 /* Does one by itself, again where it wants more than was known. */
@@ -115,7 +116,7 @@ static int
 culprit_of(const PoBatch *batch)
 {
 	/* What has run out of time is nobody's fault; whether it was the server's a second failure tells. */
-	if (batch->timed_out || (po_is_servers_fault(batch->together) && !po_is_busy(batch->together)))
+	if (batch->timed_out || (batch->together != ERRCODE_LOCK_NOT_AVAILABLE && po_is_servers_fault(batch->together)))
 		return -1;
 	return batch->n == 1 ? 0 : batch->at;
 }
@@ -142,7 +143,7 @@ run_alone(PoBatch *batch)
 			batch->tried = true;
 			sqlstate = i == culprit ? batch->together : run_one(batch, i);
 		}
-		if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || (sqlstate != 0 && po_is_busy(sqlstate)))
+		if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 			counted[i] = WAS_HELD;
 		/* The others have a time of their own, and its tenant the next turn. */
 		if (po_waits_for_nobody() && po_budget_ran_out())

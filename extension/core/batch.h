@@ -26,7 +26,10 @@ struct PoBatch
 	int			(*find) (PoBatch *batch);
 	/* Does some of them, in a subtransaction; what it allocates is gone afterwards. */
 	void		(*work) (PoBatch *batch, const int *member, int n);
-	/* What becomes of one that could not be done, with its SQLSTATE; nothing is left of its work. */
+	/*
+	 * What becomes of one that could not be done, with its SQLSTATE; nothing is left of its
+	 * work.  What was in somebody's way, or had no time, has ERRCODE_LOCK_NOT_AVAILABLE.
+	 */
 	void		(*failed) (PoBatch *batch, int member, int sqlstate);
 	/* Whose a member is. */
 	const char *(*tenant_of) (const PoBatch *batch, int member);

@@ -85,7 +85,7 @@ not_fired(PoBatch *batch, int member, int sqlstate)
 	firing->executed = false;
 	if (!batch->tried)
 		return;
-	if (po_is_busy(sqlstate))
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE && po_waits_for_nobody())
 	{
 		if (!po_budget_ran_out())
 			(void) po_try(put_off_one, firing, NULL);

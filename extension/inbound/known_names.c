@@ -55,7 +55,6 @@ static const struct
 	const char *(*name) (int i);
 }			list[] = {
 	{"action member", po_action_member},
-	{"channel", po_channel_name},
 	{"consent action", po_consent_action_name},
 	{"extract", po_extract_name},
 	{"intent", po_intent_name},

@@ -49,16 +49,8 @@ static const Channel channel[] = {
 };
 
 PG_FUNCTION_INFO_V1(po_channels);
+PG_FUNCTION_INFO_V1(po_is_channel);
 PG_FUNCTION_INFO_V1(po_require_channel);
-
-/*
- * po_channel_name returns the i-th channel, NULL behind the last.
- */
-const char *
-po_channel_name(int i)
-{
-	return i < lengthof(channel) ? channel[i].name : NULL;
-}
 
 static bool
 is_any(const Channel *c)
@@ -268,6 +260,15 @@ po_channels(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * is_channel(name): whether there is one.
+ */
+Datum
+po_is_channel(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(find(text_to_cstring(PG_GETARG_TEXT_PP(0))) != NULL);
 }
 
 /*

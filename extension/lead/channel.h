@@ -9,7 +9,6 @@
 #define PO_CHANNEL_SMS "sms"
 #define PO_CHANNEL_EMAIL "email"
 
-extern const char *po_channel_name(int i);
 extern const char *po_phone_channel_name(int i);
 extern const char *po_channel_problem(const char *path, const char *name);
 extern void po_channel_require(const char *path, const char *name);

@@ -448,7 +448,7 @@ not_recorded(PoBatch *batch, int member, int sqlstate)
 {
 	const PoLanding *result = landing(batch, member);
 
-	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || po_is_busy(sqlstate))
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 	{
 		(void) opt_out_stands(result);
 		po_flight_waits(result->flight);

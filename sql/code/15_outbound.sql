@@ -10,6 +10,11 @@ CREATE FUNCTION outreach.channels() RETURNS SETOF outreach.channels_result
 	LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 4 AS 'MODULE_PATHNAME', 'po_channels';
 COMMENT ON FUNCTION outreach.channels() IS 'The channels of messages: where each goes, whether its texts are sent in parts, and what it has beside its text.';
 
+-- Constraints ask these rather than for a list, which each statement would have made anew.
+CREATE FUNCTION outreach_impl.is_channel(name text) RETURNS boolean
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_is_channel';
+COMMENT ON FUNCTION outreach_impl.is_channel(text) IS 'Whether a name is one of outreach.channels(); not for callers.';
+
 CREATE FUNCTION outreach_impl.require_channel(channel text) RETURNS void
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_require_channel';
 COMMENT ON FUNCTION outreach_impl.require_channel(text) IS 'Raises an error for what is no channel; not for callers.';

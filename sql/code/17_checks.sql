@@ -125,7 +125,7 @@ ALTER TABLE outreach.timer_types
 
 ALTER TABLE outreach.provider_profiles
 	ADD CONSTRAINT profile_is_there CHECK (profile <> ''),
-	ADD CONSTRAINT channel_is_known CHECK (channel = ANY (outreach_impl.names('channel'))),
+	ADD CONSTRAINT channel_is_known CHECK (outreach_impl.is_channel(channel)),
 	ADD CONSTRAINT lookup_members_are_known CHECK (lookup IS NULL OR lookup - '{url,list,id,body,time,to,from,lag}'::text[] = '{}'),
 	ADD CONSTRAINT url_can_be_read CHECK (url ~* '^https?://[^[:space:]]' AND url !~ '[[:cntrl:]]' AND outreach.check_template(url) IS NULL),
 	ADD CONSTRAINT headers_can_be_sent CHECK (outreach_impl.are_headers(headers) AND outreach_impl.check_templates(headers) IS NULL),
@@ -150,11 +150,11 @@ ALTER TABLE outreach.provider_verdicts
 
 -- Not only administrators write these: whoever asks for a message, too.
 ALTER TABLE outreach.sending_accounts
-	ADD CONSTRAINT channel_is_known CHECK (channel = ANY (outreach_impl.names('channel')));
+	ADD CONSTRAINT channel_is_known CHECK (outreach_impl.is_channel(channel));
 ALTER TABLE outreach.numbers
 	ADD CONSTRAINT channel_is_of_phones CHECK (channel = ANY (outreach_impl.names('phone channel')));
 ALTER TABLE outreach.templates
-	ADD CONSTRAINT channel_is_known CHECK (channel = ANY (outreach_impl.names('channel')));
+	ADD CONSTRAINT channel_is_known CHECK (outreach_impl.is_channel(channel));
 ALTER TABLE outreach.outbound_messages
-	ADD CONSTRAINT channel_is_known CHECK (channel = ANY (outreach_impl.names('channel'))),
+	ADD CONSTRAINT channel_is_known CHECK (outreach_impl.is_channel(channel)),
 	ADD CONSTRAINT priority_is_known CHECK (outreach_impl.is_priority(priority));

@@ -14,7 +14,7 @@ CREATE TEMP VIEW said AS
 CREATE TEMP VIEW closed AS
 	SELECT s.of, s.name, s.type, c.contype::text FROM said s JOIN pg_constraint c ON c.conrelid = s.relation AND s.attnum = ANY (c.conkey)
 	 WHERE c.contype = 'f' AND cardinality(c.conkey) = 1
-		OR c.contype = 'c' AND pg_get_constraintdef(c.oid) ~ format('\m%s\M"?\)? = ANY', s.name)
+		OR c.contype = 'c' AND pg_get_constraintdef(c.oid) ~ format('\m%1$s\M"?\)? = ANY|\mis_%1$s\(%1$s\)', s.name)
 	UNION
 	-- by a trigger
 	VALUES ('answer_policies', 'provider', 'text', 't');

@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/helpers.inc
 \set ECHO all
-SELECT kind, outreach_impl.names(kind) FROM unnest('{action member,channel,consent action,extract,kind effect,outcome,phone channel,reported status,rule effect,rule match,scheme,verdict,verdict effect,word match,no such kind}'::text[]) kind;
+SELECT kind, outreach_impl.names(kind) FROM unnest('{action member,consent action,extract,kind effect,outcome,phone channel,reported status,rule effect,rule match,scheme,verdict,verdict effect,word match,no such kind}'::text[]) kind;
 CREATE ROLE regress_rows_admin IN ROLE outreach_admin;
 SELECT outreach.create_tenant('team_rows', 'Rows'), outreach.grant_administration('regress_rows_admin');
 -- A good row of a table, with changes, as an administrator writes it
