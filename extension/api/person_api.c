@@ -91,23 +91,50 @@ is_nobodys(PoUnit *unit, const PoAddress *address)
 	return true;
 }
 
-/* Leads that have the phone are the person's whose it is from now on. */
+/* The leads of the unit that are written to at an e-mail address. */
+static PoLead **
+leads_with_email(PoUnit *unit, const PoAddress *address, int *n)
+{
+	Datum		args[2] = {CStringGetTextDatum(address->tenant_id), CStringGetTextDatum(address->address)};
+	uint64		found = po_exec_fixed(&select_leads_with, args);
+	Id		   *id = palloc(Max(found, 1) * sizeof(Id));
+	PoLead	  **lead = palloc(Max(found, 1) * sizeof(PoLead *));
+
+	po_read_rows(&select_leads_with, found, id);
+	*n = 0;
+	for (uint64 i = 0; i < found; i++)
+		if ((lead[*n] = po_find_lead(unit, address->tenant_id, id[i].lead_id)) != NULL)
+			(*n)++;
+	return lead;
+}
+
+static void
+move_lead(PoLead *lead, const PoAddress *address)
+{
+	if (memcmp(&address->contact_id, &lead->contact_id, UUID_LEN) == 0)
+		return;
+	lead->contact_id = address->contact_id;
+	lead->readdressed = lead->changed = true;
+}
+
+/* Leads that have the phone, or no phone and the e-mail address, are the person's from now on. */
 static void
 move(PoUnit *unit, PoAddress *address, const PoLead *to, const PoCause *cause)
 {
 	PoObject   *object = po_object_begin();
 	PoEvent    *event;
+	PoLead	  **mailed = NULL;
+	int			nmailed = 0;
 
 	po_move_to_contact(unit, address, &to->contact_id);
 	for (int i = 0; i < unit->nleads; i++)
-	{
-		PoLead	   *lead = &unit->lead[i];
-
-		if (lead->phone == NULL || strcmp(lead->phone, address->address) != 0 || is_of(address, lead))
-			continue;
-		lead->contact_id = address->contact_id;
-		lead->readdressed = lead->changed = true;
-	}
+		if (unit->lead[i].phone != NULL && strcmp(unit->lead[i].phone, address->address) == 0)
+			move_lead(&unit->lead[i], address);
+	if (po_kind_of(address->address) == PO_EMAIL)
+		mailed = leads_with_email(unit, address, &nmailed);
+	for (int i = 0; i < nmailed; i++)
+		if (mailed[i]->phone == NULL)
+			move_lead(mailed[i], address);
 	po_object_string(object, po_kind_of(address->address) == PO_EMAIL ? "email" : "phone", address->address);
 	po_object_string(object, "reason", cause->reason);
 	po_object_string(object, "by", cause->actor);
@@ -181,24 +208,19 @@ po_api_move_address(PG_FUNCTION_ARGS)
 static void
 take_email(PoUnit *unit, PoAddress *address, const PoCause *cause)
 {
-	Datum		args[2] = {CStringGetTextDatum(address->tenant_id), CStringGetTextDatum(address->address)};
-	uint64		n = po_exec_fixed(&select_leads_with, args);
-	Id		   *id = palloc(Max(n, 1) * sizeof(Id));
+	int			n;
+	PoLead	  **lead = leads_with_email(unit, address, &n);
 
-	po_read_rows(&select_leads_with, n, id);
-	for (uint64 i = 0; i < n; i++)
+	/* Those of other persons are written to there all the same. */
+	for (int i = 0; i < n; i++)
 	{
-		PoLead	   *lead = po_find_lead(unit, address->tenant_id, id[i].lead_id);
-		PoObject   *object;
+		PoObject   *object = po_object_begin();
 
-		/* That of another person is written to there all the same. */
-		if (lead == NULL)
-			continue;
-		object = po_object_begin();
 		po_object_string(object, "email", address->address);
 		po_object_string(object, "reason", cause->reason);
-		po_lead_event(unit, lead, "lead.address_removed", cause)->payload = po_object_end(object);
-		lead->lost_email = true;
+		po_object_string(object, "by", cause->actor);
+		po_lead_event(unit, lead[i], "lead.address_removed", cause)->payload = po_object_end(object);
+		lead[i]->lost_email = true;
 	}
 	if (!address->shared)
 		po_move_to_new_contact(unit, address);

@@ -104,6 +104,7 @@ reason_payload(const PoCause *cause, const char *phone)
 
 	po_object_string(object, "phone", phone);
 	po_object_string(object, "reason", cause->reason);
+	po_object_string(object, "by", cause->actor);
 	return po_object_end(object);
 }
 

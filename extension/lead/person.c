@@ -118,6 +118,12 @@ leave(PoUnit *unit, const PoLead *lead, const PoNewAddresses *given)
 	}
 }
 
+static bool
+is_same_person(const PoAddress *address, const PoAddress *other)
+{
+	return other != NULL && memcmp(&address->contact_id, &other->contact_id, UUID_LEN) == 0;
+}
+
 /*
  * po_settle_person returns the contact of a lead that gets these addresses, which are
  * locked; lead NULL: it is being made.  The row of the lead is as it was.
@@ -130,9 +136,20 @@ po_settle_person(PoUnit *unit, const PoLead *lead, const PoNewAddresses *given)
 
 	if (lead == NULL)
 	{
-		if (address == NULL && email != NULL)
-			address = po_find_address(unit, given->tenant_id, email);
-		return address != NULL ? po_join(unit, address) : po_new_contact(unit, given->tenant_id);
+		PoAddress  *of_mail = email != NULL ? po_find_address(unit, given->tenant_id, email) : NULL;
+		pg_uuid_t	person;
+
+		if (address == NULL || (address->made && is_same_person(address, of_mail)))
+		{
+			/* A phone that is new has joined whom the e-mail address belongs to. */
+			if (of_mail == NULL)
+				return address != NULL ? po_join(unit, address) : po_new_contact(unit, given->tenant_id);
+			person = po_join(unit, of_mail);
+			if (address != NULL && memcmp(&person, &address->contact_id, UUID_LEN) != 0)
+				po_move_to_contact(unit, address, &person);
+			return person;
+		}
+		return po_join(unit, address);
 	}
 	if (address != NULL && !address->shared && memcmp(&address->contact_id, &lead->contact_id, UUID_LEN) != 0)
 		return po_join(unit, address);

@@ -79,10 +79,7 @@ static PoStatement select_leads_of = {
 	.sql = "SELECT u.n, (SELECT l.lead_id FROM (SELECT d.lead_id, d.last_activity_at FROM outreach.leads d"
 	" WHERE d.tenant_id = $1 AND d.phone = u.address UNION ALL"
 	" SELECT d.lead_id, d.last_activity_at FROM outreach.leads d"
-	" WHERE d.tenant_id = $1 AND lower(d.email) = u.address UNION ALL"
-	" SELECT d.lead_id, d.last_activity_at FROM outreach.addresses a JOIN outreach.leads d"
-	" ON d.tenant_id = a.tenant_id AND d.contact_id = a.contact_id"
-	" WHERE a.tenant_id = $1 AND a.address = u.address AND NOT a.shared) l"
+	" WHERE d.tenant_id = $1 AND lower(d.email) = u.address) l"
 	" ORDER BY l.last_activity_at DESC, l.lead_id LIMIT 1) FROM {rows}",
 	.takes = PO_FIELDS(key_field, PO_TAKE),
 	PO_FIXED(TEXTOID),

@@ -210,9 +210,9 @@ want(PoWants *wants, const PoCandidate *candidate, int member)
 	const char *tenant_id = candidate->key.tenant_id;
 
 	if (has_address(candidate))
-		(void) po_want(wants, PO_WANT_ADDRESS, member, tenant_id, candidate->phone);
+		po_want(wants, PO_WANT_ADDRESS, member, tenant_id, candidate->phone)->lead_id = candidate->lead_id;
 	for (int b = 0; b < candidate->nbcc; b++)
-		(void) po_want(wants, PO_WANT_ADDRESS, member, tenant_id, candidate->bcc[b]);
+		po_want(wants, PO_WANT_ADDRESS, member, tenant_id, candidate->bcc[b])->alone = true;
 	po_want(wants, PO_WANT_CONTACT, member, tenant_id, NULL)->id = candidate->contact_id;
 	(void) po_want(wants, PO_WANT_LEAD, member, tenant_id, candidate->lead_id);
 	po_want_message(wants, member, tenant_id, &candidate->key.message_id);

@@ -157,21 +157,29 @@ message_compare(const void *a, const void *b)
 	return c != 0 ? c : memcmp(&x->message_id, &y->message_id, UUID_LEN);
 }
 
-/* Whether a reply from an address that is wanted is the lead's, and which member's. */
+/* Whether a reply from an address that is wanted is the lead's or its person's, and which member's. */
 static int
-member_of_reply(const PoWants *wants, const PoLead *lead)
+member_of_reply(PoUnit *unit, const PoWants *wants, const PoLead *lead)
 {
 	for (int i = 0; i < wants->n; i++)
-		if (wants->want[i].kind == PO_WANT_REPLIES && lead->phone != NULL &&
-			strcmp(wants->want[i].name, lead->phone) == 0 &&
-			strcmp(wants->want[i].tenant_id, lead->tenant_id) == 0)
-			return wants->want[i].member;
+	{
+		const PoWant *want = &wants->want[i];
+		const PoAddress *address;
+
+		if (want->kind != PO_WANT_REPLIES || strcmp(want->tenant_id, lead->tenant_id) != 0)
+			continue;
+		if (lead->phone != NULL && strcmp(want->name, lead->phone) == 0)
+			return want->member;
+		address = po_find_address(unit, want->tenant_id, want->name);
+		if (address != NULL && !address->shared && memcmp(&address->contact_id, &lead->contact_id, UUID_LEN) == 0)
+			return want->member;
+	}
 	return -1;
 }
 
 /* The messages that replies take back: an index tells of most leads that there is none. */
 static int
-find_unsent(const PoUnit *unit, const PoWants *wants, Wanted **wanted, int n)
+find_unsent(PoUnit *unit, const PoWants *wants, Wanted **wanted, int n)
 {
 	const char **id = palloc(Max(unit->nleads, 1) * 2 * sizeof(char *));
 	int		   *member = palloc(Max(unit->nleads, 1) * sizeof(int));
@@ -184,7 +192,7 @@ find_unsent(const PoUnit *unit, const PoWants *wants, Wanted **wanted, int n)
 	{
 		const PoLead *lead = &unit->lead[i];
 
-		member[nids] = member_of_reply(wants, lead);
+		member[nids] = member_of_reply(unit, wants, lead);
 		if (member[nids] < 0)
 			continue;
 		id[2 * nids] = lead->tenant_id;

@@ -34,6 +34,7 @@ typedef struct Sought
 	const char *address;
 	const char *lead_id;
 	int			member;
+	bool		alone;			/* nobody's that is known */
 	bool		known;
 	bool		shared;
 	pg_uuid_t	contact_id;		/* once it is known, or is to be made */
@@ -103,15 +104,21 @@ static PoStatement share_contacts = LOCK_CONTACTS("_share", " WHERE NOT outreach
 static PoStatement lock_addresses = LOCK_ADDRESSES("addresses", "");
 static PoStatement lock_free_addresses = LOCK_ADDRESSES("addresses_free", " SKIP LOCKED");
 
-/* Those that are wanted, where the contact is shared: whoever changes one locks that. */
-static PoStatement read_addresses = {
-	.name = "people.read",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {a.*} FROM {rows} JOIN outreach.addresses a ON a.tenant_id = u.tenant_id AND a.address = u.address"
-	" ORDER BY a.tenant_id, a.address",
-	.takes = PO_FIELDS(po_address_key_field, PO_TAKE),
-	.gives = PO_FIELDS(po_address_field, PO_GIVE)
-};
+/* Those that are wanted by name. */
+#define NAMED_ADDRESSES(what, how) \
+	{ \
+		.name = "people." what, \
+		.expect = SPI_OK_SELECT, \
+		.sql = "SELECT {a.*} FROM {rows} JOIN outreach.addresses a ON a.tenant_id = u.tenant_id AND a.address = u.address" \
+		" ORDER BY a.tenant_id, a.address" how, \
+		.takes = PO_FIELDS(po_address_key_field, PO_TAKE), \
+		.gives = PO_FIELDS(po_address_field, PO_GIVE) \
+	}
+
+/* Where the contact is shared: whoever changes one locks that. */
+static PoStatement read_addresses = NAMED_ADDRESSES("read", "");
+static PoStatement lock_named_addresses = NAMED_ADDRESSES("named", " FOR NO KEY UPDATE OF a");
+static PoStatement lock_named_free_addresses = NAMED_ADDRESSES("named_free", " FOR NO KEY UPDATE OF a SKIP LOCKED");
 
 static const PoField new_field[] = {
 	PO_FIELD(Sought, tenant_id, TEXT, PO_TAKE),
@@ -156,7 +163,9 @@ sought_compare(const void *a, const void *b)
 	if (c == 0)
 		c = strcmp(x->address != NULL ? x->address : x->lead_id, y->address != NULL ? y->address : y->lead_id);
 	/* Of several that want it the first decides. */
-	return c != 0 ? c : x->member - y->member;
+	if (c == 0)
+		c = x->member - y->member;
+	return c != 0 ? c : x->alone - y->alone;
 }
 
 static int
@@ -174,7 +183,7 @@ collect(const PoWants *wants, Sought *sought)
 		else if (want->kind == PO_WANT_ADDRESS)
 			sought[n++] = (Sought) {
 			.tenant_id = want->tenant_id, .address = want->name, .lead_id = want->lead_id,
-			.member = want->member, .kind = po_kind_of(want->name)
+			.member = want->member, .alone = want->alone, .kind = po_kind_of(want->name)
 		};
 	}
 	qsort(sought, n, sizeof(Sought), sought_compare);
@@ -210,7 +219,7 @@ person_of(const Sought *sought, int n, int member)
 	{
 		const Sought *s = &sought[i];
 
-		if (s->member != member)
+		if (s->member != member || s->alone)
 			continue;
 		if (s->known && !s->shared && (s->kind == PO_PHONE || !is_somebody(person)))
 			person = &s->contact_id;
@@ -230,12 +239,13 @@ assign_people(Sought *sought, int n)
 
 		if (sought[i].address == NULL || sought[i].known || is_somebody(&sought[i].contact_id))
 			continue;
-		person = *person_of(sought, n, sought[i].member);
+		person = sought[i].alone ? nobody : *person_of(sought, n, sought[i].member);
 		sought[i].makes_contact = !is_somebody(&person);
 		if (sought[i].makes_contact)
 			po_uuid_v7(&person);
 		for (int k = i; k < n; k++)
-			if (sought[k].member == sought[i].member && sought[k].address != NULL && !sought[k].known)
+			if (k == i || (sought[k].member == sought[i].member && sought[k].address != NULL && !sought[k].known &&
+						   !sought[k].alone && !sought[i].alone))
 			{
 				sought[k].contact_id = person;
 				sought[k].makes_contact = sought[i].makes_contact;
@@ -266,6 +276,21 @@ add_addresses(PoUnit *unit, const PoStatement *statement, int n)
 	memset(unit->address + unit->naddresses, 0, n * sizeof(PoAddress));
 	po_read_rows(statement, n, unit->address + unit->naddresses);
 	unit->naddresses += n;
+}
+
+/* Those that are wanted of a contact that has more than are locked with it. */
+static void
+read_others(PoUnit *unit, const Sought *sought, int n, int how)
+{
+	PoStatement *statement = how & PO_LOCK_WAITS ? &lock_named_addresses : &lock_named_free_addresses;
+	PoRows		rows = po_rows(statement, n);
+
+	for (int i = 0; i < n; i++)
+		if (sought[i].address != NULL && sought[i].known &&
+			po_find_contact(unit, sought[i].tenant_id, &sought[i].contact_id) != NULL &&
+			po_find_address(unit, sought[i].tenant_id, sought[i].address) == NULL)
+			po_rows_add(&rows, &(PoAddressKey) {sought[i].tenant_id, sought[i].address});
+	add_addresses(unit, statement, po_rows_exec(&rows, NULL));
 }
 
 /*
@@ -313,6 +338,8 @@ lock_contacts_of(PoUnit *unit, PoContact *key, int n, int how, const Sought *sou
 	{
 		statement = how & PO_LOCK_WAITS ? &lock_addresses : &lock_free_addresses;
 		add_addresses(unit, statement, po_exec_rows(statement, NULL, locked, nlocked));
+		po_sort_people(unit);
+		read_others(unit, sought, nsought, how);
 	}
 	po_sort_people(unit);
 }

@@ -255,6 +255,7 @@ typedef struct PoWant
 	const char *tenant_id;
 	const char *name;			/* an address, a lead, a number; NULL of messages */
 	const char *lead_id;		/* whose contact an address joins that is not known; NULL: that of the member's others */
+	bool		alone;			/* it joins nobody's */
 	const char *channel;		/* of a number */
 	pg_uuid_t	id;				/* of a message, a contact */
 } PoWant;

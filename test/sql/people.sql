@@ -102,6 +102,35 @@ SELECT state, count(*) FROM outreach.leads WHERE tenant_id = 'team_people' AND p
 SELECT address, consent FROM outreach.addresses WHERE tenant_id = 'team_people' AND address IN ('+16465550150', '+16465550151') ORDER BY 1;
 SELECT status, verdicts -> 0 ->> 'guard' FROM outreach.send_message('team_people', 'many130', 'Hello');
 
+-- So is an e-mail address of many leads that have phones of their own.
+SELECT count(*) FROM generate_series(1, 130) AS i, outreach.create_lead('team_people', 'office' || to_char(i, 'FM000'), '+1646666' || to_char(i, 'FM0000'), email => 'info@agency.example');
+SELECT shared, count(DISTINCT l.contact_id) FROM outreach.addresses a JOIN outreach.leads l ON l.tenant_id = a.tenant_id AND l.email = a.address WHERE a.tenant_id = 'team_people' AND a.address = 'info@agency.example' GROUP BY 1;
+SELECT pg_temp.receive('/w/people', 'm8', '+16466660130', 'STOP');
+SELECT state, count(*) FROM outreach.leads WHERE tenant_id = 'team_people' AND lead_id LIKE 'office%' GROUP BY 1 ORDER BY 1;
+SELECT outreach.opt_out('team_people', '+16466660001') IS NOT NULL, outreach.opt_in('team_people', 'info@agency.example', 'a form') IS NOT NULL;
+SELECT phones_opted_out_at IS NOT NULL AS phones FROM outreach.contacts JOIN outreach.leads USING (tenant_id, contact_id) WHERE tenant_id = 'team_people' AND lead_id = 'office001';
+
+-- More addresses than are locked with their person: each is found all the same, and what the person has said is said of it.
+SELECT state FROM outreach.create_lead('team_people', 'i1', '+16465550170');
+INSERT INTO outreach.addresses (tenant_id, address, kind, contact_id, created_at) SELECT 'team_people', '+1646777' || to_char(i, 'FM0000'), 'phone', contact_id, now() FROM outreach.leads, generate_series(1, 1100) i WHERE tenant_id = 'team_people' AND lead_id = 'i1';
+SELECT consent, leads_suppressed FROM outreach.opt_out('team_people', '+16467771100');
+SELECT changed, consent FROM outreach.add_address('team_people', 'i1', '+16467771101');
+SELECT consent FROM outreach.addresses WHERE tenant_id = 'team_people' AND address = '+16467771100';
+
+-- A message goes to the address that is asked for, though its person's lead prefers another; a reply from any of their phones takes back what a reply is to take back.
+SELECT state FROM outreach.create_lead('team_people', 'j1', '+16465550180', email => 'joy@example.com');
+SELECT changed FROM outreach.add_address('team_people', 'j1', '+16465550181');
+SELECT phone, (SELECT count(DISTINCT contact_id) FROM outreach.leads l WHERE l.tenant_id = 'team_people' AND l.phone LIKE '+1646555018_') AS people
+  FROM outreach.outbound_messages JOIN outreach.send_message('team_people', address => '+16465550181', body => 'Hello', send_at => '2100-01-01') USING (message_id);
+SELECT status FROM outreach.send_message('team_people', 'j1', 'Are you there?', send_at => '2100-01-01', options => '{"cancelOnReply": true}');
+SELECT pg_temp.receive('/w/people', 'm9', '+16465550181', 'yes I am here');
+SELECT body, status FROM outreach.outbound_messages WHERE tenant_id = 'team_people' AND send_at = '2100-01-01' ORDER BY body;
+-- A lead without a phone goes with its e-mail address.
+SELECT state FROM outreach.create_lead('team_people', 'k1', email => 'kay@example.com');
+SELECT changed FROM outreach.move_address('team_people', 'j1', 'kay@example.com', 'kim');
+SELECT pg_temp.people('j%') UNION ALL SELECT pg_temp.people('k%');
+SELECT count(DISTINCT contact_id) FROM outreach.leads WHERE tenant_id = 'team_people' AND lead_id IN ('j1', 'k1');
+
 -- Rows that somebody writes are people's as well.
 INSERT INTO outreach.leads (tenant_id, lead_id, phone, email, source, last_activity_at, created_at, updated_at) VALUES ('team_people', 'h1', '+16465550160', 'Hal@example.com', 'by hand', now(), now(), now());
 INSERT INTO outreach.leads (tenant_id, lead_id, phone, source, last_activity_at, created_at, updated_at) VALUES ('team_people', 'h2', '+16465550160', 'by hand', now(), now(), now());

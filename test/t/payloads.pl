@@ -135,7 +135,7 @@ stage($node, 'shared', \@hooks);
 play($node, 'shared', 'many', [ orders(4) ]);
 is(sql($node, <<'SQL', db => 'shared'), scalar(@table) . '|1|2|suppressed|0|' . scalar(@table), 'shared lead: one lead with one phone, one e-mail address, each webhook once');
 SELECT (SELECT count(*) FROM outreach.webhook_receipts), (SELECT count(*) FROM outreach.leads),
-	   (SELECT count(*) FROM outreach.phones), (SELECT state FROM outreach.leads),
+	   (SELECT count(*) FROM outreach.addresses), (SELECT state FROM outreach.leads),
 	   (SELECT count(*) FROM outreach.verify()),
 	   (SELECT count(DISTINCT receipt_id) FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) events WHERE event_type = 'webhook.inbound.received')
 SQL
