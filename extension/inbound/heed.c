@@ -10,25 +10,8 @@
 #include "core/compat.h"
 #include "core/lock_wait.h"
 #include "core/subtransaction.h"
-#include "inbound/webhook.h"
+#include "inbound/kinds.h"
 #include "lead/opt_out.h"
-
-/*
- * po_opts_out tells whether a webhook opts an address out.
- */
-bool
-po_opts_out(const PoWebhook *webhook)
-{
-	return (webhook->is_message && webhook->consent == PO_CONSENT_OPT_OUT) || webhook->is_revocation ||
-		(po_touches_phone(webhook) && webhook->effect == PO_EFFECT_OPTS_OUT);
-}
-
-/* The address that it opts out. */
-static const char *
-address_of(const PoWebhook *webhook)
-{
-	return webhook->is_message || webhook->is_revocation ? webhook->phone : webhook->message_phone;
-}
 
 /*
  * po_heed_opt_out records the opt-out of a webhook that cannot be processed; whether
@@ -37,28 +20,28 @@ address_of(const PoWebhook *webhook)
 bool
 po_heed_opt_out(PoWebhook *webhook)
 {
-	bool		conflict = webhook->status == PO_PAYLOAD_CONFLICT;
+	bool		conflict = webhook->outcome.status == PO_PAYLOAD_CONFLICT;
 	PoCause		cause;
 	PoOptOut	opt_out = {.tenant_id = webhook->endpoint->tenant_id,.cause = &cause};
+	const PoHandler *handler;
 
-	if (webhook->is_status)
-		po_find_statuses(&webhook, 1, false);
-	if (!po_opts_out(webhook))
+	/* This is a try of its own: what the one before has found is gone with it. */
+	webhook->subject = (PoWebhookSubject) {0};
+	for (int h = 0; h < PO_NHANDLERS; h++)
+		if (po_handler[h]->find != NULL)
+			po_handler[h]->find(&webhook, 1, false);
+	handler = po_opts_out(webhook, &opt_out.address);
+	if (handler == NULL)
 		return false;
 	cause = po_webhook_cause(webhook);
-	opt_out.address = address_of(webhook);
-	if (webhook->is_revocation)
+	if (handler->is_told_late)
 		opt_out.unless_agreed_since = cause.said_at;
 	else if (conflict)
-		opt_out.unless_agreed_since = &webhook->first_at;
+		opt_out.unless_agreed_since = &webhook->outcome.first_at;
 	/* Where a conflict has changed nothing, a person's replay of it is to decide anew. */
-	if (!webhook->opted_out && po_record_opt_out(&opt_out) == 0 && (opt_out.changed || !conflict))
-	{
-		webhook->opted_out = true;
-		webhook->owes_event = opt_out.owes_event;
-		webhook->event_owed = opt_out.event_owed;
-	}
-	return webhook->opted_out;
+	if (!webhook->outcome.opted_out && po_record_opt_out(&opt_out) == 0 && (opt_out.changed || !conflict))
+		po_be_opted_out(webhook, opt_out.owes_event ? &opt_out.event_owed : NULL);
+	return webhook->outcome.opted_out;
 }
 
 /* An address that is to be locked, and for how long that may wait. */
@@ -94,8 +77,9 @@ lock_address_in_time(void *arg)
 bool
 po_heed_conflict(PoWebhook *webhook, int wait_ms)
 {
-	Address		address = {webhook->endpoint->tenant_id, address_of(webhook), wait_ms};
+	Address		address = {.tenant_id = webhook->endpoint->tenant_id,.wait_ms = wait_ms};
 
+	(void) po_opts_out(webhook, &address.address);
 	if (po_try(lock_address_in_time, &address, NULL) == ERRCODE_LOCK_NOT_AVAILABLE)
 		return false;
 	(void) po_heed_opt_out(webhook);
