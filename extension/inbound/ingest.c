@@ -172,7 +172,7 @@ read_request(Request *request, Jsonb *envelope, int before)
 		n = po_split_body(whole.request.body, &event);
 	if (n > 1 && before > 0 && before + n > MAX_AT_ONCE)
 	{
-		po_be_busy(&whole);
+		po_refuse(&whole, PO_OUTCOME_BUSY, 0, NULL);
 		admitted = false;
 		n = 0;
 	}

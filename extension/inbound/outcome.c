@@ -1,22 +1,19 @@
 /*
  * outcome.c
- *	  What becomes of a webhook, and what is kept of one that cannot be processed now: its
- *	  bytes, its next try, and what of it could be done.
+ *	  What becomes of a webhook: each function says one thing that has.
  *
- * Each po_be_* says one thing that has become of it.  Those that keep need SPI and the
- * engine's owner as user.
+ * No statements; receipt.c writes it down.
  */
 #include "postgres.h"
 
 #include "core/compat.h"
-#include "core/subtransaction.h"
 #include "inbound/webhook.h"
 
 #define MAX_ATTEMPTS 10
 
 /*
- * po_refuse turns a request away: http_status is 0 where the answers' rows say what it is
- * told.
+ * po_refuse turns a webhook away, which has to be sent again where it is busy: http_status
+ * is 0 where the answers' rows say what it is told.
  */
 void
 po_refuse(PoWebhook *webhook, PoOutcome answer, int http_status, const char *refusal)
@@ -77,16 +74,16 @@ po_be_fresh(PoWebhook *webhook, const pg_uuid_t *receipt_id)
  * po_be_duplicate: its key is that of an earlier webhook, whose receipt is its own.
  */
 void
-po_be_duplicate(PoWebhook *webhook, const pg_uuid_t *first)
+po_be_duplicate(PoWebhook *webhook, const pg_uuid_t *receipt_id)
 {
 	webhook->outcome.answer = PO_OUTCOME_DUPLICATE;
 	webhook->outcome.status = PO_PAYLOAD_DONE;
-	webhook->outcome.receipt_id = *first;
+	webhook->outcome.receipt_id = *receipt_id;
 }
 
 /*
- * po_be_conflict: its key was taken at that time, by a webhook with another body; what is
- * kept of it has this id.
+ * po_be_conflict: the earlier one, of that time, has another body; this one is kept under
+ * an id of its own.
  */
 void
 po_be_conflict(PoWebhook *webhook, const pg_uuid_t *receipt_id, TimestampTz first_at)
@@ -98,12 +95,13 @@ po_be_conflict(PoWebhook *webhook, const pg_uuid_t *receipt_id, TimestampTz firs
 }
 
 /*
- * po_be_busy: it is not received, and has to be sent again.
+ * po_be_repetition: it was stored, and another has its key by now.
  */
 void
-po_be_busy(PoWebhook *webhook)
+po_be_repetition(PoWebhook *webhook)
 {
-	webhook->outcome.answer = PO_OUTCOME_BUSY;
+	webhook->outcome.status = PO_PAYLOAD_DONE;
+	webhook->outcome.last_error = "a webhook with the same key has come since";
 }
 
 /*
@@ -130,95 +128,28 @@ po_be_opted_out(PoWebhook *webhook, const pg_uuid_t *event_owed)
 }
 
 /*
- * po_end_repetition ends a stored webhook whose key another has: it has no effect.
+ * po_be_failed: its processing has, and is tried again so many times.
  */
 void
-po_end_repetition(PoWebhook *webhook)
+po_be_failed(PoWebhook *webhook, int sqlstate)
 {
-	webhook->outcome.status = PO_PAYLOAD_DONE;
-	webhook->outcome.last_error = "a webhook with the same key has come since";
-	po_write_payloads(&webhook, 1);
-}
-
-/* A webhook whose processing failed. */
-typedef struct Failure
-{
-	PoWebhook  *webhook;
-	int			sqlstate;
-} Failure;
-
-/* Keeps its bytes and its next try. */
-static void
-keep_failed(void *arg)
-{
-	const Failure *failure = arg;
-	PoWebhook  *webhook = failure->webhook;
 	PoWebhookOutcome *outcome = &webhook->outcome;
-	PoUnit		unit = {0};
-	PoEvent    *event;
-	PoObject   *object = po_object_begin();
-	bool		last = ++outcome->attempts >= MAX_ATTEMPTS;
 
+	outcome->attempts++;
 	outcome->answer = PO_OUTCOME_ERROR;
-	outcome->status = last ? PO_PAYLOAD_DEAD : PO_PAYLOAD_ERROR;
+	outcome->status = outcome->attempts >= MAX_ATTEMPTS ? PO_PAYLOAD_DEAD : PO_PAYLOAD_ERROR;
 	/* Not the message: it may quote the payload. */
-	outcome->last_error = psprintf("processing failed with SQLSTATE %s", unpack_sql_state(failure->sqlstate));
-	event = po_event_list_add(&unit.events, webhook->endpoint->tenant_id,
-							  "webhook.inbound.failed", webhook->endpoint->provider);
-	event->receipt_id = &outcome->receipt_id;
-	event->correlation_id = &webhook->request.correlation_id;
-	po_object_string(object, "error", outcome->last_error);
-	po_object_bool(object, "dead", last);
-	event->payload = po_object_end(object);
-	po_write_payloads(&webhook, 1);
-	po_unit_write(&unit);
+	outcome->last_error = psprintf("processing failed with SQLSTATE %s", unpack_sql_state(sqlstate));
 }
 
 /*
- * po_log_failure tells the server's log what failed of a webhook, and nothing of what is
- * in it.
+ * po_be_held: it is taken up again soon.
  */
 void
-po_log_failure(const PoWebhook *webhook, int sqlstate, const char *what)
+po_be_held(PoWebhook *webhook)
 {
-	ereport(LOG,
-			(errmsg("%s of a webhook failed with SQLSTATE %s", what, unpack_sql_state(sqlstate)),
-			 errdetail("Provider %s, path %s.", webhook->endpoint->provider, webhook->endpoint->path),
-			 errhidestmt(true), errhidecontext(true)));
-}
-
-/*
- * po_give_up keeps one that failed alone, with its opt-out where it has one.
- */
-void
-po_give_up(PoWebhook *webhook, int sqlstate)
-{
-	Failure		failure = {webhook, sqlstate};
-	const bool	foreign = true;
-
-	po_log_failure(webhook, sqlstate, "processing");
-	if (!po_heed_opt_out(webhook))
-	{
-		keep_failed(&failure);
-		return;
-	}
-	/* What cannot even be kept takes the opt-out with it no more. */
-	sqlstate = po_try(keep_failed, &failure, &foreign);
-	if (sqlstate != 0)
-		po_log_failure(webhook, sqlstate, "keeping");
-}
-
-/*
- * po_keep_held keeps one whose subject another transaction holds, to be taken up soon,
- * with its opt-out.
- */
-void
-po_keep_held(PoWebhook *webhook)
-{
-	(void) po_heed_opt_out(webhook);
 	webhook->outcome.held = true;
 	webhook->outcome.answer = PO_OUTCOME_DEFERRED;
 	webhook->outcome.status = PO_PAYLOAD_PENDING;
 	webhook->outcome.last_error = "another transaction holds what it is about";
-	po_write_payloads(&webhook, 1);
 }

@@ -4,9 +4,9 @@
  *	  those that cannot have them now.
  *
  * All steps are done together.  What fails is done again with less: one by one;
- * then, of one that opts out, the opt-out alone (heed.c); what is left is
- * kept with its bytes and its next try (outcome.c).  Each of these is a subtransaction, so that
- * what fails leaves nothing.
+ * then, of one that opts out, the opt-out alone; what is left is kept with its bytes
+ * and its next try (keep.c).  Each of these is a subtransaction, so that what fails
+ * leaves nothing.
  *
  * Nobody waits long for a lock: a call waits for outreach.lock_wait in all, then
  * takes the rest without those that are held, which are kept as pending.  Stored
@@ -248,7 +248,7 @@ receipt_held(PoBatch *batch, int member, int sqlstate)
 				(errcode(sqlstate),
 				 errmsg("the receipts of webhooks could not be written")));
 	waited_in_vain = GetCurrentTimestamp();
-	po_be_busy(((Call *) batch->arg)->webhook[member]);
+	po_refuse(((Call *) batch->arg)->webhook[member], PO_OUTCOME_BUSY, 0, NULL);
 }
 
 /* Whether its opt-out is heeded though its key is taken. */
@@ -282,7 +282,7 @@ keep(PoWebhook **webhook, int n, int *wait_ms, PoEventList *duplicates)
 		}
 		waited_in_vain = GetCurrentTimestamp();
 		*wait_ms = 0;
-		po_be_busy(w);
+		po_refuse(w, PO_OUTCOME_BUSY, 0, NULL);
 		for (int e = 0; e < duplicates->n; e++)
 			if (duplicates->event[e].receipt_id != &w->outcome.receipt_id)
 				duplicates->event[nevents++] = duplicates->event[e];
@@ -406,7 +406,7 @@ not_received(PoBatch *batch, int member, int sqlstate)
 	PoWebhook  *webhook = ((Call *) batch->arg)->webhook[member];
 
 	po_log_failure(webhook, sqlstate, "keeping");
-	po_be_busy(webhook);
+	po_refuse(webhook, PO_OUTCOME_BUSY, 0, NULL);
 }
 
 /* One that came alone and has waited, or failed at once, is received in steps. */

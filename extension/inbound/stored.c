@@ -280,7 +280,10 @@ po_replay_webhook(PG_FUNCTION_ARGS)
 	write_replayed(webhook, by);
 	/* A conflict is another webhook under a key that is taken: a person says so. */
 	if (strcmp(stored.status, "conflict") != 0 && !po_take_key(webhook))
-		po_end_repetition(webhook);
+	{
+		po_be_repetition(webhook);
+		po_write_payloads(&webhook, 1);
+	}
 	else
 		po_process_stored(&webhook, 1);
 	SPI_finish();

@@ -182,23 +182,23 @@ extern const char *po_condition_value(const PoCondition *condition, const PoByte
 extern void po_receive_webhooks(PoWebhook **webhook, int n);
 extern void po_process_stored(PoWebhook **webhook, int n);
 
-/* heed.c */
-extern bool po_heed_opt_out(PoWebhook *webhook);
+/* keep.c */
+extern void po_log_failure(const PoWebhook *webhook, int sqlstate, const char *what);
 extern bool po_heed_conflict(PoWebhook *webhook, int wait_ms);
+extern void po_give_up(PoWebhook *webhook, int sqlstate);
+extern void po_keep_held(PoWebhook *webhook);
 
 /* outcome.c */
 extern void po_refuse(PoWebhook *webhook, PoOutcome answer, int http_status, const char *refusal);
 extern void po_be_expected(PoWebhook *webhook);
 extern void po_be_fresh(PoWebhook *webhook, const pg_uuid_t *receipt_id);
-extern void po_be_duplicate(PoWebhook *webhook, const pg_uuid_t *first);
+extern void po_be_duplicate(PoWebhook *webhook, const pg_uuid_t *receipt_id);
 extern void po_be_conflict(PoWebhook *webhook, const pg_uuid_t *receipt_id, TimestampTz first_at);
-extern void po_be_busy(PoWebhook *webhook);
+extern void po_be_repetition(PoWebhook *webhook);
 extern void po_be_own_number(PoWebhook *webhook);
 extern void po_be_opted_out(PoWebhook *webhook, const pg_uuid_t *event_owed);
-extern void po_log_failure(const PoWebhook *webhook, int sqlstate, const char *what);
-extern void po_give_up(PoWebhook *webhook, int sqlstate);
-extern void po_keep_held(PoWebhook *webhook);
-extern void po_end_repetition(PoWebhook *webhook);
+extern void po_be_failed(PoWebhook *webhook, int sqlstate);
+extern void po_be_held(PoWebhook *webhook);
 
 /* receipt.c */
 extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);
