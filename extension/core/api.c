@@ -66,6 +66,7 @@ typedef struct Function
 
 /* By name. */
 static const Function functions[] = {
+	{"add_address", TENANT_USERS, 0, PO_HOT},
 	{"add_number", TENANT_ADMINS, 0, PO_SETS},
 	{"allowed_states", TENANT_USERS, 0, PO_HOT},
 	{"arm", PO_ADMIN, -1, PO_SETS},
@@ -103,6 +104,7 @@ static const Function functions[] = {
 	{"make_partitions", PO_SCHEDULER | PO_ADMIN, -1, PO_SETS},
 	{"mark_reachable", TENANT_ADMINS, 0, PO_HOT},
 	{"messages_of", TENANT_USERS, 0, PO_HOT},
+	{"move_address", TENANT_USERS, 0, PO_HOT},
 	{"next_due", WORKERS, -1, PO_QUEUE},
 	{"next_sends", WORKERS, -1, PO_QUEUE},
 	{"next_tasks", WORKERS, -1, PO_QUEUE},
@@ -114,6 +116,7 @@ static const Function functions[] = {
 	{"record_event", TENANT_USERS, 0, PO_HOT},
 	{"register_timer_function", PO_ADMIN, -1, PO_SETS},
 	{"release_address", TENANT_USERS, 0, PO_HOT},
+	{"remove_address", TENANT_USERS, 0, PO_HOT},
 	{"remove_number", TENANT_ADMINS, 0, PO_SETS},
 	{"replay_webhook", TENANT_USERS, 0, PO_HOT},
 	{"resolve_message", TENANT_USERS, 0, PO_HOT},

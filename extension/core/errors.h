@@ -23,6 +23,8 @@
 	  "The tenant has no webhook with this receipt.") \
 	X(PO_ERRCODE_LEAD_ENDED, '0', '0', '6', "lead_ended", \
 	  "The lead is closed or suppressed, or its phone has opted out: it gets no timers.") \
+	X(PO_ERRCODE_OTHERS_ADDRESS, '0', '0', '7', "address_of_another", \
+	  "The address is another person's.") \
 	X(PO_ERRCODE_TENANT_NOT_ALLOWED, '1', '0', '1', "tenant_not_allowed", \
 	  "The session's role may not act for this tenant.") \
 	X(PO_ERRCODE_OTHER_TENANT, '1', '0', '2', "other_tenant", \

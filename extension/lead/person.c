@@ -6,8 +6,9 @@
  * address it has.  A phone that is another person's makes the lead that one's.  An e-mail
  * address that is known as another person's stays that one's, though the lead is written
  * to there: then a claim asks both.  What so many leads have that they are hardly one
- * person's makes nobody one.  An address that a lead has no more, and no other lead, is
- * nobody knows whose: it leaves the person, with what was said from it.
+ * person's makes nobody one.  An address in whose place a lead gets one that was not its
+ * person's was a wrong one, and so was one that is taken away: where no other lead has it,
+ * it leaves the person, with what was said from it.
  *
  * Functions need SPI and the engine's owner as user.
  */
@@ -77,6 +78,15 @@ po_begin_addresses(PoUnit *unit, const PoNewAddresses *given)
 	return lead;
 }
 
+/* Whether it was the lead's person's before: then the lead only prefers it. */
+static bool
+was_theirs(PoUnit *unit, const PoLead *lead, const char *address)
+{
+	const PoAddress *known = address != NULL ? po_find_address(unit, lead->tenant_id, address) : NULL;
+
+	return known != NULL && !known->made && memcmp(&known->contact_id, &lead->contact_id, UUID_LEN) == 0;
+}
+
 /* What the lead has no more leaves its person. */
 static void
 leave(PoUnit *unit, const PoLead *lead, const PoNewAddresses *given)
@@ -85,7 +95,8 @@ leave(PoUnit *unit, const PoLead *lead, const PoNewAddresses *given)
 	PoArray		array;
 	Datum		args[5] = {
 		CStringGetTextDatum(lead->tenant_id), CStringGetTextDatum(lead->lead_id),
-		BoolGetDatum(given->sets_phone), BoolGetDatum(given->sets_email)
+		BoolGetDatum(given->sets_phone && !was_theirs(unit, lead, now[0])),
+		BoolGetDatum(given->sets_email && !was_theirs(unit, lead, now[1]))
 	};
 	uint64		n;
 	Former	   *former;

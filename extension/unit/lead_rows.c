@@ -35,6 +35,7 @@ static const PoField lead_field[] = {
 	PO_FIELD(PoLead, business_phone, TEXT, PO_GIVE | PO_SET | INSERTED),
 	PO_FIELD(PoLead, replied, BOOL, PO_TAKE),
 	PO_FIELD(PoLead, written_to, BOOL, PO_TAKE),
+	PO_FIELD(PoLead, lost_email, BOOL, OF_ADDRESS),
 	PO_FIELD(PoLead, last_inbound_at, SINCE, INSERTED),
 	PO_FIELD(PoLead, source, TEXT, INSERTED)
 };
@@ -179,7 +180,7 @@ static PoStatement update_leads = {
 static PoStatement update_addresses = {
 	.name = "leads.addresses",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.leads l SET email = coalesce(l.email, u.email), phone = u.phone, contact_id = u.contact_id"
+	.sql = "UPDATE outreach.leads l SET email = CASE WHEN NOT u.lost_email THEN coalesce(l.email, u.email) END, phone = u.phone, contact_id = u.contact_id"
 	" FROM {rows} WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
 	.takes = PO_FIELDS(lead_field, OF_ADDRESS)
 };
@@ -403,7 +404,7 @@ po_write_leads(PoUnit *unit)
 			continue;
 		lead->last_inbound_at = lead->replied ? time : DT_NOBEGIN;
 		po_rows_add(lead->created ? &created : &known, lead);
-		if (!lead->created && (lead->email != NULL || lead->readdressed))
+		if (!lead->created && (lead->email != NULL || lead->lost_email || lead->readdressed))
 			po_rows_add(&address, lead);
 	}
 	(void) po_rows_exec(&created, &now);

@@ -382,22 +382,15 @@ make(PoUnit *unit, const Sought *sought, int n, int how)
 
 /* What joins a person that has opted out has opted out. */
 static void
-inherit(PoUnit *unit, const Sought *sought, int n)
+inherit_all(PoUnit *unit, const Sought *sought, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		PoAddress  *address = sought[i].address == NULL ? NULL
+		PoAddress  *address = sought[i].address == NULL || sought[i].known ? NULL
 			: po_find_address(unit, sought[i].tenant_id, sought[i].address);
-		PoContact  *contact = address == NULL ? NULL
-			: po_find_contact(unit, address->tenant_id, &address->contact_id);
 
-		if (sought[i].known || contact == NULL || contact->opted_out_at[sought[i].kind] == DT_NOBEGIN ||
-			address->consent == PO_CONSENT_OPTED_OUT)
-			continue;
-		po_note_consent(unit, address, PO_CONSENT_OPTED_OUT, PO_CONSENT_OPTED_OUT, &(PoCause) {
-			.source = "contact", .reason = "the person has opted out",
-			.said_at = &contact->opted_out_at[sought[i].kind]
-		});
+		if (address != NULL && is_there(unit, &sought[i]))
+			po_inherit(unit, address);
 	}
 }
 
@@ -438,7 +431,7 @@ po_lock_people(PoUnit *unit, const PoWants *wants, int how, bool *held)
 		for (int i = 0; i < n; i++)
 			complete &= is_there(unit, &sought[i]);
 	}
-	inherit(unit, sought, n);
+	inherit_all(unit, sought, n);
 	for (int i = 0; i < wants->n; i++)
 	{
 		const PoWant *want = &wants->want[i];

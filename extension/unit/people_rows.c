@@ -188,6 +188,35 @@ po_join(PoUnit *unit, PoAddress *address)
 }
 
 /*
+ * po_inherit notes that an address whose person has opted out, of all its kind, has opted
+ * out as well, unless it has agreed since.
+ */
+void
+po_inherit(PoUnit *unit, PoAddress *address)
+{
+	const PoContact *contact = po_find_contact(unit, address->tenant_id, &address->contact_id);
+	const TimestampTz *opted_out_at = &contact->opted_out_at[po_kind_of(address->address)];
+
+	if (*opted_out_at == DT_NOBEGIN || address->consent == PO_CONSENT_OPTED_OUT ||
+		(address->consent == PO_CONSENT_OPTED_IN && address->consent_at > *opted_out_at))
+		return;
+	po_note_consent(unit, address, PO_CONSENT_OPTED_OUT, PO_CONSENT_OPTED_OUT, &(PoCause) {
+		.source = "contact", .reason = "the person has opted out", .said_at = opted_out_at
+	});
+}
+
+/*
+ * po_move_to_contact makes a locked address a locked person's.
+ */
+void
+po_move_to_contact(PoUnit *unit, PoAddress *address, const pg_uuid_t *contact_id)
+{
+	address->contact_id = *contact_id;
+	address->changed = true;
+	po_inherit(unit, address);
+}
+
+/*
  * po_move_to_new_contact makes a locked address a person's of its own; what that one has
  * said of it stays said.  Pointers to contacts of the unit are no longer good afterwards.
  */

@@ -92,7 +92,8 @@ typedef struct PoLead
 	bool		replied;
 	TimestampTz last_inbound_at;	/* of a created lead; DT_NOBEGIN: it has not replied */
 	bool		written_to;		/* by us */
-	bool		readdressed;	/* its phone, e-mail address or contact is another */
+	bool		readdressed;	/* its phone or contact is another */
+	bool		lost_email;
 	const char *email;			/* that it gets; NULL: as it is */
 	const char *source;			/* of a created lead */
 } PoLead;
@@ -322,6 +323,7 @@ extern PoEvent *po_lead_event(PoUnit *unit, PoLead *lead, const char *event_type
 							  const PoCause *cause);
 extern pg_uuid_t po_new_contact(PoUnit *unit, const char *tenant_id);
 extern pg_uuid_t po_join(PoUnit *unit, PoAddress *address);
+extern void po_move_to_contact(PoUnit *unit, PoAddress *address, const pg_uuid_t *contact_id);
 extern void po_move_to_new_contact(PoUnit *unit, PoAddress *address);
 extern PoAddressKind po_kind_of(const char *address);
 extern PoEvent *po_consent_event(PoUnit *unit, const PoAddress *address, PoConsent act,

@@ -128,6 +128,24 @@ CREATE FUNCTION outreach_impl.release_address(tenant_id text, address text, by t
 	AS 'MODULE_PATHNAME', 'po_api_release_address';
 COMMENT ON FUNCTION outreach_impl.release_address(text, text, text, text) IS 'Lifts the hold of a phone or e-mail address; its consent is again what it was before.';
 
+CREATE FUNCTION outreach_impl.add_address(tenant_id text, lead_id text, address text, source text DEFAULT 'api',
+	OUT address text, OUT contact_id uuid, OUT consent text, OUT changed boolean)
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'po_api_add_address';
+COMMENT ON FUNCTION outreach_impl.add_address(text, text, text, text) IS 'Adds a phone or e-mail address to the person of a lead; an error where it is another person''s.';
+
+CREATE FUNCTION outreach_impl.move_address(tenant_id text, lead_id text, address text, by text, reason text DEFAULT NULL,
+	OUT address text, OUT contact_id uuid, OUT consent text, OUT changed boolean)
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'po_api_move_address';
+COMMENT ON FUNCTION outreach_impl.move_address(text, text, text, text, text) IS 'Makes an address that of a lead''s person, whosever it was; leads that have the phone go with it.';
+
+CREATE FUNCTION outreach_impl.remove_address(tenant_id text, address text, by text, reason text DEFAULT NULL,
+	OUT address text, OUT contact_id uuid, OUT consent text, OUT changed boolean)
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'po_api_remove_address';
+COMMENT ON FUNCTION outreach_impl.remove_address(text, text, text, text) IS 'Takes an address from its person and from the leads that have it; its consent stays.';
+
 CREATE FUNCTION outreach_impl.mark_reachable(tenant_id text, address text, by text, reason text, channel text DEFAULT NULL,
 	OUT address text, OUT changed boolean)
 	LANGUAGE c VOLATILE

@@ -7,6 +7,16 @@ CREATE VIEW outreach.phones WITH (security_invoker = true, security_barrier = tr
 	 WHERE a.kind OPERATOR(pg_catalog.=) 'phone';
 COMMENT ON VIEW outreach.phones IS 'Addresses that are phones.';
 
+CREATE VIEW outreach.lead_addresses WITH (security_invoker = true, security_barrier = true) AS
+	SELECT l.tenant_id, l.lead_id, a.address, a.kind, coalesce(a.address OPERATOR(pg_catalog.=) ANY (ARRAY[l.phone, lower(l.email)]), false) AS preferred,
+		   a.contact_id OPERATOR(pg_catalog.=) l.contact_id AS of_its_person, a.consent, a.unreachable, a.contact_id
+	  FROM outreach.leads l CROSS JOIN LATERAL
+		   (SELECT o.address, o.kind, o.consent, o.unreachable, o.contact_id FROM outreach.addresses o
+			 WHERE o.tenant_id OPERATOR(pg_catalog.=) l.tenant_id AND o.contact_id OPERATOR(pg_catalog.=) l.contact_id
+			UNION SELECT o.address, o.kind, o.consent, o.unreachable, o.contact_id FROM outreach.addresses o
+			 WHERE o.tenant_id OPERATOR(pg_catalog.=) l.tenant_id AND o.address OPERATOR(pg_catalog.=) ANY (ARRAY[l.phone, lower(l.email)])) a;
+COMMENT ON VIEW outreach.lead_addresses IS 'The addresses of each lead: those of its person, and one of another person that it is written to; preferred are the lead''s phone and e-mail address.';
+
 CREATE VIEW outreach.opt_out_registry WITH (security_invoker = true, security_barrier = true) AS
 	SELECT a.tenant_id, a.address, a.kind, a.consent, a.consent_source AS source, a.consent_reason AS reason,
 		   a.consent_at AS last_event_at, a.contact_id

@@ -62,8 +62,8 @@ UNION ALL
 -- Rows that the engine alone writes, by names that it has in tables of its own
 SELECT s.of, s.name, 'the engine writes it' FROM said s
  WHERE s.of IN ('arming', 'dropped_tenants', 'events', 'events_default', 'event_keys', 'webhook_receipts', 'inbound_payloads', 'consent_history',
-	'phones', 'leads', 'lead_timers', 'message_deliveries', 'provider_message_ids', 'sending_circuits')
-	OR s.of = 'outbound_messages' AND s.name <> 'channel';
+	'contacts', 'leads', 'lead_timers', 'message_deliveries', 'provider_message_ids', 'sending_circuits')
+	OR s.of = 'outbound_messages' AND s.name <> 'channel' OR s.of = 'addresses' AND s.name <> 'kind';
 
 SELECT is((SELECT string_agg(s.of || ' ' || s.name, ', ' ORDER BY s.of, s.name) FROM said s
 			WHERE NOT EXISTS (SELECT FROM closed c WHERE c.of = s.of AND c.name = s.name)

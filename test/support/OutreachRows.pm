@@ -148,7 +148,7 @@ WITH key AS (
 	  FROM outreach.inbound_payloads p LEFT JOIN key k USING (tenant_id, receipt_id)
 	UNION ALL
 	SELECT 'lead', row_to_json(l)::jsonb
-		   - '{lead_id,last_inbound_at,last_activity_at,created_at,updated_at}'::text[]
+		   - '{lead_id,contact_id,last_inbound_at,last_activity_at,created_at,updated_at}'::text[]
 		   || jsonb_build_object('replied', l.last_inbound_at IS NOT NULL)
 	  FROM lead l
 	UNION ALL
@@ -158,7 +158,9 @@ WITH key AS (
 	  LEFT JOIN lead l USING (tenant_id, lead_id)
 	 WHERE e.event_type <> 'webhook.inbound.duplicate_rejected'
 	UNION ALL
-	SELECT 'phone', row_to_json(p)::jsonb - '{consent_at,created_at}'::text[] FROM outreach.phones p
+	SELECT 'address', row_to_json(a)::jsonb - '{consent_at,created_at,contact_id}'::text[]
+		   || jsonb_build_object('opted_out', c.phones_opted_out_at IS NOT NULL, 'mail', c.emails_opted_out_at IS NOT NULL)
+	  FROM outreach.addresses a JOIN outreach.contacts c USING (tenant_id, contact_id)
 	UNION ALL
 	SELECT 'consent', row_to_json(c)::jsonb - '{event_id,changed_at}'::text[] FROM outreach.consent_history c
 	UNION ALL

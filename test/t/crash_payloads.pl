@@ -51,7 +51,7 @@ for my $path ('/w/open', '/w/later')
 	for my $victim (qw(session postmaster))
 	{
 		# P0001: the event of one that fails alone, when the batch is undone and each is done by itself
-		for my $point ([ webhook_receipts => 2 ], [ phones => 1 ], [ leads => 2 ], [ events => 1 ], [ events => 'P0001' ], [ consent_history => 1 ],
+		for my $point ([ webhook_receipts => 2 ], [ addresses => 1 ], [ leads => 2 ], [ events => 1 ], [ events => 'P0001' ], [ consent_history => 1 ],
 			[ inbound_payloads => 3 ], [ 'inbound_payloads commit', 1 ], [ 'inbound_payloads commit behind its record', 1 ])
 		{
 			my ($where, $mark) = @$point;
@@ -78,7 +78,7 @@ for my $path ('/w/open', '/w/later')
 
 # ---- the replay of what was not understood ------------------------------------------
 
-my @replays = map { my $victim = $_; map { [ $victim, @$_, new_phone() ] } [ events => 'kim ' ], [ webhook_receipts => '' ], [ phones => '' ], [ leads => '' ], [ events => '"from": "' ],
+my @replays = map { my $victim = $_; map { [ $victim, @$_, new_phone() ] } [ events => 'kim ' ], [ webhook_receipts => '' ], [ addresses => '' ], [ leads => '' ], [ events => '"from": "' ],
 	[ consent_history => '' ], [ inbound_payloads => '' ], [ 'inbound_payloads commit', '' ], [ 'inbound_payloads commit behind its record', '' ] } qw(session postmaster);
 sql($node, ingest_sql('/w/open', encode_json(event($_->[3], 'STOP', 'text.arrived')))) for @replays;
 sql($node, q{INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, conditions, keys, effect)
@@ -98,7 +98,7 @@ for my $replay (@replays)
 
 for my $victim (qw(session postmaster))
 {
-	for my $point ([ phones => 0 ], [ phones => 1 ], [ events => 'address.unreachable' ], [ consent_history => 1 ], [ leads => 1 ], [ outbound_messages => 0 ], [ outbound_messages => 1 ],
+	for my $point ([ addresses => 0 ], [ addresses => 1 ], [ events => 'address.unreachable' ], [ consent_history => 1 ], [ leads => 1 ], [ outbound_messages => 0 ], [ outbound_messages => 1 ],
 		[ inbound_payloads => 0 ], [ inbound_payloads => 1 ], [ 'inbound_payloads commit', 0 ], [ 'inbound_payloads commit behind its record', 0 ])
 	{
 		my ($where, $mark) = @$point;
@@ -117,7 +117,7 @@ for my $victim (qw(session postmaster))
 		sql($node, q{SELECT outreach.disarm('a test')});
 		is(sql($node, qq{SELECT (SELECT string_agg(code, ' ') FROM outreach.addresses_unreachable WHERE address = '$marked'),
 			(SELECT count(*) FROM outreach.events WHERE event_type = 'address.unreachable' AND payload ->> 'phone' = '$marked'),
-			(SELECT consent FROM outreach.phones WHERE address = '$opted_out'), (SELECT count(*) FROM outreach.consent_history WHERE address IN ('$marked', '$opted_out')),
+			(SELECT consent FROM outreach.phones WHERE phone = '$opted_out'), (SELECT count(*) FROM outreach.consent_history WHERE address IN ('$marked', '$opted_out')),
 			(SELECT string_agg(state::text, ' ') FROM outreach.leads WHERE phone = '$opted_out'),
 			(SELECT string_agg(status::text, ' ') FROM outreach.outbound_messages WHERE message_id IN ('$message[0][1]', '$message[1][1]'))}),
 			'30006|1|opted_out|1|suppressed|undelivered undelivered', 'one mark, one opt-out');

@@ -160,7 +160,7 @@ sub open_session
 	value(q{
 		CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS
 			$$BEGIN RAISE EXCEPTION 'cannot take %', NEW; END$$;
-		CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON outreach.phones FOR EACH ROW EXECUTE FUNCTION public.fail()});
+		CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON outreach.addresses FOR EACH ROW EXECUTE FUNCTION public.fail()});
 	my $hook = message('/w/texting', 'n10', '+12125550010', 'STOP');
 	my $good = message('/w/texting', 'n11', '+12125550001', 'hi again');
 	my @rows = ingest_many($node, [ $good, $hook, message('/w/texting', 'n12', '+12125550012', 'hi') ]);
@@ -171,7 +171,7 @@ sub open_session
 		join(', ', ('error 1 processing failed with SQLSTATE P0001 t') x 2), 'N11: kept, with the next try');
 	is(outcome($hook), 'duplicate', 'N10: when it comes again it is not done twice');
 	is(value("SELECT count(*) FROM outreach.leads WHERE phone IN ('+12125550010', '+12125550012')"), 0, 'N11: nothing half done');
-	value('DROP TRIGGER fail ON outreach.phones');
+	value('DROP TRIGGER fail ON outreach.addresses');
 	value("SET outreach.clock = '2031-01-01'; SELECT outreach.process_payloads()");
 	is(value("SELECT consent, state FROM outreach.phones JOIN outreach.leads USING (tenant_id, phone) WHERE phone = '+12125550010'"),
 		'opted_out|suppressed', 'N10: the opt-out is made up for');

@@ -184,7 +184,7 @@ for my $fault (qw(hang reset garbage:truncated))
 	wait_until(sub { message($node, $id)->{status} eq 'deferred' }, 'it to be held');
 	# the row that says whether the phone has opted out cannot be had
 	my $holder = $node->background_psql('postgres');
-	$holder->query_safe("BEGIN; SELECT 1 FROM outreach.phones WHERE phone = '$phone' FOR UPDATE");
+	$holder->query_safe("BEGIN; SELECT 1 FROM outreach.contacts WHERE contact_id = (SELECT contact_id FROM outreach.phones WHERE phone = '$phone') FOR UPDATE");
 	resume();
 	sleep 1;
 	is(message($node, $id)->{status}, 'pending', 'N94: it waits as long as consent cannot be asked');

@@ -83,7 +83,7 @@ database('single');
 is(outcomes(play($node, 'single', 'single', [ \@all ])), 'accepted ' . @table, 'single: taken');
 $wanted = effects('single');
 is(sql($node, "SELECT status, count(*) FROM outreach.outbound_messages GROUP BY 1 ORDER BY 1", db => 'single'), "sent|2\nundelivered|1\nfailed|6\ndelivered|4", 'messages of ours have moved');
-is(sql($node, "SELECT count(*) FROM outreach.phones WHERE consent = 'opted_out'", db => 'single'), 8, 'and addresses have opted out, two phones by the code of a callback, one by the word of a CRM, e-mail addresses by that of SendGrid');
+is(sql($node, "SELECT count(*) FROM outreach.addresses WHERE consent = 'opted_out'", db => 'single'), 8, 'and addresses have opted out, two phones by the code of a callback, one by the word of a CRM, e-mail addresses by that of SendGrid');
 is(sql($node, "SELECT count(*) FROM outreach.addresses_unreachable WHERE channel = 'email'", db => 'single'), 1, 'one cannot be reached');
 is(sql($node, 'SELECT * FROM outreach.verify()', db => 'single'), '', 'states follow from events');
 

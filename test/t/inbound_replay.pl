@@ -48,7 +48,7 @@ sub twilio
 # consent and leads, and everything else that has an effect
 sub effects
 {
-	return sql($node, q{SELECT (SELECT string_agg(phone || consent, ' ' ORDER BY phone) FROM outreach.phones),
+	return sql($node, q{SELECT (SELECT string_agg(address || consent, ' ' ORDER BY address) FROM outreach.addresses),
 		(SELECT string_agg(lead_id || state || version, ' ' ORDER BY lead_id) FROM outreach.leads),
 		(SELECT string_agg(message_id || status::text || coalesce(provider_message_id, ''), ' ' ORDER BY message_id) FROM outreach.outbound_messages),
 		(SELECT count(*) FROM outreach.consent_history), (SELECT count(*) FROM outreach.provider_message_ids)});

@@ -83,7 +83,7 @@ sub stand
 	return join ' ', map {
 		my $id = $_->[0];
 		my $email = $_->[1]{email};
-		message($node, $id)->{status} . ':' . sql($node, "SELECT consent || coalesce('!' || (SELECT string_agg(k, '') FROM jsonb_object_keys(unreachable) k), '') FROM outreach.phones WHERE phone = '$email'")
+		message($node, $id)->{status} . ':' . sql($node, "SELECT consent || coalesce('!' || (SELECT string_agg(k, '') FROM jsonb_object_keys(unreachable) k), '') FROM outreach.addresses WHERE address = '$email'")
 	} @of;
 }
 my $after = 'sent:unknown read:unknown failed:unknown!email undelivered:unknown sent:opted_out sent:opted_out';
@@ -114,7 +114,7 @@ for my $i (2, 4, 5)
 	my $args = decode_json($provider->raw($request->{number}) =~ s/.*?\r\n\r\n//sr)->{custom_args};
 	my %to = (%$args, email => 'copied@example.com', timestamp => time());
 	my %copy = (%to, email => 'LOG@example.com');
-	my $marks = q{SELECT string_agg(phone, ' ') FROM outreach.phones WHERE phone IN ('log@example.com', 'copied@example.com') AND unreachable IS NOT NULL};
+	my $marks = q{SELECT string_agg(address, ' ') FROM outreach.addresses WHERE address IN ('log@example.com', 'copied@example.com') AND unreachable IS NOT NULL};
 	is(post('/w/mail', [ event(\%copy, 'delivered'), event(\%copy, 'open') ]), 200, 'the copy is read');
 	is(message($node, $copied)->{status}, 'sent', 'the mail is not, for that');
 	is(post('/w/mail', [ event(\%copy, 'bounce', type => 'bounce', status => '5.1.1') ]), 200, 'the copy bounces');
@@ -123,7 +123,7 @@ for my $i (2, 4, 5)
 	is(post('/w/mail', [ event(\%to, 'bounce', type => 'bounce', status => '5.1.1') ]), 200, 'the mail bounces');
 	is(message($node, $copied)->{status}, 'failed', 'it has failed');
 	is(post('/w/mail', [ event(\%copy, 'unsubscribe') ]), 200, 'who gets the copies wants no more');
-	is(sql($node, q{SELECT string_agg(phone, ' ') FROM outreach.phones WHERE phone IN ('log@example.com', 'copied@example.com') AND consent = 'opted_out'}), 'log@example.com', 'and gets none');
+	is(sql($node, q{SELECT string_agg(address, ' ') FROM outreach.addresses WHERE address IN ('log@example.com', 'copied@example.com') AND consent = 'opted_out'}), 'log@example.com', 'and gets none');
 }
 
 # ---- who says it ------------------------------------------------------------------
@@ -143,9 +143,9 @@ for my $case ([ 'another body', body => "$body " ], [ 'another time', 'x-twilio-
 	else { delete $bad{headers}{$name} }
 	is(http($shim, %bad)->{status}, 401, "$what: refused");
 }
-is(sql($node, "SELECT consent FROM outreach.phones WHERE phone = '$of_victim->{email}'"), 'unknown', 'nobody is opted out');
+is(sql($node, "SELECT consent FROM outreach.addresses WHERE address = '$of_victim->{email}'"), 'unknown', 'nobody is opted out');
 is(http($shim, %$hook)->{status}, 200, 'as it was signed: taken');
-is(sql($node, "SELECT consent FROM outreach.phones WHERE phone = '$of_victim->{email}'"), 'opted_out', 'opted out');
+is(sql($node, "SELECT consent FROM outreach.addresses WHERE address = '$of_victim->{email}'"), 'opted_out', 'opted out');
 is(sql_error($node, "SELECT outreach.create_endpoint('team_a', '/w/x', 'sendgrid', 'sendgrid', '" . GHL_TEST_PUBLIC_KEY . "')"), '22023', 'a key of another kind is refused');
 (my $off = SENDGRID_TEST_PUBLIC_KEY) =~ s/.{6}==?$|.{8}$/AAAAAA==/;
 is(sql_error($node, "SELECT outreach.create_endpoint('team_a', '/w/x', 'sendgrid', 'sendgrid', '$off')"), '22023', 'and one that is no point of the curve');

@@ -142,7 +142,7 @@ for my $body (@not_held)
 	is(phone($phone, 'team_b'), 'unknown new,new', 'none of another tenant');
 	is(phone('+442125559001'), 'unknown new', 'none whose phone ends alike');
 	is(sql($node, "SELECT string_agg(state::text, ' ') FROM outreach.leads WHERE lead_id = 'lead_none'"), 'new', 'none without a phone');
-	is(sql($node, "SELECT address, consent, source, reason FROM outreach.opt_out_registry WHERE tenant_id = 'team_a' AND address = '$address'"),
+	is(sql($node, "SELECT address, consent, source, reason FROM outreach.opt_out_registry WHERE tenant_id = 'team_a' AND address = '$phone'"),
 		"$phone|opted_out|texting|stop", 'the registry says why');
 	is(sql($node, <<"SQL"), '4|4', 'each suppression has its event, of the same receipt as the opt-out');
 SELECT count(*), count(*) FILTER (WHERE e.receipt_id = o.receipt_id)
@@ -151,7 +151,7 @@ SELECT count(*), count(*) FILTER (WHERE e.receipt_id = o.receipt_id)
    AND o.event_type = 'consent.opted_out' AND o.payload->>'phone' = '$phone'
 SQL
 	text('/w/texting', $phone, 'stop');
-	is(sql($node, "SELECT count(*) FROM outreach.consent_history WHERE address = '$address'"), 1, 'a second STOP changes nothing');
+	is(sql($node, "SELECT count(*) FROM outreach.consent_history WHERE address = '$phone'"), 1, 'a second STOP changes nothing');
 	text('/w/texting', $phone, 'take me off your list');
 	is(phone($phone), 'opted_out suppressed,suppressed,suppressed,suppressed', 'a phrase does not weaken a STOP');
 
@@ -160,7 +160,7 @@ SQL
 	is(phone($phone), 'opted_out suppressed,suppressed,suppressed,suppressed', 'a bare YES lifts nothing');
 	text('/w/texting', $phone, 'START');
 	is(phone($phone), 'opted_in suppressed,suppressed,suppressed,suppressed', 'START lifts the opt-out; suppressed leads stay so');
-	is(sql($node, "SELECT string_agg(consent || ' ' || reason, ', ' ORDER BY changed_at) FROM outreach.consent_history WHERE address = '$address'"),
+	is(sql($node, "SELECT string_agg(consent || ' ' || reason, ', ' ORDER BY changed_at) FROM outreach.consent_history WHERE address = '$phone'"),
 		'opted_out stop, opted_in start', 'the history has both');
 	text('/w/texting', $phone, 'unsubscribe');
 	text('/w/texting', $phone, 'UNSTOP');
@@ -214,7 +214,7 @@ for my $case (
 {
 	my $phone = new_phone();
 	text('/w/texting', $phone, 'please take me off the list');
-	is(sql($node, "SELECT consent FROM outreach.opt_out_registry WHERE address = '$address'"), 'held', 'a held address is in the registry');
+	is(sql($node, "SELECT consent FROM outreach.opt_out_registry WHERE address = '$phone'"), 'held', 'a held address is in the registry');
 	text('/w/texting', $phone, 'thanks');
 	is(phone($phone), 'held responded', 'and is not released by the next message');
 	text('/w/texting', $phone, 'STOP');

@@ -42,7 +42,7 @@ sub json
 sub consent
 {
 	my ($phone) = @_;
-	return sql($node, "SELECT coalesce((SELECT consent::text FROM outreach.phones WHERE phone = '$phone'), 'nothing')");
+	return sql($node, "SELECT coalesce((SELECT consent::text FROM outreach.addresses WHERE address = '$phone'), 'nothing')");
 }
 
 sub opts_out
@@ -248,7 +248,7 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 		ingest($node, $make->($door[0], $id + 100000, $agreed, 'Stop'));
 		is(consent($agreed), 'opted_in', 'nor does the first say it again');
 		sql($node, "SELECT outreach.replay_webhook('team_a', '$second->{receipt_id}', 'kim')");
-		is(sql($node, "SELECT (SELECT count(*) FROM outreach.consent_history WHERE phone = '$other'), (SELECT state FROM outreach.leads WHERE phone = '$other'),
+		is(sql($node, "SELECT (SELECT count(*) FROM outreach.consent_history WHERE address = '$other'), (SELECT state FROM outreach.leads WHERE phone = '$other'),
 			(SELECT count(*) FROM outreach.events WHERE event_type = 'consent.opted_out' AND payload ->> 'phone' = '$other')"), '1|suppressed|1', 'replayed: one opt-out, of a lead');
 		sql($node, "SELECT outreach.opt_in('team_a', '$other', 'a form')");
 		ingest($node, $make->($door[1], $id, $other, 'STOP'));
@@ -272,7 +272,7 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 	ingest($node, $texting->('/w/texting', 990000, $phone, 'sounds good'));
 	my $events = sql($node, 'SELECT count(*) FROM outreach.events');
 	my $session = $node->background_psql('postgres');
-	$session->query_safe("BEGIN; SELECT FROM outreach.phones WHERE phone = '$held' FOR SHARE");
+	$session->query_safe("BEGIN; SELECT FROM outreach.contacts WHERE contact_id = (SELECT contact_id FROM outreach.phones WHERE phone = '$held') FOR SHARE");
 	sql($node, q{ALTER DATABASE postgres SET outreach.lock_wait = '50ms'});
 	my $busy = ingest($node, $stop);
 	sql($node, 'ALTER DATABASE postgres RESET outreach.lock_wait');
@@ -287,7 +287,7 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 	my ($of_both) = new_phone();
 	sql($node, q{SELECT outreach.opt_in('team_a', 'held@example.com', 'a form')});
 	$session = $node->background_psql('postgres');
-	$session->query_safe("BEGIN; SELECT FROM outreach.phones WHERE phone = 'held\@example.com' FOR SHARE");
+	$session->query_safe("BEGIN; SELECT FROM outreach.contacts WHERE contact_id = (SELECT contact_id FROM outreach.addresses WHERE address = 'held\@example.com') FOR SHARE");
 	is(ingest($node, json('/w/ghl', { type => 'ContactUpdate', id => 'c2', phone => $of_both, email => 'Held@example.com', dnd => JSON::PP::true }))->{outcome}, 'deferred', 'of a contact whose e-mail address is held');
 	is(consent($of_both) . ' ' . consent('held@example.com'), 'opted_out opted_in', 'the phone is opted out at once');
 	$session->query_safe('COMMIT');

@@ -139,16 +139,16 @@ is(send_it('deferred', text('/w/later', 'later', '+12125550142', 'stop')), 'defe
 is(send_it('own', { path => '/w/b', headers => {}, body => '{"event":"message.received","id":"own","from":"+12125550199","body":"hello"}' }), 'own_number', 'a webhook: of a number of the tenant\'s own');
 is(send_it('note', { path => '/w/b', headers => {}, body => '{"id":"note","colour":"blue"}' }), 'accepted', 'a webhook: of a kind of the tenant\'s own');
 value(q{CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$;
-	CREATE TRIGGER fail BEFORE INSERT ON outreach.phones FOR EACH ROW EXECUTE FUNCTION public.fail()});
+	CREATE TRIGGER fail BEFORE INSERT ON outreach.addresses FOR EACH ROW EXECUTE FUNCTION public.fail()});
 is(send_it('failed', text('/w/text', 'failed', '+12125550143', 'yes')), 'error', 'a webhook: that fails');
-value('DROP TRIGGER fail ON outreach.phones; DROP FUNCTION public.fail()');
+value('DROP TRIGGER fail ON outreach.addresses; DROP FUNCTION public.fail()');
 is(ingest($node, text('/w/text', 'stop', '+12125550140', 'START'), db => 'crm')->{outcome}, 'duplicate', 'a webhook: with a used id and another text');
 is(ingest($node, $hook{stop}, db => 'crm')->{outcome}, 'duplicate', 'a webhook: repeated');
 
 # nothing is left out of what follows
 is(value("SELECT string_agg(DISTINCT status::text, ' ' ORDER BY status::text) FROM outreach.inbound_payloads"),
 	'conflict dead done error own_number pending unresolved', 'there is a payload in every status');
-is(value("SELECT (SELECT count(DISTINCT state) FROM outreach.leads) || ' ' || (SELECT count(DISTINCT consent) FROM outreach.phones)"), '12 4',
+is(value("SELECT (SELECT count(DISTINCT state) FROM outreach.leads) || ' ' || (SELECT count(DISTINCT consent) FROM outreach.addresses)"), '12 4',
 	'a lead in every state, a phone with every consent');
 cmp_ok(value("SELECT count(DISTINCT t) FROM (SELECT tableoid FROM outreach.events UNION ALL SELECT tableoid FROM outreach.events_default) e(t)"), '>=', 4, 'events in four partitions');
 my $before = contents($node, 'crm');

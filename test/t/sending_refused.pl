@@ -79,7 +79,7 @@ wait_settled($node, $first->{message_id});
 my $held = send_message($node, lead_id => $lead, body => 'Hello again', from_phone => '+12125550102', send_at => sql($node, "SELECT now() + interval '3 s'"));
 sql($node, "SELECT outreach.resume_sending('account', 'twilio', 'team_a')");
 is(wait_settled($node, $first->{message_id}), 'failed', 'a landline');
-is(sql($node, "SELECT channel || ' ' || code FROM outreach.addresses_unreachable WHERE address = '$address'"), 'sms 21635', 'which the address is marked for');
+is(sql($node, "SELECT channel || ' ' || code FROM outreach.addresses_unreachable WHERE address = '$phone'"), 'sms 21635', 'which the address is marked for');
 is(wait_settled($node, $held->{message_id}), 'blocked', 'what was asked for before does not leave');
 is(send_message($node, lead_id => $lead, body => 'Hello once more', send_key => 'blocked')->{status}, 'blocked', 'nor what is asked for then');
 is(sql($node, "SELECT verdicts -> 0 ->> 'guard' FROM outreach.outbound_messages WHERE message_id = '$held->{message_id}'"), 'reachability', 'by its guard');

@@ -102,7 +102,7 @@ for my $connections (1, 2, 4)
 	is(pending(), 1, 'is kept');
 	release($session);
 	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.phones WHERE phone = '+12125550149' AND consent = 'opted_out'") == 1 }, 'the phone to be opted out');
-	$session = hold("SELECT FROM outreach.phones WHERE phone = '+12125550149' FOR UPDATE");
+	$session = hold("SELECT FROM outreach.contacts WHERE contact_id = (SELECT contact_id FROM outreach.phones WHERE phone = '+12125550149') FOR UPDATE");
 	is(shim_answer(shim_send($shim, message('/w/a', '+12125550149', 'START')))->{status}, 200, 'START from a phone that is held');
 	release($session);
 	wait_until(sub { sql($node, "SELECT consent FROM outreach.phones WHERE phone = '+12125550149'") eq 'opted_in' }, 'the phone to be opted in');

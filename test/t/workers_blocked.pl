@@ -85,8 +85,8 @@ sub webhook_of_a { my ($id, $phone) = @_;
 }
 
 # the rows that a timer's message needs, in progress or locked: many of them
-for my $case ([ 'the phones of 200 messages, not committed', q{DELETE FROM outreach.phones WHERE phone LIKE '+12125561%'},
-		q{INSERT INTO outreach.phones (tenant_id, phone) SELECT 'team_a', '+1212556' || 1000 + i FROM generate_series(102, 301) i} ],
+for my $case ([ 'the phones of 200 messages, not committed', q{DELETE FROM outreach.addresses WHERE address LIKE '+12125561%'},
+		q{INSERT INTO outreach.addresses (tenant_id, address) SELECT 'team_a', '+1212556' || 1000 + i FROM generate_series(102, 301) i} ],
 	[ 'the rows of 200 timers', '', q{SELECT FROM outreach.lead_timers WHERE timer_type LIKE 'SEND%' AND due_at IS NOT NULL FOR UPDATE} ])
 {
 	my ($what, $before, $statement) = @$case;

@@ -367,8 +367,8 @@ sub expect_torture
 		(SELECT d.* FROM outreach.message_deliveries d JOIN outreach.outbound_messages m USING (message_id)
 		  WHERE m.send_key LIKE 'torture %') d USING (message_id, attempt, fence) WHERE c.xid IS NULL OR d.message_id IS NULL});
 	none($node, $db, 'nothing is claimed after an opt-out of its phone has committed',
-		q{SELECT c.*, h.at AS opted_out FROM public.claim c JOIN (SELECT phone, min(pg_xact_commit_timestamp(xmin)) AS at
-		  FROM outreach.consent_history WHERE consent = 'opted_out' GROUP BY 1) h USING (address) WHERE c.at > h.at});
+		q{SELECT c.*, h.at AS opted_out FROM public.claim c JOIN (SELECT address AS phone, min(pg_xact_commit_timestamp(xmin)) AS at
+		  FROM outreach.consent_history WHERE consent = 'opted_out' GROUP BY 1) h USING (phone) WHERE c.at > h.at});
 	none($node, $db, 'nothing is claimed while it is stopped',
 		q{SELECT c.*, s.what, s.at AS stopped, s.until FROM (SELECT what, act, at, lead(at) OVER (PARTITION BY what ORDER BY at) AS until
 		  FROM public.act WHERE act IN ('stop', 'resume')) s JOIN public.claim c ON c.at > s.at AND c.at < s.until
