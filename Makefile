@@ -38,9 +38,9 @@ OBJS_engine = timer_call.o timer_cycle.o timer_fire.o
 OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_answer.o http_socket.o \
 	http_transfer.o load.o record.o record_ids.o request.o request_body.o request_values.o \
 	sender.o settle.o
-OBJS_inbound = contact.o decide.o endpoint_checks.o envelope.o heed.o ingest.o keep.o known_names.o \
-	normalize.o own_number.o process.o provider_map.o query.o receipt.o split.o status.o \
-	stored.o subjects.o
+OBJS_inbound = decide.o endpoint_checks.o envelope.o ingest.o keep.o kind_contact.o kind_message.o \
+	kind_status.o kinds.o known_names.o normalize.o outcome.o process.o provider_map.o query.o \
+	receipt.o split.o stored.o subjects.o
 OBJS_api = cancel.o consent_api.o lead_api.o lead_trigger.o lead_update.o outbound_api.o person_api.o \
 	timer_api.o
 OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o worker_status.o

@@ -34,18 +34,18 @@ get_string(JsonbContainer *container, const char *key, PoBytes *bytes)
 }
 
 static void
-add_header(PoWebhook *webhook, PoBytes name, const JsonbValue *value)
+add_header(PoWebhookRequest *request, PoBytes name, const JsonbValue *value)
 {
 	PoHeader   *header;
 	char	   *lower;
 
-	if (value->type != jbvString || webhook->nheaders == MAX_HEADERS)
+	if (value->type != jbvString || request->nheaders == MAX_HEADERS)
 		return;
-	if (webhook->nheaders == 0)
-		webhook->header = palloc(SOME_HEADERS * sizeof(PoHeader));
-	else if (webhook->nheaders == SOME_HEADERS)
-		webhook->header = repalloc(webhook->header, MAX_HEADERS * sizeof(PoHeader));
-	header = &webhook->header[webhook->nheaders++];
+	if (request->nheaders == 0)
+		request->header = palloc(SOME_HEADERS * sizeof(PoHeader));
+	else if (request->nheaders == SOME_HEADERS)
+		request->header = repalloc(request->header, MAX_HEADERS * sizeof(PoHeader));
+	header = &request->header[request->nheaders++];
 	lower = palloc(Max(name.len, 1));
 	for (int i = 0; i < name.len; i++)
 		lower[i] = pg_ascii_tolower((unsigned char) name.data[i]);
@@ -56,7 +56,7 @@ add_header(PoWebhook *webhook, PoBytes name, const JsonbValue *value)
 }
 
 static void
-read_headers(PoWebhook *webhook, JsonbContainer *container)
+read_headers(PoWebhookRequest *request, JsonbContainer *container)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(container);
 	JsonbIteratorToken token;
@@ -76,7 +76,7 @@ read_headers(PoWebhook *webhook, JsonbContainer *container)
 			name.len = value.val.string.len;
 		}
 		else if ((token == WJB_VALUE && depth == 1) || (token == WJB_ELEM && depth == 2))
-			add_header(webhook, name, &value);
+			add_header(request, name, &value);
 	}
 }
 
@@ -97,42 +97,31 @@ read_uuid(PoBytes text, pg_uuid_t *uuid)
 	return n == sizeof(digits) && po_hex_decode(digits, n, uuid->data, UUID_LEN);
 }
 
-static void
-refuse(PoWebhook *webhook, int http_status, const char *problem)
-{
-	webhook->outcome = PO_OUTCOME_REJECTED;
-	webhook->http_status = http_status;
-	webhook->problem = problem;
-}
-
 static bool
 is_method(PoBytes text, const char *method)
 {
 	return text.len == strlen(method) && pg_strncasecmp(text.data, method, text.len) == 0;
 }
 
-/*
- * po_refuse_get says of a GET what is said of any method that is not taken: whoever
- * proves nothing does not learn whether a path takes GETs.
- */
-void
-po_refuse_get(PoWebhook *webhook)
+static void
+refuse(PoWebhook *webhook, int http_status, const char *problem)
 {
-	refuse(webhook, 405, "the method is not POST");
+	po_refuse(webhook, PO_OUTCOME_REJECTED, http_status, problem);
 }
 
 /*
  * po_read_envelope fills in the request of a zeroed webhook, which points into
- * the envelope from then on; sets problem and http_status when it cannot.
+ * the envelope from then on; refuses it when it cannot.
  */
 void
 po_read_envelope(PoWebhook *webhook, Jsonb *envelope)
 {
+	PoWebhookRequest *request = &webhook->request;
 	JsonbContainer *root;
 	JsonbValue	headers;
 	PoBytes		text;
 
-	po_uuid_v7(&webhook->correlation_id);
+	po_uuid_v7(&request->correlation_id);
 	if (envelope == NULL || !JB_ROOT_IS_OBJECT(envelope))
 	{
 		JsonbValue	value = {0};
@@ -146,25 +135,25 @@ po_read_envelope(PoWebhook *webhook, Jsonb *envelope)
 	}
 	root = &envelope->root;
 	if (get_string(root, "correlation_id", &text) || get_string(root, "correlationId", &text))
-		(void) read_uuid(text, &webhook->correlation_id);
-	if (!get_string(root, "path", &webhook->path) || webhook->path.len == 0)
+		(void) read_uuid(text, &request->correlation_id);
+	if (!get_string(root, "path", &request->path) || request->path.len == 0)
 	{
 		refuse(webhook, 400, "the envelope has no path");
 		return;
 	}
 	if (get_string(root, "method", &text) && !is_method(text, "POST"))
 	{
-		webhook->is_get = is_method(text, "GET");
-		if (!webhook->is_get)
+		request->is_get = is_method(text, "GET");
+		if (!request->is_get)
 		{
-			refuse(webhook, 405, "the method is not POST");
+			refuse(webhook, 405, PO_NOT_POST);
 			return;
 		}
 	}
-	(void) get_string(root, "query", &webhook->query);
+	(void) get_string(root, "query", &request->query);
 	if (getKeyJsonValueFromContainer(root, "headers", 7, &headers) != NULL &&
 		headers.type == jbvBinary && JsonContainerIsObject(headers.val.binary.data))
-		read_headers(webhook, headers.val.binary.data);
+		read_headers(request, headers.val.binary.data);
 
 	if (get_string(root, "body_base64", &text) || get_string(root, "bodyBase64", &text))
 	{
@@ -177,18 +166,18 @@ po_read_envelope(PoWebhook *webhook, Jsonb *envelope)
 			refuse(webhook, 400, "body_base64 is not base64");
 			return;
 		}
-		webhook->body.data = (char *) bytes;
-		webhook->body.len = size <= MAX_BODY + 3 ? len : size;
+		request->body.data = (char *) bytes;
+		request->body.len = size <= MAX_BODY + 3 ? len : size;
 	}
-	else if (!get_string(root, "body", &webhook->body))
+	else if (!get_string(root, "body", &request->body))
 	{
-		webhook->body.data = "";
-		webhook->body.len = 0;
+		request->body.data = "";
+		request->body.len = 0;
 	}
-	if (webhook->body.len > MAX_BODY)
+	if (request->body.len > MAX_BODY)
 		refuse(webhook, 413, "the body is longer than 1048576 bytes");
-	else if (webhook->is_get && webhook->body.len > 0)
+	else if (request->is_get && request->body.len > 0)
 		refuse(webhook, 400, "a GET has no body");
-	else if (webhook->is_get && webhook->query.len > MAX_QUERY)
+	else if (request->is_get && request->query.len > MAX_QUERY)
 		refuse(webhook, 414, "the query is longer than 262144 bytes");
 }

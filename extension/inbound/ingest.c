@@ -2,7 +2,7 @@
  * ingest.c
  *	  Webhooks in, exactly once: the one door.
  *
- * A batch goes through each step together: authenticate and normalise, receipts,
+ * A batch goes through each step together: authenticate and read, receipts,
  * lock the subjects, decide, write (process.c).  A batch of one is the same code.
  *
  * Who proves nothing learns nothing: a path that is nobody's is answered like a
@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/document.h"
 #include "common/hashfn.h"
 #include "core/args.h"
 #include "core/clock.h"
@@ -21,6 +22,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 /* So many events are taken in one call: what memory is needed for. */
@@ -29,23 +31,79 @@
 PG_FUNCTION_INFO_V1(po_ingest_webhook);
 PG_FUNCTION_INFO_V1(po_ingest_webhooks);
 
+static const PoBytes *
+header_value(const PoWebhookRequest *request, const char *name)
+{
+	int			len = strlen(name);
+
+	for (int i = 0; i < request->nheaders; i++)
+		if (request->header[i].name.len == len && memcmp(request->header[i].name.data, name, len) == 0)
+			return &request->header[i].value;
+	return NULL;
+}
+
+/*
+ * Senders declare JSON and send forms, and the reverse: the first byte decides,
+ * and the declaration, or else the provider's habit, only where it cannot.
+ */
+static bool
+looks_form_encoded(const PoWebhookRequest *request, const PoEndpoint *endpoint)
+{
+	static const char form[] = "application/x-www-form-urlencoded";
+	const PoBytes *body = &request->body;
+	const PoBytes *type;
+	int			i = po_byte_order_mark(body->data, body->len);
+
+	if (request->is_get)
+		return true;
+	while (i < body->len && po_is_json_space(body->data[i]))
+		i++;
+	if (i < body->len && (body->data[i] == '{' || body->data[i] == '['))
+		return false;
+	type = header_value(request, "content-type");
+	return endpoint->form_encoded ||
+		(type != NULL && type->len >= sizeof(form) - 1 && pg_strncasecmp(type->data, form, sizeof(form) - 1) == 0);
+}
+
+/*
+ * Whether it proves to be its endpoint's.  What is signed is what was sent: where the
+ * scheme signs the fields of a form, they are decoded for that alone.
+ */
+static bool
+is_proven(const PoWebhookRequest *request, const PoCredential *credential)
+{
+	PoSignedRequest sent = {
+		.is_get = request->is_get, .body = request->body, .query = request->query,
+		.header = request->header, .nheaders = request->nheaders
+	};
+	PoFormPair *pairs;
+
+	sent.now_ms = (po_now() + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+	if (credential->scheme == PO_SCHEME_TWILIO && request->form_encoded)
+	{
+		sent.nform = po_form_pairs(request->body, &pairs);
+		sent.form = pairs;
+	}
+	return po_authenticate(credential, &sent);
+}
+
 /*
  * What a wrong proof costs, and a path that is nobody's: one look for the path and
  * one signature over the body.
  */
 static void
-even_out(PoWebhook *webhook)
+even_out(const PoWebhookRequest *request, const PoEndpoint *endpoint)
 {
 	static const char no_secret[] = "nobody's secret";
-	const PoSignedRequest request = {.body = webhook->body,.query = webhook->query,
-	.header = webhook->header,.nheaders = webhook->nheaders};
+	const PoSignedRequest sent = {.body = request->body,.query = request->query,
+	.header = request->header,.nheaders = request->nheaders};
 	const PoCredential credential = {.scheme = PO_SCHEME_HMAC_SHA256,
 	.secret = {{no_secret, sizeof(no_secret) - 1}},.nsecrets = 1};
 
-	if (webhook->endpoint != NULL)
-		po_look_for_endpoint(webhook->path.data, webhook->path.len);
+	if (endpoint != NULL)
+		po_look_for_endpoint(request->path.data, request->path.len);
 	else
-		(void) po_authenticate(&credential, &request);
+		(void) po_authenticate(&credential, &sent);
 }
 
 /* What an envelope holds: nearly always one event. */
@@ -57,43 +115,44 @@ typedef struct Request
 
 /* Who proves nothing: all are told the same, after as much work. */
 static bool
-turn_away(PoWebhook *webhook, PoOutcome outcome)
+turn_away(PoWebhook *webhook, PoOutcome answer)
 {
-	webhook->outcome = outcome;
-	even_out(webhook);
-	if (webhook->is_get)
-		po_refuse_get(webhook);
+	even_out(&webhook->request, webhook->endpoint);
+	if (webhook->request.is_get)
+		po_refuse(webhook, PO_OUTCOME_REJECTED, 405, PO_NOT_POST);
+	else
+		po_refuse(webhook, answer, 0, NULL);
 	return false;
 }
 
-/* Whether the request is its endpoint's. */
+/* Whether the request is its endpoint's; it is complete then. */
 static bool
 admit(PoWebhook *webhook, Jsonb *envelope)
 {
+	PoWebhookRequest *request = &webhook->request;
+	const PoEndpoint *endpoint;
+
 	po_read_envelope(webhook, envelope);
-	if (webhook->http_status != 0)
+	if (webhook->outcome.http_status != 0)
 		return false;
-	webhook->endpoint = po_find_endpoint(webhook->path.data, webhook->path.len);
-	if (webhook->endpoint == NULL)
+	endpoint = webhook->endpoint = po_find_endpoint(request->path.data, request->path.len);
+	if (endpoint == NULL)
 		return turn_away(webhook, PO_OUTCOME_UNKNOWN_ENDPOINT);
-	if (webhook->is_get && !webhook->endpoint->allow_get)
+	if (request->is_get && !endpoint->allow_get)
 		return turn_away(webhook, PO_OUTCOME_REJECTED);
-	if (webhook->endpoint->problem != NULL)
+	if (endpoint->problem != NULL)
 	{
 		ereport(WARNING,
-				(errmsg("webhooks of endpoint \"%s\" cannot be authenticated",
-						webhook->endpoint->path),
-				 errdetail("%s", webhook->endpoint->problem)));
-		webhook->outcome = PO_OUTCOME_REJECTED;
-		webhook->http_status = 503;
+				(errmsg("webhooks of endpoint \"%s\" cannot be authenticated", endpoint->path),
+				 errdetail("%s", endpoint->problem)));
+		po_refuse(webhook, PO_OUTCOME_REJECTED, 503, NULL);
 		return false;
 	}
-	webhook->outcome = PO_OUTCOME_ACCEPTED;
-	po_authenticate_webhook(webhook);
-	if (webhook->outcome == PO_OUTCOME_REJECTED)
+	request->form_encoded = looks_form_encoded(request, endpoint);
+	if (!is_proven(request, &endpoint->credential))
 		return turn_away(webhook, PO_OUTCOME_REJECTED);
-	if (webhook->is_get)
-		po_take_query(webhook);
+	if (request->is_get)
+		request->body = po_query_body(request->query, &endpoint->credential);
 	return true;
 }
 
@@ -109,11 +168,11 @@ read_request(Request *request, Jsonb *envelope, int before)
 	int			n = 0;
 	bool		admitted = admit(&whole, envelope);
 
-	if (admitted && !whole.is_get)
-		n = po_split_body(whole.body, &event);
+	if (admitted && !whole.request.is_get)
+		n = po_split_body(whole.request.body, &event);
 	if (n > 1 && before > 0 && before + n > MAX_AT_ONCE)
 	{
-		whole.outcome = PO_OUTCOME_BUSY;
+		po_refuse(&whole, PO_OUTCOME_BUSY, 0, NULL);
 		admitted = false;
 		n = 0;
 	}
@@ -123,7 +182,7 @@ read_request(Request *request, Jsonb *envelope, int before)
 	{
 		request->webhook[i] = whole;
 		if (n > 1)
-			request->webhook[i].body = event[i];
+			request->webhook[i].request.body = event[i];
 		if (admitted)
 			po_read_webhook(&request->webhook[i]);
 	}
@@ -151,7 +210,7 @@ speaker(const Request *request)
 	const PoWebhook *first = request->webhook;
 
 	for (int i = 1; i < request->n; i++)
-		if (rank[request->webhook[i].outcome] > rank[first->outcome])
+		if (rank[request->webhook[i].outcome.answer] > rank[first->outcome.answer])
 			first = &request->webhook[i];
 	return first;
 }
@@ -161,32 +220,33 @@ static void
 answer(const Request *request, Datum *values, bool *nulls)
 {
 	const PoWebhook *webhook = speaker(request);
-	bool		unproven = webhook->outcome == PO_OUTCOME_REJECTED ||
-		webhook->outcome == PO_OUTCOME_UNKNOWN_ENDPOINT;
+	const PoWebhookOutcome *outcome = &webhook->outcome;
+	bool		unproven = outcome->answer == PO_OUTCOME_REJECTED ||
+		outcome->answer == PO_OUTCOME_UNKNOWN_ENDPOINT;
 	const PoAnswer *policy;
 
 	for (int i = 0; i < request->n; i++)
-		po_count_outcome(request->webhook[i].outcome);
-	values[0] = CStringGetTextDatum(po_outcome_name[webhook->outcome]);
-	nulls[1] = unproven || webhook->outcome == PO_OUTCOME_BUSY;
-	values[1] = UUIDPGetDatum(&webhook->receipt_id);
+		po_count_outcome(request->webhook[i].outcome.answer);
+	values[0] = CStringGetTextDatum(po_outcome_name[outcome->answer]);
+	nulls[1] = unproven || outcome->answer == PO_OUTCOME_BUSY;
+	values[1] = UUIDPGetDatum(&outcome->receipt_id);
 	nulls[5] = unproven;
 	values[5] = Int64GetDatum(unproven ? 0 : lane(webhook->endpoint));
-	if (webhook->http_status != 0)
+	if (outcome->http_status != 0)
 	{
-		values[2] = Int32GetDatum(webhook->http_status);
+		values[2] = Int32GetDatum(outcome->http_status);
 		values[3] = CStringGetTextDatum("application/json");
-		values[4] = CStringGetTextDatum(webhook->problem == NULL
+		values[4] = CStringGetTextDatum(outcome->refusal == NULL
 										? "{\"error\":\"temporarily unavailable\"}"
-										: psprintf("{\"error\":\"%s\"}", webhook->problem));
+										: psprintf("{\"error\":\"%s\"}", outcome->refusal));
 		return;
 	}
 	if (unproven)
 		policy = po_find_answer(po_shipped_map(), "*", PO_OUTCOME_REJECTED);
 	else
 		policy = po_find_answer(webhook->endpoint->map,
-								webhook->event_type != NULL ? webhook->event_type : "*",
-								webhook->outcome);
+								webhook->reading.event_type != NULL ? webhook->reading.event_type : "*",
+								outcome->answer);
 	values[2] = Int32GetDatum(policy->http_status);
 	values[3] = CStringGetTextDatum(policy->content_type);
 	values[4] = CStringGetTextDatum(policy->body);
@@ -207,7 +267,7 @@ ingest(Datum *envelope, bool *isnull, int n)
 	admitted = palloc(Max(nadmitted, 1) * sizeof(PoWebhook *));
 	nadmitted = 0;
 	for (int i = 0; i < n; i++)
-		for (int k = 0; k < request[i].n && request[i].webhook[k].key != NULL; k++)
+		for (int k = 0; k < request[i].n && request[i].webhook[k].reading.key != NULL; k++)
 			admitted[nadmitted++] = &request[i].webhook[k];
 	po_spi_connect();
 	po_receive_webhooks(admitted, nadmitted);

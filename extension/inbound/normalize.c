@@ -1,10 +1,10 @@
 /*
  * normalize.c
- *	  From the bytes of a request to named fields, a kind and a key.
+ *	  From the bytes of a request to named fields, a kind and a key, and what they say.
  *
  * Which key of which payload carries which field, what makes a payload a kind,
  * and what its idempotency key is made of are rows (provider_map.c); this file
- * only follows them.  No locks, no statements but those that fill a cache, nothing
+ * only follows them; what the fields say the handlers read (kinds.h).  No locks, no statements but those that fill a cache, nothing
  * raises but lack of memory.
  */
 #include "postgres.h"
@@ -12,57 +12,30 @@
 #include <ctype.h>
 
 #include "common/base64.h"
-#include "common/meaning.h"
+#include "common/document.h"
 #include "common/signature.h"
-#include "core/clock.h"
 #include "core/compat.h"
-#include "inbound/webhook.h"
+#include "inbound/kinds.h"
 #include "utils/timestamp.h"
 
 #define MAX_KEY_LEN 255
 #define MAX_INNER 4
 
-static const char *
-header_value(const PoWebhook *webhook, const char *name, int *len)
+/* A payload in the text of another. */
+typedef struct Inner
 {
-	int			name_len = strlen(name);
+	int			at;				/* the node that has the text */
+	PoDocument	document;
+} Inner;
 
-	for (int i = 0; i < webhook->nheaders; i++)
-	{
-		if (webhook->header[i].name.len == name_len &&
-			memcmp(webhook->header[i].name.data, name, name_len) == 0)
-		{
-			*len = webhook->header[i].value.len;
-			return webhook->header[i].value.data;
-		}
-	}
-	return NULL;
-}
-
-/*
- * Senders declare JSON and send forms, and the reverse: the first byte decides,
- * and the declaration, or else the provider's habit, only where it cannot.
- */
-static bool
-looks_form_encoded(const PoWebhook *webhook)
+/* A body that is being read. */
+typedef struct Body
 {
-	static const char form[] = "application/x-www-form-urlencoded";
-	const char *type;
-	int			len;
-	int			i = po_byte_order_mark(webhook->body.data, webhook->body.len);
-
-	if (webhook->is_get)
-		return true;
-	while (i < webhook->body.len && po_is_json_space(webhook->body.data[i]))
-		i++;
-	if (i < webhook->body.len && (webhook->body.data[i] == '{' || webhook->body.data[i] == '['))
-		return false;
-	type = header_value(webhook, "content-type", &len);
-	if (type == NULL)
-		return webhook->endpoint->form_encoded;
-	return webhook->endpoint->form_encoded ||
-		(len >= sizeof(form) - 1 && pg_strncasecmp(type, form, sizeof(form) - 1) == 0);
-}
+	PoDocument	document;
+	bool		has_inner;		/* a text of it may be JSON */
+	Inner		inner[MAX_INNER];	/* those that were read */
+	int			ninner;
+} Body;
 
 /* Whether the text of a node may be JSON itself. */
 static bool
@@ -72,39 +45,30 @@ may_be_inner(const PoNode *node)
 		(node->text[0] == '{' || node->text[0] == '[');
 }
 
-/* Parse the body once. */
 static void
-read_document(PoWebhook *webhook)
+read_body(Body *body, const PoWebhookRequest *request)
 {
-	if (webhook->document_read)
-		return;
-	webhook->form_encoded = webhook->stored ? webhook->form_encoded : looks_form_encoded(webhook);
-	if (webhook->form_encoded)
-		(void) po_document_parse_form(&webhook->document, webhook->body.data,
-									  webhook->body.len, &po_document_limits);
+	if (request->form_encoded)
+		(void) po_document_parse_form(&body->document, request->body.data, request->body.len, &po_document_limits);
 	else
-		(void) po_document_parse_json(&webhook->document, webhook->body.data,
-									  webhook->body.len, &po_document_limits);
-	webhook->document_read = true;
-	for (int i = 0; i < webhook->document.nnodes && !webhook->has_inner; i++)
-		webhook->has_inner = may_be_inner(&webhook->document.node[i]);
+		(void) po_document_parse_json(&body->document, request->body.data, request->body.len, &po_document_limits);
+	for (int i = 0; i < body->document.nnodes && !body->has_inner; i++)
+		body->has_inner = may_be_inner(&body->document.node[i]);
 }
 
 /* The document in the text of a node; one without nodes where it cannot be read. */
 static const PoDocument *
-inner_document(PoWebhook *webhook, int at)
+inner_document(Body *body, int at)
 {
-	const PoNode *node = &webhook->document.node[at];
-	PoInner    *inner;
+	const PoNode *node = &body->document.node[at];
+	Inner	   *inner;
 
-	for (int i = 0; i < webhook->ninner; i++)
-		if (webhook->inner[i].at == at)
-			return &webhook->inner[i].document;
-	if (webhook->inner == NULL)
-		webhook->inner = palloc(MAX_INNER * sizeof(PoInner));
-	if (webhook->ninner == MAX_INNER)
+	for (int i = 0; i < body->ninner; i++)
+		if (body->inner[i].at == at)
+			return &body->inner[i].document;
+	if (body->ninner == MAX_INNER)
 		return NULL;
-	inner = &webhook->inner[webhook->ninner++];
+	inner = &body->inner[body->ninner++];
 	inner->at = at;
 	(void) po_document_parse_json(&inner->document, node->text, node->text_len, &po_document_limits);
 	return &inner->document;
@@ -112,16 +76,16 @@ inner_document(PoWebhook *webhook, int at)
 
 /* Where the path leads through a text that is JSON: a payload inside of a payload. */
 static bool
-read_inner(PoWebhook *webhook, const PoPath *path, PoBytes *value)
+read_inner(Body *body, const PoPath *path, PoBytes *value)
 {
 	for (int n = path->nkeys - 1; n > 0; n--)
 	{
-		int			at = po_document_path(&webhook->document, path->key, n);
+		int			at = po_document_path(&body->document, path->key, n);
 		const PoDocument *inner;
 
-		if (at < 0 || !may_be_inner(&webhook->document.node[at]))
+		if (at < 0 || !may_be_inner(&body->document.node[at]))
 			continue;
-		inner = inner_document(webhook, at);
+		inner = inner_document(body, at);
 		return inner != NULL &&
 			po_document_scalar(inner, po_document_path(inner, path->key + n, path->nkeys - n),
 							   &value->data, &value->len);
@@ -130,12 +94,12 @@ read_inner(PoWebhook *webhook, const PoPath *path, PoBytes *value)
 }
 
 static bool
-read_value(PoWebhook *webhook, const PoPath *path, PoBytes *value)
+read_value(Body *body, const PoPath *path, PoBytes *value)
 {
-	const PoDocument *document = &webhook->document;
+	const PoDocument *document = &body->document;
 	bool		found = po_document_scalar(document, po_document_path(document, path->key, path->nkeys),
 										   &value->data, &value->len) ||
-		(webhook->has_inner && read_inner(webhook, path, value));
+		(body->has_inner && read_inner(body, path, value));
 
 	for (int i = 0; found && i < path->nends; i++)
 	{
@@ -151,33 +115,10 @@ read_value(PoWebhook *webhook, const PoPath *path, PoBytes *value)
 }
 
 /*
- * po_authenticate_webhook decides whether the request is its endpoint's; sets
- * the outcome where it is not.  What is signed is what was sent: where the scheme
- * signs the fields of a form, they are decoded for that alone.
+ * po_value_is tells whether a field has a value, in whatever case.
  */
-void
-po_authenticate_webhook(PoWebhook *webhook)
-{
-	PoSignedRequest request = {0};
-	PoFormPair *pairs;
-
-	request.is_get = webhook->is_get;
-	request.body = webhook->body;
-	request.query = webhook->query;
-	request.header = webhook->header;
-	request.nheaders = webhook->nheaders;
-	request.now_ms = (po_now() + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
-	if (webhook->endpoint->credential.scheme == PO_SCHEME_TWILIO && looks_form_encoded(webhook))
-	{
-		request.nform = po_form_pairs(webhook->body, &pairs);
-		request.form = pairs;
-	}
-	if (!po_authenticate(&webhook->endpoint->credential, &request))
-		webhook->outcome = PO_OUTCOME_REJECTED;
-}
-
-static bool
-value_is(const PoBytes *value, const char *wanted)
+bool
+po_value_is(const PoBytes *value, const char *wanted)
 {
 	return value->data != NULL && value->len == strlen(wanted) &&
 		pg_strncasecmp(value->data, wanted, value->len) == 0;
@@ -193,7 +134,7 @@ field_matches(const PoBytes *value, const char *wanted)
 		return false;
 	if (len > 0 && wanted[len - 1] == '*')
 		return value->len >= len - 1 && memcmp(value->data, wanted, len - 1) == 0;
-	return value_is(value, wanted);
+	return po_value_is(value, wanted);
 }
 
 /*
@@ -229,7 +170,7 @@ spell_as_kind(const PoKind *kind, PoBytes *value)
 	{
 		const char *wanted = po_condition_value(&kind->condition[c], value);
 
-		if (value_is(&value[kind->condition[c].field], wanted))
+		if (po_value_is(&value[kind->condition[c].field], wanted))
 			value[kind->condition[c].field].data = wanted;
 	}
 }
@@ -348,15 +289,13 @@ is_plain_name(const char *key, int len)
  * stands where the field begins, unless somebody has put it into a text.
  */
 static bool
-could_be_divided_anew(const PoWebhook *webhook)
+could_be_divided_anew(const PoWebhookRequest *request, const PoProviderMap *map, const PoKind *kind)
 {
-	const PoProviderMap *map = webhook->endpoint->map;
-	const PoKind *kind = webhook->kind;
 	PoFormPair *pair;
-	int			npairs = po_form_pairs(webhook->body, &pair);
+	int			npairs = po_form_pairs(request->body, &pair);
 
 	/* More have not been looked at; a POST of so many is not even taken. */
-	if (npairs > PO_MAX_SIGNED_PAIRS || (!webhook->is_get && webhook->query.len > PO_SIGNED_QUERY_MAX))
+	if (npairs > PO_MAX_SIGNED_PAIRS || (!request->is_get && request->query.len > PO_SIGNED_QUERY_MAX))
 		return true;
 	for (int p = 0; p < npairs; p++)
 		if (!is_plain_name(pair[p].key.data, pair[p].key.len))
@@ -374,7 +313,7 @@ could_be_divided_anew(const PoWebhook *webhook)
 				for (int p = 0; p < npairs; p++)
 					if (contains(pair[p].value.data, pair[p].value.len, name))
 						return true;
-				if (!webhook->is_get && contains(webhook->query.data, webhook->query.len, name))
+				if (!request->is_get && contains(request->query.data, request->query.len, name))
 					return true;
 			}
 		}
@@ -400,9 +339,10 @@ is_in_key(const PoKind *kind, int field)
 static const char *
 find_flaw(const PoWebhook *webhook)
 {
-	const PoKind *kind = webhook->kind;
+	const PoWebhookReading *reading = &webhook->reading;
+	const PoKind *kind = reading->kind;
 	bool		divided = webhook->endpoint->credential.scheme != PO_SCHEME_TWILIO ||
-		!webhook->form_encoded;
+		!webhook->request.form_encoded;
 
 	if (kind == NULL)
 		return "no row tells what kind it is of";
@@ -411,13 +351,13 @@ find_flaw(const PoWebhook *webhook)
 		return NULL;
 	for (int i = 0; i < kind->nforms; i++)
 		if ((!divided || is_in_key(kind, kind->forms[i].field)) &&
-			!has_one_form(&webhook->value[kind->forms[i].field], &kind->forms[i]))
+			!has_one_form(&reading->value[kind->forms[i].field], &kind->forms[i]))
 			return "a field is missing, or has not the form that the provider gives it";
 	if (divided)
 		return NULL;
-	if (webhook->key == NULL)
+	if (reading->key == NULL)
 		return "it has no id, and its signature does not hold its fields apart";
-	if (could_be_divided_anew(webhook))
+	if (could_be_divided_anew(&webhook->request, webhook->endpoint->map, kind))
 		return "its signature would fit other fields";
 	return NULL;
 }
@@ -432,147 +372,79 @@ body_hash(const uint8 digest[PO_SHA256_LEN])
 	return hash & INT64CONST(0x1fffffffffffff);
 }
 
+/*
+ * A body that cannot be parsed is of unknown kind, its key the digest of its bytes, its
+ * problem the parser's.  One that may not have its kind's effect has the digest, too: it
+ * must not take the place of the one that may.
+ */
 static void
 read_fields_kind_and_key(PoWebhook *webhook)
 {
 	const PoProviderMap *map = webhook->endpoint->map;
+	PoWebhookReading *reading = &webhook->reading;
+	Body		body = {.ninner = 0};
 	uint8		digest[PO_SHA256_LEN];
 
-	if (!po_sha256(webhook->body, digest))
+	if (!po_sha256(webhook->request.body, digest))
 		elog(ERROR, "could not compute a digest");
-	webhook->body_hash = body_hash(digest);
-	webhook->event_type = "unknown";
-	read_document(webhook);
-	webhook->value = palloc0(Max(map->nfields, 1) * sizeof(PoBytes));
-	if (webhook->document.error != NULL)
+	reading->body_hash = body_hash(digest);
+	reading->event_type = "unknown";
+	reading->value = palloc0(Max(map->nfields, 1) * sizeof(PoBytes));
+	read_body(&body, &webhook->request);
+	if (body.document.error != NULL)
 	{
-		webhook->problem = webhook->document.error;
-		webhook->key = digest_key(digest);
+		reading->problem = body.document.error;
+		reading->key = digest_key(digest);
 		return;
 	}
 	for (int f = 0; f < map->nfields; f++)
 		for (int p = 0; p < map->field[f].npaths; p++)
-			if (read_value(webhook, &map->field[f].path[p], &webhook->value[f]))
+			if (read_value(&body, &map->field[f].path[p], &reading->value[f]))
 				break;
-	for (int k = 0; k < map->nkinds && webhook->kind == NULL; k++)
-		if (kind_matches(&map->kind[k], webhook->value))
-			webhook->kind = &map->kind[k];
-	if (webhook->kind != NULL)
+	for (int k = 0; k < map->nkinds && reading->kind == NULL; k++)
+		if (kind_matches(&map->kind[k], reading->value))
+			reading->kind = &map->kind[k];
+	if (reading->kind != NULL)
 	{
-		spell_as_kind(webhook->kind, webhook->value);
-		webhook->event_type = webhook->kind->event_type;
-		for (int k = 0; k < webhook->kind->nkeys && webhook->key == NULL; k++)
-			webhook->key = make_key(&webhook->kind->key[k], webhook->value);
+		spell_as_kind(reading->kind, reading->value);
+		reading->event_type = reading->kind->event_type;
+		for (int k = 0; k < reading->kind->nkeys && reading->key == NULL; k++)
+			reading->key = make_key(&reading->kind->key[k], reading->value);
 	}
-	webhook->flaw = find_flaw(webhook);
-	webhook->unresolved = webhook->kind == NULL;
-	if (webhook->key == NULL || webhook->flaw != NULL)
+	reading->flaw = find_flaw(webhook);
+	if (reading->key == NULL || reading->flaw != NULL)
 	{
-		po_document_digest(&webhook->document, digest);
-		webhook->key = digest_key(digest);
+		po_document_digest(&body.document, digest);
+		reading->key = digest_key(digest);
 		/* Under such a key two bodies say the same, in whatever bytes. */
-		webhook->body_hash = body_hash(digest);
+		reading->body_hash = body_hash(digest);
 	}
 }
 
 /*
- * Fill in fields, kind and key.  A body that cannot be parsed is of unknown kind, its
- * key the digest of its bytes, its problem the parser's.  One that may not have its
- * kind's effect has the digest, too: it must not take the place of the one that may.
- */
-static void
-normalize(PoWebhook *webhook)
-{
-	read_fields_kind_and_key(webhook);
-	if (webhook->endpoint->key_per_endpoint)
-		webhook->key = short_key(psprintf("%s:%s", webhook->endpoint->path, webhook->key));
-}
-
-/* Consent, as the provider itself says, or else as the text does. */
-static PoConsentReading
-read_consent(const PoWebhook *webhook, const PoTenantRules *rules)
-{
-	const PoBytes *said = &webhook->value[PO_FIELD_OPT_OUT_TYPE];
-	PoConsentReading reading = {PO_CONSENT_NONE};
-
-	if (webhook->kind->effect == PO_EFFECT_OPT_OUT || value_is(said, "STOP"))
-		reading.action = PO_CONSENT_OPT_OUT;
-	else if (value_is(said, "START"))
-		reading.action = PO_CONSENT_OPT_IN;
-	if (reading.action != PO_CONSENT_NONE)
-		reading.word = webhook->event_type;
-	else if (webhook->kind->effect == PO_EFFECT_HELP || value_is(said, "HELP"))
-		reading.action = PO_CONSENT_HELP;
-	else
-		reading = po_read_consent(&rules->words, &webhook->text);
-	return reading;
-}
-
-/* Whether it is a message, and whose. */
-static void
-read_sender(PoWebhook *webhook)
-{
-	const PoBytes *from = &webhook->value[PO_FIELD_FROM];
-	const PoBytes *to = &webhook->value[PO_FIELD_TO];
-
-	if (webhook->kind == NULL || webhook->kind->effect == PO_EFFECT_LOG ||
-		webhook->kind->effect == PO_EFFECT_STATUS)
-		return;
-	if (webhook->flaw != NULL || from->data == NULL || !po_phone_e164(from->data, from->len, webhook->phone))
-	{
-		webhook->unresolved = true;
-		return;
-	}
-	webhook->is_message = true;
-	if (to->data == NULL || !po_phone_e164(to->data, to->len, webhook->business_phone))
-		webhook->business_phone[0] = '\0';
-}
-
-/*
- * po_hear_message reads what the tenant's words and rules make of the text of a message,
- * once.  What the provider itself says of consent counts for more than the text.  Apart
- * from po_read_webhook, for it is most of the work of reading, and nothing that a
- * duplicate needs.  What it reads lives as long as the webhook.
- */
-void
-po_hear_message(PoWebhook *webhook)
-{
-	const PoBytes *body = &webhook->value[PO_FIELD_BODY];
-	const PoTenantRules *rules;
-	PoConsentReading reading;
-	MemoryContext caller;
-
-	if (!webhook->is_message || webhook->heard)
-		return;
-	caller = MemoryContextSwitchTo(webhook->memory);
-	rules = po_tenant_rules(webhook->endpoint->tenant_id);
-	po_text_read(&webhook->text, body->data ? body->data : "", body->len);
-	reading = read_consent(webhook, rules);
-	webhook->consent = reading.action;
-	webhook->word = reading.word;
-	webhook->sound = reading.heard.sound;
-	if (reading.action != PO_CONSENT_NONE && reading.by_sound)
-		webhook->sounds = po_revocation_words(&webhook->text);
-	po_classify(&rules->rules, &webhook->text, &reading,
-				po_text_phone(&webhook->text, webhook->phone, webhook->business_phone),
-				&webhook->ruling);
-	webhook->yes = webhook->consent == PO_CONSENT_NONE && rules->yes_opts_in &&
-		webhook->text.len == 3 && memcmp(webhook->text.folded, "yes", 3) == 0;
-	webhook->heard = true;
-	MemoryContextSwitchTo(caller);
-}
-
-/*
- * po_read_webhook reads what the body of a webhook says, the text of a message apart: the
- * one way from bytes to what is decided by, at the door and whenever it is taken up again.
+ * po_read_webhook reads what a request says: the one way from bytes to what is decided by,
+ * at each door and whenever it is taken up again.  Request and endpoint are known, and the
+ * request is the endpoint's.  What it reads lives as long as the current context.
  */
 void
 po_read_webhook(PoWebhook *webhook)
 {
-	normalize(webhook);
-	if (webhook->problem != NULL)
+	const PoWebhookRequest *request = &webhook->request;
+	PoWebhookReading *reading = &webhook->reading;
+
+	webhook->memory = CurrentMemoryContext;
+	reading->said_at = request->stored ? request->received_at : DT_NOEND;
+	read_fields_kind_and_key(webhook);
+	if (webhook->endpoint->key_per_endpoint)
+		reading->key = short_key(psprintf("%s:%s", webhook->endpoint->path, reading->key));
+	if (reading->problem != NULL)
 		return;
-	read_sender(webhook);
-	po_read_status(webhook);
-	po_read_contact(webhook);
+	if (reading->flaw != NULL)
+	{
+		reading->unresolved = reading->kind == NULL || reading->kind->effect != PO_EFFECT_LOG;
+		return;
+	}
+	for (int h = 0; h < PO_NHANDLERS; h++)
+		if ((po_handler[h]->effects & 1 << reading->kind->effect) && po_handler[h]->read(webhook, reading))
+			reading->is |= po_handler[h]->is;
 }

@@ -4,9 +4,9 @@
  *	  those that cannot have them now.
  *
  * All steps are done together.  What fails is done again with less: one by one;
- * then, of one that opts out, the opt-out alone (heed.c); what is left is
- * kept with its bytes and its next try (keep.c).  Each of these is a subtransaction, so that
- * what fails leaves nothing.
+ * then, of one that opts out, the opt-out alone; what is left is kept with its bytes
+ * and its next try (keep.c).  Each of these is a subtransaction, so that what fails
+ * leaves nothing.
  *
  * Nobody waits long for a lock: a call waits for outreach.lock_wait in all, then
  * takes the rest without those that are held, which are kept as pending.  Stored
@@ -27,7 +27,7 @@
 #include "core/lock_wait.h"
 #include "core/settings.h"
 #include "core/subtransaction.h"
-#include "inbound/webhook.h"
+#include "inbound/kinds.h"
 #include "utils/timestamp.h"
 
 /* For keys that another session is just inserting, which cannot be left out. */
@@ -61,8 +61,10 @@ lock_wait(void)
 static void
 note_opt_outs(Call *call)
 {
+	const char *address;
+
 	for (int i = 0; i < call->n; i++)
-		*call->opts_out |= po_opts_out(call->webhook[i]);
+		*call->opts_out |= po_opts_out(call->webhook[i], &address) != NULL;
 }
 
 /*
@@ -135,6 +137,8 @@ process_now(Call *call, PoWebhook **webhook, int n, bool waits, PoMemberState *s
 {
 	Try			try = {.webhook = webhook,.n = n,.waits = waits,.state = state};
 
+	for (int i = 0; i < n; i++)
+		po_begin_try(webhook[i]);
 	if (try.waits)
 		po_wait_at_most(lock_subjects, &try, lock_wait());
 	else
@@ -144,8 +148,6 @@ process_now(Call *call, PoWebhook **webhook, int n, bool waits, PoMemberState *s
 		if (state[i] == PO_MEMBER_DONE)
 			po_decide(&try.subjects, try.webhook[i]);
 	po_wait_each_at_most(write_effects, &try, try.waits ? lock_wait() : SHORT_WAIT_MS);
-	for (int i = 0; i < n; i++)
-		po_forget_subject(try.webhook[i]);
 }
 
 static void
@@ -164,7 +166,6 @@ keep_for_later(PoBatch *batch, int member, int sqlstate)
 {
 	PoWebhook  *webhook = ((Call *) batch->arg)->webhook[member];
 
-	po_forget_subject(webhook);
 	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 		po_keep_held(webhook);
 	else
@@ -189,43 +190,8 @@ process_fresh(PoWebhook **webhook, int n, bool waits, bool *opts_out)
 	if (waits && call.waited)
 		waited_in_vain = GetCurrentTimestamp();
 	/* Slow, and not because of locks: the next ones need not be hurried. */
-	else if (batch.together == 0 && !webhook[0]->stored)
+	else if (batch.together == 0 && !webhook[0]->request.stored)
 		waited_in_vain = 0;
-}
-
-/*
- * po_set_outcome says what a webhook that has not been tried comes to when nothing
- * fails.
- */
-void
-po_set_outcome(PoWebhook *webhook)
-{
-	bool		deferred = webhook->endpoint->deferred && !webhook->stored;
-
-	if (!webhook->stored)
-	{
-		/* What was done of it before has been undone. */
-		webhook->attempts = 0;
-		webhook->opted_out = webhook->owes_event = false;
-	}
-	webhook->fresh = webhook->held = false;
-	webhook->last_error = webhook->problem != NULL ? webhook->problem : webhook->flaw;
-	if (webhook->problem != NULL)
-	{
-		/* What was tried and could not be read will not become readable. */
-		webhook->outcome = PO_OUTCOME_ERROR;
-		webhook->status = PO_PAYLOAD_DEAD;
-	}
-	else if (deferred)
-	{
-		webhook->outcome = PO_OUTCOME_DEFERRED;
-		webhook->status = PO_PAYLOAD_PENDING;
-	}
-	else
-	{
-		webhook->outcome = PO_OUTCOME_ACCEPTED;
-		webhook->status = webhook->unresolved ? PO_PAYLOAD_UNRESOLVED : PO_PAYLOAD_DONE;
-	}
 }
 
 /* ---- receipts ---- */
@@ -262,7 +228,7 @@ receive(PoBatch *batch, const int *member, int n)
 	MemoryContext own = MemoryContextSwitchTo(batch->context);
 
 	for (int i = 0; i < n; i++)
-		po_set_outcome(writing.webhook[i]);
+		po_begin_try(writing.webhook[i]);
 	po_wait_each_at_most(write_receipts, &writing, batch->together == 0 ? receipts->wait_ms : SHORT_WAIT_MS);
 	for (int i = 0; i < writing.duplicates.n; i++)
 	{
@@ -275,21 +241,23 @@ receive(PoBatch *batch, const int *member, int n)
 
 /* Another transaction is writing its receipt: it has to be sent again. */
 static void
-be_busy(PoBatch *batch, int member, int sqlstate)
+receipt_held(PoBatch *batch, int member, int sqlstate)
 {
 	if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
 		ereport(ERROR,
 				(errcode(sqlstate),
 				 errmsg("the receipts of webhooks could not be written")));
 	waited_in_vain = GetCurrentTimestamp();
-	((Call *) batch->arg)->webhook[member]->outcome = PO_OUTCOME_BUSY;
+	po_refuse(((Call *) batch->arg)->webhook[member], PO_OUTCOME_BUSY, 0, NULL);
 }
 
 /* Whether its opt-out is heeded though its key is taken. */
 static bool
 is_heeded(const PoWebhook *webhook)
 {
-	return webhook->status == PO_PAYLOAD_CONFLICT && po_opts_out(webhook);
+	const char *address;
+
+	return webhook->outcome.status == PO_PAYLOAD_CONFLICT && po_opts_out(webhook, &address) != NULL;
 }
 
 /*
@@ -314,9 +282,9 @@ keep(PoWebhook **webhook, int n, int *wait_ms, PoEventList *duplicates)
 		}
 		waited_in_vain = GetCurrentTimestamp();
 		*wait_ms = 0;
-		w->outcome = PO_OUTCOME_BUSY;
+		po_refuse(w, PO_OUTCOME_BUSY, 0, NULL);
 		for (int e = 0; e < duplicates->n; e++)
-			if (duplicates->event[e].receipt_id != &w->receipt_id)
+			if (duplicates->event[e].receipt_id != &w->outcome.receipt_id)
 				duplicates->event[nevents++] = duplicates->event[e];
 		duplicates->n = nevents;
 	}
@@ -336,13 +304,13 @@ divide(Call *call, PoWebhook **fresh, PoWebhook **kept, int *nkept)
 	for (int i = 0; i < call->n; i++)
 	{
 		PoWebhook  *w = call->webhook[i];
-		bool		pending = w->status == PO_PAYLOAD_PENDING;
+		bool		pending = w->outcome.status == PO_PAYLOAD_PENDING;
 
-		if (w->outcome == PO_OUTCOME_BUSY || !(w->fresh || w->status == PO_PAYLOAD_CONFLICT))
+		if (w->outcome.answer == PO_OUTCOME_BUSY || !(w->outcome.fresh || w->outcome.status == PO_PAYLOAD_CONFLICT))
 			continue;
 		if (!pending)
-			po_hear_message(w);
-		if (w->fresh && !pending)
+			po_hear_webhook(w);
+		if (w->outcome.fresh && !pending)
 			fresh[nfresh++] = w;
 		else
 			kept[(*nkept)++] = w;
@@ -363,7 +331,7 @@ receive_at_once(PoBatch *batch, const int *member, int n)
 	int			wait_ms = lock_wait();
 	PoMemberState state;
 
-	po_set_outcome(call->webhook[0]);
+	po_begin_try(call->webhook[0]);
 	po_wait_each_at_most(write_receipts, &writing, wait_ms);
 	if (divide(call, &fresh, &kept, &nkept) == 0)
 	{
@@ -405,7 +373,7 @@ receive_in_steps(PoWebhook **webhook, int n, bool waits, int wait_ms, bool *opts
 {
 	Receipts	receipts = {.call = {.webhook = webhook,.n = n,.opts_out = opts_out},.wait_ms = wait_ms};
 	PoBatch		batch = {
-		.arg = &receipts, .n = n, .work = receive, .failed = be_busy, .tenant_of = tenant_of
+		.arg = &receipts, .n = n, .work = receive, .failed = receipt_held, .tenant_of = tenant_of
 	};
 	PoWebhook **fresh = palloc(n * sizeof(PoWebhook *));
 	PoWebhook **kept = palloc(n * sizeof(PoWebhook *));
@@ -438,7 +406,7 @@ not_received(PoBatch *batch, int member, int sqlstate)
 	PoWebhook  *webhook = ((Call *) batch->arg)->webhook[member];
 
 	po_log_failure(webhook, sqlstate, "keeping");
-	webhook->outcome = PO_OUTCOME_BUSY;
+	po_refuse(webhook, PO_OUTCOME_BUSY, 0, NULL);
 }
 
 /* One that came alone and has waited, or failed at once, is received in steps. */
@@ -475,8 +443,6 @@ po_receive_webhooks(PoWebhook **webhook, int n)
 
 	if (n == 0)
 		return;
-	for (int i = 0; i < n; i++)
-		webhook[i]->memory = CurrentMemoryContext;
 	batch.foreign = foreign(&call);
 	po_run_batch(&batch);
 }
@@ -492,10 +458,6 @@ po_process_stored(PoWebhook **webhook, int n)
 	bool		opts_out = false;
 
 	for (int i = 0; i < n; i++)
-	{
-		webhook[i]->memory = CurrentMemoryContext;
-		po_hear_message(webhook[i]);
-		po_set_outcome(webhook[i]);
-	}
+		po_hear_webhook(webhook[i]);
 	process_fresh(webhook, n, false, &opts_out);
 }

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "common/document.h"
 #include "common/signature.h"
 #include "common/url.h"
 #include "inbound/webhook.h"
@@ -81,14 +82,13 @@ is_own(PoBytes parameter, const PoFormPair *own, int nown, char *scratch)
 }
 
 /*
- * po_take_query makes the query of an authenticated GET its body.
+ * po_query_body returns what the query of an authenticated GET says, as a body.
  */
-void
-po_take_query(PoWebhook *webhook)
+PoBytes
+po_query_body(PoBytes query, const PoCredential *credential)
 {
-	const PoCredential *credential = &webhook->endpoint->credential;
-	char	   *body = palloc(webhook->query.len + 1);
-	char	   *scratch = palloc(webhook->query.len + 1);
+	char	   *body = palloc(query.len + 1);
+	char	   *scratch = palloc(query.len + 1);
 	PoFormPair *own = NULL;
 	int			nown = 0;
 	int			len = 0;
@@ -96,10 +96,10 @@ po_take_query(PoWebhook *webhook)
 
 	if (po_split_url(credential->url, &url))
 		nown = po_form_pairs(url.query, &own);
-	for (int from = 0; from < webhook->query.len;)
+	for (int from = 0; from < query.len;)
 	{
-		int			to = po_find_any(webhook->query, from, "&");
-		PoBytes		parameter = po_slice(webhook->query, from, to);
+		int			to = po_find_any(query, from, "&");
+		PoBytes		parameter = po_slice(query, from, to);
 		PoBytes		rest = parameter;
 
 		from = to + 1;
@@ -112,7 +112,7 @@ po_take_query(PoWebhook *webhook)
 		memcpy(body + len, parameter.data, parameter.len);
 		len += parameter.len;
 	}
-	webhook->body = (PoBytes) {body, len};
+	return (PoBytes) {body, len};
 }
 
 /*
@@ -121,10 +121,10 @@ po_take_query(PoWebhook *webhook)
  * two apart.  One that is too long to be kept is as long as to be known as that.
  */
 PoBytes
-po_signed_query(const PoWebhook *webhook)
+po_signed_query(const PoWebhookRequest *request, const PoCredential *credential)
 {
-	if (webhook->endpoint->credential.scheme != PO_SCHEME_TWILIO || !webhook->form_encoded || webhook->is_get)
+	if (credential->scheme != PO_SCHEME_TWILIO || !request->form_encoded || request->is_get)
 		return po_bytes("");
-	return po_slice(webhook->query, 0,
-					pg_mbcliplen(webhook->query.data, webhook->query.len, PO_SIGNED_QUERY_MAX + MAX_MULTIBYTE_CHAR_LEN));
+	return po_slice(request->query, 0,
+					pg_mbcliplen(request->query.data, request->query.len, PO_SIGNED_QUERY_MAX + MAX_MULTIBYTE_CHAR_LEN));
 }

@@ -133,13 +133,14 @@ key_compare(const PoWebhook *a, const PoWebhook *b)
 
 	if (c == 0)
 		c = strcmp(a->endpoint->provider, b->endpoint->provider);
-	return c != 0 ? c : strcmp(a->key, b->key);
+	return c != 0 ? c : strcmp(a->reading.key, b->reading.key);
 }
 
 typedef struct Position
 {
 	PoWebhook  *webhook;
 	int			position;
+	pg_uuid_t	receipt_id;		/* that it has if it is new */
 } Position;
 
 static int
@@ -153,15 +154,15 @@ position_compare(const void *a, const void *b)
 }
 
 static Receipt
-receipt_of(const PoWebhook *webhook)
+receipt_of(const PoWebhook *webhook, const pg_uuid_t *receipt_id)
 {
 	return (Receipt) {
 		.tenant_id = webhook->endpoint->tenant_id,
 		.provider = webhook->endpoint->provider,
-		.idempotency_key = webhook->key,
-		.receipt_id = webhook->receipt_id,
-		.event_type = webhook->event_type,
-		.body_hash = webhook->body_hash
+		.idempotency_key = webhook->reading.key,
+		.receipt_id = *receipt_id,
+		.event_type = webhook->reading.event_type,
+		.body_hash = webhook->reading.body_hash
 	};
 }
 
@@ -176,24 +177,20 @@ reject_duplicate(PoWebhook *webhook, const Receipt *first, PoEventList *events)
 										  "webhook.inbound.duplicate_rejected",
 										  webhook->endpoint->provider);
 
-	webhook->outcome = PO_OUTCOME_DUPLICATE;
-	event->correlation_id = &webhook->correlation_id;
-	if (webhook->body_hash != first->body_hash)
+	event->correlation_id = &webhook->request.correlation_id;
+	event->receipt_id = &webhook->outcome.receipt_id;
+	if (webhook->reading.body_hash != first->body_hash)
 	{
 		PoObject   *object = po_object_begin();
+		pg_uuid_t	receipt_id;
 
 		po_object_bool(object, "body_differs", true);
 		event->payload = po_object_end(object);
-		po_uuid_v7(&webhook->receipt_id);
-		webhook->status = PO_PAYLOAD_CONFLICT;
-		webhook->first_at = first->created_at;
-		webhook->last_error = "the idempotency key was used with another body";
-		event->receipt_id = &webhook->receipt_id;
-		return;
+		po_uuid_v7(&receipt_id);
+		po_be_conflict(webhook, &receipt_id, first->created_at);
 	}
-	webhook->status = PO_PAYLOAD_DONE;
-	webhook->receipt_id = first->receipt_id;
-	event->receipt_id = &webhook->receipt_id;
+	else
+		po_be_duplicate(webhook, &first->receipt_id);
 }
 
 static void
@@ -203,7 +200,7 @@ reject_known(PoWebhook **known, int n, PoEventList *events)
 
 	for (int i = 0; i < n; i++)
 	{
-		Receipt		receipt = receipt_of(known[i]);
+		Receipt		receipt = receipt_of(known[i], &known[i]->outcome.receipt_id);
 
 		po_rows_add(&key, &receipt);
 	}
@@ -249,8 +246,8 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 
 		if (i > 0 && key_compare(sorted[i - 1].webhook, w) == 0)
 			continue;
-		po_uuid_v7(&w->receipt_id);
-		receipt = receipt_of(w);
+		po_uuid_v7(&sorted[i].receipt_id);
+		receipt = receipt_of(w, &sorted[i].receipt_id);
 		po_rows_add(&new, &receipt);
 	}
 	inserted = po_rows_exec(&new, &now);
@@ -263,15 +260,15 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 
 		if (i > 0 && key_compare(sorted[i - 1].webhook, w) == 0)
 		{
-			if (!first->fresh)
+			if (!first->outcome.fresh)
 				known[nknown++] = w;
 			continue;
 		}
 		first = w;
 		if (row < inserted && po_column_uuid(row, 1, &receipt_id) &&
-			memcmp(&receipt_id, &w->receipt_id, UUID_LEN) == 0)
+			memcmp(&receipt_id, &sorted[i].receipt_id, UUID_LEN) == 0)
 		{
-			w->fresh = true;
+			po_be_fresh(w, &receipt_id);
 			row++;
 		}
 		else
@@ -285,9 +282,9 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 
 		if (i == 0 || key_compare(sorted[i - 1].webhook, w) != 0)
 			first = w;
-		else if (first->fresh)
+		else if (first->outcome.fresh)
 		{
-			Receipt		receipt = receipt_of(first);
+			Receipt		receipt = receipt_of(first, &first->outcome.receipt_id);
 
 			receipt.created_at = po_now();
 			reject_duplicate(w, &receipt, events);
@@ -302,28 +299,17 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
  * under, and returns whether it is: not when another has come by it.  Needs SPI.
  */
 bool
-po_take_key(PoWebhook *webhook)
+po_take_key(const PoWebhook *webhook)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	Receipt		receipt = receipt_of(webhook);
+	Receipt		receipt = receipt_of(webhook, &webhook->outcome.receipt_id);
 
 	if (po_exec_row(&insert_receipts, &now, &receipt) == 1)
 		return true;
 	if (po_exec_row(&select_receipts, NULL, &receipt) == 0)
 		return false;
 	po_read_row(&select_receipts, 0, &receipt);
-	return memcmp(&receipt.receipt_id, &webhook->receipt_id, UUID_LEN) == 0;
-}
-
-/*
- * po_repetition_found ends a stored webhook whose key another has: it has no effect.
- */
-void
-po_repetition_found(PoWebhook *webhook)
-{
-	webhook->status = PO_PAYLOAD_DONE;
-	webhook->last_error = "a webhook with the same key has come since";
-	po_write_payloads(&webhook, 1);
+	return memcmp(&receipt.receipt_id, &webhook->outcome.receipt_id, UUID_LEN) == 0;
 }
 
 /*
@@ -336,12 +322,12 @@ po_payload_status_name(PoPayloadStatus status)
 }
 
 static bytea *
-body_of(const PoWebhook *webhook)
+body_of(const PoWebhookRequest *request)
 {
-	bytea	   *body = palloc(VARHDRSZ + webhook->body.len);
+	bytea	   *body = palloc(VARHDRSZ + request->body.len);
 
-	SET_VARSIZE(body, VARHDRSZ + webhook->body.len);
-	memcpy(VARDATA(body), webhook->body.data, webhook->body.len);
+	SET_VARSIZE(body, VARHDRSZ + request->body.len);
+	memcpy(VARDATA(body), request->body.data, request->body.len);
 	return body;
 }
 
@@ -350,20 +336,20 @@ body_of(const PoWebhook *webhook)
  * it has waited the later.  An error: a minute, doubling, up to a quarter more.
  */
 static TimestampTz
-next_attempt(const PoWebhook *webhook)
+next_attempt(const PoWebhookRequest *request, const PoWebhookOutcome *outcome)
 {
 	int64		delay;
 
-	if (webhook->held)
+	if (outcome->held)
 	{
-		int64		age = webhook->stored ? po_now() - webhook->received_at : 0;
+		int64		age = request->stored ? po_now() - request->received_at : 0;
 
 		return po_now() + Min(Max(age / 8, HELD_PAUSE), HELD_PAUSE_MAX);
 	}
-	if (webhook->status == PO_PAYLOAD_PENDING)
+	if (outcome->status == PO_PAYLOAD_PENDING)
 		return po_now();
-	delay = (int64) 60 * USECS_PER_SEC << Min(Max(webhook->attempts - 1, 0), 10);
-	return po_now() + delay + delay / 4 * webhook->receipt_id.data[15] / 255;
+	delay = (int64) 60 * USECS_PER_SEC << Min(Max(outcome->attempts - 1, 0), 10);
+	return po_now() + delay + delay / 4 * outcome->receipt_id.data[15] / 255;
 }
 
 /*
@@ -379,36 +365,38 @@ po_write_payloads(PoWebhook **webhook, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		PoWebhook  *w = webhook[i];
+		const PoWebhook *w = webhook[i];
+		const PoWebhookRequest *request = &w->request;
+		const PoWebhookOutcome *outcome = &w->outcome;
 		Payload		payload = {
 			.tenant_id = w->endpoint->tenant_id,
-			.receipt_id = w->receipt_id,
-			.status = w->status,
-			.attempts = w->attempts,
+			.receipt_id = outcome->receipt_id,
+			.status = outcome->status,
+			.attempts = outcome->attempts,
 			.next_attempt_at = DT_NOEND,
-			.last_error = w->last_error,
-			.opted_out = w->opted_out,
-			.event_owed = w->owes_event && w->status != PO_PAYLOAD_DONE ? &w->event_owed : NULL,
+			.last_error = outcome->last_error,
+			.opted_out = outcome->opted_out,
+			.event_owed = outcome->owes_event && outcome->status != PO_PAYLOAD_DONE ? &outcome->event_owed : NULL,
 			.path = w->endpoint->path,
 			.provider = w->endpoint->provider,
-			.form_encoded = w->form_encoded,
-			.reference = w->reference,
-			.correlation_id = &w->correlation_id
+			.form_encoded = request->form_encoded,
+			.reference = w->reading.reference,
+			.correlation_id = &request->correlation_id
 		};
 
-		if (w->status == PO_PAYLOAD_PENDING || w->status == PO_PAYLOAD_ERROR)
+		if (outcome->status == PO_PAYLOAD_PENDING || outcome->status == PO_PAYLOAD_ERROR)
 		{
-			payload.next_attempt_at = next_attempt(w);
+			payload.next_attempt_at = next_attempt(request, outcome);
 			po_wake_at(payload.next_attempt_at);
 		}
-		if (!w->stored)
+		if (!request->stored)
 		{
-			PoBytes		query = po_signed_query(w);
+			PoBytes		query = po_signed_query(request, &w->endpoint->credential);
 
-			payload.body = body_of(w);
+			payload.body = body_of(request);
 			payload.signed_query = query.len > 0 ? pnstrdup(query.data, query.len) : NULL;
 		}
-		po_rows_add(w->stored ? &stored : &new, &payload);
+		po_rows_add(request->stored ? &stored : &new, &payload);
 	}
 	(void) po_rows_exec(&new, &now);
 	/* What is done and stays due would be done again. */

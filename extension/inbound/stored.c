@@ -42,16 +42,16 @@ static const PoField stored_field[] = {
 	PO_FIELD(Stored, tenant_id, TEXT, IS_READ),
 	PO_FIELD(Stored, body, BYTEA, IS_READ),
 	PO_FIELD(Stored, provider, TEXT, IS_READ),
-	PO_FIELD_AS(Stored, webhook.path.data, "path", TEXT, IS_READ),
-	PO_FIELD_AS(Stored, webhook.receipt_id, "receipt_id", UUID, IS_READ),
-	PO_FIELD_AS(Stored, webhook.form_encoded, "form_encoded", BOOL, IS_READ),
-	PO_FIELD_AS(Stored, webhook.correlation_id, "correlation_id", UUID, IS_READ),
-	PO_FIELD_AS(Stored, webhook.attempts, "attempts", INT, IS_READ),
-	PO_FIELD_AS(Stored, webhook.reference, "reference", TEXT, IS_READ),
-	PO_FIELD_AS(Stored, webhook.received_at, "received_at", SINCE, IS_READ),
-	PO_FIELD_AS(Stored, webhook.opted_out, "opted_out", BOOL, IS_READ),
-	PO_FIELD_AS(Stored, webhook.event_owed, "event_owed", UUID, IS_READ),
-	PO_FIELD_AS(Stored, webhook.query.data, "signed_query", TEXT, IS_READ),
+	PO_FIELD_AS(Stored, webhook.request.path.data, "path", TEXT, IS_READ),
+	PO_FIELD_AS(Stored, webhook.outcome.receipt_id, "receipt_id", UUID, IS_READ),
+	PO_FIELD_AS(Stored, webhook.request.form_encoded, "form_encoded", BOOL, IS_READ),
+	PO_FIELD_AS(Stored, webhook.request.correlation_id, "correlation_id", UUID, IS_READ),
+	PO_FIELD_AS(Stored, webhook.outcome.attempts, "attempts", INT, IS_READ),
+	PO_FIELD_AS(Stored, webhook.request.reference, "reference", TEXT, IS_READ),
+	PO_FIELD_AS(Stored, webhook.request.received_at, "received_at", SINCE, IS_READ),
+	PO_FIELD_AS(Stored, webhook.outcome.opted_out, "opted_out", BOOL, IS_READ),
+	PO_FIELD_AS(Stored, webhook.outcome.event_owed, "event_owed", UUID, IS_READ),
+	PO_FIELD_AS(Stored, webhook.request.query.data, "signed_query", TEXT, IS_READ),
 	PO_FIELD_AS(Stored, status, "status::text", TEXT, IS_ONE)
 };
 
@@ -104,30 +104,33 @@ static void
 read_stored(const PoStatement *statement, uint64 row, Stored *stored)
 {
 	static const pg_uuid_t none = {{0}};
-	PoWebhook  *webhook = &stored->webhook;
+	PoWebhookRequest *request = &stored->webhook.request;
+	PoWebhookOutcome *outcome = &stored->webhook.outcome;
 
 	po_read_row(statement, row, stored);
-	webhook->path.len = strlen(webhook->path.data);
-	webhook->body.data = VARDATA_ANY(stored->body);
-	webhook->body.len = VARSIZE_ANY_EXHDR(stored->body);
-	webhook->query.len = webhook->query.data != NULL ? strlen(webhook->query.data) : 0;
-	webhook->owes_event = memcmp(&webhook->event_owed, &none, UUID_LEN) != 0;
-	webhook->stored = true;
+	request->path.len = strlen(request->path.data);
+	request->body.data = VARDATA_ANY(stored->body);
+	request->body.len = VARSIZE_ANY_EXHDR(stored->body);
+	request->query.len = request->query.data != NULL ? strlen(request->query.data) : 0;
+	request->stored = true;
+	outcome->owes_event = memcmp(&outcome->event_owed, &none, UUID_LEN) != 0;
 }
 
 /*
- * Whether the door that the payload came through is still there: the same path of
- * the same tenant and provider.  Another's that has the path now is not it.
+ * Reads it, where the door that it came through is still there: the same path of the
+ * same tenant and provider.  Another's that has the path now is not it.
  */
 static bool
-find_door(Stored *stored)
+read_again(Stored *stored)
 {
 	PoWebhook  *webhook = &stored->webhook;
 
-	webhook->endpoint = po_find_endpoint(webhook->path.data, webhook->path.len);
-	return webhook->endpoint != NULL &&
-		strcmp(webhook->endpoint->tenant_id, stored->tenant_id) == 0 &&
-		strcmp(webhook->endpoint->provider, stored->provider) == 0;
+	webhook->endpoint = po_find_endpoint(webhook->request.path.data, webhook->request.path.len);
+	if (webhook->endpoint == NULL || strcmp(webhook->endpoint->tenant_id, stored->tenant_id) != 0 ||
+		strcmp(webhook->endpoint->provider, stored->provider) != 0)
+		return false;
+	po_read_webhook(webhook);
+	return true;
 }
 
 /*
@@ -192,27 +195,24 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	}
 	for (int i = 0; i < n; i++)
 	{
-		PoWebhook  *w = &stored[i].webhook;
-
-		if (!find_door(&stored[i]))
+		if (read_again(&stored[i]))
 		{
-			args[0] = CStringGetTextDatum(stored[i].tenant_id);
-			args[1] = UUIDPGetDatum(&w->receipt_id);
-			if (po_exec(&bury, args, NULL) != 1)
-				ereport(ERROR,
-						(errcode(ERRCODE_INTERNAL_ERROR),
-						 errmsg("a payload whose endpoint is gone could not be given up")));
+			readable[nreadable++] = &stored[i].webhook;
 			continue;
 		}
-		po_read_webhook(w);
-		readable[nreadable++] = w;
+		args[0] = CStringGetTextDatum(stored[i].tenant_id);
+		args[1] = UUIDPGetDatum(&stored[i].webhook.outcome.receipt_id);
+		if (po_exec(&bury, args, NULL) != 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("a payload whose endpoint is gone could not be given up")));
 	}
 	po_process_stored(readable, nreadable);
 	SPI_finish();
 	PG_RETURN_INT32(n);
 }
 
-/* The payload of a webhook that is to be replayed, locked. */
+/* Locks a webhook that is to be replayed, and reads it again. */
 static void
 lock_for_replay(const char *tenant_id, Datum receipt_id, Stored *stored)
 {
@@ -230,11 +230,11 @@ lock_for_replay(const char *tenant_id, Datum receipt_id, Stored *stored)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the webhook is %s", stored->status),
 				 errhint("Only what outreach.webhooks_unfinished lists as unresolved, error, dead or conflict can be replayed.")));
-	if (!find_door(stored))
+	if (!read_again(stored))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the endpoint of the webhook is gone"),
-				 errdetail("It came by %s from %s.", stored->webhook.path.data, stored->provider),
+				 errdetail("It came by %s from %s.", stored->webhook.request.path.data, stored->provider),
 				 errhint("Make the endpoint again with outreach.create_endpoint().")));
 }
 
@@ -247,10 +247,10 @@ write_replayed(const PoWebhook *webhook, const char *by)
 	PoObject   *object = po_object_begin();
 
 	po_object_string(object, "by", by);
-	po_object_string(object, "kind", webhook->event_type);
+	po_object_string(object, "kind", webhook->reading.event_type);
 	event->payload = po_object_end(object);
-	event->receipt_id = &webhook->receipt_id;
-	event->correlation_id = &webhook->correlation_id;
+	event->receipt_id = &webhook->outcome.receipt_id;
+	event->correlation_id = &webhook->request.correlation_id;
 	po_events_append(event, 1);
 }
 
@@ -276,16 +276,18 @@ po_replay_webhook(PG_FUNCTION_ARGS)
 	po_endpoints_begin();
 	po_spi_connect();
 	lock_for_replay(tenant_id, PG_GETARG_DATUM(1), &stored);
-	webhook->attempts = 0;
-	po_read_webhook(webhook);
+	webhook->outcome.attempts = 0;
 	write_replayed(webhook, by);
 	/* A conflict is another webhook under a key that is taken: a person says so. */
 	if (strcmp(stored.status, "conflict") != 0 && !po_take_key(webhook))
-		po_repetition_found(webhook);
+	{
+		po_be_repetition(webhook);
+		po_write_payloads(&webhook, 1);
+	}
 	else
 		po_process_stored(&webhook, 1);
 	SPI_finish();
-	values[0] = CStringGetTextDatum(po_payload_status_name(webhook->status));
-	values[1] = CStringGetTextDatum(webhook->event_type);
+	values[0] = CStringGetTextDatum(po_payload_status_name(webhook->outcome.status));
+	values[1] = CStringGetTextDatum(webhook->reading.event_type);
 	return po_result_row(fcinfo, values, nulls);
 }

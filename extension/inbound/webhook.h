@@ -1,20 +1,21 @@
 /*
  * webhook.h
  *	  One webhook on its way through the inbound path.
+ *
+ * It is four parts, each with its own writer and its own life: what came, what that says,
+ * what a try has found it to be about, and what becomes of it.  Who only reads a part
+ * takes it as const.
  */
 #ifndef PO_INBOUND_WEBHOOK_H
 #define PO_INBOUND_WEBHOOK_H
 
 #include "common/address.h"
-#include "common/document.h"
 #include "core/batch.h"
 #include "core/counters.h"
 #include "inbound/provider_map.h"
 #include "lead/rules.h"
 #include "sender/health.h"
 #include "unit/unit.h"
-#include "utils/jsonb.h"
-#include "utils/uuid.h"
 
 /* As in the type outreach.payload_status. */
 typedef enum PoPayloadStatus
@@ -28,112 +29,132 @@ typedef enum PoPayloadStatus
 	PO_PAYLOAD_OWN_NUMBER
 } PoPayloadStatus;
 
-/* A payload in the text of another. */
-typedef struct PoInner
+/*
+ * What came.  Of a door (envelope.c, ingest.c) it points into the envelope, of a row
+ * (stored.c) it is what was kept; nobody changes it once it is read.
+ */
+typedef struct PoWebhookRequest
 {
-	int			at;				/* the node that has the text */
-	PoDocument	document;
-} PoInner;
-
-typedef struct PoWebhook
-{
-	MemoryContext memory;		/* of what is read out of it, set before it is processed */
-
-	/* the request; everything points into the envelope */
 	bool		is_get;
+	bool		form_encoded;
 	PoBytes		path;
 	PoBytes		query;			/* of a stored one what po_signed_query() has kept */
 	PoBytes		body;			/* or the one event of several that this is; of a GET what its query says */
 	PoHeader   *header;
 	int			nheaders;
-	const char *problem;		/* why it cannot be read: a fixed phrase, or NULL */
-	int			http_status;	/* for a request refused before its answer is looked up */
 	pg_uuid_t	correlation_id;
+	bool		stored;			/* was received before, processed only now */
+	TimestampTz received_at;	/* where stored */
+	const char *reference;		/* where stored: what the query said of our message; NULL: nothing */
+} PoWebhookRequest;
 
-	/* what it is */
-	const PoEndpoint *endpoint;
-	bool		form_encoded;
-	bool		document_read;
-	PoDocument	document;
-	bool		has_inner;		/* a text of it may be JSON */
-	PoInner    *inner;			/* those that were read */
-	int			ninner;
+/* What a webhook may be; it may be more than one.  Each has its handler. */
+#define PO_IS_MESSAGE	0x01
+#define PO_IS_CONTACT	0x02	/* it tells something of an address that stands in it */
+#define PO_IS_STATUS	0x04	/* it says something of a message of ours */
+
+/*
+ * What it says, by the rows: written by po_read_webhook() and po_hear_webhook(), and for them
+ * by the handlers; lives as long as the webhook.
+ */
+typedef struct PoWebhookReading
+{
+	const char *problem;		/* why it cannot be read: a fixed phrase, or NULL */
 	PoBytes    *value;			/* one a field of the provider's map; data NULL for none */
 	const PoKind *kind;			/* NULL: unknown */
 	const char *event_type;
 	const char *flaw;			/* why it may not have its kind's effect: a fixed phrase, or NULL */
 	const char *key;
 	int64		body_hash;
-
 	bool		unresolved;		/* it says not of whom, or is not sure to be the provider's */
+	unsigned	is;				/* PO_IS_* */
 	char		phone[PO_ADDRESS_SIZE];	/* of the sender; or the address, of either kind, that it tells something of */
-	const char *email;			/* whose consent it revokes with the phone's; NULL: of none */
-	const char *email_revoked_by;	/* as revoked_by */
+	const char *reason;			/* of what it changes; NULL: none */
+	TimestampTz said_at;		/* when it was said, at the latest; DT_NOEND: now */
 
-	/* what it says, when it is a message */
-	bool		is_message;
+	/* a message */
 	char		business_phone[PO_E164_SIZE];	/* ours, that it was sent to; empty: not known */
 	bool		heard;			/* what follows has been read */
-	PoText		text;
 	PoConsentAction consent;
+	const char *word;
 	const char *sounds;			/* the words that sound like a revocation; NULL: a row decided */
 	int			sound;			/* how much they do, where they decided */
 	bool		yes;			/* a bare YES, where the tenant counts it as consent */
-	const char *word;
 	PoRuling	ruling;
+
+	/* what it tells of an address */
+	bool		is_revocation;
+	const char *revoked_by;		/* the field and value that tell it, and the words; NULL: nothing does */
+	const char *unreachable_by; /* the same, that it cannot be reached */
+	const char *email;			/* whose consent it revokes with the phone's; NULL: of none */
+	const char *email_revoked_by;	/* as revoked_by */
+
+	/* what it says of a message of ours */
+	PoReport	report;
+	const char *provider_message_id;	/* NULL: none */
+	const char *reference;		/* names the message, and proves it; NULL: nothing does */
+} PoWebhookReading;
+
+/*
+ * What a try has found it to be about: written by the handlers' find, look_again and decide.
+ * Cleared where a try begins (po_begin_try), and of no meaning after it.
+ */
+typedef struct PoWebhookSubject
+{
+	/* of a message */
 	bool		from_stranger;	/* no lead has the phone */
 	bool		from_unreachable;	/* it is said not to take messages, and sends one */
 	bool		own_number;		/* the phone is one of the tenant's own numbers; told where no lead may have it */
 
-	/* what it tells of an address that stands in it */
-	bool		is_revocation;
-	const char *revoked_by;		/* the field and value that tell it, and the words; NULL: nothing does */
-	bool		is_bounce;		/* it cannot be reached */
-	const char *unreachable_by;
-	TimestampTz said_at;		/* when it was said, at the latest */
+	/* of an address */
 	bool		overtaken;		/* the person has agreed since */
 
-	/* what it says of a message of ours, when it is a status callback */
-	bool		is_status;
-	PoReport	report;
-	const char *provider_message_id;	/* NULL: none */
-	const char *reference;		/* what the query says of our message; NULL: nothing */
+	/* of a message of ours */
+	const char *lead_id;		/* NULL: no message is known by it */
+	pg_uuid_t	message_id;		/* of the reference, or of the message once it is found */
 	bool		has_reference;	/* the callback URL names the message, and proves it */
 	bool		tells_id;		/* by that the provider's id of the message is known now */
-	pg_uuid_t	message_id;		/* of the reference, or of the message once it is found */
-	const char *message_lead;	/* NULL: no message is known by it */
-	const char *message_phone;	/* NULL: its channel has none */
+	const char *channel;
+	const char *phone;			/* NULL: its channel has none */
 	const PoAccount *account;	/* NULL: gone */
+	PoReport	report;			/* of it; not what is said of a copy */
 	PoVerdictEffect effect;		/* of the error code */
-	const char *channel;		/* of the message */
 	const char *meaning;		/* of the error code; NULL: none */
+} PoWebhookSubject;
 
-	/* what becomes of it */
-	bool		stored;			/* was received before, processed only now */
-	TimestampTz received_at;	/* where stored */
-	int			attempts;
+/*
+ * What becomes of it: written by outcome.c alone, but for what a stored row says of the
+ * tries before (stored.c).
+ */
+typedef struct PoWebhookOutcome
+{
+	PoOutcome	answer;			/* what its sender is told, and what is counted */
+	int			http_status;	/* of a request that is refused before its answer is looked up */
+	const char *refusal;		/* why it is: a fixed phrase, or NULL */
+	pg_uuid_t	receipt_id;
 	bool		fresh;			/* first of its key */
 	TimestampTz first_at;		/* when its key was taken, where this is another webhook under it */
+	PoPayloadStatus status;
+	int			attempts;
+	const char *last_error;
 	bool		held;			/* another transaction holds what it is about: it is taken up soon */
 	bool		opted_out;		/* its opt-out is recorded, whatever becomes of the rest */
 	bool		owes_event;		/* of that the event is still to be written, with this id */
 	pg_uuid_t	event_owed;
-	pg_uuid_t	receipt_id;
-	PoOutcome	outcome;
-	PoPayloadStatus status;
-	const char *last_error;
+} PoWebhookOutcome;
+
+typedef struct PoWebhook
+{
+	MemoryContext memory;		/* of the reading */
+	const PoEndpoint *endpoint; /* by which it came; NULL: none */
+	PoWebhookRequest request;
+	PoWebhookReading reading;
+	PoWebhookSubject subject;
+	PoWebhookOutcome outcome;
 } PoWebhook;
 
-/* What webhooks are about, locked, and what they do to it. */
-typedef struct PoSubjects
-{
-	PoUnit		unit;
-	PoHealth	health;
-} PoSubjects;
-
-/* envelope.c */
-extern void po_read_envelope(PoWebhook *webhook, Jsonb *envelope);
-extern void po_refuse_get(PoWebhook *webhook);
+/* Of a GET, too, that proves nothing: it does not learn whether the path takes any. */
+#define PO_NOT_POST "the method is not POST"
 
 /* So much of an error code is kept. */
 #define PO_MAX_CODE 64
@@ -141,67 +162,48 @@ extern void po_refuse_get(PoWebhook *webhook);
 /* A form whose query is longer is not sure to be the provider's. */
 #define PO_SIGNED_QUERY_MAX 2048
 
+/* envelope.c */
+extern void po_read_envelope(PoWebhook *webhook, Jsonb *envelope);
+
 /* query.c */
 extern int	po_form_pairs(PoBytes body, PoFormPair **pairs);
-extern void po_take_query(PoWebhook *webhook);
-extern PoBytes po_signed_query(const PoWebhook *webhook);
+extern PoBytes po_query_body(PoBytes query, const PoCredential *credential);
+extern PoBytes po_signed_query(const PoWebhookRequest *request, const PoCredential *credential);
 
 /* split.c */
 extern int	po_split_body(PoBytes body, PoBytes **event);
 
 /* normalize.c */
-extern void po_authenticate_webhook(PoWebhook *webhook);
 extern void po_read_webhook(PoWebhook *webhook);
-extern void po_hear_message(PoWebhook *webhook);
+extern bool po_value_is(const PoBytes *value, const char *wanted);
 extern const char *po_condition_value(const PoCondition *condition, const PoBytes *value);
 
-/* contact.c */
-extern void po_read_contact(PoWebhook *webhook);
-extern void po_decide_contact(PoUnit *unit, PoWebhook *webhook, const PoCause *cause);
-
-/* own_number.c */
-extern void po_find_own_numbers(PoUnit *unit, PoWebhook **webhook, int n,
-								const PoMemberState *state);
-extern void po_decide_own_number(PoUnit *unit, PoWebhook *webhook, const PoCause *cause);
-
 /* process.c */
-extern void po_set_outcome(PoWebhook *webhook);
 extern void po_receive_webhooks(PoWebhook **webhook, int n);
 extern void po_process_stored(PoWebhook **webhook, int n);
 
-/* heed.c */
-extern bool po_opts_out(const PoWebhook *webhook);
-extern bool po_heed_opt_out(PoWebhook *webhook);
-extern bool po_heed_conflict(PoWebhook *webhook, int wait_ms);
-
 /* keep.c */
 extern void po_log_failure(const PoWebhook *webhook, int sqlstate, const char *what);
+extern bool po_heed_conflict(PoWebhook *webhook, int wait_ms);
 extern void po_give_up(PoWebhook *webhook, int sqlstate);
 extern void po_keep_held(PoWebhook *webhook);
 
+/* outcome.c */
+extern void po_refuse(PoWebhook *webhook, PoOutcome answer, int http_status, const char *refusal);
+extern void po_be_expected(PoWebhook *webhook);
+extern void po_be_fresh(PoWebhook *webhook, const pg_uuid_t *receipt_id);
+extern void po_be_duplicate(PoWebhook *webhook, const pg_uuid_t *receipt_id);
+extern void po_be_conflict(PoWebhook *webhook, const pg_uuid_t *receipt_id, TimestampTz first_at);
+extern void po_be_repetition(PoWebhook *webhook);
+extern void po_be_own_number(PoWebhook *webhook);
+extern void po_be_opted_out(PoWebhook *webhook, const pg_uuid_t *event_owed);
+extern void po_be_failed(PoWebhook *webhook, int sqlstate);
+extern void po_be_held(PoWebhook *webhook);
+
 /* receipt.c */
 extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);
-extern bool po_take_key(PoWebhook *webhook);
-extern void po_repetition_found(PoWebhook *webhook);
+extern bool po_take_key(const PoWebhook *webhook);
 extern const char *po_payload_status_name(PoPayloadStatus status);
 extern void po_write_payloads(PoWebhook **webhook, int n);
-
-/* subjects.c */
-extern bool po_touches_phone(const PoWebhook *webhook);
-extern void po_lock_subjects(PoUnit *unit, PoWebhook **webhook, int n, bool wait,
-							 PoMemberState *state);
-extern void po_forget_subject(PoWebhook *webhook);
-
-/* decide.c */
-extern bool po_is_overtaken(const PoWebhook *webhook, const PoAddress *phone);
-extern PoCause po_webhook_cause(const PoWebhook *webhook);
-extern void po_decide_opt_out(PoUnit *unit, const PoWebhook *webhook, PoAddress *phone,
-							  const PoCause *cause);
-extern void po_decide(PoSubjects *subjects, PoWebhook *webhook);
-
-/* status.c */
-extern void po_read_status(PoWebhook *webhook);
-extern void po_find_statuses(PoWebhook **webhook, int n, bool parks);
-extern void po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause);
 
 #endif

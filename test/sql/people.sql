@@ -107,8 +107,9 @@ SELECT count(*) FROM generate_series(1, 130) AS i, outreach.create_lead('team_pe
 SELECT shared, count(DISTINCT l.contact_id) FROM outreach.addresses a JOIN outreach.leads l ON l.tenant_id = a.tenant_id AND l.email = a.address WHERE a.tenant_id = 'team_people' AND a.address = 'info@agency.example' GROUP BY 1;
 SELECT pg_temp.receive('/w/people', 'm8', '+16466660130', 'STOP');
 SELECT state, count(*) FROM outreach.leads WHERE tenant_id = 'team_people' AND lead_id LIKE 'office%' GROUP BY 1 ORDER BY 1;
-SELECT outreach.opt_out('team_people', '+16466660001') IS NOT NULL, outreach.opt_in('team_people', 'info@agency.example', 'a form') IS NOT NULL;
-SELECT phones_opted_out_at IS NOT NULL AS phones FROM outreach.contacts JOIN outreach.leads USING (tenant_id, contact_id) WHERE tenant_id = 'team_people' AND lead_id = 'office001';
+-- What is said from such a one is of it alone, an opt-in too.
+SELECT outreach.opt_out('team_people', '+16465550151') IS NOT NULL, outreach.opt_in('team_people', '+16465550150', 'a form') IS NOT NULL;
+SELECT phones_opted_out_at IS NOT NULL AS phones FROM outreach.contacts JOIN outreach.leads USING (tenant_id, contact_id) WHERE tenant_id = 'team_people' AND lead_id = 'many001';
 
 -- More addresses than are locked with their person: each is found all the same, and what the person has said is said of it.
 SELECT state FROM outreach.create_lead('team_people', 'i1', '+16465550170');
@@ -116,12 +117,13 @@ INSERT INTO outreach.addresses (tenant_id, address, kind, contact_id, created_at
 SELECT consent, leads_suppressed FROM outreach.opt_out('team_people', '+16467771100');
 SELECT changed, consent FROM outreach.add_address('team_people', 'i1', '+16467771101');
 SELECT consent FROM outreach.addresses WHERE tenant_id = 'team_people' AND address = '+16467771100';
+DELETE FROM outreach.addresses WHERE tenant_id = 'team_people' AND address LIKE '+1646777%';
 
 -- A message goes to the address that is asked for, though its person's lead prefers another; a reply from any of their phones takes back what a reply is to take back.
 SELECT state FROM outreach.create_lead('team_people', 'j1', '+16465550180', email => 'joy@example.com');
 SELECT changed FROM outreach.add_address('team_people', 'j1', '+16465550181');
-SELECT phone, (SELECT count(DISTINCT contact_id) FROM outreach.leads l WHERE l.tenant_id = 'team_people' AND l.phone LIKE '+1646555018_') AS people
-  FROM outreach.outbound_messages JOIN outreach.send_message('team_people', address => '+16465550181', body => 'Hello', send_at => '2100-01-01') USING (message_id);
+SELECT (pg_temp.row_of(message_id)).phone FROM outreach.send_message('team_people', NULL, 'Hello', address => '+16465550181', send_at => '2100-01-01');
+SELECT count(*), count(DISTINCT contact_id) FROM outreach.leads WHERE tenant_id = 'team_people' AND phone LIKE '+1646555018_';
 SELECT status FROM outreach.send_message('team_people', 'j1', 'Are you there?', send_at => '2100-01-01', options => '{"cancelOnReply": true}');
 SELECT pg_temp.receive('/w/people', 'm9', '+16465550181', 'yes I am here');
 SELECT body, status FROM outreach.outbound_messages WHERE tenant_id = 'team_people' AND send_at = '2100-01-01' ORDER BY body;

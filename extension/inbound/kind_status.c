@@ -1,5 +1,5 @@
 /*
- * status.c
+ * kind_status.c
  *	  Status callbacks: what providers say of messages of ours.
  *
  * A callback names the message twice: by the provider's id, and by ours, with a MAC, in
@@ -19,7 +19,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/statement.h"
-#include "inbound/webhook.h"
+#include "inbound/kinds.h"
 #include "lead/channel.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -163,9 +163,8 @@ find_reference(PoBytes query)
 
 /* What it says, not checked; its MAC is what follows the point. */
 static bool
-read_reference(const PoWebhook *webhook, pg_uuid_t *message_id, const char **mac)
+read_reference(const char *text, pg_uuid_t *message_id, const char **mac)
 {
-	const char *text = webhook->reference;
 	uint8		bytes[UUID_LEN];
 	char		digits[2 * UUID_LEN];
 	int			n = 0;
@@ -188,31 +187,29 @@ read_reference(const PoWebhook *webhook, pg_uuid_t *message_id, const char **mac
 	return true;
 }
 
-/*
- * po_read_status reads what a status callback says; its kind is known.
- */
-void
-po_read_status(PoWebhook *webhook)
+static bool
+is_status(const PoWebhook *webhook)
 {
-	const PoBytes *id = &webhook->value[PO_FIELD_MESSAGE_ID];
-	const PoBytes *code = &webhook->value[PO_FIELD_ERROR_CODE];
-	const PoBytes *reference = &webhook->value[PO_FIELD_REFERENCE];
+	return webhook->reading.is & PO_IS_STATUS;
+}
 
-	if (webhook->kind == NULL || webhook->kind->effect != PO_EFFECT_STATUS)
-		return;
-	webhook->unresolved = webhook->flaw != NULL;
-	if (webhook->flaw != NULL)
-		return;
-	webhook->is_status = true;
-	if (!webhook->stored)
-		webhook->reference = find_reference(webhook->query);
-	if (webhook->reference == NULL && reference->data != NULL && reference->len == PO_REFERENCE_LEN)
-		webhook->reference = pnstrdup(reference->data, reference->len);
-	webhook->report.status = webhook->kind->to_status;
-	webhook->report.error_code = code->data != NULL ? pnstrdup(code->data, Min(code->len, PO_MAX_CODE)) : NULL;
+static bool
+read_status(const PoWebhook *webhook, PoWebhookReading *reading)
+{
+	const PoWebhookRequest *request = &webhook->request;
+	const PoBytes *id = &reading->value[PO_FIELD_MESSAGE_ID];
+	const PoBytes *code = &reading->value[PO_FIELD_ERROR_CODE];
+	const PoBytes *reference = &reading->value[PO_FIELD_REFERENCE];
+
+	reading->reference = request->stored ? request->reference : find_reference(request->query);
+	if (reading->reference == NULL && reference->data != NULL && reference->len == PO_REFERENCE_LEN)
+		reading->reference = pnstrdup(reference->data, reference->len);
+	reading->report.status = reading->kind->to_status;
+	reading->report.error_code = code->data != NULL ? pnstrdup(code->data, Min(code->len, PO_MAX_CODE)) : NULL;
 	/* Longer ones are nobody's, and would not fit into the index. */
 	if (id->data != NULL && id->len <= 255)
-		webhook->provider_message_id = pnstrdup(id->data, id->len);
+		reading->provider_message_id = pnstrdup(id->data, id->len);
+	return true;
 }
 
 static const PoAccount *
@@ -225,29 +222,26 @@ account_of(const PoWebhook *webhook, const char *name)
 
 /* What a report says of the phone its message went to. */
 static void
-find_effect(PoWebhook *webhook, bool marked)
+find_effect(PoWebhookSubject *subject, bool marked)
 {
 	const PoVerdict *verdict;
 
-	webhook->effect = PO_NO_EFFECT;
-	webhook->meaning = NULL;
-	if (webhook->message_lead == NULL || webhook->account == NULL)
+	if (subject->lead_id == NULL || subject->account == NULL)
 		return;
-	if (po_message_arrived(webhook->report.status) && marked)
-		webhook->effect = PO_EFFECT_REACHED;
-	else if (webhook->report.error_code != NULL)
+	if (po_message_arrived(subject->report.status) && marked)
+		subject->effect = PO_EFFECT_REACHED;
+	else if (subject->report.error_code != NULL)
 	{
-		verdict = po_find_verdict(webhook->account, 0, webhook->report.error_code);
-		webhook->effect = verdict->effect;
-		webhook->meaning = verdict->meaning;
+		verdict = po_find_verdict(subject->account, 0, subject->report.error_code);
+		subject->effect = verdict->effect;
+		subject->meaning = verdict->meaning;
 	}
 }
 
 /* Whether it speaks of an address that got a copy of the message. */
 static bool
-is_of_copy(const PoWebhook *webhook, const char *const *bcc, int nbcc)
+is_of_copy(const PoBytes *given, const char *const *bcc, int nbcc)
 {
-	const PoBytes *given = &webhook->value[PO_FIELD_EMAIL];
 	char		email[PO_ADDRESS_SIZE];
 
 	if (nbcc == 0 || given->data == NULL || !po_email_fold(given->data, given->len, email))
@@ -271,96 +265,59 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
-		pg_uuid_t	message_id;
+		const PoWebhookReading *reading = &w->reading;
 
-		if (!w->is_status || w->message_lead != NULL ||
-			(by_reference ? !read_reference(w, &message_id, &mac[i]) : w->provider_message_id == NULL))
+		if (!is_status(w) || w->subject.lead_id != NULL ||
+			(by_reference ? !read_reference(reading->reference, &w->subject.message_id, &mac[i])
+			 : reading->provider_message_id == NULL))
 			continue;
 		position[callback.n] = i;
-		if (by_reference)
-			w->message_id = message_id;
 		po_rows_add(&callback, &(Callback) {
 			.tenant_id = w->endpoint->tenant_id,
 			.provider = w->endpoint->provider,
-			.provider_message_id = by_reference ? NULL : w->provider_message_id,
-			.message_id = by_reference ? &w->message_id : NULL
+			.provider_message_id = by_reference ? NULL : reading->provider_message_id,
+			.message_id = by_reference ? &w->subject.message_id : NULL
 		});
 	}
 	nfound = po_rows_exec(&callback, NULL);
 	for (uint64 r = 0; r < nfound; r++)
 	{
 		Found		row;
-		PoWebhook  *w;
+		PoWebhookSubject *subject;
 		const char **bcc;
 		int			nbcc;
+		int			at;
 
 		po_read_row(&select_messages, r, &row);
-		w = webhook[position[row.n - 1]];
-		w->message_id = row.message_id;
-		w->message_lead = row.lead_id;
-		w->channel = row.channel;
-		w->message_phone = po_goes_to_address(row.channel) ? row.phone : NULL;
+		at = position[row.n - 1];
+		subject = &webhook[at]->subject;
+		subject->message_id = row.message_id;
+		subject->lead_id = row.lead_id;
+		subject->channel = row.channel;
+		subject->phone = po_goes_to_address(row.channel) ? row.phone : NULL;
 		bcc = po_column_texts(r, lengthof(found_field) + 1, &nbcc);
-		row.of_copy = is_of_copy(w, bcc, nbcc);
-		found[position[row.n - 1]] = row;
+		row.of_copy = is_of_copy(&webhook[at]->reading.value[PO_FIELD_EMAIL], bcc, nbcc);
+		found[at] = row;
 	}
 	for (int i = 0; i < n; i++)
 	{
 		PoWebhook  *w = webhook[i];
+		PoWebhookSubject *subject = &w->subject;
 		char		expected[PO_MAC_HEX + 1];
 
 		if (found[i].account == NULL)
 			continue;
-		w->account = account_of(w, found[i].account);
-		w->has_reference = by_reference && w->account != NULL &&
-			po_callback_mac(w->account, &w->message_id, expected) &&
+		subject->account = account_of(w, found[i].account);
+		subject->has_reference = by_reference && subject->account != NULL &&
+			po_callback_mac(subject->account, &subject->message_id, expected) &&
 			CRYPTO_memcmp(mac[i], expected, PO_MAC_HEX) == 0;
-		if (by_reference && !w->has_reference)
-			w->message_lead = NULL;
-		w->tells_id = w->has_reference && !found[i].has_id && w->provider_message_id != NULL;
+		if (by_reference && !subject->has_reference)
+			subject->lead_id = NULL;
+		subject->tells_id = subject->has_reference && !found[i].has_id && w->reading.provider_message_id != NULL;
 		/* What becomes of a copy is not what becomes of the message, which has left. */
-		if (w->message_lead != NULL && found[i].of_copy)
-			w->report = (PoReport) {.status = PO_MESSAGE_SENT};
-		find_effect(w, found[i].marked);
+		subject->report = found[i].of_copy ? (PoReport) {.status = PO_MESSAGE_SENT} : w->reading.report;
+		find_effect(subject, found[i].marked);
 	}
-}
-
-/*
- * po_decide_status applies a status callback to its message, if that is known.
- */
-void
-po_decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
-{
-	const char *tenant_id = webhook->endpoint->tenant_id;
-	PoMessage  *message = webhook->message_lead == NULL ? NULL
-		: po_find_message(&subjects->unit, tenant_id, &webhook->message_id);
-	PoAddress    *phone = webhook->message_phone == NULL ? NULL
-		: po_find_address(&subjects->unit, tenant_id, webhook->message_phone);
-	PoMessageStatus previous;
-
-	if (message == NULL)
-		return;
-	if (webhook->has_reference && message->provider_message_id == NULL)
-	{
-		message->provider_message_id = webhook->provider_message_id;
-		message->changed = true;
-	}
-	/* What is told of the address in the payload is decided for itself. */
-	if (phone != NULL && webhook->opted_out && !webhook->is_revocation)
-		po_decide_opt_out(&subjects->unit, webhook, phone, cause);
-	else if (phone != NULL)
-	{
-		PoUnreachable mark = {
-			.channel = webhook->channel, .code = webhook->report.error_code,
-			.reason = webhook->meaning, .message_id = &webhook->message_id
-		};
-
-		po_apply_to_address(&subjects->unit, phone,
-						  po_effect_of_report(message, &webhook->report, webhook->effect), &mark, cause);
-	}
-	previous = message->status;
-	if (po_message_report(&subjects->unit, message, &webhook->report, cause) && webhook->account != NULL)
-		po_note_report(&subjects->health, webhook->account, message, &webhook->report, previous);
 }
 
 static void
@@ -369,11 +326,11 @@ add_callback(PoRows *rows, const PoWebhook *webhook)
 	po_rows_add(rows, &(Callback) {
 		.tenant_id = webhook->endpoint->tenant_id,
 		.provider = webhook->endpoint->provider,
-		.provider_message_id = webhook->provider_message_id,
-		.message_id = &webhook->message_id,
-		.to_status = webhook->report.status,
-		.error_code = webhook->report.error_code,
-		.receipt_id = &webhook->receipt_id
+		.provider_message_id = webhook->reading.provider_message_id,
+		.message_id = &webhook->subject.message_id,
+		.to_status = webhook->reading.report.status,
+		.error_code = webhook->reading.report.error_code,
+		.receipt_id = &webhook->outcome.receipt_id
 	});
 }
 
@@ -384,7 +341,7 @@ write_ids(PoWebhook **webhook, int n)
 	PoRows		told = po_rows(&note_ids, 1);
 
 	for (int i = 0; i < n; i++)
-		if (webhook[i]->tells_id)
+		if (webhook[i]->subject.tells_id)
 			add_callback(&told, webhook[i]);
 	(void) po_rows_exec(&told, NULL);
 }
@@ -392,13 +349,13 @@ write_ids(PoWebhook **webhook, int n)
 static bool
 is_unmatched(const PoWebhook *webhook)
 {
-	return webhook->is_status && webhook->message_lead == NULL && webhook->provider_message_id != NULL;
+	return is_status(webhook) && webhook->subject.lead_id == NULL && webhook->reading.provider_message_id != NULL;
 }
 
 static bool
 has_id(const PoWebhook *webhook, const Callback *callback)
 {
-	return strcmp(webhook->provider_message_id, callback->provider_message_id) == 0 &&
+	return strcmp(webhook->reading.provider_message_id, callback->provider_message_id) == 0 &&
 		strcmp(webhook->endpoint->provider, callback->provider) == 0 &&
 		strcmp(webhook->endpoint->tenant_id, callback->tenant_id) == 0;
 }
@@ -454,31 +411,102 @@ park_statuses(PoWebhook **webhook, int n)
 }
 
 /*
- * po_find_statuses finds the messages that status callbacks are about, without a lock.
- * Where it parks, it notes the ids that references have told and keeps callbacks whose
- * message is not known: the rows of the providers' ids come before all others in the
- * order of locks, here and where answers are recorded.  Needs SPI and the engine's owner
- * as user.
+ * The messages that they are about.  Ids that references have told are noted, and callbacks
+ * whose message is not known kept: the rows of the providers' ids come before all others in
+ * the order of locks, here and where answers are recorded.
  */
-void
-po_find_statuses(PoWebhook **webhook, int n, bool parks)
+static void
+find_messages(PoWebhook **webhook, int n, bool all)
 {
 	bool		any = false;
 
 	for (int i = 0; i < n; i++)
-	{
-		webhook[i]->message_lead = NULL;
-		webhook[i]->message_phone = NULL;
-		webhook[i]->tells_id = false;
-		any |= webhook[i]->is_status;
-	}
+		any |= is_status(webhook[i]);
 	if (!any)
 		return;
 	po_profiles_begin();
 	look_up(webhook, n, true);
 	look_up(webhook, n, false);
-	if (!parks)
+	if (!all)
 		return;
 	write_ids(webhook, n);
 	park_statuses(webhook, n);
 }
+
+/* Whether the error code says something of the phone that the message was sent to. */
+static bool
+touches_phone(const PoWebhookSubject *subject)
+{
+	return subject->lead_id != NULL && subject->phone != NULL && po_concerns_address(subject->effect);
+}
+
+static void
+want_message(const PoWebhook *webhook, PoWants *wants, int member)
+{
+	const char *tenant_id = webhook->endpoint->tenant_id;
+	const PoWebhookSubject *subject = &webhook->subject;
+
+	if (subject->lead_id == NULL)
+		return;
+	if (touches_phone(subject))
+		(void) po_want(wants, PO_WANT_ADDRESS, member, tenant_id, subject->phone);
+	(void) po_want(wants, PO_WANT_LEAD, member, tenant_id, subject->lead_id);
+	if (subject->effect == PO_EFFECT_OPTS_OUT && subject->phone != NULL)
+		(void) po_want(wants, PO_WANT_LEADS_OF, member, tenant_id, subject->phone);
+	po_want_message(wants, member, tenant_id, &subject->message_id);
+}
+
+/* Applies it to its message, if that is known. */
+static bool
+decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
+{
+	PoUnit	   *unit = &subjects->unit;
+	const char *tenant_id = webhook->endpoint->tenant_id;
+	const PoWebhookSubject *subject = &webhook->subject;
+	PoMessage  *message = subject->lead_id == NULL ? NULL : po_find_message(unit, tenant_id, &subject->message_id);
+	PoAddress  *phone = subject->phone == NULL ? NULL : po_find_address(unit, tenant_id, subject->phone);
+	PoMessageStatus previous;
+
+	if (message == NULL)
+		return false;
+	if (subject->has_reference && message->provider_message_id == NULL)
+	{
+		message->provider_message_id = webhook->reading.provider_message_id;
+		message->changed = true;
+	}
+	/* What is told of the address in the payload is decided for itself. */
+	if (phone != NULL && webhook->outcome.opted_out && !webhook->reading.is_revocation)
+		po_decide_opt_out(unit, &webhook->outcome, phone, cause);
+	else if (phone != NULL)
+	{
+		PoUnreachable mark = {
+			.channel = subject->channel, .code = subject->report.error_code,
+			.reason = subject->meaning, .message_id = &subject->message_id
+		};
+
+		po_apply_to_address(unit, phone, po_effect_of_report(message, &subject->report, subject->effect),
+							&mark, cause);
+	}
+	previous = message->status;
+	if (po_message_report(unit, message, &subject->report, cause) && subject->account != NULL)
+		po_note_report(&subjects->health, subject->account, message, &subject->report, previous);
+	return false;
+}
+
+static const char *
+opts_recipient_out(const PoWebhook *webhook)
+{
+	const PoWebhookSubject *subject = &webhook->subject;
+
+	return touches_phone(subject) && subject->effect == PO_EFFECT_OPTS_OUT ? subject->phone : NULL;
+}
+
+const PoHandler po_status_handler = {
+	.is = PO_IS_STATUS,
+	.effects = 1 << PO_EFFECT_STATUS,
+	.read = read_status,
+	.find = find_messages,
+	.want = want_message,
+	.decide = decide_status,
+	.opts_out = opts_recipient_out
+};

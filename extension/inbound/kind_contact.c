@@ -1,5 +1,5 @@
 /*
- * contact.c
+ * kind_contact.c
  *	  What a provider tells of an address: a person has said elsewhere that they are not
  *	  to be written to, or nothing can be delivered there.
  *
@@ -15,7 +15,7 @@
 
 #include "core/clock.h"
 #include "core/compat.h"
-#include "inbound/webhook.h"
+#include "inbound/kinds.h"
 #include "lead/change.h"
 #include "lead/channel.h"
 #include "lead/reach.h"
@@ -157,94 +157,106 @@ read_time(const PoBytes *value, TimestampTz *time)
 
 /* The field that says it and its value, with the words where there are any. */
 static char *
-reason_of(const PoWebhook *webhook, const PoCondition *condition, const char *value, const PoBytes *words)
+reason_of(const PoFieldMap *field, const char *value, const PoBytes *words)
 {
-	const char *field = webhook->endpoint->map->field[condition->field].name;
-
 	if (words == NULL || words->data == NULL || (words->len == strlen(value) && memcmp(words->data, value, words->len) == 0))
-		return psprintf("%s=%s", field, value);
-	return psprintf("%s=%s: %.*s", field, value,
+		return psprintf("%s=%s", field->name, value);
+	return psprintf("%s=%s: %.*s", field->name, value,
 					pg_mbcliplen(words->data, words->len, Min(words->len, MAX_WORDS)), words->data);
 }
 
 /* What of a list of conditions holds, or NULL. */
 static const char *
-find_reason(const PoWebhook *webhook, const PoCondition *condition, int n, const PoBytes *words)
+find_reason(const PoProviderMap *map, const PoBytes *field, const PoCondition *condition, int n, const PoBytes *words)
 {
 	for (int c = 0; c < n; c++)
 	{
-		const char *value = po_condition_value(&condition[c], webhook->value);
+		const char *value = po_condition_value(&condition[c], field);
 
 		if (value != NULL)
-			return reason_of(webhook, &condition[c], value, words);
+			return reason_of(&map->field[condition[c].field], value, words);
 	}
 	return NULL;
 }
 
 /* The e-mail address is asked where it is meant, and of providers that have no phones. */
 static bool
-read_address(const PoWebhook *webhook, bool email, char folded[PO_ADDRESS_SIZE])
+read_address(const PoProviderMap *map, const PoBytes *value, bool email, char folded[PO_ADDRESS_SIZE])
 {
-	bool		has_phones = webhook->endpoint->map->field[PO_FIELD_PHONE].npaths > 0;
-	const PoBytes *address = &webhook->value[has_phones && !email ? PO_FIELD_PHONE : PO_FIELD_EMAIL];
+	bool		has_phones = map->field[PO_FIELD_PHONE].npaths > 0;
+	const PoBytes *address = &value[has_phones && !email ? PO_FIELD_PHONE : PO_FIELD_EMAIL];
 
 	return address->data != NULL && po_address_fold(address->data, address->len, folded);
 }
 
-/*
- * po_read_contact reads whether a payload tells something of an address, of which, and
- * since when; its kind is known.
- */
-void
-po_read_contact(PoWebhook *webhook)
+/* Whether something is told of an address, of which, and since when. */
+static bool
+read_contact(const PoWebhook *webhook, PoWebhookReading *reading)
 {
-	const PoKind *kind = webhook->kind;
-	TimestampTz received_at = webhook->stored ? webhook->received_at : po_now();
-	const PoBytes *words = &webhook->value[PO_FIELD_SAID];
+	const PoKind *kind = reading->kind;
+	const PoProviderMap *map = webhook->endpoint->map;
+	const PoBytes *value = reading->value;
+	const PoBytes *words = &value[PO_FIELD_SAID];
+	TimestampTz received_at = webhook->request.stored ? webhook->request.received_at : po_now();
 	char		email[PO_ADDRESS_SIZE];
 	bool		told;
 
-	if (kind == NULL || webhook->flaw != NULL)
-		return;
-	webhook->revoked_by = find_reason(webhook, kind->revoked_by, kind->nrevoked_by, words);
-	webhook->unreachable_by = find_reason(webhook, kind->unreachable_by, kind->nunreachable_by, words);
-	webhook->email_revoked_by = find_reason(webhook, kind->email_revoked_by, kind->nemail_revoked_by, NULL);
-	told = webhook->revoked_by != NULL || webhook->unreachable_by != NULL;
-	if (!told && webhook->email_revoked_by == NULL)
-		return;
-	told = told && read_address(webhook, false, webhook->phone);
-	if (!told && webhook->email_revoked_by != NULL)
+	reading->revoked_by = find_reason(map, value, kind->revoked_by, kind->nrevoked_by, words);
+	reading->unreachable_by = find_reason(map, value, kind->unreachable_by, kind->nunreachable_by, words);
+	reading->email_revoked_by = find_reason(map, value, kind->email_revoked_by, kind->nemail_revoked_by, NULL);
+	told = reading->revoked_by != NULL || reading->unreachable_by != NULL;
+	if (!told && reading->email_revoked_by == NULL)
+		return false;
+	told = told && read_address(map, value, false, reading->phone);
+	if (!told && reading->email_revoked_by != NULL)
 	{
-		webhook->revoked_by = webhook->email_revoked_by;
-		webhook->unreachable_by = NULL;
-		told = read_address(webhook, true, webhook->phone);
+		reading->revoked_by = reading->email_revoked_by;
+		reading->unreachable_by = NULL;
+		told = read_address(map, value, true, reading->phone);
 	}
-	else if (webhook->revoked_by != NULL && webhook->email_revoked_by != NULL && read_address(webhook, true, email))
-		webhook->email = pstrdup(email);
+	else if (reading->revoked_by != NULL && reading->email_revoked_by != NULL && read_address(map, value, true, email))
+		reading->email = pstrdup(email);
 	/* It is told of somebody: a person has to find out of whom. */
 	if (!told)
 	{
-		webhook->flaw = webhook->revoked_by != NULL ? "it revokes a consent, and no address can be read in it"
+		reading->flaw = reading->revoked_by != NULL ? "it revokes a consent, and no address can be read in it"
 			: "it tells that an address cannot be reached, and none can be read in it";
-		webhook->unresolved = true;
-		return;
+		reading->unresolved = true;
+		return false;
 	}
-	webhook->is_revocation = webhook->revoked_by != NULL;
-	webhook->is_bounce = webhook->unreachable_by != NULL;
-	if (!read_time(&webhook->value[PO_FIELD_SAID_AT], &webhook->said_at))
-		webhook->said_at = received_at;
-	webhook->said_at = Min(webhook->said_at, received_at);
+	reading->is_revocation = reading->revoked_by != NULL;
+	if (reading->is_revocation)
+	{
+		reading->reason = reading->revoked_by;
+		if (!read_time(&value[PO_FIELD_SAID_AT], &reading->said_at))
+			reading->said_at = received_at;
+		reading->said_at = Min(reading->said_at, received_at);
+	}
+	return true;
+}
+
+static void
+want_address(const PoWebhook *webhook, PoWants *wants, int member)
+{
+	const char *tenant_id = webhook->endpoint->tenant_id;
+	const PoWebhookReading *reading = &webhook->reading;
+
+	(void) po_want(wants, PO_WANT_ADDRESS, member, tenant_id, reading->phone);
+	if (reading->email != NULL)
+		(void) po_want(wants, PO_WANT_ADDRESS, member, tenant_id, reading->email);
+	(void) po_want(wants, PO_WANT_LEADS_OF, member, tenant_id, reading->phone);
 }
 
 static void
 decide_bounce(PoUnit *unit, const PoWebhook *webhook, PoAddress *phone, const PoCause *cause)
 {
-	const PoBytes *code = &webhook->value[PO_FIELD_ERROR_CODE];
+	const PoWebhookReading *reading = &webhook->reading;
+	const PoBytes *code = &reading->value[PO_FIELD_ERROR_CODE];
 	PoUnreachable mark = {
-		.channel = po_is_email(webhook->phone) ? PO_CHANNEL_EMAIL : PO_CHANNEL_SMS,
+		.channel = po_is_email(reading->phone) ? PO_CHANNEL_EMAIL : PO_CHANNEL_SMS,
 		.code = code->data != NULL ? pnstrdup(code->data, Min(code->len, PO_MAX_CODE)) : NULL,
-		.reason = webhook->unreachable_by,
-		.message_id = webhook->message_lead != NULL ? &webhook->message_id : NULL
+		.reason = reading->unreachable_by,
+		.message_id = webhook->subject.lead_id != NULL ? &webhook->subject.message_id : NULL
 	};
 
 	po_mark_unreachable(unit, phone, &mark, cause);
@@ -252,32 +264,48 @@ decide_bounce(PoUnit *unit, const PoWebhook *webhook, PoAddress *phone, const Po
 
 /* With the phone's consent that of the address is revoked. */
 static void
-decide_email(PoUnit *unit, const PoWebhook *webhook, const PoCause *cause)
+decide_email(PoUnit *unit, PoAddress *email, const PoWebhookReading *reading, const PoCause *cause)
 {
-	PoAddress    *email = po_find_address(unit, webhook->endpoint->tenant_id, webhook->email);
 	PoCause		of_email = *cause;
 
-	of_email.reason = webhook->email_revoked_by;
-	if (!po_has_agreed_since(email, webhook->said_at))
+	of_email.reason = reading->email_revoked_by;
+	if (!po_has_agreed_since(email, reading->said_at))
 		(void) po_change_consent(unit, email, PO_CONSENT_OPTED_OUT, &of_email);
 }
 
-/*
- * po_decide_contact opts the addresses out, unless the person has agreed since, and marks
- * them; they are locked.
- */
-void
-po_decide_contact(PoUnit *unit, PoWebhook *webhook, const PoCause *cause)
+/* Opts the addresses out, unless the person has agreed since, and marks them. */
+static bool
+decide_contact(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 {
-	PoAddress    *phone = po_find_address(unit, webhook->endpoint->tenant_id, webhook->phone);
+	PoUnit	   *unit = &subjects->unit;
+	const char *tenant_id = webhook->endpoint->tenant_id;
+	const PoWebhookReading *reading = &webhook->reading;
+	PoAddress  *phone = po_find_address(unit, tenant_id, reading->phone);
 
-	if (webhook->is_bounce)
+	if (reading->unreachable_by != NULL)
 		decide_bounce(unit, webhook, phone, cause);
-	if (!webhook->is_revocation)
-		return;
-	if (webhook->email != NULL)
-		decide_email(unit, webhook, cause);
-	webhook->overtaken = po_has_agreed_since(phone, webhook->said_at);
-	if (!webhook->overtaken)
-		po_decide_opt_out(unit, webhook, phone, cause);
+	if (!reading->is_revocation)
+		return false;
+	if (reading->email != NULL)
+		decide_email(unit, po_find_address(unit, tenant_id, reading->email), reading, cause);
+	webhook->subject.overtaken = po_has_agreed_since(phone, reading->said_at);
+	if (!webhook->subject.overtaken)
+		po_decide_opt_out(unit, &webhook->outcome, phone, cause);
+	return false;
 }
+
+static const char *
+opts_address_out(const PoWebhook *webhook)
+{
+	return webhook->reading.is_revocation ? webhook->reading.phone : NULL;
+}
+
+const PoHandler po_contact_handler = {
+	.is = PO_IS_CONTACT,
+	.effects = 1 << PO_EFFECT_LOG | 1 << PO_EFFECT_STATUS,
+	.read = read_contact,
+	.want = want_address,
+	.decide = decide_contact,
+	.opts_out = opts_address_out,
+	.is_told_late = true
+};
