@@ -4,9 +4,9 @@
  *	  what they were sent in.
  *-------------------------------------------------------------------------
  */
-#ifndef PO_OUTBOUND_ECHO_H
-#define PO_OUTBOUND_ECHO_H
+#ifndef PO_COMMON_ECHO_H
+#define PO_COMMON_ECHO_H
 
 extern bool po_tells_secret(const char *secret, const char *text, int len);
 
-#endif							/* PO_OUTBOUND_ECHO_H */
+#endif							/* PO_COMMON_ECHO_H */

@@ -2,8 +2,8 @@
  * names.h
  *	  The names of an enum's values, in an array by value.
  */
-#ifndef PO_LEAD_NAMES_H
-#define PO_LEAD_NAMES_H
+#ifndef PO_COMMON_NAMES_H
+#define PO_COMMON_NAMES_H
 
 /* The value that has the name, -1 for none. */
 static inline int

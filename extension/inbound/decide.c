@@ -3,7 +3,7 @@
  *	  What a webhook changes: decided from what is locked, in memory.
  *
  * po_decide reads the webhook and what is locked and nothing else, and leaves its decision
- * in the change set.  What the webhook is decides for itself (kinds.h); one of which no
+ * in the unit.  What the webhook is decides for itself (kinds.h); one of which no
  * lead has an event leaves one of its own.
  */
 #include "postgres.h"

@@ -2,8 +2,8 @@
  * answer.h
  *	  What a provider's answer means for a message.
  */
-#ifndef PO_OUTBOUND_ANSWER_H
-#define PO_OUTBOUND_ANSWER_H
+#ifndef PO_SENDER_ANSWER_H
+#define PO_SENDER_ANSWER_H
 
 #include "outbound/profile.h"
 #include "sender/http.h"

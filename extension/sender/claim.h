@@ -2,8 +2,8 @@
  * claim.h
  *	  A claim under way: what was found to be due.
  */
-#ifndef PO_OUTBOUND_CLAIM_H
-#define PO_OUTBOUND_CLAIM_H
+#ifndef PO_SENDER_CLAIM_H
+#define PO_SENDER_CLAIM_H
 
 #include "outbound/guards.h"
 #include "outbound/message.h"

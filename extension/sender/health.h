@@ -2,8 +2,8 @@
  * health.h
  *	  How accounts and numbers are doing.
  */
-#ifndef PO_OUTBOUND_HEALTH_H
-#define PO_OUTBOUND_HEALTH_H
+#ifndef PO_SENDER_HEALTH_H
+#define PO_SENDER_HEALTH_H
 
 #include "outbound/message.h"
 #include "unit/unit.h"

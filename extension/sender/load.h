@@ -2,8 +2,8 @@
  * load.h
  *	  How much is under way of what has a limit, and whether there is room for more.
  */
-#ifndef PO_OUTBOUND_LOAD_H
-#define PO_OUTBOUND_LOAD_H
+#ifndef PO_SENDER_LOAD_H
+#define PO_SENDER_LOAD_H
 
 #include "outbound/profile.h"
 #include "utils/array.h"

@@ -2,8 +2,8 @@
  * request.h
  *	  The HTTP request that hands a message to its provider, or asks for it.
  */
-#ifndef PO_OUTBOUND_REQUEST_H
-#define PO_OUTBOUND_REQUEST_H
+#ifndef PO_SENDER_REQUEST_H
+#define PO_SENDER_REQUEST_H
 
 #include "outbound/profile.h"
 #include "sender/http.h"

@@ -2,8 +2,8 @@
  * request_body.h
  *	  The body of a request: a profile's document, filled in.
  */
-#ifndef PO_OUTBOUND_REQUEST_BODY_H
-#define PO_OUTBOUND_REQUEST_BODY_H
+#ifndef PO_SENDER_REQUEST_BODY_H
+#define PO_SENDER_REQUEST_BODY_H
 
 #include "sender/request_values.h"
 

@@ -2,8 +2,8 @@
  * request_values.h
  *	  The values of a request's placeholders.
  */
-#ifndef PO_OUTBOUND_REQUEST_VALUES_H
-#define PO_OUTBOUND_REQUEST_VALUES_H
+#ifndef PO_SENDER_REQUEST_VALUES_H
+#define PO_SENDER_REQUEST_VALUES_H
 
 #include "lib/stringinfo.h"
 #include "sender/request.h"

@@ -2,8 +2,8 @@
  * sender.h
  *	  What a worker has claimed and is sending.
  */
-#ifndef PO_OUTBOUND_SENDER_H
-#define PO_OUTBOUND_SENDER_H
+#ifndef PO_SENDER_SENDER_H
+#define PO_SENDER_SENDER_H
 
 #include "lib/ilist.h"
 #include "outbound/profile.h"

@@ -2,8 +2,8 @@
  * settle.h
  *	  Finding out what became of messages whose outcome is not known.
  */
-#ifndef PO_OUTBOUND_SETTLE_H
-#define PO_OUTBOUND_SETTLE_H
+#ifndef PO_SENDER_SETTLE_H
+#define PO_SENDER_SETTLE_H
 
 #include "outbound/message.h"
 #include "sender/sender.h"

@@ -2,8 +2,8 @@
  * event_log.h
  *	  The append-only log of what happened.
  */
-#ifndef PO_LEAD_EVENT_LOG_H
-#define PO_LEAD_EVENT_LOG_H
+#ifndef PO_UNIT_EVENT_LOG_H
+#define PO_UNIT_EVENT_LOG_H
 
 #include "datatype/timestamp.h"
 #include "unit/states.h"

@@ -2,8 +2,8 @@
  * message_states.h
  *	  The statuses of an outbound message, and how it moves between them.
  */
-#ifndef PO_OUTBOUND_MESSAGE_STATES_H
-#define PO_OUTBOUND_MESSAGE_STATES_H
+#ifndef PO_UNIT_MESSAGE_STATES_H
+#define PO_UNIT_MESSAGE_STATES_H
 
 /* The values of the type outreach.message_status; their order has no meaning. */
 typedef enum PoMessageStatus

@@ -2,8 +2,8 @@
  * states.h
  *	  The states of a lead, and which change is legal.
  */
-#ifndef PO_LEAD_STATES_H
-#define PO_LEAD_STATES_H
+#ifndef PO_UNIT_STATES_H
+#define PO_UNIT_STATES_H
 
 /* The values of the type outreach.lead_state; their order has no meaning. */
 typedef enum PoState

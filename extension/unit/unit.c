@@ -89,7 +89,7 @@ address_key_compare(const void *a, const void *b)
 }
 
 /*
- * po_phone_keys_sort sorts the pairs, drops repetitions and returns how many
+ * po_address_keys_sort sorts the pairs, drops repetitions and returns how many
  * are left.
  */
 int
@@ -105,7 +105,7 @@ po_address_keys_sort(PoAddressKey *key, int n)
 }
 
 /*
- * po_phone_keys_find returns where one is among the n that are sorted, or -1.
+ * po_address_keys_find returns where one is among the n that are sorted, or -1.
  */
 int
 po_address_keys_find(const PoAddressKey *sorted, int n, const PoAddressKey *key)

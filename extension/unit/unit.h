@@ -338,7 +338,7 @@ extern const char *const po_consent_names[PO_CONSENT_OPTED_OUT + 1];
 extern const char *po_consent_name(PoConsent consent);
 extern PoConsent po_consent_from_name(const char *name);
 
-/* ---- the rows, for lock.c and write.c alone ---- */
+/* ---- the rows, for the files of the unit alone ---- */
 
 /* people.c, people_rows.c */
 extern void po_lock_people(PoUnit *unit, const PoWants *wants, int how, bool *held);

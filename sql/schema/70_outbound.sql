@@ -216,7 +216,7 @@ CREATE TABLE outreach.outbound_messages (
 	CHECK (ambiguous_since IS NULL OR status OPERATOR(pg_catalog.=) ANY ('{pending,deferred,sending,unknown,uncertain}'))
 ) WITH (fillfactor = 80);
 -- What can be claimed, in the order of its time.  Statements repeat the words of a
--- predicate (extension/outbound/message_states.h).
+-- predicate (extension/unit/message_states.h).
 CREATE INDEX outbound_messages_due ON outreach.outbound_messages (due_at)
 	WHERE due_at < 'infinity' AND status IN ('pending', 'deferred');
 -- For a backlog: replies before campaigns, and tenants in turn; by the id a look goes on where it ended.

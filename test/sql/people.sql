@@ -119,13 +119,13 @@ SELECT changed, consent FROM outreach.add_address('team_people', 'i1', '+1646777
 SELECT consent FROM outreach.addresses WHERE tenant_id = 'team_people' AND address = '+16467771100';
 DELETE FROM outreach.addresses WHERE tenant_id = 'team_people' AND address LIKE '+1646777%';
 
--- A message goes to the address that is asked for, though its person's lead prefers another; a reply from any of their phones takes back what a reply is to take back.
+-- A reply from any phone of a person takes back what a reply is to take back; a message goes to the address that is asked for, though their lead prefers another.
 SELECT state FROM outreach.create_lead('team_people', 'j1', '+16465550180', email => 'joy@example.com');
 SELECT changed FROM outreach.add_address('team_people', 'j1', '+16465550181');
-SELECT (pg_temp.row_of(message_id)).phone FROM outreach.send_message('team_people', NULL, 'Hello', address => '+16465550181', send_at => '2100-01-01');
-SELECT count(*), count(DISTINCT contact_id) FROM outreach.leads WHERE tenant_id = 'team_people' AND phone LIKE '+1646555018_';
 SELECT status FROM outreach.send_message('team_people', 'j1', 'Are you there?', send_at => '2100-01-01', options => '{"cancelOnReply": true}');
 SELECT pg_temp.receive('/w/people', 'm9', '+16465550181', 'yes I am here');
+SELECT (pg_temp.row_of(message_id)).phone FROM outreach.send_message('team_people', NULL, 'Hello', address => '+16465550181', send_at => '2100-01-01');
+SELECT count(*), count(DISTINCT contact_id) FROM outreach.leads WHERE tenant_id = 'team_people' AND phone LIKE '+1646555018_';
 SELECT body, status FROM outreach.outbound_messages WHERE tenant_id = 'team_people' AND send_at = '2100-01-01' ORDER BY body;
 -- A lead without a phone goes with its e-mail address.
 SELECT state FROM outreach.create_lead('team_people', 'k1', email => 'kay@example.com');
