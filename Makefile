@@ -9,7 +9,7 @@
 #   make bench                figures, beside the ways it is done today
 #   make fuzz                 the parsers on random bytes, SQL by hostile roles (SECONDS=, TARGETS=)
 #   make consent              how well revocations are recognised, by label, kind and language
-#   make torture              the kill -9 tests N times (N=)
+#   make torture              the kill -9 tests N times (N=); long runs: TESTS=test/torture/sends.pl or stops.pl, N=1
 #   make indent               clang-format over the C files
 #
 # PG_CONFIG= chooses the server, CC=clang the compiler, ASSERT=1 turns on Assert().

@@ -2,7 +2,7 @@
 # leads, is claimed once it has committed, whichever phone it came from, and whatever
 # becomes theirs or somebody else's meanwhile.
 #
-# STOPS	how many there are, half as many people
+# STOPS	how many there are, of half as many people; test/torture/stops.pl is the long form
 
 use strict;
 use warnings;

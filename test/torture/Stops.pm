@@ -445,7 +445,7 @@ sub figures
 	my ($node, $db, $seconds) = @_;
 	return sql($node, qq{
 		SELECT 'people=' || (SELECT count(*) * ${\GROUP} FROM public.open)
-		|| ' opted out=' || (SELECT count(*) FROM public.refusal)
+		|| ' contacts that opted out=' || (SELECT count(*) FROM public.refusal)
 		|| '; STOPs ' || (SELECT string_agg(way || ' ' || outcome || ' ' || n, ', ' ORDER BY way, outcome)
 			FROM (SELECT way, outcome, count(*) AS n FROM public.said GROUP BY 1, 2) s)
 		|| '; moves of addresses ' || (SELECT count(*) FROM public.stay s WHERE what = 'addresses' AND EXISTS
