@@ -60,9 +60,12 @@ po_begin_addresses(PoUnit *unit, const PoNewAddresses *given)
 {
 	PoWants		wants = {0};
 	const char *email = fold(given->email);
+	bool		touches = given->phone != NULL || email != NULL || given->sets_phone || given->sets_email;
 	PoLead	   *lead;
 
-	(void) po_want(&wants, PO_WANT_CONTACT, 0, given->tenant_id, given->lead_id);
+	/* Who changes no address leaves the person free for a STOP. */
+	if (touches)
+		(void) po_want(&wants, PO_WANT_CONTACT, 0, given->tenant_id, given->lead_id);
 	if (given->phone != NULL)
 		(void) po_want(&wants, PO_WANT_ADDRESS, 0, given->tenant_id, given->phone);
 	if (email != NULL)
@@ -70,7 +73,7 @@ po_begin_addresses(PoUnit *unit, const PoNewAddresses *given)
 	(void) po_want(&wants, PO_WANT_LEAD, 0, given->tenant_id, given->lead_id);
 	po_unit_lock(unit, &wants, PO_LOCK_WAITS, NULL);
 	lead = po_find_lead(unit, given->tenant_id, given->lead_id);
-	if (lead != NULL && po_find_contact(unit, lead->tenant_id, &lead->contact_id) == NULL)
+	if (touches && lead != NULL && po_find_contact(unit, lead->tenant_id, &lead->contact_id) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to a concurrent change of the lead's person"),

@@ -124,18 +124,17 @@ static const PoField new_field[] = {
 	PO_FIELD(Sought, tenant_id, TEXT, PO_TAKE),
 	PO_FIELD(Sought, address, TEXT, PO_TAKE),
 	PO_NAME(Sought, kind, PoAddressKind, kind_names, "text", PO_TAKE),
-	PO_FIELD(Sought, contact_id, UUID, PO_TAKE),
-	PO_FIELD(Sought, makes_contact, BOOL, PO_USE | PO_TAKE)
+	PO_FIELD(Sought, contact_id, UUID, PO_TAKE)
 };
 
 static PoStatement make_addresses = {
 	.name = "people.make",
 	.expect = SPI_OK_SELECT,
-	.sql = "WITH given AS (SELECT * FROM {rows}), made AS (INSERT INTO outreach.addresses AS a (tenant_id, address, kind, contact_id, created_at)"
-	" SELECT u.tenant_id, u.address, u.kind, u.contact_id::uuid, $1 FROM given u ORDER BY u.tenant_id, u.address"
+	.sql = "WITH made AS (INSERT INTO outreach.addresses AS a (tenant_id, address, kind, contact_id, created_at)"
+	" SELECT u.tenant_id, u.address, u.kind, u.contact_id::uuid, $1 FROM {rows} ORDER BY u.tenant_id, u.address"
 	" ON CONFLICT (tenant_id, address) DO NOTHING RETURNING a.*),"
 	" people AS (INSERT INTO outreach.contacts (tenant_id, contact_id, created_at) SELECT DISTINCT m.tenant_id, m.contact_id, $1"
-	" FROM made m JOIN given u ON u.tenant_id = m.tenant_id AND u.address = m.address WHERE u.makes_contact)"
+	" FROM made m ON CONFLICT (tenant_id, contact_id) DO NOTHING)"
 	" SELECT {m.*} FROM made m ORDER BY m.tenant_id, m.address",
 	.takes = PO_FIELDS(new_field, PO_TAKE),
 	.gives = PO_FIELDS(po_address_field, PO_GIVE),

@@ -23,7 +23,7 @@ CREATE TABLE outreach.leads (
 -- A reply changes no indexed column, so that it stays a HOT update.
 CREATE INDEX leads_phone ON outreach.leads (tenant_id, phone, lead_id) WHERE phone IS NOT NULL;
 CREATE INDEX leads_email ON outreach.leads (tenant_id, lower(email), lead_id) WHERE email IS NOT NULL;
-CREATE INDEX leads_contact ON outreach.leads (tenant_id, contact_id);
+CREATE INDEX leads_contact ON outreach.leads (contact_id, tenant_id);
 COMMENT ON TABLE outreach.leads IS 'People worked by campaigns. lead_id is the app''s own id; the app keeps its own table beside this one.';
 COMMENT ON COLUMN outreach.leads.contact_id IS 'The person: whose phone it has, or without one whose e-mail address.';
 COMMENT ON COLUMN outreach.leads.phone IS 'Where it is texted and called, in E.164. Several leads of a tenant may have one phone.';
@@ -84,7 +84,7 @@ CREATE TABLE outreach.addresses (
 	CONSTRAINT kind_is_known CHECK (kind OPERATOR(pg_catalog.=) ANY ('{phone,email}')),
 	CHECK (jsonb_typeof(unreachable) OPERATOR(pg_catalog.=) 'object')
 ) WITH (fillfactor = 90);
-CREATE INDEX addresses_contact ON outreach.addresses (tenant_id, contact_id);
+CREATE INDEX addresses_contact ON outreach.addresses (contact_id, tenant_id);
 -- Few: a reply looks here for a mark that it proves wrong.
 CREATE INDEX addresses_marked ON outreach.addresses (tenant_id, address) WHERE unreachable IS NOT NULL;
 COMMENT ON TABLE outreach.addresses IS 'One row an address of a tenant: whose it is, the registry of consent, and whether it can be reached.';

@@ -84,7 +84,7 @@ is(rule('who is this?'), '- question', 'N32: a question');
 	ingest($node, $hook);
 	is(phone('+12125550035'), 'opted_out suppressed', 'N35, N46: lead and registry');
 	is(value("SELECT count(DISTINCT x) FROM (SELECT xmin::text FROM outreach.leads WHERE lead_id = 'lead_35'"
-			. " UNION ALL SELECT xmin::text FROM outreach.phones WHERE phone = '+12125550035'"
+			. " UNION ALL SELECT xmin::text FROM outreach.addresses WHERE address = '+12125550035'"
 			. " UNION ALL SELECT xmin::text FROM outreach.consent_history WHERE address = '+12125550035'"
 			. " UNION ALL SELECT xmin::text FROM outreach.events WHERE lead_id = 'lead_35' AND lead_version > 1) t(x)"),
 		1, 'N35, N46: by one transaction');

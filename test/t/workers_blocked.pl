@@ -199,6 +199,8 @@ for my $case ([ 'the phones of 200 messages, not committed', q{DELETE FROM outre
 	cmp_ok($most, '<=', (time() - $began) + 1, 'each ring has a beat of a second');
 }
 
-is(sql($node, q{SELECT count(*) FROM outreach.verify() WHERE lead_id IS NULL OR lead_id NOT LIKE 'same %'}), 0, 'the log agrees with the leads');
+# Of some this test has taken the rows of their addresses.
+is(sql($node, q{SELECT count(*) FROM outreach.verify() WHERE (lead_id IS NULL OR lead_id NOT LIKE 'same %')
+	AND problem <> 'an address of it is not in outreach.addresses'}), 0, 'the log agrees with the leads');
 unlike(log_since($node, 0), qr/PANIC:|TRAP:|terminated by signal/, 'no process crashed');
 done_testing();
