@@ -25,7 +25,7 @@ OBJS_common = address.o authenticate.o base64.o char_fold.o classify.o document.
 	signature_webhooks.o template.o template_filter.o term.o text.o unicode.o url.o \
 	word_class.o
 OBJS_core = api.o args.o arming.o awaited.o batch.o budget.o cache.o calm.o clock.o counters.o errors.o \
-	identity.o ids.o key_probe.o limits.o lock_wait.o planning.o rights.o secrets.o settings.o \
+	identity.o ids.o key_probe.o ledger.o limits.o lock_wait.o planning.o rights.o secrets.o settings.o \
 	shape.o shared.o shared_workers.o spi_plan.o statement.o subtransaction.o tenant.o trigger.o \
 	turns.o wakeup.o
 OBJS_unit = event_log.o lead_rows.o message_rows.o message_states.o people.o people_rows.o states.o \

@@ -32,7 +32,7 @@ enum
 static PoPlan select_waiting = {
 	.name = "cancel.waiting",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT m.lead_id, m.message_id FROM outreach.outbound_messages m"
+	.sql = "SELECT m.lead_id, m.message_id FROM outreach.outbound_queue m"
 	" WHERE m.tenant_id = $1 AND " PO_UNSENT("m") " AND (m.lead_id, m.message_id) > ($2, $3)"
 	" AND ($4 IS NULL OR m.lead_id = ANY ($4)) AND ($5 IS NULL OR m.channel = $5)"
 	" AND ($6 IS NULL OR m.template = $6) AND ($7 IS NULL OR starts_with(m.send_key, $7))"

@@ -16,6 +16,7 @@
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
+#include "catalog/partition.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -456,25 +457,37 @@ po_require_objects(FunctionCallInfo call)
 	}
 }
 
+/* A partition's limits are those of the table that people know. */
+static const char *
+name_of(Relation relation)
+{
+	List	   *ancestors = relation->rd_rel->relispartition
+		? get_partition_ancestors(RelationGetRelid(relation)) : NIL;
+
+	return ancestors != NIL ? get_rel_name(llast_oid(ancestors)) : RelationGetRelationName(relation);
+}
+
 static Checked *
 find_table(Relation relation)
 {
 	Oid			relid = RelationGetRelid(relation);
 	TupleDesc	desc = RelationGetDescr(relation);
 	Checked    *entry;
+	const char *name;
 	Checked		read = {.oid = relid};
 
 	tables = fresh_table(tables, &tables_context, &tables_stale, "outreach limits of tables");
 	entry = hash_search(tables, &relid, HASH_FIND, NULL);
 	if (entry != NULL)
 		return entry;
+	name = name_of(relation);
 	read.item = MemoryContextAllocZero(tables_context, desc->natts * sizeof(*read.item));
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 
 		if (!column->attisdropped && is_limited(column->atttypid))
-			add_item(&read, tables_context, i, RelationGetRelationName(relation), NameStr(column->attname));
+			add_item(&read, tables_context, i, name, NameStr(column->attname));
 	}
 	entry = hash_search(tables, &relid, HASH_ENTER, NULL);
 	*entry = read;

@@ -20,6 +20,7 @@ bool		po_setting_allow_private_addresses = false;
 char	   *po_setting_clock = NULL;
 int			po_setting_function_timeout = 30000;
 int			po_setting_keep_events = 0;
+int			po_setting_keep_messages = 0;
 int			po_setting_lock_wait = 300;
 int			po_setting_max_databases = 1024;
 int			po_setting_max_function_workers = 2;
@@ -61,6 +62,13 @@ po_define_settings(void)
 							"How long events are kept; the upkeep drops whole months that are older.",
 							"0 is for ever.",
 							&po_setting_keep_events, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("outreach.keep_messages",
+							"How long messages that have left or never will are kept, with their deliveries.",
+							"The upkeep drops whole months that are older, by the time at which they were asked for; 0 is for ever.",
+							&po_setting_keep_messages, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MIN,
 							NULL, NULL, NULL);
 

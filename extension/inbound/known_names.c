@@ -62,6 +62,7 @@ static const struct
 	{"outcome", outcome_name},
 	{"phone block", po_phone_block},
 	{"phone channel", po_phone_channel_name},
+	{"queued status", po_queued_status_name},
 	{"reported status", po_reported_status_name},
 	{"rule effect", rule_effect_name},
 	{"rule match", po_match_name},

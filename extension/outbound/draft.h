@@ -44,6 +44,7 @@ typedef struct PoDraft
 	Jsonb	   *variables;
 	const char *lead_id;
 	const char *send_key;
+	pg_uuid_t	key;			/* of the send_key */
 	pg_uuid_t	content_hash;
 	pg_uuid_t	message_id;
 	bool		found;			/* the lead is there */

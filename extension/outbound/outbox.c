@@ -3,7 +3,7 @@
  *	  Asking for messages: each is filled in, judged and inserted, once for its
  *	  send_key.
  *
- * The unique index over send_key is the only arbiter.  A key whose message was blocked
+ * The ledger outreach.send_keys is the only arbiter.  A key whose message was blocked
  * before it ever left has done nothing yet: that message makes room, and the guards are
  * asked anew.  Of leads only those are locked whose message is blocked, before the
  * insertion, for the event, or makes room; what is read of the others without a lock is
@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
+#include "core/ledger.h"
 #include "core/limits.h"
 #include "core/statement.h"
 #include "core/wakeup.h"
@@ -31,12 +32,43 @@
 #define CHUNK 1000
 #define CHUNK_BYTES (16 * 1024 * 1024)	/* of texts that are not filled in yet */
 
+/* A send_key in the ledger. */
+typedef struct Key
+{
+	pg_uuid_t	key;
+	pg_uuid_t	message_id;
+	pg_uuid_t	content_hash;
+} Key;
+
+static const PoField key_field[] = {
+	PO_FIELD(Key, key, UUID, PO_TAKE),
+	PO_FIELD(Key, message_id, UUID, PO_TAKE | PO_GIVE),
+	PO_FIELD(Key, content_hash, UUID, PO_TAKE | PO_SET)
+};
+
+static PoStatement insert_keys = {
+	.name = "outbox.keys",
+	.expect = SPI_OK_INSERT_RETURNING,
+	.sql = "INSERT INTO outreach.send_keys AS k (tenant_id, {columns}) SELECT $1, {u.*} FROM {rows}"
+	" ON CONFLICT (key) DO NOTHING RETURNING {k.*}",
+	.takes = PO_FIELDS(key_field, PO_TAKE),
+	.gives = PO_FIELDS(key_field, PO_GIVE),
+	PO_FIXED(TEXTOID)
+};
+
+/* Of keys that are used again. */
+static PoStatement update_keys = {
+	.name = "outbox.reuse",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.send_keys k SET {set} FROM {rows} WHERE k.key = u.key",
+	.takes = PO_FIELDS(key_field, PO_TAKE)
+};
+
 /* What is inserted of a draft. */
 typedef struct Row
 {
 	pg_uuid_t	message_id;
 	const char *send_key;
-	pg_uuid_t	content_hash;
 	const char *lead_id;
 	const char *account;
 	const char *from_phone;
@@ -56,9 +88,8 @@ typedef struct Row
 } Row;
 
 static const PoField row_field[] = {
-	PO_FIELD(Row, message_id, UUID, PO_TAKE | PO_GIVE),
+	PO_FIELD(Row, message_id, UUID, PO_TAKE),
 	PO_FIELD(Row, send_key, TEXT, PO_TAKE),
-	PO_FIELD(Row, content_hash, UUID, PO_TAKE),
 	PO_FIELD(Row, lead_id, TEXT, PO_TAKE),
 	PO_FIELD(Row, account, TEXT, PO_TAKE),
 	PO_FIELD(Row, from_phone, TEXT, PO_TAKE),
@@ -79,20 +110,18 @@ static const PoField row_field[] = {
 
 static PoStatement insert_messages = {
 	.name = "outbox.insert",
-	.expect = SPI_OK_INSERT_RETURNING,
+	.expect = SPI_OK_INSERT,
 	.sql = "INSERT INTO outreach.outbound_messages AS m (tenant_id, channel, priority, send_at, created_at,"
 	" updated_at, cancel_on_reply, due_at, {columns})"
-	" SELECT $1, $2, $3, $4, $5, $5, $6, CASE u.status WHEN 'pending' THEN $4 END, {u.*} FROM {rows}"
-	" ON CONFLICT (tenant_id, send_key) DO NOTHING RETURNING {m.*}",
+	" SELECT $1, $2, $3, $4, $5, $5, $6, CASE u.status WHEN 'pending' THEN $4 END, {u.*} FROM {rows}",
 	.takes = PO_FIELDS(row_field, PO_TAKE),
-	.gives = PO_FIELDS(row_field, PO_GIVE),
 	PO_FIXED(TEXTOID, TEXTOID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID)
 };
 
 /* What stands under a send_key. */
 typedef struct Known
 {
-	const char *send_key;
+	pg_uuid_t	key;
 	pg_uuid_t	content_hash;
 	pg_uuid_t	message_id;
 	PoMessageStatus status;
@@ -103,20 +132,21 @@ typedef struct Known
 } Known;
 
 static const PoField known_field[] = {
-	PO_FIELD(Known, send_key, TEXT, PO_TAKE),
+	PO_FIELD(Known, key, UUID, PO_TAKE),
 	PO_FIELD(Known, content_hash, UUID, PO_TAKE),
 	PO_FIELD(Known, message_id, UUID, PO_GIVE),
 	PO_VALUE(Known, verdicts, "coalesce(m.verdicts, '[]')", JSONB),
 	PO_VALUE(Known, n, "u.n", INT),
-	PO_MESSAGE_STATUS(Known, status, PO_GIVE),
-	PO_VALUE(Known, same, "m.content_hash = u.content_hash", BOOL),
-	PO_VALUE(Known, never_left, "m.status = 'blocked' AND m.attempts = 0", BOOL)
+	PO_NAME_VALUE(Known, status, PoMessageStatus, "coalesce(m.status, 'expired')", po_message_status_names),
+	PO_VALUE(Known, same, "k.content_hash = u.content_hash", BOOL),
+	PO_VALUE(Known, never_left, "coalesce(m.status = 'blocked' AND m.attempts = 0, false)", BOOL)
 };
 
 static PoStatement select_known = {
 	.name = "outbox.known",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {m.*} FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = $1 AND m.send_key = u.send_key",
+	.sql = "SELECT {k.*} FROM {rows} JOIN outreach.send_keys k ON k.key = u.key"
+	" LEFT JOIN outreach.outbound_messages m ON m.tenant_id = $1 AND m.message_id = k.message_id",
 	.takes = PO_FIELDS(known_field, PO_TAKE),
 	.gives = PO_FIELDS(known_field, PO_GIVE),
 	PO_FIXED(TEXTOID),
@@ -124,18 +154,16 @@ static PoStatement select_known = {
 };
 
 static const PoField deleted_field[] = {
-	PO_FIELD(Known, send_key, TEXT, PO_TAKE),
-	PO_FIELD(Known, message_id, UUID, PO_GIVE),
+	PO_FIELD(Known, message_id, UUID, PO_TAKE),
 	PO_VALUE(Known, verdicts, "coalesce(m.verdicts, '[]')", JSONB),
 	PO_VALUE(Known, n, "u.n", INT)
 };
 
-/* CASE hides from the planner how few are blocked: it would look for all of them, for each key. */
 static PoStatement delete_blocked = {
 	.name = "outbox.delete_blocked",
 	.expect = SPI_OK_DELETE_RETURNING,
-	.sql = "DELETE FROM outreach.outbound_messages m USING {rows} WHERE m.tenant_id = $1 AND m.send_key = u.send_key"
-	" AND CASE WHEN m.status = 'blocked' THEN m.attempts = 0 END RETURNING {m.*}",
+	.sql = "DELETE FROM outreach.outbound_messages m USING {rows} WHERE m.tenant_id = $1 AND m.message_id = u.message_id"
+	" AND m.status = 'blocked' AND m.attempts = 0 RETURNING {m.*}",
 	.takes = PO_FIELDS(deleted_field, PO_TAKE),
 	.gives = PO_FIELDS(deleted_field, PO_GIVE),
 	PO_FIXED(TEXTOID),
@@ -163,7 +191,34 @@ lock_leads_of(PoUnit *unit, const PoSending *sending, const PoDraft *draft, int 
 	po_unit_lock(unit, &wants, PO_LOCK_WAITS, NULL);
 }
 
-/* Inserts all, or those that are asked anew: those whose keys are free. */
+/* Takes the keys that are free. */
+static void
+take_keys(const PoSending *sending, PoDraft *draft, int n)
+{
+	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
+	PoRows		rows = po_rows(&insert_keys, n);
+	uint64		taken;
+	int			at = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		draft[i].key = po_ledger_key(sending->request->tenant_id, PO_LEDGER_SEND, draft[i].send_key);
+		po_rows_add(&rows, &(Key) {draft[i].key, draft[i].message_id, draft[i].content_hash});
+	}
+	taken = po_rows_exec(&rows, &tenant);
+	/* Those that are new come back in the order they went in. */
+	for (uint64 r = 0; r < taken; r++)
+	{
+		Key			key;
+
+		po_read_row(&insert_keys, r, &key);
+		while (memcmp(&draft[at].message_id, &key.message_id, UUID_LEN) != 0)
+			at++;
+		draft[at].inserted = true;
+	}
+}
+
+/* Inserts the messages that have their keys, or those that are asked anew. */
 static void
 insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_at, bool anew)
 {
@@ -174,18 +229,16 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 		TimestampTzGetDatum(po_now()), BoolGetDatum(request->cancel_on_reply)
 	};
 	PoRows		rows = po_rows(&insert_messages, n);
-	uint64		inserted;
-	int			at = 0;
 
 	for (int i = 0; i < n; i++)
 	{
 		PoDraft	   *d = &draft[i];
 		bool		allowed = !is_blocked(d);
 
-		if (anew && !d->asked_anew)
+		if (!d->inserted || d->asked_anew != anew)
 			continue;
 		po_rows_add(&rows, &(Row) {
-			.message_id = d->message_id, .send_key = d->send_key, .content_hash = d->content_hash,
+			.message_id = d->message_id, .send_key = d->send_key,
 			.lead_id = d->lead_id, .account = d->account->account, .from_phone = d->from, .phone = d->address,
 			.template = request->template,
 			.template_version = request->template != NULL ? sending->template_version : 0,
@@ -196,17 +249,7 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 			.bcc = po_texts_as_text(d->bcc, d->nbcc), .media_urls = po_texts_as_text(request->media_url, request->nmedia)
 		});
 	}
-	inserted = po_rows_exec(&rows, fixed);
-	/* Those that are new come back in the order they went in. */
-	for (uint64 r = 0; r < inserted; r++)
-	{
-		Row			row;
-
-		po_read_row(&insert_messages, r, &row);
-		while (memcmp(&draft[at].message_id, &row.message_id, UUID_LEN) != 0)
-			at++;
-		draft[at].inserted = true;
-	}
+	(void) po_rows_exec(&rows, fixed);
 }
 
 /* The first draft of the call with the key of the i-th. */
@@ -237,7 +280,7 @@ read_known(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result
 		if (draft[i].inserted)
 			continue;
 		position[keys.n] = i;
-		po_rows_add(&keys, &(Known) {draft[i].send_key, draft[i].content_hash});
+		po_rows_add(&keys, &(Known) {draft[i].key, draft[i].content_hash});
 	}
 	found = po_rows_exec(&keys, &tenant);
 	/* The other transaction has committed after our snapshot was taken. */
@@ -260,6 +303,7 @@ read_known(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result
 		if (!again && known.never_left && !first->inserted)
 		{
 			first->asked_anew = anew = true;
+			first->message_id = known.message_id;
 			continue;
 		}
 		outcome->message_id = known.message_id;
@@ -278,25 +322,27 @@ read_known(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result
 }
 
 /*
- * Makes the keys of drafts that are asked anew free.  What never left has no history
- * but its events: the new message takes its place and its id.
+ * Makes room for drafts that are asked anew.  What never left has no history but its
+ * events: the new message takes its place and its id.  Where somebody else has done so
+ * meanwhile, that message stands.
  */
 static void
-delete_known(const PoSending *sending, PoDraft *draft, int n)
+replace_blocked(const PoSending *sending, PoDraft *draft, int n)
 {
 	Datum		tenant = CStringGetTextDatum(sending->request->tenant_id);
 	int		   *position = palloc(Max(n, 1) * sizeof(int));
-	PoRows		keys = po_rows(&delete_blocked, n);
+	PoRows		blocked = po_rows(&delete_blocked, n);
+	PoRows		keys = po_rows(&update_keys, n);
 	uint64		deleted;
 
 	for (int i = 0; i < n; i++)
 	{
 		if (!draft[i].asked_anew)
 			continue;
-		position[keys.n] = i;
-		po_rows_add(&keys, &(Known) {draft[i].send_key});
+		position[blocked.n] = i;
+		po_rows_add(&blocked, &(Known) {.message_id = draft[i].message_id});
 	}
-	deleted = po_rows_exec(&keys, &tenant);
+	deleted = po_rows_exec(&blocked, &tenant);
 	for (uint64 r = 0; r < deleted; r++)
 	{
 		Known		known;
@@ -304,9 +350,11 @@ delete_known(const PoSending *sending, PoDraft *draft, int n)
 
 		po_read_row(&delete_blocked, r, &known);
 		d = &draft[position[known.n - 1]];
-		d->message_id = known.message_id;
+		d->inserted = true;
 		d->verdicts_before = known.verdicts;
+		po_rows_add(&keys, &(Key) {d->key, d->message_id, d->content_hash});
 	}
+	(void) po_rows_exec(&keys, NULL);
 }
 
 static void
@@ -350,11 +398,12 @@ enqueue_chunk(const PoSending *sending, PoDraft *draft, int n, PoSendResult *res
 	PoUnit others = {0};
 
 	lock_leads_of(&unit, sending, draft, n, true);
+	take_keys(sending, draft, n);
 	insert_drafts(sending, draft, n, send_at, false);
 	if (read_known(sending, draft, n, result, false))
 	{
 		lock_leads_of(&others, sending, draft, n, false);
-		delete_known(sending, draft, n);
+		replace_blocked(sending, draft, n);
 		insert_drafts(sending, draft, n, send_at, true);
 		(void) read_known(sending, draft, n, result, true);
 	}

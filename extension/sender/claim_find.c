@@ -79,7 +79,7 @@ enum
  * phone, is not waited for; one that is gone cannot be locked either.
  */
 #define CANDIDATE_TABLES \
-	" FROM outreach.outbound_messages m LEFT JOIN LATERAL (SELECT true AS is, l.phone, l.email, l.contact_id FROM outreach.leads l" \
+	" FROM outreach.outbound_queue m LEFT JOIN LATERAL (SELECT true AS is, l.phone, l.email, l.contact_id FROM outreach.leads l" \
 	" WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 
 static PoStatement select_due = {
@@ -97,7 +97,7 @@ static PoStatement select_due = {
 	"WITH RECURSIVE n AS ((" NEXT_TENANT(tenant_id) ") UNION ALL" \
 	" SELECT x.tenant_id FROM n CROSS JOIN LATERAL (" NEXT_TENANT("n.tenant_id") ") x)"
 #define NEXT_TENANT(tenant_id) \
-	"SELECT w.tenant_id FROM outreach.outbound_messages w WHERE w.tenant_id > " tenant_id \
+	"SELECT w.tenant_id FROM outreach.outbound_queue w WHERE w.tenant_id > " tenant_id \
 	" AND w.due_at > '-infinity' AND " PO_CLAIMABLE("w") " ORDER BY w.tenant_id LIMIT 1"
 
 /* The accounts of such a tenant that have room, and how many there are. */
@@ -108,7 +108,7 @@ static PoStatement select_due = {
 	" WHERE (n.tenant_id, a.account) NOT IN" \
 	" (SELECT f.t, f.a FROM unnest(" of_tenant ", " accounts ") f (t, a))) a"
 #define NEXT_ACCOUNT(account) \
-	"SELECT w.account FROM outreach.outbound_messages w" \
+	"SELECT w.account FROM outreach.outbound_queue w" \
 	" WHERE w.tenant_id = n.tenant_id AND w.account > " account \
 	" AND w.due_at > '-infinity' AND " PO_CLAIMABLE("w") " ORDER BY w.account LIMIT 1"
 
@@ -135,7 +135,7 @@ static PoPlan select_next = {
 	.expect = SPI_OK_SELECT,
 	.sql = WAITING_TENANTS("''") " SELECT min(d.due_at) FROM n" WAITING_ACCOUNTS("$2", "$3")
 	" CROSS JOIN outreach.priorities() p"
-	" CROSS JOIN LATERAL (SELECT m.due_at FROM outreach.outbound_messages m"
+	" CROSS JOIN LATERAL (SELECT m.due_at FROM outreach.outbound_queue m"
 	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = p.number"
 	" AND m.due_at > '-infinity' AND " PO_CLAIMABLE("m") " ORDER BY m.due_at LIMIT 1) d"
 	" WHERE n.tenant_id <> ALL ($1)",
@@ -149,11 +149,11 @@ static PoStatement cancel_orphans = {
 	.sql = "UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = $1,"
 	" status = outreach_impl.message_after('cancel', m.status::text, m.ambiguous_since IS NOT NULL)"
 	"::outreach.message_status, last_error = 'the lead is gone' FROM"
-	" (SELECT o.tenant_id, o.message_id FROM {rows} JOIN outreach.outbound_messages o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
+	" (SELECT o.tenant_id, o.message_id FROM {rows} JOIN outreach.outbound_queue o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
 	" WHERE o.due_at <= $1 AND " PO_CLAIMABLE("o") " AND NOT EXISTS"
 	" (SELECT FROM outreach.leads l WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED) d"
-	" WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id",
+	" WHERE m.tenant_id = d.tenant_id AND m.message_id = d.message_id AND " PO_CLAIMABLE("m"),
 	.takes = PO_FIELDS(po_message_key_field, PO_TAKE),
 	PO_FIXED(TIMESTAMPTZOID)
 };

@@ -77,11 +77,11 @@ static PoStatement finish_deliveries = {
 static PoPlan give_up = {
 	.name = "record.give_up",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.outbound_messages m SET owner = NULL,"
+	.sql = "UPDATE outreach.outbound_queue m SET owner = NULL,"
 	" status = outreach_impl.message_after('lose', m.status::text, false)::outreach.message_status,"
 	" ambiguous_since = coalesce(m.ambiguous_since, $4), due_at = $5,"
 	" provider_message_id = coalesce(m.provider_message_id, $6), last_error = $7"
-	" FROM (SELECT FROM outreach.outbound_messages WHERE tenant_id = $1 AND message_id = $2"
+	" FROM (SELECT FROM outreach.outbound_queue WHERE tenant_id = $1 AND message_id = $2"
 	" FOR NO KEY UPDATE SKIP LOCKED) free"
 	" WHERE m.tenant_id = $1 AND m.message_id = $2 AND m.fence = $3 AND m.status = 'sending'",
 	PO_ARGS(TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID)
@@ -91,7 +91,7 @@ static PoPlan give_up = {
 static PoPlan select_left = {
 	.name = "record.left",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT FROM outreach.outbound_messages"
+	.sql = "SELECT FROM outreach.outbound_queue"
 	" WHERE tenant_id = $1 AND message_id = $2 AND fence = $3 AND status = 'sending'",
 	PO_ARGS(TEXTOID, UUIDOID, INT4OID)
 };

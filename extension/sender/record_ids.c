@@ -45,7 +45,7 @@ static PoStatement insert_ids = {
 	.name = "record.ids",
 	.expect = SPI_OK_INSERT_RETURNING,
 	.sql = "INSERT INTO outreach.provider_message_ids AS p ({columns}) SELECT {u.*} FROM {rows}"
-	" WHERE EXISTS (SELECT FROM outreach.outbound_messages m WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id)"
+	" WHERE EXISTS (SELECT FROM outreach.tenants t WHERE t.tenant_id = u.tenant_id)"
 	" ORDER BY u.tenant_id, u.provider, u.provider_message_id"
 	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE"
 	" SET message_id = coalesce(p.message_id, EXCLUDED.message_id), parked_at = NULL"
@@ -92,7 +92,7 @@ add_id(PoRows *rows, const PoLanding *result, const char *provider_message_id)
 /*
  * po_note_ids writes the provider's ids of messages that were accepted, and tells which
  * callbacks of theirs came first.  Those of which somebody holds the id are held.  Of a
- * message that is gone with its tenant nothing is written.  Needs SPI and the engine's
+ * tenant that is gone nothing is written.  Needs SPI and the engine's
  * owner as user.
  */
 void

@@ -39,7 +39,7 @@
 static PoPlan select_owners = {
 	.name = "settle.owners",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT owner, min(due_at) FROM outreach.outbound_messages"
+	.sql = "SELECT owner, min(due_at) FROM outreach.outbound_queue"
 	" WHERE status = 'sending' AND owner <> $1 GROUP BY owner",
 	PO_ARGS(INT8OID)
 };
@@ -64,7 +64,7 @@ static const PoField claimed_field[] = {
 static PoStatement select_claimed = {
 	.name = "settle.claimed",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {m.*} FROM outreach.outbound_messages m"
+	.sql = "SELECT {m.*} FROM outreach.outbound_queue m"
 	" JOIN outreach.message_deliveries d ON d.tenant_id = m.tenant_id"
 	" AND d.message_id = m.message_id AND d.attempt = m.attempts"
 	" WHERE m.status = 'sending' AND m.owner = ANY ($1)",
@@ -75,8 +75,8 @@ static PoStatement select_claimed = {
 static PoPlan postpone = {
 	.name = "settle.postpone",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.outbound_messages m SET due_at = $2 FROM"
-	" (SELECT tenant_id, message_id FROM outreach.outbound_messages"
+	.sql = "UPDATE outreach.outbound_queue m SET due_at = $2 FROM"
+	" (SELECT tenant_id, message_id FROM outreach.outbound_queue"
 	" WHERE status = 'sending' AND due_at <= $1 FOR NO KEY UPDATE SKIP LOCKED) free"
 	" WHERE m.tenant_id = free.tenant_id AND m.message_id = free.message_id",
 	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID)
@@ -92,7 +92,7 @@ static const PoField unknown_field[] = {
 static PoStatement select_unknown = {
 	.name = "settle.unknown",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {m.*} FROM outreach.outbound_messages m"
+	.sql = "SELECT {m.*} FROM outreach.outbound_queue m"
 	" WHERE m.status = 'unknown' AND m.due_at <= $1 ORDER BY m.due_at LIMIT $2",
 	.gives = PO_FIELDS(unknown_field, PO_GIVE),
 	PO_FIXED(TIMESTAMPTZOID, INT4OID)
@@ -105,9 +105,9 @@ static PoStatement select_unknown = {
 static PoStatement put_off = {
 	.name = "settle.put_off",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.outbound_messages m SET due_at = $1 +"
+	.sql = "UPDATE outreach.outbound_queue m SET due_at = $1 +"
 	" least(greatest(($1 - m.ambiguous_since) / 8, '1 s'), '1 min') FROM"
-	" (SELECT o.tenant_id, o.message_id FROM {rows} JOIN outreach.outbound_messages o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
+	" (SELECT o.tenant_id, o.message_id FROM {rows} JOIN outreach.outbound_queue o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
 	" WHERE o.status = 'unknown' FOR NO KEY UPDATE OF o SKIP LOCKED) free"
 	" WHERE m.tenant_id = free.tenant_id AND m.message_id = free.message_id",
 	.takes = PO_FIELDS(po_message_key_field, PO_TAKE),
@@ -132,7 +132,7 @@ static PoStatement select_others = {
 static PoPlan select_twin = {
 	.name = "settle.twin",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT FROM outreach.leads l JOIN outreach.outbound_messages o"
+	.sql = "SELECT FROM outreach.leads l JOIN outreach.outbound_queue o"
 	" ON o.tenant_id = l.tenant_id AND o.lead_id = l.lead_id"
 	" WHERE l.tenant_id = $1 AND l.phone = $2 AND o.phone = $2 AND o.from_phone = $3"
 	" AND o.body = $4 AND o.message_id <> $5"

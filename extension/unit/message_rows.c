@@ -46,21 +46,31 @@ static const PoField message_field[] = {
 	PO_FIELD(PoMessage, owner, ID, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, held_by, TEXT, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, cancel_on_reply, BOOL, PO_GIVE),
-	PO_FIELD(PoMessage, verdicts, JSONB, PO_TAKE)
+	PO_FIELD(PoMessage, verdicts, JSONB, PO_SET | PO_GIVE)
 };
 
-#define LOCK_MESSAGES(what, how) \
+/*
+ * What waits or is under way is in outreach.outbound_queue, what has left in the month in
+ * which it was asked for.  The queue is asked first: most are there, and a statement that
+ * may find a row in any month takes locks on all of them.
+ */
+#define QUEUE "outreach.outbound_queue"
+#define HISTORY "outreach.outbound_history"
+
+#define LOCK_MESSAGES(what, table, how) \
 	{ \
 		.name = "messages." what, \
 		.expect = SPI_OK_SELECT, \
-		.sql = "SELECT {m.*} FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id" \
+		.sql = "SELECT {m.*} FROM {rows} JOIN " table " m ON m.tenant_id = u.tenant_id" \
 		" AND m.message_id = u.message_id ORDER BY m.tenant_id, m.message_id FOR NO KEY UPDATE OF m" how, \
 		.takes = PO_FIELDS(po_message_key_field, PO_TAKE), \
 		.gives = PO_FIELDS(message_field, PO_GIVE) \
 	}
 
-static PoStatement lock_messages = LOCK_MESSAGES("lock", "");
-static PoStatement lock_free_messages = LOCK_MESSAGES("lock_free", " SKIP LOCKED");
+static PoStatement lock_queued = LOCK_MESSAGES("lock", QUEUE, "");
+static PoStatement lock_free_queued = LOCK_MESSAGES("lock_free", QUEUE, " SKIP LOCKED");
+static PoStatement lock_ended = LOCK_MESSAGES("lock_ended", HISTORY, "");
+static PoStatement lock_free_ended = LOCK_MESSAGES("lock_free_ended", HISTORY, " SKIP LOCKED");
 
 static PoStatement select_existing = {
 	.name = "messages.existing",
@@ -75,7 +85,7 @@ static PoStatement select_existing = {
 static PoStatement select_unsent = {
 	.name = "messages.unsent",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {m.*}, u.n FROM {rows} JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.lead_id = u.lead_id"
+	.sql = "SELECT {m.*}, u.n FROM {rows} JOIN " QUEUE " m ON m.tenant_id = u.tenant_id AND m.lead_id = u.lead_id"
 	" WHERE m.cancel_on_reply AND " PO_UNSENT("m") " LIMIT " CppAsString2(MOST_REPLIED),
 	.takes = PO_FIELDS(po_lead_key_field, PO_TAKE),
 	.gives = PO_FIELDS(po_message_key_field, PO_GIVE),
@@ -84,14 +94,39 @@ static PoStatement select_unsent = {
 
 #define N_OF_UNSENT (lengthof(po_message_key_field) + 1)
 
-static PoStatement update_messages = {
-	.name = "messages.update",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.outbound_messages m SET {set}, verdicts = coalesce(u.verdicts, m.verdicts),"
-	" updated_at = $1 FROM {rows} WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id",
-	.takes = PO_FIELDS(message_field, PO_TAKE),
-	PO_FIXED(TIMESTAMPTZOID)
-};
+#define UPDATE_MESSAGES(what, table) \
+	{ \
+		.name = "messages." what, \
+		.expect = SPI_OK_UPDATE, \
+		.sql = "UPDATE " table " m SET {set}, updated_at = $1" \
+		" FROM {rows} WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id", \
+		.takes = PO_FIELDS(message_field, PO_TAKE), \
+		PO_FIXED(TIMESTAMPTZOID) \
+	}
+
+/*
+ * A row moves between the queue and its month with its status.  It is deleted here and
+ * inserted there: of a row that an UPDATE moves, whoever waits for its lock gets an error.
+ */
+#define MOVE_MESSAGES(what, from, to) \
+	{ \
+		.name = "messages." what, \
+		.expect = SPI_OK_INSERT, \
+		.sql = "WITH moved AS (DELETE FROM " from " m USING {rows} WHERE m.tenant_id = u.tenant_id" \
+		" AND m.message_id = u.message_id RETURNING {u.*}, " KEPT ")" \
+		" INSERT INTO " to " ({columns}, updated_at, " KEPT ") SELECT {columns}, $1, " KEPT " FROM moved", \
+		.takes = PO_FIELDS(message_field, PO_TAKE), \
+		PO_FIXED(TIMESTAMPTZOID) \
+	}
+/* The columns that are not set. */
+#define KEPT \
+	"send_key, lead_id, channel, account, from_phone, template, template_version, subject, body, html, bcc," \
+	" media_urls, options, segments, price_micros, priority, cancel_on_reply, send_at, created_at"
+
+static PoStatement update_queued = UPDATE_MESSAGES("update", QUEUE);
+static PoStatement update_ended = UPDATE_MESSAGES("update_ended", HISTORY);
+static PoStatement end_messages = MOVE_MESSAGES("end", QUEUE, HISTORY);
+static PoStatement queue_again = MOVE_MESSAGES("again", HISTORY, QUEUE);
 
 static const PoField ended_field[] = {
 	PO_FIELD(PoMessage, tenant_id, TEXT, PO_TAKE),
@@ -198,7 +233,7 @@ find_unsent(PoUnit *unit, const PoWants *wants, Wanted **wanted, int n)
 		id[2 * nids] = lead->tenant_id;
 		id[2 * nids++ + 1] = lead->lead_id;
 	}
-	po_have_rows("outbound_messages_reply", id, 2, nids, true, has);
+	po_have_rows("outbound_queue_reply", id, 2, nids, true, has);
 	for (int i = 0; i < nids; i++)
 	{
 		if (!has[i])
@@ -258,6 +293,28 @@ lock_numbers_of(const PoWants *wants, bool *held)
 		held[member[po_column_int(r, 1) - 1]] = true;
 }
 
+/* Locks those that the statement finds of the ones that have not been found. */
+static void
+lock_among(PoUnit *unit, PoStatement *statement, const Wanted *wanted, int n)
+{
+	PoRows		rows = po_rows(statement, n);
+	PoMessage  *found = &unit->message[unit->nmessages];
+	int			nfound;
+
+	for (int i = 0; i < n; i++)
+		if (po_find_message(unit, wanted[i].key.tenant_id, &wanted[i].key.message_id) == NULL)
+			po_rows_add(&rows, &wanted[i].key);
+	nfound = po_rows_exec(&rows, NULL);
+	po_read_rows(statement, nfound, found);
+	/* One that two members want comes twice. */
+	nfound = qunique(found, nfound, sizeof(PoMessage), message_compare);
+	for (int i = 0; i < nfound; i++)
+		found[i].ended = !po_message_queued(found[i].status);
+	if (nfound > 0 && unit->nmessages > 0)
+		qsort(unit->message, unit->nmessages + nfound, sizeof(PoMessage), message_compare);
+	unit->nmessages += nfound;
+}
+
 /*
  * po_lock_messages locks the messages that are wanted, those that replies take back, and
  * our numbers; the leads are locked.
@@ -265,9 +322,7 @@ lock_numbers_of(const PoWants *wants, bool *held)
 void
 po_lock_messages(PoUnit *unit, const PoWants *wants, int how, bool *held)
 {
-	PoStatement *statement = how & PO_LOCK_WAITS ? &lock_messages : &lock_free_messages;
 	Wanted	   *wanted = palloc(Max(wants->n, 1) * sizeof(Wanted));
-	PoRows		rows = po_rows(statement, 1);
 	int			n = 0;
 	bool		replies = false;
 	bool		numbers = false;
@@ -283,14 +338,11 @@ po_lock_messages(PoUnit *unit, const PoWants *wants, int how, bool *held)
 	}
 	if (replies)
 		n = find_unsent(unit, wants, &wanted, n);
-	for (int i = 0; i < n; i++)
-		po_rows_add(&rows, &wanted[i].key);
-	unit->nmessages = po_rows_exec(&rows, NULL);
-	unit->message = palloc0(Max(unit->nmessages, 1) * sizeof(PoMessage));
-	po_read_rows(statement, unit->nmessages, unit->message);
-	/* One that two members want comes twice. */
-	if (unit->nmessages > 1)
-		unit->nmessages = qunique(unit->message, unit->nmessages, sizeof(PoMessage), message_compare);
+	unit->message = palloc0(Max(n, 1) * sizeof(PoMessage));
+	unit->nmessages = 0;
+	lock_among(unit, how & PO_LOCK_WAITS ? &lock_queued : &lock_free_queued, wanted, n);
+	if (unit->nmessages < n)
+		lock_among(unit, how & PO_LOCK_WAITS ? &lock_ended : &lock_free_ended, wanted, n);
 	if ((how & PO_LOCK_WAITS) == 0)
 		mark_held(unit, wanted, n, held);
 	if (numbers)
@@ -304,17 +356,24 @@ void
 po_write_messages(PoUnit *unit)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoRows		changed = po_rows(&update_messages, unit->nmessages);
-	PoRows		ended = po_rows(&end_deliveries, 1);
+	PoRows		rows[2][2] = {		/* before, and now: ended */
+		{po_rows(&update_queued, unit->nmessages), po_rows(&end_messages, unit->nmessages)},
+		{po_rows(&queue_again, 1), po_rows(&update_ended, 1)}
+	};
+	PoRows		deliveries = po_rows(&end_deliveries, 1);
 
 	for (int i = 0; i < unit->nmessages; i++)
 	{
-		if (!unit->message[i].changed)
+		const PoMessage *message = &unit->message[i];
+
+		if (!message->changed)
 			continue;
-		po_rows_add(&changed, &unit->message[i]);
-		if (unit->message[i].delivery_error != NULL)
-			po_rows_add(&ended, &unit->message[i]);
+		po_rows_add(&rows[message->ended][!po_message_queued(message->status)], message);
+		if (message->delivery_error != NULL)
+			po_rows_add(&deliveries, message);
 	}
-	(void) po_rows_exec(&changed, &now);
-	(void) po_rows_exec(&ended, &now);
+	for (int before = 0; before < 2; before++)
+		for (int after = 0; after < 2; after++)
+			(void) po_rows_exec(&rows[before][after], &now);
+	(void) po_rows_exec(&deliveries, &now);
 }

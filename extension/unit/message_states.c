@@ -19,7 +19,7 @@
 
 const char *const po_message_status_names[PO_NMESSAGE_STATUSES] = {
 	"pending", "deferred", "review", "sending", "unknown", "uncertain", "sent",
-	"undelivered", "failed", "delivered", "read", "blocked", "cancelled", "dead"
+	"undelivered", "failed", "delivered", "read", "blocked", "cancelled", "dead", "expired"
 };
 
 /* What a message has in a status; elsewhere these columns are null. */
@@ -33,6 +33,7 @@ static const int columns_of[PO_NMESSAGE_STATUSES] = {
 
 #define IN(status) (1 << PO_MESSAGE_##status)
 #define WAITING (IN(PENDING) | IN(DEFERRED))
+#define QUEUED (WAITING | IN(REVIEW) | UNSETTLED)
 #define UNSETTLED (IN(SENDING) | IN(UNKNOWN) | IN(UNCERTAIN))
 /* A report proves that it was sent, whatever we made of it. */
 #define REPORTABLE (WAITING | IN(REVIEW) | UNSETTLED | IN(DEAD))
@@ -71,7 +72,7 @@ static const Transition transition[] = {
 	[PO_STEP_RELEASE] = {"release", IN(DEFERRED), ALWAYS(PENDING)},
 	[PO_STEP_BLOCK] = {"block", WAITING, UNLESS_IN_DOUBT(BLOCKED)},
 	[PO_STEP_CANCEL] = {"cancel", WAITING | IN(REVIEW), UNLESS_IN_DOUBT(CANCELLED)},
-	[PO_STEP_ACCEPT] = {"accept", ~(IN(SENT) | IN(DELIVERED) | IN(READ)), ALWAYS(SENT)},
+	[PO_STEP_ACCEPT] = {"accept", ~(IN(SENT) | IN(DELIVERED) | IN(READ) | IN(EXPIRED)), ALWAYS(SENT)},
 	[PO_STEP_POSTPONE] = {"postpone", IN(SENDING), ALWAYS(PENDING)},
 	[PO_STEP_EXHAUST] = {"exhaust", IN(SENDING), UNLESS_IN_DOUBT(DEAD)},
 	[PO_STEP_REFUSE] = {"refuse", IN(SENDING), UNLESS_IN_DOUBT(FAILED)},
@@ -156,6 +157,27 @@ const char *
 po_reported_status_name(int i)
 {
 	return i < lengthof(report) ? po_message_status_names[report[i].status] : NULL;
+}
+
+/*
+ * po_message_queued tells whether a message of the status is in outreach.outbound_queue.
+ */
+bool
+po_message_queued(PoMessageStatus status)
+{
+	return (QUEUED & (1 << status)) != 0;
+}
+
+/*
+ * po_queued_status_name returns the i-th of those statuses, NULL behind the last.
+ */
+const char *
+po_queued_status_name(int i)
+{
+	for (int s = 0; s < PO_NMESSAGE_STATUSES; s++)
+		if (po_message_queued(s) && i-- == 0)
+			return po_message_status_names[s];
+	return NULL;
 }
 
 /*

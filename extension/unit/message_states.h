@@ -23,6 +23,7 @@ typedef enum PoMessageStatus
 	PO_MESSAGE_BLOCKED,
 	PO_MESSAGE_CANCELLED,
 	PO_MESSAGE_DEAD,
+	PO_MESSAGE_EXPIRED,			/* of no message: what a send_key says whose message is gone */
 	PO_NMESSAGE_STATUSES
 } PoMessageStatus;
 
@@ -75,6 +76,8 @@ extern PoMessageStatus po_message_require(PoMessageStep step, PoMessageStatus fr
 extern int	po_message_columns(PoMessageStatus status);
 extern PoMessageStep po_message_report_step(PoMessageStatus reported);
 extern const char *po_reported_status_name(int i);
+extern bool po_message_queued(PoMessageStatus status);
+extern const char *po_queued_status_name(int i);
 extern bool po_message_waits(PoMessageStatus status);
 extern bool po_message_arrived(PoMessageStatus status);
 

@@ -118,12 +118,13 @@ typedef struct PoMessage
 	const char *provider_message_id;
 	const char *error_code;
 	const char *last_error;
+	bool		ended;			/* when it was locked: its row is in a month */
 	/* what is to be written besides */
 	bool		changed;
 	int64		owner;			/* 0: none */
 	const char *held_by;
 	bool		cancel_on_reply;
-	Jsonb	   *verdicts;		/* NULL: as they are */
+	Jsonb	   *verdicts;
 	const char *delivery_error; /* why its delivery may never have an answer; NULL: it has, or will */
 } PoMessage;
 

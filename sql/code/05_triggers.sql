@@ -68,7 +68,7 @@ CREATE FUNCTION outreach.lead_addressed() RETURNS trigger
 BEGIN
 	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
 		'AFTER UPDATE ROW outreach.leads');
-	UPDATE outreach.outbound_messages m SET held_by = NULL, verdicts = NULL,
+	UPDATE outreach.outbound_queue m SET held_by = NULL, verdicts = NULL,
 		status = outreach_impl.message_after('release', m.status::text, false)::outreach.message_status,
 		due_at = greatest(m.send_at, outreach_impl.engine_now()), updated_at = outreach_impl.engine_now()
 	 WHERE m.tenant_id = NEW.tenant_id AND m.lead_id = NEW.lead_id AND m.held_by = 'address';

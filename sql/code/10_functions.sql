@@ -23,6 +23,10 @@ CREATE FUNCTION outreach_impl.report_rank(status text) RETURNS int
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_report_rank';
 COMMENT ON FUNCTION outreach_impl.report_rank(text) IS 'Which of two reports of a message counts: that of the higher rank; not for callers.';
 
+CREATE FUNCTION outreach_impl.ledger_key(tenant_id text, scope text, key text) RETURNS uuid
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_ledger_key_of';
+COMMENT ON FUNCTION outreach_impl.ledger_key(text, text, text) IS 'Under which a ledger has a text: scope send for a send_key; not for callers.';
+
 CREATE TYPE outreach.error_codes_result AS (sqlstate text, name text, description text);
 CREATE FUNCTION outreach.error_codes() RETURNS SETOF outreach.error_codes_result
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_error_codes';

@@ -1,109 +1,214 @@
--- Partitions of the events: made ahead, dropped when they are old.
+-- Tables in months: partitions are made ahead, and dropped when they are old.
+
+CREATE FUNCTION outreach_impl.first_id(at timestamptz) RETURNS uuid
+	LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+	SELECT (lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+$$;
+COMMENT ON FUNCTION outreach_impl.first_id(timestamptz) IS 'What is below all ids made from a time on; not for callers.';
+
+CREATE FUNCTION outreach_impl.time_of_id(id uuid) RETURNS timestamptz
+	LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+	SELECT to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+$$;
+COMMENT ON FUNCTION outreach_impl.time_of_id(uuid) IS 'When an id was made; not for callers.';
+
+-- A parent has no index: one would be made when a restored dump attaches a partition, and
+-- again as the dump says.  With a default partition the month of any id has a place; events
+-- go to outreach.events_default, which is none, for they are read too much: attaching a
+-- partition waits for every reader of a default one.
+CREATE FUNCTION outreach_impl.monthly_tables(OUT parent text, OUT key text, OUT keep text, OUT queue regclass,
+	OUT definition text, OUT indexes text[]) RETURNS SETOF record
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	VALUES ('events', 'occurred_at', 'outreach.keep_events', NULL::regclass, NULL,
+			ARRAY['lead (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL', 'time USING brin (occurred_at)']),
+		('outbound_history', 'message_id', 'outreach.keep_messages', 'outreach.outbound_queue'::regclass,
+			'PRIMARY KEY (message_id, tenant_id)', ARRAY['lead (tenant_id, lead_id, message_id)', 'dead (tenant_id) WHERE status = ''dead''']),
+		('message_deliveries', 'message_id', 'outreach.keep_messages', 'outreach.outbound_queue'::regclass,
+			'PRIMARY KEY (message_id, attempt, tenant_id)', '{}')
+$$;
+COMMENT ON FUNCTION outreach_impl.monthly_tables() IS 'Tables in months: by which column, the setting that says how long one is kept, the table that may name its rows, and what each partition has of its own; not for callers.';
+
+CREATE FUNCTION outreach_impl.index_month(parent text, name text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	m record;
+	i text;
+BEGIN
+	SELECT * INTO STRICT m FROM outreach_impl.monthly_tables() t WHERE t.parent = index_month.parent;
+	IF m.definition IS NOT NULL THEN
+		EXECUTE format('ALTER TABLE outreach.%I ADD %s', name, m.definition);
+	END IF;
+	FOREACH i IN ARRAY m.indexes LOOP
+		EXECUTE format('CREATE INDEX %I ON outreach.%I %s', name || '_' || split_part(i, ' ', 1), name, substr(i, strpos(i, ' ') + 1));
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION outreach_impl.index_month(text, text) IS 'Makes the indexes of a partition; not for callers.';
+
+CREATE TABLE outreach.outbound_history_default PARTITION OF outreach.outbound_history DEFAULT;
+CREATE TABLE outreach.message_deliveries_default PARTITION OF outreach.message_deliveries DEFAULT;
+COMMENT ON TABLE outreach.outbound_history_default IS 'Messages of months for which outreach.make_partitions() has made no partition.';
+COMMENT ON TABLE outreach.message_deliveries_default IS 'Requests for messages of months for which outreach.make_partitions() has made no partition.';
+SELECT outreach_impl.index_month(u, u || '_default') FROM unnest('{events,outbound_history,message_deliveries}'::text[]) u;
 
 -- What waits for a lock here is not waited for by others: the locks are ones that
 -- readers and writers do not mind, or they are given up soon.
-CREATE FUNCTION outreach_impl.make_partitions(months_ahead int DEFAULT 12) RETURNS int
+CREATE FUNCTION outreach_impl.make_months(parent text, key text, months_ahead int) RETURNS int
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 	SET datestyle = 'ISO' SET timezone = 'UTC' SET lock_timeout = '100ms' AS $$
 DECLARE
 	first timestamptz := date_trunc('month', outreach_impl.engine_now(), 'UTC');
-	low timestamptz;
-	high timestamptz;
+	low text;
+	high text;
 	name text;
+	unplaced boolean;
 	made int := 0;
+BEGIN
+	FOR i IN 0 .. months_ahead LOOP
+		name := parent || '_' || to_char(first AT TIME ZONE 'UTC' + make_interval(months => i), 'YYYY_MM');
+		CONTINUE WHEN to_regclass('outreach.' || name) IS NOT NULL;
+		-- Another session may be making it.  Readers and writers go on beside this lock.
+		EXECUTE format('LOCK TABLE outreach.%I IN SHARE UPDATE EXCLUSIVE MODE', parent);
+		CONTINUE WHEN to_regclass('outreach.' || name) IS NOT NULL;
+		SELECT CASE WHEN by_id THEN outreach_impl.first_id(f)::text ELSE f::text END, CASE WHEN by_id THEN outreach_impl.first_id(u)::text ELSE u::text END
+		  INTO low, high
+		  FROM (VALUES ((first AT TIME ZONE 'UTC' + make_interval(months => i)) AT TIME ZONE 'UTC',
+						(first AT TIME ZONE 'UTC' + make_interval(months => i + 1)) AT TIME ZONE 'UTC', key <> 'occurred_at')) b (f, u, by_id);
+		-- A month that has begun without a partition goes on without.
+		IF key <> 'occurred_at' THEN
+			EXECUTE format('SELECT EXISTS (SELECT FROM outreach.%I d WHERE d.%I >= %L AND d.%2$I < %L)', parent || '_default', key, low, high) INTO unplaced;
+			CONTINUE WHEN unplaced;
+		END IF;
+		EXECUTE format('CREATE TABLE outreach.%I (LIKE outreach.%I INCLUDING CONSTRAINTS)', name, parent);
+		PERFORM outreach_impl.index_month(parent, name);
+		EXECUTE format('ALTER TABLE outreach.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
+		EXECUTE format('CREATE POLICY engine ON outreach.%I TO outreach_owner USING (true)', name);
+		IF parent = 'events' THEN
+			EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.%I'
+						   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change()', name);
+		END IF;
+		EXECUTE format('ALTER TABLE outreach.%I ATTACH PARTITION outreach.%I FOR VALUES FROM (%L) TO (%L)', parent, name, low, high);
+		made := made + 1;
+	END LOOP;
+	RETURN made;
+EXCEPTION WHEN lock_not_available THEN
+	RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
+		MESSAGE = format('outreach.%s is locked by somebody else: no partition was made', parent),
+		HINT = 'Call it again.';
+END $$;
+COMMENT ON FUNCTION outreach_impl.make_months(text, text, int) IS 'Makes the partitions of one table; not for callers.';
+
+CREATE FUNCTION outreach_impl.make_partitions(months_ahead int DEFAULT 3) RETURNS int
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF months_ahead IS NULL OR months_ahead NOT BETWEEN 0 AND 120 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'months_ahead must be between 0 and 120';
 	END IF;
-	FOR i IN 0 .. months_ahead LOOP
-		low := (first AT TIME ZONE 'UTC' + make_interval(months => i)) AT TIME ZONE 'UTC';
-		high := (first AT TIME ZONE 'UTC' + make_interval(months => i + 1)) AT TIME ZONE 'UTC';
-		name := 'events_' || to_char(low AT TIME ZONE 'UTC', 'YYYY_MM');
-		CONTINUE WHEN to_regclass('outreach.' || name) IS NOT NULL;
-		-- Another session may be making it.  Readers and writers go on beside this lock.
-		LOCK TABLE outreach.events IN SHARE UPDATE EXCLUSIVE MODE;
-		CONTINUE WHEN to_regclass('outreach.' || name) IS NOT NULL;
-		EXECUTE format('CREATE TABLE outreach.%I (LIKE outreach.events)', name);
-		EXECUTE format('CREATE INDEX %I ON outreach.%I (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL',
-					   name || '_lead', name);
-		EXECUTE format('CREATE INDEX %I ON outreach.%I USING brin (occurred_at)', name || '_time', name);
-		EXECUTE format('ALTER TABLE outreach.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
-		EXECUTE format('CREATE POLICY engine ON outreach.%I TO outreach_owner USING (true)', name);
-		EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.%I'
-					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change()', name);
-		EXECUTE format('ALTER TABLE outreach.events ATTACH PARTITION outreach.%I FOR VALUES FROM (%L) TO (%L)',
-					   name, low, high);
-		made := made + 1;
-	END LOOP;
-	RETURN made;
+	RETURN (SELECT sum(outreach_impl.make_months(m.parent, m.key, months_ahead)) FROM outreach_impl.monthly_tables() m);
 END $$;
-COMMENT ON FUNCTION outreach_impl.make_partitions(int) IS 'Makes the monthly partitions of outreach.events from this month on; returns how many were missing.';
+COMMENT ON FUNCTION outreach_impl.make_partitions(int) IS 'Makes the monthly partitions of events, messages and deliveries from this month on; returns how many were missing.';
 
 CREATE FUNCTION outreach_impl.move_events(from_time timestamptz, until_time timestamptz, most int) RETURNS int
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_move_events';
 COMMENT ON FUNCTION outreach_impl.move_events(timestamptz, timestamptz, int) IS 'Moves events of outreach.events_default into the partition that there is for them; not for callers.';
 
-CREATE FUNCTION outreach_impl.event_partitions(OUT partition regclass, OUT from_time timestamptz, OUT until_time timestamptz) RETURNS SETOF record
+CREATE FUNCTION outreach_impl.months(of_parent text, OUT partition regclass, OUT low text, OUT high text, OUT from_time timestamptz, OUT until_time timestamptz) RETURNS SETOF record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
-	SELECT c.oid::regclass, bound[1]::timestamptz, bound[2]::timestamptz
+	SELECT c.oid::regclass, bound[1], bound[2],
+		   CASE WHEN of_parent = 'events' THEN bound[1]::timestamptz ELSE outreach_impl.time_of_id(bound[1]::uuid) END,
+		   CASE WHEN of_parent = 'events' THEN bound[2]::timestamptz ELSE outreach_impl.time_of_id(bound[2]::uuid) END
 	  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
 		   regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \(''([^'']+)''\) TO \(''([^'']+)''\)$') bound
-	 WHERE i.inhparent = 'outreach.events'::regclass AND bound IS NOT NULL ORDER BY 2
+	 WHERE i.inhparent = ('outreach.' || of_parent)::regclass AND bound IS NOT NULL ORDER BY 4
 $$;
-COMMENT ON FUNCTION outreach_impl.event_partitions() IS 'The partitions of outreach.events and the times they are for; not for callers.';
+COMMENT ON FUNCTION outreach_impl.months(text) IS 'The partitions of a table and the times they are for; not for callers.';
 
 CREATE FUNCTION outreach_impl.remove_old_events(before timestamptz, most int) RETURNS int
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_remove_old_events';
 COMMENT ON FUNCTION outreach_impl.remove_old_events(timestamptz, int) IS 'Removes events of outreach.events_default from before a time; not for callers.';
 
+-- What has no partition of its own.  A row that the queue names stays.
+CREATE FUNCTION outreach_impl.remove_old_rows(of_parent text, before timestamptz, most int) RETURNS int
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	m record;
+	n int;
+BEGIN
+	SELECT * INTO STRICT m FROM outreach_impl.monthly_tables() t WHERE t.parent = of_parent;
+	IF m.queue IS NULL THEN
+		RETURN outreach_impl.remove_old_events(before, most);
+	END IF;
+	EXECUTE format('DELETE FROM outreach.%I d WHERE d.ctid = ANY (ARRAY(SELECT o.ctid FROM outreach.%1$I o WHERE o.%2$I < $1'
+		' AND NOT EXISTS (SELECT FROM %3$s q WHERE q.%2$I = o.%2$I) LIMIT $2))', of_parent || '_default', m.key, m.queue)
+		USING outreach_impl.first_id(before), most;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END $$;
+COMMENT ON FUNCTION outreach_impl.remove_old_rows(text, timestamptz, int) IS 'Removes rows from before a time that are in no partition of a month; not for callers.';
+
 CREATE FUNCTION outreach_impl.is_own_transaction() RETURNS boolean
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_is_own_transaction';
 COMMENT ON FUNCTION outreach_impl.is_own_transaction() IS 'Whether the transaction ends with the statement; not for callers.';
 
-CREATE FUNCTION outreach_impl.drop_old_partitions(before timestamptz, OUT partition text) RETURNS SETOF text
+CREATE FUNCTION outreach_impl.drop_old_partitions(of_parent text, before timestamptz, OUT partition text) RETURNS SETOF text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
 DECLARE
-	old regclass[] := (SELECT array_agg(e.partition) FROM outreach_impl.event_partitions() e WHERE e.until_time <= drop_old_partitions.before);
-	p regclass;
+	t record;
+	m record;
+	locked boolean := false;
+	named uuid;
 BEGIN
-	IF old IS NULL THEN
-		RETURN;
-	END IF;
-	-- Whoever comes meanwhile waits as long as this does, and no longer.
-	LOCK TABLE outreach.events IN ACCESS EXCLUSIVE MODE;
-	FOREACH p IN ARRAY old LOOP
-		partition := (SELECT c.relname FROM pg_class c WHERE c.oid = p);
-		EXECUTE format('DROP TABLE %s', p);
+	SELECT * INTO STRICT t FROM outreach_impl.monthly_tables() o WHERE o.parent = of_parent;
+	FOR m IN SELECT * FROM outreach_impl.months(of_parent) o WHERE o.until_time <= drop_old_partitions.before LOOP
+		IF NOT locked THEN
+			-- Whoever comes meanwhile waits as long as this does, and no longer.
+			EXECUTE format('LOCK TABLE outreach.%I IN ACCESS EXCLUSIVE MODE', of_parent);
+			locked := true;
+		END IF;
+		partition := (SELECT c.relname FROM pg_class c WHERE c.oid = m.partition);
+		IF t.queue IS NOT NULL THEN
+			EXECUTE format('SELECT q.%I FROM %s q WHERE q.%1$I >= $1 AND q.%1$I < $2 LIMIT 1', t.key, t.queue)
+				INTO named USING m.low::uuid, m.high::uuid;
+			IF named IS NOT NULL THEN
+				RAISE EXCEPTION USING ERRCODE = 'object_in_use',
+					MESSAGE = format('outreach.%s is of a month that is not over: nothing was dropped', partition),
+					DETAIL = format('%s %s waits, or it is not known whether it left.', t.key, named),
+					HINT = 'Cancel or resolve what is from before that time, or give an earlier time.';
+			END IF;
+		END IF;
+		EXECUTE format('DROP TABLE %s', m.partition);
 		RETURN NEXT;
 	END LOOP;
 EXCEPTION WHEN lock_not_available THEN
 	RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
-		MESSAGE = 'outreach.events is in use: nothing was dropped',
-		HINT = 'Call it again; a transaction that has read events and stays open keeps it from them.';
+		MESSAGE = format('outreach.%s is in use: nothing was dropped', of_parent),
+		HINT = 'Call it again; a transaction that has read it and stays open keeps it from them.';
 END $$;
-COMMENT ON FUNCTION outreach_impl.drop_old_partitions(timestamptz) IS 'Drops the partitions of outreach.events that end before a time; not for callers.';
+COMMENT ON FUNCTION outreach_impl.drop_old_partitions(text, timestamptz) IS 'Drops the partitions of a table that end before a time, unless the queue names a row of theirs; not for callers.';
 
 CREATE FUNCTION outreach_impl.upkeep(OUT partitions_made int, OUT events_moved int, OUT partitions_dropped int, OUT problem text)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
+	t record;
 	p record;
 	moved int := 0;
-	kept interval := current_setting('outreach.keep_events')::interval;
+	kept interval;
 	-- Whoever else calls this may hold its locks for as long as a statement lasts.
 	by_worker boolean := outreach_impl.has_right('outreach_worker') AND outreach_impl.is_own_transaction();
 BEGIN
 	partitions_made := 0;
 	events_moved := 0;
 	partitions_dropped := 0;
-	BEGIN
-		partitions_made := outreach_impl.make_partitions();
-	EXCEPTION WHEN lock_not_available THEN
-		problem := 'outreach.events is locked by somebody else: no partition was made';
-	END;
+	FOR t IN SELECT * FROM outreach_impl.monthly_tables() LOOP
+		BEGIN
+			partitions_made := partitions_made + outreach_impl.make_months(t.parent, t.key, 3);
+		EXCEPTION WHEN lock_not_available THEN
+			problem := coalesce(problem, SQLERRM);
+		END;
+	END LOOP;
 	IF EXISTS (SELECT FROM outreach.events_default) THEN
 		BEGIN
-			FOR p IN SELECT * FROM outreach_impl.event_partitions() LOOP
+			FOR p IN SELECT * FROM outreach_impl.months('events') LOOP
 				moved := moved + outreach_impl.move_events(p.from_time, p.until_time, 10000 - moved);
 				EXIT WHEN moved >= 10000;
 			END LOOP;
@@ -112,20 +217,25 @@ BEGIN
 			problem := 'outreach.events_default is locked by somebody else: no event was moved';
 		END;
 	END IF;
-	-- Last, for it keeps everybody from the events until the transaction ends.
-	IF kept > '0' AND by_worker THEN
+	-- Last, for it keeps everybody from a table until the transaction ends.
+	FOR t IN SELECT * FROM outreach_impl.monthly_tables() LOOP
+		kept := current_setting(t.keep)::interval;
+		CONTINUE WHEN kept = '0' OR NOT by_worker;
 		BEGIN
-			PERFORM outreach_impl.remove_old_events(outreach_impl.engine_now() - kept, 10000);
-			partitions_dropped := (SELECT count(*) FROM outreach_impl.drop_old_partitions(outreach_impl.engine_now() - kept));
-		EXCEPTION WHEN lock_not_available THEN
+			PERFORM outreach_impl.remove_old_rows(t.parent, outreach_impl.engine_now() - kept, 10000);
+			partitions_dropped := partitions_dropped
+				+ (SELECT count(*) FROM outreach_impl.drop_old_partitions(t.parent, outreach_impl.engine_now() - kept));
+		EXCEPTION WHEN lock_not_available OR object_in_use THEN
 			problem := coalesce(problem, SQLERRM);
 		END;
-	END IF;
+	END LOOP;
 END $$;
 COMMENT ON FUNCTION outreach_impl.upkeep() IS 'What has to be done now and then: partitions ahead are made, events that came without one are moved into theirs, and old ones are dropped. Waits for no lock longer than a moment.';
 
-CREATE FUNCTION outreach_impl.drop_partitions(before timestamptz, OUT partition text, OUT events_removed int) RETURNS SETOF record
+CREATE FUNCTION outreach_impl.drop_partitions(before timestamptz, OUT partition text, OUT rows_removed int) RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
+DECLARE
+	t record;
 BEGIN
 	-- The locks it takes are everybody's, and end with the transaction.
 	IF NOT outreach_impl.is_own_transaction() THEN
@@ -137,13 +247,16 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'before must be a time in the past';
 	END IF;
-	FOR partition IN SELECT d.partition FROM outreach_impl.drop_old_partitions(drop_partitions.before) d LOOP
-		RETURN NEXT;
+	FOR t IN SELECT * FROM outreach_impl.monthly_tables() LOOP
+		FOR partition IN SELECT d.partition FROM outreach_impl.drop_old_partitions(t.parent, drop_partitions.before) d LOOP
+			RETURN NEXT;
+		END LOOP;
+		rows_removed := outreach_impl.remove_old_rows(t.parent, drop_partitions.before, 100000);
+		IF rows_removed > 0 THEN
+			partition := t.parent || '_default';
+			RETURN NEXT;
+		END IF;
+		rows_removed := NULL;
 	END LOOP;
-	events_removed := outreach_impl.remove_old_events(drop_partitions.before, 100000);
-	IF events_removed > 0 THEN
-		partition := 'events_default';
-		RETURN NEXT;
-	END IF;
 END $$;
-COMMENT ON FUNCTION outreach_impl.drop_partitions(timestamptz) IS 'Retention: drops the partitions of outreach.events that end before a time. Gives up, with an error, where it does not get its lock at once.';
+COMMENT ON FUNCTION outreach_impl.drop_partitions(timestamptz) IS 'Retention: drops the monthly partitions that end before a time. Gives up, with an error, where it does not get its lock at once, or where something of those months still waits.';

@@ -90,10 +90,10 @@ COMMENT ON FUNCTION outreach_impl.settle_messages() IS 'Takes over from dead wor
 
 CREATE FUNCTION outreach_impl.next_sends(since timestamptz DEFAULT '-infinity', OUT claim_due timestamptz, OUT settle_due timestamptz)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT (SELECT min(m.due_at) FROM outreach.outbound_messages m
+	SELECT (SELECT min(m.due_at) FROM outreach.outbound_queue m
 			 WHERE m.due_at >= $1 AND m.due_at < 'infinity' AND m.status IN ('pending', 'deferred')),
-		   least((SELECT min(m.due_at) FROM outreach.outbound_messages m WHERE m.due_at >= $1 AND m.status = 'sending'),
-				 (SELECT min(m.due_at) FROM outreach.outbound_messages m WHERE m.due_at >= $1 AND m.status = 'unknown'))
+		   least((SELECT min(m.due_at) FROM outreach.outbound_queue m WHERE m.due_at >= $1 AND m.status = 'sending'),
+				 (SELECT min(m.due_at) FROM outreach.outbound_queue m WHERE m.due_at >= $1 AND m.status = 'unknown'))
 $$;
 COMMENT ON FUNCTION outreach_impl.next_sends(timestamptz) IS 'When the next message is due, and when the next of unknown outcome is to be looked at.';
 
@@ -434,11 +434,11 @@ BEGIN
 	FOR s IN SELECT * FROM outreach_impl.stop_rows(scope, id, tenant_id) LOOP
 		DELETE FROM outreach.sending_stops d WHERE d.tenant_id = s.tenant_id AND d.scope = s.scope AND d.id = s.id;
 		-- In the order in which replies lock those that they take back.
-		PERFORM FROM outreach.outbound_messages m
+		PERFORM FROM outreach.outbound_queue m
 		 WHERE m.held_by = s.scope || ':' || s.id AND (s.tenant_id = '*' OR m.tenant_id = s.tenant_id)
 		 ORDER BY m.tenant_id, m.message_id FOR NO KEY UPDATE;
 		-- Another stop that holds them too is met at the next claim.
-		UPDATE outreach.outbound_messages m SET held_by = NULL,
+		UPDATE outreach.outbound_queue m SET held_by = NULL,
 			status = outreach_impl.message_after('release', m.status::text, false)::outreach.message_status,
 			due_at = greatest(m.send_at, outreach_impl.engine_now()), verdicts = NULL
 		 WHERE m.held_by = s.scope || ':' || s.id AND (s.tenant_id = '*' OR m.tenant_id = s.tenant_id);

@@ -56,7 +56,12 @@ CREATE VIEW outreach.messages_unsettled WITH (security_invoker = true, security_
 	SELECT m.tenant_id, m.message_id, m.lead_id, m.channel, m.phone, m.from_phone, m.status, m.attempts, m.due_at,
 		   m.held_by, m.last_error, m.error_code, m.send_key, m.updated_at
 	  FROM outreach.outbound_messages m
-	 WHERE m.status OPERATOR(pg_catalog.=) ANY ('{deferred,review,unknown,uncertain,dead}'::outreach.message_status[]);
+	 WHERE m.status OPERATOR(pg_catalog.=) ANY ('{deferred,review,unknown,uncertain}'::outreach.message_status[])
+	UNION ALL
+	SELECT m.tenant_id, m.message_id, m.lead_id, m.channel, m.phone, m.from_phone, m.status, m.attempts, m.due_at,
+		   m.held_by, m.last_error, m.error_code, m.send_key, m.updated_at
+	  FROM outreach.outbound_messages m
+	 WHERE m.status OPERATOR(pg_catalog.=) 'dead'::outreach.message_status;
 COMMENT ON VIEW outreach.messages_unsettled IS 'Messages that wait for something other than their time: a stop, a person, an answer; and those that were given up.';
 
 CREATE VIEW outreach.callbacks_unmatched WITH (security_invoker = true, security_barrier = true) AS

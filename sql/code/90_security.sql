@@ -26,7 +26,9 @@ BEGIN
 		EXECUTE format('ALTER TABLE outreach.%I OWNER TO outreach_owner', name);
 		EXECUTE format('ALTER TABLE outreach.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
 		EXECUTE format('CREATE POLICY engine ON outreach.%I TO outreach_owner USING (true)', name);
-		CONTINUE WHEN name OPERATOR(pg_catalog.=) ANY (secret);
+		-- Partitions are read by way of their parent.
+		CONTINUE WHEN name OPERATOR(pg_catalog.=) ANY (secret)
+			OR (SELECT c.relispartition FROM pg_class c WHERE c.oid OPERATOR(pg_catalog.=) format('outreach.%I', name)::regclass);
 		rows := CASE WHEN name OPERATOR(pg_catalog.=) ANY (shared) THEN 'true'
 					 WHEN name OPERATOR(pg_catalog.=) ANY (shipped)
 					 THEN 'tenant_id OPERATOR(pg_catalog.=) ''*'' OR tenant_id OPERATOR(pg_catalog.=) outreach.current_tenant()'
@@ -101,7 +103,7 @@ BEGIN
 	FOREACH name IN ARRAY ARRAY['tenants', 'administrators', 'dropped_tenants', 'tenant_roles', 'secrets', 'endpoints', 'webhook_receipts',
 								'inbound_payloads', 'events_default', 'event_keys', 'contacts', 'addresses', 'leads',
 								'consent_history', 'lead_timers', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
-								'templates', 'outbound_messages', 'message_deliveries', 'provider_message_ids',
+								'templates', 'outbound_queue', 'outbound_history_default', 'message_deliveries_default', 'provider_message_ids',
 								'sending_stops', 'sending_circuits'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');
 	END LOOP;
@@ -109,6 +111,9 @@ BEGIN
 								'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_verdicts',
 								'timer_types', 'webhook_kinds'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, 'WHERE tenant_id <> ''*''');
+	END LOOP;
+	FOR name IN SELECT format('send_keys_%s', i) FROM generate_series(0, 15) i LOOP
+		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');
 	END LOOP;
 	PERFORM pg_extension_config_dump('outreach.event_types', 'WHERE NOT shipped');
 END $$;

@@ -32,10 +32,6 @@ COMMENT ON COLUMN outreach.events.lead_version IS 'Counts the events of a lead w
 -- default one, making another waits for every reader of the events, and everybody
 -- else for that.
 CREATE TABLE outreach.events_default (LIKE outreach.events);
--- Each partition has these two of its own: one on outreach.events would make them
--- when a restored dump attaches a partition, and again as the dump says.
-CREATE INDEX events_default_lead ON outreach.events_default (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL;
-CREATE INDEX events_default_time ON outreach.events_default USING brin (occurred_at);
 COMMENT ON TABLE outreach.events_default IS 'Events of times for which outreach.make_partitions() has made no partition.';
 
 CREATE TABLE outreach.event_keys (

@@ -13,7 +13,8 @@ CREATE TYPE outreach.message_status AS ENUM (
 	'read',
 	'blocked',		-- a guard refused it: it never left
 	'cancelled',	-- taken back before it left
-	'dead');		-- surely not accepted, and tried for the last time
+	'dead',			-- surely not accepted, and tried for the last time
+	'expired');		-- no message's: what is answered for a send_key whose message was dropped with its month
 COMMENT ON TYPE outreach.message_status IS 'Where an outbound message stands.';
 
 -- A status callback moves a message, so its kind says where to.
@@ -173,7 +174,6 @@ CREATE TABLE outreach.outbound_messages (
 	tenant_id text COLLATE "C" NOT NULL,
 	message_id uuid NOT NULL,
 	send_key text COLLATE "C" NOT NULL,
-	content_hash uuid NOT NULL,
 	lead_id text COLLATE "C" NOT NULL,
 	channel text COLLATE "C" NOT NULL,
 	account text COLLATE "C" NOT NULL,
@@ -207,31 +207,39 @@ CREATE TABLE outreach.outbound_messages (
 	created_at timestamptz NOT NULL,
 	sent_at timestamptz,
 	updated_at timestamptz NOT NULL,
-	PRIMARY KEY (tenant_id, message_id),
-	UNIQUE (tenant_id, send_key),
 	CHECK (isfinite(due_at)),
 	CHECK ((status OPERATOR(pg_catalog.=) 'sending') OPERATOR(pg_catalog.=) (owner IS NOT NULL)),
 	CHECK (due_at IS NULL OR status OPERATOR(pg_catalog.=) ANY ('{pending,deferred,sending,unknown}')),
 	CHECK (held_by IS NULL OR status OPERATOR(pg_catalog.=) 'deferred'),
 	CHECK (ambiguous_since IS NULL OR status OPERATOR(pg_catalog.=) ANY ('{pending,deferred,sending,unknown,uncertain}'))
-) WITH (fillfactor = 80);
+) PARTITION BY LIST (status);
+-- What waits, is under way or is in doubt: small, whatever has been sent.  A statement
+-- that names these statuses touches nothing else.
+CREATE TABLE outreach.outbound_queue PARTITION OF outreach.outbound_messages
+	(PRIMARY KEY (tenant_id, message_id))
+	FOR VALUES IN ('pending', 'deferred', 'review', 'sending', 'unknown', 'uncertain') WITH (fillfactor = 80);
+-- What has left or never will, by the month in which it was asked for.
+CREATE TABLE outreach.outbound_history PARTITION OF outreach.outbound_messages
+	FOR VALUES IN ('sent', 'undelivered', 'failed', 'delivered', 'read', 'blocked', 'cancelled', 'dead')
+	PARTITION BY RANGE (message_id);
 -- What can be claimed, in the order of its time.  Statements repeat the words of a
 -- predicate (extension/unit/message_states.h).
-CREATE INDEX outbound_messages_due ON outreach.outbound_messages (due_at)
+CREATE INDEX outbound_queue_due ON outreach.outbound_queue (due_at)
 	WHERE due_at < 'infinity' AND status IN ('pending', 'deferred');
 -- For a backlog: replies before campaigns, and tenants in turn; by the id a look goes on where it ended.
-CREATE INDEX outbound_messages_due_of_account ON outreach.outbound_messages (tenant_id, account, priority, due_at, message_id)
+CREATE INDEX outbound_queue_due_of_account ON outreach.outbound_queue (tenant_id, account, priority, due_at, message_id)
 	WHERE due_at > '-infinity' AND status IN ('pending', 'deferred');
 -- What may have left and is not settled: few, and gone from here when it is.
-CREATE INDEX outbound_messages_sending ON outreach.outbound_messages (due_at) WHERE status = 'sending';
-CREATE INDEX outbound_messages_unknown ON outreach.outbound_messages (due_at) WHERE status = 'unknown';
-CREATE INDEX outbound_messages_held ON outreach.outbound_messages (tenant_id, held_by) WHERE held_by IS NOT NULL;
+CREATE INDEX outbound_queue_sending ON outreach.outbound_queue (due_at) WHERE status = 'sending';
+CREATE INDEX outbound_queue_unknown ON outreach.outbound_queue (due_at) WHERE status = 'unknown';
+CREATE INDEX outbound_queue_held ON outreach.outbound_queue (tenant_id, held_by) WHERE held_by IS NOT NULL;
 -- What a reply takes back.
-CREATE INDEX outbound_messages_reply ON outreach.outbound_messages (tenant_id, lead_id)
+CREATE INDEX outbound_queue_reply ON outreach.outbound_queue (tenant_id, lead_id)
 	WHERE cancel_on_reply AND status IN ('pending', 'deferred', 'review');
-CREATE INDEX outbound_messages_lead ON outreach.outbound_messages (tenant_id, lead_id);
+CREATE INDEX outbound_queue_lead ON outreach.outbound_queue (tenant_id, lead_id);
 COMMENT ON TABLE outreach.outbound_messages IS 'Every message that was asked for, once for each send_key, and what became of it.';
-COMMENT ON COLUMN outreach.outbound_messages.content_hash IS 'Digest of what the caller asked for: the same key with other content is an error.';
+COMMENT ON TABLE outreach.outbound_queue IS 'Messages that wait, are under way, or of which it is not known whether they left.';
+COMMENT ON TABLE outreach.outbound_history IS 'Messages that have left or never will, in partitions by months of their ids.';
 COMMENT ON COLUMN outreach.outbound_messages.phone IS 'Where it goes: E.164, or an address of the channel. While it waits, what its lead had when it was last looked at: it goes to what the lead has when it leaves.';
 COMMENT ON COLUMN outreach.outbound_messages.html IS 'What the body says, as HTML, filled in and escaped.';
 COMMENT ON COLUMN outreach.outbound_messages.bcc IS 'Addresses that get a blind copy, in lower case: those of its options and of its account, without the one that it goes to.';
@@ -244,6 +252,26 @@ COMMENT ON COLUMN outreach.outbound_messages.owner IS 'The session lock of the w
 COMMENT ON COLUMN outreach.outbound_messages.fence IS 'Counts claims and takeovers; a result is taken only under the fence it was sent with.';
 COMMENT ON COLUMN outreach.outbound_messages.ambiguous_since IS 'When the first request was made whose outcome is not known; another is made only under the same idempotency key, or after a look-up.';
 COMMENT ON COLUMN outreach.outbound_messages.failures IS 'Tries that were surely refused, for reasons that may pass.';
+
+-- Every send_key that was ever used: what is sent for it is sent once, also when the
+-- message is gone with its month.
+CREATE TABLE outreach.send_keys (
+	key uuid NOT NULL,
+	tenant_id text COLLATE "C" NOT NULL,
+	message_id uuid NOT NULL,
+	content_hash uuid NOT NULL,
+	PRIMARY KEY (key)
+) PARTITION BY HASH (key);
+COMMENT ON TABLE outreach.send_keys IS 'The message of each send_key. Never expires.';
+COMMENT ON COLUMN outreach.send_keys.key IS 'outreach_impl.ledger_key() of tenant_id and send_key.';
+COMMENT ON COLUMN outreach.send_keys.content_hash IS 'Digest of what the caller asked for: the same key with other content is an error.';
+
+DO $$
+BEGIN
+	FOR i IN 0 .. 15 LOOP
+		EXECUTE format('CREATE TABLE outreach.send_keys_%s PARTITION OF outreach.send_keys FOR VALUES WITH (MODULUS 16, REMAINDER %1$s)', i);
+	END LOOP;
+END $$;
 
 CREATE TABLE outreach.message_deliveries (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -259,9 +287,8 @@ CREATE TABLE outreach.message_deliveries (
 	error_code text COLLATE "C",
 	error text,
 	latency_ms int,
-	answer text,
-	PRIMARY KEY (tenant_id, message_id, attempt)
-);
+	answer text
+) PARTITION BY RANGE (message_id);
 COMMENT ON TABLE outreach.message_deliveries IS 'One row a request that was made, or may have been: written before its first byte.';
 COMMENT ON COLUMN outreach.message_deliveries.outcome IS 'A verdict of outreach.provider_verdicts; null while it is under way; unknown too when its worker died.';
 COMMENT ON COLUMN outreach.message_deliveries.answer IS 'The start of an answer that could not be understood.';

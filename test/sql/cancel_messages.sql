@@ -11,6 +11,7 @@ SELECT created FROM outreach.create_lead('team_recall_b', 'l1', '+12125550211');
 CREATE FUNCTION pg_temp.fill() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	DELETE FROM outreach.outbound_messages WHERE tenant_id LIKE 'team\_recall%';
+	DELETE FROM outreach.send_keys WHERE tenant_id LIKE 'team\_recall%';
 	PERFORM outreach.send_message('team_recall', 'l' || n, 'Hi', send_key => 'a:' || n, priority => CASE WHEN n <= 2 THEN 'campaign' ELSE 'normal' END),
 		outreach.send_message('team_recall', 'l' || n, template => 'intro', send_key => 'b:' || n, send_at => now() + interval '1 day'),
 		outreach.send_message('team_recall', 'l' || n, 'Hi', channel => 'email', send_key => 'm:' || n, options => '{"subject": "Hi"}') FROM generate_series(1, 6) AS n;

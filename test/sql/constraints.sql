@@ -1,8 +1,8 @@
 -- Keys, checks and triggers of every table.
 SELECT conrelid::regclass AS table, conname, pg_get_constraintdef(oid) AS definition
   FROM pg_constraint WHERE connamespace = 'outreach'::regnamespace AND contype <> 'n'
-   AND conrelid::regclass::text !~ '^outreach\.events_\d' ORDER BY conrelid::regclass::text COLLATE "C", 2;
+   AND conparentid = 0 AND conislocal AND conrelid::regclass::text !~ '_\d{4}_\d\d$' ORDER BY conrelid::regclass::text COLLATE "C", 2;
 SELECT tgrelid::regclass AS table, tgname, pg_get_triggerdef(oid) AS definition
   FROM pg_trigger WHERE NOT tgisinternal AND tgparentid = 0
    AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'outreach'::regnamespace)
-   AND tgrelid::regclass::text !~ '^outreach\.events_\d' ORDER BY tgrelid::regclass::text COLLATE "C", 2;
+   AND tgrelid::regclass::text !~ '_\d{4}_\d\d$' ORDER BY tgrelid::regclass::text COLLATE "C", 2;

@@ -9,7 +9,7 @@ SELECT outreach.create_endpoint('team_lattice', '/w/lattice', 'twilio', 'none');
 -- A message and a lead for each pair; "doubtful": waits again after a request whose outcome is not known; "untried": dead without a try
 CREATE TEMP TABLE pair AS
 	SELECT s.name, r.report, s.name || '-' || r.report AS lead_id, NULL::uuid AS message_id
-	  FROM unnest(enum_range(NULL::outreach.message_status)::text[] || '{doubtful,untried}'::text[]) WITH ORDINALITY AS s(name, n),
+	  FROM unnest(array_remove(enum_range(NULL::outreach.message_status)::text[], 'expired') || '{doubtful,untried}'::text[]) WITH ORDINALITY AS s(name, n),
 		   unnest('{sent,undelivered,failed,delivered,read}'::text[]) AS r(report) ORDER BY s.n;
 SELECT count(*) FROM pair, outreach.create_lead('team_lattice', pair.lead_id, '+14155550101') AS l WHERE created;
 UPDATE pair SET message_id = (SELECT s.message_id FROM outreach.send_message('team_lattice', lead_id, 'Hello', send_key => lead_id) AS s);
@@ -27,7 +27,7 @@ CREATE TEMP VIEW result AS
 SELECT name AS status, max(becomes) FILTER (WHERE report = 'sent') AS sent, max(becomes) FILTER (WHERE report = 'undelivered') AS undelivered, max(becomes) FILTER (WHERE report = 'failed') AS failed,
 	   max(becomes) FILTER (WHERE report = 'delivered') AS delivered, max(becomes) FILTER (WHERE report = 'read') AS read
   FROM (SELECT name, report, CASE WHEN payload -> 'applied' = 'true' THEN status::text ELSE '(' || status || ')' END AS becomes FROM pg_temp.result) AS r
- GROUP BY name ORDER BY array_position(enum_range(NULL::outreach.message_status)::text[] || '{doubtful,untried}'::text[], name);
+ GROUP BY name ORDER BY array_position(array_remove(enum_range(NULL::outreach.message_status)::text[], 'expired') || '{doubtful,untried}'::text[], name);
 -- Each report is an event, applied or not.
 SELECT count(*), count(DISTINCT lead_id) AS of_leads FROM pg_temp.result;
 -- Applied, it is as reported: accepted, settled, and nobody's.

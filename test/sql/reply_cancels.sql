@@ -49,7 +49,7 @@ SELECT status, duplicate FROM outreach.send_message('team_reply', 'ann', 'Hello'
 
 -- Only what has not left
 SELECT pg_temp.lead('bob', 2) \g /dev/null
-SELECT pg_temp.put(pg_temp.ask('bob', s, 'campaign'), CASE s WHEN 'doubtful' THEN 'pending' ELSE s END) FROM unnest(enum_range(NULL::outreach.message_status)::text[] || '{doubtful}'::text[]) AS s WHERE s <> 'pending' \g /dev/null
+SELECT pg_temp.put(pg_temp.ask('bob', s, 'campaign'), CASE s WHEN 'doubtful' THEN 'pending' ELSE s END) FROM unnest(array_remove(enum_range(NULL::outreach.message_status)::text[], 'expired') || '{doubtful}'::text[]) AS s WHERE s <> 'pending' \g /dev/null
 SELECT pg_temp.ask('bob', 'pending', 'campaign') \g /dev/null
 UPDATE outreach.outbound_messages SET ambiguous_since = now() WHERE send_key = 'bob:doubtful' AND tenant_id = 'team_reply';
 UPDATE outreach.outbound_messages SET held_by = 'tenant:team_reply' WHERE send_key = 'bob:deferred' AND tenant_id = 'team_reply';

@@ -7,7 +7,7 @@ BEGIN;
 SELECT outreach.create_tenant('team_retention', 'Retention');
 SELECT outreach.create_endpoint('team_retention', '/w/retention', 'generic', 'none');
 SELECT 'events_' || to_char(month AT TIME ZONE 'UTC', 'YYYY_MM') AS partition, month AS clock
-  FROM (SELECT (now() AT TIME ZONE 'UTC' + interval '5 months')::timestamp AT TIME ZONE 'UTC') AS m(month) \gset
+  FROM (SELECT (now() AT TIME ZONE 'UTC' + interval '2 months')::timestamp AT TIME ZONE 'UTC') AS m(month) \gset
 SELECT set_config('timezone', 'UTC', true), set_config('outreach.clock', :'clock', true) IS NOT NULL AS later;
 SELECT pg_temp.receive('/w/retention', 'm1', '+12125550170', 'STOP');
 SELECT duplicate FROM outreach.record_event('team_retention', NULL, 'contact.updated', NULL, 'a-key');

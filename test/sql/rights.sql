@@ -2,7 +2,7 @@
 -- the test runs on says, and stand for one another.
 \a
 CREATE VIEW pg_temp.relation AS
-	SELECT c.oid, regexp_replace(c.relname, '^events_\d{4}_\d\d$', 'events_<month>') COLLATE "C" AS name, c.relkind,
+	SELECT c.oid, regexp_replace(regexp_replace(c.relname, '_\d{4}_\d\d$', '_<month>'), '_\d+$', '_<n>') COLLATE "C" AS name, c.relkind,
 		   c.relowner::regrole AS owner, c.relacl, c.relrowsecurity, c.relforcerowsecurity, c.reloptions
 	  FROM pg_class c WHERE c.relnamespace = 'outreach'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f');
 
