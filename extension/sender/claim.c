@@ -88,24 +88,6 @@ static PoPlan lock_stop = {
 	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
 };
 
-/* What a message says of the request that is about to leave. */
-static const PoField delivery_field[] = {
-	PO_FIELD(PoMessage, tenant_id, TEXT, PO_TAKE),
-	PO_FIELD(PoMessage, message_id, UUID, PO_TAKE),
-	PO_FIELD_AS(PoMessage, attempts, "attempt", INT, PO_TAKE),
-	PO_FIELD(PoMessage, fence, INT, PO_TAKE),
-	PO_FIELD(PoMessage, account, TEXT, PO_TAKE),
-	PO_FIELD(PoMessage, from_phone, TEXT, PO_TAKE)
-};
-
-static PoStatement insert_deliveries = {
-	.name = "claim.deliveries",
-	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.message_deliveries ({columns}, started_at) SELECT {u.*}, $1 FROM {rows}",
-	.takes = PO_FIELDS(delivery_field, PO_TAKE),
-	PO_FIXED(TIMESTAMPTZOID)
-};
-
 PG_FUNCTION_INFO_V1(po_claim_messages);
 
 /* The stop that holds a message, or NULL. */
@@ -364,7 +346,7 @@ copies_of(const PoCandidate *candidate, const char ***bcc)
 
 /* Claims the message, unless its request cannot be made. */
 static void
-send(PoMessage *message, const PoCandidate *candidate, PoRows *deliveries)
+send(PoMessage *message, const PoCandidate *candidate)
 {
 	const PoAccount *account = candidate->account;
 	PoFlight   *flight = po_flight_begin(account);
@@ -402,7 +384,6 @@ send(PoMessage *message, const PoCandidate *candidate, PoRows *deliveries)
 	/* Then somebody looks whether its owner is alive. */
 	message->due_at = po_now() + account->profile->timeout_ms * INT64CONST(1000) +
 		account->profile->settle + 5 * USECS_PER_SEC;
-	po_rows_add(deliveries, message);
 }
 
 static bool
@@ -422,8 +403,7 @@ give_up(PoUnit *unit, PoMessage *message, const char *reason)
 
 /* False: its circuit is held by somebody, and the message is left. */
 static bool
-decide(PoUnit *unit, PoCircuits *circuits, PoMessage *message, const PoCandidate *candidate,
-	   PoRows *deliveries)
+decide(PoUnit *unit, PoCircuits *circuits, PoMessage *message, const PoCandidate *candidate)
 {
 	const PoAccount *account = candidate->account;
 	TimestampTz open_until;
@@ -455,7 +435,7 @@ decide(PoUnit *unit, PoCircuits *circuits, PoMessage *message, const PoCandidate
 		defer(message, open_until + pg_prng_uint64_range(&pg_global_prng_state, 0, USECS_PER_SEC),
 			  "its account or number rests after failures");
 	else
-		send(message, candidate, deliveries);
+		send(message, candidate);
 	message->changed = true;
 	return true;
 }
@@ -469,12 +449,10 @@ po_claim_messages(PG_FUNCTION_ARGS)
 {
 	TimestampTz since = PG_ARGISNULL(0) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(0);
 	TimestampTz now = po_now();
-	Datum		now_datum = TimestampTzGetDatum(now);
 	int			room = Min(po_sender_room(), BATCH);
 	PoClaim		claim = {0};
 	PoUnit unit = {0};
 	PoCircuits	circuits;
-	PoRows		deliveries;
 	bool	   *replied;
 	int			moved = 0;
 
@@ -494,7 +472,6 @@ po_claim_messages(PG_FUNCTION_ARGS)
 	replied = palloc(Max(unit.nmessages, 1) * sizeof(bool));
 	po_find_replied(unit.message, unit.nmessages, replied);
 	po_read_circuits(&circuits);
-	deliveries = po_rows(&insert_deliveries, claim.n);
 	for (int i = 0; i < claim.n; i++)
 	{
 		PoCandidate  *c = &claim.candidate[i];
@@ -510,9 +487,8 @@ po_claim_messages(PG_FUNCTION_ARGS)
 			moved++;
 		}
 		else
-			moved += decide(&unit, &circuits, message, c, &deliveries);
+			moved += decide(&unit, &circuits, message, c);
 	}
-	(void) po_rows_exec(&deliveries, &now_datum);
 	po_unit_write(&unit);
 	SPI_finish();
 	PG_RETURN_INT32(moved);

@@ -42,6 +42,9 @@ typedef struct Delivery
 	pg_uuid_t	message_id;
 	int			attempt;
 	int			fence;
+	const char *account;
+	const char *from_phone;
+	TimestampTz started_at;
 	const char *outcome;
 	int			http_status;
 	const char *error_code;
@@ -55,6 +58,9 @@ static const PoField delivery_field[] = {
 	PO_FIELD(Delivery, message_id, UUID, PO_TAKE),
 	PO_FIELD(Delivery, attempt, INT, PO_TAKE),
 	PO_FIELD(Delivery, fence, INT, PO_TAKE),
+	PO_FIELD(Delivery, account, TEXT, PO_TAKE),
+	PO_FIELD(Delivery, from_phone, TEXT, PO_TAKE),
+	PO_FIELD(Delivery, started_at, SINCE, PO_TAKE),
 	PO_FIELD(Delivery, outcome, TEXT, PO_SET),
 	PO_FIELD(Delivery, http_status, NUMBER, PO_SET),
 	PO_FIELD(Delivery, error_code, TEXT, PO_SET),
@@ -63,8 +69,17 @@ static const PoField delivery_field[] = {
 	PO_FIELD(Delivery, answer, TEXT, PO_SET)
 };
 
-static PoStatement finish_deliveries = {
+static PoStatement insert_deliveries = {
 	.name = "record.deliveries",
+	.expect = SPI_OK_INSERT,
+	.sql = "INSERT INTO outreach.message_deliveries ({columns}, finished_at) SELECT {u.*}, $1 FROM {rows}",
+	.takes = PO_FIELDS(delivery_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
+/* Whoever has taken the message meanwhile has written the row, as that of a request without an answer. */
+static PoStatement finish_deliveries = {
+	.name = "record.late_deliveries",
 	.expect = SPI_OK_UPDATE,
 	.sql = "UPDATE outreach.message_deliveries d SET finished_at = $1, {set} FROM {rows}"
 	" WHERE d.tenant_id = u.tenant_id AND d.message_id = u.message_id"
@@ -76,14 +91,17 @@ static PoStatement finish_deliveries = {
 /* A result that cannot be recorded: the message, at least, must not stay as it is. */
 static PoPlan give_up = {
 	.name = "record.give_up",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.outbound_queue m SET owner = NULL,"
+	.expect = SPI_OK_INSERT,
+	.sql = "WITH lost AS (UPDATE outreach.outbound_queue m SET owner = NULL,"
 	" status = outreach_impl.message_after('lose', m.status::text, false)::outreach.message_status,"
 	" ambiguous_since = coalesce(m.ambiguous_since, $4), due_at = $5,"
 	" provider_message_id = coalesce(m.provider_message_id, $6), last_error = $7"
 	" FROM (SELECT FROM outreach.outbound_queue WHERE tenant_id = $1 AND message_id = $2"
 	" FOR NO KEY UPDATE SKIP LOCKED) free"
-	" WHERE m.tenant_id = $1 AND m.message_id = $2 AND m.fence = $3 AND m.status = 'sending'",
+	" WHERE m.tenant_id = $1 AND m.message_id = $2 AND m.fence = $3 AND m.status = 'sending'"
+	" RETURNING m.tenant_id, m.message_id, m.attempts, m.fence, m.account, m.from_phone)"
+	" INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, from_phone, started_at, finished_at, outcome, error)"
+	" SELECT l.*, $4, outreach_impl.engine_now(), 'unknown', $7 FROM lost l",
 	PO_ARGS(TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID)
 };
 
@@ -275,6 +293,7 @@ finish(PoRows *rows, const PoLanding *result)
 	po_rows_add(rows, &(Delivery) {
 		.tenant_id = flight->tenant_id, .message_id = flight->message_id,
 		.attempt = flight->attempt, .fence = flight->fence,
+		.account = result->account->account, .from_phone = flight->from_phone, .started_at = flight->started_at,
 		.outcome = po_verdict_name(outcome->kind), .http_status = answer != NULL ? answer->http_status : 0,
 		.error_code = outcome->code, .error = outcome->error,
 		.latency_ms = answer != NULL ? answer->latency_ms : 0,
@@ -296,12 +315,13 @@ tenant_of(const PoBatch *batch, int member)
 }
 
 static void
-decide(PoUnit *unit, PoHealth *health, PoLanding *result, PoRows *finished)
+decide(PoUnit *unit, PoHealth *health, PoLanding *result, PoRows *finished, PoRows *late)
 {
 	PoFlight   *flight = result->flight;
 	PoMessage  *m = po_find_message(unit, flight->tenant_id, &flight->message_id);
 	PoCause		cause = {.source = result->account->profile->provider};
 	PoHealthNote *note;
+	bool		ours;
 
 	if (flight->lookup)
 	{
@@ -311,11 +331,14 @@ decide(PoUnit *unit, PoHealth *health, PoLanding *result, PoRows *finished)
 	}
 	note = po_health_note(health, result->account, flight->from_phone, result->account->channel);
 	note_health(result, note);
-	finish(finished, result);
+	ours = m != NULL && m->fence == flight->fence && m->status == PO_MESSAGE_SENDING;
+	finish(ours ? finished : late, result);
+	if (ours)
+		m->under_way = false;
 	apply_to_address(unit, result);
 	if (m == NULL)
 		return;
-	if (m->fence == flight->fence && m->status == PO_MESSAGE_SENDING)
+	if (ours)
 		move(unit, m, result, note, &cause);
 	/* An acceptance is one, whoever has the message by now. */
 	else if (result->outcome.kind == PO_VERDICT_SENT)
@@ -354,7 +377,8 @@ record(PoBatch *batch, const int *member, int n)
 	PoLanding **result = palloc(n * sizeof(PoLanding *));
 	PoEarly    *early = palloc0(n * sizeof(PoEarly));
 	bool	   *held = palloc0(n * sizeof(bool));
-	PoRows		finished = po_rows(&finish_deliveries, n);
+	PoRows		finished = po_rows(&insert_deliveries, n);
+	PoRows		late = po_rows(&finish_deliveries, 1);
 
 	for (int i = 0; i < n; i++)
 		result[i] = landing(batch, member[i]);
@@ -367,12 +391,13 @@ record(PoBatch *batch, const int *member, int n)
 		batch->state[member[i]] = held[i] ? PO_MEMBER_HELD : PO_MEMBER_DONE;
 		if (held[i])
 			continue;
-		decide(&unit, &health, result[i], &finished);
+		decide(&unit, &health, result[i], &finished, &late);
 		po_apply_early(&unit, &health, result[i], &early[i]);
 	}
 	(void) po_rows_exec(&finished, &now);
 	po_write_health(&health, &unit);
 	po_unit_write(&unit);
+	(void) po_rows_exec(&late, &now);
 	for (int i = 0; i < n; i++)
 		if (!held[i])
 			po_flight_recorded(result[i]->flight);

@@ -58,15 +58,13 @@ static const PoField claimed_field[] = {
 	PO_FIELD_AS(Found, key.tenant_id, "tenant_id", TEXT, PO_GIVE),
 	PO_FIELD_AS(Found, key.message_id, "message_id", UUID, PO_GIVE),
 	PO_FIELD(Found, owner, ID, PO_GIVE),
-	PO_VALUE(Found, started_at, "d.started_at", SINCE)
+	PO_FIELD_AS(Found, started_at, "updated_at", SINCE, PO_GIVE)
 };
 
 static PoStatement select_claimed = {
 	.name = "settle.claimed",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {m.*} FROM outreach.outbound_queue m"
-	" JOIN outreach.message_deliveries d ON d.tenant_id = m.tenant_id"
-	" AND d.message_id = m.message_id AND d.attempt = m.attempts"
 	" WHERE m.status = 'sending' AND m.owner = ANY ($1)",
 	.gives = PO_FIELDS(claimed_field, PO_GIVE),
 	PO_FIXED(INT8ARRAYOID)

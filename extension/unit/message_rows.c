@@ -35,6 +35,8 @@ static const PoField message_field[] = {
 	PO_FIELD(PoMessage, channel, TEXT, PO_GIVE),
 	PO_MESSAGE_STATUS(PoMessage, status, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, fence, INT, PO_SET | PO_GIVE),
+	PO_FIELD_AS(PoMessage, claim_fence, "fence", INT, PO_GIVE),
+	PO_FIELD_AS(PoMessage, claimed_at, "updated_at", SINCE, PO_GIVE),
 	PO_FIELD(PoMessage, attempts, INT, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, failures, INT, PO_SET | PO_GIVE),
 	PO_FIELD(PoMessage, ambiguous_since, UNTIL, PO_SET | PO_GIVE),
@@ -128,24 +130,28 @@ static PoStatement update_ended = UPDATE_MESSAGES("update_ended", HISTORY);
 static PoStatement end_messages = MOVE_MESSAGES("end", QUEUE, HISTORY);
 static PoStatement queue_again = MOVE_MESSAGES("again", HISTORY, QUEUE);
 
-static const PoField ended_field[] = {
+/* The request of a message that was under way when it was locked. */
+static const PoField delivery_field[] = {
 	PO_FIELD(PoMessage, tenant_id, TEXT, PO_TAKE),
 	PO_FIELD(PoMessage, message_id, UUID, PO_TAKE),
 	PO_FIELD_AS(PoMessage, attempts, "attempt", INT, PO_TAKE),
+	PO_FIELD_AS(PoMessage, claim_fence, "fence", INT, PO_TAKE),
+	PO_FIELD(PoMessage, account, TEXT, PO_TAKE),
+	PO_FIELD(PoMessage, from_phone, TEXT, PO_TAKE),
+	PO_FIELD_AS(PoMessage, claimed_at, "started_at", SINCE, PO_TAKE),
 	PO_FIELD_AS(PoMessage, delivery_error, "error", TEXT, PO_TAKE)
 };
 
 /*
  * The worker has died, or may before it records the answer of a message that is
- * no longer under way.  An answer, when it comes, is written over this.
+ * no longer under way.  An answer, when it comes, is written over this: each request that
+ * may have been made has one row, which whoever ends it has written.
  */
 static PoStatement end_deliveries = {
 	.name = "messages.deliveries",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.message_deliveries d SET finished_at = $1, outcome = 'unknown',"
-	" error = u.error FROM {rows} WHERE d.tenant_id = u.tenant_id AND d.message_id = u.message_id"
-	" AND d.attempt = u.attempt AND d.outcome IS NULL",
-	.takes = PO_FIELDS(ended_field, PO_TAKE),
+	.expect = SPI_OK_INSERT,
+	.sql = "INSERT INTO outreach.message_deliveries ({columns}, finished_at, outcome) SELECT {u.*}, $1, 'unknown' FROM {rows}",
+	.takes = PO_FIELDS(delivery_field, PO_TAKE),
 	PO_FIXED(TIMESTAMPTZOID)
 };
 
@@ -309,7 +315,10 @@ lock_among(PoUnit *unit, PoStatement *statement, const Wanted *wanted, int n)
 	/* One that two members want comes twice. */
 	nfound = qunique(found, nfound, sizeof(PoMessage), message_compare);
 	for (int i = 0; i < nfound; i++)
+	{
 		found[i].ended = !po_message_queued(found[i].status);
+		found[i].under_way = found[i].status == PO_MESSAGE_SENDING;
+	}
 	if (nfound > 0 && unit->nmessages > 0)
 		qsort(unit->message, unit->nmessages + nfound, sizeof(PoMessage), message_compare);
 	unit->nmessages += nfound;
@@ -369,7 +378,7 @@ po_write_messages(PoUnit *unit)
 		if (!message->changed)
 			continue;
 		po_rows_add(&rows[message->ended][!po_message_queued(message->status)], message);
-		if (message->delivery_error != NULL)
+		if (message->under_way && message->status != PO_MESSAGE_SENDING)
 			po_rows_add(&deliveries, message);
 	}
 	for (int before = 0; before < 2; before++)

@@ -110,6 +110,8 @@ typedef struct PoMessage
 	const char *channel;
 	PoMessageStatus status;
 	int			fence;
+	int			claim_fence;	/* when it was locked; */
+	TimestampTz claimed_at;		/* while it is sending: when its row was changed last */
 	int			attempts;
 	int			failures;
 	TimestampTz ambiguous_since;	/* DT_NOEND: no outcome is unknown */
@@ -125,7 +127,8 @@ typedef struct PoMessage
 	const char *held_by;
 	bool		cancel_on_reply;
 	Jsonb	   *verdicts;
-	const char *delivery_error; /* why its delivery may never have an answer; NULL: it has, or will */
+	bool		under_way;		/* its request is, and whoever takes it from there writes the delivery */
+	const char *delivery_error;	/* why its answer may never come */
 } PoMessage;
 
 /* held_by of one whose lead has no address, until the lead has one. */

@@ -256,8 +256,8 @@ COMMENT ON COLUMN outreach.outbound_messages.failures IS 'Tries that were surely
 -- Every send_key that was ever used: what is sent for it is sent once, also when the
 -- message is gone with its month.
 CREATE TABLE outreach.send_keys (
-	key uuid NOT NULL,
 	tenant_id text COLLATE "C" NOT NULL,
+	key uuid NOT NULL,
 	message_id uuid NOT NULL,
 	content_hash uuid NOT NULL,
 	PRIMARY KEY (key)

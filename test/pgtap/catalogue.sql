@@ -40,7 +40,7 @@ SELECT ok(EXISTS (SELECT FROM unexcused u WHERE u.rule = r.rule AND u.object LIK
 	('relations grant roles of the cluster to read alone', 'new_table INSERT'), ('ingress and worker read no relation', 'new_table'),
 	('relations grant nobody TRUNCATE', 'new_table%'), ('relations grant PUBLIC nothing', 'new_table'),
 	('relations belong to the engine', 'new_view'), ('tables begin with tenant_id', 'new_table'),
-	('tables have a primary key', 'new_child'), ('keys begin with tenant_id', 'new_table'),
+	('tables have a primary key', 'new_child'), ('keys hold tenant_id', 'new_table'),
 	('relations are the extension''s', 'new_table'), ('relations have a comment', 'new_table'),
 	('relations have a comment', 'new_view'), ('types have a comment', 'new_type'),
 	('columns are of types that clients read', 'new_view of'), ('functions return what clients read', 'new_act'),

@@ -64,8 +64,8 @@ for my $victim (qw(session postmaster))
 for my $victim (qw(worker postmaster))
 {
 	$step++;
-	my $id = sql($node, qq{INSERT INTO public.armed SELECT 'message_deliveries commit', message_id FROM outreach.send_message('team_a', 'lead_$step', 'Step $step',
-		options => '{"cancelOnReply": true}', from_phone => '+12125550101') RETURNING mark});
+	my $id = sql($node, qq{INSERT INTO public.armed VALUES ('outbound_messages commit', ',sending,');
+		SELECT message_id FROM outreach.send_message('team_a', 'lead_$step', 'Step $step', options => '{"cancelOnReply": true}', from_phone => '+12125550101')});
 	my $pid = standing($node, 'outreach worker', 'PgSleep');
 	my $session = start_session($node, $db, reply());
 	wait_until(sub { backend_pids($node, "wait_event_type = 'Lock' AND query LIKE '%ingest_webhook%'") }, 'the reply to wait');

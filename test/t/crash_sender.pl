@@ -35,20 +35,27 @@ sql($node, q{
 	CREATE FUNCTION public.stand_still() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 	BEGIN
 		WHILE EXISTS (SELECT FROM public.armed a JOIN outreach.outbound_messages m ON m.send_key LIKE a.send_keys
-					   WHERE a.point = TG_ARGV[0] AND m.message_id = NEW.message_id) LOOP
+					   WHERE a.point = TG_ARGV[0] AND m.message_id = coalesce(NEW.message_id, OLD.message_id)) LOOP
 			PERFORM pg_sleep(0.02);
 		END LOOP;
-		RETURN NEW;
+		RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 	END $$;
-	CREATE TRIGGER claim BEFORE INSERT ON outreach.message_deliveries
-		FOR EACH ROW EXECUTE FUNCTION public.stand_still('claim');
-	CREATE CONSTRAINT TRIGGER claim_commit AFTER INSERT ON outreach.message_deliveries DEFERRABLE INITIALLY DEFERRED
-		FOR EACH ROW EXECUTE FUNCTION public.stand_still('claim_commit');
-	CREATE TRIGGER record BEFORE UPDATE ON outreach.outbound_messages
+	CREATE TRIGGER claim BEFORE UPDATE ON outreach.outbound_queue
+		FOR EACH ROW WHEN (OLD.status <> 'sending' AND NEW.status = 'sending') EXECUTE FUNCTION public.stand_still('claim');
+	CREATE CONSTRAINT TRIGGER claim_commit AFTER UPDATE ON outreach.outbound_queue DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW WHEN (OLD.status <> 'sending' AND NEW.status = 'sending') EXECUTE FUNCTION public.stand_still('claim_commit');
+	-- a message that has left leaves the queue
+	CREATE TRIGGER record BEFORE UPDATE ON outreach.outbound_queue
 		FOR EACH ROW WHEN (OLD.status = 'sending' AND NEW.status <> 'sending') EXECUTE FUNCTION public.stand_still('record');
-	CREATE CONSTRAINT TRIGGER record_commit AFTER UPDATE ON outreach.outbound_messages DEFERRABLE INITIALLY DEFERRED
+	CREATE TRIGGER record_left BEFORE DELETE ON outreach.outbound_queue
+		FOR EACH ROW WHEN (OLD.status = 'sending') EXECUTE FUNCTION public.stand_still('record');
+	CREATE CONSTRAINT TRIGGER record_commit AFTER UPDATE ON outreach.outbound_queue DEFERRABLE INITIALLY DEFERRED
 		FOR EACH ROW WHEN (OLD.status = 'sending' AND NEW.status <> 'sending') EXECUTE FUNCTION public.stand_still('record_commit');
-	CREATE TRIGGER settle BEFORE UPDATE ON outreach.outbound_messages
+	CREATE CONSTRAINT TRIGGER record_left_commit AFTER DELETE ON outreach.outbound_queue DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW WHEN (OLD.status = 'sending') EXECUTE FUNCTION public.stand_still('record_commit');
+	CREATE TRIGGER settle BEFORE UPDATE ON outreach.outbound_queue
+		FOR EACH ROW WHEN (OLD.status = 'unknown') EXECUTE FUNCTION public.stand_still('settle');
+	CREATE TRIGGER settle_left BEFORE DELETE ON outreach.outbound_queue
 		FOR EACH ROW WHEN (OLD.status = 'unknown') EXECUTE FUNCTION public.stand_still('settle')});
 
 my @all = qw(signalhouse twilio generic);

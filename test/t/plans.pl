@@ -33,9 +33,9 @@ sql($node, qq{
 	  FROM generate_series(1, $past) i, (SELECT now()) n (t);
 	SELECT FROM outreach.send_message('team_a', 'lead_1', 'A model', from_phone => '+12125550101', send_at => now() + interval '1 day');
 	CREATE TEMP TABLE model AS SELECT * FROM outreach.outbound_messages;
-	INSERT INTO outreach.outbound_messages (tenant_id, message_id, send_key, content_hash, lead_id, channel, account, from_phone,
+	INSERT INTO outreach.outbound_messages (tenant_id, message_id, send_key, lead_id, channel, account, from_phone,
 		phone, body, segments, price_micros, status, priority, send_at, due_at, created_at, updated_at)
-	SELECT tenant_id, gen_random_uuid(), 'past ' || i, content_hash, 'lead_' || 1 + i % 2000, channel, account, from_phone, phone, body,
+	SELECT tenant_id, gen_random_uuid(), 'past ' || i, 'lead_' || 1 + i % 2000, channel, account, from_phone, phone, body,
 		segments, price_micros, 'pending', 100 + 100 * (i % 3), now(), now(), created_at, updated_at
 	  FROM generate_series(1, $past) i, model;
 	DELETE FROM outreach.outbound_messages WHERE body = 'A model' AND send_key NOT LIKE 'past%'});

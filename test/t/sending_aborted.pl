@@ -30,15 +30,15 @@ sql($node, q{
 		END IF;
 		RETURN NULL;
 	END $$;
-	CREATE TRIGGER at_delivery AFTER INSERT ON outreach.message_deliveries
-		FOR EACH ROW EXECUTE FUNCTION public.fail('delivery', 'check_violation');
-	CREATE TRIGGER at_message AFTER UPDATE ON outreach.outbound_messages
+	CREATE TRIGGER at_claim AFTER UPDATE ON outreach.outbound_queue
+		FOR EACH ROW WHEN (NEW.status = 'sending') EXECUTE FUNCTION public.fail('claim', 'check_violation');
+	CREATE TRIGGER at_message AFTER UPDATE ON outreach.outbound_queue
 		FOR EACH ROW WHEN (NEW.status = 'sending') EXECUTE FUNCTION public.fail('message', 'lock_not_available');
-	CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON outreach.message_deliveries DEFERRABLE INITIALLY DEFERRED
-		FOR EACH ROW EXECUTE FUNCTION public.fail('commit', 'serialization_failure');
-	CREATE CONSTRAINT TRIGGER at_look_up AFTER UPDATE ON outreach.outbound_messages DEFERRABLE INITIALLY DEFERRED
+	CREATE CONSTRAINT TRIGGER at_commit AFTER UPDATE ON outreach.outbound_queue DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW WHEN (NEW.status = 'sending') EXECUTE FUNCTION public.fail('commit', 'serialization_failure');
+	CREATE CONSTRAINT TRIGGER at_look_up AFTER UPDATE ON outreach.outbound_queue DEFERRABLE INITIALLY DEFERRED
 		FOR EACH ROW WHEN (OLD.status = 'unknown' AND NEW.status = 'unknown') EXECUTE FUNCTION public.fail('look-up', 'check_violation');
-	CREATE CONSTRAINT TRIGGER at_record AFTER UPDATE ON outreach.outbound_messages DEFERRABLE INITIALLY DEFERRED
+	CREATE CONSTRAINT TRIGGER at_record AFTER DELETE ON outreach.outbound_queue DEFERRABLE INITIALLY DEFERRED
 		FOR EACH ROW WHEN (OLD.status = 'sending') EXECUTE FUNCTION public.fail('record', 'check_violation')});
 
 sub ask
@@ -73,7 +73,7 @@ sub while_failing
 
 is(wait_settled($node, ask()), 'sent', 'a message is sent');
 
-for my $point (qw(delivery message commit))
+for my $point (qw(claim message commit))
 {
 	# a request that is under way all the time
 	$provider->config(rules => [ { fault => 'slow:1000', body => 'under way', times => 1 } ]);

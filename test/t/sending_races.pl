@@ -112,7 +112,7 @@ sub is_passed_by
 	is(message($node, $id)->{status}, 'pending', 'this one is passed by');
 }
 
-# A claim that has locked its phone, lead and message, written its delivery, and
+# A claim that has locked its phone, lead and message, written that it leaves, and
 # not committed.  It outlasts the time that a worker gives each statement.
 sql($node, q{
 	CREATE FUNCTION public.stand_still() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -126,7 +126,8 @@ sql($node, q{
 			END;
 		END LOOP;
 	END $$;
-	CREATE TRIGGER stand_still AFTER INSERT ON outreach.message_deliveries FOR EACH ROW EXECUTE FUNCTION public.stand_still()});
+	CREATE TRIGGER stand_still AFTER UPDATE ON outreach.outbound_queue FOR EACH ROW
+		WHEN (NEW.status = 'sending' AND OLD.status <> 'sending') EXECUTE FUNCTION public.stand_still()});
 
 sub in_progress
 {
@@ -387,7 +388,7 @@ for my $scope (sort keys %stop)
 	is(settled($id), 'cancelled', 'deleted before the claim: cancelled');
 	is_accepted($id, 0, 'and never sent');
 }
-sql($node, 'DROP TRIGGER stand_still ON outreach.message_deliveries');
+sql($node, 'DROP TRIGGER stand_still ON outreach.outbound_queue');
 
 # ---- a callback before the answer is recorded ---------------------------------
 

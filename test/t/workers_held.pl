@@ -36,9 +36,9 @@ sql($node, qq{
 	CREATE TEMP TABLE model AS SELECT * FROM outreach.outbound_messages;
 	DELETE FROM outreach.outbound_messages;
 	UPDATE model SET created_at = created_at - interval '1 hour', due_at = due_at - interval '25 hours';
-	INSERT INTO outreach.outbound_messages (tenant_id, message_id, send_key, content_hash, lead_id, channel, account, from_phone,
+	INSERT INTO outreach.outbound_messages (tenant_id, message_id, send_key, lead_id, channel, account, from_phone,
 		phone, body, segments, price_micros, status, priority, send_at, due_at, created_at, updated_at, ambiguous_since)
-	SELECT tenant_id, gen_random_uuid(), 'held ' || i, content_hash, 'lead_' || 1 + i % 2000, channel, account, from_phone, phone, body,
+	SELECT tenant_id, gen_random_uuid(), 'held ' || i, 'lead_' || 1 + i % 2000, channel, account, from_phone, phone, body,
 		segments, price_micros, (CASE WHEN i <= 1000 THEN 'unknown' ELSE 'pending' END)::outreach.message_status, 100 + 100 * (i % 3), send_at, due_at,
 		created_at, updated_at, CASE WHEN i <= 1000 THEN due_at END
 	  FROM generate_series(1, $many) i, model;

@@ -265,8 +265,9 @@ sub prepare
 		CREATE TABLE public.refusals (contact_id uuid, xid xid);
 		CREATE FUNCTION public.note_claims() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 		BEGIN
-			INSERT INTO public.claims SELECT c.message_id, c.attempt, l.lead_id, l.phone, pg_current_xact_id()::xid
-			  FROM claimed c JOIN outreach.outbound_messages m USING (tenant_id, message_id) JOIN outreach.leads l USING (tenant_id, lead_id);
+			INSERT INTO public.claims SELECT c.message_id, c.attempts, l.lead_id, l.phone, pg_current_xact_id()::xid
+			  FROM claimed c JOIN before b USING (tenant_id, message_id) JOIN outreach.leads l ON l.tenant_id = c.tenant_id AND l.lead_id = c.lead_id
+			 WHERE c.status = 'sending' AND b.status <> 'sending';
 			RETURN NULL;
 		END $$;
 		CREATE FUNCTION public.note_move() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -280,7 +281,7 @@ sub prepare
 			INSERT INTO public.refusals VALUES (NEW.contact_id, pg_current_xact_id()::xid);
 			RETURN NULL;
 		END $$;
-		CREATE TRIGGER note AFTER INSERT ON outreach.message_deliveries REFERENCING NEW TABLE AS claimed
+		CREATE TRIGGER note AFTER UPDATE ON outreach.outbound_queue REFERENCING OLD TABLE AS before NEW TABLE AS claimed
 			FOR EACH STATEMENT EXECUTE FUNCTION public.note_claims();
 		CREATE TRIGGER note_new AFTER INSERT ON outreach.leads FOR EACH ROW EXECUTE FUNCTION public.note_move('lead_id');
 		CREATE TRIGGER note AFTER UPDATE ON outreach.leads FOR EACH ROW WHEN (OLD.contact_id <> NEW.contact_id)
@@ -322,7 +323,7 @@ sub stop_people
 		sql($node, q(SELECT NOT EXISTS (SELECT FROM outreach.inbound_payloads WHERE status NOT IN ('done', 'dead', 'conflict'))
 			AND NOT EXISTS (SELECT FROM outreach.contacts WHERE suppress_at IS NOT NULL)), db => $db) eq 't' },
 		'all that was kept to be processed');
-	sql($node, q{DROP TRIGGER note ON outreach.message_deliveries;
+	sql($node, q{DROP TRIGGER note ON outreach.outbound_queue;
 		DROP TRIGGER note_new ON outreach.leads; DROP TRIGGER note ON outreach.leads;
 		DROP TRIGGER note_new ON outreach.addresses; DROP TRIGGER note ON outreach.addresses;
 		DROP TRIGGER note_new ON outreach.contacts; DROP TRIGGER note ON outreach.contacts}, db => $db);
@@ -423,7 +424,7 @@ sub expect_kept
 	none($node, $db, 'every message has come to an end, or waits for an address',
 		q{SELECT message_id, status, held_by, last_error FROM outreach.outbound_messages
 		  WHERE status NOT IN ('sent', 'blocked', 'cancelled') AND (status <> 'deferred' OR held_by IS DISTINCT FROM 'address')});
-	none($node, $db, 'claims are noted as deliveries', q{SELECT * FROM public.claims c FULL JOIN outreach.message_deliveries d USING (message_id, attempt)
+	none($node, $db, 'claims have their deliveries', q{SELECT * FROM public.claims c FULL JOIN outreach.message_deliveries d USING (message_id, attempt)
 		WHERE c.xid IS NULL OR d.message_id IS NULL});
 	none($node, $db, 'each that was sent is with the provider, once, for the phone that was claimed',
 		q{SELECT m.*, a.*, c.phone AS claimed FROM (SELECT message_id, provider_message_id AS id, phone FROM outreach.outbound_messages WHERE sent_at IS NOT NULL) m
