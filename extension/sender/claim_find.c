@@ -214,29 +214,70 @@ take_room(const PoAccount *account)
 	return false;
 }
 
-/* Lets those in again that have room, the first of each tenant or all of them. */
-static void
-let_in(bool first)
+/* One that waits, and what decides whose turn it is. */
+typedef struct Waiting
 {
-	dlist_mutable_iter iter;
+	TurnedAway *entry;
+	uint64		turn;			/* of its tenant */
+	int			place;			/* in the list */
+} Waiting;
 
-	dlist_foreach_modify(iter, &turned_away)
+static int
+compare_turns(const void *a, const void *b)
+{
+	const Waiting *x = a;
+	const Waiting *y = b;
+
+	return x->turn != y->turn ? (x->turn < y->turn ? -1 : 1) : x->place - y->place;
+}
+
+/* Lets one in again if it has room; first: and if it is the first of its tenant. */
+static void
+let_in(Waiting *waiting, bool first)
+{
+	TurnedAway *entry = waiting->entry;
+	const PoAccount *account = po_find_account(entry->tenant_id, entry->account);
+
+	if (account == NULL || account->problem != NULL || po_load_may_plan(account, first))
 	{
-		TurnedAway *entry = dlist_container(TurnedAway, node, iter.cur);
-		const PoAccount *account = po_find_account(entry->tenant_id, entry->account);
-
-		if (account == NULL || account->problem != NULL || po_load_may_plan(account, first))
-		{
-			dlist_delete(&entry->node);
-			pfree(entry);
-		}
+		dlist_delete(&entry->node);
+		pfree(entry);
+		waiting->entry = NULL;
 	}
 }
 
 /*
- * Who has no room still, as three arrays: tenants, and accounts with theirs.  Those
- * that have been turned away for longest are asked first, of each tenant one before
- * any has a second.  What they have is older than any other look.
+ * Lets those in again that have room, those first whose tenant's turn is the longest ago:
+ * one of each tenant, and then more.
+ */
+static void
+let_all_in(void)
+{
+	dlist_iter	iter;
+	Waiting    *waiting;
+	int			n = 0;
+
+	dlist_foreach(iter, &turned_away)
+		n++;
+	waiting = palloc(Max(n, 1) * sizeof(Waiting));
+	n = 0;
+	dlist_foreach(iter, &turned_away)
+	{
+		TurnedAway *entry = dlist_container(TurnedAway, node, iter.cur);
+
+		waiting[n] = (Waiting) {entry, po_load_turn(entry->tenant_id), n};
+		n++;
+	}
+	qsort(waiting, n, sizeof(Waiting), compare_turns);
+	for (int first = 1; first >= 0; first--)
+		for (int i = 0; i < n; i++)
+			if (waiting[i].entry != NULL)
+				let_in(&waiting[i], first);
+}
+
+/*
+ * Who has no room still, as three arrays: tenants, and accounts with theirs.  What those
+ * have that are let in is older than any other look.
  */
 static void
 find_crowded(Datum array[3])
@@ -250,8 +291,7 @@ find_crowded(Datum array[3])
 		for (int p = 0; p < PO_NPRIORITIES; p++)
 			turns[p].again = 0;
 	}
-	let_in(true);
-	let_in(false);
+	let_all_in();
 	po_array_init(&column[0], TEXTOID, 8);
 	po_array_init(&column[1], TEXTOID, 8);
 	dlist_foreach(iter, &turned_away)

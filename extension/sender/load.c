@@ -39,9 +39,11 @@ typedef struct Load
 	int			under_way;
 	int			planned;		/* by the claim that is open */
 	int			let;			/* parts of the room that are promised */
+	uint64		last_let;		/* of a tenant, by a count: when it was promised one last */
 } Load;
 
 static HTAB *loads = NULL;
+static uint64 nlet = 0;
 static int	free_room = 0;		/* of all, less what is planned */
 
 /*
@@ -84,6 +86,7 @@ load_of(Kind kind, const char *tenant_id, const char *account, const char *host)
 	{
 		load->kind = kind;
 		load->under_way = load->planned = load->let = 0;
+		load->last_let = 0;
 	}
 	return load;
 }
@@ -153,8 +156,20 @@ po_load_may_plan(const PoAccount *account, bool first)
 		return false;
 	load_of(HOST, NULL, NULL, account->origin)->let++;
 	load_of(ACCOUNT, account->tenant_id, account->account, NULL)->let++;
-	load_of(TENANT, account->tenant_id, NULL, NULL)->let++;
+	of_tenant = load_of(TENANT, account->tenant_id, NULL, NULL);
+	of_tenant->let++;
+	of_tenant->last_let = ++nlet;
 	return true;
+}
+
+/*
+ * po_load_turn tells when a tenant had a part of a host's room last: the lower, the longer
+ * ago, among those of which something is under way; 0 of others.
+ */
+uint64
+po_load_turn(const char *tenant_id)
+{
+	return load_of(TENANT, tenant_id, NULL, NULL)->last_let;
 }
 
 /*

@@ -13,6 +13,7 @@ extern void po_load_change(const char *tenant_id, const char *account, const cha
 
 extern void po_load_plan_begins(int room);
 extern bool po_load_may_plan(const PoAccount *account, bool first);
+extern uint64 po_load_turn(const char *tenant_id);
 extern bool po_load_plan(const PoAccount *account);
 extern bool po_load_may_begin(const PoAccount *account, int room);
 extern Datum po_loaded_tenants(bool *any);

@@ -289,8 +289,8 @@ CREATE TABLE outreach.message_deliveries (
 	latency_ms int,
 	answer text
 ) PARTITION BY RANGE (message_id);
-COMMENT ON TABLE outreach.message_deliveries IS 'One row a request that was made, or may have been: written before its first byte.';
-COMMENT ON COLUMN outreach.message_deliveries.outcome IS 'A verdict of outreach.provider_verdicts; null while it is under way; unknown too when its worker died.';
+COMMENT ON TABLE outreach.message_deliveries IS 'One row a request that was made, or may have been, once it has ended.';
+COMMENT ON COLUMN outreach.message_deliveries.outcome IS 'A verdict of outreach.provider_verdicts; unknown too when its worker died.';
 COMMENT ON COLUMN outreach.message_deliveries.answer IS 'The start of an answer that could not be understood.';
 
 -- The provider's name for a message.  A status callback that comes before the

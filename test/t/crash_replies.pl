@@ -64,7 +64,7 @@ for my $victim (qw(session postmaster))
 for my $victim (qw(worker postmaster))
 {
 	$step++;
-	my $id = sql($node, qq{INSERT INTO public.armed VALUES ('outbound_messages commit', ',sending,');
+	my $id = sql($node, qq{INSERT INTO public.armed VALUES ('outbound_messages commit', '"status": "sending"');
 		SELECT message_id FROM outreach.send_message('team_a', 'lead_$step', 'Step $step', options => '{"cancelOnReply": true}', from_phone => '+12125550101')});
 	my $pid = standing($node, 'outreach worker', 'PgSleep');
 	my $session = start_session($node, $db, reply());

@@ -203,7 +203,8 @@ wait_until(sub { $provider->counter('accepted') == $before + $many }, 'all to be
 kill_process($node, $db, 'worker');
 my $of_many = q(FROM outreach.outbound_messages m JOIN outreach.message_deliveries d USING (tenant_id, message_id)
 	WHERE m.send_key LIKE 'many %');
-wait_until(sub { sql($node, "SELECT count(*) $of_many AND m.status = 'sending' AND m.attempts = 1") == 0 }, 'all to be taken over');
+wait_until(sub { sql($node, q(SELECT count(*) FROM outreach.outbound_messages WHERE send_key LIKE 'many %' AND status = 'sending' AND attempts = 1)) == 0 },
+	'all to be taken over');
 is(sql($node, "SELECT count(*), count(*) FILTER (WHERE d.finished_at < d.started_at + '60 s') $of_many
 	AND d.error = 'its worker ended'"), "$many|$many", 'all are taken over when their worker is dead');
 
