@@ -39,7 +39,8 @@ END $$;
 
 -- The provider's log.
 CREATE TABLE bench.accepted (number bigint, request bigint, accepted_at timestamptz, api text, account text,
-	recipient text, sender text, body text, id text, key text, idempotency_key text, callback_url text, fault text);
+	recipient text, sender text, body text, id text, key text, idempotency_key text, callback_url text, fault text,
+	html text, bcc text, media_urls text);
 CREATE TABLE bench.requests (number bigint, received_at timestamptz, connection bigint, nth int, method text,
 	path text, api text, account text, recipient text, key text, idempotency_key text, fault text, message bigint,
 	messages int, answer text);
