@@ -65,7 +65,7 @@ static PoPlan select_function = {
 static PoPlan take_timer = {
 	.name = "call.take",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.lead_timers SET attempts = attempts + 1, due_at = $3, updated_at = $4"
+	.sql = "UPDATE outreach.timer_queue SET attempts = attempts + 1, due_at = $3, updated_at = $4"
 	" WHERE tenant_id = $1 AND timer_id = $2",
 	PO_ARGS(TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
@@ -73,7 +73,7 @@ static PoPlan take_timer = {
 static PoPlan return_timer = {
 	.name = "call.return",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.lead_timers SET attempts = attempts - 1, due_at = $3"
+	.sql = "UPDATE outreach.timer_queue SET attempts = attempts - 1, due_at = $3"
 	" WHERE tenant_id = $1 AND timer_id = $2 AND due_at = $4",
 	PO_ARGS(TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
 };

@@ -32,7 +32,7 @@
 static PoPlan put_off = {
 	.name = "fire.put_off",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.lead_timers SET due_at = $1 WHERE tenant_id = $2 AND timer_id = $3",
+	.sql = "UPDATE outreach.timer_queue SET due_at = $1 WHERE tenant_id = $2 AND timer_id = $3",
 	PO_ARGS(TIMESTAMPTZOID, TEXTOID, UUIDOID)
 };
 

@@ -47,7 +47,7 @@ static const PoField sight_field[] = {
  * when the plan is made.
  */
 #define LOOK \
-	"SELECT {t.*}, t.lead_id FROM outreach.lead_timers t" \
+	"SELECT {t.*}, t.lead_id FROM outreach.timer_queue t" \
 	" LEFT JOIN LATERAL (SELECT true AS is FROM outreach.leads l WHERE l.tenant_id = t.tenant_id" \
 	" AND l.lead_id = t.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 
@@ -87,14 +87,15 @@ static PoStatement select_fairly[2] = {
 /* Of those whose lead could not be locked. */
 static PoStatement cancel_orphans = {
 	.name = "fire.orphans",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $1, updated_at = $1,"
-	" cancel_reason = 'the lead is gone' FROM (SELECT o.tenant_id, o.timer_id FROM {rows}"
-	" JOIN outreach.lead_timers o ON o.tenant_id = u.tenant_id AND o.timer_id = u.timer_id"
+	.expect = SPI_OK_INSERT,
+	.sql = "WITH ended AS (DELETE FROM outreach.timer_queue t USING (SELECT o.tenant_id, o.timer_id FROM {rows}"
+	" JOIN outreach.timer_queue o ON o.tenant_id = u.tenant_id AND o.timer_id = u.timer_id"
 	" WHERE o.due_at <= $1 AND NOT EXISTS"
 	" (SELECT FROM outreach.leads l WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED) d"
-	" WHERE t.tenant_id = d.tenant_id AND t.timer_id = d.timer_id",
+	" WHERE t.tenant_id = d.tenant_id AND t.timer_id = d.timer_id RETURNING " PO_TIMER_COLUMNS("t.") ", t.attempts, t.last_error)"
+	" INSERT INTO outreach.timer_history (" PO_TIMER_COLUMNS("") ", attempts, last_error, cancelled_at, cancel_reason, updated_at)"
+	" SELECT " PO_TIMER_COLUMNS("") ", attempts, last_error, $1, 'the lead is gone', $1 FROM ended",
 	.takes = PO_FIELDS(sight_field, PO_TAKE),
 	PO_FIXED(TIMESTAMPTZOID)
 };
@@ -121,7 +122,7 @@ static PoStatement read_timers = {
 	.name = "fire.timers",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {t.*}, u.n, t.action_payload FROM {rows}"
-	" JOIN outreach.lead_timers t ON t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id"
+	" JOIN outreach.timer_queue t ON t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id"
 	" WHERE t.due_at <= $1",
 	.takes = PO_FIELDS(timer_field, PO_TAKE),
 	.gives = PO_FIELDS(timer_field, PO_GIVE),

@@ -159,12 +159,12 @@ static const PoField deleted_field[] = {
 	PO_VALUE(Known, n, "u.n", INT)
 };
 
-/* CASE hides from the planner how few are blocked: it would look for all of them, for each row. */
+/* CASE hides from the planner how few are a tenant's or blocked: it would look for all of them. */
 static PoStatement delete_blocked = {
 	.name = "outbox.delete_blocked",
 	.expect = SPI_OK_DELETE_RETURNING,
-	.sql = "DELETE FROM outreach.outbound_history m USING {rows} WHERE m.tenant_id = $1 AND m.message_id = u.message_id"
-	" AND CASE WHEN m.status = 'blocked' THEN m.attempts = 0 END RETURNING {m.*}",
+	.sql = "DELETE FROM outreach.outbound_history m USING {rows} WHERE m.message_id = u.message_id"
+	" AND CASE WHEN m.tenant_id = $1 AND m.status = 'blocked' THEN m.attempts = 0 END RETURNING {m.*}",
 	.takes = PO_FIELDS(deleted_field, PO_TAKE),
 	.gives = PO_FIELDS(deleted_field, PO_GIVE),
 	PO_FIXED(TEXTOID),

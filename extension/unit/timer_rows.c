@@ -28,11 +28,23 @@ static const PoField fired_field[] = {
 	PO_FIELD(PoTimer, executed, BOOL, PO_TAKE)
 };
 
+/* Those that are tried again. */
+static PoStatement write_tried = {
+	.name = "timers.tried",
+	.expect = SPI_OK_UPDATE,
+	.sql = "UPDATE outreach.timer_queue t SET {set}, updated_at = $1 FROM {rows}"
+	" WHERE t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id",
+	.takes = PO_FIELDS(fired_field, PO_TAKE),
+	PO_FIXED(TIMESTAMPTZOID)
+};
+
 static PoStatement write_fired = {
 	.name = "timers.fired",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.lead_timers t SET {set}, executed_at = CASE WHEN u.executed THEN $1 END,"
-	" updated_at = $1 FROM {rows} WHERE t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id",
+	.expect = SPI_OK_INSERT,
+	.sql = "WITH ended AS (DELETE FROM outreach.timer_queue t USING {rows} WHERE t.tenant_id = u.tenant_id"
+	" AND t.timer_id = u.timer_id RETURNING " PO_TIMER_COLUMNS("t.") ", u.attempts, u.last_error, u.executed)"
+	" INSERT INTO outreach.timer_history (" PO_TIMER_COLUMNS("") ", attempts, last_error, executed_at, updated_at)"
+	" SELECT " PO_TIMER_COLUMNS("") ", attempts, last_error, CASE WHEN executed THEN $1 END, $1 FROM ended",
 	.takes = PO_FIELDS(fired_field, PO_TAKE),
 	PO_FIXED(TIMESTAMPTZOID)
 };
@@ -47,12 +59,14 @@ static const PoField cancel_field[] = {
 
 static PoStatement cancel_timers = {
 	.name = "timers.cancel",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.lead_timers t SET due_at = NULL, cancelled_at = $1,"
-	" cancel_reason = u.reason, updated_at = $1 FROM {rows}"
+	.expect = SPI_OK_INSERT,
+	.sql = "WITH ended AS (DELETE FROM outreach.timer_queue t USING {rows}"
 	" WHERE t.tenant_id = u.tenant_id AND t.lead_id = u.lead_id AND isfinite(t.due_at)"
 	" AND t.timer_type = coalesce(u.timer_type, t.timer_type)"
-	" AND (t.cancel_on_reply OR NOT u.on_reply)",
+	" AND (t.cancel_on_reply OR NOT u.on_reply)"
+	" RETURNING " PO_TIMER_COLUMNS("t.") ", t.attempts, t.last_error, u.reason)"
+	" INSERT INTO outreach.timer_history (" PO_TIMER_COLUMNS("") ", attempts, last_error, cancelled_at, cancel_reason, updated_at)"
+	" SELECT " PO_TIMER_COLUMNS("") ", attempts, last_error, $1, reason, $1 FROM ended",
 	.takes = PO_FIELDS(cancel_field, PO_TAKE),
 	PO_FIXED(TIMESTAMPTZOID)
 };
@@ -73,7 +87,7 @@ static const PoField timer_field[] = {
 static PoStatement set_timers = {
 	.name = "timers.set",
 	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.lead_timers AS t ({columns}, due_at, created_at, updated_at)"
+	.sql = "INSERT INTO outreach.timer_queue AS t ({columns}, due_at, created_at, updated_at)"
 	" SELECT {u.*}, u.trigger_at, $1, $1 FROM {rows}"
 	" ON CONFLICT (tenant_id, lead_id, timer_type) WHERE isfinite(due_at) DO UPDATE"
 	" SET trigger_at = EXCLUDED.trigger_at, due_at = EXCLUDED.due_at, action = EXCLUDED.action,"
@@ -142,11 +156,13 @@ po_write_timers(PoUnit *unit)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
 	PoRows		fired = po_rows(&write_fired, unit->ntimers);
+	PoRows		tried = po_rows(&write_tried, 1);
 
 	for (int i = 0; i < unit->ntimers; i++)
 		if (unit->timer[i].changed)
-			po_rows_add(&fired, &unit->timer[i]);
+			po_rows_add(unit->timer[i].next_due == DT_NOEND ? &fired : &tried, &unit->timer[i]);
 	(void) po_rows_exec(&fired, &now);
+	(void) po_rows_exec(&tried, &now);
 	(void) po_cancel_timers(unit->cancel, unit->ncancels);
 	set(unit->new_timer, unit->nnew_timers);
 }

@@ -134,6 +134,14 @@ typedef struct PoMessage
 /* held_by of one whose lead has no address, until the lead has one. */
 #define PO_HELD_BY_ADDRESS "address"
 
+/*
+ * The columns that stay when a timer moves from outreach.timer_queue to
+ * outreach.timer_history: of a table, and as they are inserted.
+ */
+#define PO_TIMER_COLUMNS(of) \
+	of "tenant_id, " of "timer_id, " of "lead_id, " of "timer_type, " of "trigger_at, " of "action, " \
+	of "action_payload, " of "cancel_on_reply, " of "max_attempts, " of "created_at"
+
 /* A timer that is due, whose lead is locked. */
 typedef struct PoTimer
 {

@@ -52,7 +52,8 @@ CREATE FUNCTION outreach.lead_gone() RETURNS trigger
 BEGIN
 	PERFORM outreach_impl.require_trigger(concat_ws(' ', TG_WHEN, TG_OP, TG_LEVEL, TG_RELID::regclass),
 		'AFTER DELETE ROW outreach.leads');
-	DELETE FROM outreach.lead_timers t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id;
+	DELETE FROM outreach.timer_queue t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id AND isfinite(t.due_at);
+	DELETE FROM outreach.timer_history t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id;
 	UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = outreach_impl.engine_now(), last_error = 'the lead is gone',
 		status = outreach_impl.message_after('cancel', m.status::text, m.ambiguous_since IS NOT NULL)::outreach.message_status
 	 WHERE m.tenant_id = OLD.tenant_id AND m.lead_id = OLD.lead_id AND m.status IN ('pending', 'deferred', 'review');

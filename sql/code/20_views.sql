@@ -43,7 +43,7 @@ COMMENT ON VIEW outreach.webhooks_unfinished IS 'Webhooks that wait, failed, are
 CREATE VIEW outreach.timers_ahead WITH (security_invoker = true, security_barrier = true) AS
 	SELECT t.tenant_id, t.lead_id, t.timer_type, t.trigger_at, t.due_at, t.action, t.action_payload, t.attempts, t.last_error
 	  FROM outreach.lead_timers t
-	 WHERE isfinite(t.due_at) AND t.due_at > '-infinity';
+	 WHERE (t.due_at IS NULL) IS FALSE AND isfinite(t.due_at) AND t.due_at > '-infinity';
 COMMENT ON VIEW outreach.timers_ahead IS 'Timers that have yet to fire.';
 
 CREATE VIEW outreach.timers_failed WITH (security_invoker = true, security_barrier = true) AS

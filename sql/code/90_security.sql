@@ -102,7 +102,7 @@ DECLARE
 BEGIN
 	FOREACH name IN ARRAY ARRAY['tenants', 'administrators', 'dropped_tenants', 'tenant_roles', 'secrets', 'endpoints', 'webhook_receipts',
 								'inbound_payloads', 'events_default', 'event_keys', 'contacts', 'addresses', 'leads',
-								'consent_history', 'lead_timers', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
+								'consent_history', 'timer_queue', 'timer_history_default', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
 								'templates', 'outbound_queue', 'outbound_history_default', 'message_deliveries_default', 'provider_message_ids',
 								'sending_stops', 'sending_circuits'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');

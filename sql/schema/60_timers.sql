@@ -48,7 +48,7 @@ COMMENT ON TABLE outreach.timer_functions IS 'SQL functions (tenant_id text, lea
 COMMENT ON COLUMN outreach.timer_functions.function IS 'With schema and argument types; a reference by oid would stand in the way of pg_upgrade.';
 
 -- due_at is trigger_at, or the next try, while the timer is alive, and null
--- once it fired, was cancelled or gave up: these indexes hold living timers alone.
+-- once it fired, was cancelled or gave up: then it is in the month in which it was set.
 CREATE TABLE outreach.lead_timers (
 	tenant_id text COLLATE "C" NOT NULL,
 	timer_id uuid NOT NULL,
@@ -67,23 +67,26 @@ CREATE TABLE outreach.lead_timers (
 	cancel_reason text,
 	created_at timestamptz NOT NULL,
 	updated_at timestamptz NOT NULL,
-	PRIMARY KEY (tenant_id, timer_id),
 	CHECK (isfinite(due_at)),
 	CHECK (jsonb_typeof(action_payload) OPERATOR(pg_catalog.=) 'object')
-);
+) PARTITION BY LIST ((due_at IS NULL));
+CREATE TABLE outreach.timer_queue PARTITION OF outreach.lead_timers (PRIMARY KEY (tenant_id, timer_id)) FOR VALUES IN (false);
+CREATE TABLE outreach.timer_history PARTITION OF outreach.lead_timers FOR VALUES IN (true) PARTITION BY RANGE (timer_id);
 -- Each index has a predicate of its own that says no more than the others': a statement
 -- uses it by repeating its words, and no statistics lead to another (ARCHITECTURE 13).
-CREATE UNIQUE INDEX lead_timers_alive ON outreach.lead_timers (tenant_id, lead_id, timer_type) WHERE isfinite(due_at);
+CREATE UNIQUE INDEX timer_queue_alive ON outreach.timer_queue (tenant_id, lead_id, timer_type) WHERE isfinite(due_at);
 -- Timers that call a function have a worker of their own. Each reads its own index:
 -- what the other has left there is not in its way.
-CREATE INDEX lead_timers_due ON outreach.lead_timers (due_at)
+CREATE INDEX timer_queue_due ON outreach.timer_queue (due_at)
 	WHERE due_at < 'infinity' AND NOT (action_payload OPERATOR(pg_catalog.?) 'call');
-CREATE INDEX lead_timers_calls_due ON outreach.lead_timers (due_at)
+CREATE INDEX timer_queue_calls_due ON outreach.timer_queue (due_at)
 	WHERE due_at < 'infinity' AND action_payload OPERATOR(pg_catalog.?) 'call';
 -- For a backlog, in which the tenants take turns; by the id a look goes on where it ended.
-CREATE INDEX lead_timers_due_of_tenant ON outreach.lead_timers (tenant_id, due_at, timer_id)
+CREATE INDEX timer_queue_due_of_tenant ON outreach.timer_queue (tenant_id, due_at, timer_id)
 	WHERE due_at > '-infinity' AND NOT (action_payload OPERATOR(pg_catalog.?) 'call');
-CREATE INDEX lead_timers_calls_of_tenant ON outreach.lead_timers (tenant_id, due_at, timer_id)
+CREATE INDEX timer_queue_calls_of_tenant ON outreach.timer_queue (tenant_id, due_at, timer_id)
 	WHERE due_at > '-infinity' AND action_payload OPERATOR(pg_catalog.?) 'call';
 COMMENT ON TABLE outreach.lead_timers IS 'Timers of leads, living and past. At most one of a kind is alive for a lead.';
+COMMENT ON TABLE outreach.timer_queue IS 'Timers that are alive.';
+COMMENT ON TABLE outreach.timer_history IS 'Timers that have fired, were cancelled or gave up, in partitions by months of their ids.';
 COMMENT ON COLUMN outreach.lead_timers.due_at IS 'When it is to fire; null once it fired, was cancelled, or gave up after max_attempts.';
