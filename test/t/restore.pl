@@ -71,6 +71,9 @@ SELECT outreach.stop_sending('number', '+12125550199', 'a test', 'team_b'),
 	outreach.send_message('team_b', 'lead_1', template => 'hi', send_at => '2100-01-01');
 INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at, outcome)
 	SELECT tenant_id, message_id, 1, 1, account, now(), 'retry' FROM outreach.outbound_messages;
+INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, action, action_payload, cancel_on_reply, max_attempts, executed_at, created_at, updated_at)
+	SELECT 'team_b', id, 'lead_1', 'PAST', now(), 'test', '{}', false, 3, now(), now(), now()
+	  FROM unnest(ARRAY[outreach_impl.first_id(now()), outreach_impl.first_id('2001-01-01')]) id;
 -- one that has left, and one of a month that there is not
 INSERT INTO outreach.outbound_messages SELECT n.* FROM outreach.outbound_messages m, unnest(ARRAY[outreach_impl.first_id(now()), outreach_impl.first_id('2001-01-01')]) id,
 	LATERAL (SELECT (jsonb_populate_record(m, jsonb_build_object('message_id', id, 'send_key', id, 'status', 'sent', 'due_at', NULL))).*) n;
@@ -158,7 +161,7 @@ is(value("SELECT (SELECT count(DISTINCT state) FROM outreach.leads) || ' ' || (S
 cmp_ok(value("SELECT count(DISTINCT t) FROM (SELECT tableoid FROM outreach.events UNION ALL SELECT tableoid FROM outreach.events_default) e(t)"), '>=', 4, 'events in four partitions');
 my $before = contents($node, 'crm');
 is_deeply([ sort grep { $before->{$_} eq '' && !/_\d+$/ } keys %$before ], [], 'every table has rows');
-isnt($before->{$_ . value("SELECT to_char(now() AT TIME ZONE 'UTC', '_YYYY_MM')")}, '', "$_: this month has rows") for qw(events outbound_history message_deliveries);
+isnt($before->{$_ . value("SELECT to_char(now() AT TIME ZONE 'UTC', '_YYYY_MM')")}, '', "$_: this month has rows") for qw(events outbound_history message_deliveries timer_history);
 is(value("SELECT * FROM outreach.verify()"), '', 'states follow from events');
 my $catalogue = catalogue($node, 'crm');
 cmp_ok(scalar(split /\n/, $catalogue), '>', 800, 'the catalogue says much of the schema');
