@@ -110,21 +110,48 @@ static const PoField payload_field[] = {
 	PO_FIELD(Payload, signed_query, TEXT, PO_TAKE)
 };
 
-static PoStatement insert_payloads = {
-	.name = "payloads.insert",
-	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.inbound_payloads ({columns}, received_at) SELECT {u.*}, $1 FROM {rows}",
-	.takes = PO_FIELDS(payload_field, PO_TAKE),
-	PO_FIXED(TIMESTAMPTZOID)
-};
+/*
+ * What is to be processed is in the queue, the rest in the month in which it came.  A row
+ * moves with its status, and is deleted here and inserted there: of a row that an UPDATE
+ * moves, whoever waits for its lock gets an error.
+ */
+#define QUEUE "outreach.inbound_queue"
+#define HISTORY "outreach.inbound_history"
 
-static PoStatement update_payloads = {
-	.name = "payloads.update",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.inbound_payloads p SET {set} FROM {rows}"
-	" WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id",
-	.takes = PO_FIELDS(payload_field, STANDS)
-};
+#define INSERT_PAYLOADS(what, table) \
+	{ \
+		.name = "payloads." what, \
+		.expect = SPI_OK_INSERT, \
+		.sql = "INSERT INTO " table " ({columns}, received_at) SELECT {u.*}, $1 FROM {rows}", \
+		.takes = PO_FIELDS(payload_field, PO_TAKE), \
+		PO_FIXED(TIMESTAMPTZOID) \
+	}
+
+#define UPDATE_PAYLOADS(what, table) \
+	{ \
+		.name = "payloads." what, \
+		.expect = SPI_OK_UPDATE, \
+		.sql = "UPDATE " table " p SET {set} FROM {rows}" \
+		" WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id", \
+		.takes = PO_FIELDS(payload_field, STANDS) \
+	}
+
+#define MOVE_PAYLOADS(what, from, to) \
+	{ \
+		.name = "payloads." what, \
+		.expect = SPI_OK_INSERT, \
+		.sql = "WITH moved AS (DELETE FROM " from " p USING {rows} WHERE p.tenant_id = u.tenant_id" \
+		" AND p.receipt_id = u.receipt_id RETURNING {u.*}, " PO_PAYLOAD_KEPT ")" \
+		" INSERT INTO " to " ({columns}, " PO_PAYLOAD_KEPT ") SELECT {columns}, " PO_PAYLOAD_KEPT " FROM moved", \
+		.takes = PO_FIELDS(payload_field, STANDS) \
+	}
+
+static PoStatement insert_queued = INSERT_PAYLOADS("insert_queued", QUEUE);
+static PoStatement insert_ended = INSERT_PAYLOADS("insert", HISTORY);
+static PoStatement update_queued = UPDATE_PAYLOADS("update", QUEUE);
+static PoStatement update_ended = UPDATE_PAYLOADS("update_ended", HISTORY);
+static PoStatement end_payloads = MOVE_PAYLOADS("end", QUEUE, HISTORY);
+static PoStatement queue_again = MOVE_PAYLOADS("again", HISTORY, QUEUE);
 
 static int
 key_compare(const PoWebhook *a, const PoWebhook *b)
@@ -352,6 +379,16 @@ next_attempt(const PoWebhookRequest *request, const PoWebhookOutcome *outcome)
 	return po_now() + delay + delay / 4 * outcome->receipt_id.data[15] / 255;
 }
 
+/* What is done and stays due would be done again. */
+static void
+write_stored(PoRows *stored)
+{
+	if (po_rows_exec(stored, NULL) != stored->n)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("where the processing of a webhook stands could not be written down")));
+}
+
 /*
  * po_write_payloads keeps the body of each webhook with where its processing
  * stands; of stored ones it only writes down the latter.  Needs SPI.
@@ -360,14 +397,18 @@ void
 po_write_payloads(PoWebhook **webhook, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoRows		new = po_rows(&insert_payloads, n);
-	PoRows		stored = po_rows(&update_payloads, 1);
+	PoRows		new[2] = {po_rows(&insert_queued, 1), po_rows(&insert_ended, n)};
+	PoRows		stored[2][2] = {	/* before, and now: ended */
+		{po_rows(&update_queued, 1), po_rows(&end_payloads, 1)},
+		{po_rows(&queue_again, 1), po_rows(&update_ended, 1)}
+	};
 
 	for (int i = 0; i < n; i++)
 	{
 		const PoWebhook *w = webhook[i];
 		const PoWebhookRequest *request = &w->request;
 		const PoWebhookOutcome *outcome = &w->outcome;
+		bool		queued = outcome->status == PO_PAYLOAD_PENDING || outcome->status == PO_PAYLOAD_ERROR;
 		Payload		payload = {
 			.tenant_id = w->endpoint->tenant_id,
 			.receipt_id = outcome->receipt_id,
@@ -384,7 +425,7 @@ po_write_payloads(PoWebhook **webhook, int n)
 			.correlation_id = &request->correlation_id
 		};
 
-		if (outcome->status == PO_PAYLOAD_PENDING || outcome->status == PO_PAYLOAD_ERROR)
+		if (queued)
 		{
 			payload.next_attempt_at = next_attempt(request, outcome);
 			po_wake_at(payload.next_attempt_at);
@@ -396,12 +437,12 @@ po_write_payloads(PoWebhook **webhook, int n)
 			payload.body = body_of(request);
 			payload.signed_query = query.len > 0 ? pnstrdup(query.data, query.len) : NULL;
 		}
-		po_rows_add(request->stored ? &stored : &new, &payload);
+		po_rows_add(request->stored ? &stored[request->ended][!queued] : &new[!queued], &payload);
 	}
-	(void) po_rows_exec(&new, &now);
-	/* What is done and stays due would be done again. */
-	if (po_rows_exec(&stored, NULL) != stored.n)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("where the processing of a webhook stands could not be written down")));
+	for (int ended = 0; ended < 2; ended++)
+	{
+		(void) po_rows_exec(&new[ended], &now);
+		for (int before = 0; before < 2; before++)
+			write_stored(&stored[before][ended]);
+	}
 }

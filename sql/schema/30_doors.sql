@@ -119,16 +119,25 @@ CREATE TABLE outreach.inbound_payloads (
 	last_error text,
 	opted_out boolean NOT NULL DEFAULT false,
 	event_owed uuid,
-	signed_query text,
-	PRIMARY KEY (tenant_id, receipt_id)
-);
--- What waits, in the order in which it is taken.
-CREATE INDEX inbound_payloads_due ON outreach.inbound_payloads (next_attempt_at)
+	signed_query text
+) PARTITION BY LIST (status);
+-- What is to be processed: small, whatever has been received.
+CREATE TABLE outreach.inbound_queue PARTITION OF outreach.inbound_payloads
+	(PRIMARY KEY (tenant_id, receipt_id))
+	FOR VALUES IN ('pending', 'error');
+-- What has been processed or given up, by the month in which it came.
+CREATE TABLE outreach.inbound_history PARTITION OF outreach.inbound_payloads
+	FOR VALUES IN ('done', 'unresolved', 'dead', 'conflict', 'own_number')
+	PARTITION BY RANGE (receipt_id);
+-- In the order in which it is taken.
+CREATE INDEX inbound_queue_due ON outreach.inbound_queue (next_attempt_at)
 	WHERE next_attempt_at < 'infinity';
 -- For a backlog, in which the tenants take turns.
-CREATE INDEX inbound_payloads_due_of_tenant ON outreach.inbound_payloads (tenant_id, next_attempt_at)
+CREATE INDEX inbound_queue_due_of_tenant ON outreach.inbound_queue (tenant_id, next_attempt_at)
 	WHERE next_attempt_at > '-infinity';
 COMMENT ON TABLE outreach.inbound_payloads IS 'The raw body of each receipt and where its processing stands.';
+COMMENT ON TABLE outreach.inbound_queue IS 'Webhooks that are to be processed, or to be tried again.';
+COMMENT ON TABLE outreach.inbound_history IS 'Webhooks that have been processed or given up, in partitions by months of their ids.';
 COMMENT ON COLUMN outreach.inbound_payloads.body IS 'As it came; of a GET what the provider said in the query, without what belongs to the endpoint''s own address and without its token.';
 COMMENT ON COLUMN outreach.inbound_payloads.provider IS 'With tenant and path it leads back to the endpoint; a path alone may be another''s by now.';
 COMMENT ON COLUMN outreach.inbound_payloads.reference IS 'What the query of a status callback says of our message, with its MAC.';

@@ -62,7 +62,7 @@ SELECT tenant_id, status, last_error, count(*) FROM pg_temp.kept() GROUP BY 1, 2
 SELECT count(*) FROM outreach.phones WHERE phone = '+12125550157';
 -- Where it stands is written down, or the whole is an error: what stays due would be done again.
 CREATE FUNCTION public.regress_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
-CREATE TRIGGER regress_kept BEFORE UPDATE ON outreach.inbound_payloads FOR EACH ROW WHEN (NEW.tenant_id LIKE 'team\_kept%') EXECUTE FUNCTION public.regress_kept();
+CREATE TRIGGER regress_kept BEFORE UPDATE OR DELETE ON outreach.inbound_payloads FOR EACH ROW WHEN (OLD.tenant_id LIKE 'team\_kept%') EXECUTE FUNCTION public.regress_kept();
 SELECT pg_temp.receive('/w/kept', 'k5', '+12125550156', 'hello');
 SELECT pg_temp.error($$SELECT outreach.process_payloads()$$);
 DELETE FROM outreach.endpoints WHERE path = '/w/kept';

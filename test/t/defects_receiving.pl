@@ -249,7 +249,7 @@ sub open_session
 {
 	# N22: no environment and no setting turns the check off
 	is(value("SELECT string_agg(name || ' ' || context, ', ' ORDER BY name) FROM pg_settings WHERE name LIKE 'outreach.%'"),
-		'outreach.allow_private_addresses sighup, outreach.clock superuser, outreach.function_timeout sighup, outreach.keep_events sighup, outreach.lock_wait superuser, outreach.max_databases postmaster,'
+		'outreach.allow_private_addresses sighup, outreach.clock superuser, outreach.function_timeout sighup, outreach.keep_events sighup, outreach.keep_messages sighup, outreach.keep_payloads sighup, outreach.lock_wait superuser, outreach.max_databases postmaster,'
 		. ' outreach.max_function_workers postmaster, outreach.max_sends sighup,'
 		. ' outreach.max_sends_per_host sighup, outreach.max_workers postmaster, outreach.require_tenant user, outreach.secret_key_file sighup, outreach.tenant_id superuser', 'N22: there is no setting for it');
 	local $ENV{NODE_ENV} = 'development';
