@@ -203,7 +203,8 @@ extern void po_be_held(PoWebhook *webhook);
 
 /* The columns of a payload that stay as they are wherever it stands. */
 #define PO_PAYLOAD_KEPT \
-	"path, provider, form_encoded, body, reference, received_at, correlation_id, signed_query"
+	"path, provider, form_encoded, body, reference, received_at, correlation_id, signed_query," \
+	" idempotency_key, event_type"
 
 /* receipt.c */
 extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);

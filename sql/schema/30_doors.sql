@@ -3,7 +3,9 @@ CREATE TABLE outreach.providers (
 	description text NOT NULL,
 	form_encoded boolean NOT NULL DEFAULT false,
 	key_per_endpoint boolean NOT NULL DEFAULT false,
-	PRIMARY KEY (provider)
+	PRIMARY KEY (provider),
+	-- keys of ledgers are made from it and from what follows a colon
+	CONSTRAINT provider_is_a_word CHECK (strpos(provider, ':') OPERATOR(pg_catalog.=) 0)
 );
 COMMENT ON TABLE outreach.providers IS 'The systems that webhooks come from.';
 COMMENT ON COLUMN outreach.providers.form_encoded IS 'Bodies without a declared type are read as form fields rather than JSON.';
@@ -90,18 +92,26 @@ CREATE TABLE outreach.answer_policies (
 );
 COMMENT ON TABLE outreach.answer_policies IS 'What a provider is answered. The most exact row wins: tenant before ''*'', then provider, then event_type, then outcome.';
 
+-- Every webhook ever received: its effects happen once, also when what it said is gone
+-- with its month.
 CREATE TABLE outreach.webhook_receipts (
 	tenant_id text COLLATE "C" NOT NULL,
-	provider text COLLATE "C" NOT NULL,
-	idempotency_key text COLLATE "C" NOT NULL,
+	key uuid NOT NULL,
 	receipt_id uuid NOT NULL,
-	event_type text COLLATE "C" NOT NULL,
 	body_hash bigint NOT NULL,
-	created_at timestamptz NOT NULL,
-	PRIMARY KEY (tenant_id, provider, idempotency_key)
-);
+	PRIMARY KEY (key)
+) PARTITION BY HASH (key);
 COMMENT ON TABLE outreach.webhook_receipts IS 'Every webhook ever received, once: the primary key is what makes its effects happen once. Never expires.';
+COMMENT ON COLUMN outreach.webhook_receipts.key IS 'outreach_impl.ledger_key() of tenant_id, the word webhook with the provider, and the idempotency key.';
+COMMENT ON COLUMN outreach.webhook_receipts.receipt_id IS 'Holds the time at which it came: outreach_impl.time_of_id().';
 COMMENT ON COLUMN outreach.webhook_receipts.body_hash IS '53 bits, which a double can hold, of the SHA-256 of the body, or of its canonical form where that is the key, to tell a repetition from another body under a used key.';
+
+DO $$
+BEGIN
+	FOR i IN 0 .. 15 LOOP
+		EXECUTE format('CREATE TABLE outreach.webhook_receipts_%s PARTITION OF outreach.webhook_receipts FOR VALUES WITH (MODULUS 16, REMAINDER %1$s)', i);
+	END LOOP;
+END $$;
 
 CREATE TABLE outreach.inbound_payloads (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -119,7 +129,9 @@ CREATE TABLE outreach.inbound_payloads (
 	last_error text,
 	opted_out boolean NOT NULL DEFAULT false,
 	event_owed uuid,
-	signed_query text
+	signed_query text,
+	idempotency_key text COLLATE "C",
+	event_type text COLLATE "C" NOT NULL
 ) PARTITION BY LIST (status);
 -- What is to be processed: small, whatever has been received.
 CREATE TABLE outreach.inbound_queue PARTITION OF outreach.inbound_payloads
@@ -143,5 +155,7 @@ COMMENT ON COLUMN outreach.inbound_payloads.provider IS 'With tenant and path it
 COMMENT ON COLUMN outreach.inbound_payloads.reference IS 'What the query of a status callback says of our message, with its MAC.';
 COMMENT ON COLUMN outreach.inbound_payloads.opted_out IS 'The opt-out that it brings is recorded, though the rest could not be processed yet.';
 COMMENT ON COLUMN outreach.inbound_payloads.event_owed IS 'The event of that opt-out, which its history names and which could not be written yet.';
+COMMENT ON COLUMN outreach.inbound_payloads.idempotency_key IS 'By which it is told from others of its provider: the key that it has in outreach.webhook_receipts is made from it; null: erased.';
+COMMENT ON COLUMN outreach.inbound_payloads.event_type IS 'What it was taken for when it came, or was last replayed.';
 COMMENT ON COLUMN outreach.inbound_payloads.signed_query IS 'The query of a form of Twilio''s, which its signature does not hold apart from the fields: what is not sure to be Twilio''s is told by it.';
 COMMENT ON COLUMN outreach.inbound_payloads.last_error IS 'SQLSTATE and fixed text: never a part of the payload.';
