@@ -63,6 +63,19 @@ po_uuid_v7(pg_uuid_t *uuid)
 }
 
 /*
+ * po_time_of_id returns the millisecond in which such a UUID was made.
+ */
+TimestampTz
+po_time_of_id(const pg_uuid_t *uuid)
+{
+	int64		ms = 0;
+
+	for (int i = 0; i < 6; i++)
+		ms = ms << 8 | uuid->data[i];
+	return ms * 1000 - UNIX_EPOCH_OFFSET_US;
+}
+
+/*
  * po_ulid returns prefix followed by a ULID, palloc'd.
  */
 char *

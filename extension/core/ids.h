@@ -5,11 +5,13 @@
 #ifndef PO_IDS_H
 #define PO_IDS_H
 
+#include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
 #define PO_ULID_LEN 26
 
 extern void po_uuid_v7(pg_uuid_t *uuid);
+extern TimestampTz po_time_of_id(const pg_uuid_t *uuid);
 extern char *po_ulid(const char *prefix);
 
 #endif

@@ -118,7 +118,7 @@ ending_time(const char *text, int len)
 }
 
 /*
- * po_ledger_key returns the key of a text.  A scope is a word.
+ * po_ledger_key returns the key of a text.  A scope has no colon.
  */
 pg_uuid_t
 po_ledger_key(const char *tenant_id, const char *scope, const char *text)
@@ -136,6 +136,20 @@ po_ledger_key(const char *tenant_id, const char *scope, const char *text)
 		for (; from < TIME_BYTES; from++)
 			key.data[from] = (unsigned char) (ms >> (8 * (TIME_BYTES - 1 - from)));
 	memcpy(key.data + from, digest, UUID_LEN - from);
+	return key;
+}
+
+/*
+ * po_provider_key returns the key of a text that is a provider's, in whose name is no
+ * colon: its scope is the word, a space, and that name.
+ */
+pg_uuid_t
+po_provider_key(const char *tenant_id, const char *word, const char *provider, const char *text)
+{
+	char	   *scope = psprintf("%s %s", word, provider);
+	pg_uuid_t	key = po_ledger_key(tenant_id, scope, text);
+
+	pfree(scope);
 	return key;
 }
 

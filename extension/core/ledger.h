@@ -10,7 +10,9 @@
 
 /* What a text is the key of. */
 #define PO_LEDGER_SEND "send"
+#define PO_LEDGER_WEBHOOK "webhook"
 
 extern pg_uuid_t po_ledger_key(const char *tenant_id, const char *scope, const char *text);
+extern pg_uuid_t po_provider_key(const char *tenant_id, const char *word, const char *provider, const char *text);
 
 #endif

@@ -21,6 +21,7 @@ char	   *po_setting_clock = NULL;
 int			po_setting_function_timeout = 30000;
 int			po_setting_keep_events = 0;
 int			po_setting_keep_messages = 0;
+int			po_setting_keep_payloads = 0;
 int			po_setting_keep_timers = 0;
 int			po_setting_lock_wait = 300;
 int			po_setting_max_databases = 1024;
@@ -70,6 +71,13 @@ po_define_settings(void)
 							"How long messages that have left or never will are kept, with their deliveries.",
 							"The upkeep drops whole months that are older, by the time at which they were asked for; 0 is for ever.",
 							&po_setting_keep_messages, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("outreach.keep_payloads",
+							"How long webhooks that have been processed or given up are kept.",
+							"The upkeep drops whole months that are older, by the time at which they came; 0 is for ever.",
+							&po_setting_keep_payloads, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MIN,
 							NULL, NULL, NULL);
 

@@ -10,6 +10,7 @@ extern char *po_setting_clock;
 extern int	po_setting_function_timeout;
 extern int	po_setting_keep_events;
 extern int	po_setting_keep_messages;
+extern int	po_setting_keep_payloads;
 extern int	po_setting_keep_timers;
 extern int	po_setting_lock_wait;
 extern int	po_setting_max_databases;

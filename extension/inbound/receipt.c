@@ -2,9 +2,10 @@
  * receipt.c
  *	  The rows that make a webhook's effects happen once, and keep its bytes.
  *
- * The primary key of outreach.webhook_receipts is the only arbiter.  Receipts
- * are inserted in the order of that key, so that two batches that hold the same
- * webhooks in different orders wait for each other in one direction alone.
+ * The ledger outreach.webhook_receipts is the only arbiter.  Receipts are inserted in the
+ * order of their keys, so that two batches that hold the same webhooks in different orders
+ * wait for each other in one direction alone.  The text that a key is made from stands in
+ * the payload.
  */
 #include "postgres.h"
 
@@ -12,6 +13,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/ids.h"
+#include "core/ledger.h"
 #include "core/statement.h"
 #include "core/wakeup.h"
 #include "inbound/webhook.h"
@@ -28,12 +30,9 @@ static const char *const status_name[] = {
 typedef struct Receipt
 {
 	const char *tenant_id;
-	const char *provider;
-	const char *idempotency_key;
+	pg_uuid_t	key;
 	pg_uuid_t	receipt_id;
-	const char *event_type;
 	int64		body_hash;
-	TimestampTz created_at;
 	int			n;
 } Receipt;
 
@@ -41,30 +40,25 @@ typedef struct Receipt
 #define IS_NEW PO_USE
 
 static const PoField receipt_field[] = {
-	PO_FIELD(Receipt, tenant_id, TEXT, PO_TAKE | IS_NEW),
-	PO_FIELD(Receipt, provider, TEXT, PO_TAKE | IS_NEW),
-	PO_FIELD(Receipt, idempotency_key, TEXT, PO_TAKE | IS_NEW),
+	PO_FIELD(Receipt, tenant_id, TEXT, IS_NEW),
+	PO_FIELD(Receipt, key, UUID, PO_TAKE | IS_NEW),
 	PO_FIELD(Receipt, receipt_id, UUID, IS_NEW | PO_GIVE),
-	PO_FIELD(Receipt, event_type, TEXT, IS_NEW),
 	PO_FIELD(Receipt, body_hash, INT64, IS_NEW | PO_GIVE),
-	PO_FIELD(Receipt, created_at, SINCE, PO_GIVE),
 	PO_VALUE(Receipt, n, "u.n", INT)
 };
 
 static PoStatement insert_receipts = {
 	.name = "receipts.insert",
 	.expect = SPI_OK_INSERT_RETURNING,
-	.sql = "INSERT INTO outreach.webhook_receipts AS r ({columns}, created_at) SELECT {u.*}, $1 FROM {rows}"
-	" ON CONFLICT (tenant_id, provider, idempotency_key) DO NOTHING RETURNING r.receipt_id",
-	.takes = PO_FIELDS(receipt_field, IS_NEW),
-	PO_FIXED(TIMESTAMPTZOID)
+	.sql = "INSERT INTO outreach.webhook_receipts AS r ({columns}) SELECT {u.*} FROM {rows}"
+	" ON CONFLICT (key) DO NOTHING RETURNING r.receipt_id",
+	.takes = PO_FIELDS(receipt_field, IS_NEW)
 };
 
 static PoStatement select_receipts = {
 	.name = "receipts.first",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {r.*} FROM {rows} JOIN outreach.webhook_receipts r ON r.tenant_id = u.tenant_id"
-	" AND r.provider = u.provider AND r.idempotency_key = u.idempotency_key",
+	.sql = "SELECT {r.*} FROM {rows} JOIN outreach.webhook_receipts r ON r.key = u.key",
 	.takes = PO_FIELDS(receipt_field, PO_TAKE),
 	.gives = PO_FIELDS(receipt_field, PO_GIVE),
 	.numbered = true
@@ -87,6 +81,8 @@ typedef struct Payload
 	const char *reference;
 	const pg_uuid_t *correlation_id;
 	const char *signed_query;
+	const char *idempotency_key;
+	const char *event_type;
 } Payload;
 
 /* Where the processing stands. */
@@ -107,61 +103,101 @@ static const PoField payload_field[] = {
 	PO_FIELD(Payload, body, BYTEA, PO_TAKE),
 	PO_FIELD(Payload, reference, TEXT, PO_TAKE),
 	PO_FIELD(Payload, correlation_id, UUIDP, PO_TAKE),
-	PO_FIELD(Payload, signed_query, TEXT, PO_TAKE)
+	PO_FIELD(Payload, signed_query, TEXT, PO_TAKE),
+	PO_FIELD(Payload, idempotency_key, TEXT, PO_TAKE),
+	PO_FIELD(Payload, event_type, TEXT, PO_TAKE)
 };
 
-static PoStatement insert_payloads = {
-	.name = "payloads.insert",
-	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.inbound_payloads ({columns}, received_at) SELECT {u.*}, $1 FROM {rows}",
-	.takes = PO_FIELDS(payload_field, PO_TAKE),
-	PO_FIXED(TIMESTAMPTZOID)
-};
+/*
+ * What is to be processed is in the queue, the rest in the month in which it came.  A row
+ * moves with its status, and is deleted here and inserted there: of a row that an UPDATE
+ * moves, whoever waits for its lock gets an error.
+ */
+#define QUEUE "outreach.inbound_queue"
+#define HISTORY "outreach.inbound_history"
 
-static PoStatement update_payloads = {
-	.name = "payloads.update",
+#define INSERT_PAYLOADS(what, table) \
+	{ \
+		.name = "payloads." what, \
+		.expect = SPI_OK_INSERT, \
+		.sql = "INSERT INTO " table " ({columns}, received_at) SELECT {u.*}, $1 FROM {rows}", \
+		.takes = PO_FIELDS(payload_field, PO_TAKE), \
+		PO_FIXED(TIMESTAMPTZOID) \
+	}
+
+#define UPDATE_PAYLOADS(what, table) \
+	{ \
+		.name = "payloads." what, \
+		.expect = SPI_OK_UPDATE, \
+		.sql = "UPDATE " table " p SET {set} FROM {rows}" \
+		" WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id", \
+		.takes = PO_FIELDS(payload_field, STANDS) \
+	}
+
+#define MOVE_PAYLOADS(what, from, to) \
+	{ \
+		.name = "payloads." what, \
+		.expect = SPI_OK_INSERT, \
+		.sql = "WITH moved AS (DELETE FROM " from " p USING {rows} WHERE p.tenant_id = u.tenant_id" \
+		" AND p.receipt_id = u.receipt_id RETURNING {u.*}, " PO_PAYLOAD_KEPT ")" \
+		" INSERT INTO " to " ({columns}, " PO_PAYLOAD_KEPT ") SELECT {columns}, " PO_PAYLOAD_KEPT " FROM moved", \
+		.takes = PO_FIELDS(payload_field, STANDS) \
+	}
+
+static PoStatement insert_queued = INSERT_PAYLOADS("insert_queued", QUEUE);
+static PoStatement insert_ended = INSERT_PAYLOADS("insert", HISTORY);
+static PoStatement update_queued = UPDATE_PAYLOADS("update", QUEUE);
+static PoStatement update_ended = UPDATE_PAYLOADS("update_ended", HISTORY);
+static PoStatement end_payloads = MOVE_PAYLOADS("end", QUEUE, HISTORY);
+static PoStatement queue_again = MOVE_PAYLOADS("again", HISTORY, QUEUE);
+
+/* It is the first of another key too. */
+static PoPlan rename_payload = {
+	.name = "payloads.rename",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.inbound_payloads p SET {set} FROM {rows}"
-	" WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id",
-	.takes = PO_FIELDS(payload_field, STANDS)
+	.sql = "UPDATE outreach.inbound_payloads p SET idempotency_key = $3, event_type = $4"
+	" WHERE p.tenant_id = $1 AND p.receipt_id = $2",
+	PO_ARGS(TEXTOID, UUIDOID, TEXTOID, TEXTOID)
 };
-
-static int
-key_compare(const PoWebhook *a, const PoWebhook *b)
-{
-	int			c = strcmp(a->endpoint->tenant_id, b->endpoint->tenant_id);
-
-	if (c == 0)
-		c = strcmp(a->endpoint->provider, b->endpoint->provider);
-	return c != 0 ? c : strcmp(a->reading.key, b->reading.key);
-}
 
 typedef struct Position
 {
 	PoWebhook  *webhook;
+	pg_uuid_t	key;
 	int			position;
 	pg_uuid_t	receipt_id;		/* that it has if it is new */
 } Position;
+
+static bool
+is_same(const Position *a, const Position *b)
+{
+	return memcmp(&a->key, &b->key, UUID_LEN) == 0;
+}
 
 static int
 position_compare(const void *a, const void *b)
 {
 	const Position *x = a;
 	const Position *y = b;
-	int			c = key_compare(x->webhook, y->webhook);
+	int			c = memcmp(&x->key, &y->key, UUID_LEN);
 
 	return c != 0 ? c : x->position - y->position;
 }
 
+static pg_uuid_t
+key_of(const PoWebhook *webhook)
+{
+	return po_provider_key(webhook->endpoint->tenant_id, PO_LEDGER_WEBHOOK, webhook->endpoint->provider,
+						   webhook->reading.key);
+}
+
 static Receipt
-receipt_of(const PoWebhook *webhook, const pg_uuid_t *receipt_id)
+receipt_of(const PoWebhook *webhook, const pg_uuid_t *key, const pg_uuid_t *receipt_id)
 {
 	return (Receipt) {
 		.tenant_id = webhook->endpoint->tenant_id,
-		.provider = webhook->endpoint->provider,
-		.idempotency_key = webhook->reading.key,
+		.key = *key,
 		.receipt_id = *receipt_id,
-		.event_type = webhook->reading.event_type,
 		.body_hash = webhook->reading.body_hash
 	};
 }
@@ -187,23 +223,19 @@ reject_duplicate(PoWebhook *webhook, const Receipt *first, PoEventList *events)
 		po_object_bool(object, "body_differs", true);
 		event->payload = po_object_end(object);
 		po_uuid_v7(&receipt_id);
-		po_be_conflict(webhook, &receipt_id, first->created_at);
+		po_be_conflict(webhook, &receipt_id, po_time_of_id(&first->receipt_id));
 	}
 	else
 		po_be_duplicate(webhook, &first->receipt_id);
 }
 
 static void
-reject_known(PoWebhook **known, int n, PoEventList *events)
+reject_known(Position **known, int n, PoEventList *events)
 {
 	PoRows		key = po_rows(&select_receipts, n);
 
 	for (int i = 0; i < n; i++)
-	{
-		Receipt		receipt = receipt_of(known[i], &known[i]->outcome.receipt_id);
-
-		po_rows_add(&key, &receipt);
-	}
+		po_rows_add(&key, &(Receipt) {.key = known[i]->key});
 	if (po_rows_exec(&key, NULL) != n)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -213,7 +245,7 @@ reject_known(PoWebhook **known, int n, PoEventList *events)
 		Receipt		first;
 
 		po_read_row(&select_receipts, r, &first);
-		reject_duplicate(known[first.n - 1], &first, events);
+		reject_duplicate(known[first.n - 1]->webhook, &first, events);
 	}
 }
 
@@ -225,32 +257,27 @@ void
 po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 {
 	Position   *sorted = palloc(n * sizeof(Position));
-	PoWebhook **known = palloc(n * sizeof(PoWebhook *));
+	Position  **known = palloc(n * sizeof(Position *));
 	PoRows		new = po_rows(&insert_receipts, n);
-	Datum		now = TimestampTzGetDatum(po_now());
 	uint64		inserted;
 	uint64		row = 0;
 	int			nknown = 0;
 	PoWebhook  *first = NULL;
 
 	for (int i = 0; i < n; i++)
-	{
-		sorted[i].webhook = webhook[i];
-		sorted[i].position = i;
-	}
+		sorted[i] = (Position) {.webhook = webhook[i],.key = key_of(webhook[i]),.position = i};
 	qsort(sorted, n, sizeof(Position), position_compare);
 	for (int i = 0; i < n; i++)
 	{
-		PoWebhook  *w = sorted[i].webhook;
 		Receipt		receipt;
 
-		if (i > 0 && key_compare(sorted[i - 1].webhook, w) == 0)
+		if (i > 0 && is_same(&sorted[i - 1], &sorted[i]))
 			continue;
 		po_uuid_v7(&sorted[i].receipt_id);
-		receipt = receipt_of(w, &sorted[i].receipt_id);
+		receipt = receipt_of(sorted[i].webhook, &sorted[i].key, &sorted[i].receipt_id);
 		po_rows_add(&new, &receipt);
 	}
-	inserted = po_rows_exec(&new, &now);
+	inserted = po_rows_exec(&new, NULL);
 
 	/* The new ones come back in the order they went in. */
 	for (int i = 0; i < n; i++)
@@ -258,10 +285,10 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 		PoWebhook  *w = sorted[i].webhook;
 		pg_uuid_t	receipt_id;
 
-		if (i > 0 && key_compare(sorted[i - 1].webhook, w) == 0)
+		if (i > 0 && is_same(&sorted[i - 1], &sorted[i]))
 		{
 			if (!first->outcome.fresh)
-				known[nknown++] = w;
+				known[nknown++] = &sorted[i];
 			continue;
 		}
 		first = w;
@@ -272,7 +299,7 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 			row++;
 		}
 		else
-			known[nknown++] = w;
+			known[nknown++] = &sorted[i];
 	}
 	/* Repetitions within the batch of one that is new. */
 	first = NULL;
@@ -280,13 +307,12 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 	{
 		PoWebhook  *w = sorted[i].webhook;
 
-		if (i == 0 || key_compare(sorted[i - 1].webhook, w) != 0)
+		if (i == 0 || !is_same(&sorted[i - 1], &sorted[i]))
 			first = w;
 		else if (first->outcome.fresh)
 		{
-			Receipt		receipt = receipt_of(first, &first->outcome.receipt_id);
+			Receipt		receipt = receipt_of(first, &sorted[i].key, &first->outcome.receipt_id);
 
-			receipt.created_at = po_now();
 			reject_duplicate(w, &receipt, events);
 		}
 	}
@@ -294,22 +320,37 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 		reject_known(known, nknown, events);
 }
 
-/*
- * po_take_key makes the webhook's key its own, beside the one that it was received
- * under, and returns whether it is: not when another has come by it.  Needs SPI.
- */
-bool
-po_take_key(const PoWebhook *webhook)
+static bool
+insert_key(const PoWebhook *webhook)
 {
-	Datum		now = TimestampTzGetDatum(po_now());
-	Receipt		receipt = receipt_of(webhook, &webhook->outcome.receipt_id);
+	pg_uuid_t	key = key_of(webhook);
+	Receipt		receipt = receipt_of(webhook, &key, &webhook->outcome.receipt_id);
 
-	if (po_exec_row(&insert_receipts, &now, &receipt) == 1)
+	if (po_exec_row(&insert_receipts, NULL, &receipt) == 1)
 		return true;
 	if (po_exec_row(&select_receipts, NULL, &receipt) == 0)
 		return false;
 	po_read_row(&select_receipts, 0, &receipt);
 	return memcmp(&receipt.receipt_id, &webhook->outcome.receipt_id, UUID_LEN) == 0;
+}
+
+/*
+ * po_take_key makes the webhook's key its own, beside the one that it was received
+ * under, and returns whether it is: not when another has come by it.  Then its row tells
+ * this key, and what it is.  Needs SPI.
+ */
+bool
+po_take_key(const PoWebhook *webhook)
+{
+	Datum		args[4] = {
+		CStringGetTextDatum(webhook->endpoint->tenant_id), UUIDPGetDatum(&webhook->outcome.receipt_id),
+		CStringGetTextDatum(webhook->reading.key), CStringGetTextDatum(webhook->reading.event_type)
+	};
+
+	if (!insert_key(webhook))
+		return false;
+	(void) po_exec(&rename_payload, args, NULL);
+	return true;
 }
 
 /*
@@ -352,6 +393,16 @@ next_attempt(const PoWebhookRequest *request, const PoWebhookOutcome *outcome)
 	return po_now() + delay + delay / 4 * outcome->receipt_id.data[15] / 255;
 }
 
+/* What is done and stays due would be done again. */
+static void
+write_stored(PoRows *stored)
+{
+	if (po_rows_exec(stored, NULL) != stored->n)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("where the processing of a webhook stands could not be written down")));
+}
+
 /*
  * po_write_payloads keeps the body of each webhook with where its processing
  * stands; of stored ones it only writes down the latter.  Needs SPI.
@@ -360,14 +411,18 @@ void
 po_write_payloads(PoWebhook **webhook, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
-	PoRows		new = po_rows(&insert_payloads, n);
-	PoRows		stored = po_rows(&update_payloads, 1);
+	PoRows		new[2] = {po_rows(&insert_queued, 1), po_rows(&insert_ended, n)};
+	PoRows		stored[2][2] = {	/* before, and now: ended */
+		{po_rows(&update_queued, 1), po_rows(&end_payloads, 1)},
+		{po_rows(&queue_again, 1), po_rows(&update_ended, 1)}
+	};
 
 	for (int i = 0; i < n; i++)
 	{
 		const PoWebhook *w = webhook[i];
 		const PoWebhookRequest *request = &w->request;
 		const PoWebhookOutcome *outcome = &w->outcome;
+		bool		queued = outcome->status == PO_PAYLOAD_PENDING || outcome->status == PO_PAYLOAD_ERROR;
 		Payload		payload = {
 			.tenant_id = w->endpoint->tenant_id,
 			.receipt_id = outcome->receipt_id,
@@ -381,10 +436,12 @@ po_write_payloads(PoWebhook **webhook, int n)
 			.provider = w->endpoint->provider,
 			.form_encoded = request->form_encoded,
 			.reference = w->reading.reference,
-			.correlation_id = &request->correlation_id
+			.correlation_id = &request->correlation_id,
+			.idempotency_key = w->reading.key,
+			.event_type = w->reading.event_type
 		};
 
-		if (outcome->status == PO_PAYLOAD_PENDING || outcome->status == PO_PAYLOAD_ERROR)
+		if (queued)
 		{
 			payload.next_attempt_at = next_attempt(request, outcome);
 			po_wake_at(payload.next_attempt_at);
@@ -396,12 +453,12 @@ po_write_payloads(PoWebhook **webhook, int n)
 			payload.body = body_of(request);
 			payload.signed_query = query.len > 0 ? pnstrdup(query.data, query.len) : NULL;
 		}
-		po_rows_add(request->stored ? &stored : &new, &payload);
+		po_rows_add(request->stored ? &stored[request->ended][!queued] : &new[!queued], &payload);
 	}
-	(void) po_rows_exec(&new, &now);
-	/* What is done and stays due would be done again. */
-	if (po_rows_exec(&stored, NULL) != stored.n)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("where the processing of a webhook stands could not be written down")));
+	for (int ended = 0; ended < 2; ended++)
+	{
+		(void) po_rows_exec(&new[ended], &now);
+		for (int before = 0; before < 2; before++)
+			write_stored(&stored[before][ended]);
+	}
 }

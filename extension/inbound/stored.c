@@ -58,7 +58,7 @@ static const PoField stored_field[] = {
 static PoStatement select_due = {
 	.name = "payloads.due",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {p.*} FROM outreach.inbound_payloads p"
+	.sql = "SELECT {p.*} FROM outreach.inbound_queue p"
 	" WHERE p.next_attempt_at >= $1 AND p.next_attempt_at <= $2 AND p.next_attempt_at < 'infinity'"
 	" ORDER BY p.next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED",
 	.gives = PO_FIELDS(stored_field, PO_GIVE),
@@ -69,7 +69,7 @@ static PoStatement select_fairly = {
 	.name = "payloads.fairly",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT d.* FROM outreach.tenants n CROSS JOIN LATERAL"
-	" (SELECT {p.*} FROM outreach.inbound_payloads p"
+	" (SELECT {p.*} FROM outreach.inbound_queue p"
 	" WHERE p.tenant_id = n.tenant_id AND p.next_attempt_at >= $1 AND p.next_attempt_at <= $2"
 	" AND p.next_attempt_at > '-infinity' ORDER BY p.next_attempt_at LIMIT $5 FOR UPDATE SKIP LOCKED) d"
 	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3",
@@ -77,21 +77,36 @@ static PoStatement select_fairly = {
 	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID)
 };
 
-static PoStatement select_one = {
-	.name = "payloads.one",
+#define SELECT_ONE(what, table) \
+	{ \
+		.name = "payloads." what, \
+		.expect = SPI_OK_SELECT, \
+		.sql = "SELECT {p.*} FROM " table " p WHERE p.tenant_id = $1 AND p.receipt_id = $2 FOR UPDATE", \
+		.gives = PO_FIELDS(stored_field, IS_ONE), \
+		PO_FIXED(TEXTOID, UUIDOID) \
+	}
+
+static PoStatement select_queued = SELECT_ONE("one", "outreach.inbound_queue");
+static PoStatement select_ended = SELECT_ONE("one_ended", "outreach.inbound_history");
+
+/* One snapshot has it in one place. */
+static PoPlan select_existing = {
+	.name = "payloads.existing",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {p.*} FROM outreach.inbound_payloads p"
-	" WHERE p.tenant_id = $1 AND p.receipt_id = $2 FOR UPDATE",
-	.gives = PO_FIELDS(stored_field, IS_ONE),
-	PO_FIXED(TEXTOID, UUIDOID)
+	.sql = "SELECT FROM outreach.inbound_payloads p WHERE p.tenant_id = $1 AND p.receipt_id = $2",
+	PO_ARGS(TEXTOID, UUIDOID)
 };
+
+#define BURIED "tenant_id, receipt_id, attempts, opted_out, event_owed, " PO_PAYLOAD_KEPT
 
 /* The door is gone: what came through it can no longer be read. */
 static PoPlan bury = {
 	.name = "payloads.bury",
-	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.inbound_payloads SET status = 'dead', next_attempt_at = NULL,"
-	" last_error = 'the endpoint no longer exists' WHERE tenant_id = $1 AND receipt_id = $2",
+	.expect = SPI_OK_INSERT,
+	.sql = "WITH ended AS (DELETE FROM outreach.inbound_queue WHERE tenant_id = $1 AND receipt_id = $2"
+	" RETURNING " BURIED ")"
+	" INSERT INTO outreach.inbound_history (status, last_error, " BURIED ")"
+	" SELECT 'dead', 'the endpoint no longer exists', " BURIED " FROM ended",
 	PO_ARGS(TEXTOID, UUIDOID)
 };
 
@@ -212,19 +227,42 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(n);
 }
 
+/*
+ * Finds and locks it.  While this waits in the queue or in the history it may move to the
+ * other: it is looked for until it is locked, or in neither.
+ */
+static bool
+lock_one(Datum *args, Stored *stored)
+{
+	do
+	{
+		if (po_exec_fixed(&select_queued, args) > 0)
+		{
+			read_stored(&select_queued, 0, stored);
+			return true;
+		}
+		if (po_exec_fixed(&select_ended, args) > 0)
+		{
+			read_stored(&select_ended, 0, stored);
+			stored->webhook.request.ended = true;
+			return true;
+		}
+	} while (po_exec(&select_existing, args, NULL) > 0);
+	return false;
+}
+
 /* Locks a webhook that is to be replayed, and reads it again. */
 static void
 lock_for_replay(const char *tenant_id, Datum receipt_id, Stored *stored)
 {
 	Datum		args[2] = {CStringGetTextDatum(tenant_id), receipt_id};
 
-	if (po_exec_fixed(&select_one, args) == 0)
+	if (!lock_one(args, stored))
 		ereport(ERROR,
 				(errcode(PO_ERRCODE_UNKNOWN_WEBHOOK),
 				 errmsg("tenant \"%s\" has no webhook %s", tenant_id,
 						DatumGetCString(DirectFunctionCall1(uuid_out, receipt_id))),
 				 errhint("outreach.webhooks_unfinished lists those that can be replayed.")));
-	read_stored(&select_one, 0, stored);
 	if (strcmp(stored->status, "done") == 0 || strcmp(stored->status, "pending") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -44,6 +44,7 @@ typedef struct PoWebhookRequest
 	int			nheaders;
 	pg_uuid_t	correlation_id;
 	bool		stored;			/* was received before, processed only now */
+	bool		ended;			/* where stored: its row is in outreach.inbound_history, not in the queue */
 	TimestampTz received_at;	/* where stored */
 	const char *reference;		/* where stored: what the query said of our message; NULL: nothing */
 } PoWebhookRequest;
@@ -199,6 +200,11 @@ extern void po_be_own_number(PoWebhook *webhook);
 extern void po_be_opted_out(PoWebhook *webhook, const pg_uuid_t *event_owed);
 extern void po_be_failed(PoWebhook *webhook, int sqlstate);
 extern void po_be_held(PoWebhook *webhook);
+
+/* The columns of a payload that stay as they are wherever it stands. */
+#define PO_PAYLOAD_KEPT \
+	"path, provider, form_encoded, body, reference, received_at, correlation_id, signed_query," \
+	" idempotency_key, event_type"
 
 /* receipt.c */
 extern void po_write_receipts(PoWebhook **webhook, int n, PoEventList *events);

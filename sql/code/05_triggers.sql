@@ -188,6 +188,10 @@ BEGIN
 		EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.%I'
 					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change()', name);
 	END LOOP;
+	FOR name IN SELECT format('webhook_receipts_%s', i) FROM generate_series(0, 15) i LOOP
+		EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.%I'
+					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change()', name);
+	END LOOP;
 
 	FOR name IN SELECT c.relname::text FROM pg_class c
 				 WHERE c.relnamespace OPERATOR(pg_catalog.=) 'outreach'::regnamespace

@@ -26,7 +26,9 @@ CREATE FUNCTION outreach_impl.monthly_tables(OUT parent text, OUT key text, OUT 
 		('message_deliveries', 'message_id', 'outreach.keep_messages', 'outreach.outbound_queue'::regclass,
 			'PRIMARY KEY (message_id, attempt, tenant_id)', '{}'),
 		('timer_history', 'timer_id', 'outreach.keep_timers', 'outreach.timer_queue'::regclass,
-			'PRIMARY KEY (timer_id, tenant_id)', ARRAY['lead (tenant_id, lead_id)', 'failed (tenant_id) WHERE executed_at IS NULL AND cancelled_at IS NULL'])
+			'PRIMARY KEY (timer_id, tenant_id)', ARRAY['lead (tenant_id, lead_id)', 'failed (tenant_id) WHERE executed_at IS NULL AND cancelled_at IS NULL']),
+		('inbound_history', 'receipt_id', 'outreach.keep_payloads', 'outreach.inbound_queue'::regclass,
+			'PRIMARY KEY (receipt_id, tenant_id)', ARRAY['unfinished (tenant_id, receipt_id) WHERE status <> ''done'''])
 $$;
 COMMENT ON FUNCTION outreach_impl.monthly_tables() IS 'Tables in months: by which column, the setting that says how long one is kept, the table that may name its rows, and what each partition has of its own; not for callers.';
 
@@ -48,11 +50,13 @@ COMMENT ON FUNCTION outreach_impl.index_month(text, text) IS 'Makes the indexes 
 
 CREATE TABLE outreach.outbound_history_default PARTITION OF outreach.outbound_history DEFAULT;
 CREATE TABLE outreach.message_deliveries_default PARTITION OF outreach.message_deliveries DEFAULT;
+CREATE TABLE outreach.inbound_history_default PARTITION OF outreach.inbound_history DEFAULT;
 CREATE TABLE outreach.timer_history_default PARTITION OF outreach.timer_history DEFAULT;
 COMMENT ON TABLE outreach.timer_history_default IS 'Past timers of months for which outreach.make_partitions() has made no partition.';
 COMMENT ON TABLE outreach.outbound_history_default IS 'Messages of months for which outreach.make_partitions() has made no partition.';
 COMMENT ON TABLE outreach.message_deliveries_default IS 'Requests for messages of months for which outreach.make_partitions() has made no partition.';
-SELECT outreach_impl.index_month(u, u || '_default') FROM unnest('{events,outbound_history,message_deliveries,timer_history}'::text[]) u;
+COMMENT ON TABLE outreach.inbound_history_default IS 'Webhooks of months for which outreach.make_partitions() has made no partition.';
+SELECT outreach_impl.index_month(u, u || '_default') FROM unnest('{events,outbound_history,message_deliveries,timer_history,inbound_history}'::text[]) u;
 
 -- What waits for a lock here is not waited for by others: the locks are ones that
 -- readers and writers do not mind, or they are given up soon.
@@ -110,7 +114,7 @@ BEGIN
 	END IF;
 	RETURN (SELECT sum(outreach_impl.make_months(m.parent, m.key, months_ahead)) FROM outreach_impl.monthly_tables() m);
 END $$;
-COMMENT ON FUNCTION outreach_impl.make_partitions(int) IS 'Makes the monthly partitions of events, messages, deliveries and past timers from this month on; returns how many were missing.';
+COMMENT ON FUNCTION outreach_impl.make_partitions(int) IS 'Makes the monthly partitions of events, messages, deliveries, webhooks and past timers from this month on; returns how many were missing.';
 
 CREATE FUNCTION outreach_impl.move_events(from_time timestamptz, until_time timestamptz, most int) RETURNS int
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_move_events';

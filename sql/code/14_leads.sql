@@ -24,12 +24,12 @@ CREATE TRIGGER address_erased_meanwhile AFTER INSERT ON outreach.addresses
 -- they stand in JSON and in forms.  A conflict has no receipt of its own, and goes as a whole.
 CREATE FUNCTION outreach_impl.erase_unread(tenant_id text, address text) RETURNS int
 	LANGUAGE sql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
-	WITH named AS (SELECT p.receipt_id, p.status FROM outreach.inbound_payloads p
-		 WHERE p.tenant_id = $1 AND p.status IN ('unresolved', 'dead', 'conflict', 'own_number')
+	WITH named AS (SELECT p.receipt_id, p.status FROM outreach.inbound_history p
+		 WHERE p.tenant_id = $1 AND p.status <> 'done'
 		   AND EXISTS (SELECT FROM unnest(ARRAY[ltrim($2, '+'), replace($2, '@', '%40')]) a WHERE strpos(lower(encode(p.body, 'escape')), a) > 0)),
-	conflicts AS (DELETE FROM outreach.inbound_payloads p USING named n
+	conflicts AS (DELETE FROM outreach.inbound_history p USING named n
 		 WHERE p.tenant_id = $1 AND p.receipt_id = n.receipt_id AND n.status = 'conflict'),
-	others AS (UPDATE outreach.inbound_payloads p SET body = '', signed_query = NULL, reference = NULL, status = 'done', last_error = 'erased' FROM named n
+	others AS (UPDATE outreach.inbound_history p SET body = '', signed_query = NULL, reference = NULL, idempotency_key = NULL, status = 'done', last_error = 'erased' FROM named n
 		 WHERE p.tenant_id = $1 AND p.receipt_id = n.receipt_id AND n.status <> 'conflict')
 	SELECT count(*)::int FROM named
 $$;
@@ -43,6 +43,7 @@ DECLARE
 	l outreach.leads;
 	person uuid;
 	known text[];
+	told uuid[];
 	a text;
 	n int;
 BEGIN
@@ -81,11 +82,20 @@ BEGIN
 	 WHERE m.tenant_id = delete_lead.tenant_id AND m.lead_id = delete_lead.lead_id;
 	GET DIAGNOSTICS messages = ROW_COUNT;
 
-	UPDATE outreach.inbound_payloads p SET body = '', signed_query = NULL, reference = NULL, status = 'done', last_error = 'erased', next_attempt_at = NULL
-	 WHERE p.tenant_id = delete_lead.tenant_id AND p.receipt_id IN (SELECT h.receipt_id FROM outreach.lead_history h
+	told := ARRAY(SELECT DISTINCT h.receipt_id FROM outreach.lead_history h
 		WHERE h.tenant_id = delete_lead.tenant_id AND h.lead_id = delete_lead.lead_id AND h.receipt_id IS NOT NULL
 		  AND h.event_type IN ('webhook.inbound.received', 'message.delivery.status_updated'));
+	UPDATE outreach.inbound_history p SET body = '', signed_query = NULL, reference = NULL, idempotency_key = NULL, status = 'done', last_error = 'erased'
+	 WHERE p.tenant_id = delete_lead.tenant_id AND p.receipt_id = ANY (told);
 	GET DIAGNOSTICS webhooks = ROW_COUNT;
+	-- What somebody has made due again; whoever waits for it finds it where it is now.
+	WITH ended AS (DELETE FROM outreach.inbound_queue p WHERE p.tenant_id = delete_lead.tenant_id AND p.receipt_id = ANY (told) RETURNING p.*)
+	INSERT INTO outreach.inbound_history (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id,
+		attempts, last_error, opted_out, event_type)
+	SELECT e.tenant_id, e.receipt_id, 'done', e.path, e.provider, e.form_encoded, '', e.received_at, e.correlation_id, e.attempts, 'erased', e.opted_out, e.event_type
+	  FROM ended e;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	webhooks := webhooks + n;
 
 	DELETE FROM outreach.leads d WHERE d.tenant_id = delete_lead.tenant_id AND d.lead_id = delete_lead.lead_id;
 

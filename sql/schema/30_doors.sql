@@ -3,7 +3,9 @@ CREATE TABLE outreach.providers (
 	description text NOT NULL,
 	form_encoded boolean NOT NULL DEFAULT false,
 	key_per_endpoint boolean NOT NULL DEFAULT false,
-	PRIMARY KEY (provider)
+	PRIMARY KEY (provider),
+	-- keys of ledgers are made from it and from what follows a colon
+	CONSTRAINT provider_is_a_word CHECK (strpos(provider, ':') OPERATOR(pg_catalog.=) 0)
 );
 COMMENT ON TABLE outreach.providers IS 'The systems that webhooks come from.';
 COMMENT ON COLUMN outreach.providers.form_encoded IS 'Bodies without a declared type are read as form fields rather than JSON.';
@@ -90,18 +92,26 @@ CREATE TABLE outreach.answer_policies (
 );
 COMMENT ON TABLE outreach.answer_policies IS 'What a provider is answered. The most exact row wins: tenant before ''*'', then provider, then event_type, then outcome.';
 
+-- Every webhook ever received: its effects happen once, also when what it said is gone
+-- with its month.
 CREATE TABLE outreach.webhook_receipts (
 	tenant_id text COLLATE "C" NOT NULL,
-	provider text COLLATE "C" NOT NULL,
-	idempotency_key text COLLATE "C" NOT NULL,
+	key uuid NOT NULL,
 	receipt_id uuid NOT NULL,
-	event_type text COLLATE "C" NOT NULL,
 	body_hash bigint NOT NULL,
-	created_at timestamptz NOT NULL,
-	PRIMARY KEY (tenant_id, provider, idempotency_key)
-);
+	PRIMARY KEY (key)
+) PARTITION BY HASH (key);
 COMMENT ON TABLE outreach.webhook_receipts IS 'Every webhook ever received, once: the primary key is what makes its effects happen once. Never expires.';
+COMMENT ON COLUMN outreach.webhook_receipts.key IS 'outreach_impl.ledger_key() of tenant_id, the word webhook with the provider, and the idempotency key.';
+COMMENT ON COLUMN outreach.webhook_receipts.receipt_id IS 'Holds the time at which it came: outreach_impl.time_of_id().';
 COMMENT ON COLUMN outreach.webhook_receipts.body_hash IS '53 bits, which a double can hold, of the SHA-256 of the body, or of its canonical form where that is the key, to tell a repetition from another body under a used key.';
+
+DO $$
+BEGIN
+	FOR i IN 0 .. 15 LOOP
+		EXECUTE format('CREATE TABLE outreach.webhook_receipts_%s PARTITION OF outreach.webhook_receipts FOR VALUES WITH (MODULUS 16, REMAINDER %1$s)', i);
+	END LOOP;
+END $$;
 
 CREATE TABLE outreach.inbound_payloads (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -120,19 +130,32 @@ CREATE TABLE outreach.inbound_payloads (
 	opted_out boolean NOT NULL DEFAULT false,
 	event_owed uuid,
 	signed_query text,
-	PRIMARY KEY (tenant_id, receipt_id)
-);
--- What waits, in the order in which it is taken.
-CREATE INDEX inbound_payloads_due ON outreach.inbound_payloads (next_attempt_at)
+	idempotency_key text COLLATE "C",
+	event_type text COLLATE "C" NOT NULL
+) PARTITION BY LIST (status);
+-- What is to be processed: small, whatever has been received.
+CREATE TABLE outreach.inbound_queue PARTITION OF outreach.inbound_payloads
+	(PRIMARY KEY (tenant_id, receipt_id))
+	FOR VALUES IN ('pending', 'error');
+-- What has been processed or given up, by the month in which it came.
+CREATE TABLE outreach.inbound_history PARTITION OF outreach.inbound_payloads
+	FOR VALUES IN ('done', 'unresolved', 'dead', 'conflict', 'own_number')
+	PARTITION BY RANGE (receipt_id);
+-- In the order in which it is taken.
+CREATE INDEX inbound_queue_due ON outreach.inbound_queue (next_attempt_at)
 	WHERE next_attempt_at < 'infinity';
 -- For a backlog, in which the tenants take turns.
-CREATE INDEX inbound_payloads_due_of_tenant ON outreach.inbound_payloads (tenant_id, next_attempt_at)
+CREATE INDEX inbound_queue_due_of_tenant ON outreach.inbound_queue (tenant_id, next_attempt_at)
 	WHERE next_attempt_at > '-infinity';
 COMMENT ON TABLE outreach.inbound_payloads IS 'The raw body of each receipt and where its processing stands.';
+COMMENT ON TABLE outreach.inbound_queue IS 'Webhooks that are to be processed, or to be tried again.';
+COMMENT ON TABLE outreach.inbound_history IS 'Webhooks that have been processed or given up, in partitions by months of their ids.';
 COMMENT ON COLUMN outreach.inbound_payloads.body IS 'As it came; of a GET what the provider said in the query, without what belongs to the endpoint''s own address and without its token.';
 COMMENT ON COLUMN outreach.inbound_payloads.provider IS 'With tenant and path it leads back to the endpoint; a path alone may be another''s by now.';
 COMMENT ON COLUMN outreach.inbound_payloads.reference IS 'What the query of a status callback says of our message, with its MAC.';
 COMMENT ON COLUMN outreach.inbound_payloads.opted_out IS 'The opt-out that it brings is recorded, though the rest could not be processed yet.';
 COMMENT ON COLUMN outreach.inbound_payloads.event_owed IS 'The event of that opt-out, which its history names and which could not be written yet.';
+COMMENT ON COLUMN outreach.inbound_payloads.idempotency_key IS 'By which it is told from others of its provider: the key that it has in outreach.webhook_receipts is made from it; null: erased.';
+COMMENT ON COLUMN outreach.inbound_payloads.event_type IS 'What it was taken for when it came, or was last replayed.';
 COMMENT ON COLUMN outreach.inbound_payloads.signed_query IS 'The query of a form of Twilio''s, which its signature does not hold apart from the fields: what is not sure to be Twilio''s is told by it.';
 COMMENT ON COLUMN outreach.inbound_payloads.last_error IS 'SQLSTATE and fixed text: never a part of the payload.';

@@ -62,10 +62,10 @@ BEGIN
 			send_key => word);
 		PERFORM outreach.stop_sending('account', word, word, t);
 
-		INSERT INTO outreach.webhook_receipts (tenant_id, provider, idempotency_key, receipt_id, event_type, body_hash, created_at)
-		VALUES (t, 'generic', word, gen_random_uuid(), 'webhook.inbound.received', 1, now());
-		INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, last_error)
-		SELECT t, r.receipt_id, 'dead', '/w/' || word, 'generic', false, convert_to(format('{"text": "%s"}', word), 'UTF8'), now(), gen_random_uuid(), word
+		INSERT INTO outreach.webhook_receipts (tenant_id, key, receipt_id, body_hash)
+		VALUES (t, outreach_impl.ledger_key(t, 'webhook generic', word), gen_random_uuid(), 1);
+		INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, last_error, idempotency_key, event_type)
+		SELECT t, r.receipt_id, 'dead', '/w/' || word, 'generic', false, convert_to(format('{"text": "%s"}', word), 'UTF8'), now(), gen_random_uuid(), word, word, 'unknown'
 		  FROM outreach.webhook_receipts r WHERE r.tenant_id = t;
 		INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at, finished_at, outcome, answer)
 		VALUES (t, message, 1, 1, word, now(), now(), 'failed', word);

@@ -15,7 +15,8 @@ SELECT state, version, source FROM outreach.leads WHERE tenant_id = 'team_ingest
 SELECT consent FROM outreach.phones WHERE tenant_id = 'team_ingest';
 SELECT event_type, source, lead_version, previous_state, new_state, payload FROM outreach.events
  WHERE tenant_id = 'team_ingest' ORDER BY event_id;
-SELECT provider, idempotency_key, event_type FROM outreach.webhook_receipts WHERE tenant_id = 'team_ingest';
+SELECT provider, idempotency_key, event_type, r.key = outreach_impl.ledger_key(tenant_id, 'webhook ' || provider, idempotency_key) AS in_the_ledger
+  FROM outreach.inbound_payloads JOIN outreach.webhook_receipts r USING (tenant_id, receipt_id) WHERE tenant_id = 'team_ingest';
 SELECT status, attempts, last_error, convert_from(body, 'UTF8')::jsonb ->> 'body' AS said
   FROM outreach.inbound_payloads WHERE tenant_id = 'team_ingest' ORDER BY receipt_id;
 

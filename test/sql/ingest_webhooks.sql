@@ -22,7 +22,7 @@ SELECT item, outcome FROM outreach.ingest_webhooks(ARRAY[
 	pg_temp.message('/w/many', 'a', '+12125550121', 'hello'),
 	pg_temp.message('/w/many', 'b', '+12125550120', 'hello')]);
 SELECT phone, state, version FROM outreach.leads WHERE tenant_id = 'team_many' ORDER BY phone;
-SELECT idempotency_key, event_type FROM outreach.webhook_receipts WHERE tenant_id = 'team_many' AND idempotency_key !~ 'sha' ORDER BY 1;
+SELECT idempotency_key, event_type FROM outreach.inbound_payloads WHERE tenant_id = 'team_many' AND status <> 'conflict' AND idempotency_key !~ 'sha' ORDER BY 1;
 SELECT status, count(*) FROM outreach.inbound_payloads WHERE tenant_id LIKE 'team\_many%' GROUP BY 1 ORDER BY 1;
 SELECT event_type, count(*) FROM outreach.events WHERE tenant_id = 'team_many' GROUP BY 1 ORDER BY 1;
 

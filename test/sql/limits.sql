@@ -69,7 +69,7 @@ SELECT pg_temp.error(format($$SELECT outreach.normalize_phone(%L)$$, repeat('ł'
 SELECT pg_temp.error(format($$SELECT outreach.normalize_phone(%L)$$, repeat('ł', 33)));
 -- Columns, whoever writes: a row that has nothing else
 CREATE TABLE pg_temp.columns AS
-SELECT c.relname, a.attname, l.most, l.unit, pg_temp.error(format('INSERT INTO outreach.%I (%I' || CASE c.relname WHEN 'outbound_messages' THEN ', status) VALUES (%s, ''pending'')' ELSE ') VALUES (%s)' END, c.relname, a.attname,
+SELECT c.relname, a.attname, l.most, l.unit, pg_temp.error(format('INSERT INTO outreach.%I (%I' || CASE WHEN c.relname IN ('outbound_messages', 'inbound_payloads') THEN ', status) VALUES (%s, ''pending'')' ELSE ') VALUES (%s)' END, c.relname, a.attname,
 		pg_temp.long(a.atttypid::regtype::text, l.most + 1))) AS answer
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
   JOIN outreach.limits() l ON l.name = coalesce((SELECT m.name FROM outreach.limits() m WHERE m.name = c.relname || '.' || a.attname), a.attname)

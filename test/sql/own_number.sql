@@ -8,9 +8,9 @@ SELECT outreach.remove_number('team_own_b', '+12125550102');
 SELECT outreach.create_endpoint('team_own', '/w/own', 'generic', 'none'), outreach.create_endpoint('team_own', '/w/own_later', 'generic', 'none', mode => 'deferred'), outreach.create_endpoint('team_own_b', '/w/own_b', 'generic', 'none');
 CREATE FUNCTION pg_temp.kept(key text) RETURNS TABLE (status text, lead text, payload jsonb) LANGUAGE sql AS $$
 	SELECT p.status::text, e.lead_id, e.payload - '{event,message_id,from,body}'::text[]
-	  FROM outreach.webhook_receipts r JOIN outreach.inbound_payloads p USING (tenant_id, receipt_id)
-	  LEFT JOIN outreach.events e ON e.tenant_id = r.tenant_id AND e.receipt_id = r.receipt_id AND e.event_type = 'webhook.inbound.received'
-	 WHERE r.tenant_id LIKE 'team\_own%' AND r.idempotency_key LIKE '%:' || key || ':message.received'
+	  FROM outreach.inbound_payloads p
+	  LEFT JOIN outreach.events e ON e.tenant_id = p.tenant_id AND e.receipt_id = p.receipt_id AND e.event_type = 'webhook.inbound.received'
+	 WHERE p.tenant_id LIKE 'team\_own%' AND p.idempotency_key LIKE '%:' || key || ':message.received'
 $$;
 
 -- of each channel, in any spelling; a number of nobody makes a lead

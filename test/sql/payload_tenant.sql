@@ -52,8 +52,8 @@ SELECT state FROM outreach.leads WHERE tenant_id = 'team_kept_a';
 
 -- Rows that somebody has written by hand: another tenant, a path that is none, no body.
 SELECT pg_temp.give('team_kept_a', 'generic');
-INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, next_attempt_at)
-	SELECT tenant, gen_random_uuid(), 'pending', path, provider, false, body, now(), gen_random_uuid(), now()
+INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, next_attempt_at, event_type)
+	SELECT tenant, gen_random_uuid(), 'pending', path, provider, false, body, now(), gen_random_uuid(), now(), 'unknown'
 	  FROM (VALUES ('team_kept_b', '/w/kept', 'generic', '{"event": "message.received", "id": "h1", "from": "+12125550157", "body": "STOP"}'::bytea),
 				   ('team_kept_nobody', '/w/kept', 'generic', '{}'), ('team_kept_a', '/' || repeat('x', 254), 'generic', '{}'),
 				   ('team_kept_a', '/w/kept', 'nobody', '{}'), ('team_kept_a', '/w/kept', 'generic', ''), ('team_kept_a', '/w/kept', 'generic', '\xff00')) AS v(tenant, path, provider, body);
@@ -62,7 +62,7 @@ SELECT tenant_id, status, last_error, count(*) FROM pg_temp.kept() GROUP BY 1, 2
 SELECT count(*) FROM outreach.phones WHERE phone = '+12125550157';
 -- Where it stands is written down, or the whole is an error: what stays due would be done again.
 CREATE FUNCTION public.regress_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
-CREATE TRIGGER regress_kept BEFORE UPDATE ON outreach.inbound_payloads FOR EACH ROW WHEN (NEW.tenant_id LIKE 'team\_kept%') EXECUTE FUNCTION public.regress_kept();
+CREATE TRIGGER regress_kept BEFORE UPDATE OR DELETE ON outreach.inbound_payloads FOR EACH ROW WHEN (OLD.tenant_id LIKE 'team\_kept%') EXECUTE FUNCTION public.regress_kept();
 SELECT pg_temp.receive('/w/kept', 'k5', '+12125550156', 'hello');
 SELECT pg_temp.error($$SELECT outreach.process_payloads()$$);
 DELETE FROM outreach.endpoints WHERE path = '/w/kept';

@@ -29,7 +29,7 @@ SELECT * FROM pg_temp.replay('unresolved');
 SELECT pg_temp.take('{"type": "message.arrived", "message": {"id": "m1", "from": "+12125550161", "body": "STOP"}}');
 SELECT phone, state, consent FROM outreach.leads LEFT JOIN outreach.phones USING (tenant_id, phone) WHERE tenant_id = 'team_replay' ORDER BY 1;
 SELECT status, last_error, count(*) FROM outreach.inbound_payloads WHERE tenant_id = 'team_replay' GROUP BY 1, 2 ORDER BY 1, 2;
-SELECT idempotency_key, event_type FROM outreach.webhook_receipts WHERE tenant_id = 'team_replay' AND idempotency_key !~ '^sha256' ORDER BY 1;
+SELECT idempotency_key, event_type FROM outreach.inbound_payloads WHERE tenant_id = 'team_replay' AND idempotency_key !~ '^sha256' ORDER BY 1;
 SELECT event_type, payload ->> 'by' AS by, count(*) FROM pg_temp.events WHERE tenant_id = 'team_replay' AND event_type LIKE 'webhook%' GROUP BY 1, 2 ORDER BY 1, 2;
 -- a conflict is another webhook when a person says so, and once
 SELECT pg_temp.take('{"type": "message.received", "message": {"id": "m3", "from": "+12125550163", "body": "hello"}}');

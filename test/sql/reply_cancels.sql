@@ -33,7 +33,7 @@ SELECT pg_temp.receive('/w/reply', 'r1', '+14155550001', 'who is this');
 SELECT * FROM pg_temp.messages('ann');
 -- with an event of the reply
 SELECT e.event_type, e.source, e.payload - 'message_id' AS payload, e.receipt_id = r.receipt_id AS of_its_receipt, e.payload ->> 'message_id' = m.message_id::text AS of_the_message
-  FROM outreach.events e JOIN outreach.webhook_receipts r ON r.tenant_id = e.tenant_id AND r.idempotency_key LIKE '%:r1:%' LEFT JOIN outreach.outbound_messages m ON m.send_key = 'ann:campaign' AND m.tenant_id = e.tenant_id
+  FROM outreach.events e JOIN outreach.inbound_payloads r ON r.tenant_id = e.tenant_id AND r.idempotency_key LIKE '%:r1:%' LEFT JOIN outreach.outbound_messages m ON m.send_key = 'ann:campaign' AND m.tenant_id = e.tenant_id
  WHERE e.tenant_id = 'team_reply' AND e.lead_id = 'ann' AND e.event_type = 'message.outbound.cancelled' ORDER BY e.lead_version;
 -- What is asked for after it stays; a second reply takes that back.
 SELECT pg_temp.ask('ann', 'after', 'campaign') IS NOT NULL AS asked;

@@ -63,9 +63,9 @@ SELECT outcome, http_status, body FROM outreach.ingest_webhook('{"path": "/w/rul
 SELECT outcome, http_status, body FROM outreach.ingest_webhook('{"path": "/w/rules", "body": "{\"event\": \"note\", \"colour\": \"green\", \"id\": 7}"}');
 SELECT outcome, http_status, body FROM outreach.ingest_webhook('{"path": "/w/rules_b", "body": "{\"event\": \"note\", \"colour\": \"blue\", \"id\": 8}"}');
 RESET ROLE;
-SELECT tenant_id, idempotency_key, event_type FROM outreach.webhook_receipts
+SELECT tenant_id, idempotency_key, event_type FROM outreach.inbound_payloads
  WHERE tenant_id LIKE 'team\_rules%' AND idempotency_key NOT LIKE '%sha256:%' ORDER BY 1, 2;
-SELECT tenant_id, event_type, count(*) FROM outreach.webhook_receipts WHERE tenant_id LIKE 'team\_rules%' GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT tenant_id, event_type, count(*) FROM outreach.inbound_payloads WHERE tenant_id LIKE 'team\_rules%' GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT lead_id ~ '^lead_[0-9A-HJKMNP-TV-Z]{26}$' AS made, state, phone FROM outreach.leads
  WHERE tenant_id = 'team_rules' AND phone IS NOT NULL;
 SELECT outreach.revoke_administration('regress_rules_admin');

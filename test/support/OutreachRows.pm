@@ -136,16 +136,15 @@ sub rows
 	my ($node, $db) = @_;
 	return sql($node, <<'SQL', db => $db);
 WITH key AS (
-	SELECT tenant_id, receipt_id, provider || ' ' || idempotency_key AS key FROM outreach.webhook_receipts
+	SELECT tenant_id, receipt_id, provider || ' ' || idempotency_key AS key FROM outreach.inbound_payloads
 ), lead AS (
 	SELECT *, CASE WHEN source = 'inbound' THEN phone ELSE lead_id END AS name FROM outreach.leads
 ), line AS (
-	SELECT 'receipt', row_to_json(r)::jsonb - '{receipt_id,created_at}'::text[] AS content
+	SELECT 'receipt', row_to_json(r)::jsonb - 'receipt_id' AS content
 	  FROM outreach.webhook_receipts r
 	UNION ALL
 	SELECT 'payload', row_to_json(p)::jsonb - '{receipt_id,received_at,correlation_id,next_attempt_at}'::text[]
-		   || jsonb_build_object('key', k.key)
-	  FROM outreach.inbound_payloads p LEFT JOIN key k USING (tenant_id, receipt_id)
+	  FROM outreach.inbound_payloads p
 	UNION ALL
 	SELECT 'lead', row_to_json(l)::jsonb
 		   - '{lead_id,contact_id,last_inbound_at,last_activity_at,created_at,updated_at}'::text[]

@@ -231,11 +231,11 @@ for my $provider (grep { $_ ne 'twilio' } @providers)
 send_all(\@cases);
 {
 	my %found = map { split /\|/, $_, 2 } split /\n/, sql($node, <<'SQL');
-SELECT substring(r.idempotency_key FROM 'bad(\d+)'), coalesce(l.phone, '')
-  FROM outreach.webhook_receipts r JOIN outreach.inbound_payloads p USING (tenant_id, receipt_id)
-  LEFT JOIN (TABLE outreach.events UNION ALL TABLE outreach.events_default) e ON e.receipt_id = r.receipt_id AND e.event_type = 'webhook.inbound.received'
+SELECT substring(p.idempotency_key FROM 'bad(\d+)'), coalesce(l.phone, '')
+  FROM outreach.inbound_payloads p
+  LEFT JOIN (TABLE outreach.events UNION ALL TABLE outreach.events_default) e ON e.receipt_id = p.receipt_id AND e.event_type = 'webhook.inbound.received'
   LEFT JOIN outreach.leads l ON l.tenant_id = e.tenant_id AND l.lead_id = e.lead_id
- WHERE r.idempotency_key LIKE '%bad%' AND (l.phone IS NULL) = (p.status = 'unresolved')
+ WHERE p.idempotency_key LIKE '%bad%' AND (l.phone IS NULL) = (p.status = 'unresolved')
 SQL
 	is($found{$_} // 'none', $whose{$_}[1], "whose: $whose{$_}[0]") for sort { $a <=> $b } keys %whose;
 }
@@ -308,7 +308,7 @@ sub value { return sql($node, $_[0]); }
 {
 	# 22: the last of several equal keys counts, for the key and for what is kept
 	once('/w/texting', '{"type":"message.sent","type":"message.received","message":{"id":"d1","id":"d2","from":"+12125561111","from":"+12125562222","body":"STOP","body":"hi"}}');
-	is(value("SELECT l.state, r.idempotency_key FROM outreach.webhook_receipts r JOIN (TABLE outreach.events UNION ALL TABLE outreach.events_default) e USING (receipt_id)"
+	is(value("SELECT l.state, r.idempotency_key FROM outreach.inbound_payloads r JOIN (TABLE outreach.events UNION ALL TABLE outreach.events_default) e USING (receipt_id)"
 			. " JOIN outreach.leads l ON l.lead_id = e.lead_id WHERE l.phone = '+12125562222' AND e.event_type = 'webhook.inbound.received'"),
 		'responded|d2:message.received', 'duplicate keys: the last one counts everywhere');
 	# 34, 35: before what it is about

@@ -60,7 +60,7 @@ sub count_of
 {
 	my ($key) = @_;
 	return $node->safe_psql('postgres',
-		"SELECT count(*) FROM outreach.webhook_receipts WHERE idempotency_key = '$key'");
+		"SELECT count(*) FROM outreach.inbound_payloads WHERE idempotency_key = '$key'");
 }
 
 # Kills the backend that stands in the given wait with this webhook; returns the

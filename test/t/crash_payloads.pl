@@ -61,7 +61,7 @@ for my $path ('/w/open', '/w/later')
 			my $do = $path eq '/w/later' ? $process : $take;
 			sql($node, $take) if $do ne $take;
 			arm($node, 'fail leads', $phone[3]) if $mark eq 'P0001';
-			crash($node, $db, $victim, $do, $where, $mark =~ /^\d$/ ? $phone[$mark] : $mark);
+			crash($node, $db, $victim, $do, $where, $where eq 'webhook_receipts' ? "$path:m$phone[$mark]:message.received" : $mark =~ /^\d$/ ? $phone[$mark] : $mark);
 			is(sql($node, $do), $do eq $process ? ($where =~ /behind/ ? 0 : 4) : $where =~ /behind/ ? 'duplicate' : $mark eq 'P0001' ? 'error' : 'accepted',
 				"an array to $path, $victim killed at $where $mark: again");
 			if ($mark eq 'P0001')
@@ -88,7 +88,7 @@ for my $replay (@replays)
 	my ($victim, $point, $mark, $phone) = @$replay;
 	my $receipt = sql($node, "SELECT receipt_id FROM outreach.inbound_payloads WHERE position('$phone' IN convert_from(body, 'UTF8')) > 0");
 	my $call = "SELECT outreach.replay_webhook('team_a', '$receipt', 'kim $phone')";
-	crash($node, $db, $victim, $call, $point, "$mark$phone");
+	crash($node, $db, $victim, $call, $point, $point eq 'webhook_receipts' ? "/w/open:m$phone:text.arrived" : "$mark$phone");
 	is(sql_error($node, $call), $point =~ /behind/ ? '55000' : '', "a replay, $victim killed at $point: again");
 	is(known($phone) . ' ' . sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.replayed' AND payload ->> 'by' = 'kim $phone'"), "$stopped 1", 'one effect');
 	is(sql_error($node, $call), '55000', 'and no more');

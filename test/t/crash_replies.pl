@@ -54,7 +54,8 @@ for my $victim (qw(session postmaster))
 		my @later = map { ask('later', $_, ", send_at => now() + interval '1 hour'") } sort keys %sender;
 		wait_until(sub { my %got = accepted(); !grep { /^hang / && !$got{ $id{$_} } } keys %id }, 'three to be accepted');
 		wait_until(sub { status(values %id) eq join ' ', map { 'sending' } values %id }, 'all to be under way');
-		crash($node, $db, $victim, reply(), $point, $point eq 'outbound_messages' ? "step $step later" : $point eq 'events' ? '"outcome": "cancelled"' : phone($step));
+		crash($node, $db, $victim, reply(), $point, $point eq 'outbound_messages' ? "step $step later" : $point eq 'events' ? '"outcome": "cancelled"'
+			: $point eq 'webhook_receipts' ? '/w/open:' . phone($step) . ':message.received' : phone($step));
 		is(sql($node, reply()), $point =~ /behind/ ? 'duplicate' : 'accepted', "a reply, $victim killed at $point: comes again");
 		is(status(@later), 'cancelled cancelled cancelled', 'what has not left is taken back');
 		$expected{"$victim killed at $point"} = [ [ values %id ], \@later ];

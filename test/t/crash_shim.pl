@@ -51,7 +51,7 @@ sub count_of
 {
 	my ($key) = @_;
 	return $node->safe_psql('postgres',
-		"SELECT count(*) FROM outreach.webhook_receipts WHERE idempotency_key = '$key'");
+		"SELECT count(*) FROM outreach.inbound_payloads WHERE idempotency_key = '$key'");
 }
 
 # a session that holds every webhook up before its first write
@@ -141,7 +141,7 @@ $shim->restart;
 	{
 		is(status_of($body{$key}{sock}), 200, 'what waited is accepted');
 	}
-	is($node->safe_psql('postgres', q{SELECT count(*) FROM outreach.webhook_receipts
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM outreach.inbound_payloads
 			WHERE idempotency_key LIKE '/w/open:overflow%'}), 6, 'what was refused left nothing');
 	is(join(',', grep { $_ != 200 } map { retry($body{$_}{body})->{status} } @refused), '',
 		'and is accepted when it comes again');

@@ -85,11 +85,11 @@ sub open_session
 	my $session = open_session($hook);
 	value("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE usename = 'test_shim'");
 	eval { $session->{run}->finish };
-	is(value("SELECT count(*) FROM outreach.webhook_receipts WHERE event_type = 'enrichment.completed'"), 0,
+	is(value("SELECT count(*) FROM outreach.inbound_payloads WHERE event_type = 'enrichment.completed'"), 0,
 		'N2: no mark is left of what did not happen');
 	is(outcome($hook), 'accepted', 'N2: the retry is taken');
 	is(value("SELECT p.status, encode(sha256(p.body), 'hex') FROM outreach.inbound_payloads p"
-			. " JOIN outreach.webhook_receipts USING (receipt_id) WHERE event_type = 'enrichment.completed'"),
+			. " WHERE event_type = 'enrichment.completed'"),
 		'done|' . sha256_hex(payload('generic-enrichment_completed.json')), 'N18: done, and its result whole');
 }
 
@@ -183,7 +183,7 @@ sub open_session
 	# N12: each event of an array is kept, with its bytes
 	my $list = '[{"event":"MESSAGE_RECEIVED","identifier":"n12a"},{"event":"MESSAGE_RECEIVED","identifier":"n12b"}]';
 	is(outcome(hook('/w/signalhouse', $list)), 'accepted', 'N12: taken');
-	is(value("SELECT r.event_type, convert_from(p.body, 'UTF8') FROM outreach.inbound_payloads p JOIN outreach.webhook_receipts r USING (receipt_id) WHERE r.idempotency_key LIKE '%:n12_' ORDER BY 2"),
+	is(value("SELECT p.event_type, convert_from(p.body, 'UTF8') FROM outreach.inbound_payloads p WHERE p.idempotency_key LIKE '%:n12_' ORDER BY 2"),
 		join("\n", map { qq(message.received|{"event":"MESSAGE_RECEIVED","identifier":"n12$_"}) } qw(a b)), 'N12: each of them, with every byte');
 }
 
@@ -196,7 +196,7 @@ sub open_session
 	outcome(message('/w/texting', 'n13b', '+12125550014', 'hello'));
 	is(value("SELECT source, state FROM outreach.leads WHERE phone = '+12125550014'"), 'inbound|responded', 'N13: an unknown number becomes a lead');
 	outcome(message('/w/texting', 'n13c', 'anonymous', 'hello'));
-	is(value("SELECT p.status FROM outreach.inbound_payloads p JOIN outreach.webhook_receipts USING (receipt_id) WHERE idempotency_key LIKE 'n13c:%'"),
+	is(value("SELECT p.status FROM outreach.inbound_payloads p WHERE idempotency_key LIKE 'n13c:%'"),
 		'unresolved', 'N13: what names no lead is kept as that');
 }
 
@@ -249,7 +249,7 @@ sub open_session
 {
 	# N22: no environment and no setting turns the check off
 	is(value("SELECT string_agg(name || ' ' || context, ', ' ORDER BY name) FROM pg_settings WHERE name LIKE 'outreach.%'"),
-		'outreach.allow_private_addresses sighup, outreach.clock superuser, outreach.function_timeout sighup, outreach.keep_events sighup, outreach.keep_messages sighup, outreach.keep_timers sighup, outreach.lock_wait superuser, outreach.max_databases postmaster,'
+		'outreach.allow_private_addresses sighup, outreach.clock superuser, outreach.function_timeout sighup, outreach.keep_events sighup, outreach.keep_messages sighup, outreach.keep_payloads sighup, outreach.keep_timers sighup, outreach.lock_wait superuser, outreach.max_databases postmaster,'
 		. ' outreach.max_function_workers postmaster, outreach.max_sends sighup,'
 		. ' outreach.max_sends_per_host sighup, outreach.max_workers postmaster, outreach.require_tenant user, outreach.secret_key_file sighup, outreach.tenant_id superuser', 'N22: there is no setting for it');
 	local $ENV{NODE_ENV} = 'development';

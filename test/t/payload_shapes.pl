@@ -77,7 +77,7 @@ for my $status ({ SmsStatus => 'received' }, { MessageStatus => 'received' }, { 
 }
 is(sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' <> 'message.received'"), 0, 'all of them messages');
 ingest($node, twilio($_ => 'delivered', From => '+12125550100', To => new_phone(), Body => '')) for qw(MessageStatus SmsStatus);
-is(sql($node, "SELECT count(*) FROM outreach.webhook_receipts WHERE event_type = 'message.delivered'"), 2, 'and of a delivery');
+is(sql($node, "SELECT count(*) FROM outreach.inbound_payloads WHERE event_type = 'message.delivered'"), 2, 'and of a delivery');
 
 # ---- an array around the payload, the name of an event in another case ----------
 
@@ -182,7 +182,7 @@ is(sql($node, q{SELECT status, last_error FROM outreach.inbound_payloads WHERE c
 	ingest($node, json('/w/twilio', \@events));
 	is(consents($phone, $other), 'opted_out opted_out', 'Event Streams: messages');
 	is(ingest($node, twilio(MessageSid => $sid, SmsSid => $sid, SmsStatus => 'received', From => $phone))->{outcome}, 'duplicate', 'which may come as a form as well');
-	is(sql($node, "SELECT string_agg(event_type, ' ' ORDER BY event_type) FROM outreach.webhook_receipts JOIN outreach.inbound_payloads USING (receipt_id) WHERE convert_from(body, 'UTF8') LIKE '%com.twilio.messaging.message%'"),
+	is(sql($node, "SELECT string_agg(event_type, ' ' ORDER BY event_type) FROM outreach.inbound_payloads WHERE convert_from(body, 'UTF8') LIKE '%com.twilio.messaging.message%'"),
 		'message.delivered unknown', 'a delivery, and what no row knows');
 	ingest($node, { path => '/w/twilio', headers => {}, body => 'Sid=NO' . 'a' x 32 . '&Level=ERROR&AccountSid=AC' . '0' x 32 . '&Payload=%7B%22error_code%22%3A%2211200%22%7D' });
 	is(sql($node, "SELECT payload ->> 'error_code' FROM outreach.events WHERE payload ->> 'kind' = 'provider.notice'"), '11200', 'the Debugger, with the payload inside of it');
@@ -393,7 +393,7 @@ for my $body ('STOP', "STOP\0", "\0S\0TOP")
 		is(sql($node, "SELECT business_phone FROM outreach.leads WHERE phone = '$phone'"), '+12125550100', "$what: where it was written to");
 	}
 	my $call = ingest($node, json('/w/ghl', { %ghl, messageType => 'IVR_CALL', messageId => 'ivr 1', status => 'completed' }));
-	is(sql($node, "SELECT event_type FROM outreach.webhook_receipts WHERE receipt_id = '$call->{receipt_id}'"), 'call.inbound', 'a call is none');
+	is(sql($node, "SELECT event_type FROM outreach.inbound_payloads WHERE receipt_id = '$call->{receipt_id}'"), 'call.inbound', 'a call is none');
 }
 
 is(sql($node, 'SELECT status, count(*) FROM outreach.webhooks_unfinished GROUP BY 1 ORDER BY 1'), "unresolved|15\ndead|10\nconflict|32",

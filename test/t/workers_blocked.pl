@@ -109,7 +109,7 @@ for my $case ([ 'the phones of 200 messages, not committed', q{DELETE FROM outre
 	webhook_of_a("many $_", '+12125559999') for 1 .. 5;
 	others_go_on('while a tenant has webhooks of a phone with very many leads') for 1 .. 2;
 	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.inbound_payloads WHERE status = 'pending'") == 0 }, 'them to be processed');
-	is(sql($node, q{SELECT count(*) FROM outreach.inbound_payloads p JOIN outreach.webhook_receipts USING (tenant_id, receipt_id)
+	is(sql($node, q{SELECT count(*) FROM outreach.inbound_payloads p
 		WHERE p.tenant_id = 'team_a' AND p.status <> 'done'}), 0, 'and they are processed');
 	sql($node, q{DELETE FROM outreach.leads WHERE lead_id LIKE 'same %'});
 }

@@ -168,11 +168,10 @@ sub _compare
 		COPY sent FROM '$dir/sent';
 		COPY acked FROM '$dir/acked';
 		WITH seen AS (
-			SELECT r.idempotency_key AS key, count(p.receipt_id) AS payloads,
+			SELECT r.idempotency_key AS key, count(*) FILTER (WHERE r.status = 'done') AS payloads,
 				   (SELECT count(*) FROM outreach.events e WHERE e.receipt_id = r.receipt_id
 					AND e.event_type = 'webhook.inbound.received') AS effects
-			  FROM outreach.webhook_receipts r
-			  LEFT JOIN outreach.inbound_payloads p ON p.receipt_id = r.receipt_id AND p.status = 'done'
+			  FROM outreach.inbound_payloads r
 			 WHERE $ours
 			 GROUP BY r.tenant_id, r.provider, r.idempotency_key
 		)

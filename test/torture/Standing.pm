@@ -67,6 +67,10 @@ sub standing_points
 		BEGIN
 			IF here LIKE 'inbound_payloads%' THEN
 				seen := convert_from(NEW.body, 'UTF8');
+			ELSIF here LIKE 'webhook_receipts%' THEN
+				-- there the mark is the text of a key
+				seen := (SELECT a.mark FROM public.armed a WHERE a.point = here
+					AND outreach_impl.ledger_key(NEW.tenant_id, 'webhook generic', a.mark) = NEW.key);
 			END IF;
 			WHILE EXISTS (SELECT FROM public.armed WHERE point = here AND position(mark IN seen) > 0) LOOP
 				PERFORM pg_sleep(0.02);

@@ -418,7 +418,7 @@ sub expect_kept
 	$provider->load($node, db => $db);
 	Test::More::is(sql($node, q{SELECT count(*) FROM (SELECT DISTINCT id FROM public.said) s}, db => $db), $stops, 'every STOP was said');
 	none($node, $db, 'each has one receipt', q{SELECT * FROM (SELECT DISTINCT id FROM public.said WHERE way <> 'opt_out') s
-		FULL JOIN (SELECT split_part(idempotency_key, ':', 2) AS id, count(*) AS n FROM outreach.webhook_receipts GROUP BY 1) r USING (id)
+		FULL JOIN (SELECT split_part(idempotency_key, ':', 2) AS id, count(*) AS n FROM outreach.inbound_payloads GROUP BY 1) r USING (id)
 		WHERE s.id IS NULL OR n IS DISTINCT FROM 1});
 	none($node, $db, 'and is processed', q{SELECT * FROM outreach.inbound_payloads WHERE status <> 'done'});
 	none($node, $db, 'every message has come to an end, or waits for an address',
