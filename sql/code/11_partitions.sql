@@ -28,6 +28,8 @@ BEGIN
 		EXECUTE format('CREATE INDEX %I ON outreach.%I (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL',
 					   name || '_lead', name);
 		EXECUTE format('CREATE INDEX %I ON outreach.%I USING brin (occurred_at)', name || '_time', name);
+		EXECUTE format('CREATE INDEX %I ON outreach.%I (tenant_id, receipt_id) WHERE receipt_id IS NOT NULL', name || '_receipt', name);
+		EXECUTE format('CREATE INDEX %I ON outreach.%I (tenant_id, correlation_id) WHERE correlation_id IS NOT NULL', name || '_correlation', name);
 		EXECUTE format('ALTER TABLE outreach.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
 		EXECUTE format('CREATE POLICY engine ON outreach.%I TO outreach_owner USING (true)', name);
 		EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.%I'
@@ -53,6 +55,31 @@ CREATE FUNCTION outreach_impl.event_partitions(OUT partition regclass, OUT from_
 $$;
 COMMENT ON FUNCTION outreach_impl.event_partitions() IS 'The partitions of outreach.events and the times they are for; not for callers.';
 
+-- Notes of each lead what its events lead to that are about to go.  What of the lead's
+-- earlier events is elsewhere yet (a clock went back, a month had no partition) is looked
+-- up for the few leads that have such a gap.
+CREATE FUNCTION outreach_impl.fold_events(of_table regclass, before timestamptz) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	EXECUTE format('WITH old AS (
+		SELECT e.tenant_id, e.lead_id, min(e.lead_version) AS first, max(e.lead_version) AS last, count(*) AS events,
+			   (array_agg(e.new_state ORDER BY e.lead_version DESC) FILTER (WHERE e.new_state IS NOT NULL))[1] AS state
+		  FROM %s e WHERE e.lead_id IS NOT NULL AND e.occurred_at < $1 GROUP BY e.tenant_id, e.lead_id
+	), known AS (
+		SELECT o.*, coalesce(s.lead_version, 0) AS from_version, s.state AS from_state
+		  FROM old o JOIN outreach.leads l USING (tenant_id, lead_id) LEFT JOIN outreach.lead_states_as_of s USING (tenant_id, lead_id)
+		 WHERE o.last > coalesce(s.lead_version, 0)
+	)
+	INSERT INTO outreach.lead_states_as_of (tenant_id, lead_id, lead_version, state)
+	SELECT k.tenant_id, k.lead_id, k.last, coalesce(CASE WHEN k.first = k.from_version + 1 AND k.events = k.last - k.from_version THEN k.state
+			ELSE (SELECT e.new_state FROM outreach.event_log e WHERE e.tenant_id = k.tenant_id AND e.lead_id = k.lead_id
+					AND e.lead_version > k.from_version AND e.lead_version <= k.last AND e.new_state IS NOT NULL ORDER BY e.lead_version DESC LIMIT 1) END, k.from_state)
+	  FROM known k
+	ON CONFLICT ON CONSTRAINT lead_states_as_of_pkey DO UPDATE SET lead_version = EXCLUDED.lead_version, state = EXCLUDED.state', of_table)
+	USING before;
+END $$;
+COMMENT ON FUNCTION outreach_impl.fold_events(regclass, timestamptz) IS 'Keeps in outreach.lead_states_as_of what events of a table from before a time lead to; not for callers.';
+
 CREATE FUNCTION outreach_impl.remove_old_events(before timestamptz, most int) RETURNS int
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_remove_old_events';
 COMMENT ON FUNCTION outreach_impl.remove_old_events(timestamptz, int) IS 'Removes events of outreach.events_default from before a time; not for callers.';
@@ -70,6 +97,12 @@ BEGIN
 	IF old IS NULL THEN
 		RETURN;
 	END IF;
+	FOREACH p IN ARRAY old LOOP
+		-- Keeps others from moving events into it; readers go on.
+		EXECUTE format('LOCK TABLE %s IN SHARE MODE', p);
+		PERFORM outreach_impl.fold_events(p, 'infinity');
+		EXECUTE format('DELETE FROM outreach.event_details d USING %s e WHERE d.tenant_id = e.tenant_id AND d.event_id = e.event_id', p);
+	END LOOP;
 	-- Whoever comes meanwhile waits as long as this does, and no longer.
 	LOCK TABLE outreach.events IN ACCESS EXCLUSIVE MODE;
 	FOREACH p IN ARRAY old LOOP

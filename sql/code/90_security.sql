@@ -99,7 +99,7 @@ DECLARE
 	name text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY['tenants', 'administrators', 'dropped_tenants', 'tenant_roles', 'secrets', 'endpoints', 'webhook_receipts',
-								'inbound_payloads', 'events_default', 'event_keys', 'contacts', 'addresses', 'leads',
+								'inbound_payloads', 'events_default', 'event_details', 'event_keys', 'lead_states_as_of', 'contacts', 'addresses', 'leads',
 								'consent_history', 'lead_timers', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
 								'templates', 'outbound_messages', 'message_deliveries', 'provider_message_ids',
 								'sending_stops', 'sending_circuits'] LOOP

@@ -120,7 +120,10 @@ CREATE TABLE outreach.inbound_payloads (
 	opted_out boolean NOT NULL DEFAULT false,
 	event_owed uuid,
 	signed_query text,
-	PRIMARY KEY (tenant_id, receipt_id)
+	reading jsonb,
+	about jsonb,
+	PRIMARY KEY (tenant_id, receipt_id),
+	CHECK (jsonb_typeof(reading) OPERATOR(pg_catalog.=) 'object' AND jsonb_typeof(about) OPERATOR(pg_catalog.=) 'object')
 );
 -- What waits, in the order in which it is taken.
 CREATE INDEX inbound_payloads_due ON outreach.inbound_payloads (next_attempt_at)
@@ -128,6 +131,8 @@ CREATE INDEX inbound_payloads_due ON outreach.inbound_payloads (next_attempt_at)
 -- For a backlog, in which the tenants take turns.
 CREATE INDEX inbound_payloads_due_of_tenant ON outreach.inbound_payloads (tenant_id, next_attempt_at)
 	WHERE next_attempt_at > '-infinity';
+-- Few: what is erased with an address.
+CREATE INDEX inbound_payloads_about ON outreach.inbound_payloads USING gin (about jsonb_path_ops) WHERE about IS NOT NULL;
 COMMENT ON TABLE outreach.inbound_payloads IS 'The raw body of each receipt and where its processing stands.';
 COMMENT ON COLUMN outreach.inbound_payloads.body IS 'As it came; of a GET what the provider said in the query, without what belongs to the endpoint''s own address and without its token.';
 COMMENT ON COLUMN outreach.inbound_payloads.provider IS 'With tenant and path it leads back to the endpoint; a path alone may be another''s by now.';
@@ -135,4 +140,6 @@ COMMENT ON COLUMN outreach.inbound_payloads.reference IS 'What the query of a st
 COMMENT ON COLUMN outreach.inbound_payloads.opted_out IS 'The opt-out that it brings is recorded, though the rest could not be processed yet.';
 COMMENT ON COLUMN outreach.inbound_payloads.event_owed IS 'The event of that opt-out, which its history names and which could not be written yet.';
 COMMENT ON COLUMN outreach.inbound_payloads.signed_query IS 'The query of a form of Twilio''s, which its signature does not hold apart from the fields: what is not sure to be Twilio''s is told by it.';
+COMMENT ON COLUMN outreach.inbound_payloads.reading IS 'What was read from the body: its fields, and what was found in its text. Null until it is processed, and where it was erased.';
+COMMENT ON COLUMN outreach.inbound_payloads.about IS 'Of one to which no event of a lead leads: the addresses that its fields name, as keys, for whoever erases one.';
 COMMENT ON COLUMN outreach.inbound_payloads.last_error IS 'SQLSTATE and fixed text: never a part of the payload.';

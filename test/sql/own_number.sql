@@ -9,7 +9,7 @@ SELECT outreach.create_endpoint('team_own', '/w/own', 'generic', 'none'), outrea
 CREATE FUNCTION pg_temp.kept(key text) RETURNS TABLE (status text, lead text, payload jsonb) LANGUAGE sql AS $$
 	SELECT p.status::text, e.lead_id, e.payload - '{event,message_id,from,body}'::text[]
 	  FROM outreach.webhook_receipts r JOIN outreach.inbound_payloads p USING (tenant_id, receipt_id)
-	  LEFT JOIN outreach.events e ON e.tenant_id = r.tenant_id AND e.receipt_id = r.receipt_id AND e.event_type = 'webhook.inbound.received'
+	  LEFT JOIN outreach.event_log e ON e.tenant_id = r.tenant_id AND e.receipt_id = r.receipt_id AND e.event_type = 'webhook.inbound.received'
 	 WHERE r.tenant_id LIKE 'team\_own%' AND r.idempotency_key LIKE '%:' || key || ':message.received'
 $$;
 
