@@ -251,7 +251,7 @@ po_api_record_event(PG_FUNCTION_ARGS)
 			event = po_event_list_add(&unit.events, tenant_id, event_type, cause.source);
 		event->event_id = *event_id;
 		event->dedupe_key = dedupe_key;
-		event->payload = payload;
+		event->details = payload;
 		po_unit_write(&unit);
 	}
 	SPI_finish();
@@ -310,7 +310,7 @@ po_folded_email(PG_FUNCTION_ARGS)
 }
 
 /*
- * write_lead_event(tenant_id, lead_id, event_type, payload): an event of the engine's own,
+ * write_lead_event(tenant_id, lead_id, event_type, details): an event of the engine's own,
  * for bodies in SQL.
  */
 Datum
@@ -322,7 +322,7 @@ po_write_lead_event(PG_FUNCTION_ARGS)
 
 	po_spi_connect();
 	lead = po_require_lead(&unit, po_arg_id(fcinfo, 0, "tenant_id"), po_arg_id(fcinfo, 1, "lead_id"));
-	po_lead_event(&unit, lead, po_arg_required(fcinfo, 2, "event_type"), &cause)->payload = po_arg_jsonb(fcinfo, 3);
+	po_lead_event(&unit, lead, po_arg_required(fcinfo, 2, "event_type"), &cause)->details = po_arg_jsonb(fcinfo, 3);
 	po_unit_write(&unit);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -222,7 +222,7 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 		PoObject   *object = po_object_begin();
 
 		po_object_strings(object, "fields", names, nnames);
-		po_lead_event(&unit, lead, "lead.updated", &cause)->payload = po_object_end(object);
+		po_event_tells(po_lead_event(&unit, lead, "lead.updated", &cause), object);
 		/* The statement has written the lead. */
 		lead->changed = false;
 	}

@@ -360,8 +360,8 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	message->changed = true;
 	object = po_message_object(message);
 	po_object_string(object, "outcome", outcome);
-	po_object_string(object, "reason", cause.reason);
-	(void) po_message_event(&unit, message, "message.outbound.resolved", &cause, po_object_end(object));
+	po_object_cause(object, &cause, "by");
+	(void) po_message_event(&unit, message, "message.outbound.resolved", &cause, object);
 	if (sent)
 		po_message_accepted(&unit, message, NULL, &cause);
 	else

@@ -135,11 +135,10 @@ move(PoUnit *unit, PoAddress *address, const PoLead *to, const PoCause *cause)
 	for (int i = 0; i < nmailed; i++)
 		if (mailed[i]->phone == NULL)
 			move_lead(mailed[i], address);
-	po_object_string(object, po_kind_of(address->address) == PO_EMAIL ? "email" : "phone", address->address);
-	po_object_string(object, "reason", cause->reason);
-	po_object_string(object, "by", cause->actor);
+	po_object_address(object, address->address, NULL);
+	po_object_cause(object, cause, "by");
 	event = po_lead_event(unit, po_find_lead(unit, to->tenant_id, to->lead_id), "lead.address_added", cause);
-	event->payload = po_object_end(object);
+	po_event_tells(event, object);
 }
 
 static Datum
@@ -216,10 +215,9 @@ take_email(PoUnit *unit, PoAddress *address, const PoCause *cause)
 	{
 		PoObject   *object = po_object_begin();
 
-		po_object_string(object, "email", address->address);
-		po_object_string(object, "reason", cause->reason);
-		po_object_string(object, "by", cause->actor);
-		po_lead_event(unit, lead[i], "lead.address_removed", cause)->payload = po_object_end(object);
+		po_object_address(object, address->address, NULL);
+		po_object_cause(object, cause, "by");
+		po_event_tells(po_lead_event(unit, lead[i], "lead.address_removed", cause), object);
 		lead[i]->lost_email = true;
 	}
 	if (!address->shared)

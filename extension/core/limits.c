@@ -49,6 +49,7 @@ typedef struct PoLimit
 
 /* In the order of their names, which outreach.limits() keeps. */
 static const PoLimit limit[] = {
+	{"about", 4 * KB},
 	{"accepted_path", 4 * KB, false, 32},
 	{"account", PO_MAX_ID, true},
 	{"act", PO_MAX_ID, true},
@@ -88,6 +89,7 @@ static const PoLimit limit[] = {
 	{"count_segments.body", 256 * KB},
 	{"dedupe_key", 512},
 	{"description", 1 * KB},
+	{"details", 64 * KB},
 	{"effect", PO_MAX_ID, true},
 	{"email", 320},
 	{"email_revoked_by", 16 * KB},
@@ -155,6 +157,7 @@ static const PoLimit limit[] = {
 	{"provider_profiles.source", 1 * KB},
 	{"public_url", 2 * KB},
 	{"purpose", PO_MAX_ID, true},
+	{"reading", 64 * KB},
 	{"reason", 1 * KB},
 	{"reference", 255},
 	{"required", 4 * KB, false, 32},

@@ -168,29 +168,34 @@ send_template(const PoTimer *timer, const char *template)
 	po_enqueue(&request, &result);
 }
 
-static Jsonb *
-timer_payload(const PoTimer *timer)
+/* What somebody has called the action is their text; its kind's own word is none. */
+static void
+tell(PoEvent *event, const PoTimer *timer)
 {
 	PoObject   *object = po_object_begin();
+	const PoTimerType *type = po_timer_type(event->tenant_id, timer->timer_type);
 
 	po_object_string(object, "timer_type", timer->timer_type);
-	po_object_string(object, "action", timer->action);
+	if (type != NULL && strcmp(type->action, timer->action) == 0)
+		po_object_string(object, "action", timer->action);
+	else
+		po_object_detail(object, "action", timer->action);
 	po_object_string(object, "error", timer->last_error);
-	return po_object_end(object);
+	po_event_tells(event, object);
 }
 
 /* What a firing does to its lead, but for the function it calls. */
 static void
 apply(PoUnit *unit, PoLead *lead, PoTimer *timer, bool counted)
 {
-	PoCause		cause = {.source = "timer", .reason = timer->timer_type};
+	PoCause		cause = {.source = "timer", .reason = timer->timer_type, .reason_is_class = true};
 	char	   *to_state = payload_text(timer->action_payload, "to_state");
 	char	   *agent = payload_text(timer->action_payload, "agent");
 	char	   *event_type = payload_text(timer->action_payload, "event_type");
 	char	   *set_timer = payload_text(timer->action_payload, "set_timer");
 
 	timer->last_error = NULL;
-	po_lead_event(unit, lead, "timer.fired", &cause)->payload = timer_payload(timer);
+	tell(po_lead_event(unit, lead, "timer.fired", &cause), timer);
 	/* A state that is no longer legal from here is no failure: the lead moved on. */
 	if (to_state != NULL)
 		(void) po_change_state(unit, lead, po_state_require(to_state), &cause);
@@ -199,7 +204,7 @@ apply(PoUnit *unit, PoLead *lead, PoTimer *timer, bool counted)
 	if (event_type != NULL)
 	{
 		po_require_event_type(event_type);
-		po_lead_event(unit, lead, event_type, &cause)->payload = timer_payload(timer);
+		tell(po_lead_event(unit, lead, event_type, &cause), timer);
 	}
 	if (set_timer != NULL)
 		po_arm_timer(unit, lead, set_timer);
@@ -519,11 +524,10 @@ po_firing_failed(PoFiring *firing, int sqlstate)
 	}
 	else
 	{
-		PoCause		cause = {.source = "timer", .reason = timer->timer_type};
+		PoCause		cause = {.source = "timer", .reason = timer->timer_type, .reason_is_class = true};
 
 		timer->next_due = DT_NOEND;
-		po_lead_event(&unit, find_lead(&unit, firing), "timer.failed", &cause)->payload =
-			timer_payload(timer);
+		tell(po_lead_event(&unit, find_lead(&unit, firing), "timer.failed", &cause), timer);
 	}
 	write_firings(&unit, &firing, 1);
 }

@@ -10,10 +10,8 @@
 
 #include "common/meaning.h"
 #include "core/compat.h"
-#include "core/limits.h"
 #include "inbound/kinds.h"
 #include "lead/change.h"
-#include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
 
 /*
@@ -30,57 +28,34 @@ po_decide_opt_out(PoUnit *unit, const PoWebhookOutcome *outcome, PoAddress *addr
 }
 
 /*
- * po_received_payload returns what came in, by its field names, and what was made of it.
+ * po_received_event tells what was made of a webhook.  What it says is in the reading of
+ * its body (po_write_payloads).
  */
-Jsonb *
-po_received_payload(const PoWebhook *webhook)
+void
+po_received_event(PoEvent *event, const PoWebhook *webhook)
 {
-	const PoProviderMap *map = webhook->endpoint->map;
 	const PoWebhookReading *reading = &webhook->reading;
 	const PoRuling *ruling = &reading->ruling;
 	PoObject   *object = po_object_begin();
-	int			room = PO_MAX_FIELDS_BYTES;
-	bool		cut = false;
 
-	/* What is too much for an event is in the body, which is kept. */
-	for (int f = 0; f < map->nfields; f++)
-	{
-		const PoBytes *value = &reading->value[f];
-		int			len = value->data == NULL ? 0
-			: value->len <= room ? value->len : pg_mbcliplen(value->data, value->len, room);
-
-		/* It proves that who has it may speak of the message. */
-		if (f == PO_FIELD_REFERENCE)
-			continue;
-		po_object_text(object, map->field[f].name, value->data, len);
-		cut |= len < value->len;
-		room -= len;
-	}
-	if (cut)
-		po_object_bool(object, "cut", true);
 	po_object_string(object, "kind", reading->event_type);
 	if (ruling->rule != NULL)
 		po_object_string(object, "rule", ruling->rule->rule);
-	po_object_string(object, "extracted_email", ruling->email);
-	po_object_string(object, "extracted_phone", ruling->phone);
 	if (ruling->nlabels > 0)
 		po_object_strings(object, "labels", ruling->label, ruling->nlabels);
 	po_object_string(object, "word", reading->word);
 	if (reading->sounds != NULL)
 	{
-		po_object_string(object, "sounds", reading->sounds);
 		po_object_number(object, "certainty",
 						 po_revocation_probability(reading->sound), 2);
 		po_object_string(object, "model", po_meaning_version);
 	}
 	if (webhook->outcome.status == PO_PAYLOAD_OWN_NUMBER)
 		po_object_bool(object, "from_own_number", true);
-	po_object_string(object, "revoked_by", reading->revoked_by);
-	po_object_string(object, "unreachable_by", reading->unreachable_by);
 	if (webhook->subject.overtaken)
 		po_object_bool(object, "overtaken", true);
 	po_object_string(object, "flaw", reading->flaw);
-	return po_object_end(object);
+	po_event_tells(event, object);
 }
 
 /*
@@ -95,6 +70,7 @@ po_webhook_cause(const PoWebhook *webhook)
 	{
 		.source = webhook->endpoint->provider,
 		.reason = reading->reason,
+		.reason_is_class = reading->reason != reading->sounds && reading->reason != reading->revoked_by,
 		.version = reading->consent != PO_CONSENT_NONE
 		? psprintf("%s/%s", PO_VERSION, po_meaning_version) : NULL,
 		.said_at = reading->said_at != DT_NOEND ? &reading->said_at : NULL,
@@ -111,13 +87,12 @@ po_decide(PoSubjects *subjects, PoWebhook *webhook)
 {
 	PoCause		cause = po_webhook_cause(webhook);
 	const char *problem = webhook->reading.problem;
-	bool		told = false;
 	PoEvent    *event;
 
 	for (int h = 0; h < PO_NHANDLERS; h++)
 		if (webhook->reading.is & po_handler[h]->is)
-			told |= po_handler[h]->decide(subjects, webhook, &cause);
-	if (told)
+			webhook->subject.is_of_lead |= po_handler[h]->decide(subjects, webhook, &cause);
+	if (webhook->subject.is_of_lead)
 		return;
 	event = po_event_list_add(&subjects->unit.events, webhook->endpoint->tenant_id,
 							  problem != NULL ? "webhook.inbound.failed" : "webhook.inbound.received",
@@ -125,12 +100,12 @@ po_decide(PoSubjects *subjects, PoWebhook *webhook)
 	event->receipt_id = cause.receipt_id;
 	event->correlation_id = cause.correlation_id;
 	if (problem == NULL)
-		event->payload = po_received_payload(webhook);
+		po_received_event(event, webhook);
 	else
 	{
 		PoObject   *object = po_object_begin();
 
 		po_object_string(object, "error", problem);
-		event->payload = po_object_end(object);
+		po_event_tells(event, object);
 	}
 }

@@ -107,7 +107,7 @@ keep_failed(void *arg)
 	event->correlation_id = &webhook->request.correlation_id;
 	po_object_string(object, "error", outcome->last_error);
 	po_object_bool(object, "dead", outcome->status == PO_PAYLOAD_DEAD);
-	event->payload = po_object_end(object);
+	po_event_tells(event, object);
 	po_write_payloads(&webhook, 1);
 	po_unit_write(&unit);
 }

@@ -272,7 +272,7 @@ reply(PoUnit *unit, const PoWebhook *webhook, PoLead *subject, PoAddress *phone,
 		subject->email = reading->ruling.email;
 		subject->has_email = true;
 	}
-	po_lead_event(unit, subject, "webhook.inbound.received", cause)->payload = po_received_payload(webhook);
+	po_received_event(po_lead_event(unit, subject, "webhook.inbound.received", cause), webhook);
 	return subject;
 }
 
@@ -316,6 +316,7 @@ decide_message(PoSubjects *subjects, PoWebhook *webhook, const PoCause *of_webho
 			if (reading->yes && phone->consent == PO_CONSENT_OPTED_OUT && !is_overtaken(&webhook->request, phone))
 			{
 				cause.reason = "yes";
+				cause.reason_is_class = true;
 				(void) po_change_consent(unit, phone, PO_CONSENT_OPTED_IN, &cause);
 			}
 			advance(unit, subject, reading->ruling.rule, &cause);

@@ -67,7 +67,7 @@ extern void po_lock_subjects(PoUnit *unit, PoWebhook **webhook, int n, bool wait
 							 PoMemberState *state);
 
 /* decide.c */
-extern Jsonb *po_received_payload(const PoWebhook *webhook);
+extern void po_received_event(PoEvent *event, const PoWebhook *webhook);
 extern PoCause po_webhook_cause(const PoWebhook *webhook);
 extern void po_decide_opt_out(PoUnit *unit, const PoWebhookOutcome *outcome, PoAddress *address,
 							  const PoCause *cause);

@@ -14,9 +14,11 @@
 #include "core/compat.h"
 #include "core/ids.h"
 #include "core/ledger.h"
+#include "core/limits.h"
 #include "core/statement.h"
 #include "core/wakeup.h"
 #include "inbound/webhook.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -83,6 +85,8 @@ typedef struct Payload
 	const char *signed_query;
 	const char *idempotency_key;
 	const char *event_type;
+	Jsonb	   *reading;
+	Jsonb	   *about;
 } Payload;
 
 /* Where the processing stands. */
@@ -97,6 +101,8 @@ static const PoField payload_field[] = {
 	PO_FIELD(Payload, last_error, TEXT, PO_SET | STANDS),
 	PO_FIELD(Payload, opted_out, BOOL, PO_SET | STANDS),
 	PO_FIELD(Payload, event_owed, UUIDP, PO_SET | STANDS),
+	PO_FIELD(Payload, reading, JSONB, PO_SET | STANDS),
+	PO_FIELD(Payload, about, JSONB, PO_SET | STANDS),
 	PO_FIELD(Payload, path, TEXT, PO_TAKE),
 	PO_FIELD(Payload, provider, TEXT, PO_TAKE),
 	PO_FIELD(Payload, form_encoded, BOOL, PO_TAKE),
@@ -221,7 +227,7 @@ reject_duplicate(PoWebhook *webhook, const Receipt *first, PoEventList *events)
 		pg_uuid_t	receipt_id;
 
 		po_object_bool(object, "body_differs", true);
-		event->payload = po_object_end(object);
+		po_event_tells(event, object);
 		po_uuid_v7(&receipt_id);
 		po_be_conflict(webhook, &receipt_id, po_time_of_id(&first->receipt_id));
 	}
@@ -372,6 +378,61 @@ body_of(const PoWebhookRequest *request)
 	return body;
 }
 
+/* What was read from the body: fields by their names, and what was found in their text. */
+static Jsonb *
+reading_of(const PoWebhook *webhook)
+{
+	const PoProviderMap *map = webhook->endpoint->map;
+	const PoWebhookReading *reading = &webhook->reading;
+	PoObject   *object = po_object_begin();
+	int			room = PO_MAX_FIELDS_BYTES;
+	bool		cut = false;
+
+	for (int f = 0; f < map->nfields; f++)
+	{
+		const PoBytes *value = &reading->value[f];
+		int			len = value->data == NULL ? 0
+			: value->len <= room ? value->len : pg_mbcliplen(value->data, value->len, room);
+
+		/* It proves that who has it may speak of the message. */
+		if (f == PO_FIELD_REFERENCE)
+			continue;
+		po_object_text(object, map->field[f].name, value->data, len);
+		cut |= len < value->len;
+		room -= len;
+	}
+	/* The rest is in the body alone. */
+	if (cut)
+		po_object_bool(object, "cut", true);
+	po_object_string(object, "extracted_email", reading->ruling.email);
+	po_object_string(object, "extracted_phone", reading->ruling.phone);
+	po_object_string(object, "sounds", reading->sounds);
+	po_object_string(object, "revoked_by", reading->revoked_by);
+	po_object_string(object, "unreachable_by", reading->unreachable_by);
+	return po_object_end(object);
+}
+
+/* The addresses that its fields name, as keys: of one to which no lead's event leads. */
+static Jsonb *
+about(const PoWebhook *webhook)
+{
+	static const int where[] = {PO_FIELD_PHONE, PO_FIELD_FROM, PO_FIELD_TO, PO_FIELD_EMAIL};
+	const PoWebhookReading *reading = &webhook->reading;
+	PoObject   *object = po_object_begin();
+
+	if (reading->phone[0] != '\0')
+		po_object_bool(object, reading->phone, true);
+	for (int i = 0; i < lengthof(where); i++)
+	{
+		const PoBytes *value = &reading->value[where[i]];
+		char		folded[PO_ADDRESS_SIZE];
+
+		if (value->data != NULL && po_address_fold(value->data, value->len, folded))
+			po_object_bool(object, pstrdup(folded), true);
+	}
+	return po_object_end(object);
+}
+
 /*
  * When a payload is taken up (again).  What waits for a lock: soon, and the longer
  * it has waited the later.  An error: a minute, doubling, up to a quarter more.
@@ -446,6 +507,12 @@ po_write_payloads(PoWebhook **webhook, int n)
 			payload.next_attempt_at = next_attempt(request, outcome);
 			po_wake_at(payload.next_attempt_at);
 		}
+		if (w->reading.problem == NULL &&
+			(request->stored || outcome->status == PO_PAYLOAD_DONE || outcome->status == PO_PAYLOAD_UNRESOLVED ||
+			 outcome->status == PO_PAYLOAD_OWN_NUMBER))
+			payload.reading = reading_of(w);
+		if (w->reading.problem == NULL && !w->subject.is_of_lead && w->subject.lead_id == NULL)
+			payload.about = about(w);
 		if (!request->stored)
 		{
 			PoBytes		query = po_signed_query(request, &w->endpoint->credential);

@@ -284,9 +284,9 @@ write_replayed(const PoWebhook *webhook, const char *by)
 										  "webhook.inbound.replayed", webhook->endpoint->provider);
 	PoObject   *object = po_object_begin();
 
-	po_object_string(object, "by", by);
+	po_object_detail(object, "by", by);
 	po_object_string(object, "kind", webhook->reading.event_type);
-	event->payload = po_object_end(object);
+	po_event_tells(event, object);
 	event->receipt_id = &webhook->outcome.receipt_id;
 	event->correlation_id = &webhook->request.correlation_id;
 	po_events_append(event, 1);

@@ -102,6 +102,8 @@ typedef struct PoWebhookReading
  */
 typedef struct PoWebhookSubject
 {
+	bool		is_of_lead;		/* a lead has its event */
+
 	/* of a message */
 	bool		from_stranger;	/* no lead has the phone */
 	bool		from_unreachable;	/* it is said not to take messages, and sends one */

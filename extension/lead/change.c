@@ -97,15 +97,16 @@ po_timers_of_state(PoUnit *unit, PoLead *lead, PoState from, PoState state)
 			arm(unit, lead, &type[i]);
 }
 
-static Jsonb *
-reason_payload(const PoCause *cause, const char *phone)
+/* What an event says of its cause, and the address that it is about; NULL: none. */
+static void
+tell(PoEvent *event, const PoCause *cause, const char *address)
 {
 	PoObject   *object = po_object_begin();
 
-	po_object_string(object, "phone", phone);
-	po_object_string(object, "reason", cause->reason);
-	po_object_string(object, "by", cause->actor);
-	return po_object_end(object);
+	if (address != NULL)
+		po_object_address(object, address, NULL);
+	po_object_cause(object, cause, "by");
+	po_event_tells(event, object);
 }
 
 /*
@@ -166,11 +167,10 @@ po_assign_agent(PoUnit *unit, PoLead *lead, const char *agent, const PoCause *ca
 	if (lead->agent == NULL || agent == NULL ? lead->agent == agent : strcmp(lead->agent, agent) == 0)
 		return;
 	object = po_object_begin();
-	po_object_string(object, "agent", agent);
-	po_object_string(object, "previous_agent", lead->agent);
-	po_object_string(object, "reason", cause->reason);
-	po_object_string(object, "by", cause->actor);
-	po_lead_event(unit, lead, "lead.agent.assigned", cause)->payload = po_object_end(object);
+	po_object_detail(object, "agent", agent);
+	po_object_detail(object, "previous_agent", lead->agent);
+	po_object_cause(object, cause, "by");
+	po_event_tells(po_lead_event(unit, lead, "lead.agent.assigned", cause), object);
 	lead->agent = agent;
 }
 
@@ -191,7 +191,7 @@ po_change_state(PoUnit *unit, PoLead *lead, PoState to, const PoCause *cause)
 
 		event->previous_state = lead->state;
 		event->new_state = lead->state = path[i];
-		event->payload = reason_payload(cause, NULL);
+		tell(event, cause, NULL);
 		po_timers_of_state(unit, lead, event->previous_state, path[i]);
 	}
 	return steps;
@@ -218,8 +218,7 @@ po_take_address(PoUnit *unit, PoAddress *address, TimestampTz said_at, const PoC
 			continue;
 		if (lead->created_at <= said_at)
 		{
-			po_lead_event(unit, lead, "lead.address_removed", cause)->payload =
-				reason_payload(cause, address->address);
+			tell(po_lead_event(unit, lead, "lead.address_removed", cause), cause, address->address);
 			po_lead_set_phone(lead, NULL);
 			lead->readdressed = true;
 		}

@@ -101,7 +101,7 @@ note(PoUnit *unit, const PoAddress *address, const char *event_type, PoObject *o
 
 	event->receipt_id = cause->receipt_id;
 	event->correlation_id = cause->correlation_id;
-	event->payload = po_object_end(object);
+	po_event_tells(event, object);
 }
 
 /*
@@ -116,10 +116,10 @@ po_mark_unreachable(PoUnit *unit, PoAddress *address, const PoUnreachable *mark,
 	if (!change(&mark_address, address, mark, cause->said_at != NULL ? *cause->said_at : po_now(), cause->source))
 		return;
 	object = po_object_begin();
-	po_object_string(object, po_address_kind(address->address), address->address);
+	po_object_address(object, address->address, &address->contact_id);
 	po_object_string(object, "channel", mark->channel);
 	po_object_string(object, "error_code", mark->code);
-	po_object_string(object, "reason", mark->reason);
+	po_object_detail(object, "reason", mark->reason);
 	if (mark->message_id != NULL)
 		po_object_string(object, "message_id",
 						 DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(mark->message_id))));
@@ -141,10 +141,9 @@ po_mark_reachable(PoUnit *unit, PoAddress *address, const char *channel,
 	if (!change(&lift_mark, address, &mark, said_at, NULL))
 		return false;
 	object = po_object_begin();
-	po_object_string(object, po_address_kind(address->address), address->address);
+	po_object_address(object, address->address, &address->contact_id);
 	po_object_string(object, "channel", channel);
-	po_object_string(object, "reason", cause->reason);
-	po_object_string(object, "actor", cause->actor);
+	po_object_cause(object, cause, "actor");
 	note(unit, address, "address.reachable", object, cause);
 	return true;
 }

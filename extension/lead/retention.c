@@ -4,9 +4,9 @@
  *
  * The trigger of those tables refuses every UPDATE, DELETE and TRUNCATE, whoever
  * asks.  The statements here pass by it: a tenant that is dropped with all it
- * has, events that move into the partition of their month, and old ones that came
- * without a partition.  What lets them pass is a variable of this file that is
- * set while one of its own statements runs.
+ * has, events that move into the partition of their month, old ones that came
+ * without a partition, and the history of an address that is erased.  What lets them
+ * pass is a variable of this file that is set while one of its own statements runs.
  */
 #include "postgres.h"
 
@@ -35,18 +35,39 @@ static PoPlan move_events = {
 	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID)
 };
 
+/* What the events lead to is kept, of all that are old: it counts for those that stay, too. */
+static PoPlan fold_old = {
+	.name = "retention.fold",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT outreach_impl.fold_events('outreach.events_default', $1)",
+	PO_ARGS(TIMESTAMPTZOID)
+};
+
 static PoPlan remove_old = {
 	.name = "retention.old",
-	.expect = SPI_OK_DELETE,
-	.sql = "DELETE FROM outreach.events_default d WHERE d.ctid = ANY (ARRAY("
-	"SELECT e.ctid FROM outreach.events_default e WHERE e.occurred_at < $1 LIMIT $2))",
+	.expect = SPI_OK_SELECT,
+	.sql = "WITH gone AS (DELETE FROM outreach.events_default d WHERE d.ctid = ANY (ARRAY("
+	"SELECT e.ctid FROM outreach.events_default e WHERE e.occurred_at < $1 LIMIT $2)) RETURNING d.tenant_id, d.event_id),"
+	" details AS (DELETE FROM outreach.event_details d USING gone g WHERE d.tenant_id = g.tenant_id AND d.event_id = g.event_id)"
+	" SELECT FROM gone",
 	PO_ARGS(TIMESTAMPTZOID, INT4OID)
+};
+
+static PoPlan forget_consent = {
+	.name = "retention.consent",
+	.expect = SPI_OK_SELECT,
+	.sql = "WITH gone AS (DELETE FROM outreach.consent_history h WHERE h.tenant_id = $1 AND h.address = $2 RETURNING h.*),"
+	" kept AS (INSERT INTO outreach.consent_history (tenant_id, address, event_id, changed_at, act, consent, source, version)"
+	" SELECT g.tenant_id, $3, g.event_id, g.changed_at, g.act, g.consent, g.source, g.version FROM gone g WHERE $3 IS NOT NULL)"
+	" SELECT FROM gone",
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
 };
 
 PG_FUNCTION_INFO_V1(po_refuse_change);
 PG_FUNCTION_INFO_V1(po_remove_rows);
 PG_FUNCTION_INFO_V1(po_move_events);
 PG_FUNCTION_INFO_V1(po_remove_old_events);
+PG_FUNCTION_INFO_V1(po_forget_consent);
 PG_FUNCTION_INFO_V1(po_is_own_transaction);
 
 static const char *
@@ -86,7 +107,7 @@ po_refuse_change(PG_FUNCTION_ARGS)
 
 /* Runs a statement that removes rows of one table; returns how many. */
 static uint64
-removing(Oid table, PoPlan *plan, Datum *args)
+removing(Oid table, PoPlan *plan, Datum *args, const char *nulls)
 {
 	Oid			before = removing_from;
 	volatile uint64 n = 0;
@@ -95,7 +116,7 @@ removing(Oid table, PoPlan *plan, Datum *args)
 	PG_TRY();
 	{
 		removing_from = table;
-		n = po_exec(plan, args, NULL);
+		n = po_exec(plan, args, nulls);
 	}
 	PG_FINALLY();
 	{
@@ -123,7 +144,7 @@ po_remove_rows(PG_FUNCTION_ARGS)
 				 errmsg("not a table of the engine")));
 	plan.sql = psprintf("DELETE FROM outreach.%s WHERE tenant_id OPERATOR(pg_catalog.=) $1",
 						quote_identifier(get_rel_name(table)));
-	n = removing(table, &plan, args);
+	n = removing(table, &plan, args, NULL);
 	/* It was kept for this call alone. */
 	SPI_freeplan(plan.plan);
 	PG_RETURN_INT64(n);
@@ -144,19 +165,35 @@ po_move_events(PG_FUNCTION_ARGS)
 {
 	Datum		args[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
 
-	PG_RETURN_INT32((int32) removing(events_default(), &move_events, args));
+	PG_RETURN_INT32((int32) removing(events_default(), &move_events, args, NULL));
 }
 
 /*
  * remove_old_events(before, most): events from before a time that are in no
- * partition.
+ * partition, with their details.
  */
 Datum
 po_remove_old_events(PG_FUNCTION_ARGS)
 {
 	Datum		args[2] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
 
-	PG_RETURN_INT32((int32) removing(events_default(), &remove_old, args));
+	po_spi_connect();
+	(void) po_exec(&fold_old, args, NULL);
+	SPI_finish();
+	PG_RETURN_INT32((int32) removing(events_default(), &remove_old, args, NULL));
+}
+
+/*
+ * forget_consent(tenant_id, address, digest): the history of an address that is erased.
+ * Under a digest it stays, without reasons and who decided; null: it does not.
+ */
+Datum
+po_forget_consent(PG_FUNCTION_ARGS)
+{
+	Oid			table = get_relname_relid("consent_history", get_namespace_oid("outreach", false));
+	Datum		args[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2)};
+
+	PG_RETURN_INT32((int32) removing(table, &forget_consent, args, PG_ARGISNULL(2) ? "  n" : NULL));
 }
 
 /*

@@ -26,12 +26,12 @@ po_message_object(const PoMessage *message)
 }
 
 /*
- * po_message_event adds an event of the message's lead; NULL when the lead is
- * gone.
+ * po_message_event adds an event of the message's lead, which tells that; NULL when the
+ * lead is gone.
  */
 PoEvent *
 po_message_event(PoUnit *unit, const PoMessage *message, const char *event_type,
-				 const PoCause *cause, Jsonb *payload)
+				 const PoCause *cause, PoObject *object)
 {
 	PoLead	   *lead = po_find_lead(unit, message->tenant_id, message->lead_id);
 	PoEvent    *event;
@@ -39,7 +39,7 @@ po_message_event(PoUnit *unit, const PoMessage *message, const char *event_type,
 	if (lead == NULL)
 		return NULL;
 	event = po_lead_event(unit, lead, event_type, cause);
-	event->payload = payload;
+	po_event_tells(event, object);
 	return event;
 }
 
@@ -92,7 +92,7 @@ po_message_accepted(PoUnit *unit, PoMessage *message, const char *provider_messa
 	object = po_message_object(message);
 	po_object_string(object, "from", message->from_phone);
 	po_object_string(object, "provider_message_id", message->provider_message_id);
-	(void) po_message_event(unit, message, "message.outbound.sent", cause, po_object_end(object));
+	(void) po_message_event(unit, message, "message.outbound.sent", cause, object);
 	if (lead == NULL)
 		return;
 	lead->written_to = true;
@@ -126,8 +126,7 @@ po_message_report(PoUnit *unit, PoMessage *message, const PoReport *report,
 	po_object_string(object, "status", po_message_status_names[report->status]);
 	po_object_string(object, "error_code", report->error_code);
 	po_object_bool(object, "applied", moves);
-	(void) po_message_event(unit, message, "message.delivery.status_updated", cause,
-							po_object_end(object));
+	(void) po_message_event(unit, message, "message.delivery.status_updated", cause, object);
 	if (!moves)
 		return false;
 	if (message->status != report->status)
@@ -153,9 +152,8 @@ po_message_cancel(PoUnit *unit, PoMessage *message, const PoCause *cause)
 	}
 	object = po_message_object(message);
 	po_object_string(object, "outcome", po_message_status_names[message->status]);
-	po_object_string(object, "reason", cause->reason);
-	po_object_string(object, "by", cause->actor);
-	(void) po_message_event(unit, message, "message.outbound.cancelled", cause, po_object_end(object));
+	po_object_cause(object, cause, "by");
+	(void) po_message_event(unit, message, "message.outbound.cancelled", cause, object);
 	return true;
 }
 
@@ -168,9 +166,9 @@ po_message_in_doubt(PoUnit *unit, const PoMessage *message, const PoCause *cause
 	PoObject   *object = po_message_object(message);
 
 	po_object_string(object, "error_code", message->error_code);
-	po_object_string(object, "error", message->last_error);
-	po_object_string(object, "reason", cause->reason);
-	(void) po_message_event(unit, message, "message.outbound.uncertain", cause, po_object_end(object));
+	po_object_detail(object, "error", message->last_error);
+	po_object_cause(object, cause, "by");
+	(void) po_message_event(unit, message, "message.outbound.uncertain", cause, object);
 }
 
 /*

@@ -20,7 +20,7 @@ typedef struct PoReport
 
 extern PoMessageStatus po_message_move(PoMessage *message, PoMessageStep step);
 extern PoEvent *po_message_event(PoUnit *unit, const PoMessage *message, const char *event_type,
-								 const PoCause *cause, Jsonb *payload);
+								 const PoCause *cause, PoObject *object);
 extern PoObject *po_message_object(const PoMessage *message);
 extern void po_message_accepted(PoUnit *unit, PoMessage *message, const char *provider_message_id,
 								const PoCause *cause);

@@ -369,8 +369,8 @@ note_blocked(PoUnit *unit, const PoSending *sending, const PoDraft *draft)
 	PoObject   *object = po_message_object(&message);
 
 	po_object_string(object, "guard", draft->result.guard);
-	po_object_string(object, "reason", draft->result.reason);
-	(void) po_message_event(unit, &message, "message.outbound.blocked", &cause, po_object_end(object));
+	po_object_cause(object, &cause, "by");
+	(void) po_message_event(unit, &message, "message.outbound.blocked", &cause, object);
 }
 
 /* What becomes of a draft that was inserted.  Blocked again for the same it has no new event. */

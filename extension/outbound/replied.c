@@ -54,6 +54,7 @@ po_cancel_on_reply(PoUnit *unit, const PoLead *replied, const PoCause *cause)
 		if (lead == NULL || (lead != replied && !po_have_one_phone(lead, replied)))
 			continue;
 		why.reason = lead == replied ? "the lead replied" : "another lead with its phone replied";
+		why.reason_is_class = true;
 		m->last_error = why.reason;
 		(void) po_message_cancel(unit, m, &why);
 	}

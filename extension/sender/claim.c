@@ -291,15 +291,15 @@ block(PoUnit *unit, PoMessage *message, const PoGuardResult *result)
 	}
 	object = po_message_object(message);
 	po_object_string(object, "guard", result->guard);
-	po_object_string(object, "reason", result->reason);
-	(void) po_message_event(unit, message, "message.outbound.blocked", &cause, po_object_end(object));
+	po_object_cause(object, &cause, "by");
+	(void) po_message_event(unit, message, "message.outbound.blocked", &cause, object);
 }
 
 /* One that a reply has not seen, and that was asked for before it. */
 static void
 take_back(PoUnit *unit, PoMessage *message)
 {
-	PoCause		cause = {.source = "engine", .reason = "a reply came before it left"};
+	PoCause		cause = {.source = "engine", .reason = "a reply came before it left", .reason_is_class = true};
 
 	message->last_error = cause.reason;
 	(void) po_message_cancel(unit, message, &cause);
@@ -396,7 +396,7 @@ is_same(const char *a, const char *b)
 static void
 give_up(PoUnit *unit, PoMessage *message, const char *reason)
 {
-	PoCause		cause = {.source = "engine", .reason = reason};
+	PoCause		cause = {.source = "engine", .reason = reason, .reason_is_class = true};
 
 	po_message_uncertain(unit, message, &cause);
 }

@@ -264,9 +264,8 @@ stop(PoUnit *unit, const char *tenant_id, const char *scope, const char *id, con
 	object = po_object_begin();
 	po_object_string(object, "scope", scope);
 	po_object_string(object, "id", id);
-	po_object_string(object, "reason", reason);
-	po_event_list_add(&unit->events, tenant_id, "sending.stopped", "engine")->payload =
-		po_object_end(object);
+	po_object_detail(object, "reason", reason);
+	po_event_tells(po_event_list_add(&unit->events, tenant_id, "sending.stopped", "engine"), object);
 }
 
 static void

@@ -159,8 +159,8 @@ fail(PoUnit *unit, PoMessage *message, PoMessageStep step, const char *event_typ
 	}
 	object = po_message_object(message);
 	po_object_string(object, "error_code", message->error_code);
-	po_object_string(object, "error", message->last_error);
-	(void) po_message_event(unit, message, event_type, cause, po_object_end(object));
+	po_object_detail(object, "error", message->last_error);
+	(void) po_message_event(unit, message, event_type, cause, object);
 }
 
 /* Refused for now: it waits for its next try, or there is none. */
@@ -186,9 +186,8 @@ wait_or_die(PoUnit *unit, PoMessage *message, const PoLanding *result, const PoC
 	po_wake_at(message->due_at);
 	object = po_message_object(message);
 	po_object_string(object, "error_code", message->error_code);
-	po_object_string(object, "error", result->outcome.error);
-	(void) po_message_event(unit, message, "message.outbound.retry_attempted", cause,
-							po_object_end(object));
+	po_object_detail(object, "error", result->outcome.error);
+	(void) po_message_event(unit, message, "message.outbound.retry_attempted", cause, object);
 }
 
 /* What the answer makes of a message that is still where it was when it was sent. */
@@ -261,7 +260,7 @@ note_health(const PoLanding *result, PoHealthNote *note)
 static PoCause
 cause_of(const PoLanding *result)
 {
-	return (PoCause) {.source = result->account->profile->provider, .reason = result->outcome.code};
+	return (PoCause) {.source = result->account->profile->provider, .reason = result->outcome.code, .reason_is_class = true};
 }
 
 /* What a provider says of the address holds whatever became of the message. */

@@ -9,6 +9,10 @@
  * They go into the partition of their month, or, where nobody has made it, into
  * outreach.events_default, which is no partition (outreach.upkeep() moves them).
  * Which months there are is remembered.
+ *
+ * Nothing of a person is in outreach.events, which nobody can change.  Texts, names and
+ * addresses go into outreach.event_details, by one statement more for the events that
+ * have any.
  */
 #include "postgres.h"
 
@@ -34,6 +38,8 @@
 struct PoObject
 {
 	PoJsonbState state;
+	PoJsonbState details;
+	bool		has_details;
 };
 
 static const PoField event_field[] = {
@@ -51,6 +57,13 @@ static const PoField event_field[] = {
 	PO_FIELD(PoEvent, payload, JSONB, PO_TAKE)
 };
 
+static const PoField detail_field[] = {
+	PO_FIELD(PoEvent, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(PoEvent, event_id, UUID, PO_TAKE),
+	PO_FIELD(PoEvent, lead_id, TEXT, PO_TAKE),
+	PO_FIELD(PoEvent, details, JSONB, PO_TAKE)
+};
+
 #define INSERT_INTO(table) \
 	.expect = SPI_OK_INSERT, \
 	.sql = "INSERT INTO " table " ({columns}, occurred_at) SELECT {u.*}, $1 FROM {rows}", \
@@ -59,6 +72,13 @@ static const PoField event_field[] = {
 
 static PoStatement insert_events = {.name = "events.insert", INSERT_INTO("outreach.events")};
 static PoStatement insert_unplaced = {.name = "events.unplaced", INSERT_INTO("outreach.events_default")};
+
+static PoStatement insert_details = {
+	.name = "events.details",
+	.expect = SPI_OK_INSERT,
+	.sql = "INSERT INTO outreach.event_details ({columns}) SELECT {u.*} FROM {rows}",
+	.takes = PO_FIELDS(detail_field, PO_TAKE)
+};
 
 /* What was found out last: whether there is a partition from then until then. */
 static Oid	events_relid = InvalidOid;	/* InvalidOid: nothing is known */
@@ -188,6 +208,8 @@ po_events_append(PoEvent *events, int n)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
 	PoRows		rows = po_rows(n > 0 && !has_place(po_now()) ? &insert_unplaced : &insert_events, n);
+	int			ndetailed = 0;
+	PoRows		detailed;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -199,8 +221,16 @@ po_events_append(PoEvent *events, int n)
 		if (event.lead_version == 0 || event.previous_state == event.new_state)
 			event.previous_state = event.new_state = PO_STATE_NONE;
 		po_rows_add(&rows, &event);
+		ndetailed += event.details != NULL;
 	}
 	(void) po_rows_exec(&rows, &now);
+	if (ndetailed == 0)
+		return;
+	detailed = po_rows(&insert_details, ndetailed);
+	for (int i = 0; i < n; i++)
+		if (events[i].details != NULL)
+			po_rows_add(&detailed, &events[i]);
+	(void) po_rows_exec(&detailed, NULL);
 }
 
 /*
@@ -217,20 +247,20 @@ po_object_begin(void)
 
 /* A key, a member's value, or an array's element. */
 static void
-push_string(PoObject *object, JsonbIteratorToken as, const char *text, int len)
+push_string(PoJsonbState *state, JsonbIteratorToken as, const char *text, int len)
 {
 	JsonbValue	value;
 
 	value.type = jbvString;
 	value.val.string.val = unconstify(char *, text);
 	value.val.string.len = len;
-	po_push_jsonb(&object->state, as, &value);
+	po_push_jsonb(state, as, &value);
 }
 
 static void
 push_key(PoObject *object, const char *key)
 {
-	push_string(object, WJB_KEY, key, strlen(key));
+	push_string(&object->state, WJB_KEY, key, strlen(key));
 }
 
 /*
@@ -243,7 +273,7 @@ po_object_text(PoObject *object, const char *key, const char *text, int len)
 	if (text == NULL)
 		return;
 	push_key(object, key);
-	push_string(object, WJB_VALUE, text, len);
+	push_string(&object->state, WJB_VALUE, text, len);
 }
 
 /*
@@ -265,7 +295,7 @@ po_object_strings(PoObject *object, const char *key, const char *const *text, in
 	push_key(object, key);
 	po_push_jsonb(&object->state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < n; i++)
-		push_string(object, WJB_ELEM, text[i], strlen(text[i]));
+		push_string(&object->state, WJB_ELEM, text[i], strlen(text[i]));
 	po_push_jsonb(&object->state, WJB_END_ARRAY, NULL);
 }
 
@@ -315,10 +345,38 @@ po_object_number(PoObject *object, const char *key, double number, int digits)
 }
 
 /*
- * po_object_end returns the finished object, palloc'd.
+ * po_object_detail adds to the details of an event what somebody wrote, or an address;
+ * it must stay as it is until the end.  NULL adds nothing.
+ */
+void
+po_object_detail(PoObject *object, const char *key, const char *text)
+{
+	if (text == NULL)
+		return;
+	if (!object->has_details)
+		po_push_jsonb(&object->details, WJB_BEGIN_OBJECT, NULL);
+	object->has_details = true;
+	push_string(&object->details, WJB_KEY, key, strlen(key));
+	push_string(&object->details, WJB_VALUE, text, strlen(text));
+}
+
+/*
+ * po_object_end returns the finished object, palloc'd, of one that has no details.
  */
 Jsonb *
 po_object_end(PoObject *object)
 {
+	Assert(!object->has_details);
 	return JsonbValueToJsonb(po_close_jsonb(&object->state, WJB_END_OBJECT));
+}
+
+/*
+ * po_event_tells ends the object and gives its halves to the event.
+ */
+void
+po_event_tells(PoEvent *event, PoObject *object)
+{
+	event->payload = JsonbValueToJsonb(po_close_jsonb(&object->state, WJB_END_OBJECT));
+	if (object->has_details)
+		event->details = JsonbValueToJsonb(po_close_jsonb(&object->details, WJB_END_OBJECT));
 }

@@ -201,7 +201,7 @@ po_inherit(PoUnit *unit, PoAddress *address)
 		(address->consent == PO_CONSENT_OPTED_IN && address->consent_at > *opted_out_at))
 		return;
 	po_note_consent(unit, address, PO_CONSENT_OPTED_OUT, PO_CONSENT_OPTED_OUT, &(PoCause) {
-		.source = "contact", .reason = "the person has opted out", .said_at = opted_out_at
+		.source = "contact", .reason = "the person has opted out", .reason_is_class = true, .said_at = opted_out_at
 	});
 }
 

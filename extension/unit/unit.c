@@ -12,6 +12,7 @@
 #include "core/errors.h"
 #include "core/ids.h"
 #include "unit/unit.h"
+#include "utils/builtins.h"
 
 const char *const po_consent_names[] = {"unknown", "opted_in", "held", "opted_out"};
 
@@ -389,16 +390,30 @@ static const struct ConsentAct
 	[PO_CONSENT_OPTED_OUT] = {"opt_out", "consent.opted_out"}
 };
 
-static Jsonb *
-consent_payload(const PoCause *cause, const char *address)
+/*
+ * po_object_cause adds the reason and who decided, the latter under that key.
+ */
+void
+po_object_cause(PoObject *object, const PoCause *cause, const char *actor_key)
 {
-	PoObject   *object = po_object_begin();
+	if (cause->reason_is_class)
+		po_object_string(object, "reason", cause->reason);
+	else
+		po_object_detail(object, "reason", cause->reason);
+	po_object_detail(object, actor_key, cause->actor);
+}
 
-	po_object_string(object, po_address_kind(address), address);
-	po_object_string(object, "reason", cause->reason);
-	po_object_string(object, "actor", cause->actor);
-	po_object_string(object, "version", cause->version);
-	return po_object_end(object);
+/*
+ * po_object_address adds an address of that contact, NULL: of a lead's event, to the
+ * details, and its kind to the rest.
+ */
+void
+po_object_address(PoObject *object, const char *address, const pg_uuid_t *contact_id)
+{
+	po_object_string(object, "kind", po_address_kind(address));
+	if (contact_id != NULL)
+		po_object_string(object, "contact_id", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(contact_id))));
+	po_object_detail(object, po_address_kind(address), address);
 }
 
 /*
@@ -409,10 +424,14 @@ po_consent_event(PoUnit *unit, const PoAddress *address, PoConsent act, const Po
 {
 	PoEvent    *event = po_event_list_add(&unit->events, address->tenant_id, consent_act[act].event_type,
 										  cause->source);
+	PoObject   *object = po_object_begin();
 
 	event->receipt_id = cause->receipt_id;
 	event->correlation_id = cause->correlation_id;
-	event->payload = consent_payload(cause, address->address);
+	po_object_address(object, address->address, &address->contact_id);
+	po_object_cause(object, cause, "actor");
+	po_object_string(object, "version", cause->version);
+	po_event_tells(event, object);
 	return event;
 }
 

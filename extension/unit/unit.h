@@ -187,11 +187,12 @@ typedef struct PoTimerCancel
 	const char *reason;
 } PoTimerCancel;
 
-/* Where a change comes from; all of it ends up in the events. */
+/* Where a change comes from; all of it ends up in the events, or in their details. */
 typedef struct PoCause
 {
 	const char *source;
 	const char *reason;
+	bool		reason_is_class;	/* it is the engine's own word, or a name that rows give; else it is somebody's text */
 	const char *actor;			/* who decided; NULL: the person whose address it is, or nobody */
 	const char *version;		/* of what read the text; NULL: none was read */
 	const TimestampTz *said_at; /* when it was said; NULL: now */
@@ -339,6 +340,8 @@ extern pg_uuid_t po_join(PoUnit *unit, PoAddress *address);
 extern void po_move_to_contact(PoUnit *unit, PoAddress *address, const pg_uuid_t *contact_id);
 extern void po_move_to_new_contact(PoUnit *unit, PoAddress *address);
 extern PoAddressKind po_kind_of(const char *address);
+extern void po_object_cause(PoObject *object, const PoCause *cause, const char *actor_key);
+extern void po_object_address(PoObject *object, const char *address, const pg_uuid_t *contact_id);
 extern PoEvent *po_consent_event(PoUnit *unit, const PoAddress *address, PoConsent act,
 								 const PoCause *cause);
 extern void po_note_consent(PoUnit *unit, PoAddress *address, PoConsent act, PoConsent consent,

@@ -54,12 +54,13 @@ BEGIN
 		'AFTER DELETE ROW outreach.leads');
 	DELETE FROM outreach.timer_queue t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id AND isfinite(t.due_at);
 	DELETE FROM outreach.timer_history t WHERE t.tenant_id = OLD.tenant_id AND t.lead_id = OLD.lead_id;
+	DELETE FROM outreach.lead_states_as_of s WHERE s.tenant_id = OLD.tenant_id AND s.lead_id = OLD.lead_id;
 	UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = outreach_impl.engine_now(), last_error = 'the lead is gone',
 		status = outreach_impl.message_after('cancel', m.status::text, m.ambiguous_since IS NOT NULL)::outreach.message_status
 	 WHERE m.tenant_id = OLD.tenant_id AND m.lead_id = OLD.lead_id AND m.status IN ('pending', 'deferred', 'review');
 	RETURN NULL;
 END $$;
-COMMENT ON FUNCTION outreach.lead_gone() IS 'Trigger of leads: their timers go with them, and messages that have not left stay behind, cancelled.';
+COMMENT ON FUNCTION outreach.lead_gone() IS 'Trigger of leads: their timers go with them, and what is known of their past, and messages that have not left stay behind, cancelled.';
 
 CREATE TRIGGER lead_gone AFTER DELETE ON outreach.leads
 	FOR EACH ROW EXECUTE FUNCTION outreach.lead_gone();

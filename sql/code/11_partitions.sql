@@ -20,7 +20,8 @@ CREATE FUNCTION outreach_impl.monthly_tables(OUT parent text, OUT key text, OUT 
 	OUT definition text, OUT indexes text[]) RETURNS SETOF record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	VALUES ('events', 'occurred_at', 'outreach.keep_events', NULL::regclass, NULL,
-			ARRAY['lead (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL', 'time USING brin (occurred_at)']),
+			ARRAY['lead (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL', 'time USING brin (occurred_at)',
+				'receipt (tenant_id, receipt_id) WHERE receipt_id IS NOT NULL', 'correlation (tenant_id, correlation_id) WHERE correlation_id IS NOT NULL']),
 		('outbound_history', 'message_id', 'outreach.keep_messages', 'outreach.outbound_queue'::regclass,
 			'PRIMARY KEY (message_id, tenant_id)', ARRAY['lead (tenant_id, lead_id, message_id)', 'dead (tenant_id) WHERE status = ''dead''']),
 		('message_deliveries', 'message_id', 'outreach.keep_messages', 'outreach.outbound_queue'::regclass,
@@ -28,7 +29,7 @@ CREATE FUNCTION outreach_impl.monthly_tables(OUT parent text, OUT key text, OUT 
 		('timer_history', 'timer_id', 'outreach.keep_timers', 'outreach.timer_queue'::regclass,
 			'PRIMARY KEY (timer_id, tenant_id)', ARRAY['lead (tenant_id, lead_id)', 'failed (tenant_id) WHERE executed_at IS NULL AND cancelled_at IS NULL']),
 		('inbound_history', 'receipt_id', 'outreach.keep_payloads', 'outreach.inbound_queue'::regclass,
-			'PRIMARY KEY (receipt_id, tenant_id)', ARRAY['unfinished (tenant_id, receipt_id) WHERE status <> ''done'''])
+			'PRIMARY KEY (receipt_id, tenant_id)', ARRAY['unfinished (tenant_id, receipt_id) WHERE status <> ''done''', 'about USING gin (about jsonb_path_ops) WHERE about IS NOT NULL'])
 $$;
 COMMENT ON FUNCTION outreach_impl.monthly_tables() IS 'Tables in months: by which column, the setting that says how long one is kept, the table that may name its rows, and what each partition has of its own; not for callers.';
 
@@ -131,6 +132,31 @@ CREATE FUNCTION outreach_impl.months(of_parent text, OUT partition regclass, OUT
 $$;
 COMMENT ON FUNCTION outreach_impl.months(text) IS 'The partitions of a table and the times they are for; not for callers.';
 
+-- Notes of each lead what its events lead to that are about to go.  What of the lead's
+-- earlier events is elsewhere yet (a clock went back, a month had no partition) is looked
+-- up for the few leads that have such a gap.
+CREATE FUNCTION outreach_impl.fold_events(of_table regclass, before timestamptz) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	EXECUTE format('WITH old AS (
+		SELECT e.tenant_id, e.lead_id, min(e.lead_version) AS first, max(e.lead_version) AS last, count(*) AS events,
+			   (array_agg(e.new_state ORDER BY e.lead_version DESC) FILTER (WHERE e.new_state IS NOT NULL))[1] AS state
+		  FROM %s e WHERE e.lead_id IS NOT NULL AND e.occurred_at < $1 GROUP BY e.tenant_id, e.lead_id
+	), known AS (
+		SELECT o.*, coalesce(s.lead_version, 0) AS from_version, s.state AS from_state
+		  FROM old o JOIN outreach.leads l USING (tenant_id, lead_id) LEFT JOIN outreach.lead_states_as_of s USING (tenant_id, lead_id)
+		 WHERE o.last > coalesce(s.lead_version, 0)
+	)
+	INSERT INTO outreach.lead_states_as_of (tenant_id, lead_id, lead_version, state)
+	SELECT k.tenant_id, k.lead_id, k.last, coalesce(CASE WHEN k.first = k.from_version + 1 AND k.events = k.last - k.from_version THEN k.state
+			ELSE (SELECT e.new_state FROM outreach.event_log e WHERE e.tenant_id = k.tenant_id AND e.lead_id = k.lead_id
+					AND e.lead_version > k.from_version AND e.lead_version <= k.last AND e.new_state IS NOT NULL ORDER BY e.lead_version DESC LIMIT 1) END, k.from_state)
+	  FROM known k
+	ON CONFLICT ON CONSTRAINT lead_states_as_of_pkey DO UPDATE SET lead_version = EXCLUDED.lead_version, state = EXCLUDED.state', of_table)
+	USING before;
+END $$;
+COMMENT ON FUNCTION outreach_impl.fold_events(regclass, timestamptz) IS 'Keeps in outreach.lead_states_as_of what events of a table from before a time lead to; not for callers.';
+
 CREATE FUNCTION outreach_impl.remove_old_events(before timestamptz, most int) RETURNS int
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_remove_old_events';
 COMMENT ON FUNCTION outreach_impl.remove_old_events(timestamptz, int) IS 'Removes events of outreach.events_default from before a time; not for callers.';
@@ -167,6 +193,12 @@ DECLARE
 	named uuid;
 BEGIN
 	SELECT * INTO STRICT t FROM outreach_impl.monthly_tables() o WHERE o.parent = of_parent;
+	FOR m IN SELECT * FROM outreach_impl.months(of_parent) o WHERE of_parent = 'events' AND o.until_time <= drop_old_partitions.before LOOP
+		-- Keeps others from moving events into it; readers go on.
+		EXECUTE format('LOCK TABLE %s IN SHARE MODE', m.partition);
+		PERFORM outreach_impl.fold_events(m.partition, 'infinity');
+		EXECUTE format('DELETE FROM outreach.event_details d USING %s e WHERE d.tenant_id = e.tenant_id AND d.event_id = e.event_id', m.partition);
+	END LOOP;
 	FOR m IN SELECT * FROM outreach_impl.months(of_parent) o WHERE o.until_time <= drop_old_partitions.before LOOP
 		IF NOT locked THEN
 			-- Whoever comes meanwhile waits as long as this does, and no longer.

@@ -5,7 +5,7 @@ CREATE FUNCTION outreach_impl.address_digest(tenant_id text, address text) RETUR
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_address_digest';
 COMMENT ON FUNCTION outreach_impl.address_digest(text, text) IS 'What stands in outreach.addresses for an address that was erased and has opted out; not for callers.';
 
-CREATE FUNCTION outreach_impl.write_lead_event(tenant_id text, lead_id text, event_type text, payload jsonb) RETURNS void
+CREATE FUNCTION outreach_impl.write_lead_event(tenant_id text, lead_id text, event_type text, details jsonb) RETURNS void
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_write_lead_event';
 COMMENT ON FUNCTION outreach_impl.write_lead_event(text, text, text, jsonb) IS 'Appends an event of the engine''s own; not for callers.';
 
@@ -20,20 +20,28 @@ CREATE TRIGGER address_erased BEFORE INSERT ON outreach.addresses
 CREATE TRIGGER address_erased_meanwhile AFTER INSERT ON outreach.addresses
 	FOR EACH ROW WHEN (NEW.consent IN ('unknown', 'opted_in')) EXECUTE FUNCTION outreach.address_erased();
 
--- Erases kept webhooks that had no effect and name the address, by its digits or letters as
--- they stand in JSON and in forms.  A conflict has no receipt of its own, and goes as a whole.
+-- Erases kept webhooks that are no lead's and name the address in a field; and those that
+-- had no effect, or have no address in any field, and name it somewhere, by its digits or
+-- letters as they stand in JSON and in forms.  A conflict has no receipt of its own, and
+-- goes as a whole.
 CREATE FUNCTION outreach_impl.erase_unread(tenant_id text, address text) RETURNS int
 	LANGUAGE sql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
 	WITH named AS (SELECT p.receipt_id, p.status FROM outreach.inbound_history p
-		 WHERE p.tenant_id = $1 AND p.status <> 'done'
+		 WHERE p.tenant_id = $1 AND p.about @> jsonb_build_object($2, true)
+		UNION SELECT p.receipt_id, p.status FROM outreach.inbound_history p
+		 WHERE p.tenant_id = $1 AND (p.status IN ('unresolved', 'dead', 'conflict', 'own_number') OR p.about = '{}' AND p.status = 'done')
 		   AND EXISTS (SELECT FROM unnest(ARRAY[ltrim($2, '+'), replace($2, '@', '%40')]) a WHERE strpos(lower(encode(p.body, 'escape')), a) > 0)),
 	conflicts AS (DELETE FROM outreach.inbound_history p USING named n
 		 WHERE p.tenant_id = $1 AND p.receipt_id = n.receipt_id AND n.status = 'conflict'),
-	others AS (UPDATE outreach.inbound_history p SET body = '', signed_query = NULL, reference = NULL, idempotency_key = NULL, status = 'done', last_error = 'erased' FROM named n
+	others AS (UPDATE outreach.inbound_history p SET body = '', signed_query = NULL, reference = NULL, idempotency_key = NULL, reading = NULL, about = NULL, status = 'done', last_error = 'erased' FROM named n
 		 WHERE p.tenant_id = $1 AND p.receipt_id = n.receipt_id AND n.status <> 'conflict')
 	SELECT count(*)::int FROM named
 $$;
-COMMENT ON FUNCTION outreach_impl.erase_unread(text, text) IS 'Erases kept webhooks that name an address and had no effect; not for callers.';
+COMMENT ON FUNCTION outreach_impl.erase_unread(text, text) IS 'Erases kept webhooks that name an address and are no lead''s, or had no effect; not for callers.';
+
+CREATE FUNCTION outreach_impl.forget_consent(tenant_id text, address text, digest text) RETURNS int
+	LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_forget_consent';
+COMMENT ON FUNCTION outreach_impl.forget_consent(text, text, text) IS 'Removes the history of an address, or leaves it without a word of anybody under a digest; not for callers.';
 
 CREATE FUNCTION outreach_impl.delete_lead(tenant_id text, lead_id text, by text,
 	OUT deleted boolean, OUT messages int, OUT webhooks int, OUT addresses int, OUT opt_outs_kept int)
@@ -70,6 +78,8 @@ BEGIN
 			MESSAGE = 'an address of the lead has changed meanwhile', HINT = 'Try the transaction again.';
 	END IF;
 	deleted := true;
+	-- Before the event that says who has erased it.
+	DELETE FROM outreach.event_details e WHERE e.tenant_id = delete_lead.tenant_id AND e.lead_id = delete_lead.lead_id;
 	PERFORM outreach_impl.write_lead_event(tenant_id, lead_id, 'lead.deleted', jsonb_build_object('by', by));
 
 	PERFORM FROM outreach.outbound_messages m WHERE m.tenant_id = delete_lead.tenant_id AND m.lead_id = delete_lead.lead_id
@@ -78,14 +88,14 @@ BEGIN
 	 WHERE m.tenant_id = delete_lead.tenant_id AND m.lead_id = delete_lead.lead_id
 	   AND d.tenant_id = m.tenant_id AND d.message_id = m.message_id AND (d.answer IS NOT NULL OR d.error IS NOT NULL);
 	UPDATE outreach.outbound_messages m SET phone = NULL, subject = NULL, body = NULL, html = NULL, bcc = NULL, media_urls = NULL,
-		options = NULL, last_error = NULL, updated_at = outreach_impl.engine_now()
+		options = NULL, verdicts = NULL, last_error = NULL, updated_at = outreach_impl.engine_now()
 	 WHERE m.tenant_id = delete_lead.tenant_id AND m.lead_id = delete_lead.lead_id;
 	GET DIAGNOSTICS messages = ROW_COUNT;
 
 	told := ARRAY(SELECT DISTINCT h.receipt_id FROM outreach.lead_history h
 		WHERE h.tenant_id = delete_lead.tenant_id AND h.lead_id = delete_lead.lead_id AND h.receipt_id IS NOT NULL
 		  AND h.event_type IN ('webhook.inbound.received', 'message.delivery.status_updated'));
-	UPDATE outreach.inbound_history p SET body = '', signed_query = NULL, reference = NULL, idempotency_key = NULL, status = 'done', last_error = 'erased'
+	UPDATE outreach.inbound_history p SET body = '', signed_query = NULL, reference = NULL, idempotency_key = NULL, reading = NULL, about = NULL, status = 'done', last_error = 'erased'
 	 WHERE p.tenant_id = delete_lead.tenant_id AND p.receipt_id = ANY (told);
 	GET DIAGNOSTICS webhooks = ROW_COUNT;
 	-- What somebody has made due again; whoever waits for it finds it where it is now.
@@ -102,18 +112,26 @@ BEGIN
 	-- The last lead of a person takes with it whatever is known of that one.
 	IF NOT EXISTS (SELECT FROM outreach.leads o WHERE o.tenant_id = delete_lead.tenant_id AND o.contact_id = person) THEN
 		known := ARRAY(SELECT u FROM unnest(known) u UNION SELECT o.address FROM outreach.addresses o
-			WHERE o.tenant_id = delete_lead.tenant_id AND o.contact_id = person);
+			WHERE o.tenant_id = delete_lead.tenant_id AND o.contact_id = person
+			  -- What an erasure before has left stays what it is.
+			  AND o.address NOT LIKE 'sha256:%');
 	END IF;
 	FOREACH a IN ARRAY known LOOP
 		CONTINUE WHEN EXISTS (SELECT FROM outreach.leads o WHERE o.tenant_id = delete_lead.tenant_id AND (o.phone = a OR lower(o.email) = a));
 		webhooks := webhooks + outreach_impl.erase_unread(tenant_id, a);
 		-- What it was before counts no more.
 		DELETE FROM outreach.addresses p WHERE p.tenant_id = delete_lead.tenant_id AND p.address = outreach_impl.address_digest(tenant_id, a);
+		DELETE FROM outreach.event_details e WHERE e.tenant_id = delete_lead.tenant_id
+			AND coalesce(e.details ->> 'phone', e.details ->> 'email') IS NOT NULL AND left(coalesce(e.details ->> 'phone', e.details ->> 'email'), 320) = a;
 		UPDATE outreach.addresses p SET address = outreach_impl.address_digest(tenant_id, a), consent_reason = NULL, carrier = NULL,
 			line_type = NULL, time_zones = NULL, unreachable = NULL
 		 WHERE p.tenant_id = delete_lead.tenant_id AND p.address = a AND p.consent IN ('held', 'opted_out');
 		GET DIAGNOSTICS n = ROW_COUNT;
 		opt_outs_kept := opt_outs_kept + n;
+		IF n = 0 THEN
+			PERFORM outreach_impl.forget_consent(tenant_id, outreach_impl.address_digest(tenant_id, a), NULL);
+		END IF;
+		PERFORM outreach_impl.forget_consent(tenant_id, a, CASE WHEN n > 0 THEN outreach_impl.address_digest(tenant_id, a) END);
 		DELETE FROM outreach.addresses p WHERE p.tenant_id = delete_lead.tenant_id AND p.address = a;
 		GET DIAGNOSTICS n = ROW_COUNT;
 		addresses := addresses + n;
@@ -125,17 +143,25 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION outreach_impl.delete_lead(text, text, text) IS 'Erases a lead with the texts and addresses that are known of it; an opt-out stays, as a digest.';
 
--- Views run with their reader's rights, as those of 20_views.sql; this one is here for the
--- function that returns its rows.
+-- Views run with their reader's rights, as those of 20_views.sql; these are here for the
+-- function that returns their rows.  What a webhook said is shown with the event of its
+-- arrival alone.
+CREATE VIEW outreach.event_log WITH (security_invoker = true, security_barrier = true) AS
+	SELECT e.tenant_id, e.event_id, e.occurred_at, e.event_type, e.source, e.lead_id, e.lead_version,
+		   e.previous_state, e.new_state, e.receipt_id, e.correlation_id, e.dedupe_key,
+		   CASE WHEN d.details IS NULL AND p.reading IS NULL THEN e.payload
+				WHEN e.payload IS NULL AND p.reading IS NULL THEN d.details
+				ELSE coalesce(e.payload, '{}') || coalesce(d.details, '{}') || coalesce(p.reading, '{}') END AS payload
+	  FROM (SELECT * FROM outreach.events UNION ALL SELECT * FROM outreach.events_default) e
+	  LEFT JOIN outreach.event_details d ON d.tenant_id = e.tenant_id AND d.event_id = e.event_id
+	  LEFT JOIN outreach.inbound_payloads p ON p.tenant_id = e.tenant_id AND p.receipt_id = e.receipt_id
+		   AND e.event_type = 'webhook.inbound.received';
+COMMENT ON VIEW outreach.event_log IS 'What happened, with the texts, names and addresses that were not erased: the payload of an event, its details, and what was read of its webhook, as one.';
+
 CREATE VIEW outreach.lead_history WITH (security_invoker = true, security_barrier = true) AS
 	SELECT e.tenant_id, e.lead_id, e.lead_version, e.occurred_at, e.event_type, e.source,
 		   e.previous_state, e.new_state, e.payload, e.event_id, e.receipt_id, e.correlation_id
-	  FROM outreach.events e
-	 WHERE e.lead_id IS NOT NULL
-	UNION ALL
-	SELECT e.tenant_id, e.lead_id, e.lead_version, e.occurred_at, e.event_type, e.source,
-		   e.previous_state, e.new_state, e.payload, e.event_id, e.receipt_id, e.correlation_id
-	  FROM outreach.events_default e
+	  FROM outreach.event_log e
 	 WHERE e.lead_id IS NOT NULL;
 COMMENT ON VIEW outreach.lead_history IS 'Events of leads; order them by lead_version.';
 

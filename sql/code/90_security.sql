@@ -101,7 +101,7 @@ DECLARE
 	name text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY['tenants', 'administrators', 'dropped_tenants', 'tenant_roles', 'secrets', 'endpoints',
-								'inbound_queue', 'inbound_history_default', 'events_default', 'event_keys', 'contacts', 'addresses', 'leads',
+								'inbound_queue', 'inbound_history_default', 'events_default', 'event_details', 'event_keys', 'lead_states_as_of', 'contacts', 'addresses', 'leads',
 								'consent_history', 'timer_queue', 'timer_history_default', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
 								'templates', 'outbound_queue', 'outbound_history_default', 'message_deliveries_default', 'provider_message_ids',
 								'sending_stops', 'sending_circuits'] LOOP

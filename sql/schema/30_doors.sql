@@ -131,7 +131,10 @@ CREATE TABLE outreach.inbound_payloads (
 	event_owed uuid,
 	signed_query text,
 	idempotency_key text COLLATE "C",
-	event_type text COLLATE "C" NOT NULL
+	event_type text COLLATE "C" NOT NULL,
+	reading jsonb,
+	about jsonb,
+	CHECK (jsonb_typeof(reading) OPERATOR(pg_catalog.=) 'object' AND jsonb_typeof(about) OPERATOR(pg_catalog.=) 'object')
 ) PARTITION BY LIST (status);
 -- What is to be processed: small, whatever has been received.
 CREATE TABLE outreach.inbound_queue PARTITION OF outreach.inbound_payloads
@@ -158,4 +161,6 @@ COMMENT ON COLUMN outreach.inbound_payloads.event_owed IS 'The event of that opt
 COMMENT ON COLUMN outreach.inbound_payloads.idempotency_key IS 'By which it is told from others of its provider: the key that it has in outreach.webhook_receipts is made from it; null: erased.';
 COMMENT ON COLUMN outreach.inbound_payloads.event_type IS 'What it was taken for when it came, or was last replayed.';
 COMMENT ON COLUMN outreach.inbound_payloads.signed_query IS 'The query of a form of Twilio''s, which its signature does not hold apart from the fields: what is not sure to be Twilio''s is told by it.';
+COMMENT ON COLUMN outreach.inbound_payloads.reading IS 'What was read from the body: its fields, and what was found in its text. Null until it is processed, and where it was erased.';
+COMMENT ON COLUMN outreach.inbound_payloads.about IS 'Of one to which no event of a lead leads: the addresses that its fields name, as keys, for whoever erases one.';
 COMMENT ON COLUMN outreach.inbound_payloads.last_error IS 'SQLSTATE and fixed text: never a part of the payload.';

@@ -23,7 +23,7 @@ SELECT address, consent, source, reason FROM outreach.opt_out_registry WHERE ten
 SELECT * FROM outreach.opt_out('team_consent', '+12125550102');
 SELECT phone, consent, consent_source, consent_reason FROM outreach.phones WHERE tenant_id = 'team_consent' ORDER BY 1;
 SELECT address, consent, source, reason FROM outreach.consent_history WHERE tenant_id = 'team_consent' ORDER BY address, event_id;
-SELECT event_type, source, payload - 'actor' AS payload, payload ->> 'actor' = current_user AS by_me FROM outreach.events
+SELECT event_type, source, payload - '{actor,contact_id}'::text[] AS payload, payload ->> 'actor' = current_user AS by_me FROM outreach.event_log
  WHERE tenant_id = 'team_consent' AND event_type LIKE 'consent.%' ORDER BY event_id;
 -- The history and the log tell the same.
 SELECT count(*) FROM outreach.consent_history h FULL JOIN outreach.events e USING (tenant_id, event_id)

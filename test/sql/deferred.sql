@@ -13,7 +13,7 @@ SELECT item, outcome, http_status, body FROM outreach.ingest_webhooks(ARRAY[
 	pg_temp.message('/w/defer', 'm3', 'nobody', 'hello')]);
 SELECT count(*) FROM outreach.leads WHERE tenant_id = 'team_defer';
 SELECT status, attempts, next_attempt_at IS NOT NULL AS due FROM outreach.webhooks_unfinished WHERE tenant_id = 'team_defer' ORDER BY receipt_id;
-SELECT event_type, payload FROM outreach.events WHERE tenant_id = 'team_defer' ORDER BY event_id;
+SELECT event_type, payload FROM outreach.event_log WHERE tenant_id = 'team_defer' ORDER BY event_id;
 -- In turn, as many as asked for
 SELECT outreach.process_payloads(1);
 SELECT state FROM outreach.leads WHERE tenant_id = 'team_defer';

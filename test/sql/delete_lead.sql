@@ -28,7 +28,7 @@ SELECT created FROM outreach.create_lead('team_erase', 'other', '+12125550153', 
 SELECT consent FROM outreach.opt_out('team_erase', '+12125550151', 'web', 'Zebulon asked');
 SELECT consent FROM outreach.opt_out('team_erase', 'opted@zebulon.example', 'web', 'Zebulon asked');
 
--- Where something of the person stands, in every table; the logs of events and consent are append-only.
+-- Where something of the person stands, in every table.
 CREATE FUNCTION pg_temp.traces(VARIADIC words text[]) RETURNS TABLE (of_table text, n bigint) LANGUAGE plpgsql AS $$
 BEGIN
 	FOR of_table IN SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'outreach'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1 LOOP

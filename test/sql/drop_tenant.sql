@@ -20,6 +20,7 @@ BEGIN
 		SELECT tenant_id, message_id, 1, 1, account, now() FROM outreach.outbound_messages WHERE tenant_id = t;
 	INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id) VALUES (t, 'twilio', 'SM1');
 	INSERT INTO outreach.sending_circuits VALUES (t, 'sms', '', 1, NULL, now());
+	INSERT INTO outreach.lead_states_as_of VALUES (t, 'lead_1', 1, 'new');
 	INSERT INTO outreach.opt_out_words VALUES (t, 'basta', 'opt_out', 'whole', 'own');
 	INSERT INTO outreach.lead_transitions VALUES (t, 'closed', 'new', NULL, true, 'own');
 	INSERT INTO outreach.timer_types (tenant_id, timer_type, action) VALUES (t, 'OWN', 'own');

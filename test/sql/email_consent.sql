@@ -39,7 +39,7 @@ SELECT address, consent, changed, leads_suppressed FROM outreach.opt_out('team_l
 SELECT a.*, l.state FROM pg_temp.asks(1) AS a, outreach.leads l WHERE l.tenant_id = 'team_letters' AND l.lead_id = 'm1';
 SELECT * FROM pg_temp.asks(1, 'sms');
 SELECT tenant_id, address, consent, consent_source, consent_reason FROM outreach.addresses WHERE address = 'm1@example.com';
-SELECT event_type, payload - 'actor' AS payload FROM pg_temp.events WHERE tenant_id = 'team_letters' AND payload ->> 'email' = 'm1@example.com';
+SELECT event_type, payload - '{actor,contact_id}'::text[] AS payload FROM pg_temp.events WHERE tenant_id = 'team_letters' AND payload ->> 'email' = 'm1@example.com';
 SELECT act, source, reason FROM outreach.consent_history WHERE tenant_id = 'team_letters' AND address = 'm1@example.com';
 SELECT consent FROM outreach.opt_in('team_letters', 'm1@example.com', 'form');
 SELECT * FROM pg_temp.asks(1);
@@ -119,7 +119,7 @@ SELECT created FROM outreach.create_lead('team_letters_b', 'long', email => :'lo
 -- A person knows better.
 SELECT address, changed FROM outreach.mark_reachable('team_letters', 'M10@example.com', 'kim', 'they wrote from it');
 SELECT * FROM pg_temp.stands(10);
-SELECT event_type, payload - 'message_id' AS payload FROM pg_temp.events WHERE tenant_id = 'team_letters' AND payload ->> 'email' = 'm10@example.com' AND event_type LIKE 'address.%' ORDER BY event_id;
+SELECT event_type, payload - '{message_id,contact_id}'::text[] AS payload FROM pg_temp.events WHERE tenant_id = 'team_letters' AND payload ->> 'email' = 'm10@example.com' AND event_type LIKE 'address.%' ORDER BY event_id;
 -- The proof that a reference carries is told to nobody.
 SELECT count(*) FROM pg_temp.events WHERE tenant_id = 'team_letters' AND payload ? 'reference';
 SELECT * FROM outreach.verify() WHERE tenant_id LIKE 'team\_letters%';

@@ -13,7 +13,7 @@ SELECT outcome, receipt_id IS NOT NULL AS receipt, http_status, content_type, bo
 SELECT outcome, http_status FROM outreach.ingest_webhook(pg_temp.message('/w/ingest', 'm1', '+12125550110', 'STOP'));
 SELECT state, version, source FROM outreach.leads WHERE tenant_id = 'team_ingest';
 SELECT consent FROM outreach.phones WHERE tenant_id = 'team_ingest';
-SELECT event_type, source, lead_version, previous_state, new_state, payload FROM outreach.events
+SELECT event_type, source, lead_version, previous_state, new_state, payload - 'contact_id' AS payload FROM outreach.event_log
  WHERE tenant_id = 'team_ingest' ORDER BY event_id;
 SELECT provider, idempotency_key, event_type, r.key = outreach_impl.ledger_key(tenant_id, 'webhook ' || provider, idempotency_key) AS in_the_ledger
   FROM outreach.inbound_payloads JOIN outreach.webhook_receipts r USING (tenant_id, receipt_id) WHERE tenant_id = 'team_ingest';

@@ -41,7 +41,7 @@ SELECT payload, split_part(pg_temp.error(format('SELECT outreach.set_timer(''tea
 SELECT pg_temp.error($$SELECT outreach.set_timer('team_json', 'lead_1', 'T', '2030-01-01', action_payload => '{"note": 7}')$$);
 SELECT payload, split_part(pg_temp.error(format('SELECT outreach.record_event(''team_json'', ''lead_1'', ''contact.updated'', %L)', payload)), E'\n', 1) AS refused
   FROM unnest(ARRAY['{"any": ["thing", {"a": null}]}', 'null', NULL, '{}', '"{}"', '[]']) AS payload;
-SELECT payload FROM outreach.events WHERE tenant_id = 'team_json' AND event_type = 'contact.updated' ORDER BY lead_version;
+SELECT payload FROM outreach.event_log WHERE tenant_id = 'team_json' AND event_type = 'contact.updated' ORDER BY lead_version;
 
 -- Nor does a table take a JSON string for an object.
 SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid

@@ -14,10 +14,10 @@ CREATE VIEW pg_temp.acts AS
 -- What sounds like a revocation holds; the event says by which words, and how surely.
 SELECT pg_temp.says('+12125550101', 'I am the owner. Do not text me about this again');
 SELECT payload ->> 'sounds' AS sounds, (payload ->> 'certainty')::numeric > 0.9 AS sure, payload ->> 'model' ~ '^[0-9]+-' AS model, payload ? 'rule' AS ruled
-  FROM outreach.events WHERE tenant_id = 'team_meaning' AND event_type = 'webhook.inbound.received';
+  FROM outreach.event_log WHERE tenant_id = 'team_meaning' AND event_type = 'webhook.inbound.received';
 SELECT * FROM outreach.release_address('team_meaning', '(212) 555-0101', 'kim', 'a neighbour took the phone');
 SELECT * FROM outreach.release_address('team_meaning', '+12125550101', 'kim', 'again');
-SELECT event_type, source, payload - 'version' AS payload FROM outreach.events
+SELECT event_type, source, payload - '{version,contact_id}'::text[] AS payload FROM outreach.event_log
  WHERE tenant_id = 'team_meaning' AND event_type LIKE 'consent.%' ORDER BY event_id;
 -- What was agreed to before the hold is agreed to again.
 SELECT consent FROM outreach.opt_in('team_meaning', '+12125550102', 'form');
@@ -39,7 +39,7 @@ SELECT FROM outreach.create_lead('team_meaning', 'lead_2', '+12125550104');
 SELECT FROM outreach.create_lead('team_meaning', 'lead_3', '+12125550105');
 SELECT pg_temp.says('+12125550104', 'Sorry, you have the wrong number');
 SELECT lead_id, state, phone FROM outreach.leads WHERE tenant_id = 'team_meaning' AND lead_id LIKE 'lead\__' ORDER BY lead_id;
-SELECT lead_id, event_type, payload FROM outreach.events
+SELECT lead_id, event_type, payload FROM outreach.event_log
  WHERE tenant_id = 'team_meaning' AND event_type = 'lead.address_removed' ORDER BY lead_id;
 SELECT phone, consent FROM outreach.phones WHERE tenant_id = 'team_meaning' AND phone = '+12125550104';
 -- It is no opt-out, and no suppression of the person: a right phone is written to.

@@ -9,7 +9,7 @@ SELECT outreach.create_endpoint('team_own', '/w/own', 'generic', 'none'), outrea
 CREATE FUNCTION pg_temp.kept(key text) RETURNS TABLE (status text, lead text, payload jsonb) LANGUAGE sql AS $$
 	SELECT p.status::text, e.lead_id, e.payload - '{event,message_id,from,body}'::text[]
 	  FROM outreach.inbound_payloads p
-	  LEFT JOIN outreach.events e ON e.tenant_id = p.tenant_id AND e.receipt_id = p.receipt_id AND e.event_type = 'webhook.inbound.received'
+	  LEFT JOIN outreach.event_log e ON e.tenant_id = p.tenant_id AND e.receipt_id = p.receipt_id AND e.event_type = 'webhook.inbound.received'
 	 WHERE p.tenant_id LIKE 'team\_own%' AND p.idempotency_key LIKE '%:' || key || ':message.received'
 $$;
 

@@ -33,7 +33,7 @@ SELECT n, a.* FROM generate_series(1, 5) AS n, pg_temp.asks(n, 'first') AS a;
 SELECT * FROM pg_temp.asks(1, 'call', 'call');
 -- The same word again is no other mark.
 SELECT pg_temp.report(1, 'failed', '30006');
-SELECT count(*) FROM outreach.events WHERE tenant_id = 'team_reach' AND event_type = 'address.unreachable' AND payload ->> 'phone' = '+14155550201';
+SELECT count(*) FROM outreach.event_log WHERE tenant_id = 'team_reach' AND event_type = 'address.unreachable' AND payload ->> 'phone' = '+14155550201';
 -- Another lead of the same phone, and the phone of a lead that got another one
 SELECT created FROM outreach.create_lead('team_reach', 'twin', '+14155550201');
 SELECT m.status FROM outreach.send_message('team_reach', 'twin', 'Hello') AS m;
@@ -85,7 +85,7 @@ SELECT arguments, pg_temp.error(format('SELECT outreach.mark_reachable(%s)', arg
 	$$'team_reach', '12', 'kim', 'a'$$, $$'team_reach', NULL, 'kim', 'a'$$, $$'team_reach', '+14155550202', NULL, 'a'$$, $$'team_reach', '+14155550202', 'kim', ''$$, $$'team_reach', '+14155550202', 'kim', 'a', 'email'$$,
 	$$'team_nowhere', '+14155550202', 'kim', 'a'$$, $$NULL, '+14155550202', 'kim', 'a'$$]) AS arguments;
 
-SELECT event_type, source, payload - 'message_id' AS payload FROM outreach.events WHERE tenant_id = 'team_reach' AND event_type LIKE 'address.%' ORDER BY event_id;
+SELECT event_type, source, payload - '{message_id,contact_id}'::text[] AS payload FROM outreach.event_log WHERE tenant_id = 'team_reach' AND event_type LIKE 'address.%' ORDER BY event_id;
 CREATE ROLE regress_reach_app IN ROLE outreach_app;
 SELECT outreach.grant_tenant('team_reach', 'regress_reach_app'), outreach.grant_tenant('team_reach_b', 'regress_reach_app');
 SELECT pg_temp.report(2, 'failed', '30005');

@@ -19,7 +19,7 @@ BEGIN;
 SELECT duplicate FROM outreach.record_event('team_event', NULL, 'contact.updated', NULL, 'undone');
 ROLLBACK;
 SELECT duplicate FROM outreach.record_event('team_event', NULL, 'contact.updated', NULL, 'undone');
-SELECT lead_id, lead_version, event_type, source, length(dedupe_key) AS key, payload FROM outreach.events
+SELECT lead_id, lead_version, event_type, source, length(dedupe_key) AS key, payload FROM outreach.event_log
  WHERE tenant_id = 'team_event' ORDER BY lead_id, lead_version, event_id;
 
 SELECT pg_temp.error($$SELECT outreach.record_event('team_event', 'lead_1', NULL)$$);

@@ -20,6 +20,6 @@ SELECT pg_temp.receive('/w/retention', 'm1', '+12125550170', 'START');
 SELECT duplicate FROM outreach.record_event('team_retention', NULL, 'contact.updated', NULL, 'a-key');
 SELECT consent, state FROM outreach.phones JOIN outreach.leads USING (tenant_id, phone) WHERE tenant_id = 'team_retention';
 -- What comes now waits in events_default; of the lead it is told that its past is missing.
-SELECT event_type, payload FROM outreach.events_default WHERE tenant_id = 'team_retention' ORDER BY event_id;
+SELECT event_type, payload FROM pg_temp.events WHERE tenant_id = 'team_retention' ORDER BY event_id;
 SELECT problem FROM outreach.verify() WHERE tenant_id = 'team_retention' ORDER BY 1;
 ROLLBACK;

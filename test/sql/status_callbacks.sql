@@ -43,7 +43,7 @@ SELECT pg_temp.report('SM2', 'undelivered', '30006'), pg_temp.report('SM2', 'fai
 SELECT o.status, o.error_code, p.line_type, p.consent FROM pg_temp.became('{2}') AS o, outreach.phones p WHERE p.tenant_id = 'team_status' AND p.phone = '+14155550102';
 SELECT pg_temp.report('SM4', 'undelivered', '30034');
 SELECT scope, id, reason FROM outreach.sending_stops WHERE tenant_id = 'team_status';
-SELECT event_type, payload FROM outreach.events WHERE tenant_id = 'team_status' AND event_type = 'sending.stopped';
+SELECT event_type, payload FROM outreach.event_log WHERE tenant_id = 'team_status' AND event_type = 'sending.stopped';
 SELECT pg_temp.report('SM5', 'delivered'), pg_temp.report('SM5', 'read');
 SELECT phone, delivered, failed, recent_delivered, recent_failed, last_error_code FROM outreach.numbers WHERE tenant_id = 'team_status' AND phone = '+12125550103';
 

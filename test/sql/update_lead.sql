@@ -15,7 +15,7 @@ BEGIN
 END $$;
 SELECT changes, pg_temp.changed(changes) FROM unnest(ARRAY['{}', '{"firstName": "Anna"}', '{"first_name": "Anna"}', '{"lastName": null, "company": null}', '{"phone": "(212) 555-0122", "email": " ANNA@Example.com "}',
 	'{"attributes": {"beds": 4, "old": null, "gone": null, "list": [1, null]}}', '{"attributes": {}}', '{"attributes": null}', '{"phone": null, "email": null}', '{"phone": null}', '{"firstName": ""}']::jsonb[]) AS changes;
-SELECT lead_version, event_type, payload FROM outreach.events WHERE tenant_id = 'team_changes' ORDER BY lead_version;
+SELECT lead_version, event_type, payload FROM outreach.event_log WHERE tenant_id = 'team_changes' ORDER BY lead_version;
 SELECT phone, consent FROM outreach.phones WHERE tenant_id = 'team_changes' ORDER BY phone;
 
 -- What nobody reads, or cannot be what it is, is refused by its place; nothing is changed then.

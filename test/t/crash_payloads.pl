@@ -32,7 +32,7 @@ sub ingest_sql { my ($path, $body) = @_; return "SELECT outcome FROM outreach.in
 sub known
 {
 	return join ' ', map { sql($node, qq{SELECT (SELECT string_agg(status::text, ' ') FROM outreach.inbound_payloads WHERE position('$_' IN convert_from(body, 'UTF8')) > 0),
-		(SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' = 'message.received' AND payload ->> 'from' = '$_'),
+		(SELECT count(*) FROM outreach.event_log WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' = 'message.received' AND payload ->> 'from' = '$_'),
 		(SELECT count(*) FROM outreach.leads WHERE phone = '$_'), (SELECT consent FROM outreach.phones WHERE phone = '$_'),
 		(SELECT count(*) FROM outreach.consent_history WHERE address = '$_')}) } @_;
 }
@@ -90,7 +90,7 @@ for my $replay (@replays)
 	my $call = "SELECT outreach.replay_webhook('team_a', '$receipt', 'kim $phone')";
 	crash($node, $db, $victim, $call, $point, $point eq 'webhook_receipts' ? "/w/open:m$phone:text.arrived" : "$mark$phone");
 	is(sql_error($node, $call), $point =~ /behind/ ? '55000' : '', "a replay, $victim killed at $point: again");
-	is(known($phone) . ' ' . sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.replayed' AND payload ->> 'by' = 'kim $phone'"), "$stopped 1", 'one effect');
+	is(known($phone) . ' ' . sql($node, "SELECT count(*) FROM outreach.event_log WHERE event_type = 'webhook.inbound.replayed' AND payload ->> 'by' = 'kim $phone'"), "$stopped 1", 'one effect');
 	is(sql_error($node, $call), '55000', 'and no more');
 }
 
@@ -116,7 +116,7 @@ for my $victim (qw(session postmaster))
 		wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.inbound_payloads WHERE status = 'pending'}) == 0 }, 'the callbacks to be processed');
 		sql($node, q{SELECT outreach.disarm('a test')});
 		is(sql($node, qq{SELECT (SELECT string_agg(code, ' ') FROM outreach.addresses_unreachable WHERE address = '$marked'),
-			(SELECT count(*) FROM outreach.events WHERE event_type = 'address.unreachable' AND payload ->> 'phone' = '$marked'),
+			(SELECT count(*) FROM outreach.event_log WHERE event_type = 'address.unreachable' AND payload ->> 'phone' = '$marked'),
 			(SELECT consent FROM outreach.phones WHERE phone = '$opted_out'), (SELECT count(*) FROM outreach.consent_history WHERE address IN ('$marked', '$opted_out')),
 			(SELECT string_agg(state::text, ' ') FROM outreach.leads WHERE phone = '$opted_out'),
 			(SELECT string_agg(status::text, ' ') FROM outreach.outbound_messages WHERE message_id IN ('$message[0][1]', '$message[1][1]'))}),

@@ -49,6 +49,6 @@ is(value("SELECT count(*) FROM outreach.inbound_payloads WHERE status = 'done'")
 cmp_ok($peak, '>', 0, "the worker was looked at: $peak kB");
 cmp_ok($peak, '<', 200 * 1024, 'it stayed small');
 is(value("SELECT max(octet_length(payload::text)) < 40000 FROM outreach.events"), 't', 'what a provider sends is cut in the log');
-is(value("SELECT count(*) FROM outreach.events WHERE payload ->> 'cut' = 'true'"), 200, 'and it says so');
+is(value("SELECT count(*) FROM outreach.event_log WHERE payload ->> 'cut' = 'true'"), 200, 'and it says so');
 is(value('SELECT * FROM outreach.verify()'), '', 'states follow from events');
 done_testing();

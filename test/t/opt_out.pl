@@ -146,7 +146,7 @@ for my $body (@not_held)
 		"$phone|opted_out|texting|stop", 'the registry says why');
 	is(sql($node, <<"SQL"), '4|4', 'each suppression has its event, of the same receipt as the opt-out');
 SELECT count(*), count(*) FILTER (WHERE e.receipt_id = o.receipt_id)
-  FROM outreach.events e, outreach.events o
+  FROM outreach.event_log e, outreach.event_log o
  WHERE e.tenant_id = 'team_a' AND e.new_state = 'suppressed' AND e.lead_id IN ('lead_1', 'lead_2', 'lead_3', 'lead_closed')
    AND o.event_type = 'consent.opted_out' AND o.payload->>'phone' = '$phone'
 SQL
@@ -241,7 +241,7 @@ for my $case (
 sub event_of
 {
 	my ($phone) = @_;
-	return sql($node, "SELECT payload -> 'labels', payload ->> 'extracted_email', payload ->> 'extracted_phone' FROM outreach.events
+	return sql($node, "SELECT payload -> 'labels', payload ->> 'extracted_email', payload ->> 'extracted_phone' FROM outreach.event_log
 		WHERE event_type = 'webhook.inbound.received' AND payload ->> 'from' = '$phone' ORDER BY event_id DESC LIMIT 1");
 }
 
@@ -256,7 +256,7 @@ sub event_of
 	is(event_of($phone), '||', 'nor from what is held');
 }
 
-is(sql($node, q{SELECT payload ->> 'body' FROM outreach.events e, outreach.classify_message(e.tenant_id, payload ->> 'body') c
+is(sql($node, q{SELECT payload ->> 'body' FROM outreach.event_log e, outreach.classify_message(e.tenant_id, payload ->> 'body') c
 	WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' = 'message.received' AND source = 'texting' AND payload ->> 'opt_out_type' IS NULL
 	AND (payload ->> 'rule', payload ->> 'word', payload ->> 'sounds', payload ->> 'extracted_email', coalesce(payload -> 'labels', '[]'))
 		IS DISTINCT FROM (c.rule, c.word, c.sounds, c.email, to_jsonb(c.labels))}), '', 'classify_message() says of each text what happened');

@@ -85,6 +85,66 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	$node->restart;
 }
 
+# what the months led to is known after they have gone
+{
+	my $month = sub {
+		my ($m) = @_;
+		value(sprintf("CREATE TABLE outreach.events_2002_%02d (LIKE outreach.events INCLUDING INDEXES); ALTER TABLE outreach.events_2002_%02d OWNER TO outreach_owner;"
+			. " ALTER TABLE outreach.events ATTACH PARTITION outreach.events_2002_%02d FOR VALUES FROM ('2002-%02d-01 00:00Z') TO ('2002-%02d-01 00:00Z')", $m, $m, $m, $m, $m + 1));
+	};
+	my $at = sub { my ($day, $sql) = @_; value("SET outreach.clock = '2002-$day 12:00Z'; $sql"); };
+	my $drop = sub { my ($day) = @_; return value("SELECT string_agg(d::text, ' ') FROM outreach.drop_partitions('2002-$day 00:00Z') d", user => 'test_admin'); };
+	my $known = sub { return value("SELECT string_agg(concat_ws(' ', lead_id, lead_version, state), ', ' ORDER BY lead_id) FROM outreach.lead_states_as_of") };
+	my $problems = sub { return value("SELECT string_agg(DISTINCT lead_id || ': ' || problem, ', ') FROM outreach.verify()") };
+	my $to = sub { return "SELECT FROM outreach.transition_lead('team_b', '$_[0]', '$_[1]', 'because');" };
+	my $note = sub { return "SELECT FROM outreach.record_event('team_b', '$_[0]', 'contact.updated', '{\"a\": 1}');" };
+
+	$month->($_) for 1 .. 3;
+	$at->('01-10', join '', map { "SELECT FROM outreach.create_lead('team_b', '$_');" } qw(works still back gone));
+	$at->('01-11', $to->('works', 'touched') . $to->('back', 'touched') . $to->('gone', 'touched'));
+	$at->('02-10', $to->('works', 'responded') . $note->('works') . $to->('back', 'responded'));
+	# a clock that goes back
+	$at->('01-20', $note->('back'));
+	# a month that nobody has made
+	$at->('04-10', $to->('works', 'soft_interest') . "SELECT FROM outreach.create_lead('team_b', 'stray');");
+	$at->('03-10', $note->('works') . $note->('stray'));
+	is($problems->(), '', 'months: states follow from events');
+	my $details = value('SELECT count(*) FROM outreach.event_details');
+
+	is($drop->('02-01'), '(events_2002_01,)', 'months: the first goes');
+	is($known->(), 'back 4 responded, gone 2 touched, still 1 new, works 2 touched', 'what it led to is known, and what of later months is behind that');
+	is($problems->(), '', 'states follow from that');
+	is($drop->('03-01'), '(events_2002_02,)', 'the second goes');
+	is($known->(), 'back 4 responded, gone 2 touched, still 1 new, works 4 responded', 'and leads on from there');
+	is($problems->(), '', 'states follow from that');
+	is($drop->('04-01'), '(events_2002_03,)', 'the third goes, before events that have no month');
+	is($known->(), 'back 4 responded, gone 2 touched, still 1 new, stray 2 new, works 6 soft_interest', 'which count where they are earlier ones of a lead');
+	is($problems->(), '', 'states follow from that');
+	is($drop->('05-01'), '(events_default,2)', 'those go');
+	is($known->(), 'back 4 responded, gone 2 touched, still 1 new, stray 2 new, works 6 soft_interest', 'which changes nothing');
+	is($problems->(), '', 'states follow from that');
+	is(value('SELECT count(*) FROM outreach.event_details'), $details - 10, 'what was said with them is gone');
+
+	value($note->('still') . $to->('still', 'touched') . $note->('back') . $to->('works', 'email_captured'));
+	is($problems->(), '', 'what comes now leads on');
+	for my $tampered (
+		[ "UPDATE outreach.leads SET state = 'suppressed' WHERE lead_id = 'gone'", 'gone: its state is not the one its events lead to' ],
+		[ "UPDATE outreach.leads SET state = 'new' WHERE lead_id = 'still'", 'still: its state is not the one its events lead to' ],
+		[ "UPDATE outreach.leads SET version = version + 1 WHERE lead_id = 'gone'", 'gone: the numbers of its events have a gap or a repetition' ],
+		[ "DELETE FROM outreach.events WHERE lead_id = 'still' AND lead_version = 2", 'still: the numbers of its events have a gap or a repetition' ],
+		[ "UPDATE outreach.events SET previous_state = 'responded' WHERE lead_id = 'still' AND new_state = 'touched'", 'still: an event does not begin where the one before ended' ],
+		[ "UPDATE outreach.lead_states_as_of SET state = 'touched' WHERE lead_id = 'still'", 'still: an event does not begin where the one before ended' ],
+		[ "DELETE FROM outreach.lead_states_as_of WHERE lead_id = 'gone'",
+			'gone: its state is not the one its events lead to, gone: the numbers of its events have a gap or a repetition' ])
+	{
+		my ($sql, $problem) = @$tampered;
+		is(value("BEGIN; SET LOCAL session_replication_role = replica; $sql; SET LOCAL session_replication_role = origin;"
+			. " SELECT string_agg(DISTINCT lead_id || ': ' || problem, ', ') FROM outreach.verify(); ROLLBACK"), $problem, $sql);
+	}
+	is(value("SELECT deleted FROM outreach.delete_lead('team_b', 'gone', 'kim')"), 't', 'a lead is erased');
+	is(value("SELECT count(*) FROM outreach.lead_states_as_of WHERE lead_id = 'gone'"), 0, 'and what was known of its past');
+}
+
 # somebody is making partitions, and does not end
 {
 	drop_last();

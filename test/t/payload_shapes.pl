@@ -140,7 +140,7 @@ for my $body ('[{"a":1},]', '[{"a":1} {"b":2}]', '[,{"a":1},{"b":2}]', '[{"a":1}
 	is(sql($node, "SELECT status FROM outreach.inbound_payloads WHERE convert_from(body, 'UTF8') = \$\$$body\$\$"), 'dead', 'kept as a whole');
 }
 is(ingest($node, json('/w/generic', [ map { generic('+12125559999', "text $_") } 1 .. 1000 ]))->{outcome}, 'accepted', 'a thousand events');
-is(sql($node, q{SELECT count(*) FROM outreach.events WHERE payload ->> 'from' = '+12125559999' AND event_type = 'webhook.inbound.received'}), 1000, 'are a thousand');
+is(sql($node, q{SELECT count(*) FROM outreach.event_log WHERE payload ->> 'from' = '+12125559999' AND event_type = 'webhook.inbound.received'}), 1000, 'are a thousand');
 is(join(' ', map { $_->{outcome} } ingest_many($node, [ map { my $n = $_; json('/w/generic', [ map { generic('+12125559998', "text $n $_") } 1 .. 900 ]) } 1 .. 3 ])),
 	'accepted accepted busy', 'of many arrays in a call the last ones come again');
 {
@@ -185,7 +185,7 @@ is(sql($node, q{SELECT status, last_error FROM outreach.inbound_payloads WHERE c
 	is(sql($node, "SELECT string_agg(event_type, ' ' ORDER BY event_type) FROM outreach.inbound_payloads WHERE convert_from(body, 'UTF8') LIKE '%com.twilio.messaging.message%'"),
 		'message.delivered unknown', 'a delivery, and what no row knows');
 	ingest($node, { path => '/w/twilio', headers => {}, body => 'Sid=NO' . 'a' x 32 . '&Level=ERROR&AccountSid=AC' . '0' x 32 . '&Payload=%7B%22error_code%22%3A%2211200%22%7D' });
-	is(sql($node, "SELECT payload ->> 'error_code' FROM outreach.events WHERE payload ->> 'kind' = 'provider.notice'"), '11200', 'the Debugger, with the payload inside of it');
+	is(sql($node, "SELECT payload ->> 'error_code' FROM outreach.event_log WHERE payload ->> 'kind' = 'provider.notice'"), '11200', 'the Debugger, with the payload inside of it');
 }
 for my $wrapping (qw(data payload message Message))
 {
@@ -249,7 +249,7 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 		is(consent($agreed), 'opted_in', 'nor does the first say it again');
 		sql($node, "SELECT outreach.replay_webhook('team_a', '$second->{receipt_id}', 'kim')");
 		is(sql($node, "SELECT (SELECT count(*) FROM outreach.consent_history WHERE address = '$other'), (SELECT state FROM outreach.leads WHERE phone = '$other'),
-			(SELECT count(*) FROM outreach.events WHERE event_type = 'consent.opted_out' AND payload ->> 'phone' = '$other')"), '1|suppressed|1', 'replayed: one opt-out, of a lead');
+			(SELECT count(*) FROM outreach.event_log WHERE event_type = 'consent.opted_out' AND payload ->> 'phone' = '$other')"), '1|suppressed|1', 'replayed: one opt-out, of a lead');
 		sql($node, "SELECT outreach.opt_in('team_a', '$other', 'a form')");
 		ingest($node, $make->($door[1], $id, $other, 'STOP'));
 		is(consent($other), 'opted_in', 'who has agreed since has not revoked');
@@ -317,7 +317,7 @@ for my $hook (json('/w/texting', { type => 'reaction.added' }), json('/w/generic
 	my @outcomes = map { ingest($node, json('/w/texting', { type => $_, message => { id => 'spelt', from => $phone, body => 'hello' } }))->{outcome} }
 	  qw(message.received Message.Received MESSAGE.RECEIVED);
 	is("@outcomes", 'accepted duplicate duplicate', 'the same message with its event in three cases');
-	is(sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.received' AND payload ->> 'from' = '$phone'"), 1, 'has one effect');
+	is(sql($node, "SELECT count(*) FROM outreach.event_log WHERE event_type = 'webhook.inbound.received' AND payload ->> 'from' = '$phone'"), 1, 'has one effect');
 	my $form = twilio(SmsStatus => 'received', From => $phone, Body => 'hi');
 	is(ingest($node, $form)->{outcome}, 'accepted', 'a form of Twilio');
 	$form->{body} =~ s/SmsStatus=received/SmsStatus=Received/;

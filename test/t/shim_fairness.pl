@@ -94,7 +94,7 @@ for my $connections (1, 2, 4)
 	wait_until(sub { sql($node, "SELECT state FROM outreach.leads WHERE lead_id = 'hot'") eq 'suppressed' }, 'the lead to be suppressed');
 	wait_until(sub { pending() == 0 }, 'the message to be processed');
 	is(sql($node, "SELECT count(*) FROM outreach.consent_history WHERE address = '+12125550141'"), 1, 'one change of consent');
-	is(sql($node, "SELECT count(*) FROM outreach.events WHERE lead_id = 'hot' AND payload ->> 'body' = 'STOP'"), 1, 'one message');
+	is(sql($node, "SELECT count(*) FROM outreach.event_log WHERE lead_id = 'hot' AND payload ->> 'body' = 'STOP'"), 1, 'one message');
 
 	# The phone itself is held: it is opted out as soon as it is free.
 	$session = hold("SELECT outreach.create_lead('team_a', 'new', '+12125550149')");
