@@ -51,13 +51,13 @@ $node->safe_psql($db, q{
 	END $$});
 my $fires = 'FOR EACH ROW WHEN (NEW.executed_at IS NOT NULL) EXECUTE FUNCTION public.stand_still()';
 my @steps = (
-	[ 'before its row is written', "CREATE TRIGGER stand_still BEFORE UPDATE ON outreach.lead_timers $fires" ],
-	[ 'after its row is written', "CREATE TRIGGER stand_still AFTER UPDATE ON outreach.lead_timers $fires" ],
+	[ 'before its row is written', "CREATE TRIGGER stand_still BEFORE INSERT ON outreach.lead_timers $fires" ],
+	[ 'after its row is written', "CREATE TRIGGER stand_still AFTER INSERT ON outreach.lead_timers $fires" ],
 	[ 'with its lead', 'CREATE TRIGGER stand_still AFTER UPDATE ON outreach.leads FOR EACH ROW
 		WHEN (NEW.assigned_agent IS DISTINCT FROM OLD.assigned_agent) EXECUTE FUNCTION public.stand_still()' ],
 	[ 'with its event', "CREATE TRIGGER stand_still AFTER INSERT ON outreach.events FOR EACH ROW
 		WHEN (NEW.event_type = 'timer.fired') EXECUTE FUNCTION public.stand_still()" ],
-	[ 'in COMMIT, before its record', 'CREATE CONSTRAINT TRIGGER stand_still AFTER UPDATE ON outreach.lead_timers
+	[ 'in COMMIT, before its record', 'CREATE CONSTRAINT TRIGGER stand_still AFTER INSERT ON outreach.lead_timers
 		DEFERRABLE INITIALLY DEFERRED ' . $fires ]);
 my $timers = 0;
 my $standing = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'outreach worker' AND wait_event =";
