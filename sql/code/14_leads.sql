@@ -154,8 +154,8 @@ CREATE VIEW outreach.event_log WITH (security_invoker = true, security_barrier =
 				ELSE coalesce(e.payload, '{}') || coalesce(d.details, '{}') || coalesce(p.reading, '{}') END AS payload
 	  FROM (SELECT * FROM outreach.events UNION ALL SELECT * FROM outreach.events_default) e
 	  LEFT JOIN outreach.event_details d ON d.tenant_id = e.tenant_id AND d.event_id = e.event_id
-	  LEFT JOIN outreach.inbound_payloads p ON p.tenant_id = e.tenant_id AND p.receipt_id = e.receipt_id
-		   AND e.event_type = 'webhook.inbound.received';
+	  LEFT JOIN outreach.inbound_payloads p ON p.tenant_id = e.tenant_id
+		   AND p.receipt_id = CASE WHEN e.event_type = 'webhook.inbound.received' THEN e.receipt_id END;
 COMMENT ON VIEW outreach.event_log IS 'What happened, with the texts, names and addresses that were not erased: the payload of an event, its details, and what was read of its webhook, as one.';
 
 CREATE VIEW outreach.lead_history WITH (security_invoker = true, security_barrier = true) AS

@@ -61,7 +61,7 @@ SELECT of, name, reason FROM (VALUES
 UNION ALL
 -- Rows that the engine alone writes, by names that it has in tables of its own
 SELECT s.of, s.name, 'the engine writes it' FROM said s
- WHERE s.of IN ('arming', 'dropped_tenants', 'events', 'events_default', 'event_keys', 'webhook_receipts', 'inbound_payloads', 'consent_history',
+ WHERE s.of IN ('arming', 'dropped_tenants', 'events', 'events_default', 'event_details', 'event_keys', 'lead_states_as_of', 'webhook_receipts', 'inbound_payloads', 'consent_history',
 	'contacts', 'leads', 'lead_timers', 'message_deliveries', 'provider_message_ids', 'sending_circuits')
 	OR s.of = 'outbound_messages' AND s.name <> 'channel' OR s.of = 'addresses' AND s.name <> 'kind';
 

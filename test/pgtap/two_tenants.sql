@@ -74,6 +74,7 @@ INSERT INTO outreach.outbound_messages SELECT n.* FROM outreach.outbound_message
 INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id) SELECT tenant_id, 'signalhouse', 'known', message_id FROM message WHERE send_key = 'same key';
 INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, to_status, parked_at) SELECT t, 'signalhouse', 'unknown', 'sent', now() FROM unnest('{tap_a,tap_b}'::text[]) AS t;
 INSERT INTO outreach.sending_circuits (tenant_id, account, from_phone, failures, updated_at) SELECT t, 'hidden', '', 1, now() FROM unnest('{tap_a,tap_b}'::text[]) AS t;
+INSERT INTO outreach.lead_states_as_of (tenant_id, lead_id, lead_version, state) SELECT t, 'hidden', 1, 'new' FROM unnest('{tap_a,tap_b}'::text[]) AS t;
 INSERT INTO outreach.tenant_roles VALUES ('tap_b', 'outreach_worker');
 DO $$
 DECLARE
