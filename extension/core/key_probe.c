@@ -17,9 +17,12 @@
 #include "catalog/namespace.h"
 #include "core/compat.h"
 #include "core/key_probe.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -36,14 +39,23 @@ typedef struct Probe
 	int			n;				/* the columns of a key */
 } Probe;
 
-static void
-begin(Probe *probe, const char *index_name, int n)
+static Oid
+oid_of(const char *name)
 {
-	Oid			index_oid = get_relname_relid(index_name, get_namespace_oid("outreach", false));
+	return get_relname_relid(name, get_namespace_oid("outreach", false));
+}
 
+static void
+begin(Probe *probe, Oid table_oid, Oid index_oid, int n)
+{
 	Assert(n <= MOST_COLUMNS);
 	probe->n = n;
-	probe->table = table_open(IndexGetRelation(index_oid, false), AccessShareLock);
+	probe->table = table_open(table_oid, AccessShareLock);
+	if (!OidIsValid(index_oid))
+	{
+		list_free(RelationGetIndexList(probe->table));
+		index_oid = probe->table->rd_pkindex;
+	}
 	probe->index = index_open(index_oid, AccessShareLock);
 	probe->slot = table_slot_create(probe->table, NULL);
 	InitDirtySnapshot(probe->dirty);
@@ -55,20 +67,27 @@ begin(Probe *probe, const char *index_name, int n)
  * also by rows that another transaction is just making.
  */
 static PoKeyState
-look_up(Probe *probe, const char *const *key, PoKeyState enough, bool unseen)
+scan(Probe *probe, ScanKeyData *column, PoKeyState enough, bool unseen)
 {
 	PoKeyState	state = PO_KEY_FREE;
-	ScanKeyData column[MOST_COLUMNS];
 
-	for (int i = 0; i < probe->n; i++)
-		ScanKeyEntryInitialize(&column[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
-							   probe->index->rd_indcollation[i], F_TEXTEQ, CStringGetTextDatum(key[i]));
 	index_rescan(probe->scan, column, probe->n, NULL, 0);
 	while (state < enough && index_getnext_slot(probe->scan, ForwardScanDirection, probe->slot))
 		if (unseen || !TransactionIdIsValid(probe->dirty.xmin))
 			state = TransactionIdIsValid(probe->dirty.xmin) || TransactionIdIsValid(probe->dirty.xmax)
 				? PO_KEY_HELD : PO_KEY_TAKEN;
 	return state;
+}
+
+static PoKeyState
+look_up(Probe *probe, const char *const *key, PoKeyState enough, bool unseen)
+{
+	ScanKeyData column[MOST_COLUMNS];
+
+	for (int i = 0; i < probe->n; i++)
+		ScanKeyEntryInitialize(&column[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
+							   probe->index->rd_indcollation[i], F_TEXTEQ, CStringGetTextDatum(key[i]));
+	return scan(probe, column, enough, unseen);
 }
 
 static void
@@ -91,8 +110,42 @@ po_probe_key(const char *index_name, const char *const *key, int n)
 	Probe		probe;
 	PoKeyState	state;
 
-	begin(&probe, index_name, n);
+	begin(&probe, IndexGetRelation(oid_of(index_name), false), oid_of(index_name), n);
 	state = look_up(&probe, key, PO_KEY_HELD, true);
+	end(&probe);
+	return state;
+}
+
+/* The partition that a row of a ledger is put into. */
+static Oid
+partition_of(const char *ledger, const pg_uuid_t *key)
+{
+	Relation	parent = table_open(oid_of(ledger), AccessShareLock);
+	PartitionKey by = RelationGetPartitionKey(parent);
+	PartitionBoundInfo bounds = RelationGetPartitionDesc(parent, false)->boundinfo;
+	Datum		value = UUIDPGetDatum(key);
+	bool		isnull = false;
+	uint64		hash = compute_partition_hash_value(by->partnatts, by->partsupfunc, by->partcollation, &value, &isnull);
+	Oid			partition = RelationGetPartitionDesc(parent, false)->oids[bounds->indexes[hash % bounds->nindexes]];
+
+	table_close(parent, AccessShareLock);
+	return partition;
+}
+
+/*
+ * po_probe_ledger tells the same of a key of a ledger, which is a table in partitions by
+ * the hash of a key of one uuid.
+ */
+PoKeyState
+po_probe_ledger(const char *ledger, const pg_uuid_t *key)
+{
+	Probe		probe;
+	ScanKeyData column;
+	PoKeyState	state;
+
+	begin(&probe, partition_of(ledger, key), InvalidOid, 1);
+	ScanKeyInit(&column, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
+	state = scan(&probe, &column, PO_KEY_HELD, true);
 	end(&probe);
 	return state;
 }
@@ -110,7 +163,7 @@ po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, b
 
 	if (nkeys == 0)
 		return;
-	begin(&probe, index_name, n);
+	begin(&probe, IndexGetRelation(oid_of(index_name), false), oid_of(index_name), n);
 	for (int i = 0; i < nkeys; i++)
 		has[i] = look_up(&probe, &key[i * n], PO_KEY_TAKEN, unseen) != PO_KEY_FREE;
 	end(&probe);

@@ -5,6 +5,8 @@
 #ifndef PO_KEY_PROBE_H
 #define PO_KEY_PROBE_H
 
+#include "utils/uuid.h"
+
 typedef enum PoKeyState
 {
 	PO_KEY_FREE,				/* no row */
@@ -13,6 +15,7 @@ typedef enum PoKeyState
 } PoKeyState;
 
 extern PoKeyState po_probe_key(const char *index_name, const char *const *key, int n);
+extern PoKeyState po_probe_ledger(const char *ledger, const pg_uuid_t *key);
 extern void po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, bool unseen,
 						 bool *has);
 

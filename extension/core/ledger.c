@@ -141,7 +141,7 @@ po_ledger_key(const char *tenant_id, const char *scope, const char *text)
 
 /*
  * po_provider_key returns the key of a text that is a provider's, in whose name is no
- * colon: its scope is the word, a space, and that name.
+ * colon: its scope is the words, a space, and that name.
  */
 pg_uuid_t
 po_provider_key(const char *tenant_id, const char *word, const char *provider, const char *text)

@@ -11,6 +11,7 @@
 /* What a text is the key of. */
 #define PO_LEDGER_SEND "send"
 #define PO_LEDGER_WEBHOOK "webhook"
+#define PO_LEDGER_MESSAGE_ID "message id"
 
 extern pg_uuid_t po_ledger_key(const char *tenant_id, const char *scope, const char *text);
 extern pg_uuid_t po_provider_key(const char *tenant_id, const char *word, const char *provider, const char *text);

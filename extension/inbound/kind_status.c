@@ -18,6 +18,7 @@
 #include "common/url.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/ledger.h"
 #include "core/statement.h"
 #include "inbound/kinds.h"
 #include "lead/channel.h"
@@ -32,6 +33,7 @@ StaticAssertDecl(PO_REFERENCE_LEN == UUID_TEXT + 1 + PO_MAC_HEX, "a reference is
 typedef struct Callback
 {
 	const char *tenant_id;
+	pg_uuid_t	key;			/* of the provider's id; zero: none */
 	const char *provider;
 	const char *provider_message_id;
 	const pg_uuid_t *message_id;	/* NULL: not known */
@@ -40,16 +42,18 @@ typedef struct Callback
 	const pg_uuid_t *receipt_id;
 } Callback;
 
-/* What names it; what parks it; the provider's id alone is PO_TAKE. */
+/* What names it; what parks it; its key alone is PO_TAKE, with its words WORDS. */
 #define NAMES PO_USE
 #define PARKS (PO_USE << 1)
-#define IS_KEY (PO_TAKE | NAMES | PARKS | PO_GIVE)
+#define WORDS (PO_USE << 2)
+#define IS_KEY (PO_TAKE | NAMES | PARKS | WORDS | PO_GIVE)
 
 static const PoField callback_field[] = {
-	PO_FIELD(Callback, tenant_id, TEXT, IS_KEY),
-	PO_FIELD(Callback, provider, TEXT, IS_KEY),
-	PO_FIELD(Callback, provider_message_id, TEXT, IS_KEY),
-	PO_FIELD(Callback, message_id, UUIDP, NAMES | PO_GIVE),
+	PO_FIELD(Callback, tenant_id, TEXT, NAMES | PARKS),
+	PO_FIELD(Callback, key, UUID, IS_KEY),
+	PO_FIELD(Callback, provider, TEXT, PARKS | WORDS),
+	PO_FIELD(Callback, provider_message_id, TEXT, PARKS | WORDS),
+	PO_FIELD(Callback, message_id, UUIDP, NAMES),
 	PO_MESSAGE_STATUS(Callback, to_status, PARKS),
 	PO_FIELD(Callback, error_code, TEXT, PARKS),
 	PO_FIELD(Callback, receipt_id, UUIDP, PARKS)
@@ -84,8 +88,7 @@ static PoStatement select_messages = {
 	.name = "status.messages",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {m.*}, m.bcc FROM {rows}"
-	" LEFT JOIN outreach.provider_message_ids p ON p.tenant_id = u.tenant_id"
-	" AND p.provider = u.provider AND p.provider_message_id = u.provider_message_id"
+	" LEFT JOIN outreach.provider_message_ids p ON p.key = u.key"
 	" JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
 	" AND m.message_id = coalesce(u.message_id, p.message_id)"
 	" LEFT JOIN outreach.addresses k ON k.tenant_id = m.tenant_id AND k.address = m.phone AND k.unreachable IS NOT NULL",
@@ -104,11 +107,10 @@ static PoStatement park = {
 	.name = "status.park",
 	.expect = SPI_OK_INSERT_RETURNING,
 	.sql = "INSERT INTO outreach.provider_message_ids AS p ({columns}, parked_at)"
-	" SELECT DISTINCT ON (u.tenant_id, u.provider, u.provider_message_id) {u.*}, $1"
+	" SELECT DISTINCT ON (u.key) {u.*}, $1"
 	" FROM {rows} WHERE EXISTS (SELECT FROM outreach.sending_accounts a WHERE a.tenant_id = u.tenant_id)"
-	" ORDER BY u.tenant_id, u.provider, u.provider_message_id,"
-	" outreach_impl.report_rank(u.to_status) DESC"
-	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE SET"
+	" ORDER BY u.key, outreach_impl.report_rank(u.to_status) DESC"
+	" ON CONFLICT (key) DO UPDATE SET"
 	" to_status = " UNLESS_KNOWN("to_status") ","
 	" parked_at = coalesce(p.parked_at, EXCLUDED.parked_at),"
 	" error_code = " UNLESS_KNOWN("error_code") ","
@@ -123,12 +125,12 @@ static PoStatement park = {
 static PoStatement forget_ids = {
 	.name = "status.forget",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.provider_message_ids p SET message_id = NULL FROM {rows}"
-	" WHERE p.tenant_id = u.tenant_id AND p.provider = u.provider"
-	" AND p.provider_message_id = u.provider_message_id AND p.message_id IS NOT NULL"
+	.sql = "UPDATE outreach.provider_message_ids p SET message_id = NULL, provider = u.provider,"
+	" provider_message_id = u.provider_message_id FROM {rows}"
+	" WHERE p.key = u.key AND p.message_id IS NOT NULL"
 	" AND NOT EXISTS (SELECT FROM outreach.outbound_messages m WHERE m.tenant_id = p.tenant_id"
 	" AND m.message_id = p.message_id)",
-	.takes = PO_FIELDS(callback_field, PO_TAKE)
+	.takes = PO_FIELDS(callback_field, WORDS)
 };
 
 /* So that no look-up of another message takes it for that one's. */
@@ -136,10 +138,9 @@ static PoStatement note_ids = {
 	.name = "status.ids",
 	.expect = SPI_OK_INSERT,
 	.sql = "INSERT INTO outreach.provider_message_ids AS p ({columns})"
-	" SELECT DISTINCT ON (u.tenant_id, u.provider, u.provider_message_id) {u.*} FROM {rows}"
-	" ORDER BY u.tenant_id, u.provider, u.provider_message_id"
-	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE SET"
-	" message_id = EXCLUDED.message_id, parked_at = NULL WHERE p.message_id IS NULL",
+	" SELECT DISTINCT ON (u.key) {u.*} FROM {rows} ORDER BY u.key"
+	" ON CONFLICT (key) DO UPDATE SET message_id = EXCLUDED.message_id, parked_at = NULL,"
+	" provider = NULL, provider_message_id = NULL WHERE p.message_id IS NULL",
 	.takes = PO_FIELDS(callback_field, NAMES)
 };
 
@@ -252,6 +253,13 @@ is_of_copy(const PoBytes *given, const char *const *bcc, int nbcc)
 	return false;
 }
 
+static pg_uuid_t
+key_of(const PoWebhook *webhook)
+{
+	return po_provider_key(webhook->endpoint->tenant_id, PO_LEDGER_MESSAGE_ID, webhook->endpoint->provider,
+						   webhook->reading.provider_message_id);
+}
+
 /* Looks the messages up, by references or by the providers' ids. */
 static void
 look_up(PoWebhook **webhook, int n, bool by_reference)
@@ -274,8 +282,7 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 		position[callback.n] = i;
 		po_rows_add(&callback, &(Callback) {
 			.tenant_id = w->endpoint->tenant_id,
-			.provider = w->endpoint->provider,
-			.provider_message_id = by_reference ? NULL : reading->provider_message_id,
+			.key = by_reference ? (pg_uuid_t) {{0}} : key_of(w),
 			.message_id = by_reference ? &w->subject.message_id : NULL
 		});
 	}
@@ -325,6 +332,7 @@ add_callback(PoRows *rows, const PoWebhook *webhook)
 {
 	po_rows_add(rows, &(Callback) {
 		.tenant_id = webhook->endpoint->tenant_id,
+		.key = key_of(webhook),
 		.provider = webhook->endpoint->provider,
 		.provider_message_id = webhook->reading.provider_message_id,
 		.message_id = &webhook->subject.message_id,
@@ -355,9 +363,9 @@ is_unmatched(const PoWebhook *webhook)
 static bool
 has_id(const PoWebhook *webhook, const Callback *callback)
 {
-	return strcmp(webhook->reading.provider_message_id, callback->provider_message_id) == 0 &&
-		strcmp(webhook->endpoint->provider, callback->provider) == 0 &&
-		strcmp(webhook->endpoint->tenant_id, callback->tenant_id) == 0;
+	pg_uuid_t	key = key_of(webhook);
+
+	return memcmp(&key, &callback->key, UUID_LEN) == 0;
 }
 
 /* Parks those whose message is not known; of those that are not parked the id is known. */

@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/key_probe.h"
+#include "core/ledger.h"
 #include "core/statement.h"
 #include "lead/channel.h"
 #include "sender/record.h"
@@ -20,8 +21,7 @@
 typedef struct ProviderName
 {
 	const char *tenant_id;
-	const char *provider;
-	const char *provider_message_id;
+	pg_uuid_t	key;
 	pg_uuid_t	message_id;
 	PoMessageStatus to_status;
 	const char *error_code;
@@ -31,8 +31,7 @@ typedef struct ProviderName
 
 static const PoField name_field[] = {
 	PO_FIELD(ProviderName, tenant_id, TEXT, PO_TAKE | PO_GIVE),
-	PO_FIELD(ProviderName, provider, TEXT, PO_TAKE),
-	PO_FIELD(ProviderName, provider_message_id, TEXT, PO_TAKE),
+	PO_FIELD(ProviderName, key, UUID, PO_TAKE),
 	PO_FIELD(ProviderName, message_id, UUID, PO_TAKE | PO_GIVE),
 	PO_MESSAGE_STATUS(ProviderName, to_status, PO_GIVE),
 	PO_FIELD(ProviderName, error_code, TEXT, PO_GIVE),
@@ -46,9 +45,9 @@ static PoStatement insert_ids = {
 	.expect = SPI_OK_INSERT_RETURNING,
 	.sql = "INSERT INTO outreach.provider_message_ids AS p ({columns}) SELECT {u.*} FROM {rows}"
 	" WHERE EXISTS (SELECT FROM outreach.tenants t WHERE t.tenant_id = u.tenant_id)"
-	" ORDER BY u.tenant_id, u.provider, u.provider_message_id"
-	" ON CONFLICT (tenant_id, provider, provider_message_id) DO UPDATE"
-	" SET message_id = coalesce(p.message_id, EXCLUDED.message_id), parked_at = NULL"
+	" ORDER BY u.key ON CONFLICT (key) DO UPDATE"
+	" SET message_id = coalesce(p.message_id, EXCLUDED.message_id), parked_at = NULL,"
+	" provider = NULL, provider_message_id = NULL"
 	" RETURNING {p.*}",
 	.takes = PO_FIELDS(name_field, PO_TAKE),
 	.gives = PO_FIELDS(name_field, PO_GIVE)
@@ -79,13 +78,16 @@ read_early(const ProviderName *name, const PoLanding *result, PoEarly *early)
 static bool
 add_id(PoRows *rows, const PoLanding *result, const char *provider_message_id)
 {
-	const char *const key[3] = {
-		result->flight->tenant_id, result->account->profile->provider, provider_message_id
+	ProviderName name = {
+		.tenant_id = result->flight->tenant_id,
+		.key = po_provider_key(result->flight->tenant_id, PO_LEDGER_MESSAGE_ID,
+							   result->account->profile->provider, provider_message_id),
+		.message_id = result->flight->message_id
 	};
 
-	if (po_probe_key("provider_message_ids_pkey", key, 3) == PO_KEY_HELD)
+	if (po_probe_ledger("provider_message_ids", &name.key) == PO_KEY_HELD)
 		return false;
-	po_rows_add(rows, &(ProviderName) {key[0], key[1], key[2], result->flight->message_id});
+	po_rows_add(rows, &name);
 	return true;
 }
 

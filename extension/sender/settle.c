@@ -18,6 +18,7 @@
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/ledger.h"
 #include "core/shared.h"
 #include "core/statement.h"
 #include "core/wakeup.h"
@@ -112,17 +113,22 @@ static PoStatement put_off = {
 	PO_FIXED(TIMESTAMPTZOID)
 };
 
+/* A provider's id that a look-up listed, in the ledger. */
+typedef struct ListedKey
+{
+	pg_uuid_t	key;
+} ListedKey;
+
 static const PoField listed_field[] = {
-	PO_FIELD_AS(PoListed, id, "provider_message_id", TEXT, PO_TAKE)
+	PO_FIELD(ListedKey, key, UUID, PO_TAKE)
 };
 
 static PoStatement select_others = {
 	.name = "settle.others",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT u.n FROM {rows} JOIN outreach.provider_message_ids p ON p.tenant_id = $1 AND p.provider = $2"
-	" AND p.provider_message_id = u.provider_message_id AND p.message_id <> $3",
+	.sql = "SELECT u.n FROM {rows} JOIN outreach.provider_message_ids p ON p.key = u.key AND p.message_id <> $1",
 	.takes = PO_FIELDS(listed_field, PO_TAKE),
-	PO_FIXED(TEXTOID, TEXTOID, UUIDOID),
+	PO_FIXED(UUIDOID),
 	.numbered = true
 };
 
@@ -373,10 +379,8 @@ void
 po_settle_by_lookup(PoUnit *unit, PoMessage *message, const PoAccount *account,
 					const PoFlight *flight, const PoCause *cause)
 {
-	Datum		fixed[3] = {
-		CStringGetTextDatum(message->tenant_id),
-		CStringGetTextDatum(account->profile->provider), UUIDPGetDatum(&message->message_id)
-	};
+	Datum		self = UUIDPGetDatum(&message->message_id);
+	PoRows		keys = po_rows(&select_others, 1);
 	PoSought	sought = {
 		.body = flight->body, .to = message->phone, .from = message->from_phone,
 		.since = message->ambiguous_since,
@@ -404,7 +408,11 @@ po_settle_by_lookup(PoUnit *unit, PoMessage *message, const PoAccount *account,
 			po_wake_at(message->due_at);
 		return;
 	}
-	others = po_exec_rows(&select_others, fixed, listed, n);
+	for (int i = 0; i < n; i++)
+		po_rows_add(&keys, &(ListedKey) {
+			po_provider_key(message->tenant_id, PO_LEDGER_MESSAGE_ID, account->profile->provider, listed[i].id)
+		});
+	others = po_rows_exec(&keys, &self);
 	for (int r = 0; r < others; r++)
 		listed[po_column_int(r, 1) - 1].id = NULL;
 	for (int i = 0; i < n; i++)

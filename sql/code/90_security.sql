@@ -103,7 +103,7 @@ BEGIN
 	FOREACH name IN ARRAY ARRAY['tenants', 'administrators', 'dropped_tenants', 'tenant_roles', 'secrets', 'endpoints',
 								'inbound_queue', 'inbound_history_default', 'events_default', 'event_details', 'event_keys', 'lead_states_as_of', 'contacts', 'addresses', 'leads',
 								'consent_history', 'timer_queue', 'timer_history_default', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
-								'templates', 'outbound_queue', 'outbound_history_default', 'message_deliveries_default', 'provider_message_ids',
+								'templates', 'outbound_queue', 'outbound_history_default', 'message_deliveries_default',
 								'sending_stops', 'sending_circuits'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');
 	END LOOP;
@@ -112,7 +112,7 @@ BEGIN
 								'timer_types', 'webhook_kinds'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, 'WHERE tenant_id <> ''*''');
 	END LOOP;
-	FOR name IN SELECT format('%s_%s', ledger, i) FROM unnest('{send_keys,webhook_receipts}'::text[]) ledger, generate_series(0, 15) i LOOP
+	FOR name IN SELECT format('%s_%s', ledger, i) FROM unnest('{send_keys,webhook_receipts,provider_message_ids}'::text[]) ledger, generate_series(0, 15) i LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');
 	END LOOP;
 	PERFORM pg_extension_config_dump('outreach.event_types', 'WHERE NOT shipped');

@@ -297,17 +297,29 @@ COMMENT ON COLUMN outreach.message_deliveries.answer IS 'The start of an answer 
 -- name is known waits here: whoever inserts first, the other one finds it.
 CREATE TABLE outreach.provider_message_ids (
 	tenant_id text COLLATE "C" NOT NULL,
-	provider text COLLATE "C" NOT NULL,
-	provider_message_id text COLLATE "C" NOT NULL,
+	key uuid NOT NULL,
 	message_id uuid,
 	to_status outreach.message_status,
 	error_code text COLLATE "C",
 	receipt_id uuid,
 	parked_at timestamptz,
-	PRIMARY KEY (tenant_id, provider, provider_message_id)
-);
-CREATE INDEX provider_message_ids_parked ON outreach.provider_message_ids (parked_at) WHERE message_id IS NULL;
+	provider text COLLATE "C",
+	provider_message_id text COLLATE "C",
+	PRIMARY KEY (key),
+	CONSTRAINT parked_is_named CHECK ((message_id IS NULL) OPERATOR(pg_catalog.=) (provider IS NOT NULL)
+		AND (message_id IS NULL) OPERATOR(pg_catalog.=) (provider_message_id IS NOT NULL))
+) PARTITION BY HASH (key);
 COMMENT ON TABLE outreach.provider_message_ids IS 'Which message a provider''s id names; without a message_id: a status callback of a message that is not known yet.';
+COMMENT ON COLUMN outreach.provider_message_ids.key IS 'outreach_impl.ledger_key() of tenant_id, the words message id with the provider, and its id.';
+COMMENT ON COLUMN outreach.provider_message_ids.provider_message_id IS 'The id that the key is made from, while its message is not known.';
+
+DO $$
+BEGIN
+	FOR i IN 0 .. 15 LOOP
+		EXECUTE format('CREATE TABLE outreach.provider_message_ids_%s PARTITION OF outreach.provider_message_ids FOR VALUES WITH (MODULUS 16, REMAINDER %1$s)', i);
+		EXECUTE format('CREATE INDEX provider_message_ids_%s_parked ON outreach.provider_message_ids_%1$s (parked_at) WHERE message_id IS NULL', i);
+	END LOOP;
+END $$;
 
 CREATE TABLE outreach.sending_stops (
 	tenant_id text COLLATE "C" NOT NULL,

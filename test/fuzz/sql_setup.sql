@@ -69,8 +69,8 @@ BEGIN
 		  FROM outreach.webhook_receipts r WHERE r.tenant_id = t;
 		INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at, finished_at, outcome, answer)
 		VALUES (t, message, 1, 1, word, now(), now(), 'failed', word);
-		INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, error_code, parked_at)
-		VALUES (t, 'generic', word, word, now());
+		INSERT INTO outreach.provider_message_ids (tenant_id, key, provider, provider_message_id, error_code, parked_at)
+		VALUES (t, outreach_impl.ledger_key(t, 'message id generic', word), 'generic', word, word, now());
 		INSERT INTO outreach.sending_circuits (tenant_id, account, from_phone, failures, updated_at) VALUES (t, word, '', 1, now());
 		INSERT INTO outreach.payload_maps VALUES (t, 'generic', 'text', 99, ARRAY[word]);
 		INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, conditions, keys)

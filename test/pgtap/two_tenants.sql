@@ -71,8 +71,10 @@ INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, 
 INSERT INTO outreach.outbound_messages SELECT n.* FROM outreach.outbound_messages m,
 	LATERAL (SELECT (jsonb_populate_record(m, jsonb_build_object('message_id', gen_random_uuid(), 'send_key', 'left', 'status', 'sent', 'ambiguous_since', NULL, 'due_at', NULL, 'held_by', NULL))).*) n
  WHERE m.send_key = 'same key' AND m.tenant_id IN ('tap_a', 'tap_b');
-INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id) SELECT tenant_id, 'signalhouse', 'known', message_id FROM message WHERE send_key = 'same key';
-INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, to_status, parked_at) SELECT t, 'signalhouse', 'unknown', 'sent', now() FROM unnest('{tap_a,tap_b}'::text[]) AS t;
+INSERT INTO outreach.inbound_payloads SELECT n.* FROM unfinished JOIN outreach.inbound_payloads p USING (tenant_id, receipt_id), unnest('{error,done}'::text[]) AS s,
+	LATERAL (SELECT (jsonb_populate_record(p, jsonb_build_object('receipt_id', gen_random_uuid(), 'status', s))).*) n;
+INSERT INTO outreach.provider_message_ids (tenant_id, key, message_id) SELECT tenant_id, outreach_impl.ledger_key(tenant_id, 'message id signalhouse', 'known'), message_id FROM message WHERE send_key = 'same key';
+INSERT INTO outreach.provider_message_ids (tenant_id, key, provider, provider_message_id, to_status, parked_at) SELECT t, outreach_impl.ledger_key(t, 'message id signalhouse', 'unknown'), 'signalhouse', 'unknown', 'sent', now() FROM unnest('{tap_a,tap_b}'::text[]) AS t;
 INSERT INTO outreach.sending_circuits (tenant_id, account, from_phone, failures, updated_at) SELECT t, 'hidden', '', 1, now() FROM unnest('{tap_a,tap_b}'::text[]) AS t;
 INSERT INTO outreach.lead_states_as_of (tenant_id, lead_id, lead_version, state) SELECT t, 'hidden', 1, 'new' FROM unnest('{tap_a,tap_b}'::text[]) AS t;
 INSERT INTO outreach.tenant_roles VALUES ('tap_b', 'outreach_worker');
@@ -198,7 +200,7 @@ SELECT is(outreach.save_template('tap_a', 'of b alone', 'Hidden'), 1, 'its name 
 -- b's provider speaks of a's message, under its own door.
 RESET ROLE;
 SELECT FROM outreach.create_endpoint('tap_b', '/tap_b/status', 'signalhouse', 'none');
-UPDATE outreach.provider_message_ids SET provider_message_id = 'of a' WHERE tenant_id = 'tap_a' AND provider_message_id = 'known';
+UPDATE outreach.provider_message_ids SET key = outreach_impl.ledger_key('tap_a', 'message id signalhouse', 'of a') WHERE key = outreach_impl.ledger_key('tap_a', 'message id signalhouse', 'known');
 SELECT is((SELECT outcome FROM outreach.ingest_webhook(pg_temp.envelope('/tap_b/status', '{"event": "message.delivered", "message_id": "of a"}'))), 'accepted', 'a status callback in b with an id of a');
 SELECT is((SELECT status::text FROM outreach.outbound_messages WHERE tenant_id = 'tap_a' AND send_key = 'same key'), 'unknown', 'moves nothing of a');
 SET ROLE tap_app;

@@ -18,7 +18,7 @@ BEGIN
 	PERFORM pg_temp.receive('/w/open_' || t, 'm1', '+12125550151', 'STOP');
 	INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at)
 		SELECT tenant_id, message_id, 1, 1, account, now() FROM outreach.outbound_messages WHERE tenant_id = t;
-	INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id) VALUES (t, 'twilio', 'SM1');
+	INSERT INTO outreach.provider_message_ids (tenant_id, key, provider, provider_message_id) VALUES (t, outreach_impl.ledger_key(t, 'message id twilio', 'SM1'), 'twilio', 'SM1');
 	INSERT INTO outreach.sending_circuits VALUES (t, 'sms', '', 1, NULL, now());
 	INSERT INTO outreach.lead_states_as_of VALUES (t, 'lead_1', 1, 'new');
 	INSERT INTO outreach.opt_out_words VALUES (t, 'basta', 'opt_out', 'whole', 'own');

@@ -74,7 +74,7 @@ $$;
 CREATE TEMP TABLE message AS
 	SELECT n, m.message_id FROM generate_series(5, 30) AS n, outreach.send_message('team_letters', 'm' || n, 'Hello', channel => 'email', options => '{"subject": "Hi"}') AS m;
 SELECT pg_temp.put(message_id, 'sent') FROM message \g /dev/null
-INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id) SELECT 'team_letters', 'sendgrid', 'M' || n, message_id FROM message WHERE n < 25;
+INSERT INTO outreach.provider_message_ids (tenant_id, key, message_id) SELECT 'team_letters', outreach_impl.ledger_key('team_letters', 'message id sendgrid', 'M' || n), message_id FROM message WHERE n < 25;
 SELECT pg_temp.post(jsonb_build_array(
 	pg_temp.event(5, 'processed', 'e5a'), pg_temp.event(5, 'deferred', 'e5b', '{"response": "400 try again later", "attempt": "5"}'),
 	pg_temp.event(6, 'delivered', 'e6', '{"response": "250 OK"}'), pg_temp.event(7, 'open', 'e7', '{"sg_machine_open": true}'), pg_temp.event(8, 'open', 'e8', '{"sg_machine_open": false}'),

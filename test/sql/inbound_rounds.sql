@@ -23,8 +23,8 @@ SELECT phone, state, version FROM outreach.leads WHERE tenant_id = 'team_round' 
 CREATE TEMP TABLE message AS
 	SELECT i AS n, m.message_id FROM generate_series(1, 3) AS i, outreach.send_message('team_round', 'known', 'Hello', send_key => 'round ' || i) AS m;
 SELECT pg_temp.put(message_id, 'sent') FROM message \g /dev/null
-INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id)
-	SELECT 'team_round', 'generic', 'gone-' || n, message_id FROM message;
+INSERT INTO outreach.provider_message_ids (tenant_id, key, message_id)
+	SELECT 'team_round', outreach_impl.ledger_key('team_round', 'message id generic', 'gone-' || n), message_id FROM message;
 DELETE FROM outreach.outbound_messages WHERE message_id IN (SELECT message_id FROM message WHERE n < 3);
 CREATE FUNCTION pg_temp.callback(n int) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT jsonb_build_object('path', '/w/round', 'body', jsonb_build_object('event', 'message.delivered', 'id', 'gone-' || $1)::text)

@@ -15,7 +15,7 @@ SELECT count(*) FROM pair, outreach.create_lead('team_lattice', pair.lead_id, '+
 UPDATE pair SET message_id = (SELECT s.message_id FROM outreach.send_message('team_lattice', lead_id, 'Hello', send_key => lead_id) AS s);
 SELECT pg_temp.put(message_id, CASE name WHEN 'doubtful' THEN 'pending' WHEN 'untried' THEN 'dead' ELSE name END, (name NOT IN ('pending', 'untried'))::int) FROM pair WHERE name <> 'pending' \g /dev/null
 UPDATE outreach.outbound_messages o SET ambiguous_since = now() FROM pair p WHERE p.name = 'doubtful' AND o.message_id = p.message_id;
-INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id) SELECT 'team_lattice', 'twilio', 'SM' || md5(lead_id), message_id FROM pair;
+INSERT INTO outreach.provider_message_ids (tenant_id, key, message_id) SELECT 'team_lattice', outreach_impl.ledger_key('team_lattice', 'message id twilio', 'SM' || md5(lead_id)), message_id FROM pair;
 SELECT outcome, count(*) FROM pair, outreach.ingest_webhook(jsonb_build_object('path', '/w/lattice', 'body',
 	format('MessageSid=SM%s&MessageStatus=%s', md5(lead_id), report) || CASE WHEN report IN ('failed', 'undelivered') THEN '&ErrorCode=30005' ELSE '' END)) GROUP BY 1;
 CREATE TEMP VIEW result AS

@@ -25,7 +25,7 @@ BEGIN
 		IF way = 'callback' THEN
 			outbound := (SELECT m.message_id FROM outreach.send_message('team_always', 'l' || n, 'Hello', from_phone => '+12125550103') AS m);
 			PERFORM pg_temp.put(outbound, 'sent');
-			INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id) VALUES ('team_always', 'twilio', 'SM' || lpad(n::text, 32, '0'), outbound);
+			INSERT INTO outreach.provider_message_ids (tenant_id, key, message_id) VALUES ('team_always', outreach_impl.ledger_key('team_always', 'message id twilio', 'SM' || lpad(n::text, 32, '0')), outbound);
 		END IF;
 		EXECUTE statement;
 		CASE way

@@ -11,8 +11,8 @@ SELECT created FROM generate_series(1, 9) AS i, outreach.create_lead('team_reach
 CREATE TEMP TABLE message AS
 	SELECT i AS n, m.message_id FROM generate_series(1, 9) AS i, outreach.send_message('team_reach', 'r' || i, 'Hello', from_phone => '+12125550103') AS m;
 SELECT pg_temp.put(message_id, 'sent') FROM message \g /dev/null
-INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id)
-	SELECT 'team_reach', 'twilio', 'SM' || repeat('0', 31) || n, message_id FROM message;
+INSERT INTO outreach.provider_message_ids (tenant_id, key, message_id)
+	SELECT 'team_reach', outreach_impl.ledger_key('team_reach', 'message id twilio', 'SM' || repeat('0', 31) || n), message_id FROM message;
 CREATE FUNCTION pg_temp.report(n int, status text, code text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
 	SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/reach',
 		'body', concat_ws('&', 'MessageSid=SM' || repeat('0', 31) || $1, 'MessageStatus=' || $2, 'ErrorCode=' || $3)))

@@ -15,8 +15,8 @@ SELECT pg_temp.put(message_id, 'sent') FROM message \g /dev/null
 CREATE FUNCTION pg_temp.sid(id text) RETURNS text LANGUAGE sql AS $$
 	SELECT CASE WHEN $1 ~ '^S.[0-9]{1,2}$' THEN 'SM' || to_hex(ascii(substr($1, 2))) || lpad(substr($1, 3), 30, '0') ELSE $1 END
 $$;
-INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id)
-	SELECT 'team_status', 'twilio', pg_temp.sid('SM' || n), message_id FROM message WHERE n < 6;
+INSERT INTO outreach.provider_message_ids (tenant_id, key, message_id)
+	SELECT 'team_status', outreach_impl.ledger_key('team_status', 'message id twilio', pg_temp.sid('SM' || n)), message_id FROM message WHERE n < 6;
 CREATE FUNCTION pg_temp.report(id text, status text, code text DEFAULT NULL, path text DEFAULT '/w/status', query text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
 	SELECT outcome || ' ' || http_status FROM outreach.ingest_webhook(jsonb_build_object('path', $4, 'query', $5,
 		'body', concat_ws('&', 'MessageSid=' || pg_temp.sid($1), 'MessageStatus=' || $2, 'ErrorCode=' || $3)))
@@ -77,7 +77,7 @@ SELECT * FROM pg_temp.became('{2,7}');
 
 -- A message whose lead is gone moves all the same.
 SELECT pg_temp.report('SM10', 'sent');
-UPDATE outreach.provider_message_ids SET message_id = (SELECT message_id FROM message WHERE n = 9) WHERE tenant_id = 'team_status' AND provider_message_id = pg_temp.sid('SM9');
+UPDATE outreach.provider_message_ids SET message_id = (SELECT message_id FROM message WHERE n = 9), provider = NULL, provider_message_id = NULL WHERE tenant_id = 'team_status' AND provider_message_id = pg_temp.sid('SM9');
 DELETE FROM outreach.leads WHERE tenant_id = 'team_status' AND lead_id = 's9';
 SELECT pg_temp.report('SM9', 'read');
 SELECT * FROM pg_temp.became('{9}');
