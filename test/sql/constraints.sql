@@ -5,4 +5,4 @@ SELECT conrelid::regclass AS table, conname, pg_get_constraintdef(oid) AS defini
 SELECT tgrelid::regclass AS table, tgname, pg_get_triggerdef(oid) AS definition
   FROM pg_trigger WHERE NOT tgisinternal AND tgparentid = 0
    AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'outreach'::regnamespace)
-   AND tgrelid::regclass::text !~ '_\d{4}_\d\d$' ORDER BY tgrelid::regclass::text COLLATE "C", 2;
+   AND tgrelid::regclass::text !~ '_\d+$' ORDER BY tgrelid::regclass::text COLLATE "C", 2;
