@@ -30,13 +30,16 @@ CREATE FUNCTION outreach.rows_to_do() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'po_rows_to_do';
 COMMENT ON FUNCTION outreach.rows_to_do() IS 'Trigger of tables that workers take their work from, for rows that do not come from the engine.';
 
-CREATE TRIGGER rows_to_do AFTER INSERT OR UPDATE ON outreach.lead_timers
-	FOR EACH STATEMENT EXECUTE FUNCTION outreach.rows_to_do();
-CREATE TRIGGER rows_to_do AFTER INSERT OR UPDATE ON outreach.inbound_payloads
-	FOR EACH STATEMENT EXECUTE FUNCTION outreach.rows_to_do();
-
-CREATE TRIGGER rows_to_do AFTER INSERT OR UPDATE ON outreach.outbound_messages
-	FOR EACH STATEMENT EXECUTE FUNCTION outreach.rows_to_do();
+-- People write to a table, a restore and the engine to the part of it that waits.
+DO $$
+DECLARE
+	name text;
+BEGIN
+	FOREACH name IN ARRAY ARRAY['lead_timers', 'timer_queue', 'inbound_payloads', 'inbound_queue', 'outbound_messages', 'outbound_queue'] LOOP
+		EXECUTE format('CREATE TRIGGER rows_to_do AFTER INSERT OR UPDATE ON outreach.%I'
+					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.rows_to_do()', name);
+	END LOOP;
+END $$;
 
 CREATE FUNCTION outreach.lead_state_changed() RETURNS trigger
 	LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
