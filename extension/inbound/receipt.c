@@ -116,40 +116,31 @@ static const PoField payload_field[] = {
 #define QUEUE "outreach.inbound_queue"
 #define HISTORY "outreach.inbound_history"
 
-#define INSERT_PAYLOADS(what, table) \
-	{ \
-		.name = "payloads." what, \
-		.expect = SPI_OK_INSERT, \
-		.sql = "INSERT INTO " table " ({columns}, received_at) SELECT {u.*}, $1 FROM {rows}", \
-		.takes = PO_FIELDS(payload_field, PO_TAKE), \
-		PO_FIXED(TIMESTAMPTZOID) \
-	}
+#define INSERT_INTO(table) \
+	.expect = SPI_OK_INSERT, \
+	.sql = "INSERT INTO " table " ({columns}, received_at) SELECT {u.*}, $1 FROM {rows}", \
+	.takes = PO_FIELDS(payload_field, PO_TAKE), \
+	PO_FIXED(TIMESTAMPTZOID)
 
-#define UPDATE_PAYLOADS(what, table) \
-	{ \
-		.name = "payloads." what, \
-		.expect = SPI_OK_UPDATE, \
-		.sql = "UPDATE " table " p SET {set} FROM {rows}" \
-		" WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id", \
-		.takes = PO_FIELDS(payload_field, STANDS) \
-	}
+#define UPDATE_OF(table) \
+	.expect = SPI_OK_UPDATE, \
+	.sql = "UPDATE " table " p SET {set} FROM {rows}" \
+	" WHERE p.tenant_id = u.tenant_id AND p.receipt_id = u.receipt_id", \
+	.takes = PO_FIELDS(payload_field, STANDS)
 
-#define MOVE_PAYLOADS(what, from, to) \
-	{ \
-		.name = "payloads." what, \
-		.expect = SPI_OK_INSERT, \
-		.sql = "WITH moved AS (DELETE FROM " from " p USING {rows} WHERE p.tenant_id = u.tenant_id" \
-		" AND p.receipt_id = u.receipt_id RETURNING {u.*}, " PO_PAYLOAD_KEPT ")" \
-		" INSERT INTO " to " ({columns}, " PO_PAYLOAD_KEPT ") SELECT {columns}, " PO_PAYLOAD_KEPT " FROM moved", \
-		.takes = PO_FIELDS(payload_field, STANDS) \
-	}
+#define MOVE(from, to) \
+	.expect = SPI_OK_INSERT, \
+	.sql = "WITH moved AS (DELETE FROM " from " p USING {rows} WHERE p.tenant_id = u.tenant_id" \
+	" AND p.receipt_id = u.receipt_id RETURNING {u.*}, " PO_PAYLOAD_KEPT ")" \
+	" INSERT INTO " to " ({columns}, " PO_PAYLOAD_KEPT ") SELECT {columns}, " PO_PAYLOAD_KEPT " FROM moved", \
+	.takes = PO_FIELDS(payload_field, STANDS)
 
-static PoStatement insert_queued = INSERT_PAYLOADS("insert_queued", QUEUE);
-static PoStatement insert_ended = INSERT_PAYLOADS("insert", HISTORY);
-static PoStatement update_queued = UPDATE_PAYLOADS("update", QUEUE);
-static PoStatement update_ended = UPDATE_PAYLOADS("update_ended", HISTORY);
-static PoStatement end_payloads = MOVE_PAYLOADS("end", QUEUE, HISTORY);
-static PoStatement queue_again = MOVE_PAYLOADS("again", HISTORY, QUEUE);
+static PoStatement insert_queued = {.name = "payloads.insert_queued", INSERT_INTO(QUEUE)};
+static PoStatement insert_ended = {.name = "payloads.insert", INSERT_INTO(HISTORY)};
+static PoStatement update_queued = {.name = "payloads.update", UPDATE_OF(QUEUE)};
+static PoStatement update_ended = {.name = "payloads.update_ended", UPDATE_OF(HISTORY)};
+static PoStatement end_payloads = {.name = "payloads.end", MOVE(QUEUE, HISTORY)};
+static PoStatement queue_again = {.name = "payloads.again", MOVE(HISTORY, QUEUE)};
 
 /* It is the first of another key too. */
 static PoPlan rename_payload = {

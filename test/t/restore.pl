@@ -68,10 +68,15 @@ SELECT outreach.create_account('team_b', 'sms', 'twilio_sms', 'a-token', usernam
 	outreach.save_template('team_b', 'hi', 'Hi {{firstName | default: "you"}}');
 SELECT outreach.add_number('team_b', '+12125550199', 'sms');
 SELECT outreach.stop_sending('number', '+12125550199', 'a test', 'team_b'),
-	outreach.send_message('team_b', 'lead_1', template => 'hi', send_at => '2100-01-01');
+	outreach.send_message('team_b', 'lead_1', template => 'hi', send_at => '2100-01-01', send_key => 'waits');
+SELECT m.status FROM outreach.send_message('team_b', 'lead_1', 'Bye', send_at => '2100-01-01', send_key => 'taken back') m, outreach.cancel_message('team_b', m.message_id);
+-- one of a month that has no partition
+INSERT INTO outreach.outbound_messages SELECT (jsonb_populate_record(m, jsonb_build_object('message_id', outreach_impl.first_id('2001-01-01'),
+	'send_key', 'old', 'status', 'sent', 'due_at', NULL, 'held_by', NULL))).* FROM outreach.outbound_messages m WHERE send_key = 'waits';
 INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at, outcome)
 	SELECT tenant_id, message_id, 1, 1, account, now(), 'retry' FROM outreach.outbound_messages;
-INSERT INTO outreach.provider_message_ids VALUES ('team_b', 'twilio', 'SM1', NULL, 'delivered', NULL, NULL, now());
+INSERT INTO outreach.provider_message_ids (tenant_id, key, provider, provider_message_id, to_status, parked_at)
+	VALUES ('team_b', outreach_impl.ledger_key('team_b', 'message id twilio', 'SM1'), 'twilio', 'SM1', 'delivered', now());
 INSERT INTO outreach.sending_circuits VALUES ('team_b', 'sms', '', 1, NULL, now());
 -- rights beyond those that ship
 GRANT USAGE ON SCHEMA outreach TO reporting;
@@ -152,7 +157,11 @@ is(value("SELECT (SELECT count(DISTINCT state) FROM outreach.leads) || ' ' || (S
 	'a lead in every state, a phone with every consent');
 cmp_ok(value("SELECT count(DISTINCT t) FROM (SELECT tableoid FROM outreach.events UNION ALL SELECT tableoid FROM outreach.events_default) e(t)"), '>=', 4, 'events in four partitions');
 my $before = contents($node, 'crm');
-is_deeply([ sort grep { $before->{$_} eq '' && !/^events_\d/ } keys %$before ], [], 'every table has rows');
+is_deeply([ sort grep { $before->{$_} eq '' && !/_\d+$/ } keys %$before ], [], 'every table has rows');
+for my $of (qw(send_keys webhook_receipts provider_message_ids outbound_history message_deliveries inbound_history))
+{
+	isnt(join('', map { $before->{$_} } grep { /^${of}_\d/ } keys %$before), '', "there are rows in numbered partitions of $of");
+}
 is(value("SELECT * FROM outreach.verify()"), '', 'states follow from events');
 my $catalogue = catalogue($node, 'crm');
 cmp_ok(scalar(split /\n/, $catalogue), '>', 800, 'the catalogue says much of the schema');
@@ -213,6 +222,11 @@ SELECT string_agg(concat_ws(' ', phone, consent, state), ', ' ORDER BY phone) FR
  WHERE phone IN ('+12125550142', '+12125550143')}), '+12125550142 opted_out suppressed, +12125550143 unknown high_intent', "$name: what waited and what had failed is processed");
 	is($get->("SELECT duplicate FROM outreach.record_event('team_a', 'lead_new', 'contact.updated', NULL, 'a-key')"), 't', "$name: a dedupe key is used");
 
+	is($get->(q{SELECT string_agg(s.duplicate || ' ' || s.status, ', ' ORDER BY k) FROM (VALUES ('waits'), ('taken back')) v(k), outreach.send_message('team_b', 'lead_1',
+		CASE k WHEN 'taken back' THEN 'Bye' END, template => CASE k WHEN 'waits' THEN 'hi' END, send_at => '2100-01-01', send_key => k) s}),
+		'true cancelled, true pending', "$name: so are send_keys");
+	is($get->("SELECT count(*) FROM outreach.outbound_queue WHERE status IN ('pending', 'deferred')"), 1, "$name: and what waits has not left");
+
 	# rules
 	is($get->("SELECT rule FROM outreach.classify_message('team_b', 'a pool')"), 'wants-pool', "$name: a rule of the tenant's");
 	is($get->("SELECT consent FROM outreach.classify_message('team_b', 'Basta!')"), 'opt_out', "$name: a word of the tenant's");
@@ -269,8 +283,11 @@ unlike(PostgreSQL::Test::Utils::slurp_file("$dir/crm.sql"), qr/\Q$_\E/, 'the dum
 	golden($node, 'archive', 'archive');
 
 	is(run_program('createdb', '-h', $node->host, '-p', $node->port, @db, 'parallel'), '', 'parallel: a new database');
-	is(run_program('pg_restore', '-e', '-j', '4', '-d', $node->connstr('parallel'), "$dir/crm.dump"), '', 'parallel: pg_restore --jobs');
+	is(run_program('pg_dump', '-Fd', '-j', '2', '-f', "$dir/crm.d", '-d', $node->connstr('crm')), '', 'parallel: pg_dump --jobs');
+	is(run_program('pg_restore', '-e', '-j', '2', '-d', $node->connstr('parallel'), "$dir/crm.d"), '', 'parallel: pg_restore --jobs');
 	same($node, 'parallel', 'parallel');
+	is(sql($node, 'SELECT outreach_impl.is_armed()', db => 'parallel'), 'f', 'parallel: workers leave it alone until it is armed');
+	works($node, 'parallel', 'parallel');
 
 	# rows alone: the partitions have to be there
 	is(run_program('createdb', '-h', $node->host, '-p', $node->port, @db, 'data'), '', 'data: a new database');
