@@ -227,7 +227,7 @@ SELECT string_agg(concat_ws(' ', phone, consent, state), ', ' ORDER BY phone) FR
 
 	is($get->(q{SELECT string_agg(s.duplicate || ' ' || s.status, ', ' ORDER BY k) FROM (VALUES ('waits'), ('taken back')) v(k), outreach.send_message('team_b', 'lead_1',
 		CASE k WHEN 'taken back' THEN 'Bye' END, template => CASE k WHEN 'waits' THEN 'hi' END, send_at => '2100-01-01', send_key => k) s}),
-		'true cancelled, true deferred', "$name: so are send_keys");
+		'true cancelled, true pending', "$name: so are send_keys");
 	is($get->("SELECT count(*) FROM outreach.outbound_queue WHERE status IN ('pending', 'deferred')"), 1, "$name: and what waits has not left");
 
 	# rules
