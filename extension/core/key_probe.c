@@ -46,7 +46,7 @@ oid_of(const char *name)
 }
 
 static void
-begin(Probe *probe, Oid table_oid, Oid index_oid, int n)
+begin(Probe *probe, Oid table_oid, Oid index_oid, int n, Snapshot snapshot)
 {
 	Assert(n <= MOST_COLUMNS);
 	probe->n = n;
@@ -59,7 +59,7 @@ begin(Probe *probe, Oid table_oid, Oid index_oid, int n)
 	probe->index = index_open(index_oid, AccessShareLock);
 	probe->slot = table_slot_create(probe->table, NULL);
 	InitDirtySnapshot(probe->dirty);
-	probe->scan = po_index_beginscan(probe->table, probe->index, &probe->dirty, n);
+	probe->scan = po_index_beginscan(probe->table, probe->index, snapshot != NULL ? snapshot : &probe->dirty, n);
 }
 
 /*
@@ -110,7 +110,7 @@ po_probe_key(const char *index_name, const char *const *key, int n)
 	Probe		probe;
 	PoKeyState	state;
 
-	begin(&probe, IndexGetRelation(oid_of(index_name), false), oid_of(index_name), n);
+	begin(&probe, IndexGetRelation(oid_of(index_name), false), oid_of(index_name), n, NULL);
 	state = look_up(&probe, key, PO_KEY_HELD, true);
 	end(&probe);
 	return state;
@@ -143,11 +143,39 @@ po_probe_ledger(const char *ledger, const pg_uuid_t *key)
 	ScanKeyData column;
 	PoKeyState	state;
 
-	begin(&probe, partition_of(ledger, key), InvalidOid, 1);
+	begin(&probe, partition_of(ledger, key), InvalidOid, 1, NULL);
 	ScanKeyInit(&column, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
 	state = scan(&probe, &column, PO_KEY_HELD, true);
 	end(&probe);
 	return state;
+}
+
+/*
+ * po_read_ledger returns in value the uuid of a column that a ledger has under a key, as
+ * the transaction's next statement would read it; false: there is none.  A statement over
+ * keys that are not known beforehand would open all partitions.
+ */
+bool
+po_read_ledger(const char *ledger, const pg_uuid_t *key, const char *column, pg_uuid_t *value)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	Probe		probe;
+	ScanKeyData by;
+	bool		isnull = true;
+
+	begin(&probe, partition_of(ledger, key), InvalidOid, 1, snapshot);
+	ScanKeyInit(&by, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
+	index_rescan(probe.scan, &by, 1, NULL, 0);
+	if (index_getnext_slot(probe.scan, ForwardScanDirection, probe.slot))
+	{
+		Datum		datum = slot_getattr(probe.slot, get_attnum(RelationGetRelid(probe.table), column), &isnull);
+
+		if (!isnull)
+			*value = *DatumGetUUIDP(datum);
+	}
+	end(&probe);
+	UnregisterSnapshot(snapshot);
+	return !isnull;
 }
 
 /*
@@ -163,7 +191,7 @@ po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, b
 
 	if (nkeys == 0)
 		return;
-	begin(&probe, IndexGetRelation(oid_of(index_name), false), oid_of(index_name), n);
+	begin(&probe, IndexGetRelation(oid_of(index_name), false), oid_of(index_name), n, NULL);
 	for (int i = 0; i < nkeys; i++)
 		has[i] = look_up(&probe, &key[i * n], PO_KEY_TAKEN, unseen) != PO_KEY_FREE;
 	end(&probe);

@@ -16,6 +16,7 @@ typedef enum PoKeyState
 
 extern PoKeyState po_probe_key(const char *index_name, const char *const *key, int n);
 extern PoKeyState po_probe_ledger(const char *ledger, const pg_uuid_t *key);
+extern bool po_read_ledger(const char *ledger, const pg_uuid_t *key, const char *column, pg_uuid_t *value);
 extern void po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, bool unseen,
 						 bool *has);
 

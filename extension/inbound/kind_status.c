@@ -18,6 +18,7 @@
 #include "common/url.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/key_probe.h"
 #include "core/ledger.h"
 #include "core/statement.h"
 #include "inbound/kinds.h"
@@ -33,7 +34,7 @@ StaticAssertDecl(PO_REFERENCE_LEN == UUID_TEXT + 1 + PO_MAC_HEX, "a reference is
 typedef struct Callback
 {
 	const char *tenant_id;
-	pg_uuid_t	key;			/* of the provider's id; zero: none */
+	pg_uuid_t	key;			/* of the provider's id */
 	const char *provider;
 	const char *provider_message_id;
 	const pg_uuid_t *message_id;	/* NULL: not known */
@@ -88,9 +89,7 @@ static PoStatement select_messages = {
 	.name = "status.messages",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {m.*}, m.bcc FROM {rows}"
-	" LEFT JOIN outreach.provider_message_ids p ON p.key = u.key"
-	" JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id"
-	" AND m.message_id = coalesce(u.message_id, p.message_id)"
+	" JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.message_id = u.message_id"
 	" LEFT JOIN outreach.addresses k ON k.tenant_id = m.tenant_id AND k.address = m.phone AND k.unreachable IS NOT NULL",
 	.takes = PO_FIELDS(callback_field, NAMES),
 	.gives = PO_FIELDS(found_field, PO_GIVE),
@@ -260,6 +259,15 @@ key_of(const PoWebhook *webhook)
 						   webhook->reading.provider_message_id);
 }
 
+/* The message that the provider's id names. */
+static bool
+find_id(const PoWebhook *webhook, pg_uuid_t *message_id)
+{
+	pg_uuid_t	key = key_of(webhook);
+
+	return po_read_ledger("provider_message_ids", &key, "message_id", message_id);
+}
+
 /* Looks the messages up, by references or by the providers' ids. */
 static void
 look_up(PoWebhook **webhook, int n, bool by_reference)
@@ -267,6 +275,7 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 	PoRows		callback = po_rows(&select_messages, n);
 	int		   *position = palloc(n * sizeof(int));
 	const char **mac = palloc(n * sizeof(char *));
+	pg_uuid_t  *known = palloc(n * sizeof(pg_uuid_t));
 	Found	   *found = palloc0(n * sizeof(Found));
 	uint64		nfound;
 
@@ -277,13 +286,12 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 
 		if (!is_status(w) || w->subject.lead_id != NULL ||
 			(by_reference ? !read_reference(reading->reference, &w->subject.message_id, &mac[i])
-			 : reading->provider_message_id == NULL))
+			 : reading->provider_message_id == NULL || !find_id(w, &known[i])))
 			continue;
 		position[callback.n] = i;
 		po_rows_add(&callback, &(Callback) {
 			.tenant_id = w->endpoint->tenant_id,
-			.key = by_reference ? (pg_uuid_t) {{0}} : key_of(w),
-			.message_id = by_reference ? &w->subject.message_id : NULL
+			.message_id = by_reference ? &w->subject.message_id : &known[i]
 		});
 	}
 	nfound = po_rows_exec(&callback, NULL);
