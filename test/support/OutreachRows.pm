@@ -152,8 +152,9 @@ WITH key AS (
 	  FROM lead l
 	UNION ALL
 	SELECT 'event', row_to_json(e)::jsonb - '{event_id,occurred_at,receipt_id,correlation_id,lead_id}'::text[]
-		   || jsonb_build_object('key', k.key, 'lead', l.name)
-	  FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) e LEFT JOIN key k USING (tenant_id, receipt_id)
+		   || jsonb_build_object('key', k.key, 'lead', l.name, 'payload',
+				CASE WHEN e.event_type ~ '^(consent|address)\.' THEN e.payload - 'contact_id' ELSE e.payload END)
+	  FROM outreach.event_log e LEFT JOIN key k USING (tenant_id, receipt_id)
 	  LEFT JOIN lead l USING (tenant_id, lead_id)
 	 WHERE e.event_type <> 'webhook.inbound.duplicate_rejected'
 	UNION ALL

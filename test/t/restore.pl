@@ -153,6 +153,9 @@ value('DROP TRIGGER fail ON outreach.addresses; DROP FUNCTION public.fail()');
 is(ingest($node, text('/w/text', 'stop', '+12125550140', 'START'), db => 'crm')->{outcome}, 'duplicate', 'a webhook: with a used id and another text');
 is(ingest($node, $hook{stop}, db => 'crm')->{outcome}, 'duplicate', 'a webhook: repeated');
 
+value("SET outreach.clock = '2003-03-03'; SELECT FROM outreach.create_lead('team_a', 'lead_ancient')");
+is(value("SELECT * FROM outreach.drop_partitions('2003-04-01')"), 'events_default|1', 'a lead whose events have gone');
+
 # nothing is left out of what follows
 is(value("SELECT string_agg(DISTINCT status::text, ' ' ORDER BY status::text) FROM outreach.inbound_payloads"),
 	'conflict dead done error own_number pending unresolved', 'there is a payload in every status');

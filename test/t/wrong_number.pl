@@ -68,7 +68,7 @@ sql($node, 'SELECT outreach.process_payloads(10)');
 is(sql($node, "SELECT string_agg(lead_id || ' ' || coalesce(phone, '-'), ', ' ORDER BY lead_id) FROM outreach.leads WHERE lead_id IN ('before', 'after')"),
 	'after +12125559001, before -', 'a lead that was made meanwhile keeps it');
 is(sql($node, "SELECT payload - 'version' FROM outreach.event_log WHERE lead_id = 'before' AND event_type = 'lead.address_removed'"),
-	'{"phone": "+12125559001", "reason": "wrong-number"}', 'the event keeps it with the reason');
+	'{"kind": "phone", "phone": "+12125559001", "reason": "wrong-number"}', 'the event keeps it with the reason');
 
 is(sql($node, 'SELECT * FROM outreach.verify()'), '', 'states follow from events');
 done_testing();

@@ -84,7 +84,7 @@ sub standing_points
 		CREATE TRIGGER stand_still BEFORE INSERT OR UPDATE ON outreach.$_ FOR EACH ROW EXECUTE FUNCTION public.stand_still('$_');
 		CREATE CONSTRAINT TRIGGER stand_still_commit AFTER INSERT OR UPDATE ON outreach.$_
 			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.stand_still('$_')}, db => $db)
-	  for qw(webhook_receipts inbound_payloads contacts addresses leads events consent_history outbound_messages message_deliveries);
+	  for qw(webhook_receipts inbound_payloads contacts addresses leads events event_details consent_history outbound_messages message_deliveries);
 }
 
 sub arm { my ($node, $point, $mark) = @_; sql($node, "INSERT INTO public.armed VALUES ('$point', '$mark')"); }
