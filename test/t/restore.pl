@@ -71,13 +71,13 @@ SELECT outreach.stop_sending('number', '+12125550199', 'a test', 'team_b'),
 	outreach.send_message('team_b', 'lead_1', template => 'hi', send_at => '2100-01-01', send_key => 'waits');
 SELECT m.status FROM outreach.send_message('team_b', 'lead_1', 'Bye', send_at => '2100-01-01', send_key => 'taken back') m, outreach.cancel_message('team_b', m.message_id);
 -- one of a month that has no partition
-INSERT INTO outreach.outbound_messages SELECT (jsonb_populate_record(m, jsonb_build_object('message_id', outreach_impl.first_id('2001-01-01'),
+INSERT INTO outreach.outbound_messages SELECT (jsonb_populate_record(m, jsonb_build_object('message_id', outreach_impl.first_id('2090-01-01'),
 	'send_key', 'old', 'status', 'sent', 'due_at', NULL, 'held_by', NULL))).* FROM outreach.outbound_messages m WHERE send_key = 'waits';
 INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at, outcome)
 	SELECT tenant_id, message_id, 1, 1, account, now(), 'retry' FROM outreach.outbound_messages;
 INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, action, action_payload, cancel_on_reply, max_attempts, executed_at, created_at, updated_at)
 	SELECT 'team_b', id, 'lead_1', 'PAST', now(), 'test', '{}', false, 3, now(), now(), now()
-	  FROM unnest(ARRAY[outreach_impl.first_id(now()), outreach_impl.first_id('2001-01-01')]) id;
+	  FROM unnest(ARRAY[outreach_impl.first_id(now()), outreach_impl.first_id('2090-01-01')]) id;
 INSERT INTO outreach.provider_message_ids (tenant_id, key, provider, provider_message_id, to_status, parked_at)
 	VALUES ('team_b', outreach_impl.ledger_key('team_b', 'message id twilio', 'SM1'), 'twilio', 'SM1', 'delivered', now());
 INSERT INTO outreach.sending_circuits VALUES ('team_b', 'sms', '', 1, NULL, now());
@@ -254,7 +254,7 @@ SELECT string_agg(concat_ws(' ', phone, consent, state), ', ' ORDER BY phone) FR
 	is(sql_error($target, "SELECT count(*) FROM outreach.$_", db => $db, user => 'test_app'), '42501', "$name: $_ is readable by nobody") for qw(secrets tenant_roles);
 	$shim->stop;
 	is($get->('SELECT cardinality(outreach.fire_timers())'), 1, "$name: the due timer fires");
-	is($get->("SELECT timer_type || attempts FROM outreach.lead_timers WHERE executed_at IS NOT NULL"), 'RING1', "$name: by its function");
+	is($get->("SELECT timer_type || attempts FROM outreach.lead_timers WHERE executed_at IS NOT NULL AND timer_type <> 'PAST'"), 'RING1', "$name: by its function");
 }
 
 # Everything that ships, against its golden output; settings are the library's, and
