@@ -111,7 +111,7 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	is($problems->(), '', 'months: states follow from events');
 	my $details = value('SELECT count(*) FROM outreach.event_details');
 
-	is($drop->('02-01'), '(events_2002_01,)', 'months: the first goes');
+	is($drop->('02-01'), '(events_2002_01,) (timer_history_default,4)', 'months: the first goes, with timers of that time');
 	is($known->(), 'back 4 responded, gone 2 touched, still 1 new, works 2 touched', 'what it led to is known, and what of later months is behind that');
 	is($problems->(), '', 'states follow from that');
 	is($drop->('03-01'), '(events_2002_02,)', 'the second goes');
