@@ -78,7 +78,7 @@ SELECT FROM outreach.cancel_messages('team_m', '{"sendKeyPrefix": "m4"}', 'zqcan
 UPDATE outreach.outbound_messages SET status = 'uncertain', attempts = 1, due_at = NULL, ambiguous_since = now(), last_error = 'zqlasterror' WHERE send_key = 'm5';
 SELECT FROM outreach.resolve_message('team_m', (SELECT message_id FROM outreach.outbound_messages WHERE send_key = 'm5'), 'failed', 'zqresolve');
 UPDATE outreach.outbound_messages SET status = 'sent', attempts = 1, due_at = NULL, sent_at = now(), provider_message_id = '66f1a2b3c4d5e6f708192b02' WHERE send_key = 'm1';
-INSERT INTO outreach.provider_message_ids (tenant_id, provider, provider_message_id, message_id) SELECT tenant_id, 'signalhouse', provider_message_id, message_id FROM outreach.outbound_messages WHERE send_key = 'm1';
+INSERT INTO outreach.provider_message_ids (tenant_id, key, message_id) SELECT tenant_id, outreach_impl.ledger_key(tenant_id, 'message id signalhouse', provider_message_id), message_id FROM outreach.outbound_messages WHERE send_key = 'm1';
 INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at, finished_at, outcome, error, answer)
 	SELECT tenant_id, message_id, 1, 1, 'texts', now(), now(), 'sent', 'zqerror', 'zqanswer' FROM outreach.outbound_messages WHERE send_key = 'm1';
 SQL

@@ -22,8 +22,8 @@ INSERT INTO outreach.events (tenant_id, event_id, occurred_at, event_type, sourc
 	  FROM unnest('{team_a,team_b}'::text[]) t, generate_series(1, $n) i;
 INSERT INTO outreach.events_default SELECT * FROM outreach.events WHERE lead_id < 'lead_2';
 INSERT INTO outreach.event_details SELECT tenant_id, event_id, lead_id, '{"reason": "b"}' FROM outreach.events WHERE event_type = 'contact.updated';
-INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, reading)
-	SELECT tenant_id, receipt_id, 'done', '/', 'generic', false, '', now(), correlation_id, '{"body": "c"}' FROM outreach.events WHERE event_type = 'webhook.inbound.received';
+INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, event_type, reading)
+	SELECT tenant_id, receipt_id, 'done', '/', 'generic', false, '', now(), correlation_id, event_type, '{"body": "c"}' FROM outreach.events WHERE event_type = 'webhook.inbound.received';
 VACUUM ANALYZE
 SQL
 
