@@ -292,7 +292,7 @@ unlike(PostgreSQL::Test::Utils::slurp_file("$dir/crm.sql"), qr/\Q$_\E/, 'the dum
 	is(run_program('pg_dump', '-Fd', '-j', '2', '-f', "$dir/crm.d", '-d', $node->connstr('crm')), '', 'parallel: pg_dump --jobs');
 	is(run_program('pg_restore', '-e', '-j', '2', '-d', $node->connstr('parallel'), "$dir/crm.d"), '', 'parallel: pg_restore --jobs');
 	same($node, 'parallel', 'parallel');
-	is(sql($node, 'SELECT outreach_impl.is_armed()', db => 'parallel'), 'f', 'parallel: workers leave it alone until it is armed');
+	is(sql($node, 'SELECT outreach.is_armed()', db => 'parallel'), 'f', 'parallel: workers leave it alone until it is armed');
 	works($node, 'parallel', 'parallel');
 
 	# rows alone: the partitions have to be there
