@@ -81,7 +81,7 @@ po_time_of_id(const pg_uuid_t *uuid)
 char *
 po_ulid(const char *prefix)
 {
-	static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+	static const char digits[] = PO_ULID_DIGITS;
 	int			plen = strlen(prefix);
 	char	   *id = palloc(plen + PO_ULID_LEN + 1);
 	char	   *out = id + plen;

@@ -9,6 +9,7 @@
 #include "utils/uuid.h"
 
 #define PO_ULID_LEN 26
+#define PO_ULID_DIGITS "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 extern void po_uuid_v7(pg_uuid_t *uuid);
 extern TimestampTz po_time_of_id(const pg_uuid_t *uuid);

@@ -45,21 +45,25 @@ oid_of(const char *name)
 	return get_relname_relid(name, get_namespace_oid("outreach", false));
 }
 
+/* The table is open. */
 static void
-begin(Probe *probe, Oid table_oid, Oid index_oid, int n, Snapshot snapshot)
+begin(Probe *probe, Oid index_oid, int n, Snapshot snapshot)
 {
 	Assert(n <= MOST_COLUMNS);
 	probe->n = n;
-	probe->table = table_open(table_oid, AccessShareLock);
-	if (!OidIsValid(index_oid))
-	{
-		list_free(RelationGetIndexList(probe->table));
-		index_oid = probe->table->rd_pkindex;
-	}
 	probe->index = index_open(index_oid, AccessShareLock);
 	probe->slot = table_slot_create(probe->table, NULL);
 	InitDirtySnapshot(probe->dirty);
 	probe->scan = po_index_beginscan(probe->table, probe->index, snapshot != NULL ? snapshot : &probe->dirty, n);
+}
+
+static void
+begin_index(Probe *probe, const char *name, int n)
+{
+	Oid			index_oid = oid_of(name);
+
+	probe->table = table_open(IndexGetRelation(index_oid, false), AccessShareLock);
+	begin(probe, index_oid, n, NULL);
 }
 
 /*
@@ -110,7 +114,7 @@ po_probe_key(const char *index_name, const char *const *key, int n)
 	Probe		probe;
 	PoKeyState	state;
 
-	begin(&probe, IndexGetRelation(oid_of(index_name), false), oid_of(index_name), n, NULL);
+	begin_index(&probe, index_name, n);
 	state = look_up(&probe, key, PO_KEY_HELD, true);
 	end(&probe);
 	return state;
@@ -132,6 +136,16 @@ partition_of(const char *ledger, const pg_uuid_t *key)
 	return partition;
 }
 
+/* In the partition of the key, by its primary key. */
+static void
+begin_ledger(Probe *probe, const char *ledger, const pg_uuid_t *key, ScanKeyData *column, Snapshot snapshot)
+{
+	probe->table = table_open(partition_of(ledger, key), AccessShareLock);
+	list_free(RelationGetIndexList(probe->table));
+	begin(probe, probe->table->rd_pkindex, 1, snapshot);
+	ScanKeyInit(column, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
+}
+
 /*
  * po_probe_ledger tells the same of a key of a ledger, which is a table in partitions by
  * the hash of a key of one uuid.
@@ -143,8 +157,7 @@ po_probe_ledger(const char *ledger, const pg_uuid_t *key)
 	ScanKeyData column;
 	PoKeyState	state;
 
-	begin(&probe, partition_of(ledger, key), InvalidOid, 1, NULL);
-	ScanKeyInit(&column, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
+	begin_ledger(&probe, ledger, key, &column, NULL);
 	state = scan(&probe, &column, PO_KEY_HELD, true);
 	end(&probe);
 	return state;
@@ -163,8 +176,7 @@ po_read_ledger(const char *ledger, const pg_uuid_t *key, const char *column, pg_
 	ScanKeyData by;
 	bool		isnull = true;
 
-	begin(&probe, partition_of(ledger, key), InvalidOid, 1, snapshot);
-	ScanKeyInit(&by, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
+	begin_ledger(&probe, ledger, key, &by, snapshot);
 	index_rescan(probe.scan, &by, 1, NULL, 0);
 	if (index_getnext_slot(probe.scan, ForwardScanDirection, probe.slot))
 	{
@@ -191,7 +203,7 @@ po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, b
 
 	if (nkeys == 0)
 		return;
-	begin(&probe, IndexGetRelation(oid_of(index_name), false), oid_of(index_name), n, NULL);
+	begin_index(&probe, index_name, n);
 	for (int i = 0; i < nkeys; i++)
 		has[i] = look_up(&probe, &key[i * n], PO_KEY_TAKEN, unseen) != PO_KEY_FREE;
 	end(&probe);

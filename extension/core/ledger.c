@@ -13,9 +13,8 @@
  */
 #include "postgres.h"
 
-#include <openssl/evp.h>
-
-#include "core/args.h"
+#include "common/signature.h"
+#include "core/ids.h"
 #include "core/ledger.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -23,7 +22,6 @@
 
 #define TIME_BYTES 6
 #define UUID_TEXT_LEN 36
-#define ULID_LEN 26
 #define DATE_LEN 10
 /* Times that are taken for one, from 2000 to 2100. */
 #define FIRST_MS INT64CONST(946684800000)
@@ -70,12 +68,10 @@ time_of_uuid(const char *text)
 static int64
 time_of_ulid(const char *text)
 {
-	static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-
-	for (int i = 10; i < ULID_LEN; i++)
-		if (digit_of(text[i], digits) < 0)
+	for (int i = 10; i < PO_ULID_LEN; i++)
+		if (digit_of(text[i], PO_ULID_DIGITS) < 0)
 			return -1;
-	return text[0] <= '7' ? number_at(text, 10, 5, digits) : -1;
+	return text[0] <= '7' ? number_at(text, 10, 5, PO_ULID_DIGITS) : -1;
 }
 
 static int64
@@ -110,8 +106,8 @@ ending_time(const char *text, int len)
 {
 	int64		ms = len >= UUID_TEXT_LEN ? time_of_uuid(text + len - UUID_TEXT_LEN) : -1;
 
-	if (ms < 0 && len >= ULID_LEN)
-		ms = time_of_ulid(text + len - ULID_LEN);
+	if (ms < 0 && len >= PO_ULID_LEN)
+		ms = time_of_ulid(text + len - PO_ULID_LEN);
 	if (ms < 0 && len >= DATE_LEN)
 		ms = time_of_date(text + len - DATE_LEN);
 	return ms >= FIRST_MS && ms <= LAST_MS ? ms : -1;
@@ -125,11 +121,11 @@ po_ledger_key(const char *tenant_id, const char *scope, const char *text)
 {
 	char	   *named = psprintf("%zu:%s%s:%s", strlen(tenant_id), tenant_id, scope, text);
 	int64		ms = ending_time(text, strlen(text));
-	unsigned char digest[EVP_MAX_MD_SIZE];
+	uint8		digest[PO_SHA256_LEN];
 	pg_uuid_t	key;
 	int			from = 0;
 
-	if (EVP_Digest(named, strlen(named), digest, NULL, EVP_sha256(), NULL) != 1)
+	if (!po_sha256(po_bytes(named), digest))
 		elog(ERROR, "could not compute a digest");
 	pfree(named);
 	if (ms >= 0)

@@ -102,6 +102,17 @@ typedef struct PoField
 	{.column = #field, .kind = PO_KIND_NAME, .use = (used), .offset = PO_OFFSET(row, field, ctype), \
 	.names = all_names, .nnames = lengthof(all_names), .type = sql_type}
 
+/*
+ * The text of a statement that moves rows, found by tenant_id and an id, to another table:
+ * as they are given, with the columns that are kept, and more columns with their values.
+ * They are deleted here and inserted there: of a row that an UPDATE moves across partitions,
+ * whoever waits for its lock gets an error.
+ */
+#define PO_MOVE_ROWS(from, to, id, kept, more, values) \
+	"WITH moved AS (DELETE FROM " from " m USING {rows} WHERE m.tenant_id = u.tenant_id AND m." id " = u." id \
+	" RETURNING {u.*}, " kept ")" \
+	" INSERT INTO " to " ({columns}, " kept more ") SELECT {columns}, " kept values " FROM moved"
+
 /* The fields of a table that are for all of some uses. */
 typedef struct PoFields
 {

@@ -88,14 +88,12 @@ static PoStatement select_fairly[2] = {
 static PoStatement cancel_orphans = {
 	.name = "fire.orphans",
 	.expect = SPI_OK_INSERT,
-	.sql = "WITH ended AS (DELETE FROM outreach.timer_queue t USING (SELECT o.tenant_id, o.timer_id FROM {rows}"
+	.sql = PO_CANCEL_TIMERS("DELETE FROM outreach.timer_queue t USING (SELECT o.tenant_id, o.timer_id FROM {rows}"
 	" JOIN outreach.timer_queue o ON o.tenant_id = u.tenant_id AND o.timer_id = u.timer_id"
 	" WHERE o.due_at <= $1 AND NOT EXISTS"
 	" (SELECT FROM outreach.leads l WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED) d"
-	" WHERE t.tenant_id = d.tenant_id AND t.timer_id = d.timer_id RETURNING " PO_TIMER_COLUMNS("t.") ", t.attempts, t.last_error)"
-	" INSERT INTO outreach.timer_history (" PO_TIMER_COLUMNS("") ", attempts, last_error, cancelled_at, cancel_reason, updated_at)"
-	" SELECT " PO_TIMER_COLUMNS("") ", attempts, last_error, $1, 'the lead is gone', $1 FROM ended",
+	" WHERE t.tenant_id = d.tenant_id AND t.timer_id = d.timer_id", "'the lead is gone'"),
 	.takes = PO_FIELDS(sight_field, PO_TAKE),
 	PO_FIXED(TIMESTAMPTZOID)
 };

@@ -336,11 +336,11 @@ look_up(PoWebhook **webhook, int n, bool by_reference)
 }
 
 static void
-add_callback(PoRows *rows, const PoWebhook *webhook)
+add_callback(PoRows *rows, const PoWebhook *webhook, pg_uuid_t key)
 {
 	po_rows_add(rows, &(Callback) {
 		.tenant_id = webhook->endpoint->tenant_id,
-		.key = key_of(webhook),
+		.key = key,
 		.provider = webhook->endpoint->provider,
 		.provider_message_id = webhook->reading.provider_message_id,
 		.message_id = &webhook->subject.message_id,
@@ -358,7 +358,7 @@ write_ids(PoWebhook **webhook, int n)
 
 	for (int i = 0; i < n; i++)
 		if (webhook[i]->subject.tells_id)
-			add_callback(&told, webhook[i]);
+			add_callback(&told, webhook[i], key_of(webhook[i]));
 	(void) po_rows_exec(&told, NULL);
 }
 
@@ -368,28 +368,23 @@ is_unmatched(const PoWebhook *webhook)
 	return is_status(webhook) && webhook->subject.lead_id == NULL && webhook->reading.provider_message_id != NULL;
 }
 
-static bool
-has_id(const PoWebhook *webhook, const Callback *callback)
-{
-	pg_uuid_t	key = key_of(webhook);
-
-	return memcmp(&key, &callback->key, UUID_LEN) == 0;
-}
-
 /* Parks those whose message is not known; of those that are not parked the id is known. */
 static bool
 park_unmatched(PoWebhook **webhook, int n, bool *parked)
 {
 	Datum		now = TimestampTzGetDatum(po_now());
 	PoRows		rows = po_rows(&park, 1);
+	pg_uuid_t  *key = palloc(n * sizeof(pg_uuid_t));
 	uint64		nparked;
 	bool		all = true;
 
 	for (int i = 0; i < n; i++)
 	{
 		parked[i] = !is_unmatched(webhook[i]);
-		if (!parked[i])
-			add_callback(&rows, webhook[i]);
+		if (parked[i])
+			continue;
+		key[i] = key_of(webhook[i]);
+		add_callback(&rows, webhook[i], key[i]);
 	}
 	nparked = po_rows_exec(&rows, &now);
 	for (uint64 r = 0; r < nparked; r++)
@@ -398,7 +393,7 @@ park_unmatched(PoWebhook **webhook, int n, bool *parked)
 
 		po_read_row(&park, r, &row);
 		for (int i = 0; i < n; i++)
-			parked[i] |= is_unmatched(webhook[i]) && has_id(webhook[i], &row);
+			parked[i] |= is_unmatched(webhook[i]) && memcmp(&key[i], &row.key, UUID_LEN) == 0;
 	}
 	for (int i = 0; i < n; i++)
 		all &= parked[i];
@@ -421,7 +416,7 @@ park_statuses(PoWebhook **webhook, int n)
 	look_up(webhook, n, false);
 	for (int i = 0; i < n; i++)
 		if (!parked[i] && is_unmatched(webhook[i]))
-			add_callback(&gone, webhook[i]);
+			add_callback(&gone, webhook[i], key_of(webhook[i]));
 	if (po_rows_exec(&gone, NULL) > 0)
 		(void) park_unmatched(webhook, n, parked);
 }

@@ -116,8 +116,7 @@ static const PoField payload_field[] = {
 
 /*
  * What is to be processed is in the queue, the rest in the month in which it came.  A row
- * moves with its status, and is deleted here and inserted there: of a row that an UPDATE
- * moves, whoever waits for its lock gets an error.
+ * moves with its status.
  */
 #define QUEUE "outreach.inbound_queue"
 #define HISTORY "outreach.inbound_history"
@@ -136,9 +135,7 @@ static const PoField payload_field[] = {
 
 #define MOVE(from, to) \
 	.expect = SPI_OK_INSERT, \
-	.sql = "WITH moved AS (DELETE FROM " from " p USING {rows} WHERE p.tenant_id = u.tenant_id" \
-	" AND p.receipt_id = u.receipt_id RETURNING {u.*}, " PO_PAYLOAD_KEPT ")" \
-	" INSERT INTO " to " ({columns}, " PO_PAYLOAD_KEPT ") SELECT {columns}, " PO_PAYLOAD_KEPT " FROM moved", \
+	.sql = PO_MOVE_ROWS(from, to, "receipt_id", PO_PAYLOAD_KEPT, "", ""), \
 	.takes = PO_FIELDS(payload_field, STANDS)
 
 static PoStatement insert_queued = {.name = "payloads.insert_queued", INSERT_INTO(QUEUE)};

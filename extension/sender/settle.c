@@ -52,14 +52,12 @@ typedef struct Found
 	const char *lead_id;
 	const char *body;
 	int64		owner;
-	TimestampTz started_at;
 } Found;
 
 static const PoField claimed_field[] = {
 	PO_FIELD_AS(Found, key.tenant_id, "tenant_id", TEXT, PO_GIVE),
 	PO_FIELD_AS(Found, key.message_id, "message_id", UUID, PO_GIVE),
-	PO_FIELD(Found, owner, ID, PO_GIVE),
-	PO_FIELD_AS(Found, started_at, "updated_at", SINCE, PO_GIVE)
+	PO_FIELD(Found, owner, ID, PO_GIVE)
 };
 
 static PoStatement select_claimed = {
@@ -202,7 +200,7 @@ take_over_from(const int64 *owner, int nowners)
 			continue;
 		account = po_find_account(m->tenant_id, m->account);
 		m->fence++;
-		po_message_unknown(m, found[i].started_at, account != NULL && account->profile != NULL
+		po_message_unknown(m, m->claimed_at, account != NULL && account->profile != NULL
 						   ? po_quiet_time(account->profile) : PO_DEFAULT_QUIET, "its worker ended");
 		po_wake_at(m->due_at);
 		m->delivery_error = m->last_error;

@@ -106,17 +106,12 @@ static PoStatement select_unsent = {
 		PO_FIXED(TIMESTAMPTZOID) \
 	}
 
-/*
- * A row moves between the queue and its month with its status.  It is deleted here and
- * inserted there: of a row that an UPDATE moves, whoever waits for its lock gets an error.
- */
+/* A row moves between the queue and its month with its status. */
 #define MOVE_MESSAGES(what, from, to) \
 	{ \
 		.name = "messages." what, \
 		.expect = SPI_OK_INSERT, \
-		.sql = "WITH moved AS (DELETE FROM " from " m USING {rows} WHERE m.tenant_id = u.tenant_id" \
-		" AND m.message_id = u.message_id RETURNING {u.*}, " KEPT ")" \
-		" INSERT INTO " to " ({columns}, updated_at, " KEPT ") SELECT {columns}, $1, " KEPT " FROM moved", \
+		.sql = PO_MOVE_ROWS(from, to, "message_id", KEPT, ", updated_at", ", $1"), \
 		.takes = PO_FIELDS(message_field, PO_TAKE), \
 		PO_FIXED(TIMESTAMPTZOID) \
 	}

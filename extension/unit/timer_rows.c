@@ -60,13 +60,10 @@ static const PoField cancel_field[] = {
 static PoStatement cancel_timers = {
 	.name = "timers.cancel",
 	.expect = SPI_OK_INSERT,
-	.sql = "WITH ended AS (DELETE FROM outreach.timer_queue t USING {rows}"
+	.sql = PO_CANCEL_TIMERS("DELETE FROM outreach.timer_queue t USING {rows}"
 	" WHERE t.tenant_id = u.tenant_id AND t.lead_id = u.lead_id AND isfinite(t.due_at)"
 	" AND t.timer_type = coalesce(u.timer_type, t.timer_type)"
-	" AND (t.cancel_on_reply OR NOT u.on_reply)"
-	" RETURNING " PO_TIMER_COLUMNS("t.") ", t.attempts, t.last_error, u.reason)"
-	" INSERT INTO outreach.timer_history (" PO_TIMER_COLUMNS("") ", attempts, last_error, cancelled_at, cancel_reason, updated_at)"
-	" SELECT " PO_TIMER_COLUMNS("") ", attempts, last_error, $1, reason, $1 FROM ended",
+	" AND (t.cancel_on_reply OR NOT u.on_reply)", "u.reason"),
 	.takes = PO_FIELDS(cancel_field, PO_TAKE),
 	PO_FIXED(TIMESTAMPTZOID)
 };

@@ -135,12 +135,18 @@ typedef struct PoMessage
 #define PO_HELD_BY_ADDRESS "address"
 
 /*
- * The columns that stay when a timer moves from outreach.timer_queue to
- * outreach.timer_history: of a table, and as they are inserted.
+ * A timer moves from outreach.timer_queue to outreach.timer_history: the columns that stay,
+ * of a table and as they are inserted; and the statement around the deletion of timers t
+ * that are cancelled, for a reason.
  */
 #define PO_TIMER_COLUMNS(of) \
 	of "tenant_id, " of "timer_id, " of "lead_id, " of "timer_type, " of "trigger_at, " of "action, " \
 	of "action_payload, " of "cancel_on_reply, " of "max_attempts, " of "created_at"
+#define PO_CANCEL_TIMERS(deletion, for_reason) \
+	"WITH ended AS (" deletion " RETURNING " PO_TIMER_COLUMNS("t.") ", t.attempts, t.last_error, " for_reason " AS reason)" \
+	" INSERT INTO outreach.timer_history (" PO_TIMER_COLUMNS("") \
+	", attempts, last_error, cancelled_at, cancel_reason, updated_at)" \
+	" SELECT " PO_TIMER_COLUMNS("") ", attempts, last_error, $1, reason, $1 FROM ended"
 
 /* A timer that is due, whose lead is locked. */
 typedef struct PoTimer

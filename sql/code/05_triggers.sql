@@ -192,7 +192,8 @@ BEGIN
 		EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.%I'
 					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change()', name);
 	END LOOP;
-	FOR name IN SELECT format('webhook_receipts_%s', i) FROM generate_series(0, 15) i LOOP
+	FOR name IN SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid
+				 WHERE i.inhparent OPERATOR(pg_catalog.=) 'outreach.webhook_receipts'::regclass LOOP
 		EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON outreach.%I'
 					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.refuse_change()', name);
 	END LOOP;

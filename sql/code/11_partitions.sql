@@ -78,12 +78,12 @@ BEGIN
 		-- Another session may be making it.  Readers and writers go on beside this lock.
 		EXECUTE format('LOCK TABLE outreach.%I IN SHARE UPDATE EXCLUSIVE MODE', parent);
 		CONTINUE WHEN to_regclass('outreach.' || name) IS NOT NULL;
-		SELECT CASE WHEN by_id THEN outreach_impl.first_id(f)::text ELSE f::text END, CASE WHEN by_id THEN outreach_impl.first_id(u)::text ELSE u::text END
-		  INTO low, high
-		  FROM (VALUES ((first AT TIME ZONE 'UTC' + make_interval(months => i)) AT TIME ZONE 'UTC',
-						(first AT TIME ZONE 'UTC' + make_interval(months => i + 1)) AT TIME ZONE 'UTC', key <> 'occurred_at')) b (f, u, by_id);
-		-- A month that has begun without a partition goes on without.
+		low := (first AT TIME ZONE 'UTC' + make_interval(months => i)) AT TIME ZONE 'UTC';
+		high := (first AT TIME ZONE 'UTC' + make_interval(months => i + 1)) AT TIME ZONE 'UTC';
 		IF key <> 'occurred_at' THEN
+			low := outreach_impl.first_id(low::timestamptz);
+			high := outreach_impl.first_id(high::timestamptz);
+			-- A month that has begun without a partition goes on without.
 			EXECUTE format('SELECT EXISTS (SELECT FROM outreach.%I d WHERE d.%I >= %L AND d.%2$I < %L)', parent || '_default', key, low, high) INTO unplaced;
 			CONTINUE WHEN unplaced;
 		END IF;

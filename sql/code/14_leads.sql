@@ -53,6 +53,7 @@ DECLARE
 	known text[];
 	told uuid[];
 	a text;
+	digest text;
 	n int;
 BEGIN
 	deleted := false;
@@ -118,20 +119,21 @@ BEGIN
 	END IF;
 	FOREACH a IN ARRAY known LOOP
 		CONTINUE WHEN EXISTS (SELECT FROM outreach.leads o WHERE o.tenant_id = delete_lead.tenant_id AND (o.phone = a OR lower(o.email) = a));
+		digest := outreach_impl.address_digest(tenant_id, a);
 		webhooks := webhooks + outreach_impl.erase_unread(tenant_id, a);
 		-- What it was before counts no more.
-		DELETE FROM outreach.addresses p WHERE p.tenant_id = delete_lead.tenant_id AND p.address = outreach_impl.address_digest(tenant_id, a);
+		DELETE FROM outreach.addresses p WHERE p.tenant_id = delete_lead.tenant_id AND p.address = digest;
 		DELETE FROM outreach.event_details e WHERE e.tenant_id = delete_lead.tenant_id
 			AND coalesce(e.details ->> 'phone', e.details ->> 'email') IS NOT NULL AND left(coalesce(e.details ->> 'phone', e.details ->> 'email'), 320) = a;
-		UPDATE outreach.addresses p SET address = outreach_impl.address_digest(tenant_id, a), consent_reason = NULL, carrier = NULL,
+		UPDATE outreach.addresses p SET address = digest, consent_reason = NULL, carrier = NULL,
 			line_type = NULL, time_zones = NULL, unreachable = NULL
 		 WHERE p.tenant_id = delete_lead.tenant_id AND p.address = a AND p.consent IN ('held', 'opted_out');
 		GET DIAGNOSTICS n = ROW_COUNT;
 		opt_outs_kept := opt_outs_kept + n;
 		IF n = 0 THEN
-			PERFORM outreach_impl.forget_consent(tenant_id, outreach_impl.address_digest(tenant_id, a), NULL);
+			PERFORM outreach_impl.forget_consent(tenant_id, digest, NULL);
 		END IF;
-		PERFORM outreach_impl.forget_consent(tenant_id, a, CASE WHEN n > 0 THEN outreach_impl.address_digest(tenant_id, a) END);
+		PERFORM outreach_impl.forget_consent(tenant_id, a, CASE WHEN n > 0 THEN digest END);
 		DELETE FROM outreach.addresses p WHERE p.tenant_id = delete_lead.tenant_id AND p.address = a;
 		GET DIAGNOSTICS n = ROW_COUNT;
 		addresses := addresses + n;

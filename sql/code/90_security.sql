@@ -101,10 +101,9 @@ DECLARE
 	name text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY['tenants', 'administrators', 'dropped_tenants', 'tenant_roles', 'secrets', 'endpoints',
-								'inbound_queue', 'inbound_history_default', 'events_default', 'event_details', 'event_keys', 'lead_states_as_of', 'contacts', 'addresses', 'leads',
-								'consent_history', 'timer_queue', 'timer_history_default', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
-								'templates', 'outbound_queue', 'outbound_history_default', 'message_deliveries_default',
-								'sending_stops', 'sending_circuits'] LOOP
+								'events_default', 'event_details', 'event_keys', 'lead_states_as_of', 'contacts', 'addresses', 'leads',
+								'consent_history', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
+								'templates', 'sending_stops', 'sending_circuits'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');
 	END LOOP;
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
@@ -112,7 +111,9 @@ BEGIN
 								'timer_types', 'webhook_kinds'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, 'WHERE tenant_id <> ''*''');
 	END LOOP;
-	FOR name IN SELECT format('%s_%s', ledger, i) FROM unnest('{send_keys,webhook_receipts,provider_message_ids}'::text[]) ledger, generate_series(0, 15) i LOOP
+	-- Of a table in parts each part has the rows.
+	FOR name IN SELECT c.relname::text FROM pg_class c
+				 WHERE c.relnamespace OPERATOR(pg_catalog.=) 'outreach'::regnamespace AND c.relispartition AND c.relkind OPERATOR(pg_catalog.=) 'r' LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');
 	END LOOP;
 	PERFORM pg_extension_config_dump('outreach.event_types', 'WHERE NOT shipped');

@@ -106,13 +106,6 @@ COMMENT ON COLUMN outreach.webhook_receipts.key IS 'outreach_impl.ledger_key() o
 COMMENT ON COLUMN outreach.webhook_receipts.receipt_id IS 'Holds the time at which it came: outreach_impl.time_of_id().';
 COMMENT ON COLUMN outreach.webhook_receipts.body_hash IS '53 bits, which a double can hold, of the SHA-256 of the body, or of its canonical form where that is the key, to tell a repetition from another body under a used key.';
 
-DO $$
-BEGIN
-	FOR i IN 0 .. 15 LOOP
-		EXECUTE format('CREATE TABLE outreach.webhook_receipts_%s PARTITION OF outreach.webhook_receipts FOR VALUES WITH (MODULUS 16, REMAINDER %1$s)', i);
-	END LOOP;
-END $$;
-
 CREATE TABLE outreach.inbound_payloads (
 	tenant_id text COLLATE "C" NOT NULL,
 	receipt_id uuid NOT NULL,

@@ -266,13 +266,6 @@ COMMENT ON TABLE outreach.send_keys IS 'The message of each send_key. Never expi
 COMMENT ON COLUMN outreach.send_keys.key IS 'outreach_impl.ledger_key() of tenant_id and send_key.';
 COMMENT ON COLUMN outreach.send_keys.content_hash IS 'Digest of what the caller asked for: the same key with other content is an error.';
 
-DO $$
-BEGIN
-	FOR i IN 0 .. 15 LOOP
-		EXECUTE format('CREATE TABLE outreach.send_keys_%s PARTITION OF outreach.send_keys FOR VALUES WITH (MODULUS 16, REMAINDER %1$s)', i);
-	END LOOP;
-END $$;
-
 CREATE TABLE outreach.message_deliveries (
 	tenant_id text COLLATE "C" NOT NULL,
 	message_id uuid NOT NULL,
@@ -313,13 +306,18 @@ COMMENT ON TABLE outreach.provider_message_ids IS 'Which message a provider''s i
 COMMENT ON COLUMN outreach.provider_message_ids.key IS 'outreach_impl.ledger_key() of tenant_id, the words message id with the provider, and its id.';
 COMMENT ON COLUMN outreach.provider_message_ids.provider_message_id IS 'The id that the key is made from, while its message is not known.';
 
+-- Ledgers: what must be known for ever, under a key of 16 bytes.
 DO $$
+DECLARE
+	ledger text;
 BEGIN
-	FOR i IN 0 .. 15 LOOP
-		EXECUTE format('CREATE TABLE outreach.provider_message_ids_%s PARTITION OF outreach.provider_message_ids FOR VALUES WITH (MODULUS 16, REMAINDER %1$s)', i);
-		EXECUTE format('CREATE INDEX provider_message_ids_%s_parked ON outreach.provider_message_ids_%1$s (parked_at) WHERE message_id IS NULL', i);
+	FOREACH ledger IN ARRAY ARRAY['webhook_receipts', 'send_keys', 'provider_message_ids'] LOOP
+		FOR i IN 0 .. 15 LOOP
+			EXECUTE format('CREATE TABLE outreach.%I PARTITION OF outreach.%I FOR VALUES WITH (MODULUS 16, REMAINDER %s)', ledger || '_' || i, ledger, i);
+		END LOOP;
 	END LOOP;
 END $$;
+CREATE INDEX provider_message_ids_parked ON outreach.provider_message_ids (parked_at) WHERE message_id IS NULL;
 
 CREATE TABLE outreach.sending_stops (
 	tenant_id text COLLATE "C" NOT NULL,
