@@ -86,6 +86,7 @@ BEGIN
 		INSERT INTO outreach.provider_verdicts (tenant_id, profile, http_status, code, verdict, meaning)
 		VALUES (t, word, '4xx', '*', 'failed', word);
 		-- of a month that has no partition, so that it stays where it is
+		INSERT INTO outreach.lead_states_as_of (tenant_id, lead_id, lead_version, state) VALUES (t, word, 1, 'new');
 		INSERT INTO outreach.events_default (tenant_id, event_id, event_type, source, payload, occurred_at)
 		VALUES (t, gen_random_uuid(), 'contact.updated', word, jsonb_build_object('note', word), '2001-01-01');
 	END LOOP;
