@@ -217,12 +217,8 @@ COMMENT ON FUNCTION outreach_impl.fire_timers(int, timestamptz) IS 'Fires timers
 
 CREATE FUNCTION outreach_impl.next_tasks(since timestamptz DEFAULT '-infinity', OUT timers_due timestamptz, OUT calls_due timestamptz,
 	OUT payloads_due timestamptz)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT (SELECT min(t.due_at) FROM outreach.timer_queue t WHERE t.due_at >= $1 AND t.due_at < 'infinity' AND NOT (t.action_payload ? 'call')),
-		   (SELECT min(t.due_at) FROM outreach.timer_queue t WHERE t.due_at >= $1 AND t.due_at < 'infinity' AND t.action_payload ? 'call'),
-		   least((SELECT min(p.next_attempt_at) FROM outreach.inbound_queue p WHERE p.next_attempt_at >= $1 AND p.next_attempt_at < 'infinity'),
-				 (SELECT min(c.suppress_at) FROM outreach.contacts c WHERE c.suppress_at IS NOT NULL))
-$$;
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'po_next_tasks';
 COMMENT ON FUNCTION outreach_impl.next_tasks(timestamptz) IS 'When the next timer, the next timer that calls a function, and the next payload are due.';
 
 CREATE FUNCTION outreach_impl.next_due(since timestamptz DEFAULT '-infinity') RETURNS timestamptz

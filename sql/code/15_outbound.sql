@@ -89,12 +89,8 @@ CREATE FUNCTION outreach_impl.settle_messages() RETURNS int
 COMMENT ON FUNCTION outreach_impl.settle_messages() IS 'Takes over from dead workers and settles messages of unknown outcome; not for callers.';
 
 CREATE FUNCTION outreach_impl.next_sends(since timestamptz DEFAULT '-infinity', OUT claim_due timestamptz, OUT settle_due timestamptz)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT (SELECT min(m.due_at) FROM outreach.outbound_queue m
-			 WHERE m.due_at >= $1 AND m.due_at < 'infinity' AND m.status IN ('pending', 'deferred')),
-		   least((SELECT min(m.due_at) FROM outreach.outbound_queue m WHERE m.due_at >= $1 AND m.status = 'sending'),
-				 (SELECT min(m.due_at) FROM outreach.outbound_queue m WHERE m.due_at >= $1 AND m.status = 'unknown'))
-$$;
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'po_next_sends';
 COMMENT ON FUNCTION outreach_impl.next_sends(timestamptz) IS 'When the next message is due, and when the next of unknown outcome is to be looked at.';
 
 CREATE FUNCTION outreach_impl.save_template(tenant_id text, template text, body text, subject text DEFAULT NULL,
