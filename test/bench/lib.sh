@@ -146,7 +146,7 @@ CONF
 load_documents() {
 	local db=$1 kind=$2
 	note "preparing $DOCUMENTS documents ($kind)"
-	q -d "$db" -c 'CREATE SCHEMA bench' \
+	q -d "$db" -c 'SET client_min_messages = warning' -c 'CREATE SCHEMA IF NOT EXISTS bench' \
 		-c 'CREATE UNLOGGED TABLE bench.document (id int PRIMARY KEY, doc jsonb NOT NULL) WITH (autovacuum_enabled = off)' \
 		-c 'GRANT USAGE ON SCHEMA bench TO bench_ingress' \
 		-c 'GRANT SELECT ON bench.document TO bench_ingress'

@@ -132,14 +132,14 @@ measure_http() {
 # ---- SQL ---------------------------------------------------------------------
 
 # sql_load SCRIPT LIMIT SECONDS: one pgbench run in which each client takes its
-# first LIMIT calls, round and round. Prints calls, calls a second and pgbench's own
+# first LIMIT calls, round and round, from FIRST on. Prints calls, calls a second and pgbench's own
 # CPU seconds, and leaves the latency of each call in $SCRATCH/log/tx.*.
 sql_load() {
 	local script=$1 limit=$2 seconds=$3 TIMEFORMAT='%U %S'
 	rm -f "$SCRATCH"/log/tx.*
 	{
 		time (cd "$SCRATCH/log" && pgbench -U bench_ingress -n -M prepared -c "$CLIENTS" -j 2 -T "$seconds" \
-			-D n=0 -D share="$SHARE" -D limit="$limit" -l --log-prefix=tx \
+			-D n="${FIRST:-0}" -D share="$SHARE" -D limit="$limit" -l --log-prefix=tx \
 			-f "$BENCH/pgbench/$script.sql" bench >"$SCRATCH/log/pgbench" 2>&1)
 	} 2>"$SCRATCH/log/time" || die "$script: $(grep -m2 -i -E 'error|fatal' "$SCRATCH/log/pgbench")"
 	awk '/actually processed/ {n = $NF} /^tps/ {tps = $3} FILENAME ~ /time$/ {cpu = $1 + $2}
