@@ -112,12 +112,12 @@ static PoStatement select_due = {
 	" WHERE w.tenant_id = n.tenant_id AND w.account > " account \
 	" AND w.due_at > '-infinity' AND " PO_CLAIMABLE("w") " ORDER BY w.account LIMIT 1"
 
-/* Of one priority, so many of each tenant, as many of each of its accounts. */
+/* Of one priority, so many of each tenant, as many of each of its accounts as have room. */
 static PoStatement select_fairly = {
 	.name = "claim.fairly",
 	.expect = SPI_OK_SELECT,
 	.sql = WAITING_TENANTS("$4") " SELECT d.*, b.most FROM n" WAITING_ACCOUNTS("$8", "$9")
-	" CROSS JOIN LATERAL (SELECT greatest($5 / a.n, 1) AS most) b"
+	" CROSS JOIN LATERAL (SELECT least(greatest($5 / a.n, 1), " PO_ROOM("$14, $15, $16", "n.tenant_id", "a.account") ") AS most) b"
 	PO_PLACE("$10, $11, $12, $13", "n.tenant_id", "a.account")
 	" CROSS JOIN LATERAL (SELECT " CANDIDATE_COLUMNS CANDIDATE_TABLES
 	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = $6"
@@ -126,7 +126,7 @@ static PoStatement select_fairly = {
 	" WHERE n.tenant_id <> ALL ($7) LIMIT $3",
 	.gives = PO_FIELDS(found_field, PO_GIVE),
 	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, INT2OID, TEXTARRAYOID, TEXTARRAYOID,
-			 TEXTARRAYOID, PO_PLACES_TYPES)
+			 TEXTARRAYOID, PO_PLACES_TYPES, PO_ROOMS_TYPES)
 };
 
 /* When the next is due for which there is room. */
@@ -419,7 +419,7 @@ find_by_time(PoClaim *claim, TimestampTz since, int room)
 static bool
 find_in_turn(PoClaim *claim, const Datum full[3], TimestampTz since, int room)
 {
-	Datum		args[9 + PO_PLACES_COLUMNS] = {
+	Datum		args[9 + PO_PLACES_COLUMNS + PO_ROOMS_COLUMNS] = {
 		[1] = TimestampTzGetDatum(po_now()),
 		[6] = full[0], [7] = full[1], [8] = full[2]
 	};
@@ -445,6 +445,7 @@ find_in_turn(PoClaim *claim, const Datum full[3], TimestampTz since, int room)
 			args[3] = CStringGetTextDatum(t->last_tenant);
 			args[4] = Int32GetDatum(po_turns_share(t, size));
 			po_turns_places(t, &args[9]);
+			po_load_rooms(&args[9 + PO_PLACES_COLUMNS]);
 			n = po_exec_fixed(&select_fairly, args);
 			sight = palloc(Max(n, 1) * sizeof(PoSight));
 			for (int i = 0; i < n; i++)

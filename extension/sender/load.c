@@ -23,6 +23,7 @@
 
 #define KEY_SIZE (2 * PO_MAX_ID_BYTES + 32)
 #define TENANT_OF_FREE 8		/* a tenant has less than so many times what is free */
+#define MOST_ROOMS 64			/* accounts whose room a look is told */
 
 typedef enum Kind
 {
@@ -225,4 +226,46 @@ po_loaded_tenants(bool *any)
 			po_array_add_text(&tenants, load->key + 1);
 	*any = tenants.n > 0;
 	return po_array_datum(&tenants);
+}
+
+/*
+ * po_load_rooms returns how much room accounts have that something is under way of, as
+ * arrays, in the current context: a look need not find more of them, nor lock their
+ * leads.  It may find one more, so that the account is known to have no room.
+ */
+void
+po_load_rooms(Datum array[PO_ROOMS_COLUMNS])
+{
+	static const Oid element[PO_ROOMS_COLUMNS] = {TEXTOID, TEXTOID, INT4OID};
+	HASH_SEQ_STATUS scan;
+	PoArray		column[PO_ROOMS_COLUMNS];
+	Load	   *load;
+
+	for (int i = 0; i < PO_ROOMS_COLUMNS; i++)
+		po_array_init(&column[i], element[i], MOST_ROOMS);
+	hash_seq_init(&scan, loads);
+	while ((load = hash_seq_search(&scan)) != NULL)
+	{
+		const char *slash = strchr(load->key, '/');
+		char	   *tenant_id;
+		const PoAccount *account;
+
+		if (load->kind != ACCOUNT || load->under_way + load->planned == 0)
+			continue;
+		/* The key begins with the length of the tenant's id. */
+		tenant_id = pnstrdup(slash + 1, atoi(load->key + 1));
+		account = po_find_account(tenant_id, slash + 1 + strlen(tenant_id) + 1);
+		if (account == NULL || account->profile == NULL)
+			continue;
+		po_array_add_text(&column[0], tenant_id);
+		po_array_add_text(&column[1], account->account);
+		po_array_add(&column[2], Int32GetDatum(Max(account->profile->max_in_flight - load->under_way - load->planned, 0)));
+		if (column[0].n == MOST_ROOMS)
+		{
+			hash_seq_term(&scan);
+			break;
+		}
+	}
+	for (int i = 0; i < PO_ROOMS_COLUMNS; i++)
+		array[i] = po_array_datum(&column[i]);
 }

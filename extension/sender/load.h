@@ -18,4 +18,15 @@ extern bool po_load_plan(const PoAccount *account);
 extern bool po_load_may_begin(const PoAccount *account, int room);
 extern Datum po_loaded_tenants(bool *any);
 
+/* The parameters of a statement that po_load_rooms() fills in. */
+#define PO_ROOMS_COLUMNS 3
+#define PO_ROOMS_TYPES TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID
+
+extern void po_load_rooms(Datum array[PO_ROOMS_COLUMNS]);
+
+/* How many of an account a look is to find, null: as many as there are. */
+#define PO_ROOM(rooms, tenant_id, account) \
+	"(SELECT r.room + 1 FROM unnest(" rooms ") r (tenant_id, account, room)" \
+	" WHERE r.tenant_id = " tenant_id " AND r.account = " account " LIMIT 1)"
+
 #endif
