@@ -42,7 +42,7 @@ OBJS_inbound = decide.o endpoint_checks.o envelope.o ingest.o keep.o kind_contac
 	kind_status.o kinds.o known_names.o normalize.o outcome.o process.o provider_map.o query.o \
 	receipt.o split.o stored.o subjects.o
 OBJS_api = cancel.o consent_api.o lead_api.o lead_trigger.o lead_update.o outbound_api.o person_api.o \
-	timer_api.o
+	rights_api.o timer_api.o
 OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o worker_status.o
 FLOORS = common core unit lead outbound engine sender inbound api worker
 OBJS = $(foreach floor,$(FLOORS),$(addprefix extension/$(floor)/,$(OBJS_$(floor))))

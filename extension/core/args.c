@@ -17,6 +17,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/tuplestore.h"
 
 /*
  * po_arg_text returns a text argument, palloc'd; NULL for null.
@@ -143,6 +144,17 @@ po_texts(ArrayType *array, int *n)
 }
 
 /*
+ * po_result_text makes a text, null for NULL.
+ */
+Datum
+po_result_text(FunctionCallInfo fcinfo, const char *text)
+{
+	if (text == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(text));
+}
+
+/*
  * po_result_texts makes a text[] of n C strings.
  */
 Datum
@@ -166,6 +178,18 @@ po_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "function does not return a row");
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/*
+ * po_result_add adds a row to the set that a function returns whole, which has begun
+ * with InitMaterializedSRF().
+ */
+void
+po_result_add(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 /*
