@@ -24,7 +24,7 @@ OBJS_common = address.o authenticate.o base64.o char_fold.o classify.o document.
 	quote.o reaction.o seal.o segments.o signature.o signature_sendgrid.o signature_twilio.o \
 	signature_webhooks.o template.o template_filter.o term.o text.o unicode.o url.o \
 	word_class.o
-OBJS_core = api.o args.o arming.o awaited.o batch.o budget.o cache.o calm.o clock.o counters.o errors.o \
+OBJS_core = api.o args.o arming.o batch.o budget.o cache.o calm.o clock.o counters.o errors.o \
 	identity.o ids.o key_probe.o ledger.o limits.o lock_wait.o planning.o rights.o secrets.o settings.o \
 	shape.o shared.o shared_workers.o spi_plan.o statement.o subtransaction.o tenant.o trigger.o \
 	turns.o wakeup.o
@@ -41,9 +41,9 @@ OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_
 OBJS_inbound = decide.o endpoint_checks.o envelope.o ingest.o keep.o kind_contact.o kind_message.o \
 	kind_status.o kinds.o known_names.o normalize.o outcome.o process.o provider_map.o query.o \
 	receipt.o split.o stored.o subjects.o
-OBJS_api = cancel.o consent_api.o lead_api.o lead_trigger.o lead_update.o outbound_api.o person_api.o \
-	rights_api.o timer_api.o
-OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o worker_status.o
+OBJS_api = cancel.o consent_api.o engine_api.o lead_api.o lead_trigger.o lead_update.o outbound_api.o person_api.o \
+	rights_api.o status_api.o timer_api.o
+OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o
 FLOORS = common core unit lead outbound engine sender inbound api worker
 OBJS = $(foreach floor,$(FLOORS),$(addprefix extension/$(floor)/,$(OBJS_$(floor))))
 

@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
@@ -68,7 +67,6 @@ PG_FUNCTION_INFO_V1(po_remove_rows);
 PG_FUNCTION_INFO_V1(po_move_events);
 PG_FUNCTION_INFO_V1(po_remove_old_events);
 PG_FUNCTION_INFO_V1(po_forget_consent);
-PG_FUNCTION_INFO_V1(po_is_own_transaction);
 
 static const char *
 event_name(TriggerEvent event)
@@ -194,14 +192,4 @@ po_forget_consent(PG_FUNCTION_ARGS)
 	Datum		args[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2)};
 
 	PG_RETURN_INT32((int32) removing(table, &forget_consent, args, PG_ARGISNULL(2) ? "  n" : NULL));
-}
-
-/*
- * is_own_transaction(): whether locks that the call takes end with its statement.  To
- * be asked before a block that handles errors.
- */
-Datum
-po_is_own_transaction(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(!IsTransactionBlock());
 }
