@@ -30,7 +30,7 @@ OBJS_core = api.o args.o arming.o batch.o budget.o cache.o calm.o clock.o counte
 	turns.o wakeup.o
 OBJS_unit = event_log.o lead_rows.o message_rows.o message_states.o people.o people_rows.o states.o \
 	timer_rows.o unit.o
-OBJS_lead = address_args.o change.o channel.o consent.o erased.o opt_out.o person.o reach.o retention.o \
+OBJS_lead = address_args.o change.o channel.o consent.o opt_out.o person.o reach.o retention.o \
 	row_checks.o rules.o timer.o
 OBJS_outbound = addressee.o draft.o guards.o message.o needs.o options.o outbox.o per_lead.o priority.o \
 	profile.o reject.o replied.o
@@ -42,7 +42,7 @@ OBJS_inbound = decide.o endpoint_checks.o envelope.o ingest.o keep.o kind_contac
 	kind_status.o kinds.o known_names.o normalize.o outcome.o process.o provider_map.o query.o \
 	receipt.o split.o stored.o subjects.o
 OBJS_api = cancel.o consent_api.o engine_api.o lead_api.o lead_trigger.o lead_update.o outbound_api.o person_api.o \
-	rights_api.o status_api.o timer_api.o
+	removal_api.o rights_api.o status_api.o timer_api.o triggers.o
 OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o
 FLOORS = common core unit lead outbound engine sender inbound api worker
 OBJS = $(foreach floor,$(FLOORS),$(addprefix extension/$(floor)/,$(OBJS_$(floor))))

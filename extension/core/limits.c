@@ -19,11 +19,9 @@
 #include "catalog/partition.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "core/compat.h"
 #include "core/limits.h"
 #include "core/shape.h"
-#include "core/trigger.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
@@ -215,7 +213,6 @@ static bool functions_stale = true;
 static bool tables_stale = true;
 
 PG_FUNCTION_INFO_V1(po_limits);
-PG_FUNCTION_INFO_V1(po_within_limits);
 
 static void
 function_changed(Datum arg, int cacheid, uint32 hashvalue)
@@ -513,34 +510,27 @@ po_fits_batch(Size *taken, Datum value)
 }
 
 /*
- * within_limits(): BEFORE INSERT OR UPDATE trigger of every table, for each row.
+ * po_limit_row raises an error that names the column where one of a row, which is about
+ * to be written, is longer than it may be.
  */
-Datum
-po_within_limits(PG_FUNCTION_ARGS)
+void
+po_limit_row(Relation table, HeapTuple row)
 {
-	TriggerData *trigger = po_trigger(fcinfo, "within_limits", PO_TRIGGER_BEFORE_ROW, NULL);
-	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	const Checked *checked;
-	Datum	   *value;
-	bool	   *isnull;
+	TupleDesc	desc = RelationGetDescr(table);
+	const Checked *checked = find_table(table);
+	Datum	   *value = palloc(desc->natts * sizeof(Datum));
+	bool	   *isnull = palloc(desc->natts * sizeof(bool));
 
-	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		po_trigger_misused("within_limits");
-	checked = find_table(trigger->tg_relation);
-	value = palloc(desc->natts * sizeof(Datum));
-	isnull = palloc(desc->natts * sizeof(bool));
 	heap_deform_tuple(row, desc, value, isnull);
 	for (int i = 0; i < checked->n; i++)
 	{
 		int			at = checked->item[i].at;
 
 		if (!isnull[at])
-			check(checked->item[i].limit, checked->item[i].name, value[at], trigger->tg_relation, at);
+			check(checked->item[i].limit, checked->item[i].name, value[at], table, at);
 	}
 	pfree(value);
 	pfree(isnull);
-	return PointerGetDatum(row);
 }
 
 /*

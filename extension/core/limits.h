@@ -5,7 +5,9 @@
 #ifndef PO_LIMITS_H
 #define PO_LIMITS_H
 
+#include "access/htup.h"
 #include "fmgr.h"
+#include "utils/relcache.h"
 
 /* Ids are counted in characters. */
 #define PO_MAX_ID 64
@@ -20,6 +22,7 @@
 
 extern int	po_limit_of(const char *name);
 extern bool po_fits_batch(Size *taken, Datum value);
+extern void po_limit_row(Relation table, HeapTuple row);
 extern void po_limit_argument(FunctionCallInfo fcinfo, int n);
 extern void po_limit_arguments(FunctionCallInfo fcinfo);
 extern void po_require_objects(FunctionCallInfo call);

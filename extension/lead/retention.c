@@ -2,11 +2,13 @@
  * retention.c
  *	  How rows leave tables that only take new ones.
  *
- * The trigger of those tables refuses every UPDATE, DELETE and TRUNCATE, whoever
- * asks.  The statements here pass by it: a tenant that is dropped with all it
+ * The trigger of those tables (api/triggers.c) refuses every UPDATE, DELETE and TRUNCATE,
+ * whoever asks.  The statements here pass by it: a tenant that is dropped with all it
  * has, events that move into the partition of their month, old ones that came
  * without a partition, and the history of an address that is erased.  What lets them
  * pass is a variable of this file that is set while one of its own statements runs.
+ * All need the engine's owner as user; they connect to SPI themselves, and lock what they
+ * remove.
  */
 #include "postgres.h"
 
@@ -14,10 +16,8 @@
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "core/compat.h"
-#include "core/errors.h"
 #include "core/spi_plan.h"
-#include "core/trigger.h"
-#include "fmgr.h"
+#include "lead/retention.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -62,45 +62,17 @@ static PoPlan forget_consent = {
 	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
 };
 
-PG_FUNCTION_INFO_V1(po_refuse_change);
-PG_FUNCTION_INFO_V1(po_remove_rows);
-PG_FUNCTION_INFO_V1(po_move_events);
-PG_FUNCTION_INFO_V1(po_remove_old_events);
-PG_FUNCTION_INFO_V1(po_forget_consent);
-
-static const char *
-event_name(TriggerEvent event)
-{
-	return TRIGGER_FIRED_BY_INSERT(event) ? "INSERT" : TRIGGER_FIRED_BY_UPDATE(event) ? "UPDATE"
-		: TRIGGER_FIRED_BY_DELETE(event) ? "DELETE" : "TRUNCATE";
-}
-
 /*
- * refuse_change(): trigger of append-only tables, for each row that is changed
- * or deleted, and for TRUNCATE.
+ * po_is_removing tells the trigger of a table whether its rows are being removed by one
+ * of the statements here, also as those of a partition.
  */
-Datum
-po_refuse_change(PG_FUNCTION_ARGS)
+bool
+po_is_removing(Relation table)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		po_trigger_misused("refuse_change");
-	if (OidIsValid(removing_from) && po_trigger_is(fcinfo, PO_TRIGGER_BEFORE_ROW, NULL) &&
-		TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-	{
-		Relation	relation = trigger->tg_relation;
-
-		if (RelationGetRelid(relation) == removing_from ||
-			(relation->rd_rel->relispartition &&
-			 get_partition_parent(RelationGetRelid(relation), true) == removing_from))
-			return PointerGetDatum(trigger->tg_trigtuple);
-	}
-	ereport(ERROR,
-			(errcode(PO_ERRCODE_APPEND_ONLY),
-			 errmsg("\"%s\" is append-only", RelationGetRelationName(trigger->tg_relation)),
-			 errdetail("%s is refused to everyone.", event_name(trigger->tg_event)),
-			 errhint("Write a new row; retention drops whole partitions.")));
+	return OidIsValid(removing_from) &&
+		(RelationGetRelid(table) == removing_from ||
+		 (table->rd_rel->relispartition &&
+		  get_partition_parent(RelationGetRelid(table), true) == removing_from));
 }
 
 /* Runs a statement that removes rows of one table; returns how many. */
@@ -126,13 +98,13 @@ removing(Oid table, PoPlan *plan, Datum *args, const char *nulls)
 }
 
 /*
- * remove_rows(of_table, of_tenant): all rows of a tenant, of a table of the engine.
+ * po_remove_tenants_rows removes all rows of a tenant from a table of the engine, and
+ * returns how many.
  */
-Datum
-po_remove_rows(PG_FUNCTION_ARGS)
+int64
+po_remove_tenants_rows(Oid table, const char *tenant_id)
 {
-	Oid			table = PG_GETARG_OID(0);
-	Datum		args[1] = {PG_GETARG_DATUM(1)};
+	Datum		args[1] = {CStringGetTextDatum(tenant_id)};
 	PoPlan		plan = {.name = "retention.tenant",.expect = SPI_OK_DELETE,PO_ARGS(TEXTOID)};
 	uint64		n;
 
@@ -145,51 +117,54 @@ po_remove_rows(PG_FUNCTION_ARGS)
 	n = removing(table, &plan, args, NULL);
 	/* It was kept for this call alone. */
 	SPI_freeplan(plan.plan);
-	PG_RETURN_INT64(n);
+	return n;
 }
 
 static Oid
-events_default(void)
+table_of(const char *name)
 {
-	return get_relname_relid("events_default", get_namespace_oid("outreach", false));
+	return get_relname_relid(name, get_namespace_oid("outreach", false));
 }
 
 /*
- * move_events(from_time, until_time, most): events of these times, for which there
- * is a partition, into it.
+ * po_move_events_of moves up to so many events of these times, for which there is a
+ * partition, into it, and returns how many.
  */
-Datum
-po_move_events(PG_FUNCTION_ARGS)
+int
+po_move_events_of(TimestampTz from, TimestampTz until, int most)
 {
-	Datum		args[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+	Datum		args[3] = {TimestampTzGetDatum(from), TimestampTzGetDatum(until), Int32GetDatum(most)};
 
-	PG_RETURN_INT32((int32) removing(events_default(), &move_events, args, NULL));
+	return removing(table_of("events_default"), &move_events, args, NULL);
 }
 
 /*
- * remove_old_events(before, most): events from before a time that are in no
- * partition, with their details.
+ * po_remove_events_before removes up to so many events from before a time that are in no
+ * partition, with their details, and returns how many.
  */
-Datum
-po_remove_old_events(PG_FUNCTION_ARGS)
+int
+po_remove_events_before(TimestampTz before, int most)
 {
-	Datum		args[2] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	Datum		args[2] = {TimestampTzGetDatum(before), Int32GetDatum(most)};
 
 	po_spi_connect();
 	(void) po_exec(&fold_old, args, NULL);
 	SPI_finish();
-	PG_RETURN_INT32((int32) removing(events_default(), &remove_old, args, NULL));
+	return removing(table_of("events_default"), &remove_old, args, NULL);
 }
 
 /*
- * forget_consent(tenant_id, address, digest): the history of an address that is erased.
- * Under a digest it stays, without reasons and who decided; null: it does not.
+ * po_forget_consent_of removes the history of an address that is erased, and returns how
+ * many rows it had.  Under a digest it stays, without reasons and who decided; NULL: it
+ * does not.
  */
-Datum
-po_forget_consent(PG_FUNCTION_ARGS)
+int
+po_forget_consent_of(const char *tenant_id, const char *address, const char *digest)
 {
-	Oid			table = get_relname_relid("consent_history", get_namespace_oid("outreach", false));
-	Datum		args[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2)};
+	Datum		args[3] = {
+		CStringGetTextDatum(tenant_id), CStringGetTextDatum(address),
+		digest != NULL ? CStringGetTextDatum(digest) : (Datum) 0
+	};
 
-	PG_RETURN_INT32((int32) removing(table, &forget_consent, args, PG_ARGISNULL(2) ? "  n" : NULL));
+	return removing(table_of("consent_history"), &forget_consent, args, digest == NULL ? "  n" : NULL);
 }

@@ -1,9 +1,11 @@
 /*
- * erased.c
- *	  Addresses that were erased after they had opted out.
+ * removal_api.c
+ *	  The SQL functions by which rows leave tables that only take new ones, and the
+ *	  trigger that knows addresses that were erased.
  *
- * In their place the registry has a digest (delete_lead, 14_leads.sql).  Whoever comes
- * with such an address has opted out, whichever statement makes its row.
+ * In place of an address that was erased after it had opted out the registry has a digest
+ * (delete_lead, 14_leads.sql).  Whoever comes with such an address has opted out,
+ * whichever statement makes its row.
  */
 #include "postgres.h"
 
@@ -16,6 +18,7 @@
 #include "core/key_probe.h"
 #include "core/spi_plan.h"
 #include "core/trigger.h"
+#include "lead/retention.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
@@ -30,8 +33,52 @@ static PoPlan select_erased = {
 	PO_ARGS(TEXTOID, TEXTOID)
 };
 
+PG_FUNCTION_INFO_V1(po_remove_rows);
+PG_FUNCTION_INFO_V1(po_move_events);
+PG_FUNCTION_INFO_V1(po_remove_old_events);
+PG_FUNCTION_INFO_V1(po_forget_consent);
 PG_FUNCTION_INFO_V1(po_address_digest);
 PG_FUNCTION_INFO_V1(po_address_erased);
+
+/*
+ * remove_rows(of_table, of_tenant): all rows of a tenant, of a table of the engine.
+ */
+Datum
+po_remove_rows(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(po_remove_tenants_rows(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1))));
+}
+
+/*
+ * move_events(from_time, until_time, most): events of these times, for which there
+ * is a partition, into it.
+ */
+Datum
+po_move_events(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(po_move_events_of(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_INT32(2)));
+}
+
+/*
+ * remove_old_events(before, most): events from before a time that are in no
+ * partition, with their details.
+ */
+Datum
+po_remove_old_events(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(po_remove_events_before(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_INT32(1)));
+}
+
+/*
+ * forget_consent(tenant_id, address, digest): the history of an address that is erased;
+ * under a digest it stays.
+ */
+Datum
+po_forget_consent(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(po_forget_consent_of(text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
+										 PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2))));
+}
 
 static char *
 digest_of(const char *tenant_id, const char *address)
@@ -57,8 +104,7 @@ digest_of(const char *tenant_id, const char *address)
 Datum
 po_address_digest(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(digest_of(po_arg_id(fcinfo, 0, "tenant_id"),
-											   po_arg_required(fcinfo, 1, "address"))));
+	return po_result_text(fcinfo, digest_of(po_arg_id(fcinfo, 0, "tenant_id"), po_arg_required(fcinfo, 1, "address")));
 }
 
 /*
