@@ -32,18 +32,9 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-#include "utils/tuplestore.h"
 
 #define KB 1024
 #define MB (1024 * 1024)
-
-typedef struct PoLimit
-{
-	const char *name;
-	int			most;
-	bool		characters;		/* counted in characters, else in bytes */
-	int			elements;		/* of an array, whose limit in bytes is that of all of it */
-} PoLimit;
 
 /* In the order of their names, which outreach.limits() keeps. */
 static const PoLimit limit[] = {
@@ -211,8 +202,6 @@ static MemoryContext functions_context;
 static MemoryContext tables_context;
 static bool functions_stale = true;
 static bool tables_stale = true;
-
-PG_FUNCTION_INFO_V1(po_limits);
 
 static void
 function_changed(Datum arg, int cacheid, uint32 hashvalue)
@@ -534,24 +523,10 @@ po_limit_row(Relation table, HeapTuple row)
 }
 
 /*
- * limits(): one row a limit.
+ * po_limit returns the i-th limit, in the order of their names, NULL behind the last.
  */
-Datum
-po_limits(PG_FUNCTION_ARGS)
+const PoLimit *
+po_limit(int i)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(limit); i++)
-	{
-		Datum		values[4] = {
-			CStringGetTextDatum(limit[i].name), Int32GetDatum(limit[i].most),
-			CStringGetTextDatum(limit[i].characters ? "characters" : "bytes"),
-			Int32GetDatum(limit[i].elements)
-		};
-		bool		nulls[4] = {false, false, false, limit[i].elements == 0};
-
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-	return (Datum) 0;
+	return i < lengthof(limit) ? &limit[i] : NULL;
 }

@@ -20,6 +20,15 @@
 /* What a statement that reads wide rows for a batch takes at most, in bytes. */
 #define PO_MAX_BATCH_BYTES (8 * 1024 * 1024)
 
+typedef struct PoLimit
+{
+	const char *name;
+	int			most;
+	bool		characters;		/* counted in characters, else in bytes */
+	int			elements;		/* of an array, whose limit in bytes is that of all of it */
+} PoLimit;
+
+extern const PoLimit *po_limit(int i);
 extern int	po_limit_of(const char *name);
 extern bool po_fits_batch(Size *taken, Datum value);
 extern void po_limit_row(Relation table, HeapTuple row);
