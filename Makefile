@@ -31,18 +31,18 @@ OBJS_core = api.o args.o arming.o batch.o budget.o cache.o calm.o clock.o counte
 OBJS_unit = event_log.o lead_rows.o message_rows.o message_states.o people.o people_rows.o states.o \
 	timer_rows.o unit.o
 OBJS_lead = address_args.o change.o channel.o consent.o opt_out.o person.o reach.o retention.o \
-	row_checks.o rules.o timer.o
+	rules.o timer.o
 OBJS_outbound = addressee.o draft.o guards.o message.o needs.o options.o outbox.o per_lead.o priority.o \
 	profile.o reject.o replied.o
 OBJS_engine = timer_call.o timer_cycle.o timer_fire.o
 OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_answer.o http_socket.o \
 	http_transfer.o load.o record.o record_ids.o request.o request_body.o request_values.o \
 	sender.o settle.o
-OBJS_inbound = decide.o endpoint_checks.o envelope.o ingest.o keep.o kind_contact.o kind_message.o \
+OBJS_inbound = decide.o envelope.o ingest.o keep.o kind_contact.o kind_message.o \
 	kind_status.o kinds.o normalize.o outcome.o process.o provider_map.o query.o \
 	receipt.o split.o stored.o subjects.o
 OBJS_api = cancel.o catalog_api.o consent_api.o engine_api.o lead_api.o lead_trigger.o lead_update.o outbound_api.o person_api.o \
-	removal_api.o rights_api.o states_api.o status_api.o timer_api.o triggers.o
+	removal_api.o rights_api.o row_checks.o states_api.o status_api.o timer_api.o triggers.o
 OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o
 FLOORS = common core unit lead outbound engine sender inbound api worker
 OBJS = $(foreach floor,$(FLOORS),$(addprefix extension/$(floor)/,$(OBJS_$(floor))))

@@ -292,7 +292,7 @@ po_api_allowed_states(PG_FUNCTION_ARGS)
 Datum
 po_fold_address(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(po_arg_address(fcinfo, 0, "address")));
+	return po_result_text(fcinfo, po_arg_address(fcinfo, 0, "address"));
 }
 
 /*
@@ -304,9 +304,7 @@ po_folded_email(PG_FUNCTION_ARGS)
 	text	   *email = PG_GETARG_TEXT_PP(0);
 	char		folded[PO_ADDRESS_SIZE];
 
-	if (!po_email_fold(VARDATA_ANY(email), VARSIZE_ANY_EXHDR(email), folded))
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(folded));
+	return po_result_text(fcinfo, po_email_fold(VARDATA_ANY(email), VARSIZE_ANY_EXHDR(email), folded) ? folded : NULL);
 }
 
 /*
@@ -398,7 +396,5 @@ po_api_normalize_phone(PG_FUNCTION_ARGS)
 	char	   *phone = po_arg_text(fcinfo, 0, "phone");
 	char		e164[PO_E164_SIZE];
 
-	if (!po_phone_e164(phone, strlen(phone), e164))
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(e164));
+	return po_result_text(fcinfo, po_phone_e164(phone, strlen(phone), e164) ? e164 : NULL);
 }

@@ -21,12 +21,10 @@
 #include "lead/channel.h"
 #include "outbound/draft.h"
 #include "outbound/options.h"
-#include "sender/request.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 static PoPlan select_lead = {
 	.name = "outbound_api.lead",
@@ -49,7 +47,6 @@ PG_FUNCTION_INFO_V1(po_api_cancel_message);
 PG_FUNCTION_INFO_V1(po_api_resolve_message);
 PG_FUNCTION_INFO_V1(po_api_check_template);
 PG_FUNCTION_INFO_V1(po_api_count_segments);
-PG_FUNCTION_INFO_V1(po_check_templates);
 
 /* What a message says: arguments 0 and 2 to 4.  The request is otherwise as it was. */
 static void
@@ -183,7 +180,6 @@ read_items(FunctionCallInfo fcinfo, PoSendRequest *request)
 Datum
 po_api_send_messages(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *returns = (ReturnSetInfo *) fcinfo->resultinfo;
 	PoSendRequest request = {.each = true, .per_lead = po_arg_jsonb(fcinfo, 10)};
 	PoSendResult *result;
 
@@ -205,7 +201,7 @@ po_api_send_messages(PG_FUNCTION_ARGS)
 		bool		isnull[6] = {false, lead_id == NULL};
 
 		result_values(&result[i], &values[2], &isnull[2]);
-		tuplestore_putvalues(returns->setResult, returns->setDesc, values, isnull);
+		po_result_add(fcinfo, values, isnull);
 	}
 	return (Datum) 0;
 }
@@ -399,35 +395,6 @@ po_api_check_template(PG_FUNCTION_ARGS)
 	if (po_template_check(PO_TEMPLATE_OF_MESSAGE, template, strlen(template), &problem) == PO_TEMPLATE_OK)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s, at byte %d", problem.reason, problem.position + 1)));
-}
-
-/*
- * check_templates(document): what is wrong with the strings of a document, which
- * are templates, or with its depth; null when nothing is.
- */
-Datum
-po_check_templates(PG_FUNCTION_ARGS)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&PG_GETARG_JSONB_P(0)->root);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	PoTemplateProblem problem;
-	int			depth = 0;
-
-	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
-	{
-		if (token == WJB_BEGIN_OBJECT || token == WJB_BEGIN_ARRAY)
-			depth++;
-		else if (token == WJB_END_OBJECT || token == WJB_END_ARRAY)
-			depth--;
-		if (depth >= PO_REQUEST_MAX_DEPTH)
-			PG_RETURN_TEXT_P(cstring_to_text("it is nested too deeply"));
-		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString &&
-			po_template_check(PO_TEMPLATE_OF_PROFILE, value.val.string.val, value.val.string.len,
-							  &problem) != PO_TEMPLATE_OK)
-			PG_RETURN_TEXT_P(cstring_to_text(problem.reason));
-	}
-	PG_RETURN_NULL();
 }
 
 /*
