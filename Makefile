@@ -41,8 +41,9 @@ OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_
 OBJS_inbound = decide.o envelope.o ingest.o keep.o kind_contact.o kind_message.o \
 	kind_status.o kinds.o normalize.o outcome.o process.o provider_map.o query.o \
 	receipt.o split.o stored.o subjects.o
-OBJS_api = cancel.o catalog_api.o consent_api.o engine_api.o lead_api.o lead_trigger.o lead_update.o outbound_api.o person_api.o \
-	removal_api.o rights_api.o row_checks.o states_api.o status_api.o timer_api.o triggers.o
+OBJS_api = cancel.o catalog_api.o consent_api.o engine_api.o ingest_api.o lead_api.o lead_trigger.o \
+	lead_update.o outbound_api.o person_api.o removal_api.o rights_api.o row_checks.o states_api.o \
+	status_api.o timer_api.o triggers.o worker_api.o
 OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o
 FLOORS = common core unit lead outbound engine sender inbound api worker
 OBJS = $(foreach floor,$(FLOORS),$(addprefix extension/$(floor)/,$(OBJS_$(floor))))
