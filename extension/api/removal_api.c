@@ -12,6 +12,7 @@
 #include <openssl/evp.h>
 
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "core/args.h"
 #include "core/compat.h"
@@ -20,6 +21,7 @@
 #include "core/trigger.h"
 #include "lead/retention.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/timestamp.h"
@@ -33,6 +35,43 @@ static PoPlan select_erased = {
 	PO_ARGS(TEXTOID, TEXTOID)
 };
 
+static PoPlan move_events = {
+	.name = "retention.move",
+	.expect = SPI_OK_INSERT,
+	.sql = "WITH moved AS (DELETE FROM outreach.events_default d WHERE d.ctid = ANY (ARRAY("
+	"SELECT e.ctid FROM outreach.events_default e WHERE e.occurred_at >= $1 AND e.occurred_at < $2 LIMIT $3))"
+	" RETURNING d.*) INSERT INTO outreach.events SELECT * FROM moved",
+	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID)
+};
+
+/* What the events lead to is kept, of all that are old: it counts for those that stay, too. */
+static PoPlan fold_old = {
+	.name = "retention.fold",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT outreach_impl.fold_events('outreach.events_default', $1)",
+	PO_ARGS(TIMESTAMPTZOID)
+};
+
+static PoPlan remove_old = {
+	.name = "retention.old",
+	.expect = SPI_OK_SELECT,
+	.sql = "WITH gone AS (DELETE FROM outreach.events_default d WHERE d.ctid = ANY (ARRAY("
+	"SELECT e.ctid FROM outreach.events_default e WHERE e.occurred_at < $1 LIMIT $2)) RETURNING d.tenant_id, d.event_id),"
+	" details AS (DELETE FROM outreach.event_details d USING gone g WHERE d.tenant_id = g.tenant_id AND d.event_id = g.event_id)"
+	" SELECT FROM gone",
+	PO_ARGS(TIMESTAMPTZOID, INT4OID)
+};
+
+static PoPlan forget_consent = {
+	.name = "retention.consent",
+	.expect = SPI_OK_SELECT,
+	.sql = "WITH gone AS (DELETE FROM outreach.consent_history h WHERE h.tenant_id = $1 AND h.address = $2 RETURNING h.*),"
+	" kept AS (INSERT INTO outreach.consent_history (tenant_id, address, event_id, changed_at, act, consent, source, version)"
+	" SELECT g.tenant_id, $3, g.event_id, g.changed_at, g.act, g.consent, g.source, g.version FROM gone g WHERE $3 IS NOT NULL)"
+	" SELECT FROM gone",
+	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
+};
+
 PG_FUNCTION_INFO_V1(po_remove_rows);
 PG_FUNCTION_INFO_V1(po_move_events);
 PG_FUNCTION_INFO_V1(po_remove_old_events);
@@ -40,13 +79,33 @@ PG_FUNCTION_INFO_V1(po_forget_consent);
 PG_FUNCTION_INFO_V1(po_address_digest);
 PG_FUNCTION_INFO_V1(po_address_erased);
 
+static Oid
+table_of(const char *name)
+{
+	return get_relname_relid(name, get_namespace_oid("outreach", false));
+}
+
 /*
  * remove_rows(of_table, of_tenant): all rows of a tenant, of a table of the engine.
  */
 Datum
 po_remove_rows(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(po_remove_tenants_rows(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1))));
+	Oid			table = PG_GETARG_OID(0);
+	Datum		args[1] = {PG_GETARG_DATUM(1)};
+	PoPlan		plan = {.name = "retention.tenant",.expect = SPI_OK_DELETE,PO_ARGS(TEXTOID)};
+	uint64		n;
+
+	if (get_rel_namespace(table) != get_namespace_oid("outreach", false))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("not a table of the engine")));
+	plan.sql = psprintf("DELETE FROM outreach.%s WHERE tenant_id OPERATOR(pg_catalog.=) $1",
+						quote_identifier(get_rel_name(table)));
+	n = po_remove(table, &plan, args, NULL);
+	/* It was kept for this call alone. */
+	SPI_freeplan(plan.plan);
+	PG_RETURN_INT64(n);
 }
 
 /*
@@ -56,7 +115,9 @@ po_remove_rows(PG_FUNCTION_ARGS)
 Datum
 po_move_events(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT32(po_move_events_of(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_INT32(2)));
+	Datum		args[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+
+	PG_RETURN_INT32((int32) po_remove(table_of("events_default"), &move_events, args, NULL));
 }
 
 /*
@@ -66,18 +127,25 @@ po_move_events(PG_FUNCTION_ARGS)
 Datum
 po_remove_old_events(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT32(po_remove_events_before(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_INT32(1)));
+	Datum		args[2] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+
+	po_spi_connect();
+	(void) po_exec(&fold_old, args, NULL);
+	SPI_finish();
+	PG_RETURN_INT32((int32) po_remove(table_of("events_default"), &remove_old, args, NULL));
 }
 
 /*
- * forget_consent(tenant_id, address, digest): the history of an address that is erased;
- * under a digest it stays.
+ * forget_consent(tenant_id, address, digest): the history of an address that is erased.
+ * Under a digest it stays, without reasons and who decided; null: it does not.
  */
 Datum
 po_forget_consent(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT32(po_forget_consent_of(text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
-										 PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2))));
+	Datum		args[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2)};
+
+	PG_RETURN_INT32((int32) po_remove(table_of("consent_history"), &forget_consent, args,
+									  PG_ARGISNULL(2) ? "  n" : NULL));
 }
 
 static char *
