@@ -42,29 +42,11 @@ PG_FUNCTION_INFO_V1(po_names);
 Datum
 po_error_codes(PG_FUNCTION_ARGS)
 {
-	static const struct
-	{
-		int			sqlstate;
-		const char *name;
-		const char *description;
-	}			code[] = {
-#define X(name, a, b, c, label, text) {name, label, text},
-		PO_ERROR_CODES(X)
-#undef X
-	};
-
 	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(code); i++)
-	{
-		Datum		values[3] = {
-			CStringGetTextDatum(unpack_sql_state(code[i].sqlstate)),
-			CStringGetTextDatum(code[i].name),
-			CStringGetTextDatum(code[i].description)
-		};
-		bool		nulls[3] = {false};
-
-		po_result_add(fcinfo, values, nulls);
-	}
+#define X(name, a, b, c, label, text) \
+	PO_ADD_ROW(CStringGetTextDatum(unpack_sql_state(name)), CStringGetTextDatum(label), CStringGetTextDatum(text));
+	PO_ERROR_CODES(X)
+#undef X
 	return (Datum) 0;
 }
 
@@ -101,17 +83,8 @@ po_guards(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; (guard = po_guard(i)) != NULL; i++)
-	{
-		Datum		values[4] = {
-			CStringGetTextDatum(guard->name),
-			BoolGetDatum((guard->moments & PO_AT_REQUEST) != 0),
-			BoolGetDatum((guard->moments & PO_AT_CLAIM) != 0),
-			CStringGetTextDatum(guard->description)
-		};
-		bool		nulls[4] = {false};
-
-		po_result_add(fcinfo, values, nulls);
-	}
+		PO_ADD_ROW(CStringGetTextDatum(guard->name), BoolGetDatum((guard->moments & PO_AT_REQUEST) != 0),
+				   BoolGetDatum((guard->moments & PO_AT_CLAIM) != 0), CStringGetTextDatum(guard->description));
 	return (Datum) 0;
 }
 
@@ -121,29 +94,11 @@ po_guards(PG_FUNCTION_ARGS)
 Datum
 po_priorities(PG_FUNCTION_ARGS)
 {
-	static const struct
-	{
-		PoPriority	number;
-		const char *name;
-		const char *description;
-	}			priority[PO_NPRIORITIES] = {
-#define X(name, number, label, description) {number, label, description},
-		PO_PRIORITIES(X)
-#undef X
-	};
-
 	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < PO_NPRIORITIES; i++)
-	{
-		Datum		values[3] = {
-			CStringGetTextDatum(priority[i].name),
-			Int16GetDatum(priority[i].number),
-			CStringGetTextDatum(priority[i].description)
-		};
-		bool		nulls[3] = {false};
-
-		po_result_add(fcinfo, values, nulls);
-	}
+#define X(name, number, label, description) \
+	PO_ADD_ROW(CStringGetTextDatum(label), Int16GetDatum(number), CStringGetTextDatum(description));
+	PO_PRIORITIES(X)
+#undef X
 	return (Datum) 0;
 }
 
@@ -171,19 +126,13 @@ po_channels(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; (channel = po_channel(i)) != NULL; i++)
 	{
-		Datum		values[5] = {
-			CStringGetTextDatum(channel->name),
-			CStringGetTextDatum(goes_to_name[channel->goes_to]),
-			BoolGetDatum(channel->segments)
-		};
-		bool		nulls[5] = {false};
 		int			n = 0;
 
 		while (n < PO_MOST_PARTS && channel->part[n] != NULL)
 			n++;
-		values[3] = po_result_texts(channel->part, n);
-		values[4] = CStringGetTextDatum(channel->description);
-		po_result_add(fcinfo, values, nulls);
+		PO_ADD_ROW(CStringGetTextDatum(channel->name), CStringGetTextDatum(goes_to_name[channel->goes_to]),
+				   BoolGetDatum(channel->segments), po_result_texts(channel->part, n),
+				   CStringGetTextDatum(channel->description));
 	}
 	return (Datum) 0;
 }

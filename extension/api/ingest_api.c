@@ -91,15 +91,11 @@ po_replay_webhook(PG_FUNCTION_ARGS)
 	char	   *by = po_arg_required(fcinfo, 2, "by");
 	const char *status;
 	const char *event_type;
-	Datum		values[2];
-	bool		nulls[2] = {false};
 
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("receipt_id must not be null")));
 	po_replay(tenant_id, PG_GETARG_UUID_P(1), by, &status, &event_type);
-	values[0] = CStringGetTextDatum(status);
-	values[1] = CStringGetTextDatum(event_type);
-	return po_result_row(fcinfo, values, nulls);
+	PO_RETURN_ROW(CStringGetTextDatum(status), CStringGetTextDatum(event_type));
 }

@@ -43,17 +43,12 @@ po_rights(PG_FUNCTION_ARGS)
 	for (int i = 0; (name = po_api_function(i, &callers, &of_tenant)) != NULL; i++)
 	{
 		const char *role[PO_NRIGHTS];
-		Datum		values[3];
-		bool		nulls[3] = {false};
 		int			n = 0;
 
 		for (int bit = 0; bit < PO_NRIGHTS; bit++)
 			if ((callers & (1 << bit)) != 0)
 				role[n++] = po_right_role[bit];
-		values[0] = CStringGetTextDatum(name);
-		values[1] = po_result_texts(role, n);
-		values[2] = BoolGetDatum(of_tenant);
-		po_result_add(fcinfo, values, nulls);
+		PO_ADD_ROW(CStringGetTextDatum(name), po_result_texts(role, n), BoolGetDatum(of_tenant));
 	}
 	return (Datum) 0;
 }

@@ -190,7 +190,7 @@ po_check_endpoint_address(PG_FUNCTION_ARGS)
 {
 	PoUrlFlaw	flaw = {0};
 	const PoUrlFlaw *found = NULL;
-	Datum		values[2] = {0};
+	Datum		values[2];
 	bool		nulls[2];
 	PoScheme	scheme;
 
@@ -222,11 +222,7 @@ po_check_endpoint_address(PG_FUNCTION_ARGS)
 			flaw.hint = "A GET has none, so that one signature would fit every query. Take token, basic, secret_header or twilio.";
 		}
 	}
-	nulls[0] = flaw.problem == NULL;
-	nulls[1] = flaw.hint == NULL;
-	if (!nulls[0])
-		values[0] = CStringGetTextDatum(flaw.problem);
-	if (!nulls[1])
-		values[1] = CStringGetTextDatum(flaw.hint);
+	po_set_text(values, nulls, 0, flaw.problem);
+	po_set_text(values, nulls, 1, flaw.hint);
 	return po_result_row(fcinfo, values, nulls);
 }

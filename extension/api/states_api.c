@@ -42,18 +42,6 @@ po_lead_states(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(po_result_texts(po_state_names, PO_NSTATES));
 }
 
-static void
-add_transition(FunctionCallInfo fcinfo, int step, PoMessageStatus from, PoMessageStatus to, bool in_doubt)
-{
-	Datum		values[4] = {
-		CStringGetTextDatum(po_message_step_name(step)), CStringGetTextDatum(po_message_status_names[from]),
-		CStringGetTextDatum(po_message_status_names[to]), BoolGetDatum(in_doubt)
-	};
-	bool		nulls[4] = {false};
-
-	po_result_add(fcinfo, values, nulls);
-}
-
 /*
  * message_transitions(): a row for each step, status that it is legal from, and status
  * that it leads to.
@@ -64,18 +52,21 @@ po_message_transitions(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	for (int step = 0; po_message_step_name(step) != NULL; step++)
 		for (int from = 0; from < PO_NMESSAGE_STATUSES; from++)
-		{
-			PoMessageStatus to;
-			PoMessageStatus to_in_doubt;
+			for (int in_doubt = 0; in_doubt <= 1; in_doubt++)
+			{
+				PoMessageStatus to_surely;
+				PoMessageStatus to;
 
-			if (!po_message_leads(step, from, false, &to))
-				continue;
-			add_transition(fcinfo, step, from, to, false);
-			(void) po_message_leads(step, from, true, &to_in_doubt);
-			/* Only what may be in doubt has two ways, and only where they differ. */
-			if (to_in_doubt != to && (po_message_columns(from) & PO_HAS_DOUBT) != 0)
-				add_transition(fcinfo, step, from, to_in_doubt, true);
-		}
+				if (!po_message_leads(step, from, false, &to_surely))
+					continue;
+				(void) po_message_leads(step, from, in_doubt, &to);
+				/* Only what may be in doubt has two ways, and only where they differ. */
+				if (in_doubt && (to == to_surely || (po_message_columns(from) & PO_HAS_DOUBT) == 0))
+					continue;
+				PO_ADD_ROW(CStringGetTextDatum(po_message_step_name(step)),
+						   CStringGetTextDatum(po_message_status_names[from]),
+						   CStringGetTextDatum(po_message_status_names[to]), BoolGetDatum(in_doubt));
+			}
 	return (Datum) 0;
 }
 

@@ -140,11 +140,6 @@ po_ingest_counters(PG_FUNCTION_ARGS)
 {
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < PO_NOUTCOMES; i++)
-	{
-		Datum		values[2] = {CStringGetTextDatum(po_outcome_name[i]), Int64GetDatum((int64) po_counted(i))};
-		bool		nulls[2] = {false, false};
-
-		po_result_add(fcinfo, values, nulls);
-	}
+		PO_ADD_ROW(CStringGetTextDatum(po_outcome_name[i]), Int64GetDatum((int64) po_counted(i)));
 	return (Datum) 0;
 }

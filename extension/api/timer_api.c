@@ -62,8 +62,6 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 	const PoTimerType *type;
 	const char *problem;
 	PoLead	   *lead;
-	Datum		values[3];
-	bool		isnull[3] = {false};
 
 	type = po_timer_type(timer.tenant_id, timer.timer_type);
 	if (type == NULL && timer.action_payload == NULL)
@@ -116,10 +114,8 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 	po_unit_write(&unit);
 	SPI_finish();
 
-	values[0] = CStringGetTextDatum(timer.lead_id);
-	values[1] = CStringGetTextDatum(timer.timer_type);
-	values[2] = TimestampTzGetDatum(timer.trigger_at);
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(CStringGetTextDatum(timer.lead_id), CStringGetTextDatum(timer.timer_type),
+				  TimestampTzGetDatum(timer.trigger_at));
 }
 
 /*
