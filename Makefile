@@ -24,26 +24,27 @@ OBJS_common = address.o authenticate.o base64.o char_fold.o classify.o document.
 	quote.o reaction.o seal.o segments.o signature.o signature_sendgrid.o signature_twilio.o \
 	signature_webhooks.o template.o template_filter.o term.o text.o unicode.o url.o \
 	word_class.o
-OBJS_core = api.o args.o arming.o awaited.o batch.o budget.o cache.o calm.o clock.o counters.o errors.o \
+OBJS_core = api.o args.o arming.o batch.o budget.o cache.o calm.o clock.o counters.o errors.o \
 	identity.o ids.o key_probe.o ledger.o limits.o lock_wait.o planning.o rights.o secrets.o settings.o \
 	shape.o shared.o shared_workers.o spi_plan.o statement.o subtransaction.o tenant.o trigger.o \
 	turns.o wakeup.o
 OBJS_unit = event_log.o lead_rows.o message_rows.o message_states.o people.o people_rows.o states.o \
 	timer_rows.o unit.o
-OBJS_lead = address_args.o change.o channel.o consent.o erased.o opt_out.o person.o reach.o retention.o \
-	row_checks.o rules.o timer.o
+OBJS_lead = address_args.o change.o channel.o consent.o opt_out.o person.o reach.o retention.o \
+	rules.o timer.o
 OBJS_outbound = addressee.o draft.o guards.o message.o needs.o options.o outbox.o per_lead.o priority.o \
 	profile.o reject.o replied.o
 OBJS_engine = timer_call.o timer_cycle.o timer_fire.o
 OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_answer.o http_socket.o \
 	http_transfer.o load.o record.o record_ids.o request.o request_body.o request_values.o \
 	sender.o settle.o
-OBJS_inbound = decide.o endpoint_checks.o envelope.o ingest.o keep.o kind_contact.o kind_message.o \
-	kind_status.o kinds.o known_names.o normalize.o outcome.o process.o provider_map.o query.o \
+OBJS_inbound = decide.o envelope.o ingest.o keep.o kind_contact.o kind_message.o \
+	kind_status.o kinds.o normalize.o outcome.o process.o provider_map.o query.o \
 	receipt.o split.o stored.o subjects.o
-OBJS_api = cancel.o consent_api.o lead_api.o lead_trigger.o lead_update.o next_due.o outbound_api.o \
-	person_api.o timer_api.o
-OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o worker_status.o
+OBJS_api = cancel.o catalog_api.o consent_api.o engine_api.o ingest_api.o lead_api.o lead_trigger.o \
+	lead_update.o next_due.o outbound_api.o person_api.o removal_api.o rights_api.o row_checks.o states_api.o \
+	status_api.o timer_api.o triggers.o worker_api.o
+OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o
 FLOORS = common core unit lead outbound engine sender inbound api worker
 OBJS = $(foreach floor,$(FLOORS),$(addprefix extension/$(floor)/,$(OBJS_$(floor))))
 

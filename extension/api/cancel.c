@@ -186,8 +186,6 @@ po_api_cancel_messages(PG_FUNCTION_ARGS)
 	pg_uuid_t	first = {{0}};
 	Filter		filter;
 	int			counts[2] = {0};	/* of those that may have left, of those taken back */
-	Datum		values[2];
-	bool		isnull[2] = {false};
 	bool		more = true;
 
 	memset(&filter, 0, sizeof(filter));
@@ -206,7 +204,5 @@ po_api_cancel_messages(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 	}
 	SPI_finish();
-	values[0] = Int32GetDatum(counts[true]);
-	values[1] = Int32GetDatum(counts[false]);
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(Int32GetDatum(counts[true]), Int32GetDatum(counts[false]));
 }

@@ -46,8 +46,6 @@ set_consent(FunctionCallInfo fcinfo, bool opts_out)
 	PoOptOut	opt_out = {.tenant_id = tenant_id, .address = address, .cause = &cause, .waits = true};
 	PoUnit		unit = {0};
 	PoAddress  *locked;
-	Datum		values[4];
-	bool		isnull[4] = {false};
 
 	po_spi_connect();
 	locked = po_require_address(&unit, tenant_id, address);
@@ -69,12 +67,9 @@ set_consent(FunctionCallInfo fcinfo, bool opts_out)
 	}
 	SPI_finish();
 
-	values[0] = CStringGetTextDatum(address);
-	values[1] = CStringGetTextDatum(po_consent_name(opts_out ? PO_CONSENT_OPTED_OUT
-													: PO_CONSENT_OPTED_IN));
-	values[2] = BoolGetDatum(opt_out.changed);
-	values[3] = Int32GetDatum(opt_out.suppressed);
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(CStringGetTextDatum(address),
+				  CStringGetTextDatum(po_consent_name(opts_out ? PO_CONSENT_OPTED_OUT : PO_CONSENT_OPTED_IN)),
+				  BoolGetDatum(opt_out.changed), Int32GetDatum(opt_out.suppressed));
 }
 
 /*
@@ -120,8 +115,6 @@ po_api_release_address(PG_FUNCTION_ARGS)
 	};
 	PoUnit		unit = {0};
 	PoAddress  *locked;
-	Datum		values[3];
-	bool		isnull[3] = {false};
 	const char *consent;
 	bool		changed;
 
@@ -132,10 +125,7 @@ po_api_release_address(PG_FUNCTION_ARGS)
 	consent = po_consent_name(locked->consent);
 	SPI_finish();
 
-	values[0] = CStringGetTextDatum(address);
-	values[1] = CStringGetTextDatum(consent);
-	values[2] = BoolGetDatum(changed);
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(CStringGetTextDatum(address), CStringGetTextDatum(consent), BoolGetDatum(changed));
 }
 
 /*
@@ -153,8 +143,6 @@ po_api_mark_reachable(PG_FUNCTION_ARGS)
 	};
 	char	   *channel = po_arg_text(fcinfo, 4, "channel");
 	PoUnit		unit = {0};
-	Datum		values[2];
-	bool		isnull[2] = {false};
 	bool		changed;
 
 	if (channel != NULL)
@@ -163,7 +151,5 @@ po_api_mark_reachable(PG_FUNCTION_ARGS)
 	changed = po_mark_reachable(&unit, po_require_address(&unit, tenant_id, address), channel, NULL, po_now(), &cause);
 	po_unit_write(&unit);
 	SPI_finish();
-	values[0] = CStringGetTextDatum(address);
-	values[1] = BoolGetDatum(changed);
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(CStringGetTextDatum(address), BoolGetDatum(changed));
 }

@@ -141,8 +141,6 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	PoUnit		again = {0};
 	PoLead		inserted = {0};
 	PoLead	   *lead;
-	Datum		values[3];
-	bool		isnull[3] = {false};
 	bool		created;
 
 	po_spi_connect();
@@ -173,10 +171,8 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 	po_unit_write(&unit);
 	SPI_finish();
 
-	values[0] = CStringGetTextDatum(given.lead_id);
-	values[1] = CStringGetTextDatum(po_state_name(lead->state));
-	values[2] = BoolGetDatum(created);
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(CStringGetTextDatum(given.lead_id), CStringGetTextDatum(po_state_name(lead->state)),
+				  BoolGetDatum(created));
 }
 
 /*
@@ -192,8 +188,6 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 	PoUnit unit = {0};
 	PoLead	   *lead;
 	PoState		from;
-	Datum		values[5];
-	bool		isnull[5] = {false};
 
 	po_spi_connect();
 	lead = po_require_lead(&unit, tenant_id, lead_id);
@@ -201,14 +195,10 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 	if (from != to && po_change_state(&unit, lead, to, &cause) == 0)
 		po_illegal_transition(po_transitions(tenant_id), from, to);
 	po_unit_write(&unit);
-	values[4] = Int32GetDatum(lead->version);
 	SPI_finish();
 
-	values[0] = CStringGetTextDatum(lead_id);
-	values[1] = CStringGetTextDatum(po_state_name(from));
-	values[2] = CStringGetTextDatum(po_state_name(to));
-	values[3] = BoolGetDatum(from != to);
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(CStringGetTextDatum(lead_id), CStringGetTextDatum(po_state_name(from)),
+				  CStringGetTextDatum(po_state_name(to)), BoolGetDatum(from != to), Int32GetDatum(lead->version));
 }
 
 /*
@@ -227,8 +217,6 @@ po_api_record_event(PG_FUNCTION_ARGS)
 	PoEvent    *event;
 	pg_uuid_t  *event_id = palloc(sizeof(pg_uuid_t));
 	Datum		args[3];
-	Datum		values[2];
-	bool		isnull[2] = {false};
 	bool		duplicate = false;
 
 	po_uuid_v7(event_id);
@@ -256,9 +244,7 @@ po_api_record_event(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 
-	values[0] = UUIDPGetDatum(event_id);
-	values[1] = BoolGetDatum(duplicate);
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(UUIDPGetDatum(event_id), BoolGetDatum(duplicate));
 }
 
 /*
@@ -292,7 +278,7 @@ po_api_allowed_states(PG_FUNCTION_ARGS)
 Datum
 po_fold_address(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(po_arg_address(fcinfo, 0, "address")));
+	return po_result_text(fcinfo, po_arg_address(fcinfo, 0, "address"));
 }
 
 /*
@@ -304,9 +290,7 @@ po_folded_email(PG_FUNCTION_ARGS)
 	text	   *email = PG_GETARG_TEXT_PP(0);
 	char		folded[PO_ADDRESS_SIZE];
 
-	if (!po_email_fold(VARDATA_ANY(email), VARSIZE_ANY_EXHDR(email), folded))
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(folded));
+	return po_result_text(fcinfo, po_email_fold(VARDATA_ANY(email), VARSIZE_ANY_EXHDR(email), folded) ? folded : NULL);
 }
 
 /*
@@ -349,7 +333,7 @@ po_api_classify_message(PG_FUNCTION_ARGS)
 	PoRuling	ruling;
 	PoText		text;
 	Datum		values[9] = {0};
-	bool		isnull[9];
+	bool		isnull[9] = {false};
 
 	rules = po_tenant_rules(tenant_id);
 	po_text_read(&text, body ? body : "", body ? strlen(body) : 0);
@@ -360,31 +344,16 @@ po_api_classify_message(PG_FUNCTION_ARGS)
 	if (action != NULL && reading.by_sound)
 		sounds = po_revocation_words(&text);
 
-	isnull[0] = (action == NULL);
-	isnull[1] = (reading.word == NULL);
-	isnull[2] = (sounds == NULL);
+	po_set_text(values, isnull, 0, action);
+	po_set_text(values, isnull, 1, reading.word);
+	po_set_text(values, isnull, 2, sounds);
 	isnull[3] = !reading.by_sound;
-	isnull[4] = (rule == NULL);
-	isnull[5] = (rule == NULL || rule->to_state == NULL);
-	isnull[6] = (ruling.email == NULL);
-	isnull[7] = (ruling.phone == NULL);
-	isnull[8] = false;
-	if (!isnull[0])
-		values[0] = CStringGetTextDatum(action);
-	if (!isnull[1])
-		values[1] = CStringGetTextDatum(reading.word);
-	if (!isnull[2])
-		values[2] = CStringGetTextDatum(sounds);
-	if (!isnull[3])
+	if (reading.by_sound)
 		values[3] = Float4GetDatum(rint(100 * po_revocation_probability(reading.heard.sound)) / 100);
-	if (!isnull[4])
-		values[4] = CStringGetTextDatum(rule->rule);
-	if (!isnull[5])
-		values[5] = CStringGetTextDatum(rule->to_state);
-	if (!isnull[6])
-		values[6] = CStringGetTextDatum(ruling.email);
-	if (!isnull[7])
-		values[7] = CStringGetTextDatum(ruling.phone);
+	po_set_text(values, isnull, 4, rule != NULL ? rule->rule : NULL);
+	po_set_text(values, isnull, 5, rule != NULL ? rule->to_state : NULL);
+	po_set_text(values, isnull, 6, ruling.email);
+	po_set_text(values, isnull, 7, ruling.phone);
 	values[8] = po_result_texts(ruling.label, ruling.nlabels);
 	return po_result_row(fcinfo, values, isnull);
 }
@@ -398,7 +367,5 @@ po_api_normalize_phone(PG_FUNCTION_ARGS)
 	char	   *phone = po_arg_text(fcinfo, 0, "phone");
 	char		e164[PO_E164_SIZE];
 
-	if (!po_phone_e164(phone, strlen(phone), e164))
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(e164));
+	return po_result_text(fcinfo, po_phone_e164(phone, strlen(phone), e164) ? e164 : NULL);
 }

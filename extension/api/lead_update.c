@@ -199,8 +199,6 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 	int			nnames = 0;
 	PoLead	   *lead;
 	bool		changed;
-	Datum		values[4];
-	bool		isnull[4] = {false};
 
 	read_changes(&changes, document);
 	for (int f = 0; f < NFIELDS; f++)
@@ -229,11 +227,8 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 	po_unit_write(&unit);
 	SPI_finish();
 
-	values[0] = CStringGetTextDatum(lead_id);
-	values[1] = CStringGetTextDatum(po_state_name(lead->state));
-	values[2] = BoolGetDatum(changed);
-	values[3] = Int32GetDatum(lead->version);
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(CStringGetTextDatum(lead_id), CStringGetTextDatum(po_state_name(lead->state)),
+				  BoolGetDatum(changed), Int32GetDatum(lead->version));
 }
 
 /*
@@ -258,8 +253,7 @@ po_api_assign_lead(PG_FUNCTION_ARGS)
 	SPI_finish();
 
 	values[0] = CStringGetTextDatum(lead_id);
-	isnull[1] = agent == NULL;
-	values[1] = agent != NULL ? CStringGetTextDatum(agent) : (Datum) 0;
+	po_set_text(values, isnull, 1, agent);
 	values[2] = BoolGetDatum(lead->changed);
 	values[3] = Int32GetDatum(lead->version);
 	return po_result_row(fcinfo, values, isnull);

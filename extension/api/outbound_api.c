@@ -21,12 +21,10 @@
 #include "lead/channel.h"
 #include "outbound/draft.h"
 #include "outbound/options.h"
-#include "sender/request.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 static PoPlan select_lead = {
 	.name = "outbound_api.lead",
@@ -49,7 +47,6 @@ PG_FUNCTION_INFO_V1(po_api_cancel_message);
 PG_FUNCTION_INFO_V1(po_api_resolve_message);
 PG_FUNCTION_INFO_V1(po_api_check_template);
 PG_FUNCTION_INFO_V1(po_api_count_segments);
-PG_FUNCTION_INFO_V1(po_check_templates);
 
 /* What a message says: arguments 0 and 2 to 4.  The request is otherwise as it was. */
 static void
@@ -183,7 +180,6 @@ read_items(FunctionCallInfo fcinfo, PoSendRequest *request)
 Datum
 po_api_send_messages(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *returns = (ReturnSetInfo *) fcinfo->resultinfo;
 	PoSendRequest request = {.each = true, .per_lead = po_arg_jsonb(fcinfo, 10)};
 	PoSendResult *result;
 
@@ -200,12 +196,12 @@ po_api_send_messages(PG_FUNCTION_ARGS)
 	SPI_finish();
 	for (int i = 0; i < request.n; i++)
 	{
-		const char *lead_id = request.lead_id[i];
-		Datum		values[6] = {Int32GetDatum(i + 1), lead_id != NULL ? CStringGetTextDatum(lead_id) : (Datum) 0};
-		bool		isnull[6] = {false, lead_id == NULL};
+		Datum		values[6] = {Int32GetDatum(i + 1)};
+		bool		isnull[6] = {false};
 
+		po_set_text(values, isnull, 1, request.lead_id[i]);
 		result_values(&result[i], &values[2], &isnull[2]);
-		tuplestore_putvalues(returns->setResult, returns->setDesc, values, isnull);
+		po_result_add(fcinfo, values, isnull);
 	}
 	return (Datum) 0;
 }
@@ -220,10 +216,8 @@ po_api_preview_message(PG_FUNCTION_ARGS)
 	const char *lead_id = po_arg_id(fcinfo, 1, "lead_id");
 	PoSendRequest request = {.n = 1};
 	PoDraft		draft;
-	const char *text[5];
 	Datum		values[9];
 	bool		isnull[9] = {false};
-	int			v = 0;
 
 	read_content(fcinfo, &request);
 	request.options = po_arg_jsonb(fcinfo, 5);
@@ -233,21 +227,16 @@ po_api_preview_message(PG_FUNCTION_ARGS)
 	po_spi_connect();
 	po_preview(&request, &draft);
 	SPI_finish();
-	values[v++] = CStringGetTextDatum(
+	values[0] = CStringGetTextDatum(
 		po_message_status_names[draft.result.verdict == PO_GUARD_ALLOW ? PO_MESSAGE_PENDING : PO_MESSAGE_BLOCKED]);
-	values[v++] = JsonbPGetDatum(po_guard_verdicts(&draft.result));
-	text[0] = draft.address;
-	text[1] = draft.from;
-	text[2] = draft.subject;
-	text[3] = draft.body;
-	text[4] = draft.html;
-	for (int i = 0; i < lengthof(text); i++, v++)
-	{
-		isnull[v] = text[i] == NULL;
-		values[v] = text[i] != NULL ? CStringGetTextDatum(text[i]) : (Datum) 0;
-	}
-	values[v++] = Int32GetDatum(draft.segments);
-	values[v++] = Int64GetDatum(draft.price_micros);
+	values[1] = JsonbPGetDatum(po_guard_verdicts(&draft.result));
+	po_set_text(values, isnull, 2, draft.address);
+	po_set_text(values, isnull, 3, draft.from);
+	po_set_text(values, isnull, 4, draft.subject);
+	po_set_text(values, isnull, 5, draft.body);
+	po_set_text(values, isnull, 6, draft.html);
+	values[7] = Int32GetDatum(draft.segments);
+	values[8] = Int64GetDatum(draft.price_micros);
 	return po_result_row(fcinfo, values, isnull);
 }
 
@@ -296,8 +285,6 @@ po_api_cancel_message(PG_FUNCTION_ARGS)
 	PoUnit unit = {0};
 	PoMessage  *message;
 	bool		cancelled;
-	Datum		values[3];
-	bool		isnull[3] = {false};
 
 	po_spi_connect();
 	message = require_message(&unit, tenant_id, &message_id);
@@ -307,11 +294,9 @@ po_api_cancel_message(PG_FUNCTION_ARGS)
 		cancelled = po_message_cancel(&unit, message, &cause);
 		po_unit_write(&unit);
 	}
-	values[0] = UUIDPGetDatum(&message_id);
-	values[1] = CStringGetTextDatum(po_message_status_names[message->status]);
-	values[2] = BoolGetDatum(cancelled);
 	SPI_finish();
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(UUIDPGetDatum(&message_id), CStringGetTextDatum(po_message_status_names[message->status]),
+				  BoolGetDatum(cancelled));
 }
 
 /*
@@ -333,8 +318,6 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	bool		open;
 	bool		refused;
 	PoObject   *object;
-	Datum		values[2];
-	bool		isnull[2] = {false};
 
 	if (!sent && !failed && !retry)
 		ereport(ERROR,
@@ -373,18 +356,16 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 		/* A person wants it after whatever the lead has replied. */
 		if (retry && message->cancel_on_reply)
 		{
-			values[0] = CStringGetTextDatum(tenant_id);
-			values[1] = UUIDPGetDatum(&message_id);
-			(void) po_exec(&keep_on_reply, values, NULL);
+			Datum		args[2] = {CStringGetTextDatum(tenant_id), UUIDPGetDatum(&message_id)};
+
+			(void) po_exec(&keep_on_reply, args, NULL);
 		}
 		if (retry)
 			po_wake_at(message->due_at);
 	}
 	po_unit_write(&unit);
-	values[0] = UUIDPGetDatum(&message_id);
-	values[1] = CStringGetTextDatum(po_message_status_names[message->status]);
 	SPI_finish();
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(UUIDPGetDatum(&message_id), CStringGetTextDatum(po_message_status_names[message->status]));
 }
 
 /*
@@ -402,35 +383,6 @@ po_api_check_template(PG_FUNCTION_ARGS)
 }
 
 /*
- * check_templates(document): what is wrong with the strings of a document, which
- * are templates, or with its depth; null when nothing is.
- */
-Datum
-po_check_templates(PG_FUNCTION_ARGS)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&PG_GETARG_JSONB_P(0)->root);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	PoTemplateProblem problem;
-	int			depth = 0;
-
-	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
-	{
-		if (token == WJB_BEGIN_OBJECT || token == WJB_BEGIN_ARRAY)
-			depth++;
-		else if (token == WJB_END_OBJECT || token == WJB_END_ARRAY)
-			depth--;
-		if (depth >= PO_REQUEST_MAX_DEPTH)
-			PG_RETURN_TEXT_P(cstring_to_text("it is nested too deeply"));
-		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString &&
-			po_template_check(PO_TEMPLATE_OF_PROFILE, value.val.string.val, value.val.string.len,
-							  &problem) != PO_TEMPLATE_OK)
-			PG_RETURN_TEXT_P(cstring_to_text(problem.reason));
-	}
-	PG_RETURN_NULL();
-}
-
-/*
  * count_segments(body): encoding and number of parts of an SMS.
  */
 Datum
@@ -439,8 +391,6 @@ po_api_count_segments(PG_FUNCTION_ARGS)
 	char	   *body = po_arg_text(fcinfo, 0, "body");
 	bool		ucs2;
 	int			segments = po_segments(body, strlen(body), &ucs2);
-	Datum		values[2] = {CStringGetTextDatum(ucs2 ? "UCS-2" : "GSM-7"), Int32GetDatum(segments)};
-	bool		isnull[2] = {false};
 
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(CStringGetTextDatum(ucs2 ? "UCS-2" : "GSM-7"), Int32GetDatum(segments));
 }

@@ -144,13 +144,8 @@ move(PoUnit *unit, PoAddress *address, const PoLead *to, const PoCause *cause)
 static Datum
 result(FunctionCallInfo fcinfo, const PoAddress *address, bool changed)
 {
-	Datum		values[4] = {
-		CStringGetTextDatum(address->address), UUIDPGetDatum(&address->contact_id),
-		CStringGetTextDatum(po_consent_name(address->consent)), BoolGetDatum(changed)
-	};
-	bool		isnull[4] = {false};
-
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(CStringGetTextDatum(address->address), UUIDPGetDatum(&address->contact_id),
+				  CStringGetTextDatum(po_consent_name(address->consent)), BoolGetDatum(changed));
 }
 
 /* add_address and move_address: the address becomes the lead's person's. */

@@ -1,6 +1,6 @@
 /*
  * timer_api.c
- *	  The SQL functions about timers.
+ *	  The SQL functions about timers, and the one that wakes who fires them.
  */
 #include "postgres.h"
 
@@ -10,19 +10,15 @@
 #include "core/errors.h"
 #include "core/shared.h"
 #include "core/spi_plan.h"
-#include "core/trigger.h"
 #include "core/wakeup.h"
 #include "fmgr.h"
 #include "lead/change.h"
 #include "lead/timer.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(po_api_set_timer);
 PG_FUNCTION_INFO_V1(po_api_cancel_timer);
-PG_FUNCTION_INFO_V1(po_rows_to_do);
 PG_FUNCTION_INFO_V1(po_wake_workers);
 
 static PoPlan select_opted_out = {
@@ -66,8 +62,6 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 	const PoTimerType *type;
 	const char *problem;
 	PoLead	   *lead;
-	Datum		values[3];
-	bool		isnull[3] = {false};
 
 	type = po_timer_type(timer.tenant_id, timer.timer_type);
 	if (type == NULL && timer.action_payload == NULL)
@@ -120,10 +114,8 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 	po_unit_write(&unit);
 	SPI_finish();
 
-	values[0] = CStringGetTextDatum(timer.lead_id);
-	values[1] = CStringGetTextDatum(timer.timer_type);
-	values[2] = TimestampTzGetDatum(timer.trigger_at);
-	return po_result_row(fcinfo, values, isnull);
+	PO_RETURN_ROW(CStringGetTextDatum(timer.lead_id), CStringGetTextDatum(timer.timer_type),
+				  TimestampTzGetDatum(timer.trigger_at));
 }
 
 /*
@@ -157,19 +149,4 @@ po_wake_workers(PG_FUNCTION_ARGS)
 {
 	po_wake_at(DT_NOBEGIN);
 	PG_RETURN_BOOL(po_shared_available());
-}
-
-/*
- * po_rows_to_do is the statement trigger of the tables that workers take their
- * work from.  The engine, the owner, wakes them for exactly what it writes; of
- * what an administrator writes nothing is known.
- */
-Datum
-po_rows_to_do(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = po_trigger(fcinfo, "rows_to_do", PO_TRIGGER_AFTER_STATEMENT, NULL);
-
-	if (trigger->tg_relation->rd_rel->relowner != GetUserId())
-		po_wake_at(DT_NOBEGIN);
-	return PointerGetDatum(NULL);
 }

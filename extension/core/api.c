@@ -19,7 +19,6 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
 #include "core/api.h"
 #include "core/args.h"
 #include "core/cache.h"
@@ -28,15 +27,12 @@
 #include "core/planning.h"
 #include "core/rights.h"
 #include "core/tenant.h"
-#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "parser/parse_expr.h"
 #include "parser/parser.h"
-#include "port/pg_bitutils.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -44,7 +40,6 @@
 #include "utils/plancache.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
-#include "utils/tuplestore.h"
 
 #define SCHEMA "outreach"
 #define IMPL_SCHEMA "outreach_impl"
@@ -167,11 +162,6 @@ static Frame *innermost = NULL;
 static Oid	owner_role = InvalidOid;
 
 PG_FUNCTION_INFO_V1(po_api);
-PG_FUNCTION_INFO_V1(po_rights);
-PG_FUNCTION_INFO_V1(po_caller_name);
-PG_FUNCTION_INFO_V1(po_require_tenant_admin);
-PG_FUNCTION_INFO_V1(po_caller_tenant);
-PG_FUNCTION_INFO_V1(po_has_right);
 
 static void
 role_changed(Datum arg, int cache, uint32 hash)
@@ -437,50 +427,12 @@ po_planning_of_call(void)
 }
 
 /*
- * rights(): one row a function.
+ * po_require_administrator raises an error unless the caller of the function under way
+ * administers the tenant, or with NULL the engine.  Needs the engine's owner as user.
  */
-Datum
-po_rights(PG_FUNCTION_ARGS)
+void
+po_require_administrator(const char *tenant_id)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(functions); i++)
-	{
-		Datum		role[PO_NRIGHTS];
-		Datum		values[3];
-		bool		nulls[3] = {false};
-		int			n = 0;
-
-		for (int bit = 0; bit < PO_NRIGHTS; bit++)
-			if ((functions[i].callers & (1 << bit)) != 0)
-				role[n++] = CStringGetTextDatum(po_right_role[bit]);
-		values[0] = CStringGetTextDatum(functions[i].name);
-		values[1] = PointerGetDatum(construct_array(role, n, TEXTOID, -1, false, TYPALIGN_INT));
-		values[2] = BoolGetDatum(functions[i].tenant >= 0);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-	return (Datum) 0;
-}
-
-/*
- * caller(): the role that has called the API, for bodies in SQL.
- */
-Datum
-po_caller_name(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(po_caller(), false)));
-}
-
-/*
- * require_tenant_admin(tenant_id): an error unless the caller administers the
- * tenant, or with null the engine.
- */
-Datum
-po_require_tenant_admin(PG_FUNCTION_ARGS)
-{
-	char	   *tenant_id = po_arg_text(fcinfo, 0, "tenant_id");
-
 	if (innermost == NULL || innermost->function == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -493,43 +445,18 @@ po_require_tenant_admin(PG_FUNCTION_ARGS)
 				 errmsg("role \"%s\" may not call %s() for every tenant",
 						GetUserNameFromId(innermost->caller, false), innermost->function->name),
 				 errhint("Name one tenant.")));
-	PG_RETURN_VOID();
 }
 
 /*
- * caller_tenant(): what the caller has entered; null for an administrator who has
- * entered none, an error for others.
+ * po_api_function returns the name of the i-th function of the table, NULL behind the
+ * last; whose it is, as bits of PoRight, and whether for one tenant.
  */
-Datum
-po_caller_tenant(PG_FUNCTION_ARGS)
+const char *
+po_api_function(int i, int *callers, bool *of_tenant)
 {
-	Oid			caller = po_caller();
-	const char *tenant_id = po_entered_tenant(caller);
-
-	if (tenant_id != NULL)
-		PG_RETURN_TEXT_P(cstring_to_text(tenant_id));
-	if (!po_role_has(caller, PO_ADMIN))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("no tenant is entered"),
-				 errhint("Call outreach.enter_tenant() first, in the same transaction.")));
-	PG_RETURN_NULL();
-}
-
-/*
- * has_right(right_role): whether the caller holds a right, by its role, for
- * policies.
- */
-Datum
-po_has_right(PG_FUNCTION_ARGS)
-{
-	char	   *role = po_arg_required(fcinfo, 0, "right_role");
-
-	for (int bit = 0; bit < PO_NRIGHTS; bit++)
-		if (strcmp(role, po_right_role[bit]) == 0)
-			PG_RETURN_BOOL(po_role_has(po_caller(), 1 << bit));
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("there is no right \"%s\"", role),
-			 errhint("They are listed by outreach.rights().")));
+	if (i >= lengthof(functions))
+		return NULL;
+	*callers = functions[i].callers;
+	*of_tenant = functions[i].tenant >= 0;
+	return functions[i].name;
 }

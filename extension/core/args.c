@@ -17,6 +17,9 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/tuplestore.h"
+
+#define MOST_COLUMNS 16			/* of a row without nulls */
 
 /*
  * po_arg_text returns a text argument, palloc'd; NULL for null.
@@ -143,6 +146,17 @@ po_texts(ArrayType *array, int *n)
 }
 
 /*
+ * po_result_text makes a text, null for NULL.
+ */
+Datum
+po_result_text(FunctionCallInfo fcinfo, const char *text)
+{
+	if (text == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(text));
+}
+
+/*
  * po_result_texts makes a text[] of n C strings.
  */
 Datum
@@ -156,7 +170,27 @@ po_result_texts(const char *const *text, int n)
 }
 
 /*
- * po_result_row makes the row that a function with OUT parameters returns.
+ * po_set_text sets a column of a row to a text, or null for NULL.
+ */
+void
+po_set_text(Datum *values, bool *nulls, int i, const char *text)
+{
+	nulls[i] = text == NULL;
+	values[i] = text != NULL ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+static bool *
+no_nulls(TupleDesc desc)
+{
+	static bool none[MOST_COLUMNS];
+
+	Assert(desc->natts <= MOST_COLUMNS);
+	return none;
+}
+
+/*
+ * po_result_row makes the row that a function with OUT parameters returns; nulls NULL:
+ * there are none.
  */
 Datum
 po_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
@@ -165,7 +199,22 @@ po_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "function does not return a row");
+	if (nulls == NULL)
+		nulls = no_nulls(desc);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/*
+ * po_result_add adds such a row to the set that a function returns whole, which has
+ * begun with InitMaterializedSRF().
+ */
+void
+po_result_add(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values,
+						 nulls != NULL ? nulls : no_nulls(result->setDesc));
 }
 
 /*

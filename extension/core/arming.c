@@ -12,7 +12,6 @@
 #include "core/compat.h"
 #include "core/identity.h"
 #include "core/statement.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
@@ -42,9 +41,6 @@ static PoStatement select_arming = {
 	.gives = PO_FIELDS(arming_field, PO_GIVE)
 };
 
-PG_FUNCTION_INFO_V1(po_arming_problem_sql);
-PG_FUNCTION_INFO_V1(po_is_armed);
-
 /*
  * po_arming_problem returns why no work may be done in the background, palloc'd;
  * NULL when it may.  Needs SPI and the engine's owner as user.
@@ -68,37 +64,4 @@ po_arming_problem(void)
 	if (!po_is_identity(&arming.identity))
 		return "armed in another data directory";
 	return NULL;
-}
-
-static const char *
-read_problem(void)
-{
-	const char *problem;
-
-	po_spi_connect();
-	problem = po_arming_problem();
-	SPI_finish();
-	return problem;
-}
-
-/*
- * arming_problem(): null when background workers may work here.
- */
-Datum
-po_arming_problem_sql(PG_FUNCTION_ARGS)
-{
-	const char *problem = read_problem();
-
-	if (problem == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(problem));
-}
-
-/*
- * is_armed(): the same as yes or no.
- */
-Datum
-po_is_armed(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(read_problem() == NULL);
 }

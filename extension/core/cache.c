@@ -19,21 +19,13 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "core/cache.h"
 #include "core/compat.h"
-#include "core/errors.h"
-#include "core/trigger.h"
-#include "executor/spi.h"
-#include "fmgr.h"
 #include "port/pg_bitutils.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 
 static const char *const config_tables[PO_NCONFIG_TABLES] = {
@@ -49,9 +41,6 @@ static uint64 generation = 1;	/* of all */
 static uint64 generation_before = 1;	/* when the last transaction ended */
 static bool one_snapshot = false;	/* caches used by such a transaction */
 static MemoryContext retired = NULL;	/* what is discarded, below it */
-
-PG_FUNCTION_INFO_V1(po_config_changed);
-PG_FUNCTION_INFO_V1(po_protect_shipped);
 
 static void
 relation_changed(Datum arg, Oid relid)
@@ -197,66 +186,4 @@ po_cache_free_retired(void)
 {
 	if (retired != NULL && DatumGetInt32(pg_trigger_depth(NULL)) == 0)
 		MemoryContextDeleteChildren(retired);
-}
-
-/*
- * po_config_changed is the statement trigger of the configuration tables, and the
- * row trigger of tenants, whose own statements may change nothing.
- */
-Datum
-po_config_changed(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = po_trigger_is(fcinfo, PO_TRIGGER_AFTER_ROW, "tenants")
-		? (TriggerData *) fcinfo->context
-		: po_trigger(fcinfo, "config_changed", PO_TRIGGER_AFTER_STATEMENT, NULL);
-
-	CacheInvalidateRelcache(trigger->tg_relation);
-	return PointerGetDatum(NULL);
-}
-
-static void
-refuse_shipped(Relation relation)
-{
-	ereport(ERROR,
-			(errcode(PO_ERRCODE_SHIPPED_ROW),
-			 errmsg("rows of tenant \"*\" in \"%s\" cannot be changed",
-					RelationGetRelationName(relation)),
-			 errdetail("They are the extension's defaults, and an upgrade replaces them."),
-			 errhint("Insert a row of the tenant's own: it comes before the default.")));
-}
-
-/*
- * po_protect_shipped is the trigger, for each row and for TRUNCATE, of tables
- * whose tenant '*' holds the shipped defaults: those rows are the extension's,
- * which is why a dump leaves them out.
- */
-Datum
-po_protect_shipped(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger;
-	HeapTuple	tuples[2];
-	int			column;
-
-	if (po_trigger_is(fcinfo, PO_TRIGGER_BEFORE_TRUNCATE, NULL))
-	{
-		trigger = (TriggerData *) fcinfo->context;
-		if (!creating_extension)
-			refuse_shipped(trigger->tg_relation);
-		return PointerGetDatum(NULL);
-	}
-	trigger = po_trigger(fcinfo, "protect_shipped", PO_TRIGGER_BEFORE_ROW, NULL);
-	column = po_trigger_column(trigger, "tenant_id", TEXTOID);
-	tuples[0] = trigger->tg_trigtuple;
-	tuples[1] = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : NULL;
-	for (int i = 0; i < 2 && tuples[i] != NULL && !creating_extension; i++)
-	{
-		bool		isnull;
-		Datum		value = heap_getattr(tuples[i], column,
-										 trigger->tg_relation->rd_att, &isnull);
-
-		if (!isnull && strcmp(TextDatumGetCString(value), "*") == 0)
-			refuse_shipped(trigger->tg_relation);
-	}
-	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)
-						   ? trigger->tg_newtuple : trigger->tg_trigtuple);
 }

@@ -7,12 +7,9 @@
 
 #include "core/clock.h"
 #include "core/compat.h"
-#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
-
-PG_FUNCTION_INFO_V1(po_engine_now);
 
 /* 0 while the real time is used: no timestamp a test wants is 2000-01-01. */
 static TimestampTz fixed_now = 0;
@@ -24,15 +21,6 @@ TimestampTz
 po_now(void)
 {
 	return fixed_now != 0 ? fixed_now : GetCurrentTimestamp();
-}
-
-/*
- * engine_now(): the same, for bodies in SQL.
- */
-Datum
-po_engine_now(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_TIMESTAMPTZ(po_now());
 }
 
 /*

@@ -10,15 +10,11 @@
 
 #include "core/compat.h"
 #include "core/counters.h"
-#include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
-#include "utils/builtins.h"
-#include "utils/tuplestore.h"
 
 typedef struct PoCounters
 {
@@ -35,8 +31,6 @@ static PoCounters local;
 static PoCounters *counters = &local;
 static shmem_request_hook_type previous_request;
 static shmem_startup_hook_type previous_startup;
-
-PG_FUNCTION_INFO_V1(po_ingest_counters);
 
 static void
 init_atomics(PoCounters *target)
@@ -93,23 +87,10 @@ po_count_outcome(PoOutcome outcome)
 }
 
 /*
- * ingest_counters(): one row an outcome.
+ * po_counted returns how many there were, since the server started.
  */
-Datum
-po_ingest_counters(PG_FUNCTION_ARGS)
+uint64
+po_counted(PoOutcome outcome)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < PO_NOUTCOMES; i++)
-	{
-		Datum		values[2] = {
-			CStringGetTextDatum(po_outcome_name[i]),
-			Int64GetDatum((int64) pg_atomic_read_u64(&counters->outcome[i]))
-		};
-		bool		nulls[2] = {false, false};
-
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-	return (Datum) 0;
+	return pg_atomic_read_u64(&counters->outcome[outcome]);
 }

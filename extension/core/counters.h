@@ -28,5 +28,6 @@ extern const char *const po_outcome_name[PO_NOUTCOMES];
 
 extern void po_counters_init(void);
 extern void po_count_outcome(PoOutcome outcome);
+extern uint64 po_counted(PoOutcome outcome);
 
 #endif

@@ -1,31 +1,14 @@
 /*
  * errors.c
- *	  The engine's SQLSTATE values as rows.
+ *	  Whose fault an error is.
  */
 #include "postgres.h"
 
 #include "core/budget.h"
 #include "core/compat.h"
 #include "core/errors.h"
-#include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
-#include "utils/builtins.h"
-#include "utils/tuplestore.h"
-
-static const struct
-{
-	int			sqlstate;
-	const char *name;
-	const char *description;
-}			error_code[] = {
-#define X(name, a, b, c, label, text) {name, label, text},
-	PO_ERROR_CODES(X)
-#undef X
-};
-
-PG_FUNCTION_INFO_V1(po_error_codes);
 
 /*
  * po_is_servers_fault tells failures that would have hit any item (no memory, no
@@ -61,27 +44,4 @@ bool
 po_is_functions_fault(int sqlstate)
 {
 	return sqlstate != ERRCODE_QUERY_CANCELED || (po_is_background_worker() && !ShutdownRequestPending);
-}
-
-/*
- * error_codes(): one row a code.
- */
-Datum
-po_error_codes(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(error_code); i++)
-	{
-		Datum		values[3] = {
-			CStringGetTextDatum(unpack_sql_state(error_code[i].sqlstate)),
-			CStringGetTextDatum(error_code[i].name),
-			CStringGetTextDatum(error_code[i].description)
-		};
-		bool		nulls[3] = {false, false, false};
-
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-	return (Datum) 0;
 }

@@ -38,7 +38,6 @@
 #include "common/pg_prng.h"
 #include "core/compat.h"
 #include "core/identity.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
@@ -241,30 +240,26 @@ po_identity_init(void)
 		new_identity();
 }
 
-PG_FUNCTION_INFO_V1(po_cluster_identity);
+/*
+ * po_identity fills in the data directory's identity; false while that is not known
+ * because the library is not preloaded.
+ */
+bool
+po_identity(pg_uuid_t *uuid)
+{
+	if (identity[0] == '\0')
+		return false;
+	*uuid = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(identity)));
+	return true;
+}
 
 /*
- * po_is_identity tells whether this is the data directory's identity; it is, while
- * that is not known because the library is not preloaded.
+ * po_is_identity tells whether it is this one; it is, while that is not known.
  */
 bool
 po_is_identity(const pg_uuid_t *uuid)
 {
-	Datum		mine;
+	pg_uuid_t	mine;
 
-	if (identity[0] == '\0')
-		return true;
-	mine = DirectFunctionCall1(uuid_in, CStringGetDatum(identity));
-	return memcmp(DatumGetUUIDP(mine), uuid, UUID_LEN) == 0;
-}
-
-/*
- * cluster_identity(): that of the data directory, null while not preloaded.
- */
-Datum
-po_cluster_identity(PG_FUNCTION_ARGS)
-{
-	if (identity[0] == '\0')
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(DirectFunctionCall1(uuid_in, CStringGetDatum(identity)));
+	return !po_identity(&mine) || memcmp(&mine, uuid, UUID_LEN) == 0;
 }

@@ -8,6 +8,7 @@
 #include "utils/uuid.h"
 
 extern void po_identity_init(void);
+extern bool po_identity(pg_uuid_t *uuid);
 extern bool po_is_identity(const pg_uuid_t *uuid);
 
 #endif

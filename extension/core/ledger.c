@@ -16,7 +16,6 @@
 #include "common/signature.h"
 #include "core/ids.h"
 #include "core/ledger.h"
-#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 
@@ -26,8 +25,6 @@
 /* Times that are taken for one, from 2000 to 2100. */
 #define FIRST_MS INT64CONST(946684800000)
 #define LAST_MS INT64CONST(4102444800000)
-
-PG_FUNCTION_INFO_V1(po_ledger_key_of);
 
 /* The value of a digit of a base of at most 32; -1: it is none. */
 static int
@@ -147,17 +144,4 @@ po_provider_key(const char *tenant_id, const char *word, const char *provider, c
 
 	pfree(scope);
 	return key;
-}
-
-/*
- * ledger_key(tenant_id, scope, key): the same.
- */
-Datum
-po_ledger_key_of(PG_FUNCTION_ARGS)
-{
-	pg_uuid_t  *key = palloc(sizeof(pg_uuid_t));
-
-	*key = po_ledger_key(text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
-						 text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	PG_RETURN_UUID_P(key);
 }

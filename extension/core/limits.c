@@ -19,11 +19,9 @@
 #include "catalog/partition.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "core/compat.h"
 #include "core/limits.h"
 #include "core/shape.h"
-#include "core/trigger.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
@@ -34,18 +32,9 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-#include "utils/tuplestore.h"
 
 #define KB 1024
 #define MB (1024 * 1024)
-
-typedef struct PoLimit
-{
-	const char *name;
-	int			most;
-	bool		characters;		/* counted in characters, else in bytes */
-	int			elements;		/* of an array, whose limit in bytes is that of all of it */
-} PoLimit;
 
 /* In the order of their names, which outreach.limits() keeps. */
 static const PoLimit limit[] = {
@@ -213,9 +202,6 @@ static MemoryContext functions_context;
 static MemoryContext tables_context;
 static bool functions_stale = true;
 static bool tables_stale = true;
-
-PG_FUNCTION_INFO_V1(po_limits);
-PG_FUNCTION_INFO_V1(po_within_limits);
 
 static void
 function_changed(Datum arg, int cacheid, uint32 hashvalue)
@@ -513,55 +499,34 @@ po_fits_batch(Size *taken, Datum value)
 }
 
 /*
- * within_limits(): BEFORE INSERT OR UPDATE trigger of every table, for each row.
+ * po_limit_row raises an error that names the column where one of a row, which is about
+ * to be written, is longer than it may be.
  */
-Datum
-po_within_limits(PG_FUNCTION_ARGS)
+void
+po_limit_row(Relation table, HeapTuple row)
 {
-	TriggerData *trigger = po_trigger(fcinfo, "within_limits", PO_TRIGGER_BEFORE_ROW, NULL);
-	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	const Checked *checked;
-	Datum	   *value;
-	bool	   *isnull;
+	TupleDesc	desc = RelationGetDescr(table);
+	const Checked *checked = find_table(table);
+	Datum	   *value = palloc(desc->natts * sizeof(Datum));
+	bool	   *isnull = palloc(desc->natts * sizeof(bool));
 
-	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		po_trigger_misused("within_limits");
-	checked = find_table(trigger->tg_relation);
-	value = palloc(desc->natts * sizeof(Datum));
-	isnull = palloc(desc->natts * sizeof(bool));
 	heap_deform_tuple(row, desc, value, isnull);
 	for (int i = 0; i < checked->n; i++)
 	{
 		int			at = checked->item[i].at;
 
 		if (!isnull[at])
-			check(checked->item[i].limit, checked->item[i].name, value[at], trigger->tg_relation, at);
+			check(checked->item[i].limit, checked->item[i].name, value[at], table, at);
 	}
 	pfree(value);
 	pfree(isnull);
-	return PointerGetDatum(row);
 }
 
 /*
- * limits(): one row a limit.
+ * po_limit returns the i-th limit, in the order of their names, NULL behind the last.
  */
-Datum
-po_limits(PG_FUNCTION_ARGS)
+const PoLimit *
+po_limit(int i)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(limit); i++)
-	{
-		Datum		values[4] = {
-			CStringGetTextDatum(limit[i].name), Int32GetDatum(limit[i].most),
-			CStringGetTextDatum(limit[i].characters ? "characters" : "bytes"),
-			Int32GetDatum(limit[i].elements)
-		};
-		bool		nulls[4] = {false, false, false, limit[i].elements == 0};
-
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-	return (Datum) 0;
+	return i < lengthof(limit) ? &limit[i] : NULL;
 }

@@ -5,7 +5,9 @@
 #ifndef PO_LIMITS_H
 #define PO_LIMITS_H
 
+#include "access/htup.h"
 #include "fmgr.h"
+#include "utils/relcache.h"
 
 /* Ids are counted in characters. */
 #define PO_MAX_ID 64
@@ -18,8 +20,18 @@
 /* What a statement that reads wide rows for a batch takes at most, in bytes. */
 #define PO_MAX_BATCH_BYTES (8 * 1024 * 1024)
 
+typedef struct PoLimit
+{
+	const char *name;
+	int			most;
+	bool		characters;		/* counted in characters, else in bytes */
+	int			elements;		/* of an array, whose limit in bytes is that of all of it */
+} PoLimit;
+
+extern const PoLimit *po_limit(int i);
 extern int	po_limit_of(const char *name);
 extern bool po_fits_batch(Size *taken, Datum value);
+extern void po_limit_row(Relation table, HeapTuple row);
 extern void po_limit_argument(FunctionCallInfo fcinfo, int n);
 extern void po_limit_arguments(FunctionCallInfo fcinfo);
 extern void po_require_objects(FunctionCallInfo call);

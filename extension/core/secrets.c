@@ -25,7 +25,6 @@
 #include "core/secrets.h"
 #include "core/settings.h"
 #include "core/statement.h"
-#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
@@ -68,8 +67,6 @@ static PoStatement insert_secret = {
 	.sql = "INSERT INTO outreach.secrets ({columns}) SELECT {u.*} FROM {rows}",
 	.takes = PO_FIELDS(secret_field, PO_TAKE)
 };
-
-PG_FUNCTION_INFO_V1(po_store_secret);
 
 static const char *
 read_key(uint8 key[PO_SEAL_KEY_LEN])
@@ -207,20 +204,15 @@ po_secret_wipe(PoSecret *secret)
 }
 
 /*
- * store_secret(tenant_id, purpose, name, secret, given_for): seals and stores;
- * for the engine's own functions.
+ * po_secret_store seals and stores a secret, and fills in its id; an error where there is
+ * no key.  Runs as the engine's owner.
  */
-Datum
-po_store_secret(PG_FUNCTION_ARGS)
+void
+po_secret_store(const char *tenant_id, const char *purpose, const char *name, const char *given_for,
+				const text *plain, pg_uuid_t *secret_id)
 {
-	char	   *tenant_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *purpose = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	char	   *given_for = text_to_cstring(PG_GETARG_TEXT_PP(4));
-	text	   *plain = PG_GETARG_TEXT_PP(3);
 	uint8		key[PO_SEAL_KEY_LEN];
 	const char *problem;
-	pg_uuid_t  *secret_id = palloc(sizeof(pg_uuid_t));
 	StringInfo	aad;
 	uint8	   *sealed;
 	int			sealed_len;
@@ -246,5 +238,4 @@ po_store_secret(PG_FUNCTION_ARGS)
 	po_spi_connect();
 	(void) po_exec_row(&insert_secret, NULL, &(Secret) {tenant_id, purpose, name, secret_id, value, given_for});
 	SPI_finish();
-	PG_RETURN_UUID_P(secret_id);
 }

@@ -18,18 +18,15 @@
 #include <openssl/hmac.h>
 
 #include "catalog/pg_type.h"
-#include "core/api.h"
-#include "core/args.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
-#include "core/planning.h"
+#include "core/limits.h"
 #include "core/rights.h"
 #include "core/secrets.h"
 #include "core/settings.h"
 #include "core/spi_plan.h"
 #include "core/tenant.h"
-#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -60,10 +57,6 @@ static PoPlan select_tenant = {
 	.sql = "SELECT 1 FROM outreach.tenants WHERE tenant_id = $1",
 	PO_ARGS(TEXTOID)
 };
-
-PG_FUNCTION_INFO_V1(po_enter_tenant);
-PG_FUNCTION_INFO_V1(po_current_tenant);
-PG_FUNCTION_INFO_V1(po_readers_tenant);
 
 /* Reads one pair and returns how many bytes it has, 0 when it cannot be read. */
 static int
@@ -264,19 +257,16 @@ proof_is_valid(const char *tenant_id, const char *proof)
 }
 
 /*
- * enter_tenant(tenant_id, proof): the caller's role acts for the tenant until the
- * transaction ends.
+ * po_enter_tenant_by lets a role act for a tenant until the transaction ends, by a
+ * proof, or with NULL because it is bound to it; an error where it may not.  Needs the
+ * engine's owner as user.
  */
-Datum
-po_enter_tenant(PG_FUNCTION_ARGS)
+void
+po_enter_tenant_by(Oid role, const char *tenant_id, const char *proof)
 {
-	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
-	char	   *proof = po_arg_text(fcinfo, 1, "proof");
-	Oid			caller = po_caller();
-
 	if (strcmp(tenant_id, "*") == 0)
-		refuse_role(caller, tenant_id);
-	po_require_same_tenant(caller, tenant_id);
+		refuse_role(role, tenant_id);
+	po_require_same_tenant(role, tenant_id);
 	if (proof != NULL)
 	{
 		if (!proof_is_valid(tenant_id, proof))
@@ -287,41 +277,6 @@ po_enter_tenant(PG_FUNCTION_ARGS)
 		require_known(tenant_id);
 	}
 	else
-		po_require_tenant_for(caller, tenant_id);
-	po_enter_tenant_as(caller, tenant_id, GUC_ACTION_LOCAL);
-	PG_RETURN_DATUM(PG_GETARG_DATUM(0));
-}
-
-/*
- * current_tenant(): what the current role has entered; null while that is none,
- * so that a policy that compares with it lets no row through.
- */
-Datum
-po_current_tenant(PG_FUNCTION_ARGS)
-{
-	const char *tenant_id = po_entered_tenant(GetUserId());
-
-	if (tenant_id == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(tenant_id));
-}
-
-/*
- * readers_tenant(): the same for policies, which have to tell an empty answer from one that
- * nobody can have asked for.  While a statement is planned none need be entered yet: it may
- * enter one itself.
- */
-Datum
-po_readers_tenant(PG_FUNCTION_ARGS)
-{
-	const char *tenant_id = po_entered_tenant(GetUserId());
-
-	if (tenant_id != NULL)
-		PG_RETURN_TEXT_P(cstring_to_text(tenant_id));
-	if (po_setting_require_tenant && !po_is_planning())
-		ereport(ERROR,
-				(errcode(PO_ERRCODE_NO_TENANT),
-				 errmsg("no tenant is entered"),
-				 errhint("Call outreach.enter_tenant() first, in the same transaction, or a function that takes the tenant. With outreach.require_tenant off the answer is empty.")));
-	PG_RETURN_NULL();
+		po_require_tenant_for(role, tenant_id);
+	po_enter_tenant_as(role, tenant_id, GUC_ACTION_LOCAL);
 }

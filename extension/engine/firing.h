@@ -37,6 +37,7 @@ typedef struct PoFirings
 /* Whether this process leaves timers that call a function to another. */
 extern bool po_calls_apart;
 
+extern int	po_fire_due(int batch, TimestampTz since, int64 **late_ms);
 extern void po_find_due_timers(PoFirings *firings);
 extern bool po_timers_are_held(bool calls);
 extern void po_calls_turn_after(const char *tenant_id);
@@ -47,5 +48,8 @@ extern TimestampTz po_next_try(int attempts);
 extern void po_firing_failed(PoFiring *firing, int sqlstate);
 
 extern void po_call_timer_function(const PoTimer *timer, const char *name);
+extern bool po_take_due_call(TimestampTz since);
+extern bool po_run_taken_call(int64 *late_ms);
+extern bool po_return_taken_call(void);
 
 #endif

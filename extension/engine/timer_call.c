@@ -78,10 +78,6 @@ static PoPlan return_timer = {
 	PO_ARGS(TEXTOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
-PG_FUNCTION_INFO_V1(po_take_call);
-PG_FUNCTION_INFO_V1(po_run_call);
-PG_FUNCTION_INFO_V1(po_return_call);
-
 /*
  * po_call_timer_function calls the registered function of that name for a timer.
  * It may change its lead, which is locked, by the engine's own functions.  A
@@ -190,11 +186,12 @@ take(const Candidate *timer)
 }
 
 /*
- * take_call(since): takes a timer that is due and calls a function; false when there
- * is none.
+ * po_take_due_call takes a timer that is due, from the time since on, and calls a
+ * function; false when there is none.  For a worker; as the engine's owner.  Connects to
+ * SPI itself, locks the timer with its lead, and leaves what others hold.
  */
-Datum
-po_take_call(PG_FUNCTION_ARGS)
+bool
+po_take_due_call(TimestampTz since)
 {
 	bool		found = false;
 
@@ -211,14 +208,14 @@ po_take_call(PG_FUNCTION_ARGS)
 		{
 			if (found)
 				break;
-			find_candidates(PG_ARGISNULL(0) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(0));
+			find_candidates(since);
 			found = true;
 		}
 		else
 			(void) take(&candidate[at++]);
 	}
 	SPI_finish();
-	PG_RETURN_BOOL(taken.is);
+	return taken.is;
 }
 
 /* It is due as it was, but for a moment. */
@@ -235,11 +232,11 @@ give_back(void *arg)
 }
 
 /*
- * run_call(): fires the timer that was taken, in a transaction after that; returns
- * how many milliseconds late, null when it did not fire.
+ * po_run_taken_call fires the timer that was taken, in a transaction after that, and fills
+ * in how late; false when it did not fire.  As the engine's owner; connects to SPI itself.
  */
-Datum
-po_run_call(PG_FUNCTION_ARGS)
+bool
+po_run_taken_call(int64 *late_ms)
 {
 	PoFiring	firing = firing_of(&taken.timer);
 	PoFirings	one = {.firing = &firing, .n = 1};
@@ -248,7 +245,7 @@ po_run_call(PG_FUNCTION_ARGS)
 	int			state;
 
 	if (!taken.is)
-		PG_RETURN_NULL();
+		return false;
 	firing.counted = true;
 	firing.token = taken.token;
 	po_spi_connect();
@@ -272,23 +269,23 @@ po_run_call(PG_FUNCTION_ARGS)
 		po_calls_turn_after(taken.timer.tenant_id);
 	}
 	SPI_finish();
-	if (!firing.executed)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64((now - taken.due_at) / 1000);
+	*late_ms = (now - taken.due_at) / 1000;
+	return firing.executed;
 }
 
 /*
- * return_call(): gives back the timer that was taken and did not come to its end
- * for no fault of its own.  False when none was.
+ * po_return_taken_call gives back the timer that was taken and did not come to its end
+ * for no fault of its own; false when none was.  As the engine's owner; connects to SPI
+ * itself.
  */
-Datum
-po_return_call(PG_FUNCTION_ARGS)
+bool
+po_return_taken_call(void)
 {
 	if (!taken.is)
-		PG_RETURN_BOOL(false);
+		return false;
 	po_spi_connect();
 	give_back(NULL);
 	SPI_finish();
 	taken.is = false;
-	PG_RETURN_BOOL(true);
+	return true;
 }

@@ -22,7 +22,6 @@
 #include "core/spi_plan.h"
 #include "core/subtransaction.h"
 #include "engine/firing.h"
-#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -39,8 +38,6 @@ static PoPlan put_off = {
 bool		po_calls_apart = false;
 
 static int	most = INT_MAX;		/* as many as there was time for */
-
-PG_FUNCTION_INFO_V1(po_fire_timers);
 
 /* What is in somebody's way is in the others' no longer; its attempts stay. */
 static void
@@ -135,46 +132,41 @@ fire_calls(Datum *due)
 	return all;
 }
 
-static void
-add_lateness(PoArray *late, const PoFirings *fired, TimestampTz now)
+static int
+add_lateness(int64 *late_ms, int n, const PoFirings *fired, TimestampTz now)
 {
 	for (int i = 0; i < fired->n; i++)
 		if (fired->firing[i].executed)
-			po_array_add(late, Int64GetDatum((now - fired->firing[i].timer.due_at) / 1000));
+			late_ms[n++] = (now - fired->firing[i].timer.due_at) / 1000;
+	return n;
 }
 
 /*
- * fire_timers(batch, since): fires up to so many timers that are due, from the
- * time since on, and returns how late each was, in milliseconds.
+ * po_fire_due fires up to so many timers that are due, from the time since on; returns how
+ * many fired, and how late each was, palloc'd.  Runs as the engine's owner; connects to
+ * SPI itself; what others hold is put off.
  */
-Datum
-po_fire_timers(PG_FUNCTION_ARGS)
+int
+po_fire_due(int batch, TimestampTz since, int64 **late_ms)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Datum		args[PO_DUE_ARGS];
-	PoFirings	fired = {0};
-	PoFirings	called = {0};
-	PoArray		late;
 	TimestampTz now = po_now();
+	Datum		args[PO_DUE_ARGS];
+	PoFirings	fired;
+	PoFirings	called = {0};
 
-	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("batch must be at least 1")));
 	po_spi_connect();
-	args[0] = TimestampTzGetDatum(PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1));
+	args[0] = TimestampTzGetDatum(since);
 	args[1] = TimestampTzGetDatum(now);
-	args[2] = Int32GetDatum(Min(PG_GETARG_INT32(0), most));
+	args[2] = Int32GetDatum(Min(batch, most));
 	fired = fire_due(args);
 	if (!po_calls_apart)
 	{
-		args[2] = PG_GETARG_DATUM(0);
+		args[2] = Int32GetDatum(batch);
 		called = fire_calls(args);
 	}
 	SPI_finish();
 	MemoryContextSwitchTo(context);
-	po_array_init(&late, INT8OID, fired.n + called.n);
-	add_lateness(&late, &fired, now);
-	add_lateness(&late, &called, now);
-	PG_RETURN_DATUM(po_array_datum(&late));
+	*late_ms = palloc(Max(fired.n + called.n, 1) * sizeof(int64));
+	return add_lateness(*late_ms, add_lateness(*late_ms, 0, &fired, now), &called, now);
 }

@@ -10,26 +10,17 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/document.h"
 #include "common/hashfn.h"
-#include "core/args.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/spi_plan.h"
-#include "funcapi.h"
 #include "inbound/webhook.h"
 #include "miscadmin.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 /* So many events are taken in one call: what memory is needed for. */
 #define MAX_AT_ONCE 2000
-
-PG_FUNCTION_INFO_V1(po_ingest_webhook);
-PG_FUNCTION_INFO_V1(po_ingest_webhooks);
 
 static const PoBytes *
 header_value(const PoWebhookRequest *request, const char *name)
@@ -215,46 +206,47 @@ speaker(const Request *request)
 	return first;
 }
 
-/* Fills in outcome, receipt_id, http_status, content_type, body and lane. */
+/* What a request is told. */
 static void
-answer(const Request *request, Datum *values, bool *nulls)
+answer(const Request *request, PoReply *reply)
 {
 	const PoWebhook *webhook = speaker(request);
 	const PoWebhookOutcome *outcome = &webhook->outcome;
-	bool		unproven = outcome->answer == PO_OUTCOME_REJECTED ||
-		outcome->answer == PO_OUTCOME_UNKNOWN_ENDPOINT;
 	const PoAnswer *policy;
 
 	for (int i = 0; i < request->n; i++)
 		po_count_outcome(request->webhook[i].outcome.answer);
-	values[0] = CStringGetTextDatum(po_outcome_name[outcome->answer]);
-	nulls[1] = unproven || outcome->answer == PO_OUTCOME_BUSY;
-	values[1] = UUIDPGetDatum(&outcome->receipt_id);
-	nulls[5] = unproven;
-	values[5] = Int64GetDatum(unproven ? 0 : lane(webhook->endpoint));
+	reply->outcome = outcome->answer;
+	reply->proven = outcome->answer != PO_OUTCOME_REJECTED && outcome->answer != PO_OUTCOME_UNKNOWN_ENDPOINT;
+	reply->receipt_id = outcome->receipt_id;
+	reply->lane = reply->proven ? lane(webhook->endpoint) : 0;
 	if (outcome->http_status != 0)
 	{
-		values[2] = Int32GetDatum(outcome->http_status);
-		values[3] = CStringGetTextDatum("application/json");
-		values[4] = CStringGetTextDatum(outcome->refusal == NULL
-										? "{\"error\":\"temporarily unavailable\"}"
-										: psprintf("{\"error\":\"%s\"}", outcome->refusal));
+		reply->http_status = outcome->http_status;
+		reply->content_type = "application/json";
+		reply->body = outcome->refusal == NULL ? "{\"error\":\"temporarily unavailable\"}"
+			: psprintf("{\"error\":\"%s\"}", outcome->refusal);
 		return;
 	}
-	if (unproven)
+	if (!reply->proven)
 		policy = po_find_answer(po_shipped_map(), "*", PO_OUTCOME_REJECTED);
 	else
 		policy = po_find_answer(webhook->endpoint->map,
 								webhook->reading.event_type != NULL ? webhook->reading.event_type : "*",
 								outcome->answer);
-	values[2] = Int32GetDatum(policy->http_status);
-	values[3] = CStringGetTextDatum(policy->content_type);
-	values[4] = CStringGetTextDatum(policy->body);
+	reply->http_status = policy->http_status;
+	reply->content_type = policy->content_type;
+	reply->body = policy->body;
 }
 
-/* One transaction's worth; the webhooks are palloc'd in the current context. */
-static Request *
-ingest(Datum *envelope, bool *isnull, int n)
+/*
+ * po_ingest_requests takes in what the envelopes hold, NULL for none, in one
+ * transaction's worth, and fills in what each is told; its texts are valid until the
+ * transaction ends.  Runs as the engine's owner; connects to SPI itself.  Which locks are
+ * taken, process.c says.
+ */
+void
+po_ingest_requests(Jsonb **envelope, int n, PoReply *reply)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Request    *request = palloc(Max(n, 1) * sizeof(Request));
@@ -263,7 +255,7 @@ ingest(Datum *envelope, bool *isnull, int n)
 
 	po_endpoints_begin();
 	for (int i = 0; i < n; i++)
-		nadmitted += read_request(&request[i], isnull[i] ? NULL : DatumGetJsonbP(envelope[i]), nadmitted);
+		nadmitted += read_request(&request[i], envelope[i], nadmitted);
 	admitted = palloc(Max(nadmitted, 1) * sizeof(PoWebhook *));
 	nadmitted = 0;
 	for (int i = 0; i < n; i++)
@@ -273,50 +265,6 @@ ingest(Datum *envelope, bool *isnull, int n)
 	po_receive_webhooks(admitted, nadmitted);
 	SPI_finish();
 	MemoryContextSwitchTo(context);
-	return request;
-}
-
-/*
- * ingest_webhook(envelope)
- */
-Datum
-po_ingest_webhook(PG_FUNCTION_ARGS)
-{
-	Datum		envelope = PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0);
-	bool		isnull = PG_ARGISNULL(0);
-	Datum		values[6];
-	bool		nulls[6] = {false};
-
-	answer(ingest(&envelope, &isnull, 1), values, nulls);
-	return po_result_row(fcinfo, values, nulls);
-}
-
-/*
- * ingest_webhooks(envelopes)
- */
-Datum
-po_ingest_webhooks(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Request    *request;
-	Datum	   *envelope;
-	bool	   *isnull;
-	int			n;
-
-	InitMaterializedSRF(fcinfo, 0);
-	if (PG_ARGISNULL(0))
-		return (Datum) 0;
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), JSONBOID, -1, false, TYPALIGN_INT,
-					  &envelope, &isnull, &n);
-	request = ingest(envelope, isnull, n);
 	for (int i = 0; i < n; i++)
-	{
-		Datum		values[7];
-		bool		nulls[7] = {false};
-
-		values[0] = Int32GetDatum(i + 1);
-		answer(&request[i], values + 1, nulls + 1);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-	return (Datum) 0;
+		answer(&request[i], &reply[i]);
 }

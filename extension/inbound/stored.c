@@ -8,13 +8,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "core/args.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/statement.h"
 #include "core/turns.h"
-#include "funcapi.h"
 #include "inbound/webhook.h"
 #include "lead/opt_out.h"
 #include "utils/builtins.h"
@@ -112,9 +110,6 @@ static PoPlan bury = {
 
 static PoTurns turns = PO_TURNS_INIT(turns);
 
-PG_FUNCTION_INFO_V1(po_process_payloads);
-PG_FUNCTION_INFO_V1(po_replay_webhook);
-
 static void
 read_stored(const PoStatement *statement, uint64 row, Stored *stored)
 {
@@ -149,39 +144,34 @@ read_again(Stored *stored)
 }
 
 /*
- * process_payloads(batch, since): takes up to that many payloads that are due,
- * from the time since on, deferred or failed ones, and returns how many it took.
- * Those that another session is at are left to it, and so are those whose lead,
- * phone or message somebody has locked.  Before them it suppresses what opt-outs
- * have left.
+ * po_process_due takes up to so many payloads that are due, from the time since on,
+ * deferred or failed ones, and returns how many it took.  Those that another session is
+ * at are left to it, and so are those whose lead, phone or message somebody has locked.
+ * Before them it suppresses what opt-outs have left.  Runs as the engine's owner;
+ * connects to SPI itself.
  */
-Datum
-po_process_payloads(PG_FUNCTION_ARGS)
+int
+po_process_due(int batch, TimestampTz since)
 {
 	Datum		args[5];
 	PoStatement *statement;
 	Stored	   *stored;
 	PoWebhook **readable;
 	PoSight    *sight;
-	TimestampTz since = PG_ARGISNULL(1) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(1);
 	int			nreadable = 0;
 	Size		taken = 0;
 	int			n;
 
-	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("batch must be at least 1")));
 	po_endpoints_begin();
 	po_spi_connect();
 	po_suppress_left(po_now());
 	args[1] = TimestampTzGetDatum(po_now());
-	args[2] = PG_GETARG_DATUM(0);
+	args[2] = Int32GetDatum(batch);
 	do
 	{
 		args[0] = TimestampTzGetDatum(po_turns_from(&turns, since));
 		args[3] = CStringGetTextDatum(turns.last_tenant);
-		args[4] = Int32GetDatum(po_turns_share(&turns, PG_GETARG_INT32(0)));
+		args[4] = Int32GetDatum(po_turns_share(&turns, batch));
 		statement = turns.backlog ? &select_fairly : &select_due;
 		n = po_exec_fixed(statement, args);
 		sight = palloc0(Max(n, 1) * sizeof(PoSight));
@@ -189,9 +179,9 @@ po_process_payloads(PG_FUNCTION_ARGS)
 		{
 			sight[i].tenant_id = po_column_text(i, TENANT_COLUMN);
 			sight[i].account = "";
-			sight[i].most = po_turns_share(&turns, PG_GETARG_INT32(0));
+			sight[i].most = po_turns_share(&turns, batch);
 		}
-	} while (po_turns_again(&turns, sight, n, PG_GETARG_INT32(0), n == PG_GETARG_INT32(0)));
+	} while (po_turns_again(&turns, sight, n, batch, n == batch));
 	stored = palloc0(Max(n, 1) * sizeof(Stored));
 	readable = palloc(Max(n, 1) * sizeof(PoWebhook *));
 	for (int i = 0; i < n; i++)
@@ -224,7 +214,7 @@ po_process_payloads(PG_FUNCTION_ARGS)
 	}
 	po_process_stored(readable, nreadable);
 	SPI_finish();
-	PG_RETURN_INT32(n);
+	return n;
 }
 
 /*
@@ -293,27 +283,22 @@ write_replayed(const PoWebhook *webhook, const char *by)
 }
 
 /*
- * replay_webhook(tenant_id, receipt_id, by): reads an unfinished webhook again, by
- * the rows of now, and processes it.  By new rows it may have another key; when a
- * webhook has come by that key since, this one is a repetition of it.
+ * po_replay reads an unfinished webhook again, by the rows of now, and processes it; fills
+ * in its status and its kind, which are valid until the transaction ends.  By new rows it
+ * may have another key; when a webhook has come by that key since, this one is a
+ * repetition of it.  Runs as the engine's owner; connects to SPI itself; locks the
+ * webhook, and waits for who holds it.
  */
-Datum
-po_replay_webhook(PG_FUNCTION_ARGS)
+void
+po_replay(const char *tenant_id, const pg_uuid_t *receipt_id, const char *by, const char **status,
+		  const char **event_type)
 {
-	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
-	char	   *by = po_arg_required(fcinfo, 2, "by");
 	Stored		stored = {0};
 	PoWebhook  *webhook = &stored.webhook;
-	Datum		values[2];
-	bool		nulls[2] = {false};
 
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("receipt_id must not be null")));
 	po_endpoints_begin();
 	po_spi_connect();
-	lock_for_replay(tenant_id, PG_GETARG_DATUM(1), &stored);
+	lock_for_replay(tenant_id, UUIDPGetDatum(receipt_id), &stored);
 	webhook->outcome.attempts = 0;
 	write_replayed(webhook, by);
 	/* A conflict is another webhook under a key that is taken: a person says so. */
@@ -325,7 +310,6 @@ po_replay_webhook(PG_FUNCTION_ARGS)
 	else
 		po_process_stored(&webhook, 1);
 	SPI_finish();
-	values[0] = CStringGetTextDatum(po_payload_status_name(webhook->outcome.status));
-	values[1] = CStringGetTextDatum(webhook->reading.event_type);
-	return po_result_row(fcinfo, values, nulls);
+	*status = po_payload_status_name(webhook->outcome.status);
+	*event_type = webhook->reading.event_type;
 }

@@ -165,6 +165,26 @@ typedef struct PoWebhook
 /* A form whose query is longer is not sure to be the provider's. */
 #define PO_SIGNED_QUERY_MAX 2048
 
+/* What a request is told. */
+typedef struct PoReply
+{
+	PoOutcome	outcome;
+	bool		proven;			/* else it has neither receipt nor lane */
+	pg_uuid_t	receipt_id;		/* of none where it is busy */
+	int			http_status;
+	const char *content_type;
+	const char *body;
+	int64		lane;			/* tells tenants apart without naming them */
+} PoReply;
+
+/* ingest.c */
+extern void po_ingest_requests(Jsonb **envelope, int n, PoReply *reply);
+
+/* stored.c */
+extern int	po_process_due(int batch, TimestampTz since);
+extern void po_replay(const char *tenant_id, const pg_uuid_t *receipt_id, const char *by, const char **status,
+					  const char **event_type);
+
 /* envelope.c */
 extern void po_read_envelope(PoWebhook *webhook, Jsonb *envelope);
 

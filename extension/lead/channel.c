@@ -7,67 +7,37 @@
  */
 #include "postgres.h"
 
-#include "core/args.h"
 #include "core/compat.h"
-#include "fmgr.h"
-#include "funcapi.h"
 #include "lead/channel.h"
 #include "lib/stringinfo.h"
-#include "utils/builtins.h"
-#include "utils/tuplestore.h"
 
-#define MOST_PARTS 3
-
-/* Where a message of a channel goes. */
-typedef enum GoesTo
-{
-	TO_PHONE,					/* from one of the tenant's numbers */
-	TO_EMAIL,
-	TO_LEAD						/* to no address */
-} GoesTo;
-
-static const char *const goes_to_name[] = {"phone", "email", "lead"};
-
-typedef struct Channel
-{
-	const char *name;
-	GoesTo		goes_to;
-	bool		segments;		/* its texts are sent and paid in parts */
-	const char *part[MOST_PARTS];	/* what it has beside its text, as placeholders */
-	const char *description;
-} Channel;
-
-static const Channel channel[] = {
-	{PO_CHANNEL_SMS, TO_PHONE, true, {"media_urls"},
+static const PoChannel channel[] = {
+	{PO_CHANNEL_SMS, PO_TO_PHONE, true, {"media_urls"},
 	"Text messages, and with media MMS."},
-	{"call", TO_PHONE, false, {NULL},
+	{"call", PO_TO_PHONE, false, {NULL},
 	"Calls: the provider says the text, or hands it to whoever calls."},
-	{PO_CHANNEL_EMAIL, TO_EMAIL, false, {"html", "bcc"},
+	{PO_CHANNEL_EMAIL, PO_TO_EMAIL, false, {"html", "bcc"},
 	"Mail."},
-	{"webhook", TO_LEAD, false, {"html", "bcc", "media_urls"},
+	{"webhook", PO_TO_LEAD, false, {"html", "bcc", "media_urls"},
 	"Requests to a program of the tenant's own, which knows the lead by its id."}
 };
 
-PG_FUNCTION_INFO_V1(po_channels);
-PG_FUNCTION_INFO_V1(po_is_channel);
-PG_FUNCTION_INFO_V1(po_require_channel);
-
 static bool
-is_any(const Channel *c)
+is_any(const PoChannel *c)
 {
 	return true;
 }
 
 static bool
-is_of_phones(const Channel *c)
+is_of_phones(const PoChannel *c)
 {
-	return c->goes_to == TO_PHONE;
+	return c->goes_to == PO_TO_PHONE;
 }
 
 static bool
-is_of_addresses(const Channel *c)
+is_of_addresses(const PoChannel *c)
 {
-	return c->goes_to != TO_LEAD;
+	return c->goes_to != PO_TO_LEAD;
 }
 
 /*
@@ -83,8 +53,20 @@ po_phone_channel_name(int i)
 	return NULL;
 }
 
-static const Channel *
-find(const char *name)
+/*
+ * po_channel returns the i-th of all channels, NULL behind the last.
+ */
+const PoChannel *
+po_channel(int i)
+{
+	return i < lengthof(channel) ? &channel[i] : NULL;
+}
+
+/*
+ * po_find_channel returns the one of that name, or NULL.
+ */
+const PoChannel *
+po_find_channel(const char *name)
 {
 	for (int i = 0; i < lengthof(channel); i++)
 		if (strcmp(channel[i].name, name) == 0)
@@ -94,9 +76,9 @@ find(const char *name)
 
 /* Why a name is none of the channels that are wanted, or NULL. */
 static const char *
-problem_of(const char *path, const char *name, bool (*is_wanted) (const Channel *c))
+problem_of(const char *path, const char *name, bool (*is_wanted) (const PoChannel *c))
 {
-	const Channel *found = find(name);
+	const PoChannel *found = po_find_channel(name);
 	const char *last = NULL;
 	StringInfoData wanted;
 
@@ -158,7 +140,7 @@ po_address_channel_require(const char *path, const char *name)
 bool
 po_goes_to_phone(const char *name)
 {
-	const Channel *c = find(name);
+	const PoChannel *c = po_find_channel(name);
 
 	return c != NULL && is_of_phones(c);
 }
@@ -169,9 +151,9 @@ po_goes_to_phone(const char *name)
 bool
 po_goes_to_email(const char *name)
 {
-	const Channel *c = find(name);
+	const PoChannel *c = po_find_channel(name);
 
-	return c != NULL && c->goes_to == TO_EMAIL;
+	return c != NULL && c->goes_to == PO_TO_EMAIL;
 }
 
 /*
@@ -181,7 +163,7 @@ po_goes_to_email(const char *name)
 bool
 po_goes_to_address(const char *name)
 {
-	const Channel *c = find(name);
+	const PoChannel *c = po_find_channel(name);
 
 	return c != NULL && is_of_addresses(c);
 }
@@ -192,15 +174,15 @@ po_goes_to_address(const char *name)
 bool
 po_has_segments(const char *name)
 {
-	const Channel *c = find(name);
+	const PoChannel *c = po_find_channel(name);
 
 	return c != NULL && c->segments;
 }
 
 static bool
-has_part(const Channel *c, const char *placeholder)
+has_part(const PoChannel *c, const char *placeholder)
 {
-	for (int i = 0; i < MOST_PARTS && c->part[i] != NULL; i++)
+	for (int i = 0; i < PO_MOST_PARTS && c->part[i] != NULL; i++)
 		if (strcmp(c->part[i], placeholder) == 0)
 			return true;
 	return false;
@@ -213,7 +195,7 @@ has_part(const Channel *c, const char *placeholder)
 bool
 po_channel_has(const char *name, const char *placeholder)
 {
-	const Channel *c = find(name);
+	const PoChannel *c = po_find_channel(name);
 
 	return c != NULL && has_part(c, placeholder);
 }
@@ -231,52 +213,4 @@ po_channels_with(const char *placeholder)
 		if (has_part(&channel[i], placeholder))
 			appendStringInfo(&with, "%s%s", with.len > 0 ? " and " : "", channel[i].name);
 	return with.data;
-}
-
-/*
- * channels(): a row for each.
- */
-Datum
-po_channels(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(channel); i++)
-	{
-		const Channel *c = &channel[i];
-		bool		isnull[5] = {false};
-		Datum		values[5] = {
-			CStringGetTextDatum(c->name),
-			CStringGetTextDatum(goes_to_name[c->goes_to]),
-			BoolGetDatum(c->segments)
-		};
-		int			n = 0;
-
-		while (n < MOST_PARTS && c->part[n] != NULL)
-			n++;
-		values[3] = po_result_texts(c->part, n);
-		values[4] = CStringGetTextDatum(c->description);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
-	}
-	return (Datum) 0;
-}
-
-/*
- * is_channel(name): whether there is one.
- */
-Datum
-po_is_channel(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(find(text_to_cstring(PG_GETARG_TEXT_PP(0))) != NULL);
-}
-
-/*
- * require_channel(channel): an error for what is none, and for null.
- */
-Datum
-po_require_channel(PG_FUNCTION_ARGS)
-{
-	po_channel_require("channel", PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	PG_RETURN_VOID();
 }

@@ -9,6 +9,27 @@
 #define PO_CHANNEL_SMS "sms"
 #define PO_CHANNEL_EMAIL "email"
 
+#define PO_MOST_PARTS 3
+
+/* Where a message of a channel goes. */
+typedef enum PoGoesTo
+{
+	PO_TO_PHONE,				/* from one of the tenant's numbers */
+	PO_TO_EMAIL,
+	PO_TO_LEAD					/* to no address */
+} PoGoesTo;
+
+typedef struct PoChannel
+{
+	const char *name;
+	PoGoesTo	goes_to;
+	bool		segments;		/* its texts are sent and paid in parts */
+	const char *part[PO_MOST_PARTS];	/* what it has beside its text, as placeholders */
+	const char *description;
+} PoChannel;
+
+extern const PoChannel *po_channel(int i);
+extern const PoChannel *po_find_channel(const char *name);
 extern const char *po_phone_channel_name(int i);
 extern const char *po_channel_problem(const char *path, const char *name);
 extern void po_channel_require(const char *path, const char *name);

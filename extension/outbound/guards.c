@@ -9,23 +9,10 @@
 #include "postgres.h"
 
 #include "core/compat.h"
-#include "funcapi.h"
 #include "lead/channel.h"
 #include "outbound/guards.h"
-#include "utils/builtins.h"
-#include "utils/tuplestore.h"
-
-typedef struct Guard
-{
-	const char *name;
-	int			moments;
-	PoGuardVerdict (*judge) (const PoGuardInput *input, const char **reason);
-	const char *description;
-} Guard;
 
 static const char *const verdict_name[] = {"allow", "defer", "review", "block"};
-
-PG_FUNCTION_INFO_V1(po_guards);
 
 static PoGuardVerdict
 judge_destination(const PoGuardInput *input, const char **reason)
@@ -96,7 +83,7 @@ judge_stop(const PoGuardInput *input, const char **reason)
 	return PO_GUARD_DEFER;
 }
 
-static const Guard guard[] = {
+static const PoGuard guard[] = {
 	{"content", PO_AT_REQUEST, judge_content,
 	"Every variable has a value; the text is within the profile's segments, and not empty without media; what the profile needs is there."},
 	{"destination", PO_AT_REQUEST | PO_AT_CLAIM, judge_destination,
@@ -172,25 +159,10 @@ po_guard_verdicts(const PoGuardResult *result)
 }
 
 /*
- * guards(): one row a guard, in the order they are asked.
+ * po_guard returns the i-th guard, in the order they are asked, NULL behind the last.
  */
-Datum
-po_guards(PG_FUNCTION_ARGS)
+const PoGuard *
+po_guard(int i)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(guard); i++)
-	{
-		Datum		values[4] = {
-			CStringGetTextDatum(guard[i].name),
-			BoolGetDatum((guard[i].moments & PO_AT_REQUEST) != 0),
-			BoolGetDatum((guard[i].moments & PO_AT_CLAIM) != 0),
-			CStringGetTextDatum(guard[i].description)
-		};
-		bool		isnull[4] = {false};
-
-		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
-	}
-	return (Datum) 0;
+	return i < lengthof(guard) ? &guard[i] : NULL;
 }

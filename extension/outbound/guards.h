@@ -49,6 +49,15 @@ typedef struct PoGuardResult
 	const char *reason;
 } PoGuardResult;
 
+typedef struct PoGuard
+{
+	const char *name;
+	int			moments;		/* PoGuardMoment */
+	PoGuardVerdict (*judge) (const PoGuardInput *input, const char **reason);
+	const char *description;
+} PoGuard;
+
+extern const PoGuard *po_guard(int i);
 extern PoGuardResult po_judge(const PoGuardInput *input);
 extern Jsonb *po_verdict_list(const char *const member[][2], int n);
 extern Jsonb *po_guard_verdicts(const PoGuardResult *result);

@@ -15,12 +15,10 @@
 #include "core/args.h"
 #include "core/compat.h"
 #include "core/shape.h"
-#include "fmgr.h"
 #include "lead/channel.h"
 #include "outbound/message.h"
 #include "outbound/needs.h"
 #include "outbound/options.h"
-#include "utils/builtins.h"
 
 /* Of each message, by itself: the other names are of its account. */
 static const char *const of_message[] = {
@@ -34,8 +32,6 @@ typedef struct Reader
 	bool		needed;			/* nothing can stand in the place of what comes next */
 	bool		is_place;		/* which is a part of the request that sends */
 } Reader;
-
-PG_FUNCTION_INFO_V1(po_account_problem);
 
 static PoNeed *
 find_need(const PoNeeds *needs, const char *name, int len)
@@ -265,29 +261,16 @@ settings_problem(const PoAccount *account)
 }
 
 /*
- * account_problem(tenant_id, profile, username, base_url, callback_path, settings):
- * why an account of the profile could not send; null when it could.  The profile is
- * there.
+ * po_account_flaw returns why an account, whose profile is there, could not send,
+ * palloc'd; NULL when it could.  Raises an error for a bcc that is no address.
  */
-Datum
-po_account_problem(PG_FUNCTION_ARGS)
+const char *
+po_account_flaw(const PoAccount *account)
 {
-	char	   *tenant_id = po_arg_text(fcinfo, 0, "tenant_id");
-	PoAccount	account = {
-		.username = po_arg_text(fcinfo, 2, "username"),
-		.base_url = po_arg_text(fcinfo, 3, "base_url"),
-		.callback_url = po_arg_text(fcinfo, 4, "callback_path"),
-		.settings = po_arg_jsonb(fcinfo, 5)
-	};
-	const char *problem;
+	const char *problem = settings_problem(account);
+	const char *lacks = problem == NULL ? po_account_lacks(account) : NULL;
 
-	po_profiles_begin();
-	account.profile = po_find_profile(tenant_id, po_arg_text(fcinfo, 1, "profile"));
-	problem = account.profile == NULL ? "there is no such profile" : settings_problem(&account);
-	if (problem == NULL && po_account_lacks(&account) != NULL)
-		problem = psprintf("%s is missing: profile \"%s\" needs it", po_account_lacks(&account),
-						   account.profile->profile);
-	if (problem == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(problem));
+	if (lacks != NULL)
+		problem = psprintf("%s is missing: profile \"%s\" needs it", lacks, account->profile->profile);
+	return problem;
 }

@@ -23,6 +23,7 @@ typedef struct PoNeeds
 
 extern PoNeeds *po_read_needs(const PoProfile *profile);
 extern const char *po_account_lacks(const PoAccount *account);
+extern const char *po_account_flaw(const PoAccount *account);
 extern bool po_needs(const PoProfile *profile, const char *name);
 extern bool po_has_place(const PoProfile *profile, const char *name);
 

@@ -19,7 +19,6 @@
 #include "core/cache.h"
 #include "core/compat.h"
 #include "core/secrets.h"
-#include "fmgr.h"
 #include "outbound/needs.h"
 #include "outbound/profile.h"
 #include "utils/array.h"
@@ -176,8 +175,6 @@ static PoStatement select_account = {
 	.gives = PO_FIELDS(account_field, PO_GIVE),
 	PO_FIXED(TEXTOID, TEXTOID)
 };
-
-PG_FUNCTION_INFO_V1(po_api_url_origin);
 
 static void
 read_profile(PoProfile *profile, int row)
@@ -513,17 +510,4 @@ po_callback_mac(const PoAccount *account, const pg_uuid_t *message_id, char mac[
 	for (int i = 0; i < PO_MAC_HEX / 2; i++)
 		snprintf(mac + 2 * i, 3, "%02x", digest[i]);
 	return true;
-}
-
-/*
- * url_origin(url), for functions that are not in C.
- */
-Datum
-po_api_url_origin(PG_FUNCTION_ARGS)
-{
-	char		origin[PO_ORIGIN_SIZE];
-
-	if (!po_url_origin(text_to_cstring(PG_GETARG_TEXT_PP(0)), origin))
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(origin));
 }

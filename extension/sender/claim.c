@@ -26,7 +26,6 @@
 #include "core/compat.h"
 #include "core/statement.h"
 #include "core/wakeup.h"
-#include "fmgr.h"
 #include "lead/channel.h"
 #include "outbound/replied.h"
 #include "sender/claim.h"
@@ -87,8 +86,6 @@ static PoPlan lock_stop = {
 	" FOR KEY SHARE SKIP LOCKED",
 	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
 };
-
-PG_FUNCTION_INFO_V1(po_claim_messages);
 
 /* The stop that holds a message, or NULL. */
 static PoStop *
@@ -441,13 +438,13 @@ decide(PoUnit *unit, PoCircuits *circuits, PoMessage *message, const PoCandidate
 }
 
 /*
- * claim_messages(since): claims what is due and has room, for this process to
- * send when the transaction has committed; returns how many messages moved.
+ * po_claim claims what is due, from the time since on, and has room, for this process to
+ * send when the transaction has committed; returns how many messages moved.  As the
+ * engine's owner; connects to SPI itself.
  */
-Datum
-po_claim_messages(PG_FUNCTION_ARGS)
+int
+po_claim(TimestampTz since)
 {
-	TimestampTz since = PG_ARGISNULL(0) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(0);
 	TimestampTz now = po_now();
 	int			room = Min(po_sender_room(), BATCH);
 	PoClaim		claim = {0};
@@ -458,7 +455,7 @@ po_claim_messages(PG_FUNCTION_ARGS)
 
 	po_require_sender();
 	if (room == 0)
-		PG_RETURN_INT32(0);
+		return 0;
 	po_spi_connect();
 	po_profiles_begin();
 	claim.candidate = palloc(PO_NPRIORITIES * room * sizeof(PoCandidate));
@@ -466,7 +463,7 @@ po_claim_messages(PG_FUNCTION_ARGS)
 	if (claim.n == 0 || !lock_stops(&claim))
 	{
 		SPI_finish();
-		PG_RETURN_INT32(0);
+		return 0;
 	}
 	lock_and_judge(&claim, &unit);
 	replied = palloc(Max(unit.nmessages, 1) * sizeof(bool));
@@ -491,5 +488,5 @@ po_claim_messages(PG_FUNCTION_ARGS)
 	}
 	po_unit_write(&unit);
 	SPI_finish();
-	PG_RETURN_INT32(moved);
+	return moved;
 }

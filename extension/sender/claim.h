@@ -61,6 +61,7 @@ typedef struct PoClaim
 	int			nstops;
 } PoClaim;
 
+extern int	po_claim(TimestampTz since);
 extern void po_find_due(PoClaim *claim, TimestampTz since, int room);
 extern TimestampTz po_claim_since(TimestampTz since);
 extern TimestampTz po_claim_due(TimestampTz due);

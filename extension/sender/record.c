@@ -23,7 +23,6 @@
 #include "core/statement.h"
 #include "core/subtransaction.h"
 #include "core/wakeup.h"
-#include "fmgr.h"
 #include "lead/opt_out.h"
 #include "pgtime.h"
 #include "sender/record.h"
@@ -113,8 +112,6 @@ static PoPlan select_left = {
 	" WHERE tenant_id = $1 AND message_id = $2 AND fence = $3 AND status = 'sending'",
 	PO_ARGS(TEXTOID, UUIDOID, INT4OID)
 };
-
-PG_FUNCTION_INFO_V1(po_record_deliveries);
 
 static int	left;				/* answers, for later */
 
@@ -484,11 +481,11 @@ not_recorded(PoBatch *batch, int member, int sqlstate)
 }
 
 /*
- * record_deliveries(): records the answers that this process has and nobody holds
- * up, and returns how many.
+ * po_record records the answers that this process has and nobody holds up, and returns
+ * how many.  As the engine's owner; connects to SPI itself.
  */
-Datum
-po_record_deliveries(PG_FUNCTION_ARGS)
+int
+po_record(void)
 {
 	PoBatch		batch = {
 		.work = record, .failed = not_recorded, .tenant_of = tenant_of, .patience = MOST_BUSY
@@ -500,7 +497,7 @@ po_record_deliveries(PG_FUNCTION_ARGS)
 	po_require_sender();
 	landed = po_landed_flights(&nlanded);
 	if (nlanded == 0)
-		PG_RETURN_INT32(0);
+		return 0;
 	po_spi_connect();
 	po_profiles_begin();
 	result = palloc0(nlanded * sizeof(PoLanding));
@@ -528,5 +525,5 @@ po_record_deliveries(PG_FUNCTION_ARGS)
 	if (batch.n > 0)
 		po_run_batch(&batch);
 	SPI_finish();
-	PG_RETURN_INT32(batch.n - left);
+	return batch.n - left;
 }

@@ -29,6 +29,7 @@ typedef struct PoEarly
 	PoVerdictEffect effect;
 } PoEarly;
 
+extern int	po_record(void);
 extern void po_note_ids(PoLanding **result, int n, PoEarly *early, bool *held);
 extern void po_apply_early(PoUnit *unit, PoHealth *health, const PoLanding *result, PoEarly *early);
 

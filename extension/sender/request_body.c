@@ -316,27 +316,23 @@ po_write_body(PoRequestValues *values, bool form, Jsonb *body, StringInfo out)
 	return write_container(&writer, NULL, &body->root, false) == WRITTEN;
 }
 
-PG_FUNCTION_INFO_V1(po_check_lists);
-
 /*
- * check_lists(body, elsewhere): what is wrong with where lists stand in the body of a
- * profile, or that one stands elsewhere; null when nothing is.
+ * po_list_problem returns what is wrong with where lists stand in the body of a profile,
+ * or that one stands in a document elsewhere, a fixed phrase; NULL when nothing is.
  */
-Datum
-po_check_lists(PG_FUNCTION_ARGS)
+const char *
+po_list_problem(Jsonb *document, Jsonb *elsewhere)
 {
 	Place		place = {.list = PO_NO_LIST};
 	JsonbValue	body = {.type = jbvBinary};
-	JsonbIterator *iterator = JsonbIteratorInit(&PG_GETARG_JSONB_P(1)->root);
+	JsonbIterator *iterator = JsonbIteratorInit(&elsewhere->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
 
-	body.val.binary.data = &PG_GETARG_JSONB_P(0)->root;
+	body.val.binary.data = &document->root;
 	look_at(&body, &place, 0);
 	while (place.problem == NULL && (token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
 		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString)
 			look_at(&value, &place, 0);
-	if (place.problem == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(place.problem));
+	return place.problem;
 }

@@ -7,6 +7,7 @@
 
 #include "sender/request_values.h"
 
+extern const char *po_list_problem(Jsonb *document, Jsonb *elsewhere);
 extern bool po_write_body(PoRequestValues *values, bool form, Jsonb *body, StringInfo out);
 
 #endif

@@ -22,7 +22,6 @@
 #include "core/shared.h"
 #include "core/statement.h"
 #include "core/wakeup.h"
-#include "fmgr.h"
 #include "lead/channel.h"
 #include "sender/answer.h"
 #include "sender/load.h"
@@ -141,8 +140,6 @@ static PoPlan select_twin = {
 	" AND (o.status = 'sending' OR o.ambiguous_since IS NOT NULL) LIMIT 1",
 	PO_ARGS(TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID)
 };
-
-PG_FUNCTION_INFO_V1(po_settle_messages);
 
 static bool claims_left = false;	/* of dead workers, because somebody held the messages */
 
@@ -441,11 +438,12 @@ po_settle_by_lookup(PoUnit *unit, PoMessage *message, const PoAccount *account,
 }
 
 /*
- * settle_messages(): takes over what dead workers had claimed, and settles what
- * is unknown and due; returns how many messages were looked at.
+ * po_settle takes over what dead workers had claimed, and settles what is unknown and
+ * due; returns how many messages were looked at.  As the engine's owner; connects to SPI
+ * itself.
  */
-Datum
-po_settle_messages(PG_FUNCTION_ARGS)
+int
+po_settle(void)
 {
 	int			room = po_sender_room();
 	int			n;
@@ -458,5 +456,5 @@ po_settle_messages(PG_FUNCTION_ARGS)
 	if (n == 0 && room > 0)
 		n = settle_unknown(room);
 	SPI_finish();
-	PG_RETURN_INT32(n);
+	return n;
 }

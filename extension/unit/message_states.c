@@ -9,13 +9,8 @@
  */
 #include "postgres.h"
 
-#include "core/args.h"
 #include "core/compat.h"
-#include "fmgr.h"
-#include "funcapi.h"
 #include "unit/message_states.h"
-#include "utils/builtins.h"
-#include "utils/tuplestore.h"
 
 const char *const po_message_status_names[PO_NMESSAGE_STATUSES] = {
 	"pending", "deferred", "review", "sending", "unknown", "uncertain", "sent",
@@ -92,17 +87,25 @@ static const Transition transition[] = {
 	[PO_STEP_ABANDON] = {"abandon", IN(UNKNOWN) | IN(UNCERTAIN) | IN(REVIEW), ALWAYS(FAILED)}
 };
 
-PG_FUNCTION_INFO_V1(po_message_transitions);
-PG_FUNCTION_INFO_V1(po_message_after);
-PG_FUNCTION_INFO_V1(po_report_rank);
-
-static PoMessageStatus
-status_from_name(const char *name)
+/*
+ * po_message_status_from_name raises an error for an unknown name.
+ */
+PoMessageStatus
+po_message_status_from_name(const char *name)
 {
 	for (int s = 0; s < PO_NMESSAGE_STATUSES; s++)
 		if (strcmp(name, po_message_status_names[s]) == 0)
 			return s;
 	elog(ERROR, "unknown message status \"%s\"", name);
+}
+
+/*
+ * po_message_step_name returns the name of a step, the i-th, NULL behind the last.
+ */
+const char *
+po_message_step_name(int i)
+{
+	return i < lengthof(transition) ? transition[i].step : NULL;
 }
 
 /*
@@ -200,65 +203,14 @@ po_message_arrived(PoMessageStatus status)
 }
 
 /*
- * message_transitions(): a row for each step, status that it is legal from, and status
- * that it leads to.
+ * po_message_report_rank returns the rank of a provider's report of a status: the higher,
+ * the more it says; 0 for what no provider reports.
  */
-Datum
-po_message_transitions(PG_FUNCTION_ARGS)
+int
+po_message_report_rank(PoMessageStatus reported)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int step = 0; step < lengthof(transition); step++)
-		for (int from = 0; from < PO_NMESSAGE_STATUSES; from++)
-			for (int in_doubt = 0; in_doubt <= 1; in_doubt++)
-			{
-				PoMessageStatus to;
-				Datum		values[4];
-				bool		nulls[4] = {false};
-
-				if (!po_message_leads(step, from, in_doubt, &to))
-					continue;
-				/* Only what may be in doubt has two ways, and only where they differ. */
-				if (in_doubt && (to == transition[step].to || (columns_of[from] & PO_HAS_DOUBT) == 0))
-					continue;
-				values[0] = CStringGetTextDatum(transition[step].step);
-				values[1] = CStringGetTextDatum(po_message_status_names[from]);
-				values[2] = CStringGetTextDatum(po_message_status_names[to]);
-				values[3] = BoolGetDatum(in_doubt);
-				tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-			}
-	return (Datum) 0;
-}
-
-/*
- * message_after(step, status, in_doubt): the name of the status that a step leads to;
- * an error where it is not legal.
- */
-Datum
-po_message_after(PG_FUNCTION_ARGS)
-{
-	char	   *step = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *status = text_to_cstring(PG_GETARG_TEXT_PP(1));
-
-	for (int s = 0; s < lengthof(transition); s++)
-		if (strcmp(transition[s].step, step) == 0)
-			PG_RETURN_TEXT_P(cstring_to_text(po_message_status_names[
-				po_message_require(s, status_from_name(status), PG_GETARG_BOOL(2))]));
-	elog(ERROR, "unknown step \"%s\"", step);
-}
-
-/*
- * report_rank(status): the higher, the more a report of it says; 0 for what no
- * provider reports.
- */
-Datum
-po_report_rank(PG_FUNCTION_ARGS)
-{
-	PoMessageStatus status = status_from_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-
 	for (int i = 0; i < lengthof(report); i++)
-		if (report[i].status == status)
-			PG_RETURN_INT32(report[i].rank);
-	PG_RETURN_INT32(0);
+		if (report[i].status == reported)
+			return report[i].rank;
+	return 0;
 }

@@ -71,10 +71,13 @@ extern const char *const po_message_status_names[PO_NMESSAGE_STATUSES];
 #define PO_MESSAGE_STATUS(row, field, used) \
 	PO_NAME(row, field, PoMessageStatus, po_message_status_names, "outreach.message_status", used)
 
+extern PoMessageStatus po_message_status_from_name(const char *name);
+extern const char *po_message_step_name(int i);
 extern bool po_message_leads(PoMessageStep step, PoMessageStatus from, bool in_doubt, PoMessageStatus *to);
 extern PoMessageStatus po_message_require(PoMessageStep step, PoMessageStatus from, bool in_doubt);
 extern int	po_message_columns(PoMessageStatus status);
 extern PoMessageStep po_message_report_step(PoMessageStatus reported);
+extern int	po_message_report_rank(PoMessageStatus reported);
 extern const char *po_reported_status_name(int i);
 extern bool po_message_queued(PoMessageStatus status);
 extern const char *po_queued_status_name(int i);

@@ -9,21 +9,13 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "core/args.h"
 #include "core/cache.h"
 #include "core/compat.h"
 #include "core/errors.h"
 #include "core/statement.h"
-#include "core/trigger.h"
-#include "fmgr.h"
 #include "lib/stringinfo.h"
-#include "unit/event_log.h"
 #include "unit/states.h"
-#include "unit/unit.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 
 /* What lead_transitions says of a pair. */
 #define NOT_ALLOWED		(-2)
@@ -75,9 +67,6 @@ static PoStatement select_transitions = {
 	.sql = "SELECT {t.*} FROM outreach.lead_transitions t ORDER BY (t.tenant_id <> '*'), t.tenant_id",
 	.gives = PO_FIELDS(transition_field, PO_GIVE)
 };
-
-PG_FUNCTION_INFO_V1(po_is_valid_transition);
-PG_FUNCTION_INFO_V1(po_lead_states);
 
 /*
  * po_state_name returns the name of a state.
@@ -251,28 +240,4 @@ bool
 po_changes_are_recorded(void)
 {
 	return changes_recorded;
-}
-
-/*
- * is_valid_transition(from_state, to_state, tenant_id): one step, by the
- * tenant's rows, or the default where none is given.
- */
-Datum
-po_is_valid_transition(PG_FUNCTION_ARGS)
-{
-	PoState		from = po_state_require(po_arg_id(fcinfo, 0, "from_state"));
-	PoState		to = po_state_require(po_arg_id(fcinfo, 1, "to_state"));
-	char	   *tenant_id = PG_ARGISNULL(2) ? "*" : po_arg_id(fcinfo, 2, "tenant_id");
-
-	PG_RETURN_BOOL(po_transition_step(po_transitions(tenant_id), from, to));
-}
-
-/*
- * lead_states(): the names the C code knows, for the test that compares them
- * with the type.
- */
-Datum
-po_lead_states(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_DATUM(po_result_texts(po_state_names, PO_NSTATES));
 }

@@ -1,24 +1,75 @@
 /*
- * worker_status.c
- *	  What the launcher knows of each database, as rows.
+ * status_api.c
+ *	  The SQL functions about the state of the engine: whether it may work in this
+ *	  database, what its workers do, and what came in.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "core/args.h"
+#include "core/arming.h"
 #include "core/compat.h"
+#include "core/counters.h"
+#include "core/identity.h"
 #include "core/shared.h"
+#include "core/spi_plan.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 static const char *const state_name[] = {
 	"unknown", "without extension", "served", "other version", "not armed", "held", "not entered"
 };
 
+PG_FUNCTION_INFO_V1(po_arming_problem_sql);
+PG_FUNCTION_INFO_V1(po_is_armed);
+PG_FUNCTION_INFO_V1(po_cluster_identity);
 PG_FUNCTION_INFO_V1(po_worker_slots);
+PG_FUNCTION_INFO_V1(po_ingest_counters);
+
+static const char *
+read_problem(void)
+{
+	const char *problem;
+
+	po_spi_connect();
+	problem = po_arming_problem();
+	SPI_finish();
+	return problem;
+}
+
+/*
+ * arming_problem(): null when background workers may work here.
+ */
+Datum
+po_arming_problem_sql(PG_FUNCTION_ARGS)
+{
+	return po_result_text(fcinfo, read_problem());
+}
+
+/*
+ * is_armed(): the same as yes or no.
+ */
+Datum
+po_is_armed(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(read_problem() == NULL);
+}
+
+/*
+ * cluster_identity(): that of the data directory, null while not preloaded.
+ */
+Datum
+po_cluster_identity(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *identity = palloc(sizeof(pg_uuid_t));
+
+	if (!po_identity(identity))
+		PG_RETURN_NULL();
+	PG_RETURN_UUID_P(identity);
+}
 
 /*
  * worker_slots(): one row a database.
@@ -26,7 +77,6 @@ PG_FUNCTION_INFO_V1(po_worker_slots);
 Datum
 po_worker_slots(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	PoDatabaseSlot *slots = palloc(Max(po_shared_max_slots(), 1) * sizeof(PoDatabaseSlot));
 	int			n;
 
@@ -77,7 +127,19 @@ po_worker_slots(PG_FUNCTION_ARGS)
 		values[12] = Int64GetDatum((int64) s->sent);
 		values[13] = PointerGetDatum(construct_array(buckets, PO_LATENESS_BUCKETS, INT8OID, 8,
 													 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		po_result_add(fcinfo, values, nulls);
 	}
+	return (Datum) 0;
+}
+
+/*
+ * ingest_counters(): one row an outcome.
+ */
+Datum
+po_ingest_counters(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < PO_NOUTCOMES; i++)
+		PO_ADD_ROW(CStringGetTextDatum(po_outcome_name[i]), Int64GetDatum((int64) po_counted(i)));
 	return (Datum) 0;
 }
