@@ -2,7 +2,6 @@
 \set ECHO none
 \i test/sql/helpers.inc
 \i test/sql/sending.inc
-\pset format unaligned
 \set ECHO all
 SELECT pg_temp.make_sender('team_anew');
 SELECT outreach.save_template('team_anew', 'intro', 'Hello {{firstName}}, {{street}}');

@@ -1,4 +1,6 @@
 -- Keys, checks and triggers of every table.
+\pset format unaligned
+\pset tuples_only on
 SELECT conrelid::regclass AS table, conname, pg_get_constraintdef(oid) AS definition
   FROM pg_constraint WHERE connamespace = 'outreach'::regnamespace AND contype <> 'n'
    AND conparentid = 0 AND conislocal AND conrelid::regclass::text !~ '_\d{4}_\d\d$' ORDER BY conrelid::regclass::text COLLATE "C", 2;

@@ -2,7 +2,6 @@
 \set ECHO none
 \i test/sql/helpers.inc
 \i test/sql/sending.inc
-\pset format unaligned
 \set ECHO all
 SELECT pg_temp.make_sender('team_erase'), pg_temp.make_sender('team_erase_b');
 SELECT outreach.create_endpoint('team_erase', '/w/erase', 'generic', 'none'), outreach.create_endpoint('team_erase', '/w/erase/status', 'twilio', 'none');

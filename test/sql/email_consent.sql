@@ -4,8 +4,6 @@
 \i test/sql/sending.inc
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
-\pset format unaligned
-\pset tuples_only off
 \set ECHO all
 SELECT pg_temp.make_sender('team_letters'), outreach.create_tenant('team_letters_b', 'B');
 SELECT outreach.create_endpoint('team_letters', '/w/mail', 'sendgrid', 'none'), outreach.create_endpoint('team_letters', '/w/mail/later', 'sendgrid', 'none', mode => 'deferred');

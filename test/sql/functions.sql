@@ -17,4 +17,8 @@ SELECT p.proname, string_agg(a.attname || ' ' || format_type(a.atttypid, a.attty
   FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
   JOIN pg_attribute a ON a.attrelid = c.oid
  WHERE p.pronamespace = 'outreach'::regnamespace GROUP BY 1 ORDER BY 1;
+-- What a view shows
+SELECT c.relname, string_agg(a.attname, ', ' ORDER BY a.attnum) AS columns
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+ WHERE c.relnamespace = 'outreach'::regnamespace AND c.relkind = 'v' GROUP BY 1 ORDER BY c.relname COLLATE "C";
 SELECT proname FROM pg_proc WHERE pronamespace = 'outreach'::regnamespace AND prorettype = 'record'::regtype;

@@ -1,4 +1,6 @@
 -- normalize_phone(): E.164, or null where that would be a guess.
+\pset format unaligned
+\pset tuples_only on
 SELECT replace(phone, E'\u200f', '<RLM>') AS phone, outreach.normalize_phone(phone) FROM (VALUES
 	(1, '+12125550100'), (2, '2125550100'), (3, '12125550100'), (4, '(212) 555-0100'), (5, '212.555.0100'),
 	(6, ' 212-555-0100 '), (7, 'tel:+1-212-555-0100'), (8, '+442071838750'), (9, '0044 20 7183 8750'),

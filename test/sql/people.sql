@@ -3,8 +3,6 @@
 \i test/sql/helpers.inc
 \i test/sql/sending.inc
 \set ECHO all
-\pset format unaligned
-\pset tuples_only on
 SET statement_timeout = '120s';
 SELECT pg_temp.make_sender('team_people') IS NOT NULL;
 SELECT outreach.create_endpoint('team_people', '/w/people', 'generic', 'none');

@@ -1,4 +1,6 @@
 -- How each provider is spoken to.
+\pset format unaligned
+\pset tuples_only on
 \x on
 SELECT profile, provider, channel, url, authentication, auth_header, content_type, headers, body, id_path, id_header,
 	   accepted_path, code_path, error_path, idempotency_header, idempotency_life, lookup, required, price_micros

@@ -1,4 +1,6 @@
 -- What each answer means.
+\pset format unaligned
+\pset tuples_only on
 SELECT profile, http_status, code, verdict, effect, delay, max_attempts, meaning
   FROM outreach.provider_verdicts WHERE tenant_id = '*' ORDER BY profile, http_status, code;
 

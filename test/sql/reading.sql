@@ -2,7 +2,6 @@
 \set ECHO none
 \i test/sql/helpers.inc
 \i test/sql/sending.inc
-\pset format unaligned
 \set ECHO all
 SELECT pg_temp.make_sender('team_read'), pg_temp.make_sender('team_read_b');
 SELECT count(c.created) FROM (VALUES ('team_read', 'ann', '+12125550161', 'Ann@Example.com'), ('team_read', 'bob', '+12125550161', 'bob@example.com'), ('team_read', 'cat', NULL, NULL), ('team_read_b', 'ann', '+12125550161', 'ann@example.com')) AS v(tenant, lead, phone, mail),

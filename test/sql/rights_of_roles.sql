@@ -1,6 +1,7 @@
 -- Who may call what: the table, and each role tried at each function, for its own
 -- tenant and for another's.
-\a
+\pset format unaligned
+\pset tuples_only on
 SELECT function, array_to_string(callers, ' ') AS callers, of_tenant FROM outreach.rights();
 
 SELECT outreach.create_tenant('team_right', 'Right'), outreach.create_tenant('team_wrong', 'Wrong');

@@ -2,7 +2,6 @@
 \set ECHO none
 \i test/sql/helpers.inc
 \i test/sql/sending.inc
-\a
 \set ECHO all
 DO $$ BEGIN PERFORM set_config('outreach.clock', (current_date + time '12:00')::text, false); END $$;
 SELECT pg_temp.make_sender('team_each');

@@ -1,4 +1,6 @@
 -- Every setting, and every error of the engine.
+\pset format unaligned
+\pset tuples_only on
 SELECT name, context, vartype, boot_val, short_desc FROM pg_settings
  WHERE name LIKE 'outreach.%' ORDER BY name COLLATE "C";
 SELECT * FROM outreach.error_codes() ORDER BY sqlstate;

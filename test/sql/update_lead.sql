@@ -1,7 +1,6 @@
 -- update_lead: fields of a lead set and cleared.
 \set ECHO none
 \i test/sql/helpers.inc
-\pset format unaligned
 \set ECHO all
 SELECT outreach.create_tenant('team_changes', 'Update'), outreach.create_tenant('team_changes_b', 'B');
 SELECT created FROM outreach.create_lead('team_changes', 'ann', '2125550121', 'Ann', 'Example', 'ann@example.com', 'Example LLC', attributes => '{"city": "Rome", "beds": 3, "old": true}');

@@ -1,5 +1,7 @@
 -- Last of all: the state of every lead that the tests before left follows from
 -- its events, and the registry from its history.
+\pset format unaligned
+\pset tuples_only on
 SELECT * FROM outreach.verify();
 SELECT count(*) > 100 AS many FROM outreach.leads;
 SELECT p.tenant_id, p.address, p.consent

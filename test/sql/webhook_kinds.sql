@@ -1,4 +1,6 @@
 -- What makes a payload a kind, its idempotency key and its effect.
+\pset format unaligned
+\pset tuples_only on
 SELECT provider, position, event_type, effect, to_status, conditions, keys FROM outreach.webhook_kinds
  WHERE tenant_id = '*' ORDER BY provider, position;
 
