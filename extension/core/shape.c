@@ -45,7 +45,8 @@ po_not_an_object(const char *path, const JsonbValue *value)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s must be a JSON object", path),
 			 errdetail("It is %s.", po_json_type(value)),
-			 is_string ? errhint("Pass the object itself, without JSON.stringify() or ::text: it is encoded twice.") : 0));
+			 is_string ? errhint("Pass the object itself, without JSON.stringify() or ::text: "
+								 "it is encoded twice.") : 0));
 }
 
 /*

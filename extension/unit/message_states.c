@@ -242,9 +242,14 @@ po_message_after(PG_FUNCTION_ARGS)
 	char	   *status = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
 	for (int s = 0; s < lengthof(transition); s++)
+	{
 		if (strcmp(transition[s].step, step) == 0)
-			PG_RETURN_TEXT_P(cstring_to_text(po_message_status_names[
-				po_message_require(s, status_from_name(status), PG_GETARG_BOOL(2))]));
+		{
+			PoMessageStatus after = po_message_require(s, status_from_name(status), PG_GETARG_BOOL(2));
+
+			PG_RETURN_TEXT_P(cstring_to_text(po_message_status_names[after]));
+		}
+	}
 	elog(ERROR, "unknown step \"%s\"", step);
 }
 
