@@ -565,3 +565,12 @@ po_limits(PG_FUNCTION_ARGS)
 	}
 	return (Datum) 0;
 }
+
+/*
+ * po_json_key returns the name of a member for an error, cut where it is long.
+ */
+char *
+po_json_key(const JsonbValue *key)
+{
+	return pnstrdup(key->val.string.val, pg_mbcliplen(key->val.string.val, key->val.string.len, PO_MAX_ID));
+}

@@ -6,6 +6,7 @@
 #define PO_LIMITS_H
 
 #include "fmgr.h"
+#include "utils/jsonb.h"
 
 /* Ids are counted in characters. */
 #define PO_MAX_ID 64
@@ -23,5 +24,6 @@ extern bool po_fits_batch(Size *taken, Datum value);
 extern void po_limit_argument(FunctionCallInfo fcinfo, int n);
 extern void po_limit_arguments(FunctionCallInfo fcinfo);
 extern void po_require_objects(FunctionCallInfo call);
+extern char *po_json_key(const JsonbValue *key);
 
 #endif

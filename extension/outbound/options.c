@@ -10,6 +10,7 @@
 #include "common/address.h"
 #include "common/origin.h"
 #include "core/compat.h"
+#include "core/limits.h"
 #include "core/shape.h"
 #include "lead/channel.h"
 #include "outbound/needs.h"
