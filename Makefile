@@ -5,12 +5,12 @@
 #   make demo                 a private instance, real webhooks, what became of them
 #   make check                all tests in a private instance (SUITES=, TESTS=)
 #   make check-versions       the same with other servers, each in a Debian of its own (RELEASES=)
-#   make lint                 structure of the tree, both compilers
+#   make lint                 structure and layout of the tree, both compilers
 #   make bench                figures, beside the ways it is done today
 #   make fuzz                 the parsers on random bytes, SQL by hostile roles (SECONDS=, TARGETS=)
 #   make consent              how well revocations are recognised, by label, kind and language
 #   make torture              the kill -9 tests N times (N=); long runs: TESTS=test/torture/sends.pl or stops.pl, N=1
-#   make indent               clang-format over the C files
+#   make indent               lays out the C files, as make lint wants them
 #
 # PG_CONFIG= chooses the server, CC=clang the compiler, ASSERT=1 turns on Assert().
 
@@ -124,7 +124,8 @@ fuzz:
 	ASSERT=1 test/support/private test/support/run-fuzz $(or $(SECONDS),60)
 
 indent:
-	clang-format -i $$(find extension shim test -name '*.[ch]')
+	test/support/install-packages test
+	test/lint/indent
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile

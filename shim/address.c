@@ -16,7 +16,6 @@
 #include "common/hashfn.h"
 
 #include "address.h"
-#include "config.h"
 #include "uuid.h"
 
 #define PO_PEER_BUCKETS 4096
@@ -194,6 +193,26 @@ parse_range(const char *word, AddressRange *range)
 	return true;
 }
 
+/*
+ * The next word of a list of addresses, whose separators are commas and white space.  False
+ * at the end; a word that does not fit comes out empty, which parses as nothing.
+ */
+bool
+po_address_next_word(const char **cursor, char *word, size_t size)
+{
+	const char *p = *cursor + strspn(*cursor, ", \t");
+	size_t		len = strcspn(p, ", \t");
+
+	*cursor = p + len;
+	if (len == 0)
+		return false;
+	if (len >= size)
+		len = 0;
+	memcpy(word, p, len);
+	word[len] = '\0';
+	return true;
+}
+
 /* Parse a list of addresses, networks and the word "unix"; NULL when malformed. */
 PoAddressList *
 po_address_list_parse(const char *text)
@@ -201,7 +220,7 @@ po_address_list_parse(const char *text)
 	PoAddressList *list = pg_malloc0(sizeof(*list));
 	char		word[PO_ADDRESS_TEXT];
 
-	while (po_config_next_word(&text, word, sizeof(word)))
+	while (po_address_next_word(&text, word, sizeof(word)))
 	{
 		list = pg_realloc(list, offsetof(PoAddressList, ranges) +
 						  sizeof(AddressRange) * (list->count + 1));

@@ -31,6 +31,7 @@ extern void po_peer_from_sockaddr(const struct sockaddr *addr, PoPeer *peer);
 extern bool po_peer_parse(const char *text, size_t len, PoPeer *peer);
 extern const char *po_peer_format(const PoPeer *peer, char *out, size_t size);
 
+extern bool po_address_next_word(const char **cursor, char *word, size_t size);
 extern PoAddressList *po_address_list_parse(const char *text);
 extern bool po_address_list_has(const PoAddressList *list, const PoPeer *peer);
 extern void po_address_list_free(PoAddressList *list);

@@ -40,7 +40,8 @@ static const struct
 {
 	{"password authentication failed", "\\password in psql, as a superuser, sets a role's password"},
 	{"no password supplied", "add password=... to \"database\", or name a password file in PGPASSFILE"},
-	{"Peer authentication failed", "through a Unix socket the role is the system user's; host=127.0.0.1 asks for a password"},
+	{"Peer authentication failed", "through a Unix socket the role is the system user's; host=127.0.0.1 asks for a "
+	 "password"},
 	{"no pg_hba.conf entry", "the server's pg_hba.conf needs a line for this role, database and address"},
 	{"", "\"database\" says where to connect; --show-config prints it"},
 };
@@ -197,7 +198,8 @@ po_check(void)
 {
 	PoFitness	fitness = PO_UNFIT_NOT_DURABLE;
 
-	printf("listen      %s%s%s%s\n", po_config.listen, po_config.listen[0] != '\0' && po_config.tls_listen[0] != '\0' ? ", " : "",
+	printf("listen      %s%s%s%s\n", po_config.listen,
+		   po_config.listen[0] != '\0' && po_config.tls_listen[0] != '\0' ? ", " : "",
 		   po_config.tls_listen, po_config.tls_listen[0] != '\0' ? " (TLS)" : "");
 	deadline = po_monotonic_micros() + (int64) po_config.database_connect_timeout * 1000;
 	for (int durable = 0; durable <= 1 && fitness == PO_UNFIT_NOT_DURABLE; durable++)

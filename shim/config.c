@@ -237,7 +237,7 @@ listen_list_is_valid(const char *list)
 	char		word[256];
 	PoListenAddress address;
 
-	while (po_config_next_word(&list, word, sizeof(word)))
+	while (po_address_next_word(&list, word, sizeof(word)))
 	{
 		if (!po_listen_address_parse(word, &address))
 			return false;

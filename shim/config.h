@@ -85,6 +85,5 @@ extern void po_config_free(PoConfig *config);
 extern bool po_config_parse_value(const PoConfigItem *item, const char *text, void *target,
 								  char *error, size_t error_size);
 extern char *po_config_format_value(const PoConfigItem *item, const void *value);
-extern bool po_config_next_word(const char **cursor, char *word, size_t size);
 
 #endif							/* PO_SHIM_CONFIG_H */

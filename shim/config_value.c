@@ -208,23 +208,3 @@ po_config_format_value(const PoConfigItem *item, const void *value)
 	}
 	return psprintf("%d", number);
 }
-
-/*
- * The next word of a list whose separators are commas and white space.  False
- * at the end; a word that does not fit comes out empty, which parses as nothing.
- */
-bool
-po_config_next_word(const char **cursor, char *word, size_t size)
-{
-	const char *p = *cursor + strspn(*cursor, ", \t");
-	size_t		len = strcspn(p, ", \t");
-
-	*cursor = p + len;
-	if (len == 0)
-		return false;
-	if (len >= size)
-		len = 0;
-	memcpy(word, p, len);
-	word[len] = '\0';
-	return true;
-}

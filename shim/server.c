@@ -259,7 +259,7 @@ open_listeners(const char *list, bool tls)
 {
 	char		word[256];
 
-	while (po_config_next_word(&list, word, sizeof(word)))
+	while (po_address_next_word(&list, word, sizeof(word)))
 	{
 		if (!open_listener(word, tls))
 			return false;

@@ -43,7 +43,8 @@ BEGIN
 		SELECT * INTO existing FROM pg_roles WHERE rolname OPERATOR(pg_catalog.=) role_name;
 		IF NOT FOUND THEN
 			EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS', role_name);
-		ELSIF existing.rolcanlogin AND role_name OPERATOR(pg_catalog.<>) 'outreach_worker' OR existing.rolsuper OR existing.rolbypassrls OR existing.rolcreaterole THEN
+		ELSIF existing.rolcanlogin AND role_name OPERATOR(pg_catalog.<>) 'outreach_worker'
+			OR existing.rolsuper OR existing.rolbypassrls OR existing.rolcreaterole THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'invalid_role_specification',
 				MESSAGE = format('role "%s" exists and has rights the engine''s role must not have', role_name),

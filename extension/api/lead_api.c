@@ -69,7 +69,8 @@ static PoStatement insert_lead = {
 static PoStatement update_lead = {
 	.name = "lead_api.update",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.leads l SET phone = coalesce(u.phone, l.phone), contact_id = coalesce(u.contact_id, l.contact_id),"
+	.sql = "UPDATE outreach.leads l SET phone = coalesce(u.phone, l.phone),"
+	" contact_id = coalesce(u.contact_id, l.contact_id),"
 	" first_name = coalesce(u.first_name, l.first_name), last_name = coalesce(u.last_name, l.last_name),"
 	" email = coalesce(u.email, l.email), company = coalesce(u.company, l.company),"
 	" attributes = l.attributes || u.attributes, version = l.version + 1, updated_at = $1 FROM {rows}"

@@ -17,6 +17,7 @@
 	" WHERE t.due_at >= $1 AND t.due_at < 'infinity' AND " which "(t.action_payload ? 'call'))"
 #define FIRST_MESSAGE(which) \
 	"(SELECT min(m.due_at) FROM outreach.outbound_queue m WHERE m.due_at >= $1 AND " which ")"
+#define FIRST_THAT_IS(status) FIRST_MESSAGE("m.status = '" status "'")
 
 static PoPlan select_tasks = {
 	.name = "next_due.tasks",
@@ -32,7 +33,7 @@ static PoPlan select_sends = {
 	.name = "next_due.sends",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT " FIRST_MESSAGE("m.due_at < 'infinity' AND m.status IN ('pending', 'deferred')") ","
-	" least(" FIRST_MESSAGE("m.status = 'sending'") ", " FIRST_MESSAGE("m.status = 'unknown'") ")",
+	" least(" FIRST_THAT_IS("sending") ", " FIRST_THAT_IS("unknown") ")",
 	PO_ARGS(TIMESTAMPTZOID)
 };
 

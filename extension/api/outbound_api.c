@@ -170,7 +170,8 @@ read_items(FunctionCallInfo fcinfo, PoSendRequest *request)
 	if (nkeys != request->n)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("send_keys must have as many elements as %s", request->address != NULL ? "addresses" : "lead_ids")));
+				 errmsg("send_keys must have as many elements as %s",
+						request->address != NULL ? "addresses" : "lead_ids")));
 }
 
 /*
@@ -216,6 +217,7 @@ po_api_preview_message(PG_FUNCTION_ARGS)
 	const char *lead_id = po_arg_id(fcinfo, 1, "lead_id");
 	PoSendRequest request = {.n = 1};
 	PoDraft		draft;
+	PoMessageStatus status;
 	Datum		values[9];
 	bool		isnull[9] = {false};
 
@@ -227,8 +229,8 @@ po_api_preview_message(PG_FUNCTION_ARGS)
 	po_spi_connect();
 	po_preview(&request, &draft);
 	SPI_finish();
-	values[0] = CStringGetTextDatum(
-		po_message_status_names[draft.result.verdict == PO_GUARD_ALLOW ? PO_MESSAGE_PENDING : PO_MESSAGE_BLOCKED]);
+	status = draft.result.verdict == PO_GUARD_ALLOW ? PO_MESSAGE_PENDING : PO_MESSAGE_BLOCKED;
+	values[0] = CStringGetTextDatum(po_message_status_names[status]);
 	values[1] = JsonbPGetDatum(po_guard_verdicts(&draft.result));
 	po_set_text(values, isnull, 2, draft.address);
 	po_set_text(values, isnull, 3, draft.from);
@@ -339,7 +341,9 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 				(errcode(PO_ERRCODE_MESSAGE_SETTLED),
 				 errmsg("message is %s after %d attempts: that is not for a person to decide",
 						po_message_status_names[message->status], message->attempts),
-				 errdetail("Uncertain messages can be resolved, unknown ones when they are due or as sent; those in review can fail or be tried again, failed and dead ones that were never accepted can be tried again.")));
+				 errdetail("Uncertain messages can be resolved, unknown ones when they are due or as sent; those in "
+						   "review can fail or be tried again, failed and dead ones that were never accepted can be "
+						   "tried again.")));
 	message->changed = true;
 	object = po_message_object(message);
 	po_object_string(object, "outcome", outcome);

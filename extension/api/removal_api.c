@@ -56,8 +56,10 @@ static PoPlan remove_old = {
 	.name = "retention.old",
 	.expect = SPI_OK_SELECT,
 	.sql = "WITH gone AS (DELETE FROM outreach.events_default d WHERE d.ctid = ANY (ARRAY("
-	"SELECT e.ctid FROM outreach.events_default e WHERE e.occurred_at < $1 LIMIT $2)) RETURNING d.tenant_id, d.event_id),"
-	" details AS (DELETE FROM outreach.event_details d USING gone g WHERE d.tenant_id = g.tenant_id AND d.event_id = g.event_id)"
+	"SELECT e.ctid FROM outreach.events_default e WHERE e.occurred_at < $1 LIMIT $2))"
+	" RETURNING d.tenant_id, d.event_id),"
+	" details AS (DELETE FROM outreach.event_details d USING gone g WHERE d.tenant_id = g.tenant_id"
+	" AND d.event_id = g.event_id)"
 	" SELECT FROM gone",
 	PO_ARGS(TIMESTAMPTZOID, INT4OID)
 };
@@ -65,9 +67,12 @@ static PoPlan remove_old = {
 static PoPlan forget_consent = {
 	.name = "retention.consent",
 	.expect = SPI_OK_SELECT,
-	.sql = "WITH gone AS (DELETE FROM outreach.consent_history h WHERE h.tenant_id = $1 AND h.address = $2 RETURNING h.*),"
-	" kept AS (INSERT INTO outreach.consent_history (tenant_id, address, event_id, changed_at, act, consent, source, version)"
-	" SELECT g.tenant_id, $3, g.event_id, g.changed_at, g.act, g.consent, g.source, g.version FROM gone g WHERE $3 IS NOT NULL)"
+	.sql = "WITH gone AS (DELETE FROM outreach.consent_history h WHERE h.tenant_id = $1 AND h.address = $2"
+	" RETURNING h.*),"
+	" kept AS (INSERT INTO outreach.consent_history (tenant_id, address, event_id, changed_at, act, consent, source,"
+	" version)"
+	" SELECT g.tenant_id, $3, g.event_id, g.changed_at, g.act, g.consent, g.source, g.version FROM gone g"
+	" WHERE $3 IS NOT NULL)"
 	" SELECT FROM gone",
 	PO_ARGS(TEXTOID, TEXTOID, TEXTOID)
 };

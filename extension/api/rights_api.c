@@ -146,6 +146,7 @@ po_readers_tenant(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(PO_ERRCODE_NO_TENANT),
 				 errmsg("no tenant is entered"),
-				 errhint("Call outreach.enter_tenant() first, in the same transaction, or a function that takes the tenant. With outreach.require_tenant off the answer is empty.")));
+				 errhint("Call outreach.enter_tenant() first, in the same transaction, or a function that takes the "
+						 "tenant. With outreach.require_tenant off the answer is empty.")));
 	return po_result_text(fcinfo, tenant_id);
 }

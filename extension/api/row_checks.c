@@ -219,7 +219,8 @@ po_check_endpoint_address(PG_FUNCTION_ARGS)
 		else if (PG_GETARG_BOOL(3) && po_scheme_has(scheme, PO_SIGNS_BODY))
 		{
 			flaw.problem = "allow_get does not go with a scheme that signs the body";
-			flaw.hint = "A GET has none, so that one signature would fit every query. Take token, basic, secret_header or twilio.";
+			flaw.hint = "A GET has none, so that one signature would fit every query. "
+				"Take token, basic, secret_header or twilio.";
 		}
 	}
 	po_set_text(values, nulls, 0, flaw.problem);

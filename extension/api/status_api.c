@@ -86,7 +86,8 @@ po_worker_slots(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("there are no background workers"),
 				 errdetail("The library is not in shared_preload_libraries."),
-				 errhint("Add pg_outreach to shared_preload_libraries and restart; until then call outreach.run_once().")));
+				 errhint("Add pg_outreach to shared_preload_libraries and restart; until then call "
+						 "outreach.run_once().")));
 	n = po_shared_slots(slots);
 	for (int i = 0; i < n; i++)
 	{

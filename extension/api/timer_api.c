@@ -92,7 +92,8 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s", problem),
-				 errhint("Known are to_state, agent, event_type, set_timer, send, channel and call; beside call a registered function may read others.")));
+				 errhint("Known are to_state, agent, event_type, set_timer, send, channel and call; beside call a "
+						 "registered function may read others.")));
 	timer.cancel_on_reply = type == NULL || type->cancel_on_reply;
 	timer.max_attempts = type != NULL ? type->max_attempts : 3;
 
@@ -104,8 +105,10 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 				 errmsg("lead \"%s\" is %s and gets no timers", timer.lead_id, po_state_name(lead->state)),
 				 errdetail("Closing and suppression cancel all timers of a lead."),
 				 lead->state == PO_STATE_SUPPRESSED
-				 ? errhint("Nothing leads out of suppressed. Make another lead with outreach.create_lead() when the person has agreed to be contacted.")
-				 : errhint("Make another lead with outreach.create_lead(), or take this one to another state first if outreach.lead_transitions allows it.")));
+				 ? errhint("Nothing leads out of suppressed. Make another lead with outreach.create_lead() when the "
+						   "person has agreed to be contacted.")
+				 : errhint("Make another lead with outreach.create_lead(), or take this one to another state first if "
+						   "outreach.lead_transitions allows it.")));
 	require_consent(lead);
 	unit.new_timer = &timer;
 	unit.nnew_timers = 1;

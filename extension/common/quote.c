@@ -17,7 +17,6 @@
 #endif
 
 #include "common/quote.h"
-#include "common/text.h"
 #include "common/unicode.h"
 
 #define INTRODUCTION_MOST 240 /* bytes of the introduction of a quote */

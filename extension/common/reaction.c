@@ -84,7 +84,6 @@ says(const char *folded, const char *words)
 	return false;
 }
 
-/* clang-format off */
 /* What our notices say, folded. */
 static const char *const notices[] = {
 	"reply stop", "reply end", "reply quit", "reply cancel", "reply unsubscribe", "reply opt",
@@ -99,7 +98,6 @@ static const char *const notices[] = {
 /* What people say as well, and what then stands beside it in a notice. */
 static const char *const purposes[] = { "to opt out", "to unsubscribe" };
 static const char *const instructions[] = { "reply", "text ", "click", "visit", "tap ", "respond" };
-/* clang-format on */
 
 static bool
 says_one_of(const char *folded, const char *const *words, int n)
@@ -158,7 +156,6 @@ po_quotes_keyword(const char *start, const char *end)
 
 /* ---- reactions ---- */
 
-/* clang-format off */
 /* What phones write before the quote, folded. */
 static const char *const reactions[] = {
 	"liked", "loved", "disliked", "laughed at", "emphasized", "emphasised", "questioned",
@@ -188,7 +185,6 @@ static const char *const picture_reactions[] = {
 	"reagiu a", "reagiu com a", "em", "zu", "auf", "hat auf", "hat mit auf", "reagierte mit auf",
 	"su", "ha reagito a", "ha reagito con a"
 };
-/* clang-format on */
 
 static bool
 is_one_of(const char *folded, const char *const *list, int n)

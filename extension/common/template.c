@@ -142,9 +142,8 @@ parse_name(Scanner *s, Placeholder *placeholder)
 	if (!begins_name(*placeholder->name))
 		return malformed(s, placeholder->name, "invalid name");
 	if (placeholder->name_len > PO_TEMPLATE_MAX_NAME)
-		return malformed(
-			s, placeholder->name,
-			"the name is longer than " CppAsString2(PO_TEMPLATE_MAX_NAME) " characters");
+		return malformed(s, placeholder->name,
+						 "the name is longer than " CppAsString2(PO_TEMPLATE_MAX_NAME) " characters");
 	return true;
 }
 

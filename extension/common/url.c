@@ -50,7 +50,8 @@ static const PoUrlFlaw bad_path = {
 };
 static const PoUrlFlaw bad_escape = {
 	"public_url has a percent sign that is sent in another way",
-	"Write %XX with digits in upper case, and only for what cannot stand as it is; in a path not for a slash, a backslash or a percent sign."
+	"Write %XX with digits in upper case, and only for what cannot stand as it is; in a path not for a slash, a "
+	"backslash or a percent sign."
 };
 static const PoUrlFlaw has_body_hash = {
 	"the query of public_url must not have bodySHA256",

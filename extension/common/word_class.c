@@ -18,7 +18,6 @@
 #define ENTRIES_MOST 2048
 #define SLIP_LEAST 4 /* letters: below, a slip makes another word */
 
-/* clang-format off */
 static const struct
 {
 	PoWordClass class;
@@ -126,7 +125,6 @@ static const struct
 	{ PO_CLASS_YES,
 	  "yes yeah yep yup sure ok okay si claro oui ouais daccord absolutely definitely" },
 };
-/* clang-format on */
 
 /* Short and misspelt forms, and what they are read as. */
 static const char *const short_forms[] = {

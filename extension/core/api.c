@@ -259,7 +259,8 @@ refuse(const Function *function, Oid caller)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("role \"%s\" may not call %s()", GetUserNameFromId(caller, false), function->name),
 			 errdetail("It is for members of: %s.", roles.data),
-			 errhint("Those over the whole engine must be named in this database too, with outreach.grant_administration().")));
+			 errhint("Those over the whole engine must be named in this database too, with "
+					 "outreach.grant_administration().")));
 }
 
 /* Needs the engine's owner as user. */

@@ -231,7 +231,8 @@ po_identity_init(void)
 	{
 		new_identity();
 		ereport(LOG,
-				(errmsg("this data directory is a copy, or restored: nothing is done in the background until outreach.arm()"),
+				(errmsg("this data directory is a copy, or restored: nothing is done in the background until "
+						"outreach.arm()"),
 				 errdetail("%s", back_in_time ? "It is recovered from a backup, and is no standby."
 						   : found == FOUND_DAMAGED ? "File \"" FILE_NAME "\" cannot be read."
 						   : "File \"" FILE_NAME "\" was written elsewhere.")));

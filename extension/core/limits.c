@@ -530,3 +530,12 @@ po_limit(int i)
 {
 	return i < lengthof(limit) ? &limit[i] : NULL;
 }
+
+/*
+ * po_json_key returns the name of a member for an error, cut where it is long.
+ */
+char *
+po_json_key(const JsonbValue *key)
+{
+	return pnstrdup(key->val.string.val, pg_mbcliplen(key->val.string.val, key->val.string.len, PO_MAX_ID));
+}

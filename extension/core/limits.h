@@ -8,6 +8,7 @@
 #include "access/htup.h"
 #include "fmgr.h"
 #include "utils/relcache.h"
+#include "utils/jsonb.h"
 
 /* Ids are counted in characters. */
 #define PO_MAX_ID 64
@@ -35,5 +36,6 @@ extern void po_limit_row(Relation table, HeapTuple row);
 extern void po_limit_argument(FunctionCallInfo fcinfo, int n);
 extern void po_limit_arguments(FunctionCallInfo fcinfo);
 extern void po_require_objects(FunctionCallInfo call);
+extern char *po_json_key(const JsonbValue *key);
 
 #endif

@@ -86,7 +86,8 @@ po_secrets_unavailable(const char *problem)
 			(errcode(PO_ERRCODE_SECRET_KEY),
 			 errmsg("secrets cannot be sealed or opened"),
 			 errdetail("%s", problem),
-			 errhint("Make a key with \"openssl rand -out FILE 32\", owned by the server's user with mode 0600, name it as outreach.secret_key_file in postgresql.conf and reload.")));
+			 errhint("Make a key with \"openssl rand -out FILE 32\", owned by the server's user with mode 0600, name "
+					 "it as outreach.secret_key_file in postgresql.conf and reload.")));
 }
 
 static void

@@ -69,21 +69,24 @@ po_define_settings(void)
 
 	DefineCustomIntVariable("outreach.keep_messages",
 							"How long messages that have left or never will are kept, with their deliveries.",
-							"The upkeep drops whole months that are older, by the time at which they were asked for; 0 is for ever.",
+							"The upkeep drops whole months that are older, by the time at which they were asked for; "
+							"0 is for ever.",
 							&po_setting_keep_messages, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MIN,
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("outreach.keep_payloads",
 							"How long webhooks that have been processed or given up are kept.",
-							"The upkeep drops whole months that are older, by the time at which they came; 0 is for ever.",
+							"The upkeep drops whole months that are older, by the time at which they came; 0 is for "
+							"ever.",
 							&po_setting_keep_payloads, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MIN,
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("outreach.keep_timers",
 							"How long timers that have fired, were cancelled or gave up are kept.",
-							"The upkeep drops whole months that are older, by the time at which they were set; 0 is for ever.",
+							"The upkeep drops whole months that are older, by the time at which they were set; 0 is "
+							"for ever.",
 							&po_setting_keep_timers, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MIN,
 							NULL, NULL, NULL);
@@ -145,7 +148,8 @@ po_define_settings(void)
 
 	DefineCustomStringVariable("outreach.secret_key_file",
 							   "File with the key that seals secrets in the database.",
-							   "32 bytes, or 64 hexadecimal digits, readable by the server's user alone; keep it outside the data directory.",
+							   "32 bytes, or 64 hexadecimal digits, readable by the server's user alone; keep it "
+							   "outside the data directory.",
 							   &po_setting_secret_key_file, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   NULL, NULL, NULL);

@@ -5,9 +5,7 @@
 #include "postgres.h"
 
 #include "core/compat.h"
-#include "core/limits.h"
 #include "core/shape.h"
-#include "mb/pg_wchar.h"
 
 /*
  * po_json_type returns what a JSON value is, for an error.
@@ -45,7 +43,8 @@ po_not_an_object(const char *path, const JsonbValue *value)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s must be a JSON object", path),
 			 errdetail("It is %s.", po_json_type(value)),
-			 is_string ? errhint("Pass the object itself, without JSON.stringify() or ::text: it is encoded twice.") : 0));
+			 is_string ? errhint("Pass the object itself, without JSON.stringify() or ::text: "
+								 "it is encoded twice.") : 0));
 }
 
 /*
@@ -61,13 +60,4 @@ po_require_object(const char *path, JsonbContainer *container)
 	if (JsonContainerIsScalar(container))
 		(void) JsonbExtractScalar(container, &value);
 	po_not_an_object(path, &value);
-}
-
-/*
- * po_json_key returns the name of a member for an error, cut where it is long.
- */
-char *
-po_json_key(const JsonbValue *key)
-{
-	return pnstrdup(key->val.string.val, pg_mbcliplen(key->val.string.val, key->val.string.len, PO_MAX_ID));
 }

@@ -12,6 +12,5 @@
 extern const char *po_json_type(const JsonbValue *value);
 po_noreturn extern void po_not_an_object(const char *path, const JsonbValue *value);
 extern void po_require_object(const char *path, JsonbContainer *container);
-extern char *po_json_key(const JsonbValue *key);
 
 #endif

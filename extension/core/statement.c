@@ -116,25 +116,32 @@ append_place(StringInfo sql, const PoStatement *statement, bool one, const char 
 	else if (strncmp(place, "rows", len) == 0)
 		append_rows(sql, statement, one);
 	else if (strncmp(place, "columns", len) == 0)
+	{
 		FOREACH_FIELD(f, &statement->takes, 0)
 		{
 			begin_item(sql, &comma);
 			appendStringInfoString(sql, f->column);
 		}
+	}
 	else if (strncmp(place, "set", len) == 0)
+	{
 		FOREACH_FIELD(f, &statement->takes, PO_SET)
 		{
 			begin_item(sql, &comma);
 			appendStringInfo(sql, "%s = ", f->column);
 			append_taken(sql, f);
 		}
+	}
 	else if (strncmp(place, "u.*", len) == 0)
+	{
 		FOREACH_FIELD(f, &statement->takes, 0)
 		{
 			begin_item(sql, &comma);
 			append_taken(sql, f);
 		}
+	}
 	else
+	{
 		FOREACH_FIELD(f, &statement->gives, 0)
 		{
 			begin_item(sql, &comma);
@@ -145,6 +152,7 @@ append_place(StringInfo sql, const PoStatement *statement, bool one, const char 
 			if (f->type != NULL)
 				appendStringInfoString(sql, "::text");
 		}
+	}
 }
 
 /*

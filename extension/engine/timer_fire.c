@@ -146,8 +146,8 @@ payload_text(Jsonb *payload, const char *key)
 static void
 send_template(const PoTimer *timer, const char *template)
 {
-	const char *send_key = psprintf(PO_TIMER_KEY_PREFIX "%s", DatumGetCString(DirectFunctionCall1(uuid_out,
-																			   UUIDPGetDatum(&timer->timer_id))));
+	Datum		timer_id = DirectFunctionCall1(uuid_out, UUIDPGetDatum(&timer->timer_id));
+	const char *send_key = psprintf(PO_TIMER_KEY_PREFIX "%s", DatumGetCString(timer_id));
 	const char *lead_id = timer->lead_id;
 	PoSendResult result = {0};
 	char	   *channel = payload_text(timer->action_payload, "channel");

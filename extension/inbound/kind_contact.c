@@ -159,7 +159,8 @@ read_time(const PoBytes *value, TimestampTz *time)
 static char *
 reason_of(const PoFieldMap *field, const char *value, const PoBytes *words)
 {
-	if (words == NULL || words->data == NULL || (words->len == strlen(value) && memcmp(words->data, value, words->len) == 0))
+	if (words == NULL || words->data == NULL || (words->len == strlen(value) && memcmp(words->data, value,
+																					   words->len) == 0))
 		return psprintf("%s=%s", field->name, value);
 	return psprintf("%s=%s: %.*s", field->name, value,
 					pg_mbcliplen(words->data, words->len, Min(words->len, MAX_WORDS)), words->data);

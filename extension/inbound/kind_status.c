@@ -90,7 +90,8 @@ static PoStatement select_messages = {
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {m.*}, m.bcc FROM {rows}"
 	" JOIN outreach.outbound_messages m ON m.tenant_id = u.tenant_id AND m.message_id = u.message_id"
-	" LEFT JOIN outreach.addresses k ON k.tenant_id = m.tenant_id AND k.address = m.phone AND k.unreachable IS NOT NULL",
+	" LEFT JOIN outreach.addresses k ON k.tenant_id = m.tenant_id AND k.address = m.phone"
+	" AND k.unreachable IS NOT NULL",
 	.takes = PO_FIELDS(callback_field, NAMES),
 	.gives = PO_FIELDS(found_field, PO_GIVE),
 	.numbered = true

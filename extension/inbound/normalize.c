@@ -4,8 +4,8 @@
  *
  * Which key of which payload carries which field, what makes a payload a kind,
  * and what its idempotency key is made of are rows (provider_map.c); this file
- * only follows them; what the fields say the handlers read (kinds.h).  No locks, no statements but those that fill a cache, nothing
- * raises but lack of memory.
+ * only follows them; what the fields say the handlers read (kinds.h).  No locks, no
+ * statements but those that fill a cache, nothing raises but lack of memory.
  */
 #include "postgres.h"
 

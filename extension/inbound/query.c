@@ -126,5 +126,6 @@ po_signed_query(const PoWebhookRequest *request, const PoCredential *credential)
 	if (credential->scheme != PO_SCHEME_TWILIO || !request->form_encoded || request->is_get)
 		return po_bytes("");
 	return po_slice(request->query, 0,
-					pg_mbcliplen(request->query.data, request->query.len, PO_SIGNED_QUERY_MAX + MAX_MULTIBYTE_CHAR_LEN));
+					pg_mbcliplen(request->query.data, request->query.len,
+								 PO_SIGNED_QUERY_MAX + MAX_MULTIBYTE_CHAR_LEN));
 }

@@ -257,7 +257,8 @@ lock_for_replay(const char *tenant_id, Datum receipt_id, Stored *stored)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the webhook is %s", stored->status),
-				 errhint("Only what outreach.webhooks_unfinished lists as unresolved, error, dead or conflict can be replayed.")));
+				 errhint("Only what outreach.webhooks_unfinished lists as unresolved, error, dead or conflict can be "
+						 "replayed.")));
 	if (!read_again(stored))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -149,7 +149,8 @@ po_change_consent(PoUnit *unit, PoAddress *address, PoConsent consent, const PoC
 			opt_person_out(unit, address, cause);
 		suppress(unit, address, person, cause);
 	}
-	else if (consent == PO_CONSENT_OPTED_IN && !address->shared && contact->opted_out_at[po_kind_of(address->address)] != DT_NOBEGIN)
+	else if (consent == PO_CONSENT_OPTED_IN && !address->shared &&
+			 contact->opted_out_at[po_kind_of(address->address)] != DT_NOBEGIN)
 	{
 		contact->opted_out_at[po_kind_of(address->address)] = DT_NOBEGIN;
 		contact->changed = true;

@@ -43,8 +43,10 @@ static const PoField former_field[] = {
 static PoStatement select_former = {
 	.name = "person.former",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {a.*} FROM outreach.leads l JOIN outreach.addresses a ON a.tenant_id = l.tenant_id AND a.contact_id = l.contact_id"
-	" WHERE l.tenant_id = $1 AND l.lead_id = $2 AND (($3 AND a.address = l.phone) OR ($4 AND a.address = lower(l.email)))"
+	.sql = "SELECT {a.*} FROM outreach.leads l JOIN outreach.addresses a ON a.tenant_id = l.tenant_id"
+	" AND a.contact_id = l.contact_id"
+	" WHERE l.tenant_id = $1 AND l.lead_id = $2 AND (($3 AND a.address = l.phone)"
+	" OR ($4 AND a.address = lower(l.email)))"
 	" AND a.address <> ALL ($5) AND NOT EXISTS (SELECT FROM outreach.leads o WHERE o.tenant_id = l.tenant_id"
 	" AND o.lead_id <> l.lead_id AND (o.phone = a.address OR lower(o.email) = a.address))",
 	.gives = PO_FIELDS(former_field, PO_GIVE),

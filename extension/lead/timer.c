@@ -8,6 +8,7 @@
 #include "core/cache.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/limits.h"
 #include "core/shape.h"
 #include "core/statement.h"
 #include "core/wakeup.h"

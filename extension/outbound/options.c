@@ -10,6 +10,7 @@
 #include "common/address.h"
 #include "common/origin.h"
 #include "core/compat.h"
+#include "core/limits.h"
 #include "core/shape.h"
 #include "lead/channel.h"
 #include "outbound/needs.h"
@@ -54,7 +55,8 @@ read_url(const char *path, const char *text, int len)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is not an absolute https URL", path),
-				 errdetail("It needs https:// and a host, behind that the end or a slash, no user or password, and other characters than those of URLs percent-encoded.")));
+				 errdetail("It needs https:// and a host, behind that the end or a slash, no user or password, and "
+						   "other characters than those of URLs percent-encoded.")));
 	return url;
 }
 
@@ -211,7 +213,8 @@ po_has_no_place(const PoProfile *profile, const char *placeholder, const char *p
 		*hint = psprintf("It is for %s.", po_channels_with(placeholder));
 		return psprintf("%s cannot be sent in channel \"%s\"", path, profile->channel);
 	}
-	*hint = "Send through an account, named in options.account, whose profile has it, or add it to the body of a profile of the tenant's own.";
+	*hint = "Send through an account, named in options.account, whose profile has it, "
+		"or add it to the body of a profile of the tenant's own.";
 	return po_has_place(profile, placeholder) ? NULL
 		: psprintf("%s cannot be sent: profile \"%s\" has no placeholder \"%s\"", path, profile->profile, placeholder);
 }

@@ -247,7 +247,8 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 			.segments = d->segments, .price_micros = d->price_micros,
 			.verdicts = allowed ? NULL : po_guard_verdicts(&d->result),
 			.status = allowed ? PO_MESSAGE_PENDING : PO_MESSAGE_BLOCKED,
-			.bcc = po_texts_as_text(d->bcc, d->nbcc), .media_urls = po_texts_as_text(request->media_url, request->nmedia)
+			.bcc = po_texts_as_text(d->bcc, d->nbcc), .media_urls = po_texts_as_text(request->media_url,
+			request->nmedia)
 		});
 	}
 	(void) po_rows_exec(&rows, fixed);

@@ -26,7 +26,8 @@
 static PoStatement select_replied = {
 	.name = "replied.since",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT u.n FROM {rows} JOIN outreach.outbound_queue m ON m.tenant_id = u.tenant_id AND m.message_id = u.message_id"
+	.sql = "SELECT u.n FROM {rows} JOIN outreach.outbound_queue m ON m.tenant_id = u.tenant_id"
+	" AND m.message_id = u.message_id"
 	" JOIN outreach.leads l ON l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id"
 	" WHERE l.last_inbound_at > m.created_at OR EXISTS (SELECT FROM outreach.leads o"
 	" WHERE o.tenant_id = l.tenant_id AND o.phone = l.phone AND o.last_inbound_at > m.created_at)",

@@ -79,7 +79,8 @@ enum
  * phone, is not waited for; one that is gone cannot be locked either.
  */
 #define CANDIDATE_TABLES \
-	" FROM outreach.outbound_queue m LEFT JOIN LATERAL (SELECT true AS is, l.phone, l.email, l.contact_id FROM outreach.leads l" \
+	" FROM outreach.outbound_queue m LEFT JOIN LATERAL (SELECT true AS is, l.phone, l.email, l.contact_id" \
+	" FROM outreach.leads l" \
 	" WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 
 static PoStatement select_due = {
@@ -104,7 +105,8 @@ static PoStatement select_due = {
 #define WAITING_ACCOUNTS(of_tenant, accounts) \
 	" CROSS JOIN LATERAL (WITH RECURSIVE a AS ((" NEXT_ACCOUNT("''") ") UNION ALL" \
 	" SELECT x.account FROM a CROSS JOIN LATERAL (" NEXT_ACCOUNT("a.account") ") x)" \
-	" SELECT a.account, count(*) OVER ()::int AS n FROM (SELECT a.account FROM a LIMIT " CppAsString2(MOST_NAMES) ") a" \
+	" SELECT a.account, count(*) OVER ()::int AS n" \
+	" FROM (SELECT a.account FROM a LIMIT " CppAsString2(MOST_NAMES) ") a" \
 	" WHERE (n.tenant_id, a.account) NOT IN" \
 	" (SELECT f.t, f.a FROM unnest(" of_tenant ", " accounts ") f (t, a))) a"
 #define NEXT_ACCOUNT(account) \
@@ -117,7 +119,8 @@ static PoStatement select_fairly = {
 	.name = "claim.fairly",
 	.expect = SPI_OK_SELECT,
 	.sql = WAITING_TENANTS("$4") " SELECT d.*, b.most FROM n" WAITING_ACCOUNTS("$8", "$9")
-	" CROSS JOIN LATERAL (SELECT least(greatest($5 / a.n, 1), " PO_ROOM("$14, $15, $16", "n.tenant_id", "a.account") ") AS most) b"
+	" CROSS JOIN LATERAL (SELECT least(greatest($5 / a.n, 1), "
+	PO_ROOM("$14, $15, $16", "n.tenant_id", "a.account") ") AS most) b"
 	PO_PLACE("$10, $11, $12, $13", "n.tenant_id", "a.account")
 	" CROSS JOIN LATERAL (SELECT " CANDIDATE_COLUMNS CANDIDATE_TABLES
 	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = $6"
@@ -149,7 +152,8 @@ static PoStatement cancel_orphans = {
 	.sql = "UPDATE outreach.outbound_messages m SET due_at = NULL, held_by = NULL, updated_at = $1,"
 	" status = outreach_impl.message_after('cancel', m.status::text, m.ambiguous_since IS NOT NULL)"
 	"::outreach.message_status, last_error = 'the lead is gone' FROM"
-	" (SELECT o.tenant_id, o.message_id FROM {rows} JOIN outreach.outbound_queue o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
+	" (SELECT o.tenant_id, o.message_id FROM {rows} JOIN outreach.outbound_queue o ON o.tenant_id = u.tenant_id"
+	" AND o.message_id = u.message_id"
 	" WHERE o.due_at <= $1 AND " PO_CLAIMABLE("o") " AND NOT EXISTS"
 	" (SELECT FROM outreach.leads l WHERE l.tenant_id = o.tenant_id AND l.lead_id = o.lead_id)"
 	" FOR NO KEY UPDATE OF o SKIP LOCKED) d"
@@ -187,15 +191,16 @@ is_turned_away(const PoAccount *account)
 {
 	dlist_iter	iter;
 
-	if (account != NULL)
-		dlist_reverse_foreach(iter, &turned_away)
-		{
-			const TurnedAway *entry = dlist_container(TurnedAway, node, iter.cur);
+	if (account == NULL)
+		return false;
+	dlist_reverse_foreach(iter, &turned_away)
+	{
+		const TurnedAway *entry = dlist_container(TurnedAway, node, iter.cur);
 
-			if (strcmp(entry->account, account->account) == 0 &&
-				strcmp(entry->tenant_id, account->tenant_id) == 0)
-				return true;
-		}
+		if (strcmp(entry->account, account->account) == 0 &&
+			strcmp(entry->tenant_id, account->tenant_id) == 0)
+			return true;
+	}
 	return false;
 }
 

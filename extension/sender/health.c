@@ -5,9 +5,9 @@
  *
  * Rows of numbers and circuits are locked last of all, in the order of their
  * keys.  A stop that is made here takes no lock against claims: one that is under
- * way may still send from a number that has just been found sick.  An account whose provider is in trouble rests; then one message is the
- * probe that decides whether the others follow.  Needs SPI and the engine's
- * owner as user.
+ * way may still send from a number that has just been found sick.  An account whose
+ * provider is in trouble rests; then one message is the probe that decides whether
+ * the others follow.  Needs SPI and the engine's owner as user.
  */
 #include "postgres.h"
 
@@ -53,7 +53,8 @@ static PoPlan begin_probe = {
 static PoStatement write_circuits = {
 	.name = "health.circuits_write",
 	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.sending_circuits AS c ({columns}, updated_at) SELECT {u.*}, $1 FROM {rows} ORDER BY u.tenant_id, u.account, u.from_phone"
+	.sql = "INSERT INTO outreach.sending_circuits AS c ({columns}, updated_at) SELECT {u.*}, $1 FROM {rows}"
+	" ORDER BY u.tenant_id, u.account, u.from_phone"
 	" ON CONFLICT (tenant_id, account, from_phone) DO UPDATE SET failures = EXCLUDED.failures,"
 	" open_until = EXCLUDED.open_until, updated_at = EXCLUDED.updated_at",
 	.takes = PO_FIELDS(circuit_field, PO_TAKE),
@@ -98,7 +99,8 @@ static const PoField number_field[] = {
 static PoStatement update_numbers = {
 	.name = "health.numbers",
 	.expect = SPI_OK_UPDATE_RETURNING,
-	.sql = "WITH locked AS MATERIALIZED (SELECT x.* FROM (SELECT * FROM {rows}) x JOIN outreach.numbers l ON l.tenant_id = x.tenant_id AND l.phone = x.phone"
+	.sql = "WITH locked AS MATERIALIZED (SELECT x.* FROM (SELECT * FROM {rows}) x JOIN outreach.numbers l"
+	" ON l.tenant_id = x.tenant_id AND l.phone = x.phone"
 	" AND l.channel = x.channel ORDER BY l.tenant_id, l.phone, l.channel FOR NO KEY UPDATE OF l)"
 	" UPDATE outreach.numbers n SET sent = n.sent + u.sent, delivered = n.delivered + u.delivered,"
 	" failed = n.failed + u.failed,"

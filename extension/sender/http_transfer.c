@@ -165,8 +165,8 @@ po_transfers_start(void)
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return false;
 	version = curl_version_info(CURLVERSION_NOW);
+	/* With a synchronous resolver a lookup would hold up the process. */
 	if (version->version_num < MIN_LIBCURL || (version->features & CURL_VERSION_SSL) == 0 ||
-		/* without it a lookup would hold up the process */
 		(version->features & CURL_VERSION_ASYNCHDNS) == 0)
 		return false;
 	model = curl_easy_init();

@@ -249,8 +249,9 @@ po_load_rooms(Datum array[PO_ROOMS_COLUMNS])
 		const char *slash = strchr(load->key, '/');
 		char	   *tenant_id;
 		const PoAccount *account;
+		int			busy = load->under_way + load->planned;
 
-		if (load->kind != ACCOUNT || load->under_way + load->planned == 0)
+		if (load->kind != ACCOUNT || busy == 0)
 			continue;
 		/* The key begins with the length of the tenant's id. */
 		tenant_id = pnstrdup(slash + 1, atoi(load->key + 1));
@@ -259,7 +260,7 @@ po_load_rooms(Datum array[PO_ROOMS_COLUMNS])
 			continue;
 		po_array_add_text(&column[0], tenant_id);
 		po_array_add_text(&column[1], account->account);
-		po_array_add(&column[2], Int32GetDatum(Max(account->profile->max_in_flight - load->under_way - load->planned, 0)));
+		po_array_add(&column[2], Int32GetDatum(Max(account->profile->max_in_flight - busy, 0)));
 		if (column[0].n == MOST_ROOMS)
 		{
 			hash_seq_term(&scan);

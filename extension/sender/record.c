@@ -99,7 +99,8 @@ static PoPlan give_up = {
 	" FOR NO KEY UPDATE SKIP LOCKED) free"
 	" WHERE m.tenant_id = $1 AND m.message_id = $2 AND m.fence = $3 AND m.status = 'sending'"
 	" RETURNING m.tenant_id, m.message_id, m.attempts, m.fence, m.account, m.from_phone)"
-	" INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, from_phone, started_at, finished_at, outcome, error)"
+	" INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, from_phone, started_at,"
+	" finished_at, outcome, error)"
 	" SELECT l.*, $4, outreach_impl.engine_now(), 'unknown', $7 FROM lost l",
 	PO_ARGS(TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID)
 };
@@ -257,7 +258,8 @@ note_health(const PoLanding *result, PoHealthNote *note)
 static PoCause
 cause_of(const PoLanding *result)
 {
-	return (PoCause) {.source = result->account->profile->provider, .reason = result->outcome.code, .reason_is_class = true};
+	return (PoCause) {.source = result->account->profile->provider, .reason = result->outcome.code,
+					  .reason_is_class = true};
 }
 
 /* What a provider says of the address holds whatever became of the message. */

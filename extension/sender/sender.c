@@ -156,6 +156,7 @@ end_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId p
 	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
 		return;
 	for (int i = 0; i < lengthof(list); i++)
+	{
 		dlist_foreach_modify(iter, list[i])
 		{
 			PoFlight   *flight = dlist_container(PoFlight, node, iter.cur);
@@ -173,6 +174,7 @@ end_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId p
 			else
 				dlist_push_tail(&landed, &flight->node);
 		}
+	}
 }
 
 /*

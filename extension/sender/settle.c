@@ -103,7 +103,8 @@ static PoStatement put_off = {
 	.expect = SPI_OK_UPDATE,
 	.sql = "UPDATE outreach.outbound_queue m SET due_at = $1 +"
 	" least(greatest(($1 - m.ambiguous_since) / 8, '1 s'), '1 min') FROM"
-	" (SELECT o.tenant_id, o.message_id FROM {rows} JOIN outreach.outbound_queue o ON o.tenant_id = u.tenant_id AND o.message_id = u.message_id"
+	" (SELECT o.tenant_id, o.message_id FROM {rows} JOIN outreach.outbound_queue o ON o.tenant_id = u.tenant_id"
+	" AND o.message_id = u.message_id"
 	" WHERE o.status = 'unknown' FOR NO KEY UPDATE OF o SKIP LOCKED) free"
 	" WHERE m.tenant_id = free.tenant_id AND m.message_id = free.message_id",
 	.takes = PO_FIELDS(po_message_key_field, PO_TAKE),

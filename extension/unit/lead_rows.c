@@ -134,7 +134,8 @@ static PoStatement lock_lead = {
 	{ \
 		.name = "leads." what, \
 		.expect = SPI_OK_SELECT, \
-		.sql = "SELECT {l.*} " LEFT_OF " ORDER BY l.lead_id LIMIT " CppAsString2(PO_MAX_SUPPRESSED) " FOR NO KEY UPDATE" how, \
+		.sql = "SELECT {l.*} " LEFT_OF " ORDER BY l.lead_id LIMIT " CppAsString2(PO_MAX_SUPPRESSED) "" \
+		" FOR NO KEY UPDATE" how, \
 		.gives = PO_FIELDS(lead_field, PO_GIVE), \
 		PO_FIXED(TEXTOID, UUIDOID, TEXTARRAYOID) \
 	}
@@ -152,7 +153,8 @@ static PoPlan count_left = {
 static PoPlan count_of_contact = {
 	.name = "leads.of_contact",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT count(*) FROM (SELECT FROM outreach.leads l WHERE l.tenant_id = $1 AND l.contact_id = $2 LIMIT $3) l",
+	.sql = "SELECT count(*) FROM (SELECT FROM outreach.leads l WHERE l.tenant_id = $1 AND l.contact_id = $2"
+	" LIMIT $3) l",
 	PO_ARGS(TEXTOID, UUIDOID, INT4OID)
 };
 
@@ -180,7 +182,8 @@ static PoStatement update_leads = {
 static PoStatement update_addresses = {
 	.name = "leads.addresses",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.leads l SET email = CASE WHEN NOT u.lost_email THEN coalesce(l.email, u.email) END, phone = u.phone, contact_id = u.contact_id"
+	.sql = "UPDATE outreach.leads l SET email = CASE WHEN NOT u.lost_email THEN coalesce(l.email, u.email) END, phone"
+	" = u.phone, contact_id = u.contact_id"
 	" FROM {rows} WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
 	.takes = PO_FIELDS(lead_field, OF_ADDRESS)
 };

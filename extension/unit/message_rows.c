@@ -145,7 +145,8 @@ static const PoField delivery_field[] = {
 static PoStatement end_deliveries = {
 	.name = "messages.deliveries",
 	.expect = SPI_OK_INSERT,
-	.sql = "INSERT INTO outreach.message_deliveries ({columns}, finished_at, outcome) SELECT {u.*}, $1, 'unknown' FROM {rows}",
+	.sql = "INSERT INTO outreach.message_deliveries ({columns}, finished_at, outcome) SELECT {u.*}, $1, 'unknown'"
+	" FROM {rows}",
 	.takes = PO_FIELDS(delivery_field, PO_TAKE),
 	PO_FIXED(TIMESTAMPTZOID)
 };

@@ -58,7 +58,8 @@ static const PoField sought_field[] = {
 static PoStatement find_addresses = {
 	.name = "people.find",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {a.*}, u.n FROM {rows} LEFT JOIN outreach.addresses a ON a.tenant_id = u.tenant_id AND a.address = u.address"
+	.sql = "SELECT {a.*}, u.n FROM {rows} LEFT JOIN outreach.addresses a ON a.tenant_id = u.tenant_id"
+	" AND a.address = u.address"
 	" LEFT JOIN outreach.leads l ON l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
 	.takes = PO_FIELDS(sought_field, PO_TAKE),
 	.gives = PO_FIELDS(sought_field, PO_GIVE),
@@ -95,7 +96,8 @@ static PoStatement share_contacts = LOCK_CONTACTS("_share", " WHERE NOT outreach
 		.sql = "SELECT {a.*} FROM {rows} CROSS JOIN LATERAL (SELECT o.address FROM outreach.addresses o" \
 		" WHERE o.tenant_id = u.tenant_id AND o.contact_id = u.contact_id" \
 		" ORDER BY o.address LIMIT " CppAsString2(PO_MAX_ADDRESSES) ") d" \
-		" JOIN outreach.addresses a ON a.tenant_id = u.tenant_id AND a.address = d.address AND a.contact_id = u.contact_id" \
+		" JOIN outreach.addresses a ON a.tenant_id = u.tenant_id AND a.address = d.address" \
+		" AND a.contact_id = u.contact_id" \
 		" ORDER BY a.tenant_id, a.address FOR NO KEY UPDATE OF a" how, \
 		.takes = PO_FIELDS(contact_key_field, PO_TAKE), \
 		.gives = PO_FIELDS(po_address_field, PO_GIVE) \
@@ -109,7 +111,8 @@ static PoStatement lock_free_addresses = LOCK_ADDRESSES("addresses_free", " SKIP
 	{ \
 		.name = "people." what, \
 		.expect = SPI_OK_SELECT, \
-		.sql = "SELECT {a.*} FROM {rows} JOIN outreach.addresses a ON a.tenant_id = u.tenant_id AND a.address = u.address" \
+		.sql = "SELECT {a.*} FROM {rows} JOIN outreach.addresses a ON a.tenant_id = u.tenant_id" \
+		" AND a.address = u.address" \
 		" ORDER BY a.tenant_id, a.address" how, \
 		.takes = PO_FIELDS(po_address_key_field, PO_TAKE), \
 		.gives = PO_FIELDS(po_address_field, PO_GIVE) \
@@ -133,7 +136,8 @@ static PoStatement make_addresses = {
 	.sql = "WITH made AS (INSERT INTO outreach.addresses AS a (tenant_id, address, kind, contact_id, created_at)"
 	" SELECT u.tenant_id, u.address, u.kind, u.contact_id::uuid, $1 FROM {rows} ORDER BY u.tenant_id, u.address"
 	" ON CONFLICT (tenant_id, address) DO NOTHING RETURNING a.*),"
-	" people AS (INSERT INTO outreach.contacts (tenant_id, contact_id, created_at) SELECT DISTINCT m.tenant_id, m.contact_id, $1"
+	" people AS (INSERT INTO outreach.contacts (tenant_id, contact_id, created_at)"
+	" SELECT DISTINCT m.tenant_id, m.contact_id, $1"
 	" FROM made m ON CONFLICT (tenant_id, contact_id) DO NOTHING)"
 	" SELECT {m.*} FROM made m ORDER BY m.tenant_id, m.address",
 	.takes = PO_FIELDS(new_field, PO_TAKE),

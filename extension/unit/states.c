@@ -15,6 +15,7 @@
 #include "core/statement.h"
 #include "lib/stringinfo.h"
 #include "unit/states.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 /* What lead_transitions says of a pair. */

@@ -412,7 +412,8 @@ po_object_address(PoObject *object, const char *address, const pg_uuid_t *contac
 {
 	po_object_string(object, "kind", po_address_kind(address));
 	if (contact_id != NULL)
-		po_object_string(object, "contact_id", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(contact_id))));
+		po_object_string(object, "contact_id", DatumGetCString(DirectFunctionCall1(uuid_out,
+																				   UUIDPGetDatum(contact_id))));
 	po_object_detail(object, po_address_kind(address), address);
 }
 

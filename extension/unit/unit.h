@@ -143,7 +143,8 @@ typedef struct PoMessage
 	of "tenant_id, " of "timer_id, " of "lead_id, " of "timer_type, " of "trigger_at, " of "action, " \
 	of "action_payload, " of "cancel_on_reply, " of "max_attempts, " of "created_at"
 #define PO_CANCEL_TIMERS(deletion, for_reason) \
-	"WITH ended AS (" deletion " RETURNING " PO_TIMER_COLUMNS("t.") ", t.attempts, t.last_error, " for_reason " AS reason)" \
+	"WITH ended AS (" deletion " RETURNING " PO_TIMER_COLUMNS("t.") ", t.attempts, t.last_error, " for_reason " AS " \
+	"reason)" \
 	" INSERT INTO outreach.timer_history (" PO_TIMER_COLUMNS("") \
 	", attempts, last_error, cancelled_at, cancel_reason, updated_at)" \
 	" SELECT " PO_TIMER_COLUMNS("") ", attempts, last_error, $1, reason, $1 FROM ended"
@@ -198,7 +199,7 @@ typedef struct PoCause
 {
 	const char *source;
 	const char *reason;
-	bool		reason_is_class;	/* it is the engine's own word, or a name that rows give; else it is somebody's text */
+	bool		reason_is_class;	/* it is the engine's own word, or a name of rows; else it is somebody's text */
 	const char *actor;			/* who decided; NULL: the person whose address it is, or nobody */
 	const char *version;		/* of what read the text; NULL: none was read */
 	const TimestampTz *said_at; /* when it was said; NULL: now */
@@ -273,7 +274,7 @@ typedef struct PoWant
 	int			member;			/* of the caller's batch, that wants it */
 	const char *tenant_id;
 	const char *name;			/* an address, a lead, a number; NULL of messages */
-	const char *lead_id;		/* whose contact an address joins that is not known; NULL: that of the member's others */
+	const char *lead_id;		/* whose contact an unknown address joins; NULL: that of the member's others */
 	bool		alone;			/* it joins nobody's */
 	const char *channel;		/* of a number */
 	pg_uuid_t	id;				/* of a message, a contact */

@@ -209,7 +209,8 @@ work(void)
 			return;
 		if (action <= now && done > 0)
 			continue;
-		po_worker_sleep(action <= now ? (po_timers_are_held(true) ? LOOK_WAIT_MS : BUSY_WAIT_MS) : action == DT_NOEND ? LONGEST_WAIT_MS
+		po_worker_sleep(action <= now ? (po_timers_are_held(true) ? LOOK_WAIT_MS : BUSY_WAIT_MS)
+						: action == DT_NOEND ? LONGEST_WAIT_MS
 						: Min(LONGEST_WAIT_MS, TimestampDifferenceMilliseconds(now, action)));
 	}
 	give_back();

@@ -65,8 +65,10 @@ wanted(Node *statement)
 		ListCell   *cell;
 
 		foreach(cell, ((AlterDatabaseStmt *) statement)->options)
+		{
 			if (strcmp(((DefElem *) lfirst(cell))->defname, "tablespace") == 0)
 				name = ((AlterDatabaseStmt *) statement)->dbname;
+		}
 	}
 	if (name == NULL || !OidIsValid(database = get_database_oid(name, true)))
 		return InvalidOid;

@@ -12,7 +12,8 @@ BEGIN
 			HINT = 'Drop that trigger.';
 	END IF;
 END $$;
-COMMENT ON FUNCTION outreach_impl.require_trigger(text, text[]) IS 'Raises an error in a trigger function that hangs where it was not made for; not for callers.';
+COMMENT ON FUNCTION outreach_impl.require_trigger(text, text[]) IS
+	'Raises an error in a trigger function that hangs where it was not made for; not for callers.';
 
 CREATE FUNCTION outreach.config_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'po_config_changed';
@@ -63,7 +64,8 @@ BEGIN
 	 WHERE m.tenant_id = OLD.tenant_id AND m.lead_id = OLD.lead_id AND m.status IN ('pending', 'deferred', 'review');
 	RETURN NULL;
 END $$;
-COMMENT ON FUNCTION outreach.lead_gone() IS 'Trigger of leads: their timers go with them, and what is known of their past, and messages that have not left stay behind, cancelled.';
+COMMENT ON FUNCTION outreach.lead_gone() IS
+	'Trigger of leads: their timers go with them, and what is known of their past, and messages that have not left stay behind, cancelled.';
 
 CREATE TRIGGER lead_gone AFTER DELETE ON outreach.leads
 	FOR EACH ROW EXECUTE FUNCTION outreach.lead_gone();
@@ -91,7 +93,8 @@ CREATE TRIGGER lead_addressed AFTER UPDATE OF phone, email ON outreach.leads FOR
 CREATE FUNCTION outreach.lead_person() RETURNS trigger
 	LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'po_lead_person';
-COMMENT ON FUNCTION outreach.lead_person() IS 'Trigger of leads that somebody writes: their addresses are in outreach.addresses, and they are the person''s whose these are.';
+COMMENT ON FUNCTION outreach.lead_person() IS
+	'Trigger of leads that somebody writes: their addresses are in outreach.addresses, and they are the person''s whose these are.';
 
 CREATE TRIGGER lead_person BEFORE INSERT OR UPDATE OF phone, email ON outreach.leads FOR EACH ROW
 	WHEN (CURRENT_USER OPERATOR(pg_catalog.<>) 'outreach_owner') EXECUTE FUNCTION outreach.lead_person();
@@ -112,7 +115,9 @@ BEGIN
 	PERFORM FROM outreach.contacts c WHERE c.tenant_id = OLD.tenant_id AND c.contact_id = OLD.contact_id FOR NO KEY UPDATE;
 	RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
 END $$;
-COMMENT ON FUNCTION outreach.address_written() IS 'Trigger of addresses that somebody writes: a new one is a person''s; and who changes one locks its person, as the engine does, so that no claim is under way meanwhile.';
+COMMENT ON FUNCTION outreach.address_written() IS
+	'Trigger of addresses that somebody writes: a new one is a person''s; and who changes one locks its person, as the engine does, so that no claim is under '
+	'way meanwhile.';
 
 CREATE TRIGGER address_written BEFORE INSERT OR UPDATE OR DELETE ON outreach.addresses FOR EACH ROW
 	WHEN (CURRENT_USER OPERATOR(pg_catalog.<>) 'outreach_owner') EXECUTE FUNCTION outreach.address_written();
@@ -208,14 +213,16 @@ BEGIN
 
 	FOREACH name IN ARRAY ARRAY['administrators', 'answer_policies', 'classification_rules', 'endpoints', 'event_types',
 								'lead_transitions', 'opt_out_words', 'payload_maps', 'provider_profiles',
-								'provider_verdicts', 'providers', 'secrets', 'sending_accounts', 'tenant_roles', 'tenants', 'timer_functions', 'timer_types', 'webhook_kinds'] LOOP
+								'provider_verdicts', 'providers', 'secrets', 'sending_accounts', 'tenant_roles', 'tenants', 'timer_functions', 'timer_types',
+								'webhook_kinds'] LOOP
 		EXECUTE format('CREATE TRIGGER config_changed AFTER INSERT%s OR DELETE OR TRUNCATE ON outreach.%I'
 					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.config_changed()',
 					   CASE WHEN name OPERATOR(pg_catalog.<>) 'tenants' THEN ' OR UPDATE' END, name);
 	END LOOP;
 	-- Tenants may write theirs as often as they like.
 	CREATE TRIGGER config_row_changed AFTER UPDATE ON outreach.tenants FOR EACH ROW
-		WHEN (OLD.client IS DISTINCT FROM NEW.client OR OLD.yes_opts_in IS DISTINCT FROM NEW.yes_opts_in OR OLD.opt_out_reaches IS DISTINCT FROM NEW.opt_out_reaches)
+		WHEN (OLD.client IS DISTINCT FROM NEW.client OR OLD.yes_opts_in IS DISTINCT FROM NEW.yes_opts_in
+			OR OLD.opt_out_reaches IS DISTINCT FROM NEW.opt_out_reaches)
 		EXECUTE FUNCTION outreach.config_changed();
 
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'lead_transitions',

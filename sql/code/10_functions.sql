@@ -13,7 +13,8 @@ COMMENT ON FUNCTION outreach.lead_states() IS 'Names of the lead states, the val
 CREATE TYPE outreach.message_transitions_result AS (step text, from_status text, to_status text, in_doubt boolean);
 CREATE FUNCTION outreach.message_transitions() RETURNS SETOF outreach.message_transitions_result
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_message_transitions';
-COMMENT ON FUNCTION outreach.message_transitions() IS 'How a message moves: each step, the statuses that it is legal from, and where it leads; in_doubt: while an earlier request of it may have been accepted.';
+COMMENT ON FUNCTION outreach.message_transitions() IS
+	'How a message moves: each step, the statuses that it is legal from, and where it leads; in_doubt: while an earlier request of it may have been accepted.';
 
 CREATE FUNCTION outreach_impl.message_after(step text, status text, in_doubt boolean) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_message_after';
@@ -52,7 +53,8 @@ COMMENT ON FUNCTION outreach_impl.caller() IS 'The role that has called the API.
 
 CREATE FUNCTION outreach_impl.caller_tenant() RETURNS text
 	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'po_caller_tenant';
-COMMENT ON FUNCTION outreach_impl.caller_tenant() IS 'The tenant that the caller has entered; null for an administrator who has entered none, an error for others.';
+COMMENT ON FUNCTION outreach_impl.caller_tenant() IS
+	'The tenant that the caller has entered; null for an administrator who has entered none, an error for others.';
 
 CREATE FUNCTION outreach_impl.require_tenant_admin(tenant_id text) RETURNS void
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_require_tenant_admin';
@@ -72,11 +74,13 @@ COMMENT ON FUNCTION outreach.current_tenant() IS 'Tenant that the transaction ha
 
 CREATE FUNCTION outreach.readers_tenant() RETURNS text
 	LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_readers_tenant';
-COMMENT ON FUNCTION outreach.readers_tenant() IS 'Tenant that the transaction has entered; an error when none, unless outreach.require_tenant is off. For policies.';
+COMMENT ON FUNCTION outreach.readers_tenant() IS
+	'Tenant that the transaction has entered; an error when none, unless outreach.require_tenant is off. For policies.';
 
 CREATE FUNCTION outreach_impl.enter_tenant(tenant_id text, proof text DEFAULT NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'po_enter_tenant';
-COMMENT ON FUNCTION outreach_impl.enter_tenant(text, text) IS 'Enters a tenant for the rest of the transaction; the role must be bound to it, or bring a proof.';
+COMMENT ON FUNCTION outreach_impl.enter_tenant(text, text) IS
+	'Enters a tenant for the rest of the transaction; the role must be bound to it, or bring a proof.';
 
 CREATE FUNCTION outreach.normalize_phone(phone text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_api_normalize_phone';
@@ -85,14 +89,16 @@ COMMENT ON FUNCTION outreach.normalize_phone(text) IS 'A phone number in E.164; 
 CREATE FUNCTION outreach_impl.is_valid_transition(from_state text, to_state text, tenant_id text DEFAULT NULL) RETURNS boolean
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'po_is_valid_transition';
-COMMENT ON FUNCTION outreach_impl.is_valid_transition(text, text, text) IS 'Whether a lead may go from one state to the other in one step, by the default rows or a tenant''s.';
+COMMENT ON FUNCTION outreach_impl.is_valid_transition(text, text, text) IS
+	'Whether a lead may go from one state to the other in one step, by the default rows or a tenant''s.';
 
 CREATE FUNCTION outreach_impl.classify_message(tenant_id text, body text,
 	OUT consent text, OUT word text, OUT sounds text, OUT certainty real, OUT rule text, OUT to_state text,
 	OUT email text, OUT phone text, OUT labels text[])
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'po_api_classify_message';
-COMMENT ON FUNCTION outreach_impl.classify_message(text, text) IS 'What the tenant''s words, the model of revocations and the rules make of a message, without any effect.';
+COMMENT ON FUNCTION outreach_impl.classify_message(text, text) IS
+	'What the tenant''s words, the model of revocations and the rules make of a message, without any effect.';
 
 CREATE FUNCTION outreach_impl.create_lead(tenant_id text, lead_id text, phone text DEFAULT NULL,
 	first_name text DEFAULT NULL, last_name text DEFAULT NULL, email text DEFAULT NULL,
@@ -100,7 +106,8 @@ CREATE FUNCTION outreach_impl.create_lead(tenant_id text, lead_id text, phone te
 	OUT lead_id text, OUT state text, OUT created boolean)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_create_lead';
-COMMENT ON FUNCTION outreach_impl.create_lead(text, text, text, text, text, text, text, text, jsonb) IS 'Makes a lead, or sets what is given of one that exists.';
+COMMENT ON FUNCTION outreach_impl.create_lead(text, text, text, text, text, text, text, text, jsonb) IS
+	'Makes a lead, or sets what is given of one that exists.';
 
 CREATE FUNCTION outreach_impl.update_lead(tenant_id text, lead_id text, changes jsonb,
 	OUT lead_id text, OUT state text, OUT changed boolean, OUT version int)
@@ -118,37 +125,44 @@ CREATE FUNCTION outreach_impl.opt_out(tenant_id text, address text, source text 
 	OUT address text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_opt_out';
-COMMENT ON FUNCTION outreach_impl.opt_out(text, text, text, text) IS 'Opts a phone out, with its person as tenants.opt_out_reaches has it, and suppresses every lead of the tenant that has it; or an e-mail address, which leaves the leads as they are.';
+COMMENT ON FUNCTION outreach_impl.opt_out(text, text, text, text) IS
+	'Opts a phone out, with its person as tenants.opt_out_reaches has it, and suppresses every lead of the tenant that has it; or an e-mail address, which '
+	'leaves the leads as they are.';
 
 CREATE FUNCTION outreach_impl.opt_in(tenant_id text, address text, source text DEFAULT 'manual', reason text DEFAULT NULL,
 	OUT address text, OUT consent text, OUT changed boolean, OUT leads_suppressed int)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_opt_in';
-COMMENT ON FUNCTION outreach_impl.opt_in(text, text, text, text) IS 'Lifts the opt-out or the hold of a phone or e-mail address; suppressed leads stay suppressed.';
+COMMENT ON FUNCTION outreach_impl.opt_in(text, text, text, text) IS
+	'Lifts the opt-out or the hold of a phone or e-mail address; suppressed leads stay suppressed.';
 
 CREATE FUNCTION outreach_impl.release_address(tenant_id text, address text, by text, reason text,
 	OUT address text, OUT consent text, OUT changed boolean)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_release_address';
-COMMENT ON FUNCTION outreach_impl.release_address(text, text, text, text) IS 'Lifts the hold of a phone or e-mail address; its consent is again what it was before.';
+COMMENT ON FUNCTION outreach_impl.release_address(text, text, text, text) IS
+	'Lifts the hold of a phone or e-mail address; its consent is again what it was before.';
 
 CREATE FUNCTION outreach_impl.add_address(tenant_id text, lead_id text, address text, source text DEFAULT 'api',
 	OUT address text, OUT contact_id uuid, OUT consent text, OUT changed boolean)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_add_address';
-COMMENT ON FUNCTION outreach_impl.add_address(text, text, text, text) IS 'Adds a phone or e-mail address to the person of a lead; an error where it is another person''s.';
+COMMENT ON FUNCTION outreach_impl.add_address(text, text, text, text) IS
+	'Adds a phone or e-mail address to the person of a lead; an error where it is another person''s.';
 
 CREATE FUNCTION outreach_impl.move_address(tenant_id text, lead_id text, address text, by text, reason text DEFAULT NULL,
 	OUT address text, OUT contact_id uuid, OUT consent text, OUT changed boolean)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_move_address';
-COMMENT ON FUNCTION outreach_impl.move_address(text, text, text, text, text) IS 'Makes an address that of a lead''s person, whosever it was; leads that have the phone go with it.';
+COMMENT ON FUNCTION outreach_impl.move_address(text, text, text, text, text) IS
+	'Makes an address that of a lead''s person, whosever it was; leads that have the phone go with it.';
 
 CREATE FUNCTION outreach_impl.remove_address(tenant_id text, address text, by text, reason text DEFAULT NULL,
 	OUT address text, OUT contact_id uuid, OUT consent text, OUT changed boolean)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_remove_address';
-COMMENT ON FUNCTION outreach_impl.remove_address(text, text, text, text) IS 'Takes an address from its person and from the leads that have it; its consent stays.';
+COMMENT ON FUNCTION outreach_impl.remove_address(text, text, text, text) IS
+	'Takes an address from its person and from the leads that have it; its consent stays.';
 
 CREATE FUNCTION outreach_impl.mark_reachable(tenant_id text, address text, by text, reason text, channel text DEFAULT NULL,
 	OUT address text, OUT changed boolean)
@@ -187,7 +201,8 @@ COMMENT ON FUNCTION outreach_impl.process_payloads(int, timestamptz) IS 'Process
 
 CREATE FUNCTION outreach_impl.store_secret(tenant_id text, purpose text, name text, secret text, given_for text) RETURNS uuid
 	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'po_store_secret';
-COMMENT ON FUNCTION outreach_impl.store_secret(text, text, text, text, text) IS 'Seals a secret and stores it, bound to its row and to what it is given for; not for callers.';
+COMMENT ON FUNCTION outreach_impl.store_secret(text, text, text, text, text) IS
+	'Seals a secret and stores it, bound to its row and to what it is given for; not for callers.';
 
 CREATE FUNCTION outreach_impl.check_secret(scheme text, secret text) RETURNS text
 	LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'po_check_secret_form';
@@ -196,19 +211,22 @@ COMMENT ON FUNCTION outreach_impl.check_secret(text, text) IS 'What is wrong wit
 CREATE FUNCTION outreach_impl.check_address(scheme text, public_url text, signature_header text, allow_get boolean,
 	OUT problem text, OUT hint text)
 	LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'po_check_endpoint_address';
-COMMENT ON FUNCTION outreach_impl.check_address(text, text, text, boolean) IS 'Why no request could prove itself at an endpoint, and what to do; nulls when some can; not for callers.';
+COMMENT ON FUNCTION outreach_impl.check_address(text, text, text, boolean) IS
+	'Why no request could prove itself at an endpoint, and what to do; nulls when some can; not for callers.';
 
 CREATE FUNCTION outreach_impl.set_timer(tenant_id text, lead_id text, timer_type text, trigger_at timestamptz DEFAULT NULL,
 	action text DEFAULT NULL, action_payload jsonb DEFAULT NULL,
 	OUT lead_id text, OUT timer_type text, OUT trigger_at timestamptz)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_set_timer';
-COMMENT ON FUNCTION outreach_impl.set_timer(text, text, text, timestamptz, text, jsonb) IS 'Sets a timer of a lead, or moves the one of its kind that is alive.';
+COMMENT ON FUNCTION outreach_impl.set_timer(text, text, text, timestamptz, text, jsonb) IS
+	'Sets a timer of a lead, or moves the one of its kind that is alive.';
 
 CREATE FUNCTION outreach_impl.cancel_timer(tenant_id text, lead_id text, timer_type text DEFAULT NULL, reason text DEFAULT NULL) RETURNS int
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_cancel_timer';
-COMMENT ON FUNCTION outreach_impl.cancel_timer(text, text, text, text) IS 'Cancels a lead''s living timer of a kind, or all of them; returns how many there were.';
+COMMENT ON FUNCTION outreach_impl.cancel_timer(text, text, text, text) IS
+	'Cancels a lead''s living timer of a kind, or all of them; returns how many there were.';
 
 CREATE FUNCTION outreach_impl.fire_timers(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS bigint[]
 	LANGUAGE c VOLATILE
@@ -258,7 +276,8 @@ BEGIN
 	PERFORM outreach_impl.wake_workers();
 	RETURN outreach_impl.is_armed();
 END $$;
-COMMENT ON FUNCTION outreach_impl.arm() IS 'Lets background workers work in this database; needed once after a restore, a copy or pg_upgrade.  Returns whether they may.';
+COMMENT ON FUNCTION outreach_impl.arm() IS
+	'Lets background workers work in this database; needed once after a restore, a copy or pg_upgrade.  Returns whether they may.';
 
 CREATE FUNCTION outreach_impl.disarm(reason text) RETURNS boolean
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -271,14 +290,16 @@ BEGIN
 	PERFORM outreach_impl.wake_workers();
 	RETURN outreach_impl.is_armed();
 END $$;
-COMMENT ON FUNCTION outreach_impl.disarm(text) IS 'Makes background workers leave this database alone until arm(); a batch under way is finished.  Returns whether they may work: false.';
+COMMENT ON FUNCTION outreach_impl.disarm(text) IS
+	'Makes background workers leave this database alone until arm(); a batch under way is finished.  Returns whether they may work: false.';
 
 CREATE FUNCTION outreach_impl.wake_workers() RETURNS boolean
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_wake_workers';
-COMMENT ON FUNCTION outreach_impl.wake_workers() IS 'Makes a background worker look at this database when the transaction commits; false where the server has no workers.';
+COMMENT ON FUNCTION outreach_impl.wake_workers() IS
+	'Makes a background worker look at this database when the transaction commits; false where the server has no workers.';
 
-CREATE FUNCTION outreach_impl.worker_slots(OUT database oid, OUT state text, OUT problem text, OUT worker_pid int, OUT functions_pid int, OUT next_due timestamptz,
-	OUT last_started timestamptz, OUT last_failed timestamptz, OUT last_sqlstate text, OUT failures int,
+CREATE FUNCTION outreach_impl.worker_slots(OUT database oid, OUT state text, OUT problem text, OUT worker_pid int, OUT functions_pid int,
+	OUT next_due timestamptz, OUT last_started timestamptz, OUT last_failed timestamptz, OUT last_sqlstate text, OUT failures int,
 	OUT timers_fired bigint, OUT payloads_processed bigint, OUT requests_sent bigint, OUT lateness bigint[]) RETURNS SETOF record
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_worker_slots';
 COMMENT ON FUNCTION outreach_impl.worker_slots() IS 'What the launcher knows of each database.';

@@ -29,9 +29,12 @@ CREATE FUNCTION outreach_impl.monthly_tables(OUT parent text, OUT key text, OUT 
 		('timer_history', 'timer_id', 'outreach.keep_timers', 'outreach.timer_queue'::regclass,
 			'PRIMARY KEY (timer_id, tenant_id)', ARRAY['lead (tenant_id, lead_id)', 'failed (tenant_id) WHERE executed_at IS NULL AND cancelled_at IS NULL']),
 		('inbound_history', 'receipt_id', 'outreach.keep_payloads', 'outreach.inbound_queue'::regclass,
-			'PRIMARY KEY (receipt_id, tenant_id)', ARRAY['unfinished (tenant_id, receipt_id) WHERE status <> ''done''', 'about USING gin (about jsonb_path_ops) WHERE about IS NOT NULL'])
+			'PRIMARY KEY (receipt_id, tenant_id)', ARRAY['unfinished (tenant_id, receipt_id) WHERE status <> ''done''',
+			'about USING gin (about jsonb_path_ops) WHERE about IS NOT NULL'])
 $$;
-COMMENT ON FUNCTION outreach_impl.monthly_tables() IS 'Tables in months: by which column, the setting that says how long one is kept, the table that may name its rows, and what each partition has of its own; not for callers.';
+COMMENT ON FUNCTION outreach_impl.monthly_tables() IS
+	'Tables in months: by which column, the setting that says how long one is kept, the table that may name its rows, and what each partition has of its own; '
+	'not for callers.';
 
 CREATE FUNCTION outreach_impl.index_month(parent text, name text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -115,13 +118,16 @@ BEGIN
 	END IF;
 	RETURN (SELECT sum(outreach_impl.make_months(m.parent, m.key, months_ahead)) FROM outreach_impl.monthly_tables() m);
 END $$;
-COMMENT ON FUNCTION outreach_impl.make_partitions(int) IS 'Makes the monthly partitions of events, messages, deliveries, webhooks and past timers from this month on; returns how many were missing.';
+COMMENT ON FUNCTION outreach_impl.make_partitions(int) IS
+	'Makes the monthly partitions of events, messages, deliveries, webhooks and past timers from this month on; returns how many were missing.';
 
 CREATE FUNCTION outreach_impl.move_events(from_time timestamptz, until_time timestamptz, most int) RETURNS int
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_move_events';
-COMMENT ON FUNCTION outreach_impl.move_events(timestamptz, timestamptz, int) IS 'Moves events of outreach.events_default into the partition that there is for them; not for callers.';
+COMMENT ON FUNCTION outreach_impl.move_events(timestamptz, timestamptz, int) IS
+	'Moves events of outreach.events_default into the partition that there is for them; not for callers.';
 
-CREATE FUNCTION outreach_impl.months(of_parent text, OUT partition regclass, OUT low text, OUT high text, OUT from_time timestamptz, OUT until_time timestamptz) RETURNS SETOF record
+CREATE FUNCTION outreach_impl.months(of_parent text, OUT partition regclass, OUT low text, OUT high text, OUT from_time timestamptz, OUT until_time timestamptz)
+	RETURNS SETOF record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
 	SELECT c.oid::regclass, bound[1], bound[2],
 		   CASE WHEN of_parent = 'events' THEN bound[1]::timestamptz ELSE outreach_impl.time_of_id(bound[1]::uuid) END,
@@ -150,12 +156,14 @@ BEGIN
 	INSERT INTO outreach.lead_states_as_of (tenant_id, lead_id, lead_version, state)
 	SELECT k.tenant_id, k.lead_id, k.last, coalesce(CASE WHEN k.first = k.from_version + 1 AND k.events = k.last - k.from_version THEN k.state
 			ELSE (SELECT e.new_state FROM outreach.event_log e WHERE e.tenant_id = k.tenant_id AND e.lead_id = k.lead_id
-					AND e.lead_version > k.from_version AND e.lead_version <= k.last AND e.new_state IS NOT NULL ORDER BY e.lead_version DESC LIMIT 1) END, k.from_state)
+					AND e.lead_version > k.from_version AND e.lead_version <= k.last AND e.new_state IS NOT NULL
+						ORDER BY e.lead_version DESC LIMIT 1) END, k.from_state)
 	  FROM known k
 	ON CONFLICT ON CONSTRAINT lead_states_as_of_pkey DO UPDATE SET lead_version = EXCLUDED.lead_version, state = EXCLUDED.state', of_table)
 	USING before;
 END $$;
-COMMENT ON FUNCTION outreach_impl.fold_events(regclass, timestamptz) IS 'Keeps in outreach.lead_states_as_of what events of a table from before a time lead to; not for callers.';
+COMMENT ON FUNCTION outreach_impl.fold_events(regclass, timestamptz) IS
+	'Keeps in outreach.lead_states_as_of what events of a table from before a time lead to; not for callers.';
 
 CREATE FUNCTION outreach_impl.remove_old_events(before timestamptz, most int) RETURNS int
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_remove_old_events';
@@ -178,7 +186,8 @@ BEGIN
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN n;
 END $$;
-COMMENT ON FUNCTION outreach_impl.remove_old_rows(text, timestamptz, int) IS 'Removes rows from before a time that are in no partition of a month; not for callers.';
+COMMENT ON FUNCTION outreach_impl.remove_old_rows(text, timestamptz, int) IS
+	'Removes rows from before a time that are in no partition of a month; not for callers.';
 
 CREATE FUNCTION outreach_impl.is_own_transaction() RETURNS boolean
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_is_own_transaction';
@@ -224,7 +233,8 @@ EXCEPTION WHEN lock_not_available THEN
 		MESSAGE = format('outreach.%s is in use: nothing was dropped', of_parent),
 		HINT = 'Call it again; a transaction that has read it and stays open keeps it from them.';
 END $$;
-COMMENT ON FUNCTION outreach_impl.drop_old_partitions(text, timestamptz) IS 'Drops the partitions of a table that end before a time, unless the queue names a row of theirs; not for callers.';
+COMMENT ON FUNCTION outreach_impl.drop_old_partitions(text, timestamptz) IS
+	'Drops the partitions of a table that end before a time, unless the queue names a row of theirs; not for callers.';
 
 CREATE FUNCTION outreach_impl.upkeep(OUT partitions_made int, OUT events_moved int, OUT partitions_dropped int, OUT problem text)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
@@ -270,7 +280,9 @@ BEGIN
 		END;
 	END LOOP;
 END $$;
-COMMENT ON FUNCTION outreach_impl.upkeep() IS 'What has to be done now and then: partitions ahead are made, events that came without one are moved into theirs, and old ones are dropped. Waits for no lock longer than a moment.';
+COMMENT ON FUNCTION outreach_impl.upkeep() IS
+	'What has to be done now and then: partitions ahead are made, events that came without one are moved into theirs, and old ones are dropped. Waits for no '
+	'lock longer than a moment.';
 
 CREATE FUNCTION outreach_impl.drop_partitions(before timestamptz, OUT partition text, OUT rows_removed int) RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
@@ -299,4 +311,6 @@ BEGIN
 		rows_removed := NULL;
 	END LOOP;
 END $$;
-COMMENT ON FUNCTION outreach_impl.drop_partitions(timestamptz) IS 'Retention: drops the monthly partitions that end before a time. Gives up, with an error, where it does not get its lock at once, or where something of those months still waits.';
+COMMENT ON FUNCTION outreach_impl.drop_partitions(timestamptz) IS
+	'Retention: drops the monthly partitions that end before a time. Gives up, with an error, where it does not get its lock at once, or where something of '
+	'those months still waits.';

@@ -125,7 +125,8 @@ BEGIN
 	PERFORM outreach_impl.store_secret(tenant_id, 'proof', '', key, '');
 	RETURN tenant_id;
 END $$;
-COMMENT ON FUNCTION outreach_impl.set_proof_key(text, text) IS 'Sets the key that proofs for enter_tenant() are signed with; the one before is good for another day.';
+COMMENT ON FUNCTION outreach_impl.set_proof_key(text, text) IS
+	'Sets the key that proofs for enter_tenant() are signed with; the one before is good for another day.';
 
 CREATE FUNCTION outreach_impl.require_role(role_name text) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -219,7 +220,8 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT administrators_pkey DO UPDATE SET role_name = EXCLUDED.role_name;
 	RETURN grant_administration.role_name;
 END $$;
-COMMENT ON FUNCTION outreach_impl.grant_administration(text) IS 'Lets a role use, in this database, the rights that it has as member of outreach_admin, outreach_provisioner or outreach_scheduler.';
+COMMENT ON FUNCTION outreach_impl.grant_administration(text) IS
+	'Lets a role use, in this database, the rights that it has as member of outreach_admin, outreach_provisioner or outreach_scheduler.';
 
 CREATE FUNCTION outreach_impl.revoke_administration(role_name text) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -249,7 +251,8 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT timer_functions_pkey DO UPDATE SET function = EXCLUDED.function;
 	RETURN function;
 END $$;
-COMMENT ON FUNCTION outreach_impl.register_timer_function(text, regprocedure) IS 'Allows timers to call a function, by a name; it runs as outreach_functions with the timer''s tenant entered.';
+COMMENT ON FUNCTION outreach_impl.register_timer_function(text, regprocedure) IS
+	'Allows timers to call a function, by a name; it runs as outreach_functions with the timer''s tenant entered.';
 
 CREATE FUNCTION outreach_impl.drop_timer_function(name text) RETURNS boolean
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -308,4 +311,5 @@ BEGIN
 	PERFORM FROM outreach.outbound_messages m WHERE m.tenant_id = drop_tenant.tenant_id ORDER BY m.message_id FOR UPDATE;
 	RETURN QUERY SELECT r.table_name, r.rows_removed FROM outreach_impl.remove_tenant(tenant_id) r;
 END $$;
-COMMENT ON FUNCTION outreach_impl.drop_tenant(text) IS 'Removes a tenant with everything it has: its rows in every table, secrets and bindings too; returns how many.';
+COMMENT ON FUNCTION outreach_impl.drop_tenant(text) IS
+	'Removes a tenant with everything it has: its rows in every table, secrets and bindings too; returns how many.';

@@ -24,7 +24,8 @@ CREATE FUNCTION outreach_impl.untrusted_functions() RETURNS SETOF text
 	   -- That runs with the rights of its own owner.
 	   AND NOT p.prosecdef ORDER BY 1
 $$;
-COMMENT ON FUNCTION outreach_impl.untrusted_functions() IS 'Functions that run with the engine''s rights when it reads or writes its tables, and belong neither to a superuser nor to the engine.';
+COMMENT ON FUNCTION outreach_impl.untrusted_functions() IS
+	'Functions that run with the engine''s rights when it reads or writes its tables, and belong neither to a superuser nor to the engine.';
 
 CREATE FUNCTION outreach_impl.orphans(OUT tenant_id text, OUT problem text) RETURNS SETOF record
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -50,7 +51,8 @@ BEGIN
 		WHEN s.purpose = 'proof' THEN false
 		ELSE NOT EXISTS (SELECT FROM outreach.sending_accounts a WHERE a.tenant_id = s.tenant_id AND a.account = s.name) END;
 END $$;
-COMMENT ON FUNCTION outreach_impl.orphans() IS 'Rows whose tenant is gone, and secrets whose endpoint or account is; of the tenant entered, or of all for administrators.';
+COMMENT ON FUNCTION outreach_impl.orphans() IS
+	'Rows whose tenant is gone, and secrets whose endpoint or account is; of the tenant entered, or of all for administrators.';
 
 -- What no row can be refused for: the one that it needs may come later.
 CREATE FUNCTION outreach_impl.unmatched_configuration(OUT tenant_id text, OUT problem text) RETURNS SETOF record
@@ -78,7 +80,8 @@ CREATE FUNCTION outreach_impl.unmatched_configuration(OUT tenant_id text, OUT pr
 	-- what no kind fits is unknown
 	SELECT a.tenant_id, format('an answer of "%s" is for the event type "%s", which no kind of webhook has', a.provider, a.event_type)
 	  FROM outreach.answer_policies a WHERE a.event_type <> ALL ('{*,unknown}') AND NOT EXISTS (SELECT FROM outreach.webhook_kinds k
-			WHERE k.event_type = a.event_type AND a.provider = ANY (ARRAY[k.provider, '*']) AND (k.tenant_id = a.tenant_id OR k.tenant_id = '*' OR a.tenant_id = '*'))
+			WHERE k.event_type = a.event_type AND a.provider = ANY (ARRAY[k.provider, '*'])
+				AND (k.tenant_id = a.tenant_id OR k.tenant_id = '*' OR a.tenant_id = '*'))
 	UNION
 	SELECT y.tenant_id, format('timer kind "%s" calls "%s", which is not registered', y.timer_type, y.action_payload ->> 'call')
 	  FROM outreach.timer_types y WHERE y.action_payload ? 'call'
@@ -153,4 +156,6 @@ CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT p
 	UNION ALL
 	SELECT NULL, NULL, u FROM outreach_impl.untrusted_functions() u WHERE outreach_impl.caller_tenant() IS NULL
 $$;
-COMMENT ON FUNCTION outreach_impl.verify() IS 'Leads of the entered tenant whose state does not follow from their events, rows whose tenant is gone, and configuration that names what is not there: no row when all is well.';
+COMMENT ON FUNCTION outreach_impl.verify() IS
+	'Leads of the entered tenant whose state does not follow from their events, rows whose tenant is gone, and configuration that names what is not there: no '
+	'row when all is well.';

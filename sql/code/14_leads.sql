@@ -3,7 +3,8 @@
 
 CREATE FUNCTION outreach_impl.address_digest(tenant_id text, address text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_address_digest';
-COMMENT ON FUNCTION outreach_impl.address_digest(text, text) IS 'What stands in outreach.addresses for an address that was erased and has opted out; not for callers.';
+COMMENT ON FUNCTION outreach_impl.address_digest(text, text) IS
+	'What stands in outreach.addresses for an address that was erased and has opted out; not for callers.';
 
 CREATE FUNCTION outreach_impl.write_lead_event(tenant_id text, lead_id text, event_type text, details jsonb) RETURNS void
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_write_lead_event';
@@ -33,15 +34,18 @@ CREATE FUNCTION outreach_impl.erase_unread(tenant_id text, address text) RETURNS
 		   AND EXISTS (SELECT FROM unnest(ARRAY[ltrim($2, '+'), replace($2, '@', '%40')]) a WHERE strpos(lower(encode(p.body, 'escape')), a) > 0)),
 	conflicts AS (DELETE FROM outreach.inbound_history p USING named n
 		 WHERE p.tenant_id = $1 AND p.receipt_id = n.receipt_id AND n.status = 'conflict'),
-	others AS (UPDATE outreach.inbound_history p SET body = '', signed_query = NULL, reference = NULL, idempotency_key = NULL, reading = NULL, about = NULL, status = 'done', last_error = 'erased' FROM named n
+	others AS (UPDATE outreach.inbound_history p SET body = '', signed_query = NULL, reference = NULL, idempotency_key = NULL, reading = NULL, about = NULL,
+		status = 'done', last_error = 'erased' FROM named n
 		 WHERE p.tenant_id = $1 AND p.receipt_id = n.receipt_id AND n.status <> 'conflict')
 	SELECT count(*)::int FROM named
 $$;
-COMMENT ON FUNCTION outreach_impl.erase_unread(text, text) IS 'Erases kept webhooks that name an address and are no lead''s, or had no effect; not for callers.';
+COMMENT ON FUNCTION outreach_impl.erase_unread(text, text) IS
+	'Erases kept webhooks that name an address and are no lead''s, or had no effect; not for callers.';
 
 CREATE FUNCTION outreach_impl.forget_consent(tenant_id text, address text, digest text) RETURNS int
 	LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_forget_consent';
-COMMENT ON FUNCTION outreach_impl.forget_consent(text, text, text) IS 'Removes the history of an address, or leaves it without a word of anybody under a digest; not for callers.';
+COMMENT ON FUNCTION outreach_impl.forget_consent(text, text, text) IS
+	'Removes the history of an address, or leaves it without a word of anybody under a digest; not for callers.';
 
 CREATE FUNCTION outreach_impl.delete_lead(tenant_id text, lead_id text, by text,
 	OUT deleted boolean, OUT messages int, OUT webhooks int, OUT addresses int, OUT opt_outs_kept int)
@@ -96,14 +100,16 @@ BEGIN
 	told := ARRAY(SELECT DISTINCT h.receipt_id FROM outreach.lead_history h
 		WHERE h.tenant_id = delete_lead.tenant_id AND h.lead_id = delete_lead.lead_id AND h.receipt_id IS NOT NULL
 		  AND h.event_type IN ('webhook.inbound.received', 'message.delivery.status_updated'));
-	UPDATE outreach.inbound_history p SET body = '', signed_query = NULL, reference = NULL, idempotency_key = NULL, reading = NULL, about = NULL, status = 'done', last_error = 'erased'
+	UPDATE outreach.inbound_history p SET body = '', signed_query = NULL, reference = NULL, idempotency_key = NULL, reading = NULL, about = NULL,
+		status = 'done', last_error = 'erased'
 	 WHERE p.tenant_id = delete_lead.tenant_id AND p.receipt_id = ANY (told);
 	GET DIAGNOSTICS webhooks = ROW_COUNT;
 	-- What somebody has made due again; whoever waits for it finds it where it is now.
 	WITH ended AS (DELETE FROM outreach.inbound_queue p WHERE p.tenant_id = delete_lead.tenant_id AND p.receipt_id = ANY (told) RETURNING p.*)
 	INSERT INTO outreach.inbound_history (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id,
 		attempts, last_error, opted_out, event_type)
-	SELECT e.tenant_id, e.receipt_id, 'done', e.path, e.provider, e.form_encoded, '', e.received_at, e.correlation_id, e.attempts, 'erased', e.opted_out, e.event_type
+	SELECT e.tenant_id, e.receipt_id, 'done', e.path, e.provider, e.form_encoded, '', e.received_at, e.correlation_id, e.attempts, 'erased', e.opted_out,
+		e.event_type
 	  FROM ended e;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	webhooks := webhooks + n;
@@ -143,7 +149,8 @@ BEGIN
 		AND NOT EXISTS (SELECT FROM outreach.addresses o WHERE o.tenant_id = c.tenant_id AND o.contact_id = c.contact_id);
 	addresses := addresses + opt_outs_kept;
 END $$;
-COMMENT ON FUNCTION outreach_impl.delete_lead(text, text, text) IS 'Erases a lead with the texts and addresses that are known of it; an opt-out stays, as a digest.';
+COMMENT ON FUNCTION outreach_impl.delete_lead(text, text, text) IS
+	'Erases a lead with the texts and addresses that are known of it; an opt-out stays, as a digest.';
 
 -- Views run with their reader's rights, as those of 20_views.sql; these are here for the
 -- function that returns their rows.  What a webhook said is shown with the event of its
@@ -158,7 +165,8 @@ CREATE VIEW outreach.event_log WITH (security_invoker = true, security_barrier =
 	  LEFT JOIN outreach.event_details d ON d.tenant_id = e.tenant_id AND d.event_id = e.event_id
 	  LEFT JOIN outreach.inbound_payloads p ON p.tenant_id = e.tenant_id
 		   AND p.receipt_id = CASE WHEN e.event_type = 'webhook.inbound.received' THEN e.receipt_id END;
-COMMENT ON VIEW outreach.event_log IS 'What happened, with the texts, names and addresses that were not erased: the payload of an event, its details, and what was read of its webhook, as one.';
+COMMENT ON VIEW outreach.event_log IS
+	'What happened, with the texts, names and addresses that were not erased: the payload of an event, its details, and what was read of its webhook, as one.';
 
 CREATE VIEW outreach.lead_history WITH (security_invoker = true, security_barrier = true) AS
 	SELECT e.tenant_id, e.lead_id, e.lead_version, e.occurred_at, e.event_type, e.source,
@@ -212,14 +220,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION outreach_impl.lead_history(text, text, int, int) IS 'Events of a lead, the newest first; before is the lead_version to go on behind.';
 
-CREATE FUNCTION outreach_impl.messages_of(tenant_id text, lead_id text, max_rows int DEFAULT 100, before timestamptz DEFAULT NULL) RETURNS SETOF outreach.outbound_messages
+CREATE FUNCTION outreach_impl.messages_of(tenant_id text, lead_id text, max_rows int DEFAULT 100, before timestamptz DEFAULT NULL)
+	RETURNS SETOF outreach.outbound_messages
 	LANGUAGE plpgsql STABLE ROWS 100 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	RETURN QUERY SELECT m.* FROM outreach.outbound_messages m
 	 WHERE m.tenant_id = $1 AND m.lead_id = $2 AND m.created_at < coalesce($4, 'infinity')
 	 ORDER BY m.created_at DESC, m.message_id DESC LIMIT outreach_impl.require_rows($3);
 END $$;
-COMMENT ON FUNCTION outreach_impl.messages_of(text, text, int, timestamptz) IS 'Messages that were asked for to a lead, the newest first; before is the created_at to go on behind.';
+COMMENT ON FUNCTION outreach_impl.messages_of(text, text, int, timestamptz) IS
+	'Messages that were asked for to a lead, the newest first; before is the created_at to go on behind.';
 
 CREATE FUNCTION outreach_impl.allowed_states(tenant_id text, lead_id text) RETURNS text[]
 	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'po_api_allowed_states';
@@ -232,6 +242,8 @@ COMMENT ON FUNCTION outreach_impl.assign_lead(text, text, text, text) IS 'Hands 
 
 CREATE FUNCTION outreach_impl.preview_message(tenant_id text, lead_id text, body text DEFAULT NULL, template text DEFAULT NULL,
 	channel text DEFAULT 'sms', options jsonb DEFAULT NULL,
-	OUT status text, OUT verdicts jsonb, OUT address text, OUT from_phone text, OUT subject text, OUT body text, OUT html text, OUT segments int, OUT price_micros bigint)
+	OUT status text, OUT verdicts jsonb, OUT address text, OUT from_phone text, OUT subject text, OUT body text, OUT html text, OUT segments int,
+	OUT price_micros bigint)
 	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'po_api_preview_message';
-COMMENT ON FUNCTION outreach_impl.preview_message(text, text, text, text, text, jsonb) IS 'What send_message() would ask for and what the guards say of it now; nothing is written.';
+COMMENT ON FUNCTION outreach_impl.preview_message(text, text, text, text, text, jsonb) IS
+	'What send_message() would ask for and what the guards say of it now; nothing is written.';

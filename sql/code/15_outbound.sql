@@ -43,7 +43,8 @@ CREATE FUNCTION outreach_impl.send_message(tenant_id text, lead_id text, body te
 	OUT message_id uuid, OUT status text, OUT duplicate boolean, OUT verdicts jsonb, OUT lead_id text)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_send_message';
-COMMENT ON FUNCTION outreach_impl.send_message(text, text, text, text, text, text, text, timestamptz, text, jsonb, text) IS 'Asks for a message to a lead, or to an address, once for each send_key; a background worker sends it after the commit.';
+COMMENT ON FUNCTION outreach_impl.send_message(text, text, text, text, text, text, text, timestamptz, text, jsonb, text) IS
+	'Asks for a message to a lead, or to an address, once for each send_key; a background worker sends it after the commit.';
 
 CREATE FUNCTION outreach_impl.send_messages(tenant_id text, lead_ids text[], body text DEFAULT NULL, template text DEFAULT NULL,
 	channel text DEFAULT 'sms', send_keys text[] DEFAULT NULL, from_phone text DEFAULT NULL,
@@ -53,7 +54,8 @@ CREATE FUNCTION outreach_impl.send_messages(tenant_id text, lead_ids text[], bod
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE ROWS 100
 	AS 'MODULE_PATHNAME', 'po_api_send_messages';
-COMMENT ON FUNCTION outreach_impl.send_messages(text, text[], text, text, text, text[], text, timestamptz, text, jsonb, jsonb, text[]) IS 'Asks for messages to many leads or addresses; a row for each, in order, with what became of it.';
+COMMENT ON FUNCTION outreach_impl.send_messages(text, text[], text, text, text, text[], text, timestamptz, text, jsonb, jsonb, text[]) IS
+	'Asks for messages to many leads or addresses; a row for each, in order, with what became of it.';
 
 CREATE FUNCTION outreach_impl.cancel_message(tenant_id text, message_id uuid, reason text DEFAULT NULL,
 	OUT message_id uuid, OUT status text, OUT cancelled boolean)
@@ -71,7 +73,8 @@ CREATE FUNCTION outreach_impl.resolve_message(tenant_id text, message_id uuid, o
 	OUT message_id uuid, OUT status text)
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_resolve_message';
-COMMENT ON FUNCTION outreach_impl.resolve_message(text, uuid, text, text, int) IS 'Notes what a person has found out about a message of unknown outcome, or has one that was given up tried again.';
+COMMENT ON FUNCTION outreach_impl.resolve_message(text, uuid, text, text, int) IS
+	'Notes what a person has found out about a message of unknown outcome, or has one that was given up tried again.';
 
 CREATE FUNCTION outreach_impl.claim_messages(since timestamptz DEFAULT '-infinity') RETURNS int
 	LANGUAGE c VOLATILE
@@ -130,7 +133,8 @@ COMMENT ON FUNCTION outreach_impl.save_template(text, text, text, text, text, te
 CREATE FUNCTION outreach_impl.account_problem(tenant_id text, profile text, username text, base_url text, callback_path text,
 	settings jsonb) RETURNS text
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_account_problem';
-COMMENT ON FUNCTION outreach_impl.account_problem(text, text, text, text, text, jsonb) IS 'Why an account of a profile could not send, null when it could; not for callers.';
+COMMENT ON FUNCTION outreach_impl.account_problem(text, text, text, text, text, jsonb) IS
+	'Why an account of a profile could not send, null when it could; not for callers.';
 
 CREATE FUNCTION outreach_impl.create_account(tenant_id text, account text, profile text, secret text DEFAULT NULL,
 	username text DEFAULT NULL, base_url text DEFAULT NULL, callback_path text DEFAULT NULL,
@@ -194,7 +198,8 @@ EXCEPTION WHEN unique_violation THEN
 		MESSAGE = format('tenant "%s" has an account "%s"', tenant_id, account),
 		HINT = 'Make it anew after outreach.drop_account(), or change its secret with outreach.rotate_account_secret().';
 END $$;
-COMMENT ON FUNCTION outreach_impl.create_account(text, text, text, text, text, text, text, jsonb) IS 'Makes an account of a tenant with a provider, to send through.';
+COMMENT ON FUNCTION outreach_impl.create_account(text, text, text, text, text, text, text, jsonb) IS
+	'Makes an account of a tenant with a provider, to send through.';
 
 CREATE FUNCTION outreach_impl.set_callback_path(tenant_id text, account text, callback_path text) RETURNS text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -357,7 +362,8 @@ BEGIN
 		PERFORM FROM outreach.arming FOR UPDATE;
 	END IF;
 END $$;
-COMMENT ON FUNCTION outreach_impl.lock_stops(text[]) IS 'Waits for claims under way of the tenants, null: of all, and keeps others from beginning; not for callers.';
+COMMENT ON FUNCTION outreach_impl.lock_stops(text[]) IS
+	'Waits for claims under way of the tenants, null: of all, and keeps others from beginning; not for callers.';
 
 CREATE FUNCTION outreach_impl.require_stop_right(scope text, id text, tenant_id text) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -384,7 +390,8 @@ BEGIN
 	GET DIAGNOSTICS made = ROW_COUNT;
 	RETURN made;
 END $$;
-COMMENT ON FUNCTION outreach_impl.stop_sending(text, text, text, text) IS 'Holds messages of everything, a tenant, an account or a number from the next claim on.';
+COMMENT ON FUNCTION outreach_impl.stop_sending(text, text, text, text) IS
+	'Holds messages of everything, a tenant, an account or a number from the next claim on.';
 
 CREATE FUNCTION outreach_impl.stop_rows(of_scope text, of_id text, of_tenant text, OUT tenant_id text, OUT scope text, OUT id text) RETURNS SETOF record
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

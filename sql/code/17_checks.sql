@@ -24,7 +24,8 @@ COMMENT ON FUNCTION outreach_impl.check_templates(jsonb) IS 'What is wrong with 
 
 CREATE FUNCTION outreach_impl.check_lists(body jsonb, elsewhere jsonb) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_check_lists';
-COMMENT ON FUNCTION outreach_impl.check_lists(jsonb, jsonb) IS 'What is wrong with where placeholders of lists stand in the body of a profile, or elsewhere; null when nothing is.';
+COMMENT ON FUNCTION outreach_impl.check_lists(jsonb, jsonb) IS
+	'What is wrong with where placeholders of lists stand in the body of a profile, or elsewhere; null when nothing is.';
 
 -- No part of it is negative: months and days that cancel out compare as nothing
 -- and lead beyond the calendar.
@@ -81,7 +82,8 @@ ALTER TABLE outreach.endpoints
 ALTER TABLE outreach.payload_maps
 	ADD CONSTRAINT field_is_a_name CHECK (field ~ '^[A-Za-z0-9_.-]+$'),
 	-- what the event says of a message beside its fields
-	ADD CONSTRAINT field_is_not_ours CHECK (field <> ALL ('{certainty,cut,extracted_email,extracted_phone,flaw,from_own_number,kind,labels,model,overtaken,revoked_by,rule,sounds,unreachable_by,word}'));
+	ADD CONSTRAINT field_is_not_ours CHECK (field <> ALL ('{certainty,cut,extracted_email,extracted_phone,flaw,from_own_number,kind,labels,model,overtaken,'
+		'revoked_by,rule,sounds,unreachable_by,word}'));
 
 ALTER TABLE outreach.webhook_kinds
 	ADD CONSTRAINT event_type_is_a_name CHECK (event_type ~ '^[A-Za-z0-9_.:-]+$'),

@@ -15,7 +15,8 @@ CREATE VIEW outreach.lead_addresses WITH (security_invoker = true, security_barr
 			 WHERE o.tenant_id OPERATOR(pg_catalog.=) l.tenant_id AND o.contact_id OPERATOR(pg_catalog.=) l.contact_id
 			UNION SELECT o.address, o.kind, o.consent, o.unreachable, o.contact_id FROM outreach.addresses o
 			 WHERE o.tenant_id OPERATOR(pg_catalog.=) l.tenant_id AND o.address OPERATOR(pg_catalog.=) ANY (ARRAY[l.phone, lower(l.email)])) a;
-COMMENT ON VIEW outreach.lead_addresses IS 'The addresses of each lead: those of its person, and one of another person that it is written to; preferred are the lead''s phone and e-mail address.';
+COMMENT ON VIEW outreach.lead_addresses IS
+	'The addresses of each lead: those of its person, and one of another person that it is written to; preferred are the lead''s phone and e-mail address.';
 
 CREATE VIEW outreach.opt_out_registry WITH (security_invoker = true, security_barrier = true) AS
 	SELECT a.tenant_id, a.address, a.kind, a.consent, a.consent_source AS source, a.consent_reason AS reason,
@@ -31,14 +32,16 @@ CREATE VIEW outreach.addresses_unreachable WITH (security_invoker = true, securi
 		   jsonb_extract_path_text(m.value, 'message_id')::uuid AS message_id
 	  FROM outreach.addresses a, jsonb_each(a.unreachable) m
 	 WHERE a.unreachable IS NOT NULL;
-COMMENT ON VIEW outreach.addresses_unreachable IS 'Addresses that nothing is sent to in a channel, and what was said of which message; mark_reachable() lifts that.';
+COMMENT ON VIEW outreach.addresses_unreachable IS
+	'Addresses that nothing is sent to in a channel, and what was said of which message; mark_reachable() lifts that.';
 
 CREATE VIEW outreach.webhooks_unfinished WITH (security_invoker = true, security_barrier = true) AS
 	SELECT p.tenant_id, p.receipt_id, p.path, p.status, p.attempts, p.next_attempt_at, p.last_error,
 		   p.received_at, p.correlation_id
 	  FROM outreach.inbound_payloads p
 	 WHERE p.status OPERATOR(pg_catalog.<>) 'done'::outreach.payload_status;
-COMMENT ON VIEW outreach.webhooks_unfinished IS 'Webhooks that wait, failed, are given up, are of no known kind, name no lead, or came with a used key and another body.';
+COMMENT ON VIEW outreach.webhooks_unfinished IS
+	'Webhooks that wait, failed, are given up, are of no known kind, name no lead, or came with a used key and another body.';
 
 CREATE VIEW outreach.timers_ahead WITH (security_invoker = true, security_barrier = true) AS
 	SELECT t.tenant_id, t.lead_id, t.timer_type, t.trigger_at, t.due_at, t.action, t.action_payload, t.attempts, t.last_error
@@ -62,7 +65,8 @@ CREATE VIEW outreach.messages_unsettled WITH (security_invoker = true, security_
 		   m.held_by, m.last_error, m.error_code, m.send_key, m.updated_at
 	  FROM outreach.outbound_messages m
 	 WHERE m.status OPERATOR(pg_catalog.=) 'dead'::outreach.message_status;
-COMMENT ON VIEW outreach.messages_unsettled IS 'Messages that wait for something other than their time: a stop, a person, an answer; and those that were given up.';
+COMMENT ON VIEW outreach.messages_unsettled IS
+	'Messages that wait for something other than their time: a stop, a person, an answer; and those that were given up.';
 
 CREATE VIEW outreach.callbacks_unmatched WITH (security_invoker = true, security_barrier = true) AS
 	SELECT p.tenant_id, p.provider, p.provider_message_id, p.to_status, p.error_code, p.receipt_id, p.parked_at
@@ -74,4 +78,5 @@ CREATE VIEW outreach.worker_status WITH (security_invoker = true) AS
 	SELECT d.datname::text AS database, s.state, s.problem, s.worker_pid, s.functions_pid, s.next_due, s.last_started, s.last_failed, s.last_sqlstate,
 		   s.failures, s.timers_fired, s.payloads_processed, s.requests_sent, s.lateness
 	  FROM outreach.worker_slots() s JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) s.database;
-COMMENT ON VIEW outreach.worker_status IS 'One row a database the launcher knows; lateness counts firings that were less than 1, 2, 4 … 1024 ms late, and later.';
+COMMENT ON VIEW outreach.worker_status IS
+	'One row a database the launcher knows; lateness counts firings that were less than 1, 2, 4 … 1024 ms late, and later.';

@@ -87,7 +87,8 @@ GRANT EXECUTE ON FUNCTION
 -- In constraints of the tables that administrators write.
 GRANT EXECUTE ON FUNCTION
 	outreach_impl.names(text), outreach_impl.is_channel(text), outreach_impl.are_terms(text, text[]), outreach_impl.check_action(jsonb),
-	outreach_impl.check_templates(jsonb), outreach_impl.check_lists(jsonb, jsonb), outreach_impl.is_span(interval, interval), outreach_impl.are_spans(interval[], interval),
+	outreach_impl.check_templates(jsonb), outreach_impl.check_lists(jsonb, jsonb), outreach_impl.is_span(interval, interval),
+	outreach_impl.are_spans(interval[], interval),
 	outreach_impl.are_like(text[], text), outreach_impl.are_conditions(jsonb), outreach_impl.are_headers(jsonb)
 	TO outreach_admin;
 

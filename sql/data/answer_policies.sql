@@ -8,5 +8,6 @@ INSERT INTO outreach.answer_policies (tenant_id, provider, event_type, outcome, 
 	('*', '*', '*', 'rejected', 401, 'application/json', '{"error":"unauthorized"}'),
 	('*', '*', '*', 'busy', 503, 'application/json', '{"error":"busy"}'),
 	('*', 'twilio', '*', '*', 200, 'text/xml', '<?xml version="1.0" encoding="UTF-8"?><Response/>'),
-	('*', 'twilio', 'call.inbound', '*', 200, 'text/xml', '<?xml version="1.0" encoding="UTF-8"?><Response><Say>Please leave a message after the tone.</Say><Record maxLength="120"/></Response>'),
+	('*', 'twilio', 'call.inbound', '*', 200, 'text/xml',
+	 '<?xml version="1.0" encoding="UTF-8"?><Response><Say>Please leave a message after the tone.</Say><Record maxLength="120"/></Response>'),
 	('*', 'twilio', 'voicemail.received', '*', 200, 'text/xml', '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup/></Response>');

@@ -17,12 +17,14 @@ INSERT INTO outreach.provider_verdicts (tenant_id, profile, http_status, code, v
 	('*', '*', '5xx', '*', 'unknown', NULL, NULL, NULL, 'failed on the way, perhaps after it was accepted'),
 	('*', '*', '*', '*', 'unknown', NULL, NULL, NULL, 'no row knows it'),
 
-	('*', 'generic_json', '422', '*', 'unknown', NULL, NULL, NULL, 'the key is known with another body: the first may have been accepted; a body that is not valid is answered 400'),
+	('*', 'generic_json', '422', '*', 'unknown', NULL, NULL, NULL,
+	 'the key is known with another body: the first may have been accepted; a body that is not valid is answered 400'),
 
 	('*', 'sendgrid_mail', '451', '*', 'later', 'stop_account', NULL, NULL, 'the region of the account does not fit the URL'),
 
 	('*', 'signalhouse_sms', '*', 'OUT', 'failed', 'opt_out', NULL, NULL, 'answer and callback: opted out of the campaign'),
-	('*', 'signalhouse_sms', '*', 'not_enqueued', 'failed', NULL, NULL, NULL, 'answer: taken for none of the recipients: on the do-not-contact list, moderated or filtered');
+	('*', 'signalhouse_sms', '*', 'not_enqueued', 'failed', NULL, NULL, NULL,
+	 'answer: taken for none of the recipients: on the do-not-contact list, moderated or filtered');
 
 -- Twilio's codes come with the answer to the request, and later with a status
 -- callback.  A callback's message has failed and is not sent again; of its row

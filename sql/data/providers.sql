@@ -248,13 +248,19 @@ INSERT INTO outreach.payload_maps (tenant_id, provider, field, position, path) V
 -- Positions leave gaps, so that a row can be put between two others.
 INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, conditions, keys, effect, to_status) VALUES
 	('*', 'signalhouse', 100, 'message.received', '{"event": ["MESSAGE_RECEIVED", "P2P_INBOUND"]}', '{event:message_id}', 'message', NULL),
-	('*', 'signalhouse', 110, 'message.received', '{"event": ["message.received", "sms.received", "mms.received", "SMS_RECEIVED", "inbound"]}', '{event:message_id}', 'message', NULL),
-	('*', 'signalhouse', 120, 'message.sent', '{"event": ["SMS_SENT", "MMS_SENT", "P2P_SENT", "message.sent", "sms.sent", "mms.sent"]}', '{event:message_id}', 'status', 'sent'),
-	('*', 'signalhouse', 130, 'message.delivered', '{"event": ["MESSAGE_DELIVERED", "SMS_DELIVERED", "message.delivered", "sms.delivered"]}', '{event:message_id}', 'status', 'delivered'),
-	('*', 'signalhouse', 140, 'message.failed', '{"event": ["MESSAGE_FAILED", "SMS_FAILED", "MMS_FAILED", "P2P_FAILED", "message.failed", "sms.failed"]}', '{event:message_id}', 'status', 'failed'),
+	('*', 'signalhouse', 110, 'message.received', '{"event": ["message.received", "sms.received", "mms.received", "SMS_RECEIVED", "inbound"]}',
+	 '{event:message_id}', 'message', NULL),
+	('*', 'signalhouse', 120, 'message.sent', '{"event": ["SMS_SENT", "MMS_SENT", "P2P_SENT", "message.sent", "sms.sent", "mms.sent"]}', '{event:message_id}',
+	 'status', 'sent'),
+	('*', 'signalhouse', 130, 'message.delivered', '{"event": ["MESSAGE_DELIVERED", "SMS_DELIVERED", "message.delivered", "sms.delivered"]}',
+	 '{event:message_id}', 'status', 'delivered'),
+	('*', 'signalhouse', 140, 'message.failed', '{"event": ["MESSAGE_FAILED", "SMS_FAILED", "MMS_FAILED", "P2P_FAILED", "message.failed", "sms.failed"]}',
+	 '{event:message_id}', 'status', 'failed'),
 	('*', 'signalhouse', 145, 'message.failed', '{"event": ["message.undelivered"]}', '{event:message_id}', 'status', 'undelivered'),
 	-- A notice is about a brand or a campaign, and comes again another day.
-	('*', 'signalhouse', 150, 'provider.notice', '{"event": ["TMOBILE_THROUGHPUT_*", "BRAND_*", "CAMPAIGN_*", "NUMBER_*", "SUBSCRIPTION_*", "LOW_BALANCE_ALERT", "AUTO_RECHARGE_*"]}', '{event:message_id:occurred_at,event:message_id}', 'log', NULL),
+	('*', 'signalhouse', 150, 'provider.notice',
+	 '{"event": ["TMOBILE_THROUGHPUT_*", "BRAND_*", "CAMPAIGN_*", "NUMBER_*", "SUBSCRIPTION_*", "LOW_BALANCE_ALERT", "AUTO_RECHARGE_*"]}',
+	 '{event:message_id:occurred_at,event:message_id}', 'log', NULL),
 	-- What is posted to a message's statusCallbackUrl is not published: a message
 	-- document is understood by its status, whatever the event is called.
 	('*', 'signalhouse', 160, 'message.sent', '{"message_id": ["*"], "status": ["SENT"]}', '{message_id:status}', 'status', 'sent'),
@@ -263,7 +269,8 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 
 	-- The same message has the same key by the one way and by the other.
 	('*', 'twilio', 60, 'message.received', '{"event": ["com.twilio.messaging.inbound-message.received"]}', '{message_id}', 'message', NULL),
-	('*', 'twilio', 62, 'message.sent', '{"event": ["com.twilio.messaging.message.queued", "com.twilio.messaging.message.sending"]}', '{message_id:event}', 'log', NULL),
+	('*', 'twilio', 62, 'message.sent', '{"event": ["com.twilio.messaging.message.queued", "com.twilio.messaging.message.sending"]}', '{message_id:event}',
+	 'log', NULL),
 	('*', 'twilio', 64, 'message.sent', '{"event": ["com.twilio.messaging.message.sent"]}', '{message_id:event}', 'status', 'sent'),
 	('*', 'twilio', 66, 'message.delivered', '{"event": ["com.twilio.messaging.message.delivered"]}', '{message_id:event}', 'status', 'delivered'),
 	('*', 'twilio', 68, 'message.delivered', '{"event": ["com.twilio.messaging.message.read"]}', '{message_id:event}', 'status', 'read'),
@@ -276,23 +283,28 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	-- One call makes several requests: of each step, of each leg.  What has no number is told apart by its body.
 	('*', 'twilio', 130, 'call.status', '{"call_id": ["*"], "dial_status": ["*"]}', '{call_id:dial_call_id:dial_status}', 'log', NULL),
 	-- calls of our own, by the API
-	('*', 'twilio', 140, 'call.status', '{"call_id": ["*"], "direction": ["outbound-api"], "status": ["completed"]}', '{call_id:status:sequence?}', 'status', 'delivered'),
-	('*', 'twilio', 150, 'call.status', '{"call_id": ["*"], "direction": ["outbound-api"], "status": ["busy", "no-answer"]}', '{call_id:status:sequence?}', 'status', 'undelivered'),
-	('*', 'twilio', 160, 'call.status', '{"call_id": ["*"], "direction": ["outbound-api"], "status": ["failed", "canceled"]}', '{call_id:status:sequence?}', 'status', 'failed'),
+	('*', 'twilio', 140, 'call.status', '{"call_id": ["*"], "direction": ["outbound-api"], "status": ["completed"]}', '{call_id:status:sequence?}', 'status',
+	 'delivered'),
+	('*', 'twilio', 150, 'call.status', '{"call_id": ["*"], "direction": ["outbound-api"], "status": ["busy", "no-answer"]}', '{call_id:status:sequence?}',
+	 'status', 'undelivered'),
+	('*', 'twilio', 160, 'call.status', '{"call_id": ["*"], "direction": ["outbound-api"], "status": ["failed", "canceled"]}', '{call_id:status:sequence?}',
+	 'status', 'failed'),
 	('*', 'twilio', 170, 'call.status', '{"call_id": ["*"], "callback_source": ["*"]}', '{call_id:status:sequence}', 'log', NULL),
 	('*', 'twilio', 180, 'call.inbound', '{"call_id": ["*"], "direction": ["inbound"], "status": ["ringing", "queued"]}', '{call_id:status}', 'log', NULL),
 	('*', 'twilio', 190, 'call.status', '{"call_id": ["*"]}', '{call_id:status:sequence}', 'log', NULL),
 	-- From here on it is no call: a call's id would pass for a message's.
 	('*', 'twilio', 200, 'message.sent', '{"message_id": ["*"], "status": ["accepted", "scheduled", "queued", "sending"]}', '{message_id:status}', 'log', NULL),
 	('*', 'twilio', 210, 'message.sent', '{"message_id": ["*"], "status": ["sent"]}', '{message_id:status}', 'status', 'sent'),
-	('*', 'twilio', 220, 'message.delivered', '{"message_id": ["*"], "status": ["delivered", "partially_delivered"]}', '{message_id:status}', 'status', 'delivered'),
+	('*', 'twilio', 220, 'message.delivered', '{"message_id": ["*"], "status": ["delivered", "partially_delivered"]}', '{message_id:status}', 'status',
+	 'delivered'),
 	('*', 'twilio', 230, 'message.delivered', '{"message_id": ["*"], "status": ["read"]}', '{message_id:status}', 'status', 'read'),
 	('*', 'twilio', 240, 'message.failed', '{"message_id": ["*"], "status": ["undelivered"]}', '{message_id:status:error_code?}', 'status', 'undelivered'),
 	('*', 'twilio', 250, 'message.failed', '{"message_id": ["*"], "status": ["failed", "canceled"]}', '{message_id:status:error_code?}', 'status', 'failed'),
 
 	('*', 'texting', 100, 'message.received', '{"event": ["message.received"]}', '{message_id:event,conversation_id:event:occurred_at}', 'message', NULL),
 	('*', 'texting', 110, 'message.sent', '{"event": ["message.sent"]}', '{message_id:event,conversation_id:event:occurred_at}', 'status', 'sent'),
-	('*', 'texting', 120, 'message.delivered', '{"event": ["message.delivered"]}', '{message_id:event,conversation_id:event:occurred_at}', 'status', 'delivered'),
+	('*', 'texting', 120, 'message.delivered', '{"event": ["message.delivered"]}', '{message_id:event,conversation_id:event:occurred_at}', 'status',
+	 'delivered'),
 	('*', 'texting', 130, 'message.failed', '{"event": ["message.failed"]}', '{message_id:event,conversation_id:event:occurred_at}', 'status', 'failed'),
 	('*', 'texting', 140, 'optout.stop', '{"event": ["optout.stop"]}', '{message_id:event,conversation_id:event:occurred_at}', 'opt_out', NULL),
 	('*', 'texting', 150, 'optout.help', '{"event": ["optout.help"]}', '{message_id:event,conversation_id:event:occurred_at}', 'help', NULL),
@@ -303,11 +315,15 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	('*', 'ghl', 120, 'contact.tag_added', '{"event": ["ContactTagUpdate"]}', '{delivery_id,event:contact_id:occurred_at}', 'log', NULL),
 	('*', 'ghl', 130, 'contact.deleted', '{"event": ["ContactDelete"]}', '{delivery_id,event:contact_id:occurred_at}', 'log', NULL),
 	-- direction is trusted, type is not: an inbound call can come as OutboundMessage.
-	('*', 'ghl', 140, 'voicemail.received', '{"direction": ["inbound"], "message_type": ["CALL", "TYPE_CALL", "IVR_CALL", "TYPE_IVR_CALL"], "status": ["voicemail"]}', '{delivery_id,event:message_id}', 'log', NULL),
-	('*', 'ghl', 150, 'call.inbound', '{"direction": ["inbound"], "message_type": ["CALL", "TYPE_CALL", "IVR_CALL", "TYPE_IVR_CALL"]}', '{delivery_id,event:message_id}', 'log', NULL),
-	('*', 'ghl', 160, 'call.status', '{"direction": ["outbound"], "message_type": ["CALL", "TYPE_CALL", "IVR_CALL", "TYPE_IVR_CALL"]}', '{delivery_id,event:message_id}', 'log', NULL),
+	('*', 'ghl', 140, 'voicemail.received', '{"direction": ["inbound"], "message_type": ["CALL", "TYPE_CALL", "IVR_CALL", "TYPE_IVR_CALL"], '
+	 '"status": ["voicemail"]}', '{delivery_id,event:message_id}', 'log', NULL),
+	('*', 'ghl', 150, 'call.inbound', '{"direction": ["inbound"], "message_type": ["CALL", "TYPE_CALL", "IVR_CALL", "TYPE_IVR_CALL"]}',
+	 '{delivery_id,event:message_id}', 'log', NULL),
+	('*', 'ghl', 160, 'call.status', '{"direction": ["outbound"], "message_type": ["CALL", "TYPE_CALL", "IVR_CALL", "TYPE_IVR_CALL"]}',
+	 '{delivery_id,event:message_id}', 'log', NULL),
 	-- Custom: by a conversation provider of one's own
-	('*', 'ghl', 170, 'message.received', '{"direction": ["inbound"], "message_type": ["SMS", "Custom", "CustomSMS", "Custom_SMS", "TYPE_SMS", "TYPE_CUSTOM_SMS", "CUSTOM_PROVIDER_SMS", "TYPE_CUSTOM_PROVIDER_SMS", "WhatsApp", "TYPE_WHATSAPP"]}', '{delivery_id,event:message_id}', 'message', NULL),
+	('*', 'ghl', 170, 'message.received', '{"direction": ["inbound"], "message_type": ["SMS", "Custom", "CustomSMS", "Custom_SMS", "TYPE_SMS", '
+	 '"TYPE_CUSTOM_SMS", "CUSTOM_PROVIDER_SMS", "TYPE_CUSTOM_PROVIDER_SMS", "WhatsApp", "TYPE_WHATSAPP"]}', '{delivery_id,event:message_id}', 'message', NULL),
 	('*', 'ghl', 180, 'message.sent', '{"direction": ["outbound"]}', '{delivery_id,event:message_id}', 'log', NULL),
 	-- GHL asks us to send; its own message id makes the request one.
 	('*', 'ghl', 190, 'message.requested', '{"event": ["SMS", "Email"], "message_id": ["*"]}', '{message_id}', 'log', NULL),
@@ -331,14 +347,17 @@ INSERT INTO outreach.webhook_kinds (tenant_id, provider, position, event_type, c
 	('*', 'sendgrid', 120, 'message.delivered', '{"event": ["open"], "machine_open": ["true"]}', '{event_id:event}', 'status', 'delivered'),
 	('*', 'sendgrid', 130, 'message.delivered', '{"event": ["open", "click"]}', '{event_id:event}', 'status', 'read'),
 	-- refused for now, or for what the mail is: the address may be good
-	('*', 'sendgrid', 140, 'message.failed', '{"event": ["bounce", "blocked"], "bounce_type": ["blocked", "expired"]}', '{event_id:event}', 'status', 'undelivered'),
+	('*', 'sendgrid', 140, 'message.failed', '{"event": ["bounce", "blocked"], "bounce_type": ["blocked", "expired"]}', '{event_id:event}', 'status',
+	 'undelivered'),
 	('*', 'sendgrid', 150, 'message.failed', '{"event": ["bounce"], "error_code": ["4*"]}', '{event_id:event}', 'status', 'undelivered'),
 	('*', 'sendgrid', 160, 'message.failed', '{"event": ["bounce"]}', '{event_id:event}', 'status', 'failed'),
 	('*', 'sendgrid', 170, 'message.failed', '{"event": ["dropped"]}', '{event_id:event}', 'status', 'failed'),
-	('*', 'sendgrid', 180, 'contact.updated', '{"event": ["unsubscribe", "group_unsubscribe", "group_resubscribe", "spamreport"]}', '{event_id:event}', 'log', NULL),
+	('*', 'sendgrid', 180, 'contact.updated', '{"event": ["unsubscribe", "group_unsubscribe", "group_resubscribe", "spamreport"]}', '{event_id:event}', 'log',
+	 NULL),
 	('*', 'sendgrid', 190, 'provider.notice', '{"event": ["account_status_change"]}', '{event_id:event}', 'log', NULL),
 
-	('*', 'generic', 100, 'enrichment.completed', '{"event": ["skiptrace.completed", "skip_trace.completed", "enrichment.completed"]}', '{message_id:event}', 'log', NULL),
+	('*', 'generic', 100, 'enrichment.completed', '{"event": ["skiptrace.completed", "skip_trace.completed", "enrichment.completed"]}', '{message_id:event}',
+	 'log', NULL),
 	('*', 'generic', 110, 'message.received', '{"event": ["message.received", "sms:received", "sms.received"]}', '{message_id:event}', 'message', NULL),
 	('*', 'generic', 120, 'message.sent', '{"event": ["message.sent"]}', '{message_id:event}', 'status', 'sent'),
 	('*', 'generic', 130, 'message.delivered', '{"event": ["message.delivered"]}', '{message_id:event}', 'status', 'delivered'),

@@ -19,7 +19,9 @@ COMMENT ON COLUMN outreach.tenants.time_zone IS 'Where the tenant''s days begin,
 COMMENT ON COLUMN outreach.tenants.client IS 'Which set of outreach.classification_rules applies; ''*'' is the general one.';
 COMMENT ON COLUMN outreach.tenants.yes_opts_in IS 'Whether a bare YES from an opted-out phone is a new consent.';
 
-COMMENT ON COLUMN outreach.tenants.opt_out_reaches IS 'What an opt-out from one address of a person is of: that address, all of the person''s of its kind (phones, or e-mail addresses), or all of the person''s.';
+COMMENT ON COLUMN outreach.tenants.opt_out_reaches IS
+	'What an opt-out from one address of a person is of: that address, all of the person''s of its kind (phones, or e-mail addresses), or all of the '
+	'person''s.';
 
 -- Whoever was at work for the tenant while it was dropped may have left rows.
 CREATE TABLE outreach.dropped_tenants (
@@ -40,7 +42,9 @@ CREATE TABLE outreach.administrators (
 	role_name name NOT NULL,
 	PRIMARY KEY (role_name)
 );
-COMMENT ON TABLE outreach.administrators IS 'Roles that administer this database: membership in outreach_admin, outreach_provisioner and outreach_scheduler is of the whole cluster, and counts only where a row says so.';
+COMMENT ON TABLE outreach.administrators IS
+	'Roles that administer this database: membership in outreach_admin, outreach_provisioner and outreach_scheduler is of the whole cluster, and counts only '
+	'where a row says so.';
 
 -- One row a secret: a door's key, or the key a tenant's proofs are signed with.
 CREATE TABLE outreach.secrets (

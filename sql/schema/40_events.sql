@@ -25,8 +25,11 @@ CREATE TABLE outreach.events (
 	dedupe_key text COLLATE "C",
 	payload jsonb
 ) PARTITION BY RANGE (occurred_at);
-COMMENT ON TABLE outreach.events IS 'What happened, in ids and classes: append-only for everyone; retention drops whole partitions. What a person wrote or is called stands in outreach.event_details and outreach.inbound_payloads.';
-COMMENT ON COLUMN outreach.events.payload IS 'Ids and classes: never a text, a name, a phone or an e-mail address. outreach.event_log has it together with the rest.';
+COMMENT ON TABLE outreach.events IS
+	'What happened, in ids and classes: append-only for everyone; retention drops whole partitions. What a person wrote or is called stands in '
+	'outreach.event_details and outreach.inbound_payloads.';
+COMMENT ON COLUMN outreach.events.payload IS
+	'Ids and classes: never a text, a name, a phone or an e-mail address. outreach.event_log has it together with the rest.';
 COMMENT ON COLUMN outreach.events.dedupe_key IS 'As the caller gave it: a key that names no person.';
 COMMENT ON COLUMN outreach.events.lead_version IS 'Counts the events of a lead without gaps: their order, whatever the clock did.';
 
@@ -59,7 +62,9 @@ CREATE INDEX event_details_lead ON outreach.event_details (tenant_id, lead_id) W
 CREATE INDEX event_details_address ON outreach.event_details
 	(tenant_id, left(coalesce(details OPERATOR(pg_catalog.->>) 'phone', details OPERATOR(pg_catalog.->>) 'email'), 320))
 	WHERE coalesce(details OPERATOR(pg_catalog.->>) 'phone', details OPERATOR(pg_catalog.->>) 'email') IS NOT NULL;
-COMMENT ON TABLE outreach.event_details IS 'The texts, names and addresses of events: what callers gave, reasons, who decided, whose address it was. A row for an event that has any, until that is erased.';
+COMMENT ON TABLE outreach.event_details IS
+	'The texts, names and addresses of events: what callers gave, reasons, who decided, whose address it was. A row for an event that has any, until that is '
+	'erased.';
 COMMENT ON COLUMN outreach.event_details.details IS 'outreach.event_log shows it as part of the payload.';
 
 -- Where the history of a lead begins, once months of it are gone.
@@ -70,5 +75,6 @@ CREATE TABLE outreach.lead_states_as_of (
 	state outreach.lead_state,
 	PRIMARY KEY (tenant_id, lead_id)
 );
-COMMENT ON TABLE outreach.lead_states_as_of IS 'Of a lead with events that retention has removed: the number of the last of them and its state then, from which verify() goes on.';
+COMMENT ON TABLE outreach.lead_states_as_of IS
+	'Of a lead with events that retention has removed: the number of the last of them and its state then, from which verify() goes on.';
 COMMENT ON COLUMN outreach.lead_states_as_of.state IS 'Null where no event that is known has led to one.';

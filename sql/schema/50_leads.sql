@@ -31,7 +31,8 @@ COMMENT ON COLUMN outreach.leads.email IS 'Where it gets mail, as it was given.'
 COMMENT ON COLUMN outreach.leads.has_timers IS 'Whether a timer may be alive: where not, a reply need not look for any.';
 COMMENT ON COLUMN outreach.leads.business_phone IS 'The tenant''s own number that the lead talks to: what it is written to from.';
 COMMENT ON COLUMN outreach.leads.version IS 'Number of the lead''s newest event.';
-COMMENT ON COLUMN outreach.leads.last_activity_at IS 'When the lead was last touched, by us or by itself: of several leads with one phone, a reply belongs to the newest.';
+COMMENT ON COLUMN outreach.leads.last_activity_at IS
+	'When the lead was last touched, by us or by itself: of several leads with one phone, a reply belongs to the newest.';
 
 CREATE TABLE outreach.lead_transitions (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -61,9 +62,12 @@ CREATE TABLE outreach.contacts (
 ) WITH (fillfactor = 90);
 CREATE INDEX contacts_suppress_at ON outreach.contacts (suppress_at) WHERE suppress_at IS NOT NULL;
 COMMENT ON TABLE outreach.contacts IS 'One row a person, behind any number of leads and addresses: the row that an opt-out and a send both lock.';
-COMMENT ON COLUMN outreach.contacts.phones_opted_out_at IS 'Since when all phones of the person have opted out, also one that joins later; null: they have not. An opt-in from one of them ends it, of that one and of later ones.';
+COMMENT ON COLUMN outreach.contacts.phones_opted_out_at IS
+	'Since when all phones of the person have opted out, also one that joins later; null: they have not. An opt-in from one of them ends it, of that one and '
+	'of later ones.';
 COMMENT ON COLUMN outreach.contacts.emails_opted_out_at IS 'The same of e-mail addresses.';
-COMMENT ON COLUMN outreach.contacts.suppress_at IS 'When leads of the person are to be suppressed that an opt-out has left: they were locked, or too many. Nothing is sent to them meanwhile.';
+COMMENT ON COLUMN outreach.contacts.suppress_at IS
+	'When leads of the person are to be suppressed that an opt-out has left: they were locked, or too many. Nothing is sent to them meanwhile.';
 
 CREATE TABLE outreach.addresses (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -91,10 +95,13 @@ COMMENT ON TABLE outreach.addresses IS 'One row an address of a tenant: whose it
 COMMENT ON COLUMN outreach.addresses.address IS 'A phone in E.164, or an e-mail address in lower case; a digest, where it was erased after an opt-out.';
 COMMENT ON COLUMN outreach.addresses.kind IS 'phone or email.';
 COMMENT ON COLUMN outreach.addresses.contact_id IS 'The person whose address it is: one at a time.';
-COMMENT ON COLUMN outreach.addresses.shared IS 'Whether so many leads have it that it is nobody''s in particular: no lead joins a person by it, and its opt-out is of it alone.';
+COMMENT ON COLUMN outreach.addresses.shared IS
+	'Whether so many leads have it that it is nobody''s in particular: no lead joins a person by it, and its opt-out is of it alone.';
 COMMENT ON COLUMN outreach.addresses.line_type IS 'unreachable while it is marked so in any channel.';
 COMMENT ON COLUMN outreach.addresses.time_zones IS 'Where it may be, as IANA names; null: not known.';
-COMMENT ON COLUMN outreach.addresses.unreachable IS 'By channel: since when nothing is sent to the address there, who said so of which message, with which code. Null: it can be reached, for all that is known.';
+COMMENT ON COLUMN outreach.addresses.unreachable IS
+	'By channel: since when nothing is sent to the address there, who said so of which message, with which code. Null: it can be reached, for all that is '
+	'known.';
 COMMENT ON COLUMN outreach.addresses.consent_at IS 'When what consent stands for was said: where a webhook was kept or came late, before it was processed.';
 
 CREATE TABLE outreach.consent_history (
@@ -110,7 +117,9 @@ CREATE TABLE outreach.consent_history (
 	version text,
 	PRIMARY KEY (tenant_id, address, event_id)
 );
-COMMENT ON TABLE outreach.consent_history IS 'Every act of consent (hold, release, opt_out, opt_in) with its source, the words or reason, who decided, and the version of what read the words. Append-only.';
+COMMENT ON TABLE outreach.consent_history IS
+	'Every act of consent (hold, release, opt_out, opt_in) with its source, the words or reason, who decided, and the version of what read the words. '
+	'Append-only.';
 
 CREATE TABLE outreach.opt_out_words (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -120,7 +129,8 @@ CREATE TABLE outreach.opt_out_words (
 	source text NOT NULL,
 	PRIMARY KEY (tenant_id, word, match)
 );
-COMMENT ON TABLE outreach.opt_out_words IS 'Keywords and phrases about consent: what opts out, opts in, asks for help, or holds a phone until a person decides.';
+COMMENT ON TABLE outreach.opt_out_words IS
+	'Keywords and phrases about consent: what opts out, opts in, asks for help, or holds a phone until a person decides.';
 
 CREATE TABLE outreach.classification_rules (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -139,4 +149,5 @@ CREATE TABLE outreach.classification_rules (
 	CHECK (array_position(terms, NULL) IS NULL AND array_position(except_terms, NULL) IS NULL AND array_position(labels, NULL) IS NULL),
 	CHECK (min_certainty BETWEEN 0 AND 1)
 );
-COMMENT ON TABLE outreach.classification_rules IS 'What a message means: the highest priority that matches; and its labels, of all that match. Rows of the tenant''s client come with those of ''*''.';
+COMMENT ON TABLE outreach.classification_rules IS
+	'What a message means: the highest priority that matches; and its labels, of all that match. Rows of the tenant''s client come with those of ''*''.';

@@ -44,7 +44,8 @@ CREATE TABLE outreach.timer_functions (
 	function text COLLATE "C" NOT NULL,
 	PRIMARY KEY (name)
 );
-COMMENT ON TABLE outreach.timer_functions IS 'SQL functions (tenant_id text, lead_id text, payload jsonb) that a timer''s action may call; they run as outreach_functions with the tenant entered.';
+COMMENT ON TABLE outreach.timer_functions IS
+	'SQL functions (tenant_id text, lead_id text, payload jsonb) that a timer''s action may call; they run as outreach_functions with the tenant entered.';
 COMMENT ON COLUMN outreach.timer_functions.function IS 'With schema and argument types; a reference by oid would stand in the way of pg_upgrade.';
 
 -- due_at is trigger_at, or the next try, while the timer is alive, and null

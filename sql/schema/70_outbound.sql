@@ -86,17 +86,22 @@ CREATE TABLE outreach.provider_profiles (
 		   AND NOT jsonb_path_exists(lookup, 'strict $.keyvalue() ? ((@.key == "time" || @.key == "to" || @.key == "from") && @.value.type() != "array")')
 		   AND jsonb_extract_path_text(lookup, 'lag')::interval BETWEEN '0'::interval AND '1 day'::interval) IS TRUE)
 );
-COMMENT ON TABLE outreach.provider_profiles IS 'How messages are handed to a provider: request, answer, limits. A tenant''s row replaces the row of ''*'' of the same name.';
+COMMENT ON TABLE outreach.provider_profiles IS
+	'How messages are handed to a provider: request, answer, limits. A tenant''s row replaces the row of ''*'' of the same name.';
 COMMENT ON COLUMN outreach.provider_profiles.url IS 'Template; the scheme and host may be replaced by an account''s base_url.';
-COMMENT ON COLUMN outreach.provider_profiles.body IS 'Template: placeholders in its strings are filled in; a member that is one placeholder without a value is left out.';
+COMMENT ON COLUMN outreach.provider_profiles.body IS
+	'Template: placeholders in its strings are filled in; a member that is one placeholder without a value is left out.';
 COMMENT ON COLUMN outreach.provider_profiles.id_path IS 'Where the message''s id stands in a JSON answer.';
 COMMENT ON COLUMN outreach.provider_profiles.id_header IS 'The header of the answer that holds the id, where the body does not.';
 COMMENT ON COLUMN outreach.provider_profiles.accepted_path IS 'A number in the answer that must be above 0 for a 2xx to mean accepted.';
 COMMENT ON COLUMN outreach.provider_profiles.idempotency_header IS 'Carries our message id; within idempotency_life a request may be repeated.';
-COMMENT ON COLUMN outreach.provider_profiles.lookup IS 'How to ask whether a message was accepted: url, list, id, body, time, to, from (paths in the answer), lag.';
-COMMENT ON COLUMN outreach.provider_profiles.required IS 'Placeholders that must have a value though the request could do without them, and base_url: an account or message without is refused.';
+COMMENT ON COLUMN outreach.provider_profiles.lookup IS
+	'How to ask whether a message was accepted: url, list, id, body, time, to, from (paths in the answer), lag.';
+COMMENT ON COLUMN outreach.provider_profiles.required IS
+	'Placeholders that must have a value though the request could do without them, and base_url: an account or message without is refused.';
 COMMENT ON COLUMN outreach.provider_profiles.settle IS 'After this long a request that was given up can no longer be accepted.';
-COMMENT ON COLUMN outreach.provider_profiles.sick_failures IS 'A number stops after so many failures among its last deliveries, if they are sick_ratio of them.';
+COMMENT ON COLUMN outreach.provider_profiles.sick_failures IS
+	'A number stops after so many failures among its last deliveries, if they are sick_ratio of them.';
 COMMENT ON COLUMN outreach.provider_profiles.price_micros IS 'Price of a segment, in millionths of a dollar.';
 
 -- What an answer means.  The most exact row wins: tenant, then profile, then
@@ -116,8 +121,12 @@ CREATE TABLE outreach.provider_verdicts (
 	CONSTRAINT http_status_is_known CHECK (http_status OPERATOR(pg_catalog.~) '^([1-5][0-9][0-9]|[1-5]xx|\*)$')
 );
 COMMENT ON TABLE outreach.provider_verdicts IS 'What a provider''s answer, or the error code of its status callback, means for a message.';
-COMMENT ON COLUMN outreach.provider_verdicts.verdict IS 'sent; retry: refused, may be tried again; later, midnight_pacific: the same, but not counted as a try, after delay or then; review: refused for what a person has to put right; failed; unknown: may have been accepted.';
-COMMENT ON COLUMN outreach.provider_verdicts.effect IS 'opt_out: the phone is opted out; stop_number, stop_account: nothing more is sent from there; unreachable: the phone cannot be reached, and nothing more is sent to it in the channel.';
+COMMENT ON COLUMN outreach.provider_verdicts.verdict IS
+	'sent; retry: refused, may be tried again; later, midnight_pacific: the same, but not counted as a try, after delay or then; review: refused for what a '
+	'person has to put right; failed; unknown: may have been accepted.';
+COMMENT ON COLUMN outreach.provider_verdicts.effect IS
+	'opt_out: the phone is opted out; stop_number, stop_account: nothing more is sent from there; unreachable: the phone cannot be reached, and nothing more '
+	'is sent to it in the channel.';
 COMMENT ON COLUMN outreach.provider_verdicts.max_attempts IS 'No more tries than this for this cause.';
 
 CREATE TABLE outreach.sending_accounts (
@@ -240,9 +249,12 @@ CREATE INDEX outbound_queue_lead ON outreach.outbound_queue (tenant_id, lead_id)
 COMMENT ON TABLE outreach.outbound_messages IS 'Every message that was asked for, once for each send_key, and what became of it.';
 COMMENT ON TABLE outreach.outbound_queue IS 'Messages that wait, are under way, or of which it is not known whether they left.';
 COMMENT ON TABLE outreach.outbound_history IS 'Messages that have left or never will, in partitions by months of their ids.';
-COMMENT ON COLUMN outreach.outbound_messages.phone IS 'Where it goes: E.164, or an address of the channel. While it waits, what its lead had when it was last looked at: it goes to what the lead has when it leaves.';
+COMMENT ON COLUMN outreach.outbound_messages.phone IS
+	'Where it goes: E.164, or an address of the channel. While it waits, what its lead had when it was last looked at: it goes to what the lead has when it '
+	'leaves.';
 COMMENT ON COLUMN outreach.outbound_messages.html IS 'What the body says, as HTML, filled in and escaped.';
-COMMENT ON COLUMN outreach.outbound_messages.bcc IS 'Addresses that get a blind copy, in lower case: those of its options and of its account, without the one that it goes to.';
+COMMENT ON COLUMN outreach.outbound_messages.bcc IS
+	'Addresses that get a blind copy, in lower case: those of its options and of its account, without the one that it goes to.';
 COMMENT ON COLUMN outreach.outbound_messages.media_urls IS 'What its provider fetches and sends with it.';
 COMMENT ON COLUMN outreach.outbound_messages.cancel_on_reply IS 'A reply of its lead, or of another with the phone, cancels it while it has not left.';
 COMMENT ON COLUMN outreach.outbound_messages.priority IS 'A number of outreach.priorities(): the lowest goes first where more is due than can be sent.';
@@ -250,7 +262,8 @@ COMMENT ON COLUMN outreach.outbound_messages.due_at IS 'pending, deferred: when 
 COMMENT ON COLUMN outreach.outbound_messages.held_by IS 'What holds a deferred message: a stop, as scope:id, or address while its lead has none.';
 COMMENT ON COLUMN outreach.outbound_messages.owner IS 'The session lock of the worker that claimed it: free when that process is dead.';
 COMMENT ON COLUMN outreach.outbound_messages.fence IS 'Counts claims and takeovers; a result is taken only under the fence it was sent with.';
-COMMENT ON COLUMN outreach.outbound_messages.ambiguous_since IS 'When the first request was made whose outcome is not known; another is made only under the same idempotency key, or after a look-up.';
+COMMENT ON COLUMN outreach.outbound_messages.ambiguous_since IS
+	'When the first request was made whose outcome is not known; another is made only under the same idempotency key, or after a look-up.';
 COMMENT ON COLUMN outreach.outbound_messages.failures IS 'Tries that were surely refused, for reasons that may pass.';
 
 -- Every send_key that was ever used: what is sent for it is sent once, also when the
@@ -302,7 +315,8 @@ CREATE TABLE outreach.provider_message_ids (
 	CONSTRAINT parked_is_named CHECK ((message_id IS NULL) OPERATOR(pg_catalog.=) (provider IS NOT NULL)
 		AND (message_id IS NULL) OPERATOR(pg_catalog.=) (provider_message_id IS NOT NULL))
 ) PARTITION BY HASH (key);
-COMMENT ON TABLE outreach.provider_message_ids IS 'Which message a provider''s id names; without a message_id: a status callback of a message that is not known yet.';
+COMMENT ON TABLE outreach.provider_message_ids IS
+	'Which message a provider''s id names; without a message_id: a status callback of a message that is not known yet.';
 COMMENT ON COLUMN outreach.provider_message_ids.key IS 'outreach_impl.ledger_key() of tenant_id, the words message id with the provider, and its id.';
 COMMENT ON COLUMN outreach.provider_message_ids.provider_message_id IS 'The id that the key is made from, while its message is not known.';
 
@@ -339,4 +353,5 @@ CREATE TABLE outreach.sending_circuits (
 	updated_at timestamptz NOT NULL,
 	PRIMARY KEY (tenant_id, account, from_phone)
 );
-COMMENT ON TABLE outreach.sending_circuits IS 'Accounts (from_phone empty) and numbers whose last requests failed; after breaker_failures they rest until open_until, and one probe decides.';
+COMMENT ON TABLE outreach.sending_circuits IS
+	'Accounts (from_phone empty) and numbers whose last requests failed; after breaker_failures they rest until open_until, and one probe decides.';

@@ -245,7 +245,10 @@ send_median() {
 }
 
 # reached NAME RATIO WANTED TEXT
-reached() { awk -v n="$1" -v r="$2" -v want="$3" -v text="$4" 'BEGIN {printf "%-3s %-58s %5.2f  target %-5s %s\n", n, text, r, want, (r + 0 >= want + 0 ? "reached" : "not reached")}'; }
+reached() {
+	awk -v n="$1" -v r="$2" -v want="$3" -v text="$4" \
+		'BEGIN {printf "%-3s %-58s %5.2f  target %-5s %s\n", n, text, r, want, (r + 0 >= want + 0 ? "reached" : "not reached")}'
+}
 
 sends_table() {
 	local who what mine ceiling
@@ -264,7 +267,8 @@ sends_table() {
 	say "Of $((SENDS / 90 * 100)) messages every tenth hangs for $HANG_MS ms, at an account of its own; the others: $(send_median outreach hang 3)/s"
 	say "Enqueue: $CAMPAIGN messages in one call $(send_median enqueue campaign 3)/s; one in a call, $CLIENTS clients, $(send_median enqueue single 3)/s"
 	say
-	awk -F'\t' 'NF == 5 {all++} $5 >= 10 {n++} END {if (n) printf "Other programs took 10 %% of the machine or more in %d of %d measurements: their rates are low and the ratios rough.\n\n", n, all}' "$SEND_RAW"
+	awk -F'\t' 'NF == 5 {all++} $5 >= 10 {n++} END {if (n) printf "Other programs took 10 %% of the machine or more in " \
+		"%d of %d measurements: their rates are low and the ratios rough.\n\n", n, all}' "$SEND_RAW"
 	mine=$(send_median outreach fast 3)
 	reached T5 "$(times "$(send_median curl-outbox fast 3)" "$mine")" 0.85 "0 ms, of libcurl + outbox in C"
 	reached T5 "$(times "$(send_median curl fast 3)" "$mine")" 0.85 "0 ms, of libcurl alone"

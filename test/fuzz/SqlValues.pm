@@ -39,17 +39,21 @@ my @texts = (
 	'', ' ', "\t\r\n", 'x', '*', 'null', 'NaN', '-1', '0', "'; SELECT 1; --", '\\', '\\x00', '%s%n%1$s', '%', '_', '{{', '{{firstName}}', '{{body|x}}',
 	'}}{{a}}', '{{' . 'a' x 300 . '}}', '"', '$1', '$$', '/*', '1/1/b', '16384/1/b', '../b', '/w/a', '/w/b', 'b:c', '<x>&amp;', 'a,b', '{a,NULL}', '(1,2)',
 	'STOP', 'stop, please', 'yes', 'HELP', 'pat@example.com', 'x' x 64, 'x' x 65, 'y' x 255, 'z' x 256, 'long ' x 2000, 'w' x 10000, "\x01\x02\x1b[31m\x7f",
-	"\xe2\x80\x8b", "\xe2\x80\xaeabc", "\xef\xbb\xbf", "\xef\xbf\xbd", "\xef\xbf\xbf", "\xf4\x8f\xbf\xbf", "\xf0\x9f\x98\x80" x 40, "e\xcc\x81" x 50, "\xc3\x9f\xef\xac\x81",
+	"\xe2\x80\x8b", "\xe2\x80\xaeabc", "\xef\xbb\xbf", "\xef\xbf\xbd", "\xef\xbf\xbf", "\xf4\x8f\xbf\xbf", "\xf0\x9f\x98\x80" x 40, "e\xcc\x81" x 50,
+		"\xc3\x9f\xef\xac\x81",
 	"\xc4\xb0\xc4\xb1", "\xc2\xa0", "\xed\x9f\xbf", "\xee\x80\x80", "\xe2\x80\xa8x");
 # not UTF-8 at all
 my @bad_texts = ("\xff", "\xc0\x80", "\xed\xa0\x80", "abc\xe2\x82", "\xf4\x90\x80\x80");
 
 my @numbers = (0, 1, -1, 2, 7, 100, 1000, 32767, 32768, 2147483647, -2147483648);
-my @times = ('now', 'infinity', '-infinity', '4713-01-01 BC', '294276-12-31', '2040-01-01', '2000-02-29', 'epoch', '2026-11-01 01:30 America/New_York', 'yesterday',
+my @times = ('now', 'infinity', '-infinity', '4713-01-01 BC', '294276-12-31', '2040-01-01', '2000-02-29', 'epoch', '2026-11-01 01:30 America/New_York',
+	'yesterday',
 	'0001-01-01', 'tomorrow');
-my @intervals = ('0', '1 hour', '-1 day', '-1 microsecond', '178000000 years', '-178000000 years', '1 month -30 days', '100 days', '2147483647 days', '10 years', '30 seconds');
+my @intervals = ('0', '1 hour', '-1 day', '-1 microsecond', '178000000 years', '-178000000 years', '1 month -30 days', '100 days', '2147483647 days',
+	'10 years', '30 seconds');
 my @jsons = (
-	'null', 'true', '1', '-0.0', '1e400', '1' . '0' x 2000, '""', '"x"', '[]', '{}', '[[]]', '[null]', '{"":""}', '{"a":{"b":null}}', '{"a":1,"a":2}', '"\u0041"', '"\u0000"',
+	'null', 'true', '1', '-0.0', '1e400', '1' . '0' x 2000, '""', '"x"', '[]', '{}', '[[]]', '[null]', '{"":""}', '{"a":{"b":null}}', '{"a":1,"a":2}',
+		'"\u0041"', '"\u0000"',
 	'"\ud800"', '{"x":' . '[' x 200 . ']' x 200 . '}', '[' x 6000 . ']' x 6000, '{"a":' x 100 . '1' . '}' x 100, '{"k":"' . 'v' x 10000 . '"}',
 	'{' . join(',', map { qq{"k$_":$_} } 1 .. 500) . '}', 'not json', '{"a"', '');
 
@@ -59,7 +63,8 @@ my %known = (
 	channel => [qw(sms call email webhook fax)],
 	priority => [qw(reply normal campaign high)],
 	outcome => [qw(sent failed retry cancelled delivered unknown)],
-	to_state => [qw(new touched retargeting responded soft_interest email_captured content_nurture high_intent appointment_booked in_call_queue closed suppressed)],
+	to_state => [qw(new touched retargeting responded soft_interest email_captured content_nurture high_intent appointment_booked in_call_queue closed
+		suppressed)],
 	event_type => [qw(contact.updated lead.created lead.state.changed timer.fired no.such)],
 	scope => [qw(all tenant account number none)],
 	provider => [qw(generic twilio signalhouse ghl texting aloware sendgrid none)],
@@ -75,7 +80,8 @@ my %known = (
 	right_role => [qw(outreach_app outreach_admin outreach_owner outreach_worker none)],
 	role_name => [qw(app_a app_b plain provisioner outreach_owner outreach_app postgres nobody)],
 	proof => [ 'v1.99999999999.' . '0' x 64, 'v1.99999999999.', 'v1.1.x', 'v1.', 'v2.1.1', 'v1.999999999999999999999.' . 'a' x 64 ],
-	secret => [ 'own-secret-of-a-good-length', 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', 'user:a-password-of-16' ],
+	secret => [ 'own-secret-of-a-good-length', 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+		'user:a-password-of-16' ],
 	key => [ 'k' x 40 ],
 	months_ahead => [ 0, 1, 12, 120, 121, -1 ],
 	batch => [ 0, 1, 10, 1000, -1, 2147483647 ]);
@@ -156,7 +162,8 @@ sub _member
 {
 	my ($self, $key) = @_;
 	return pick('OTHER', 'TIMER_7D', { timer_type => 'OTHER', delay => pick(@intervals) }, [], 7) if $key eq 'set_timer' && !chance(4);
-	return pick({ template => pick('hello_a', 'hello_b') }, { body => pick(@texts) =~ s/[^\x20-\x7e]//gr, channel => 'webhook' }) if $key eq 'send' && !chance(4);
+	return pick({ template => pick('hello_a', 'hello_b') }, { body => pick(@texts) =~ s/[^\x20-\x7e]//gr, channel => 'webhook' }) if $key eq 'send'
+		&& !chance(4);
 	return pick('a@example.com', [ ' B@Example.com' ], [ 'a@example.com', 'x' x 300 ]) if $key eq 'bcc' && !chance(4);
 	return pick('https://example.com/a', [ ('https://example.com/b') x 11 ], 'https://u@example.com/') if $key eq 'mediaUrls' && !chance(4);
 	return pick(@texts) =~ s/[^\x20-\x7e]//gr if $key =~ /^(?:html|subject)$/ && !chance(4);
@@ -180,7 +187,8 @@ sub envelope
 		my $at = int rand(length($body) + 1);
 		my $length = int rand 6;
 		$length = length($body) - $at if $at + $length > length $body;
-		substr($body, $at, $length) = pick('', 'x', '"', '}', '[' x 70, '\u0000', '\ud800', '%00', '%', '&', '+', 'STOP', '12125550138', '9' x 400, 'lead_b', "\\");
+		substr($body, $at, $length) = pick('', 'x', '"', '}', '[' x 70, '\u0000', '\ud800', '%00', '%', '&', '+', 'STOP', '12125550138', '9' x 400, 'lead_b',
+			"\\");
 	}
 	$envelope{body} = $body =~ s/[^\x09\x0a\x20-\x7e]//gr;
 	delete $envelope{ pick(sort keys %envelope) } if chance(8);

@@ -53,7 +53,8 @@ static const struct
 	[PO_SCHEME_STANDARD_WEBHOOKS] = {"whsec_86nH0V6LQmDzqcfRXotCYPOpx9Fei0Jg",
 	{"webhook-signature", "webhook-timestamp", "webhook-id"}},
 	[PO_SCHEME_BASIC] = {"f3a9c7d1:5e8b4260f3a9c7d1", {"authorization", "b", "c"}},
-	[PO_SCHEME_SENDGRID] = {"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==",
+	[PO_SCHEME_SENDGRID] = {"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfS"
+		"mpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==",
 	{"x-twilio-email-event-webhook-signature", "x-twilio-email-event-webhook-timestamp", "c"}},
 };
 

@@ -64,8 +64,10 @@ BEGIN
 
 		INSERT INTO outreach.webhook_receipts (tenant_id, key, receipt_id, body_hash)
 		VALUES (t, outreach_impl.ledger_key(t, 'webhook generic', word), gen_random_uuid(), 1);
-		INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, last_error, idempotency_key, event_type)
-		SELECT t, r.receipt_id, 'dead', '/w/' || word, 'generic', false, convert_to(format('{"text": "%s"}', word), 'UTF8'), now(), gen_random_uuid(), word, word, 'unknown'
+		INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, last_error,
+			idempotency_key, event_type)
+		SELECT t, r.receipt_id, 'dead', '/w/' || word, 'generic', false, convert_to(format('{"text": "%s"}', word), 'UTF8'), now(), gen_random_uuid(), word,
+			word, 'unknown'
 		  FROM outreach.webhook_receipts r WHERE r.tenant_id = t;
 		INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at, finished_at, outcome, answer)
 		VALUES (t, message, 1, 1, word, now(), now(), 'failed', word);
@@ -154,8 +156,10 @@ BEGIN
 				statement text;
 			BEGIN
 				FOREACH statement IN ARRAY ARRAY['SELECT * FROM outreach.leads', 'SELECT outreach.enter_tenant(''b'')',
-					'SELECT * FROM outreach.create_lead(''b'', ''made'')', 'SELECT * FROM outreach.verify()', 'SELECT set_config(''role'', ''outreach_owner'', false)',
-					'SELECT set_config(''outreach.tenant_id'', ''b'', false)', 'SELECT * FROM outreach.events', 'SELECT ROLE.lend(''TABLE outreach.leads'')'] LOOP
+					'SELECT * FROM outreach.create_lead(''b'', ''made'')', 'SELECT * FROM outreach.verify()',
+					'SELECT set_config(''role'', ''outreach_owner'', false)',
+					'SELECT set_config(''outreach.tenant_id'', ''b'', false)', 'SELECT * FROM outreach.events',
+					'SELECT ROLE.lend(''TABLE outreach.leads'')'] LOOP
 					RAISE LOG 'called: %', ROLE.run(statement);
 				END LOOP;
 			END $called$;

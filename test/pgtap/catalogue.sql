@@ -48,7 +48,8 @@ SELECT ok(EXISTS (SELECT FROM unexcused u WHERE u.rule = r.rule AND u.object LIK
 	('functions grant PUBLIC nothing', 'new_function'), ('functions belong to the engine', 'new_function'),
 	('functions are the extension''s', 'new_function'), ('functions have a name of their own', 'new_function'),
 	('functions of the app take a tenant', 'new_function'), ('only triggers run as their owner', 'new_function'),
-	('the API is in C', 'new_function'), ('bodies are for the engine alone', 'new_body'), ('the schema of bodies is the engine''s', 'outreach_impl'), ('owners are no superusers', 'outreach_app'),
+	('the API is in C', 'new_function'), ('bodies are for the engine alone', 'new_body'), ('the schema of bodies is the engine''s', 'outreach_impl'),
+	('owners are no superusers', 'outreach_app'),
 	('roles do not log in', 'outreach_app'), ('roles have no password', 'outreach_app'),
 	('the schema grants PUBLIC nothing', 'outreach')) AS r(rule, object);
 

@@ -69,13 +69,18 @@ INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, 
 	-- of no month that there is
 	UNION ALL SELECT tenant_id, gen_random_uuid(), 1, 1, 'hidden', now() FROM message WHERE send_key = 'same key';
 INSERT INTO outreach.outbound_messages SELECT n.* FROM outreach.outbound_messages m,
-	LATERAL (SELECT (jsonb_populate_record(m, jsonb_build_object('message_id', gen_random_uuid(), 'send_key', 'left', 'status', 'sent', 'ambiguous_since', NULL, 'due_at', NULL, 'held_by', NULL))).*) n
+	LATERAL (SELECT (jsonb_populate_record(m, jsonb_build_object('message_id', gen_random_uuid(), 'send_key', 'left', 'status', 'sent', 'ambiguous_since', NULL,
+		'due_at', NULL, 'held_by', NULL))).*) n
  WHERE m.send_key = 'same key' AND m.tenant_id IN ('tap_a', 'tap_b');
-INSERT INTO outreach.inbound_payloads SELECT n.* FROM unfinished JOIN outreach.inbound_payloads p USING (tenant_id, receipt_id), unnest('{error,done}'::text[]) AS s,
+INSERT INTO outreach.inbound_payloads SELECT n.* FROM unfinished JOIN outreach.inbound_payloads p USING (tenant_id, receipt_id),
+	unnest('{error,done}'::text[]) AS s,
 	LATERAL (SELECT (jsonb_populate_record(p, jsonb_build_object('receipt_id', gen_random_uuid(), 'status', s))).*) n;
-INSERT INTO outreach.provider_message_ids (tenant_id, key, message_id) SELECT tenant_id, outreach_impl.ledger_key(tenant_id, 'message id signalhouse', 'known'), message_id FROM message WHERE send_key = 'same key';
-INSERT INTO outreach.provider_message_ids (tenant_id, key, provider, provider_message_id, to_status, parked_at) SELECT t, outreach_impl.ledger_key(t, 'message id signalhouse', 'unknown'), 'signalhouse', 'unknown', 'sent', now() FROM unnest('{tap_a,tap_b}'::text[]) AS t;
-INSERT INTO outreach.sending_circuits (tenant_id, account, from_phone, failures, updated_at) SELECT t, 'hidden', '', 1, now() FROM unnest('{tap_a,tap_b}'::text[]) AS t;
+INSERT INTO outreach.provider_message_ids (tenant_id, key, message_id) SELECT tenant_id, outreach_impl.ledger_key(tenant_id, 'message id signalhouse', 'known'),
+	message_id FROM message WHERE send_key = 'same key';
+INSERT INTO outreach.provider_message_ids (tenant_id, key, provider, provider_message_id, to_status, parked_at) SELECT t,
+	outreach_impl.ledger_key(t, 'message id signalhouse', 'unknown'), 'signalhouse', 'unknown', 'sent', now() FROM unnest('{tap_a,tap_b}'::text[]) AS t;
+INSERT INTO outreach.sending_circuits (tenant_id, account, from_phone, failures, updated_at) SELECT t, 'hidden', '', 1, now()
+	FROM unnest('{tap_a,tap_b}'::text[]) AS t;
 INSERT INTO outreach.lead_states_as_of (tenant_id, lead_id, lead_version, state) SELECT t, 'hidden', 1, 'new' FROM unnest('{tap_a,tap_b}'::text[]) AS t;
 INSERT INTO outreach.tenant_roles VALUES ('tap_b', 'outreach_worker');
 DO $$
@@ -117,12 +122,14 @@ END $$;
 -- Calls of functions: arguments by name, or else by type
 CREATE FUNCTION pg_temp.call(function oid, tenant text, lead text) RETURNS text LANGUAGE sql AS $$
 	SELECT format('SELECT outreach.%I(%s)', p.proname, string_agg(format('%I => %L::%s', a.name,
-			CASE a.name WHEN 'tenant_id' THEN tenant WHEN 'lead_id' THEN CASE WHEN p.proname = 'delete_lead' AND tenant = 'tap_a' THEN 'gone' ELSE lead END WHEN 'phone' THEN '+12125550191' WHEN 'address' THEN '+12125550191' WHEN 'email' THEN 'own@a.example'
+			CASE a.name WHEN 'tenant_id' THEN tenant WHEN 'lead_id' THEN CASE WHEN p.proname = 'delete_lead' AND tenant = 'tap_a'
+				THEN 'gone' ELSE lead END WHEN 'phone' THEN '+12125550191' WHEN 'address' THEN '+12125550191' WHEN 'email' THEN 'own@a.example'
 				WHEN 'from_phone' THEN '+12125550180' WHEN 'lead_ids' THEN '{' || lead || '}' WHEN 'send_keys' THEN '{another key}'
 				WHEN 'message_id' THEN coalesce((SELECT m.message_id::text FROM message m WHERE m.tenant_id = tenant
 					AND m.send_key = CASE p.proname WHEN 'resolve_message' THEN 'same key' ELSE 'to come' END), gen_random_uuid()::text)
 				WHEN 'receipt_id' THEN coalesce((SELECT u.receipt_id::text FROM unfinished u WHERE u.tenant_id = tenant), gen_random_uuid()::text)
-				WHEN 'channel' THEN CASE p.proname WHEN 'save_template' THEN 'email' ELSE 'sms' END WHEN 'priority' THEN 'normal' WHEN 'outcome' THEN 'sent' WHEN 'send_at' THEN '2040-01-01'
+				WHEN 'channel' THEN CASE p.proname WHEN 'save_template' THEN 'email' ELSE 'sms' END WHEN 'priority' THEN 'normal' WHEN 'outcome'
+					THEN 'sent' WHEN 'send_at' THEN '2040-01-01'
 				WHEN 'to_state' THEN 'touched' WHEN 'from_state' THEN 'new' WHEN 'event_type' THEN 'contact.updated'
 				WHEN 'dedupe_key' THEN 'same key' WHEN 'filter' THEN '{"all": true}' WHEN 'trigger_at' THEN '2040-01-01'
 				WHEN 'before' THEN CASE p.proname WHEN 'lead_history' THEN '1000' ELSE '2040-01-01' END
@@ -150,7 +157,8 @@ SELECT is(pg_temp.reads(name),
 	CASE WHEN relispartition OR name IN ('secrets', 'tenant_roles') THEN 'refused' ELSE 'own rows' END, 'app in a: ' || name)
   FROM relation WHERE of_tenant ORDER BY name;
 SELECT ok(pg_temp.try(format('COPY outreach.%I TO ''/dev/null''', name)) IN
-	((SELECT pg_temp.try(format('SELECT FROM outreach.%I', name))), '42501 permission denied for table ' || name), 'app in a copies out what it reads: ' || name)
+	((SELECT pg_temp.try(format('SELECT FROM outreach.%I', name))), '42501 permission denied for table ' || name),
+		'app in a copies out what it reads: ' || name)
   FROM relation WHERE relkind = 'r' ORDER BY name;
 
 -- Writing
@@ -183,15 +191,19 @@ SELECT is(pg_temp.try(pg_temp.call(oid, 'tap_nobody', 'lead')), 'OR101 role "tap
 -- By their ids, b's messages are nobody's; its keys, templates and numbers are free.
 SELECT is(pg_temp.try(format(s, tenant, message_id)), CASE tenant WHEN 'tap_b' THEN 'OR101 role "tap_app" may not act for tenant "tap_b"'
 		ELSE format('OR402 tenant "tap_a" has no message %s', message_id) END, format(s, tenant, 'one of b'))
-  FROM message, unnest('{tap_a,tap_b}'::text[]) AS tenant, unnest(ARRAY['SELECT outreach.cancel_message(%L, %L)', 'SELECT outreach.resolve_message(%L, %L, ''retry'', ''a'')']) AS s
+  FROM message, unnest('{tap_a,tap_b}'::text[]) AS tenant,
+	unnest(ARRAY['SELECT outreach.cancel_message(%L, %L)', 'SELECT outreach.resolve_message(%L, %L, ''retry'', ''a'')']) AS s
  WHERE tenant_id = 'tap_b' ORDER BY tenant, s, send_key;
 RESET ROLE;
-SELECT is((SELECT string_agg(status::text, ' ' ORDER BY send_key) FROM outreach.outbound_messages WHERE tenant_id = 'tap_b'), 'sent unknown pending', 'b''s messages are as they were');
-SELECT outreach.save_template('tap_b', 'of b alone', 'Hidden'), outreach.create_account('tap_b', 'of b alone', 'signalhouse_sms', 'x'), outreach.add_number('tap_b', '+12125550181', 'of b alone'),
+SELECT is((SELECT string_agg(status::text, ' ' ORDER BY send_key) FROM outreach.outbound_messages WHERE tenant_id = 'tap_b'), 'sent unknown pending',
+	'b''s messages are as they were');
+SELECT outreach.save_template('tap_b', 'of b alone', 'Hidden'), outreach.create_account('tap_b', 'of b alone', 'signalhouse_sms', 'x'),
+	outreach.add_number('tap_b', '+12125550181', 'of b alone'),
 	   outreach.send_message('tap_b', 'lead_of_tap_b', 'Hidden', send_key => 'only in b') \g /dev/null
 SET ROLE tap_app;
 SELECT is((SELECT duplicate FROM outreach.send_message('tap_a', 'lead_of_tap_a', 'Of a', send_key => 'only in b')), false, 'a send_key of b is new in a');
-SELECT is(pg_temp.try($$SELECT outreach.send_message('tap_a', 'lead_of_tap_a', template => 'of b alone')$$), 'OR404 tenant "tap_a" has no template "of b alone"', 'a template that only b has');
+SELECT is(pg_temp.try($$SELECT outreach.send_message('tap_a', 'lead_of_tap_a', template => 'of b alone')$$),
+	'OR404 tenant "tap_a" has no template "of b alone"', 'a template that only b has');
 SELECT is(pg_temp.try($$SELECT outreach.send_message('tap_a', 'lead_of_tap_a', 'Hidden', from_phone => '+12125550181')$$),
 	'OR403 from_phone is not a number that tenant "tap_a" sends from in channel "sms"', 'a number that only b has');
 SELECT is(pg_temp.try($$SELECT outreach.send_message('tap_a', 'lead_of_tap_a', 'Hidden', options => '{"account": "of b alone"}')$$),
@@ -200,8 +212,10 @@ SELECT is(outreach.save_template('tap_a', 'of b alone', 'Hidden'), 1, 'its name 
 -- b's provider speaks of a's message, under its own door.
 RESET ROLE;
 SELECT FROM outreach.create_endpoint('tap_b', '/tap_b/status', 'signalhouse', 'none');
-UPDATE outreach.provider_message_ids SET key = outreach_impl.ledger_key('tap_a', 'message id signalhouse', 'of a') WHERE key = outreach_impl.ledger_key('tap_a', 'message id signalhouse', 'known');
-SELECT is((SELECT outcome FROM outreach.ingest_webhook(pg_temp.envelope('/tap_b/status', '{"event": "message.delivered", "message_id": "of a"}'))), 'accepted', 'a status callback in b with an id of a');
+UPDATE outreach.provider_message_ids SET key = outreach_impl.ledger_key('tap_a', 'message id signalhouse', 'of a')
+	WHERE key = outreach_impl.ledger_key('tap_a', 'message id signalhouse', 'known');
+SELECT is((SELECT outcome FROM outreach.ingest_webhook(pg_temp.envelope('/tap_b/status', '{"event": "message.delivered", "message_id": "of a"}'))), 'accepted',
+	'a status callback in b with an id of a');
 SELECT is((SELECT status::text FROM outreach.outbound_messages WHERE tenant_id = 'tap_a' AND send_key = 'same key'), 'unknown', 'moves nothing of a');
 SET ROLE tap_app;
 
@@ -222,9 +236,11 @@ SAVEPOINT entered;
 SELECT is(outreach.enter_tenant('tap_a'), 'tap_a', 'admin enters a');
 SELECT isnt(pg_temp.reads(name), 'sees another tenant''s', 'admin in a: ' || name) FROM relation WHERE of_tenant ORDER BY name;
 SELECT matches(pg_temp.try(format(s, name)), '^(0$|42501 )', 'admin in a: ' || format(s, name))
-  FROM relation, unnest(ARRAY['UPDATE outreach.%I SET tenant_id = tenant_id WHERE tenant_id = ''tap_b''', 'DELETE FROM outreach.%I WHERE tenant_id = ''tap_b''', 'TRUNCATE outreach.%I']) AS s
+  FROM relation, unnest(ARRAY['UPDATE outreach.%I SET tenant_id = tenant_id WHERE tenant_id = ''tap_b''', 'DELETE FROM outreach.%I WHERE tenant_id = ''tap_b''',
+	'TRUNCATE outreach.%I']) AS s
  WHERE of_tenant AND relkind <> 'v' ORDER BY name, s;
-SELECT matches(pg_temp.try(format('INSERT INTO outreach.%1$I SELECT (jsonb_populate_record(r, ''{"tenant_id": "tap_b"}'')).* FROM outreach.%1$I r', name)), '^42501 ',
+SELECT matches(pg_temp.try(format('INSERT INTO outreach.%1$I SELECT (jsonb_populate_record(r, ''{"tenant_id": "tap_b"}'')).* FROM outreach.%1$I r', name)),
+	'^42501 ',
 	'admin in a: cannot insert rows of b into ' || name)
   FROM relation WHERE of_tenant AND relkind <> 'v' ORDER BY name;
 SELECT is(pg_temp.try(pg_temp.call(oid, 'tap_b', 'lead_of_tap_b')),
@@ -237,7 +253,8 @@ CREATE ROLE tap_ingress IN ROLE outreach_ingress, outreach_scheduler, outreach_w
 SELECT outreach.grant_administration('tap_ingress');
 SET ROLE tap_ingress;
 SELECT is(pg_temp.reads(name), 'refused', 'ingress and worker: ' || name) FROM relation WHERE of_tenant ORDER BY name;
-SELECT matches(pg_temp.try(pg_temp.call(oid, 'tap_b', 'lead_of_tap_b')), '^42501 permission denied for function', 'ingress and worker: ' || name || '()') FROM of_app ORDER BY name;
+SELECT matches(pg_temp.try(pg_temp.call(oid, 'tap_b', 'lead_of_tap_b')), '^42501 permission denied for function', 'ingress and worker: ' || name || '()')
+	FROM of_app ORDER BY name;
 RESET ROLE;
 
 SELECT is((SELECT count(*) FROM outreach.verify()), 0::bigint, 'all is well in the end');

@@ -166,10 +166,12 @@ sub message
 SELECT outreach.create_account('$tenant', 'main', '$profile', 'a-secret-of-the-account', $username, $base, settings => '$settings');
 $number
 SELECT outreach.create_lead('$tenant', 'lead_1', '+12125550123'@{[$channel eq 'email' ? q(, email => 'pat@example.com') : '']});
-SELECT outreach.send_message('$tenant', 'lead_1', 'Hello', channel => '$channel', send_key => 'one', send_at => '2034-01-01'@{[$channel eq 'email' ? q(, options => '{"subject": "Hi"}') : '']});
+SELECT outreach.send_message('$tenant', 'lead_1', 'Hello', channel => '$channel', send_key => 'one', send_at => '2034-01-01'@{[$channel eq 'email' ? q(,
+	options => '{"subject": "Hi"}') : '']});
 UPDATE outreach.outbound_messages SET status = 'sent', provider_message_id = '$id', attempts = 1, due_at = NULL WHERE tenant_id = '$tenant';
 INSERT INTO outreach.provider_message_ids (tenant_id, key, message_id)
-	SELECT tenant_id, outreach_impl.ledger_key(tenant_id, 'message id $provider', '$id'), message_id FROM outreach.outbound_messages WHERE tenant_id = '$tenant';
+	SELECT tenant_id, outreach_impl.ledger_key(tenant_id, 'message id $provider', '$id'), message_id FROM outreach.outbound_messages
+		WHERE tenant_id = '$tenant';
 SQL
 }
 

@@ -230,7 +230,8 @@ WITH relation AS (
 	SELECT concat_ws(' ', 'right on', p.oid::regprocedure, grantee::regrole, privilege_type, is_grantable)
 	  FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE pronamespace = 'outreach'::regnamespace
 	UNION ALL
-	SELECT concat_ws(' ', 'type', t.oid::regtype, typowner::regrole, typtype, (SELECT array_agg(enumlabel ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid))
+	SELECT concat_ws(' ', 'type', t.oid::regtype, typowner::regrole, typtype, (SELECT array_agg(enumlabel ORDER BY enumsortorder) FROM pg_enum
+		WHERE enumtypid = t.oid))
 	  FROM pg_type t WHERE typnamespace = 'outreach'::regnamespace AND typtype <> ALL ('{c,b}')
 	UNION ALL
 	SELECT concat_ws(' ', 'right on schema', grantee::regrole, privilege_type, is_grantable)

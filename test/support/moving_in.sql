@@ -40,7 +40,8 @@ END $$;
 DELETE FROM outreach.timer_types WHERE tenant_id <> '*' AND set_on IS NULL;
 
 -- The application's clock is UTC.
-SELECT count(s.trigger_at) AS timers FROM public.lead_timers a, LATERAL outreach.set_timer(a.team_id, a.lead_id, a.timer_type, a.trigger_at AT TIME ZONE 'UTC') s
+SELECT count(s.trigger_at) AS timers FROM public.lead_timers a, LATERAL outreach.set_timer(a.team_id, a.lead_id, a.timer_type,
+	a.trigger_at AT TIME ZONE 'UTC') s
  WHERE a.executed_at IS NULL AND a.cancelled_at IS NULL;
 
 -- Opt-outs, wherever the application keeps them: by phone, or by lead where the phone
@@ -51,7 +52,8 @@ CREATE TEMP TABLE opted_out ON COMMIT DROP AS
 	UNION ALL SELECT s.team_id, s.lead_id, l.phone, 'lead_signals', s.created_at FROM public.lead_signals s JOIN public.leads l ON l.id = s.lead_id
 	 WHERE s.signal_type IN ('OPTED_OUT', 'DO_NOT_CONTACT')
 	UNION ALL SELECT team_id, id, phone, 'leads.status', coalesce(updated_at, created_at) FROM public.leads WHERE status = 'opted_out'
-	UNION ALL SELECT t.id, NULL, r.phone_number, 'optout_registry', r.last_event_at AT TIME ZONE 'UTC' FROM public.optout_registry r, public.teams t WHERE r.status = 'opted_out';
+	UNION ALL SELECT t.id, NULL, r.phone_number, 'optout_registry', r.last_event_at AT TIME ZONE 'UTC' FROM public.optout_registry r, public.teams t
+		WHERE r.status = 'opted_out';
 SELECT count(*) AS opted_out FROM (SELECT team_id, outreach.normalize_phone(phone) AS phone, min(source) AS source, min(created_at) AS at
 	  FROM opted_out WHERE outreach.normalize_phone(phone) IS NOT NULL GROUP BY 1, 2) o,
 	LATERAL outreach.opt_out(o.team_id, o.phone, 'import ' || o.source, 'opted out ' || o.at);
@@ -72,7 +74,8 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	IF TG_OP = 'INSERT' THEN
-		PERFORM outreach.create_lead(NEW.team_id, NEW.id, outreach.normalize_phone(NEW.phone), NEW.first_name, NEW.last_name, NEW.email, NEW.company, coalesce(NEW.source, 'app'));
+		PERFORM outreach.create_lead(NEW.team_id, NEW.id, outreach.normalize_phone(NEW.phone), NEW.first_name, NEW.last_name, NEW.email, NEW.company,
+			coalesce(NEW.source, 'app'));
 	ELSE
 		PERFORM outreach.update_lead(NEW.team_id, NEW.id, jsonb_build_object('phone', outreach.normalize_phone(NEW.phone),
 			'firstName', NEW.first_name, 'lastName', NEW.last_name, 'email', NEW.email, 'company', NEW.company));

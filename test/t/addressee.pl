@@ -134,7 +134,8 @@ like(wait_settled($node, $hook), qr/^(?:unknown|uncertain)$/, 'its answer is los
 $new = new_phone();
 # so that it is not repeated before its lead has the other phone
 sql($node, "SELECT outreach.stop_sending('tenant', 'team_a', 'a test')");
-sql($node, "UPDATE outreach.provider_profiles SET idempotency_header = 'Idempotency-Key', idempotency_life = '1 hour' WHERE tenant_id = 'team_a' AND profile = 'signalhouse_sms'");
+sql($node, "UPDATE outreach.provider_profiles SET idempotency_header = 'Idempotency-Key', idempotency_life = '1 hour' WHERE tenant_id = 'team_a'
+	AND profile = 'signalhouse_sms'");
 update($lead, qq({"phone": "$new"}));
 sql($node, "SELECT outreach.resume_sending('tenant', 'team_a')");
 is(wait_until(sub { my $status = message($node, $hook)->{status}; $status =~ /^(?:unknown|pending|deferred)$/ ? '' : $status }, 'the message to be settled'),

@@ -93,7 +93,8 @@ goes_on($primary, 'the cluster');
 	sql($primary, "SELECT outreach.disarm('moving house')", db => $db);
 	wait_until(sub { $ready->()->{body} eq '{"status":"ready","armed":false}' }, '/readyz to say that it is not');
 	is($ready->()->{status}, 200, 'disarmed by hand: webhooks are served');
-	is(() = substr($shim->log_text, $logged) =~ /"level":"warning".*"not armed: nothing is done in the background until SELECT outreach\.arm\(\)"/g, 1, 'the shim logs it once');
+	is(() = substr($shim->log_text, $logged) =~ /"level":"warning".*"not armed: nothing is done in the background until SELECT outreach\.arm\(\)"/g, 1,
+		'the shim logs it once');
 	holds($primary, 'disarmed', 'disarmed: moving house', start => $start);
 	wait_until(sub { $ready->()->{body} eq '{"status":"ready","armed":true}' }, '/readyz to say that it is again');
 	like(substr($shim->log_text, $logged), qr/"message":"armed"/, 'and so does the log');

@@ -187,13 +187,15 @@ sub kept
 	my $nobody = told(http($shim, %{ get('/w/nobody', 'a=b') }));
 	like($nobody, qr/^HTTP\/1.1 405 .*^Allow: POST\r$/ms, 'a GET of a path that is nobody\'s');
 	like($nobody, qr/^Cache-Control: no-store\r$/m, 'which no cache keeps');
-	for my $hook (get('/w/post', 'a=b'), get_signed('/w/post', fields('+12125550199', 'STOP')), get('/w/open', 'event=message.received&from=%2B12125550199&text=STOP'),
+	for my $hook (get('/w/post', 'a=b'), get_signed('/w/post', fields('+12125550199', 'STOP')),
+		get('/w/open', 'event=message.received&from=%2B12125550199&text=STOP'),
 		get('/w/get', 'team=a&x=y'), get('/w/get', 'team=a', 'x-twilio-signature' => 'AAAA'), get_signed('/w/get', fields('+12125550199', 'STOP')),
 		get('/w/token', 'token=another-that-is-wrong-'), get('/w/token', ''), get('/w/getbasic', 'event=x'), get('/favicon.ico', undef))
 	{
 		my $shown = "$hook->{path}?" . substr($hook->{query} // '', 0, 30);
 		my ($row, $clean) = writes_nothing($node, $hook);
-		is("$row->{http_status} $row->{body} $clean " . ($row->{receipt_id} // 'none'), '405 {"error":"the method is not POST"} 1 none', "a GET that proves nothing: $shown");
+		is("$row->{http_status} $row->{body} $clean " . ($row->{receipt_id} // 'none'), '405 {"error":"the method is not POST"} 1 none',
+			"a GET that proves nothing: $shown");
 		is(told(http($shim, %$hook)), $nobody, '... which is told the same');
 	}
 	is_deeply(totals($node), $before, 'and nothing is left of them');
@@ -221,7 +223,8 @@ sub kept
 	is("$form $status", 't done', 'kept as a form');
 	is($body, $stop->{query} =~ s/^team=a&//r, 'with what Twilio said, and nothing of the address');
 	my ($sid) = $stop->{query} =~ /&MessageSid=(\w+)/;
-	my $post = { method => 'POST', path => '/w/plain', body => fields('+12125550101', 'STOP', MessageSid => $sid), headers => { 'content-type' => 'application/x-www-form-urlencoded' } };
+	my $post = { method => 'POST', path => '/w/plain', body => fields('+12125550101', 'STOP', MessageSid => $sid),
+		headers => { 'content-type' => 'application/x-www-form-urlencoded' } };
 	$post->{headers}{'x-twilio-signature'} = sign_twilio('12345', "$url/w/plain", $post->{body}, 1);
 	is(ingest($node, $post)->{outcome}, 'duplicate', 'the same message by POST is known');
 	for my $lines ("Content-Length: 2\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
@@ -268,7 +271,8 @@ sub kept
 	# A reference goes where one of a POST goes, and is no field.
 	my $reference = '01930000-0000-7000-8000-000000000001.0123456789abcdef0123456789abcdef';
 	my $sid = sid();
-	my $row = ingest($node, get_signed('/w/get', "team=a&message=$reference&MessageSid=$sid&SmsSid=$sid&MessageStatus=delivered&SmsStatus=delivered&AccountSid=$account"
+	my $row = ingest($node, get_signed('/w/get',
+		"team=a&message=$reference&MessageSid=$sid&SmsSid=$sid&MessageStatus=delivered&SmsStatus=delivered&AccountSid=$account"
 				. '&From=%2B12125550101&To=%2B12125550188&ApiVersion=2010-04-01'));
 	is($row->{outcome}, 'accepted', 'a status callback by GET');
 	is(sql($node, "SELECT reference, event_type FROM outreach.inbound_payloads WHERE receipt_id = '$row->{receipt_id}'"),
@@ -300,11 +304,13 @@ sub kept
 }
 {
 	# A captured POST, whose author has written a query into the text: as a GET it has the same bytes under the signature.
-	for my $form (map { '&From=%2B12125550108&MessageSid=SM%032d&SmsMessageSid=SM%1$032d&SmsSid=SM%1$032d&SmsStatus=received&Body=START&To=%2B13055550142&AccountSid=AC0123456789abcdef0123456789abcdef&ApiVersion=2010-04-01&OptOutType=START' . $_ . '&x=' } '', '&a' x 600)
+	for my $form (map { '&From=%2B12125550108&MessageSid=SM%032d&SmsMessageSid=SM%1$032d&SmsSid=SM%1$032d&SmsStatus=received&Body=START'
+		. '&To=%2B13055550142&AccountSid=AC0123456789abcdef0123456789abcdef&ApiVersion=2010-04-01&OptOutType=START' . $_ . '&x=' } '', '&a' x 600)
 	{
 		sql($node, "SELECT outreach.opt_out('team_a', '+12125550108')");
 		my $text = 'hello' . sprintf($form =~ s/%2B/%%2B/gr, 7);
-		my $post = { method => 'POST', path => '/w/parted', query => 'team=a&', body => fields('+12125550109', $text), headers => { 'content-type' => 'application/x-www-form-urlencoded' } };
+		my $post = { method => 'POST', path => '/w/parted', query => 'team=a&', body => fields('+12125550109', $text),
+			headers => { 'content-type' => 'application/x-www-form-urlencoded' } };
 		my $signature = sign_twilio('12345', "$url/w/parted?team=a&", $post->{body}, 1);
 		is(ingest($node, with($post, 'x-twilio-signature' => $signature))->{outcome}, 'accepted', 'a text with a query in it');
 		my $signed = join '', map { my ($k, $v) = split /=/, $_, 2; $v =~ tr/+/ /; $v =~ s/%(..)/chr hex $1/ge; "$k$v" } sort split /&/, $post->{body};

@@ -243,10 +243,12 @@ SQL
 # 30: texts, and what is made of them: consent and state
 my %texts = (
 	'' => 'unknown responded', '   ' => 'unknown responded', "\x{200B}\x{FEFF}\x{200D}" => 'unknown responded', "\x01\x02\x7F" => 'unknown responded',
-	"\x{1F468}\x{200D}" => 'unknown responded', "e\x{301}" x 500 => 'unknown responded', "\x{301}" x 20_000 => 'unknown responded', "\x{FDFA}" x 5000 => 'unknown responded',
+	"\x{1F468}\x{200D}" => 'unknown responded', "e\x{301}" x 500 => 'unknown responded', "\x{301}" x 20_000 => 'unknown responded',
+		"\x{FDFA}" x 5000 => 'unknown responded',
 	'x' x 100_000 => 'unknown responded', 'stop ' x 10_000 => 'opted_out suppressed', "; DROP TABLE outreach.leads; --" => 'unknown responded',
 	'%s%s%n' => 'unknown responded', '<script>alert(1)</script>' => 'unknown responded', "Stop.\x{A0}" => 'opted_out suppressed', 'stopp' => 'held responded',
-	"\x{FF33}\x{FF34}\x{FF2F}\x{FF30}" => 'opted_out suppressed', "STOP\n\n> On Mon, Pat wrote:\n> interested?" => 'opted_out suppressed', "\x{202E}POTS" => 'unknown responded',
+	"\x{FF33}\x{FF34}\x{FF2F}\x{FF30}" => 'opted_out suppressed', "STOP\n\n> On Mon, Pat wrote:\n> interested?" => 'opted_out suppressed',
+		"\x{202E}POTS" => 'unknown responded',
 	'@' x 50_000 => 'unknown responded', 'a@' x 50_000 => 'unknown responded', "\x{41D}\x{435}\x{442}" => 'unknown responded',
 	'ARRET' => 'opted_out suppressed', "arr\x{EA}t" => 'opted_out suppressed', "no m\x{E1}s" => 'held responded', "\\u0000 \\" => 'unknown responded',
 );
@@ -307,12 +309,15 @@ sub value { return sql($node, $_[0]); }
 
 {
 	# 22: the last of several equal keys counts, for the key and for what is kept
-	once('/w/texting', '{"type":"message.sent","type":"message.received","message":{"id":"d1","id":"d2","from":"+12125561111","from":"+12125562222","body":"STOP","body":"hi"}}');
-	is(value("SELECT l.state, r.idempotency_key FROM outreach.inbound_payloads r JOIN (TABLE outreach.events UNION ALL TABLE outreach.events_default) e USING (receipt_id)"
+	once('/w/texting', '{"type":"message.sent","type":"message.received","message":{"id":"d1","id":"d2",'
+		. '"from":"+12125561111","from":"+12125562222","body":"STOP","body":"hi"}}');
+	is(value("SELECT l.state, r.idempotency_key FROM outreach.inbound_payloads r JOIN (TABLE outreach.events
+		UNION ALL TABLE outreach.events_default) e USING (receipt_id)"
 			. " JOIN outreach.leads l ON l.lead_id = e.lead_id WHERE l.phone = '+12125562222' AND e.event_type = 'webhook.inbound.received'"),
 		'responded|d2:message.received', 'duplicate keys: the last one counts everywhere');
 	# 34, 35: before what it is about
-	is(once('/w/texting', '{"type":"message.delivered","message":{"id":"late","status":"delivered"}}')->{outcome}, 'accepted', 'a status of an unknown message is kept');
+	is(once('/w/texting', '{"type":"message.delivered","message":{"id":"late","status":"delivered"}}')->{outcome}, 'accepted',
+		'a status of an unknown message is kept');
 	is(once('/w/texting', '{"type":"message.sent","message":{"id":"late","status":"sent"}}')->{outcome}, 'accepted', 'and what comes late');
 	is(once('/w/ghl', '{"type":"ContactDelete","id":"gone","webhookId":"w35"}')->{outcome}, 'accepted', 'and the end of an unknown contact');
 	# 36
@@ -320,7 +325,8 @@ sub value { return sql($node, $_[0]); }
 	once('/w/texting', sprintf($body, 'hi'));
 	my $row = once('/w/texting', sprintf($body, "STOP $canary"));
 	is("$row->{outcome} $row->{http_status}", 'duplicate 200', 'an id with another text is a duplicate');
-	is(value("SELECT p.status, e.payload FROM outreach.inbound_payloads p JOIN (TABLE outreach.events UNION ALL TABLE outreach.events_default) e USING (receipt_id) WHERE p.receipt_id = '$row->{receipt_id}'"),
+	is(value("SELECT p.status, e.payload FROM outreach.inbound_payloads p JOIN (TABLE outreach.events
+		UNION ALL TABLE outreach.events_default) e USING (receipt_id) WHERE p.receipt_id = '$row->{receipt_id}'"),
 		'conflict|{"body_differs": true}', 'which is kept and flagged');
 	is(value("SELECT state || ' ' || consent FROM outreach.leads JOIN outreach.phones USING (tenant_id, phone) WHERE phone = '+12125563636'"),
 		'responded unknown', 'and not applied');
@@ -332,7 +338,8 @@ sub value { return sql($node, $_[0]); }
 my $ok = '"path":"/w/generic","body":"{\"event\":\"%s\"}"';
 my @envelopes = (
 	(map { [ 400, $_ ] } 'null', '1', '"x"', '[]', '[{}]', '{}', '{"path":null}', '{"path":1}', '{"path":""}', '{"path":["/w/generic"]}'),
-	(map { [ 401, "{\"path\":\"$_\"}" ] } '/', '/w', '/w/', '/w/GENERIC', '/w/generic/', '/w/generic?x', ' /w/generic', '/w/\u00e9', 'x' x 255, 'x' x 256, 'x' x 100_000,
+	(map { [ 401, "{\"path\":\"$_\"}" ] } '/', '/w', '/w/', '/w/GENERIC', '/w/generic/', '/w/generic?x', ' /w/generic', '/w/\u00e9', 'x' x 255, 'x' x 256,
+		'x' x 100_000,
 		"/w/$canary", "'; DROP TABLE outreach.leads"),
 	[ 400, "{$ok,\"method\":\"GET\"}" ], [ 405, '{"path":"/w/generic","method":"GET","query":"event=x"}' ],
 	(map { [ 405, "{$ok,\"method\":\"$_\"}" ] } 'HEAD', 'PUT', '', 'POSTED', ' POST', $canary),
@@ -350,7 +357,8 @@ my @envelopes = (
 	my @rows = play($node, 'postgres', 'single', [ [ 0 .. $#texts ] ]);
 	is($rows[$_]{http_status}, $envelopes[$_][0], 'envelope ' . substr($texts[$_], 0, 60)) for 0 .. $#texts;
 	is(scalar(grep { "$_->{body}" =~ /$canary/ } @rows), 0, 'nothing of an envelope is in an answer');
-	my $many = sql($node, "SELECT string_agg(http_status::text, ' ' ORDER BY item) FROM outreach.ingest_webhooks(ARRAY[NULL, '{}', '{$ok}', NULL]::jsonb[])", user => 'test_shim');
+	my $many = sql($node, "SELECT string_agg(http_status::text, ' ' ORDER BY item) FROM outreach.ingest_webhooks(ARRAY[NULL, '{}', '{$ok}', NULL]::jsonb[])",
+		user => 'test_shim');
 	is($many, '400 400 200 400', 'nulls in a list harm nobody');
 	is(sql($node, 'SELECT count(*) FROM outreach.ingest_webhooks(NULL)', user => 'test_shim'), 0, 'no list is an empty one');
 	is(sql($node, "SELECT count(*) FROM outreach.ingest_webhooks('{}')", user => 'test_shim'), 0, 'so is an empty one');
@@ -377,7 +385,8 @@ srand($seed);
 note("PO_SEED=$seed");
 
 my @samples = map { [ basename($_) =~ /^(\w+?)-/, payload(basename($_)) ] } grep { !/SIGNATURES|response/ } glob('test/payloads/*');
-my @pieces = ('{', '}', '[', ']', '"', ':', ',', '\\', '\\u0000', '\\ud800', 'null', 'true', '1e999', '-', "\0", "\xFF", "\xEF\xBB\xBF", '%', '%00', '&', '=', '+',
+my @pieces = ('{', '}', '[', ']', '"', ':', ',', '\\', '\\u0000', '\\ud800', 'null', 'true', '1e999', '-', "\0", "\xFF", "\xEF\xBB\xBF", '%', '%00', '&', '=',
+	'+',
 	'STOP', 'START', '+12125550123', "\x{0}", ' ', "\n", '""', '{}', '[[[[', 'x' x 300);
 
 sub mutate
@@ -409,7 +418,8 @@ my @single = play($node, 'fuzz_single', 'single', [ [ 0 .. $#hooks ] ]);
 my @many = play($node, 'fuzz_many', 'many', [ [ 0 .. $#hooks ] ]);
 my @differ = grep { join(' ', @{ $single[$_] }{qw(n outcome http_status body)}) ne join(' ', @{ $many[$_] }{qw(n outcome http_status body)}) } 0 .. $#hooks;
 is(scalar(@differ), 0, 'mutations: both doors answer alike') or diag "seed $seed", explain [ map { [ $hooks[$_], $single[$_], $many[$_] ] } @differ[ 0 .. 2 ] ];
-is(scalar(grep { $_->{http_status} != 200 } @single), 0, 'mutations: each is taken') or diag explain [ (map { [ $hooks[$_], $single[$_] ] } grep { $single[$_]{http_status} != 200 } 0 .. $#hooks)[0 .. 2] ];
+is(scalar(grep { $_->{http_status} != 200 } @single), 0,
+	'mutations: each is taken') or diag explain [ (map { [ $hooks[$_], $single[$_] ] } grep { $single[$_]{http_status} != 200 } 0 .. $#hooks)[0 .. 2] ];
 my @rows = map { rows($node, $_) } qw(fuzz_single fuzz_many);
 ok($rows[0] eq $rows[1], 'mutations: both doors leave the same rows') or diag("seed $seed"), is($rows[0], $rows[1]);
 is(sql($node, 'SELECT * FROM outreach.verify()', db => $_), '', "$_: nothing is half done") for qw(fuzz_single fuzz_many);

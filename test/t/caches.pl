@@ -34,19 +34,24 @@ sub loads_meanwhile
 		q{SELECT FROM outreach.classify_message('team_a', 'STOP')});
 	for my $i (1 .. 4)
 	{
-		like($session->query_safe(q{SELECT consent FROM outreach.classify_message('team_a', 'STOP')}), qr/opt_out/, "words change while they are loaded: STOP is an opt-out ($i)");
+		like($session->query_safe(q{SELECT consent FROM outreach.classify_message('team_a', 'STOP')}), qr/opt_out/,
+			"words change while they are loaded: STOP is an opt-out ($i)");
 	}
 	$session->quit;
 }
 
 {
-	my $ask = sub { "SELECT FROM outreach.send_message('team_a', 'lead_$_[0]', 'Text $_[0]', from_phone => '+12125550101', send_at => now() + interval '1 day')" };
-	my $session = loads_meanwhile('provider_verdicts', q{CREATE TEMP TABLE own AS SELECT * FROM outreach.provider_profiles WHERE tenant_id = '*' AND profile = 'signalhouse_sms';
+	my $ask = sub { "SELECT FROM outreach.send_message('team_a', 'lead_$_[0]', 'Text $_[0]', from_phone => '+12125550101',
+		send_at => now() + interval '1 day')" };
+	my $session = loads_meanwhile('provider_verdicts', q{CREATE TEMP TABLE own AS SELECT * FROM outreach.provider_profiles WHERE tenant_id = '*'
+		AND profile = 'signalhouse_sms';
 		UPDATE own SET tenant_id = 'team_a', price_micros = 777777; INSERT INTO outreach.provider_profiles SELECT * FROM own}, $ask->(1));
 	$session->query_safe($ask->($_)) for 2 .. 5;
 	$session->quit;
-	is(sql($node, q{SELECT DISTINCT price_micros FROM outreach.outbound_messages WHERE body <> 'Text 1'}), 777777, 'profiles change while they are loaded: what is asked for then has its price');
+	is(sql($node, q{SELECT DISTINCT price_micros FROM outreach.outbound_messages WHERE body <> 'Text 1'}), 777777,
+		'profiles change while they are loaded: what is asked for then has its price');
 }
 
-is(sql($node, q{SELECT c.status FROM outreach.outbound_messages m, LATERAL outreach.cancel_message('team_a', m.message_id, 'a test') c WHERE m.body = 'Text 4'}), 'cancelled', 'what a function returns is not freed');
+is(sql($node, q{SELECT c.status FROM outreach.outbound_messages m, LATERAL outreach.cancel_message('team_a', m.message_id, 'a test') c
+	WHERE m.body = 'Text 4'}), 'cancelled', 'what a function returns is not freed');
 done_testing();

@@ -16,7 +16,8 @@ my $shim = start_shim($node);
 my $url = 'http://127.0.0.1:' . $shim->port;
 my $n = 0;
 
-for my $rest ('', '?team=a', '?', '?team=a&', '#rc=2&rp=all', '?team=a#rc=2', '?message=1', '?a=b%20c&d=e+f', '#', '?#rc=2', '?message=1&message=2&#rc=2', '?token=abc')
+for my $rest ('', '?team=a', '?', '?team=a&', '#rc=2&rp=all', '?team=a#rc=2', '?message=1', '?a=b%20c&d=e+f', '#', '?#rc=2', '?message=1&message=2&#rc=2',
+	'?token=abc')
 {
 	$n++;
 	sql($node, qq{SELECT outreach.create_endpoint('team_a', '/w/tw$n', 'twilio', 'twilio', 'token', '$url/w/tw$n$rest');
@@ -26,7 +27,8 @@ for my $rest ('', '?team=a', '?', '?team=a&', '#rc=2&rp=all', '?team=a#rc=2', '?
 	{
 		my $id = send_message($node, lead_id => "lead_$n", body => "Hello$fault [[callbacks:delivered\@100]]", from_phone => '+12125550102',
 			send_key => "$n$fault")->{message_id};
-		wait_until(sub { sql($node, "SELECT status FROM outreach.outbound_messages WHERE message_id = '$id'") eq 'delivered' }, "delivered by \"$rest\" $fault");
+		wait_until(sub { sql($node, "SELECT status FROM outreach.outbound_messages WHERE message_id = '$id'") eq 'delivered' },
+			"delivered by \"$rest\" $fault");
 		is(sql($node, "SELECT status FROM outreach.outbound_messages WHERE message_id = '$id'"), 'delivered',
 			"public_url with \"$rest\"" . ($fault ? ', and a lost answer' : ''));
 	}

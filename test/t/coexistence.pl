@@ -79,7 +79,8 @@ CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE plpgsql AS $$BEGIN RAI
 CREATE FUNCTION public.length(text) RETURNS int LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'caught length'; END$$;
 CREATE FUNCTION public.format(text, text) RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'caught format'; END$$;
 CREATE FUNCTION public.current_setting(text) RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'caught current_setting'; END$$;
-CREATE FUNCTION public.pg_extension_config_dump(regclass, text) RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'caught pg_extension_config_dump'; END$$;
+CREATE FUNCTION public.pg_extension_config_dump(regclass, text) RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'caught pg_extension_config_dump';
+	END$$;
 CREATE TABLE public.pg_class (relname name);
 CREATE TABLE public.pg_roles (rolname name);
 CREATE DOMAIN public.text AS pg_catalog.text CHECK (false);
@@ -107,7 +108,8 @@ SELECT outreach.create_tenant('team_a', 'A'), outreach.create_endpoint('team_a',
 SELECT outreach.create_lead('team_a', 'lead_1', '+12125550101'), outreach.create_lead('team_a', 'lead_2', '+12125550102');
 SELECT outreach.create_lead('team_a', 'lead_3', '+12125550103');
 \o
-SELECT outcome FROM outreach.ingest_webhook('{"path": "/w/a", "body": "{\"event\": \"message.received\", \"id\": 1, \"from\": \"2125550101\", \"body\": \"hello\"}"}');
+SELECT outcome FROM outreach.ingest_webhook(
+	'{"path": "/w/a", "body": "{\"event\": \"message.received\", \"id\": 1, \"from\": \"2125550101\", \"body\": \"hello\"}"}');
 SELECT pg_catalog.concat_ws(' ', item, outcome) FROM outreach.ingest_webhooks(ARRAY[
 	'{"path": "/w/a", "body": "{\"event\": \"message.received\", \"id\": 1, \"from\": \"2125550101\", \"body\": \"hello\"}"}',
 	'{"path": "/w/a", "body": "{\"event\": \"message.received\", \"id\": 2, \"from\": \"2125550102\", \"body\": \"stop\"}"}']::pg_catalog.jsonb[]);
@@ -147,10 +149,12 @@ sub admin { return sql($node, $_[0], db => 'app'); }
 sub crm { return sql($node, $_[0], db => 'app', user => 'crm'); }
 
 my $team = 'team_01J8Z3K4M5N6P7Q8R9S0T1V2W3';
-admin("SELECT outreach.create_tenant(id, name), outreach.grant_tenant(id, 'crm'), outreach.create_endpoint(id, '/w/' || id, 'texting', 'none') FROM public.teams");
+admin("SELECT outreach.create_tenant(id, name), outreach.grant_tenant(id, 'crm'), outreach.create_endpoint(id, '/w/' || id, 'texting', 'none')
+	FROM public.teams");
 
 # the application's leads, with its ids and phones as they are
-is(crm('SELECT string_agg(c.state || c.created, \' \') FROM public.leads l, outreach.create_lead(l.team_id, l.id, l.phone, l.first_name, attributes => l.metadata) c'),
+is(crm('SELECT string_agg(c.state || c.created, \' \') FROM public.leads l,
+	outreach.create_lead(l.team_id, l.id, l.phone, l.first_name, attributes => l.metadata) c'),
 	join(' ', ('newtrue') x 5), 'the application\'s leads are taken over by one statement');
 is(crm("BEGIN; SELECT outreach.enter_tenant('$team') \\g /dev/null
 SELECT string_agg(o.phone, ' ' ORDER BY o.phone) FROM outreach.leads o JOIN public.leads l ON l.id = o.lead_id AND l.team_id = o.tenant_id; COMMIT"),
@@ -162,11 +166,13 @@ is(crm("SET search_path = public, outreach; SELECT count(*) FROM leads WHERE cus
 crm("BEGIN; UPDATE public.leads SET lead_state = 'touched' WHERE id = 'lead_01J8Z3K4M5N6P7Q8R9S0T1V2W3';
 	SELECT outreach.transition_lead('$team', 'lead_01J8Z3K4M5N6P7Q8R9S0T1V2W3', 'touched') \\g /dev/null
 	ROLLBACK");
-is(admin("SELECT l.lead_state || ' ' || o.state FROM public.leads l, outreach.leads o WHERE o.lead_id = l.id AND l.first_name = 'Ann'"), 'new new', 'both or neither: neither');
+is(admin("SELECT l.lead_state || ' ' || o.state FROM public.leads l, outreach.leads o WHERE o.lead_id = l.id AND l.first_name = 'Ann'"), 'new new',
+	'both or neither: neither');
 crm("BEGIN; UPDATE public.leads SET lead_state = 'touched' WHERE id = 'lead_01J8Z3K4M5N6P7Q8R9S0T1V2W3';
 	SELECT outreach.transition_lead('$team', 'lead_01J8Z3K4M5N6P7Q8R9S0T1V2W3', 'touched') \\g /dev/null
 	COMMIT");
-is(admin("SELECT l.lead_state || ' ' || o.state FROM public.leads l, outreach.leads o WHERE o.lead_id = l.id AND l.first_name = 'Ann'"), 'touched touched', 'both or neither: both');
+is(admin("SELECT l.lead_state || ' ' || o.state FROM public.leads l, outreach.leads o WHERE o.lead_id = l.id AND l.first_name = 'Ann'"), 'touched touched',
+	'both or neither: both');
 crm("UPDATE public.leads SET lead_state = 'new' WHERE first_name = 'Ann'");
 
 {

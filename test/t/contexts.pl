@@ -118,7 +118,8 @@ my @tables = split /\n/, sql($node, q{SELECT c.oid::regclass FROM pg_class c JOI
 	WHERE c.relnamespace = 'outreach'::regnamespace AND c.relkind = 'r' AND a.attname = 'tenant_id' ORDER BY 1});
 sub state_of_b
 {
-	return join "\n", map { "$_ " . sql($node, "SELECT count(*) || md5(coalesce(string_agg(t::text, ';' ORDER BY t::text), '')) FROM $_ t WHERE tenant_id = 'b'") } @tables;
+	return join "\n", map { "$_ " . sql($node, "SELECT count(*) || md5(coalesce(string_agg(t::text, ';' ORDER BY t::text), '')) FROM $_ t
+		WHERE tenant_id = 'b'") } @tables;
 }
 my $before = state_of_b();
 
@@ -159,7 +160,8 @@ for my $statement ('ANALYZE app_a.baited', 'REINDEX TABLE app_a.baited', 'REINDE
 	check($name);
 	next if $statement =~ /^(?:CLUSTER|ALTER)/;
 	arm_bait("$name with b entered");
-	sql($node, "BEGIN; SELECT outreach.enter_tenant('b'); SAVEPOINT s; $statement; SELECT 1 / (outreach.current_tenant() = 'b' AND current_user = session_user)::int; COMMIT");
+	sql($node, "BEGIN; SELECT outreach.enter_tenant('b'); SAVEPOINT s; $statement; SELECT 1 / (outreach.current_tenant() = 'b'
+		AND current_user = session_user)::int; COMMIT");
 	check("$name with b entered");
 }
 arm_bait('VACUUM FULL');
@@ -187,7 +189,8 @@ for my $caller ([ 'app_b', 'the other application' ], [ 'test_admin', 'an admini
 		my $name = "$how, called by $who";
 		arm_bait($name =~ s/'/''/gr);
 		my $out = sql($node, "BEGIN; SELECT outreach.enter_tenant('b'); $statement;
-			SELECT current_user = session_user, outreach.current_tenant(), (SELECT count(*) FROM outreach.tenants WHERE tenant_id = outreach.current_tenant()); COMMIT", user => $user);
+			SELECT current_user = session_user, outreach.current_tenant(), (SELECT count(*) FROM outreach.tenants WHERE tenant_id = outreach.current_tenant());
+				COMMIT", user => $user);
 		like($out, qr/^t\|b\|1$/m, "$name: the caller is where he was");
 		check($name =~ s/'/''/gr);
 	}

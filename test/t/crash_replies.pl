@@ -25,7 +25,8 @@ sends_profiles($node, $db, timeout_ms => 10000);
 sql($node, q{SELECT outreach.create_endpoint('team_a', '/w/open', 'generic', 'none')});
 standing_points($node, $db);
 
-my %sender = (signalhouse => q({}', from_phone => '+12125550101'), twilio => q({}', from_phone => '+12125550102'), generic => q({"account": "generic"}', channel => 'webhook'));
+my %sender = (signalhouse => q({}', from_phone => '+12125550101'), twilio => q({}', from_phone => '+12125550102'),
+	generic => q({"account": "generic"}', channel => 'webhook'));
 my $step = 0;
 my %expected;
 
@@ -47,7 +48,8 @@ sub accepted { my %times; $times{ ($_->{key} // $_->{idempotency_key}) =~ s/\..*
 
 for my $victim (qw(session postmaster))
 {
-	for my $point ('webhook_receipts', 'leads', 'outbound_messages', 'events', 'inbound_payloads', 'inbound_payloads commit', 'inbound_payloads commit behind its record')
+	for my $point ('webhook_receipts', 'leads', 'outbound_messages', 'events', 'inbound_payloads', 'inbound_payloads commit',
+		'inbound_payloads commit behind its record')
 	{
 		$step++;
 		my %id = map { my $fault = $_; map { ("$fault $_" => ask("[[fault:$fault,ok]]", $_, '')) } keys %sender } qw(hang hang_before);
@@ -66,7 +68,8 @@ for my $victim (qw(worker postmaster))
 {
 	$step++;
 	my $id = sql($node, qq{INSERT INTO public.armed VALUES ('outbound_messages commit', '"status": "sending"');
-		SELECT message_id FROM outreach.send_message('team_a', 'lead_$step', 'Step $step', options => '{"cancelOnReply": true}', from_phone => '+12125550101')});
+		SELECT message_id FROM outreach.send_message('team_a', 'lead_$step', 'Step $step', options => '{"cancelOnReply": true}',
+			from_phone => '+12125550101')});
 	my $pid = standing($node, 'outreach worker', 'PgSleep');
 	my $session = start_session($node, $db, reply());
 	wait_until(sub { backend_pids($node, "wait_event_type = 'Lock' AND query LIKE '%ingest_webhook%'") }, 'the reply to wait');
@@ -87,5 +90,6 @@ for my $what (sort keys %expected)
 	is(join(' ', map { $_ // 0 } @accepted{@$taken_back}), join(' ', map { 0 } @$taken_back), 'what was taken back is not sent');
 }
 expect_sends($node, $db, $provider, 'at the end');
-note(sql($node, "SELECT string_agg(k, ', ') FROM (SELECT account || ' ' || status || ' ' || count(*) AS k FROM outreach.outbound_messages GROUP BY account, status ORDER BY 1) s"));
+note(sql($node, "SELECT string_agg(k, ', ') FROM (SELECT account || ' ' || status || ' ' || count(*) AS k FROM outreach.outbound_messages
+	GROUP BY account, status ORDER BY 1) s"));
 done_testing();

@@ -72,7 +72,8 @@ is(rule('who is this?'), '- question', 'N32: a question');
 	is(value("SELECT string_agg(event_type || coalesce(' ' || new_state, ''), ', ' ORDER BY lead_version) FROM outreach.events WHERE lead_id = "
 			. "(SELECT lead_id FROM outreach.leads WHERE phone = '+12125550033') AND lead_version > 3"),
 		'webhook.inbound.received, lead.state.changed suppressed', 'N33: received and suppressed, nothing between');
-	is(value("SELECT payload ? 'rule' FROM outreach.lead_history WHERE payload->>'body' = 'STOP' AND lead_version > 3 AND event_type = 'webhook.inbound.received'"),
+	is(value("SELECT payload ? 'rule' FROM outreach.lead_history WHERE payload->>'body' = 'STOP' AND lead_version > 3
+		AND event_type = 'webhook.inbound.received'"),
 		'f', 'N33: and not classified');
 }
 

@@ -143,7 +143,8 @@ sub open_session
 
 {
 	# N9: a forged Twilio POST
-	my $body = 'MessageSid=SM00000000000000000000000000000009&AccountSid=AC00000000000000000000000000000001&SmsStatus=received&From=%2B12125550001&To=%2B13055550142&Body=STOP';
+	my $body = 'MessageSid=SM00000000000000000000000000000009&AccountSid=AC00000000000000000000000000000001'
+		. '&SmsStatus=received&From=%2B12125550001&To=%2B13055550142&Body=STOP';
 	my $hook = signed('twilio', path => '/w/twilio', secret => 'guess', url => 'https://hooks.example.com/w/twilio', body => $body);
 	is(outcome($hook), 'rejected', 'N9: refused');
 	delete $hook->{headers}{'x-twilio-signature'};
@@ -237,7 +238,9 @@ sub open_session
 
 {
 	# N21: the signed URL is the endpoint's own
-	my %spec = (path => '/w/twilio', secret => '12345', body => 'MessageSid=SM00000000000000000000000000000021&AccountSid=AC00000000000000000000000000000001&SmsStatus=received&From=%2B12125550021&To=%2B13055550142&Body=hi');
+	my %spec = (path => '/w/twilio', secret => '12345',
+		body => 'MessageSid=SM00000000000000000000000000000021&AccountSid=AC00000000000000000000000000000001'
+			. '&SmsStatus=received&From=%2B12125550021&To=%2B13055550142&Body=hi');
 	my %forged = ('x-forwarded-host' => 'evil.example.com', 'x-forwarded-proto' => 'https', 'forwarded' => 'host=evil.example.com',
 		'x-original-url' => '/evil', host => 'evil.example.com');
 	is(outcome(signed('twilio', %spec, url => 'https://evil.example.com/w/twilio', headers => \%forged)), 'rejected',
@@ -249,9 +252,12 @@ sub open_session
 {
 	# N22: no environment and no setting turns the check off
 	is(value("SELECT string_agg(name || ' ' || context, ', ' ORDER BY name) FROM pg_settings WHERE name LIKE 'outreach.%'"),
-		'outreach.allow_private_addresses sighup, outreach.clock superuser, outreach.function_timeout sighup, outreach.keep_events sighup, outreach.keep_messages sighup, outreach.keep_payloads sighup, outreach.keep_timers sighup, outreach.lock_wait superuser, outreach.max_databases postmaster,'
+		'outreach.allow_private_addresses sighup, outreach.clock superuser, outreach.function_timeout sighup,'
+		. ' outreach.keep_events sighup, outreach.keep_messages sighup, outreach.keep_payloads sighup, outreach.keep_timers sighup,'
+		. ' outreach.lock_wait superuser, outreach.max_databases postmaster,'
 		. ' outreach.max_function_workers postmaster, outreach.max_sends sighup,'
-		. ' outreach.max_sends_per_host sighup, outreach.max_workers postmaster, outreach.require_tenant user, outreach.secret_key_file sighup, outreach.tenant_id superuser', 'N22: there is no setting for it');
+		. ' outreach.max_sends_per_host sighup, outreach.max_workers postmaster, outreach.require_tenant user,'
+		. ' outreach.secret_key_file sighup, outreach.tenant_id superuser', 'N22: there is no setting for it');
 	local $ENV{NODE_ENV} = 'development';
 	my $shim = start_shim($node, env => { NODE_ENV => 'development', ENV => 'test', DEBUG => '1', SKIP_SIGNATURE_VALIDATION => '1' });
 	my $answer = http($shim, path => '/w/signed', headers => { 'content-type' => 'application/json' }, body => '{"type":"x","id":"n22"}');

@@ -104,7 +104,8 @@ sub accepted_and_stopped
 	wait_settled($node, $ids[0]);
 	is(scalar(grep { $_ eq $ids[0] } @ids), 5, 'N80: asked for five times, one message');
 	is(scalar got($lead), 1, 'that leaves once');
-	is(sql_error($node, "SELECT outreach.send_message('team_a', '$lead', 'Other', send_key => (SELECT send_key FROM outreach.outbound_messages WHERE message_id = '$ids[0]'))"),
+	is(sql_error($node, "SELECT outreach.send_message('team_a', '$lead', 'Other', send_key => (SELECT send_key FROM outreach.outbound_messages
+		WHERE message_id = '$ids[0]'))"),
 		'OR401', 'its key for another text is an error');
 }
 
@@ -227,7 +228,8 @@ for my $fault (qw(hang reset garbage:truncated))
 	is(scalar(keys %from), 20, 'N99: all are sent, by whichever number');
 	value("SELECT count(*) FROM outreach.send_messages('team_a', '{" . join(',', @leads) . "}', 'From there again')");
 	quiet($node);
-	is(scalar(grep { $_->{body} eq 'From there again' && substr($_->{sender}, -10) ne substr($from{ $_->{recipient} } // $_->{sender}, -10) } $provider->accepted),
+	is(scalar(grep { $_->{body} eq 'From there again' && substr($_->{sender}, -10) ne substr($from{ $_->{recipient} } // $_->{sender},
+		-10) } $provider->accepted),
 		0, 'each lead from the same number again');
 	is(value("SELECT sum(sent) FROM outreach.numbers"), value("SELECT count(*) FROM outreach.message_deliveries WHERE outcome = 'sent'"),
 		'and what a number has sent is counted');

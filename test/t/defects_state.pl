@@ -230,7 +230,8 @@ my @as_app = (user => 'test_app');
 	is(sql_error($node, "SELECT outreach.enter_tenant('team_b') \\g /dev/null\nSELECT outreach.enter_tenant('team_a')", user => 'app_b', tenant => 'team_b'),
 		'OR102', 'N133: two tenants in a transaction');
 	my $hook = signed('none', path => '/w/a', type => 'application/json', headers => { 'x-team-id' => 'team_b', 'x-tenant-id' => 'team_b' },
-		body => encode_json({ tenant_id => 'team_b', teamId => 'team_b', type => 'message.received', message => { id => 'n133', from => '+12125550133', body => 'hi' } }));
+		body => encode_json({ tenant_id => 'team_b', teamId => 'team_b', type => 'message.received', message => { id => 'n133', from => '+12125550133',
+			body => 'hi' } }));
 	ingest($node, $hook);
 	is(value("SELECT string_agg(tenant_id, ' ') FROM outreach.leads WHERE phone = '+12125550133'"), 'team_a', 'N133: headers and body name no tenant');
 }

@@ -21,7 +21,8 @@ my $serial = 0;
 
 sub value { return sql($node, $_[0]); }
 sub lead { return value("SELECT outreach.create_lead('team_a', '$_[0]', '$_[1]')"); }
-sub set { my ($lead, $type, @more) = @_; return value("SELECT trigger_at FROM outreach.set_timer('team_a', '$lead', '$type'" . join('', map { ", $_" } @more) . ')'); }
+sub set { my ($lead, $type, @more) = @_; return value("SELECT trigger_at FROM outreach.set_timer('team_a', '$lead', '$type'" . join('',
+	map { ", $_" } @more) . ')'); }
 
 # fires what is due at that time, and returns how many there were
 sub fire_at { return value("SET outreach.clock = '$_[0]'; SELECT cardinality(outreach.fire_timers(1000))"); }
@@ -49,7 +50,8 @@ sub not_fired_once
 		SELECT string_agg(l.lead_id, ' ') FROM outreach.leads l
 		 WHERE l.lead_id ~ '^$_[0]_' AND
 			((SELECT count(*) FROM outreach.events e WHERE e.lead_id = l.lead_id AND e.event_type = 'timer.fired') <> 1
-			 OR NOT EXISTS (SELECT FROM outreach.lead_timers t WHERE t.lead_id = l.lead_id AND t.attempts = 1 AND t.executed_at >= t.trigger_at AND t.due_at IS NULL))});
+			 OR NOT EXISTS (SELECT FROM outreach.lead_timers t WHERE t.lead_id = l.lead_id AND t.attempts = 1 AND t.executed_at >= t.trigger_at
+			 	AND t.due_at IS NULL))});
 }
 
 # statements that make leads with a name and a number, each with a timer
@@ -61,7 +63,8 @@ sub many
 		SELECT count(t.lead_id) FROM generate_series(1, $n) i, outreach.set_timer('team_a', '${name}_' || i, 'T', $at, NULL, '{"agent": "CATHY"}') t;};
 }
 
-sub wait_for_all { my ($name) = @_; wait_until(sub { value("SELECT count(*) FROM outreach.timers_ahead WHERE lead_id ~ '^${name}_'") eq '0' }, "timers of $name to fire"); }
+sub wait_for_all { my ($name) = @_; wait_until(sub { value("SELECT count(*) FROM outreach.timers_ahead WHERE lead_id ~ '^${name}_'") eq '0' },
+	"timers of $name to fire"); }
 
 {
 	# N65: several schedulers at once, and the background worker beside them
@@ -99,7 +102,8 @@ sub wait_for_all { my ($name) = @_; wait_until(sub { value("SELECT count(*) FROM
 	is(value("SELECT DISTINCT t.xmin = l.xmin FROM outreach.lead_timers t JOIN outreach.leads l USING (tenant_id, lead_id) WHERE lead_id = 'lead_67'"), 't',
 		'N67: in one transaction with it');
 	fire_at('2041-01-01');
-	is(value("SELECT state || ' ' || coalesce(assigned_agent, 'nobody') FROM outreach.leads WHERE lead_id = 'lead_67'"), 'responded nobody', 'N67: nothing follows');
+	is(value("SELECT state || ' ' || coalesce(assigned_agent, 'nobody') FROM outreach.leads WHERE lead_id = 'lead_67'"), 'responded nobody',
+		'N67: nothing follows');
 	unlike(events('lead_67'), qr/timer\.fired/, 'N67: nothing fired');
 }
 
@@ -137,7 +141,8 @@ sub wait_for_all { my ($name) = @_; wait_until(sub { value("SELECT count(*) FROM
 	value(many('n70', 1000, "'$at'"));
 	wait_for_all('n70');
 	is(not_fired_once('n70'), '', 'N70: 1000 due at once all fired');
-	cmp_ok(value("SELECT extract(epoch FROM max(executed_at) - '$at') FROM outreach.lead_timers WHERE lead_id ~ '^n70_'"), '<', 30, 'N70: none waited for another minute');
+	cmp_ok(value("SELECT extract(epoch FROM max(executed_at) - '$at') FROM outreach.lead_timers WHERE lead_id ~ '^n70_'"), '<', 30,
+		'N70: none waited for another minute');
 }
 
 {
@@ -161,7 +166,8 @@ sub wait_for_all { my ($name) = @_; wait_until(sub { value("SELECT count(*) FROM
 	value(many('n72', 10, "now() + interval '4 seconds'"));
 	$node->stop('immediate');
 	$node->start;
-	is(value("SELECT count(*) FROM outreach.timers_ahead WHERE lead_id ~ '^n72_'") + value("SELECT count(*) FROM outreach.lead_timers WHERE lead_id ~ '^n72_' AND executed_at IS NOT NULL"),
+	is(value("SELECT count(*) FROM outreach.timers_ahead WHERE lead_id ~ '^n72_'") + value("SELECT count(*) FROM outreach.lead_timers WHERE lead_id ~ '^n72_'
+		AND executed_at IS NOT NULL"),
 		10, 'N72: all are there after a crash');
 	wait_for_all('n72');
 	is(not_fired_once('n72'), '', 'N72: each fired once, when its time had come');

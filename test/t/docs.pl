@@ -113,7 +113,8 @@ sub check_stand_in
 	$other->safe_psql('postgres', 'CREATE DATABASE crm');
 	check_block($other, 'crm', 'README.md, installing', $_) for $install =~ /^```sql\n(.*?)^```$/msg;
 	check_block($other, 'crm', 'README.md, the stand-in', $_) for $see =~ /^```sql\n(.*?)^```$/msg;
-	wait_until(sub { sql($other, "SELECT outreach.lead_history('team_a', 'lead_try')", db => 'crm', user => 'crm') =~ /message\.outbound\.sent/ }, 'the message to leave');
+	wait_until(sub { sql($other, "SELECT outreach.lead_history('team_a', 'lead_try')", db => 'crm', user => 'crm') =~ /message\.outbound\.sent/ },
+		'the message to leave');
 	wait_until(sub { $stand_in->pump_nb; $seen =~ /\n/ }, 'the stand-in to print it');
 	like($seen, qr/"to":"lead_try".*"body":"Hello Pat!"/, 'the stand-in prints what it was sent');
 	$other->stop;

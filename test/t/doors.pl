@@ -82,8 +82,10 @@ sub process
 database('single');
 is(outcomes(play($node, 'single', 'single', [ \@all ])), 'accepted ' . @table, 'single: taken');
 $wanted = effects('single');
-is(sql($node, "SELECT status, count(*) FROM outreach.outbound_messages GROUP BY 1 ORDER BY 1", db => 'single'), "sent|2\nundelivered|1\nfailed|6\ndelivered|4", 'messages of ours have moved');
-is(sql($node, "SELECT count(*) FROM outreach.addresses WHERE consent = 'opted_out'", db => 'single'), 8, 'and addresses have opted out, two phones by the code of a callback, one by the word of a CRM, e-mail addresses by that of SendGrid');
+is(sql($node, "SELECT status, count(*) FROM outreach.outbound_messages GROUP BY 1 ORDER BY 1", db => 'single'), "sent|2\nundelivered|1\nfailed|6\ndelivered|4",
+	'messages of ours have moved');
+is(sql($node, "SELECT count(*) FROM outreach.addresses WHERE consent = 'opted_out'", db => 'single'), 8,
+	'and addresses have opted out, two phones by the code of a callback, one by the word of a CRM, e-mail addresses by that of SendGrid');
 is(sql($node, "SELECT count(*) FROM outreach.addresses_unreachable WHERE channel = 'email'", db => 'single'), 1, 'one cannot be reached');
 is(sql($node, 'SELECT * FROM outreach.verify()', db => 'single'), '', 'states follow from events');
 
@@ -115,7 +117,8 @@ my %door = (
 		sql($node, 'INSERT INTO public.failing VALUES (1)', db => $db);
 		play($node, $db, 'single', [ \@all ]);
 		sql($node, "TRUNCATE public.failing; UPDATE outreach.inbound_payloads SET status = 'dead', next_attempt_at = NULL, attempts = 10", db => $db);
-		my $statuses = sql($node, "$later;\nSELECT r.status, count(*) FROM outreach.inbound_payloads p, outreach.replay_webhook(p.tenant_id, p.receipt_id, 'kim') r GROUP BY 1 ORDER BY 1", db => $db);
+		my $statuses = sql($node, "$later;\nSELECT r.status, count(*) FROM outreach.inbound_payloads p, outreach.replay_webhook(p.tenant_id, p.receipt_id,
+			'kim') r GROUP BY 1 ORDER BY 1", db => $db);
 		is($statuses, "done|" . (@table - 1) . "\nunresolved|1", 'replayed: given up, and taken up by a person');
 		process($db);
 	},
@@ -140,7 +143,8 @@ for my $door (sort keys %door)
 {
 	database('http');
 	my $shim = start_shim($node, db => 'http');
-	is(join(' ', map { my $answer = http($shim, path => $_->{path}, headers => $_->{headers}, body => $_->{body}); $answer->{status} } @hooks), join(' ', map { 200 } @hooks), 'http: taken');
+	is(join(' ', map { my $answer = http($shim, path => $_->{path}, headers => $_->{headers}, body => $_->{body}); $answer->{status} } @hooks),
+		join(' ', map { 200 } @hooks), 'http: taken');
 	$shim->stop;
 	my $got = effects('http');
 	ok($got eq $wanted, 'http: the rows are the same') or differ($got);

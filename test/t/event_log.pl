@@ -17,13 +17,15 @@ value(<<"SQL");
 SELECT outreach.create_tenant('team_a', 'A'), outreach.create_tenant('team_b', 'B'), outreach.grant_tenant('team_a', 'test_app');
 CREATE FUNCTION public.id(of text, i int) RETURNS uuid LANGUAGE sql IMMUTABLE AS \$\$ SELECT md5(of || i)::uuid \$\$;
 INSERT INTO outreach.events (tenant_id, event_id, occurred_at, event_type, source, lead_id, lead_version, receipt_id, correlation_id, payload)
-	SELECT t, public.id(t, i), (date_trunc('month', now() AT TIME ZONE 'UTC') + i % 3 * interval '1 month') AT TIME ZONE 'UTC', CASE WHEN i % 2 = 0 THEN 'webhook.inbound.received' ELSE 'contact.updated' END, 'sql',
+	SELECT t, public.id(t, i), (date_trunc('month', now() AT TIME ZONE 'UTC') + i % 3 * interval '1 month') AT TIME ZONE 'UTC',
+		CASE WHEN i % 2 = 0 THEN 'webhook.inbound.received' ELSE 'contact.updated' END, 'sql',
 		   'lead_' || i / 2 % 500, 1 + i / 1000 * 2 + i % 2, public.id('r', i / 2), public.id('c', i / 2), '{"kind": "a"}'
 	  FROM unnest('{team_a,team_b}'::text[]) t, generate_series(1, $n) i;
 INSERT INTO outreach.events_default SELECT * FROM outreach.events WHERE lead_id < 'lead_2';
 INSERT INTO outreach.event_details SELECT tenant_id, event_id, lead_id, '{"reason": "b"}' FROM outreach.events WHERE event_type = 'contact.updated';
 INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, event_type, reading)
-	SELECT tenant_id, receipt_id, 'done', '/', 'generic', false, '', now(), correlation_id, event_type, '{"body": "c"}' FROM outreach.events WHERE event_type = 'webhook.inbound.received';
+	SELECT tenant_id, receipt_id, 'done', '/', 'generic', false, '', now(), correlation_id, event_type, '{"body": "c"}' FROM outreach.events
+		WHERE event_type = 'webhook.inbound.received';
 VACUUM ANALYZE
 SQL
 
@@ -33,7 +35,8 @@ $filled .= ' default';
 for my $read (
 	[ 'the events of a lead', "FROM outreach.lead_history WHERE tenant_id = 'team_a' AND lead_id = 'lead_7' ORDER BY lead_version", 'lead', 40 ],
 	[ 'the events of a lead of the entered tenant', "FROM outreach.lead_history WHERE lead_id = 'lead_7' ORDER BY lead_version DESC LIMIT 10", 'lead', 10 ],
-	[ 'the events of a lead behind one', "FROM outreach.lead_history WHERE tenant_id = 'team_a' AND lead_id = 'lead_7' AND lead_version < 20 ORDER BY lead_version DESC LIMIT 10", 'lead', 10 ],
+	[ 'the events of a lead behind one', "FROM outreach.lead_history WHERE tenant_id = 'team_a' AND lead_id = 'lead_7' AND lead_version < 20
+		ORDER BY lead_version DESC LIMIT 10", 'lead', 10 ],
 	[ 'the events of a receipt', "FROM outreach.event_log WHERE receipt_id = public.id('r', 1003)", 'receipt', 2 ],
 	[ 'the events of a correlation', "FROM outreach.event_log WHERE correlation_id = public.id('c', 1003)", 'correlation', 2 ])
 {

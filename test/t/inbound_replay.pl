@@ -164,7 +164,8 @@ for my $text ('From me To you, Body and soul', 'Sid says hi', 'MessageStatus del
 
 # A status callback: the code, the status and the reference are as signed.
 my $sid = sid('SM');
-my @status = map { [@$_] } ([ AccountSid => $account ], [ ApiVersion => '2010-04-01' ], [ ErrorCode => '21610' ], [ From => '+13055550142' ], [ MessageSid => $sid ],
+my @status = map { [@$_] } ([ AccountSid => $account ], [ ApiVersion => '2010-04-01' ], [ ErrorCode => '21610' ], [ From => '+13055550142' ],
+	[ MessageSid => $sid ],
 	[ MessageStatus => 'failed' ], [ SmsSid => $sid ], [ SmsStatus => 'failed' ], [ To => $phone ]);
 is(ingest($node, twilio(sign(@status), @status))->{outcome}, 'accepted', 'a status callback');
 my @anew = map { [ merged(\@status, $_) ] } qw(ErrorCode From MessageSid SmsSid SmsStatus To);
@@ -173,7 +174,8 @@ send_anew('a status callback anew', \@status, @anew);
 
 # ------------------------------------------------------------- the other schemes
 
-my %secret = (token => 'a-token-that-is-long-enough', basic => 'user:a-password-that-is-long-enough', secret_header => 'a-secret-that-is-long-enough', hmac_sha256 => 'secret', signalhouse => 'secret',
+my %secret = (token => 'a-token-that-is-long-enough', basic => 'user:a-password-that-is-long-enough', secret_header => 'a-secret-that-is-long-enough',
+	hmac_sha256 => 'secret', signalhouse => 'secret',
 	ghl => GHL_TEST_PUBLIC_KEY, standard_webhooks => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
 for my $scheme (sort keys %secret)
 {
@@ -190,7 +192,8 @@ for my $scheme (sort keys %secret)
 	for my $more (
 		{ query => 'token=x' }, { query => 'message=' . '0' x 36 . '.' . '0' x 64 }, { query => 'id=1' },
 		(map { { headers => { 'content-type' => $_ } } } 'application/x-www-form-urlencoded', 'text/plain', '', 'application/json; charset=utf-16'),
-		(map { { headers => { $_ => 'other-id-1' } } } qw(idempotency-key x-request-id webhook-id x-webhook-id x-twilio-signature i-twilio-idempotency-token x-signalhouse-timestamp webhook-timestamp)),
+		(map { { headers => { $_ => 'other-id-1' } } } qw(idempotency-key x-request-id webhook-id x-webhook-id x-twilio-signature i-twilio-idempotency-token
+			x-signalhouse-timestamp webhook-timestamp)),
 		{ correlation_id => '00000000-0000-7000-8000-000000000001' }, { remote_addr => '6.6.6.6' }, {})
 	{
 		my %query = defined $more->{query} ? (query => join '&', grep { defined } $hook->{query}, $more->{query}) : ();

@@ -20,7 +20,8 @@ my $hooks = 'http://127.0.0.1:' . $shim->port;
 sql($node, "SELECT outreach.create_endpoint('team_a', '/w/mail', 'sendgrid', 'sendgrid', '" . SENDGRID_TEST_PUBLIC_KEY . "', '$hooks/w/mail');
 	SELECT outreach.create_endpoint('team_a', '/w/later', 'sendgrid', 'sendgrid', '" . SENDGRID_TEST_PUBLIC_KEY . "', mode => 'deferred');
 	SELECT outreach.create_account('team_a', 'plain', 'sendgrid_mail', 'key', base_url => '$url', settings => '{\"from\": \"us\@example.com\"}');
-	SELECT outreach.create_account('team_a', 'mail', 'sendgrid_mail', 'key', base_url => '$url', callback_path => '/w/mail', settings => '{\"from\": \"us\@example.com\"}')");
+	SELECT outreach.create_account('team_a', 'mail', 'sendgrid_mail', 'key', base_url => '$url', callback_path => '/w/mail',
+		settings => '{\"from\": \"us\@example.com\"}')");
 my $n = 0;
 
 # A mail to a lead of its own that has left: its id, and the event that SendGrid makes of it
@@ -76,14 +77,16 @@ is(message($node, $lost)->{status}, 'sent', 'so that it is known');
 
 my @of = map { [ mail('mail') ] } 1 .. 6;
 my @events = (event($of[0][1], 'deferred', attempt => '1'), event($of[1][1], 'delivered'), event($of[1][1], 'click', url => 'https://example.com/'),
-	event($of[2][1], 'bounce', type => 'bounce', status => '5.1.1', reason => '550 no such user'), event($of[3][1], 'bounce', type => 'blocked', status => '5.7.1'),
+	event($of[2][1], 'bounce', type => 'bounce', status => '5.1.1', reason => '550 no such user'), event($of[3][1], 'bounce', type => 'blocked',
+		status => '5.7.1'),
 	event($of[4][1], 'unsubscribe'), event($of[5][1], 'spamreport'));
 sub stand
 {
 	return join ' ', map {
 		my $id = $_->[0];
 		my $email = $_->[1]{email};
-		message($node, $id)->{status} . ':' . sql($node, "SELECT consent || coalesce('!' || (SELECT string_agg(k, '') FROM jsonb_object_keys(unreachable) k), '') FROM outreach.addresses WHERE address = '$email'")
+		message($node, $id)->{status} . ':' . sql($node, "SELECT consent || coalesce('!' || (SELECT string_agg(k, '') FROM jsonb_object_keys(unreachable) k),
+			'') FROM outreach.addresses WHERE address = '$email'")
 	} @of;
 }
 my $after = 'sent:unknown read:unknown failed:unknown!email undelivered:unknown sent:opted_out sent:opted_out';
@@ -114,7 +117,8 @@ for my $i (2, 4, 5)
 	my $args = decode_json($provider->raw($request->{number}) =~ s/.*?\r\n\r\n//sr)->{custom_args};
 	my %to = (%$args, email => 'copied@example.com', timestamp => time());
 	my %copy = (%to, email => 'LOG@example.com');
-	my $marks = q{SELECT string_agg(address, ' ') FROM outreach.addresses WHERE address IN ('log@example.com', 'copied@example.com') AND unreachable IS NOT NULL};
+	my $marks = q{SELECT string_agg(address, ' ') FROM outreach.addresses WHERE address IN ('log@example.com', 'copied@example.com')
+		AND unreachable IS NOT NULL};
 	is(post('/w/mail', [ event(\%copy, 'delivered'), event(\%copy, 'open') ]), 200, 'the copy is read');
 	is(message($node, $copied)->{status}, 'sent', 'the mail is not, for that');
 	is(post('/w/mail', [ event(\%copy, 'bounce', type => 'bounce', status => '5.1.1') ]), 200, 'the copy bounces');
@@ -123,7 +127,8 @@ for my $i (2, 4, 5)
 	is(post('/w/mail', [ event(\%to, 'bounce', type => 'bounce', status => '5.1.1') ]), 200, 'the mail bounces');
 	is(message($node, $copied)->{status}, 'failed', 'it has failed');
 	is(post('/w/mail', [ event(\%copy, 'unsubscribe') ]), 200, 'who gets the copies wants no more');
-	is(sql($node, q{SELECT string_agg(address, ' ') FROM outreach.addresses WHERE address IN ('log@example.com', 'copied@example.com') AND consent = 'opted_out'}), 'log@example.com', 'and gets none');
+	is(sql($node, q{SELECT string_agg(address, ' ') FROM outreach.addresses WHERE address IN ('log@example.com', 'copied@example.com')
+		AND consent = 'opted_out'}), 'log@example.com', 'and gets none');
 }
 
 # ---- who says it ------------------------------------------------------------------
@@ -146,7 +151,8 @@ for my $case ([ 'another body', body => "$body " ], [ 'another time', 'x-twilio-
 is(sql($node, "SELECT consent FROM outreach.addresses WHERE address = '$of_victim->{email}'"), 'unknown', 'nobody is opted out');
 is(http($shim, %$hook)->{status}, 200, 'as it was signed: taken');
 is(sql($node, "SELECT consent FROM outreach.addresses WHERE address = '$of_victim->{email}'"), 'opted_out', 'opted out');
-is(sql_error($node, "SELECT outreach.create_endpoint('team_a', '/w/x', 'sendgrid', 'sendgrid', '" . GHL_TEST_PUBLIC_KEY . "')"), '22023', 'a key of another kind is refused');
+is(sql_error($node, "SELECT outreach.create_endpoint('team_a', '/w/x', 'sendgrid', 'sendgrid', '" . GHL_TEST_PUBLIC_KEY . "')"), '22023',
+	'a key of another kind is refused');
 (my $off = SENDGRID_TEST_PUBLIC_KEY) =~ s/.{6}==?$|.{8}$/AAAAAA==/;
 is(sql_error($node, "SELECT outreach.create_endpoint('team_a', '/w/x', 'sendgrid', 'sendgrid', '$off')"), '22023', 'and one that is no point of the curve');
 is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');

@@ -22,7 +22,8 @@ SQL
 # what made a worker grow by gigabytes
 is(sql_error($node, "SELECT outreach.set_timer('team_a', 'lead_1', 'CALLBACK', now(), repeat('r', 40000000), '{\"agent\": \"x\"}')", user => 'test_app'),
 	'22001', 'an action of 40 MB');
-is(sql_error($node, "SELECT outreach.set_timer('team_a', 'lead_1', 'CALLBACK', now(), 'r', jsonb_build_object('agent', repeat('x', 40000000)))", user => 'test_app'),
+is(sql_error($node, "SELECT outreach.set_timer('team_a', 'lead_1', 'CALLBACK', now(), 'r', jsonb_build_object('agent', repeat('x', 40000000)))",
+	user => 'test_app'),
 	'22001', 'a payload of 40 MB');
 
 # the longest that are allowed, as many as a batch takes: well compressed they are small on disk
@@ -42,7 +43,8 @@ wait_until(sub {
 			my ($hwm) = join('', <$status>) =~ /^VmHWM:\s+(\d+) kB/m;
 			$peak = $hwm if ($hwm // 0) > $peak;
 		}
-		return value("SELECT (SELECT count(*) FROM outreach.lead_timers WHERE due_at IS NOT NULL) + (SELECT count(*) FROM outreach.inbound_payloads WHERE status = 'pending')") == 0;
+		return value("SELECT (SELECT count(*) FROM outreach.lead_timers WHERE due_at IS NOT NULL) + (SELECT count(*) FROM outreach.inbound_payloads
+			WHERE status = 'pending')") == 0;
 	}, 'all to be done');
 is(value('SELECT count(*) FROM outreach.lead_timers WHERE executed_at IS NOT NULL'), 500, 'all have fired');
 is(value("SELECT count(*) FROM outreach.inbound_payloads WHERE status = 'done'"), 200, 'all are processed');

@@ -21,28 +21,34 @@ crm(qq{
 		('busy', '$team', 'Flo', '2125550105', 'high_intent', 'hot', '2026-01-01'), ('unread', '$team', 'Gil', 'call me', 'touched', 'opted_out', '2026-01-01'),
 		('listed', '$team', 'Hal', '2125550106', 'touched', 'new', '2026-01-01'), ('signal', '$team', 'Ida', '2125550107', 'responded', 'new', '2026-01-01'),
 		('expired', '$team', 'Jon', '2125550108', 'new', 'new', '2026-01-01');
-	INSERT INTO lead_timers (id, team_id, lead_id, timer_type, trigger_at, created_at) VALUES ('ltm_2', '$team', 'busy', 'CALLBACK', '2100-01-08 12:00', '2026-01-01');
+	INSERT INTO lead_timers (id, team_id, lead_id, timer_type, trigger_at, created_at) VALUES ('ltm_2', '$team', 'busy', 'CALLBACK', '2100-01-08 12:00',
+		'2026-01-01');
 	INSERT INTO suppression_list (id, team_id, phone_number, type, expires_at, created_at) VALUES
-		('s1', '$team', '(212) 555-0106', 'BLACKLIST', NULL, '2026-01-01'), ('s2', '$team', '2125550108', 'COOLDOWN', '2026-01-02', '2026-01-01'), ('s3', '$team', 'nobody', 'LEGAL_DNC', NULL, '2026-01-01');
+		('s1', '$team', '(212) 555-0106', 'BLACKLIST', NULL, '2026-01-01'), ('s2', '$team', '2125550108', 'COOLDOWN', '2026-01-02', '2026-01-01'), ('s3',
+			'$team', 'nobody', 'LEGAL_DNC', NULL, '2026-01-01');
 	INSERT INTO lead_signals (id, team_id, lead_id, signal_type, source, created_at) VALUES ('g1', '$team', 'signal', 'OPTED_OUT', 'sms', '2026-01-01');
 	UPDATE lead_timers SET executed_at = now() WHERE id = 'ltm_1'});
 like(admin(script('moving_in')), qr/nobody/, 'an opt-out that has no place is shown');
 
-is(admin("SELECT string_agg(l.lead_state || '=' || o.state, ' ' ORDER BY l.id) FROM public.leads l JOIN outreach.leads o ON o.tenant_id = l.team_id AND o.lead_id = l.id
+is(admin("SELECT string_agg(l.lead_state || '=' || o.state, ' ' ORDER BY l.id) FROM public.leads l JOIN outreach.leads o ON o.tenant_id = l.team_id
+	AND o.lead_id = l.id
 		WHERE l.lead_state::text <> o.state::text"), 'touched=suppressed responded=suppressed touched=suppressed',
 	'each lead is in its state, but for those that had opted out elsewhere');
 is(admin("SELECT string_agg(concat_ws(' ', lead_id, timer_type, trigger_at AT TIME ZONE 'UTC'), ', ') FROM outreach.lead_timers WHERE due_at IS NOT NULL"),
 	'busy CALLBACK 2100-01-08 12:00:00', 'timers are those of the application, and the import has set none');
 is(admin("SELECT string_agg(address, ' ' ORDER BY address) FROM outreach.opt_out_registry WHERE tenant_id = '$team'"), '+12125550103 +12125550106 +12125550107',
 	'opt-outs of every place are in the registry');
-is(admin("SELECT state || ' ' || (attributes ->> 'phoneAsImported') FROM outreach.leads WHERE lead_id = 'unread'"), 'suppressed call me', 'or with the lead, whose phone nobody can read');
+is(admin("SELECT state || ' ' || (attributes ->> 'phoneAsImported') FROM outreach.leads WHERE lead_id = 'unread'"), 'suppressed call me',
+	'or with the lead, whose phone nobody can read');
 
 crm("UPDATE leads SET phone = NULL, first_name = 'Flora' WHERE id = 'busy'");
-is(admin("SELECT concat_ws('|', first_name, phone, state) FROM outreach.leads WHERE lead_id = 'busy'"), 'Flora|high_intent', 'what the application takes away is gone');
+is(admin("SELECT concat_ws('|', first_name, phone, state) FROM outreach.leads WHERE lead_id = 'busy'"), 'Flora|high_intent',
+	'what the application takes away is gone');
 crm("UPDATE leads SET phone = '212 555 0199' WHERE id = 'busy'");
 crm("UPDATE leads SET lead_state = 'in_call_queue' WHERE id = 'busy'");
 is(admin("SELECT concat_ws('|', phone, state) FROM outreach.leads WHERE lead_id = 'busy'"), '+12125550199|in_call_queue', 'what it sets is set');
-is(sql_error($node, "UPDATE leads SET lead_state = 'closed' WHERE id = 'expired'", user => 'crm'), 'OR001', 'what is not legal is refused in its own transaction');
+is(sql_error($node, "UPDATE leads SET lead_state = 'closed' WHERE id = 'expired'", user => 'crm'), 'OR001',
+	'what is not legal is refused in its own transaction');
 crm("SELECT outreach.transition_lead('$team', 'expired', 'touched')");
 crm("SELECT outreach.opt_out('$team', '212 555 0199')");
 is(crm("SELECT string_agg(concat_ws('|', id, lead_state, status), ' ' ORDER BY id) FROM leads WHERE id IN ('busy', 'expired')"),

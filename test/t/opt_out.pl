@@ -85,11 +85,13 @@ my %texts = (
 		# a question for help, the keyword for it
 		'HELP', 'help?', 'INFO', ' Info. ', 'help me please', 'can you help me with the paperwork?',
 		# reactions: our own notice is only quoted
-		"\x{200A}\x{200B}👍\x{200B} to “\x{200A}Hi Pat, this is Team A. Reply STOP to opt out\x{200A}”", '👍 to “Hi Pat. Reply STOP to opt out”', '❤️ to “Hi Pat. Reply STOP to opt out”',
+		"\x{200A}\x{200B}👍\x{200B} to “\x{200A}Hi Pat, this is Team A. Reply STOP to opt out\x{200A}”", '👍 to “Hi Pat. Reply STOP to opt out”',
+			'❤️ to “Hi Pat. Reply STOP to opt out”',
 		'👎 to “ Reply STOP to unsubscribe ”', 'Le gustó “Hola Pat. Responda STOP para cancelar”', 'A aimé « Bonjour Pat. Répondez STOP pour vous désabonner »',
 		'Laughed at “Hi Pat, this is Team A and we would like to make you an offer. Reply STO', 'Liked an image', 'Loved a movie', 'Laughed at an image',
 		# a bad moment is no interest
-		"I'm in a meeting", 'Im in the hospital', "I'm in class, text you later", "I'm in Chicago until Friday", "Can't talk now. Call me later?", 'driving, talk later', 'Yeah right',
+		"I'm in a meeting", 'Im in the hospital', "I'm in class, text you later", "I'm in Chicago until Friday", "Can't talk now. Call me later?",
+			'driving, talk later', 'Yeah right',
 	],
 	# and one that shows interest; another channel than this one is refused
 	'unknown high_intent' => [ 'yes', 'Yes please', 'I am interested', 'send it to me with more info', 'info please', 'Hi info please',
@@ -101,7 +103,8 @@ my %texts = (
 	'opted_in responded' => [ 'START', ' start ', 'Start.', 'UNSTOP', 'unstop please' ],
 );
 # not held, whatever else they mean: the person refuses another channel
-my @not_held = ('I will remove the tree', "don't call me, text me", 'please do not email me, text me instead', 'dont call me text me yes', 'take this number down, call me',
+my @not_held = ('I will remove the tree', "don't call me, text me", 'please do not email me, text me instead', 'dont call me text me yes',
+	'take this number down, call me',
 	"no calls please, texting works", 'no me llames, mándame texto',
 	# and words of keywords in other senses
 	'I\'ll cancel my other meeting', 'send it', 'send it over whenever', 'End of the week works', 'the end is near');
@@ -260,7 +263,8 @@ is(sql($node, q{SELECT payload ->> 'body' FROM outreach.event_log e, outreach.cl
 	WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' = 'message.received' AND source = 'texting' AND payload ->> 'opt_out_type' IS NULL
 	AND (payload ->> 'rule', payload ->> 'word', payload ->> 'sounds', payload ->> 'extracted_email', coalesce(payload -> 'labels', '[]'))
 		IS DISTINCT FROM (c.rule, c.word, c.sounds, c.email, to_jsonb(c.labels))}), '', 'classify_message() says of each text what happened');
-cmp_ok(sql($node, q{SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' = 'message.received' AND source = 'texting'}), '>', 100, 'of many');
+cmp_ok(sql($node, q{SELECT count(*) FROM outreach.events WHERE event_type = 'webhook.inbound.received' AND payload ->> 'kind' = 'message.received'
+	AND source = 'texting'}), '>', 100, 'of many');
 
 # ------------------------------------------------------------- the functions
 

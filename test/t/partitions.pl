@@ -89,11 +89,14 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 {
 	my $month = sub {
 		my ($m) = @_;
-		value(sprintf("CREATE TABLE outreach.events_2002_%02d (LIKE outreach.events INCLUDING INDEXES); ALTER TABLE outreach.events_2002_%02d OWNER TO outreach_owner;"
-			. " ALTER TABLE outreach.events ATTACH PARTITION outreach.events_2002_%02d FOR VALUES FROM ('2002-%02d-01 00:00Z') TO ('2002-%02d-01 00:00Z')", $m, $m, $m, $m, $m + 1));
+		value(sprintf("CREATE TABLE outreach.events_2002_%02d (LIKE outreach.events INCLUDING INDEXES);
+			ALTER TABLE outreach.events_2002_%02d OWNER TO outreach_owner;"
+			. " ALTER TABLE outreach.events ATTACH PARTITION outreach.events_2002_%02d FOR VALUES FROM ('2002-%02d-01 00:00Z') TO ('2002-%02d-01 00:00Z')", $m,
+				$m, $m, $m, $m + 1));
 	};
 	my $at = sub { my ($day, $sql) = @_; value("SET outreach.clock = '2002-$day 12:00Z'; $sql"); };
-	my $drop = sub { my ($day) = @_; return value("SELECT string_agg(d::text, ' ') FROM outreach.drop_partitions('2002-$day 00:00Z') d", user => 'test_admin'); };
+	my $drop = sub { my ($day) = @_; return value("SELECT string_agg(d::text, ' ') FROM outreach.drop_partitions('2002-$day 00:00Z') d",
+		user => 'test_admin'); };
 	my $known = sub { return value("SELECT string_agg(concat_ws(' ', lead_id, lead_version, state), ', ' ORDER BY lead_id) FROM outreach.lead_states_as_of") };
 	my $problems = sub { return value("SELECT string_agg(DISTINCT lead_id || ': ' || problem, ', ') FROM outreach.verify()") };
 	my $to = sub { return "SELECT FROM outreach.transition_lead('team_b', '$_[0]', '$_[1]', 'because');" };
@@ -132,7 +135,8 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 		[ "UPDATE outreach.leads SET state = 'new' WHERE lead_id = 'still'", 'still: its state is not the one its events lead to' ],
 		[ "UPDATE outreach.leads SET version = version + 1 WHERE lead_id = 'gone'", 'gone: the numbers of its events have a gap or a repetition' ],
 		[ "DELETE FROM outreach.events WHERE lead_id = 'still' AND lead_version = 2", 'still: the numbers of its events have a gap or a repetition' ],
-		[ "UPDATE outreach.events SET previous_state = 'responded' WHERE lead_id = 'still' AND new_state = 'touched'", 'still: an event does not begin where the one before ended' ],
+		[ "UPDATE outreach.events SET previous_state = 'responded' WHERE lead_id = 'still' AND new_state = 'touched'",
+			'still: an event does not begin where the one before ended' ],
 		[ "UPDATE outreach.lead_states_as_of SET state = 'touched' WHERE lead_id = 'still'", 'still: an event does not begin where the one before ended' ],
 		[ "DELETE FROM outreach.lead_states_as_of WHERE lead_id = 'gone'",
 			'gone: its state is not the one its events lead to, gone: the numbers of its events have a gap or a repetition' ])
@@ -182,10 +186,12 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	is(value('SELECT * FROM outreach.verify()'), '', 'without a partition: states follow from them');
 	my $locker = $node->background_psql('postgres', on_error_stop => 0);
 	$locker->query_safe('BEGIN; LOCK TABLE outreach.events_default IN SHARE MODE;');
-	like(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), qr/^1\|0\|0\|outreach\.events_default is locked/, 'the month is made, and its events wait for a lock');
+	like(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), qr/^1\|0\|0\|outreach\.events_default is locked/,
+		'the month is made, and its events wait for a lock');
 	$locker->query_safe('ROLLBACK');
 	$locker->quit;
-	is(value("SET outreach.clock = '$month 00:00:02Z'; SELECT new_state FROM outreach.transition_lead('team_b', 'early', 'responded')"), 'responded', 'what comes now is in its month');
+	is(value("SET outreach.clock = '$month 00:00:02Z'; SELECT new_state FROM outreach.transition_lead('team_b', 'early', 'responded')"), 'responded',
+		'what comes now is in its month');
 	is(value("SELECT count(*) FROM outreach.events_default"), 2, 'and does not wait');
 	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|2|0|', 'they are moved');
 	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|0|', 'once');

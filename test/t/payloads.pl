@@ -87,7 +87,8 @@ for my $door (qw(single many))
 	my @rows = play($node, $door, $door, [ orders(4) ]);
 	is_deeply(outcomes(@rows), $expected, "$door: each taken once");
 	is(rows($node, $door), $wanted, "$door: the rows are those of one round");
-	is(sql($node, "SELECT count(*) FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) events WHERE event_type = 'webhook.inbound.duplicate_rejected'", db => $door),
+	is(sql($node, "SELECT count(*) FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) events
+		WHERE event_type = 'webhook.inbound.duplicate_rejected'", db => $door),
 		$expected->{'duplicate 200'}, "$door: each duplicate left its event");
 	my %first;
 	is(scalar(grep { ($first{ $_->{n} } //= "$_->{receipt_id}$_->{body}$_->{content_type}") ne
@@ -133,12 +134,14 @@ payload_database($node, 'http');
 payload_database($node, 'shared', shared => 1);
 stage($node, 'shared', \@hooks);
 play($node, 'shared', 'many', [ orders(4) ]);
-is(sql($node, <<'SQL', db => 'shared'), scalar(@table) . '|1|2|suppressed|0|' . scalar(@table), 'shared lead: one lead with one phone, one e-mail address, each webhook once');
+is(sql($node, <<'SQL', db => 'shared'), scalar(@table) . '|1|2|suppressed|0|' . scalar(@table),
 SELECT (SELECT count(*) FROM outreach.webhook_receipts), (SELECT count(*) FROM outreach.leads),
 	   (SELECT count(*) FROM outreach.addresses), (SELECT state FROM outreach.leads),
 	   (SELECT count(*) FROM outreach.verify()),
-	   (SELECT count(DISTINCT receipt_id) FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) events WHERE event_type = 'webhook.inbound.received')
+	   (SELECT count(DISTINCT receipt_id) FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) events
+	   	WHERE event_type = 'webhook.inbound.received')
 SQL
+	'shared lead: one lead with one phone, one e-mail address, each webhook once');
 alive($node, 'at the end');
 
 done_testing();

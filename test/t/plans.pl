@@ -19,7 +19,8 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_outreach, 
 $node->restart;
 my $provider = TestProvider->start;
 sending_database($node, 'postgres', $provider, leads => 2000);
-sql($node, q{SELECT outreach.create_endpoint('team_a', '/w/in', 'generic', 'none'), outreach.create_endpoint('team_a', '/w/later', 'generic', 'none', mode => 'deferred'),
+sql($node, q{SELECT outreach.create_endpoint('team_a', '/w/in', 'generic', 'none'), outreach.create_endpoint('team_a', '/w/later', 'generic', 'none',
+	mode => 'deferred'),
 	outreach.create_endpoint('team_a', '/w/status', 'signalhouse', 'none'); SELECT outreach.disarm('a test')});
 
 # ---- much that was done while somebody looked on --------------------------------
@@ -42,7 +43,8 @@ sql($node, qq{
 for my $k (0 .. 4)
 {
 	ingest_many($node, [ map { { method => 'POST', path => '/w/later', headers => { 'content-type' => 'application/json' },
-		body => sprintf('{"event":"message.received","id":"past %d","from":"+1415556%04d","body":"hello"}', $_, $_ % 2000) } } 1000 * $k + 1 .. 1000 * $k + 1000 ]);
+		body => sprintf('{"event":"message.received","id":"past %d","from":"+1415556%04d","body":"hello"}', $_,
+			$_ % 2000) } } 1000 * $k + 1 .. 1000 * $k + 1000 ]);
 }
 $session->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
 sql($node, q{
@@ -63,19 +65,24 @@ sub round
 {
 	my $id;
 	$n++;
-	sql($node, "SELECT outreach.set_timer('team_a', 'lead_' || i, 'NOW', now(), 'test', '{}'), outreach.set_timer('team_a', 'lead_' || i, 'LATER', now() + interval '1 day', 'test', '{}')
+	sql($node, "SELECT outreach.set_timer('team_a', 'lead_' || i, 'NOW', now(), 'test', '{}'), outreach.set_timer('team_a', 'lead_' || i, 'LATER',
+		now() + interval '1 day', 'test', '{}')
 		FROM generate_series($n, $n + 5) i; SELECT outreach.cancel_timer('team_a', 'lead_$n', 'LATER')");
 	$id = sql($node, "SELECT message_id FROM outreach.send_message('team_a', 'lead_$n', 'Now $n', from_phone => '+12125550101', send_key => 'now $n')");
-	sql($node, "SELECT count(*) FROM outreach.send_messages('team_a', ARRAY(SELECT 'lead_' || i FROM generate_series(100, 124) i), 'Now', send_keys => ARRAY(SELECT 'now $n ' || i FROM generate_series(100, 124) i),
+	sql($node, "SELECT count(*) FROM outreach.send_messages('team_a', ARRAY(SELECT 'lead_' || i FROM generate_series(100, 124) i), 'Now',
+		send_keys => ARRAY(SELECT 'now $n ' || i FROM generate_series(100, 124) i),
 		from_phone => '+12125550101')");
-	sql($node, "SELECT outreach.cancel_message('team_a', message_id, 'a test') FROM outreach.send_message('team_a', 'lead_$n', 'Never $n', from_phone => '+12125550101', send_at => now() + interval '1 day')");
+	sql($node, "SELECT outreach.cancel_message('team_a', message_id, 'a test') FROM outreach.send_message('team_a', 'lead_$n', 'Never $n',
+		from_phone => '+12125550101', send_at => now() + interval '1 day')");
 	in('/w/in', "in $n", 300 + $n, 'hello');
 	in('/w/later', "later $n", 400 + $n, 'hello');
 	in('/w/in', "stop $n", 500 + $n, 'STOP');
 	wait_until(sub { sql($node, "SELECT status FROM outreach.outbound_messages WHERE message_id = '$id'") eq 'sent' }, 'a message');
 	sql($node, qq{SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/status', 'body',
-		jsonb_build_object('event', 'message.delivered', 'id', 'status $n', 'messageId', (SELECT provider_message_id FROM outreach.outbound_messages WHERE message_id = '$id'))::text))});
-	sql($node, "UPDATE outreach.outbound_messages SET status = 'unknown', ambiguous_since = now(), due_at = now(), account = 'gone' WHERE send_key = 'past $n'; SELECT outreach.wake_workers();
+		jsonb_build_object('event', 'message.delivered', 'id', 'status $n', 'messageId', (SELECT provider_message_id FROM outreach.outbound_messages
+			WHERE message_id = '$id'))::text))});
+	sql($node, "UPDATE outreach.outbound_messages SET status = 'unknown', ambiguous_since = now(), due_at = now(), account = 'gone'
+		WHERE send_key = 'past $n'; SELECT outreach.wake_workers();
 		SELECT outreach.stop_sending('account', 'twilio', 'a test', 'team_a'), outreach.resume_sending('account', 'twilio', 'team_a');
 		SELECT outreach.transition_lead('team_a', 'lead_$n', 'touched')");
 	wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'NOW' AND due_at IS NOT NULL}) == 0 &&

@@ -17,8 +17,10 @@ my $node = new_cluster(conf => "autovacuum = off\nauto_explain.log_analyze = on\
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_outreach, auto_explain'\n");
 $node->restart;
 create_extension($node);
-sql($node, q{SELECT outreach.create_tenant('team_a', 'A'), outreach.create_account('team_a', 'texts', 'signalhouse_sms', 'jwt'), outreach.add_number('team_a', '+12125550180', 'texts'),
-	outreach.create_endpoint('team_a', '/w/in', 'generic', 'none'), outreach.create_endpoint('team_a', '/w/later', 'generic', 'none', mode => 'deferred'), outreach.disarm('a test');
+sql($node, q{SELECT outreach.create_tenant('team_a', 'A'), outreach.create_account('team_a', 'texts', 'signalhouse_sms', 'jwt'), outreach.add_number('team_a',
+	'+12125550180', 'texts'),
+	outreach.create_endpoint('team_a', '/w/in', 'generic', 'none'), outreach.create_endpoint('team_a', '/w/later', 'generic', 'none', mode => 'deferred'),
+		outreach.disarm('a test');
 	CREATE FUNCTION said(path text, id text, phone text) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('path', path, 'body',
 		jsonb_build_object('event', 'message.received', 'id', id, 'from', phone, 'body', 'hello')::text) $$});
 sql($node, 'VACUUM ANALYZE');
@@ -31,15 +33,18 @@ sub batch
 	my $phones = "ARRAY(SELECT '+1415' || (5000000 + i) FROM generate_series($from, $to) i)";
 	my $new = "ARRAY(SELECT '+1416' || (5000000 + i) FROM generate_series($from, $to) i)";
 	$session->query_safe($_) for
-	  "SELECT count(*) FROM outreach.send_messages('team_a', $ids, 'Hello', send_keys => ARRAY(SELECT 'k' || i FROM generate_series($from, $to) i), send_at => '2100-01-01')",
-	  "SELECT count(*) FROM outreach.send_messages('team_a', $ids, 'Hello', send_keys => ARRAY(SELECT 'k' || i FROM generate_series($from, $to) i), send_at => '2100-01-01')",
+	  "SELECT count(*) FROM outreach.send_messages('team_a', $ids, 'Hello', send_keys => ARRAY(SELECT 'k' || i
+	  	FROM generate_series($from, $to) i), send_at => '2100-01-01')",
+	  "SELECT count(*) FROM outreach.send_messages('team_a', $ids, 'Hello', send_keys => ARRAY(SELECT 'k' || i
+	  	FROM generate_series($from, $to) i), send_at => '2100-01-01')",
 	  "SELECT count(*) FROM outreach.send_messages('team_a', NULL, 'Hi', addresses => $phones, send_at => '2100-01-01')",
 	  "SELECT count(*) FROM outreach.send_messages('team_a', NULL, 'Hi', addresses => $new, send_at => '2100-01-01')",
 	  "SELECT count(*) FROM outreach.send_messages('team_a', $ids, 'Hello {{nothing}}', send_at => '2100-01-01')",
 	  "SELECT count(*) FROM outreach.send_messages('team_a', $ids, 'Hello {{nothing}}', send_at => '2100-01-01')",
 	  "SELECT count(*) FROM outreach.ingest_webhooks(ARRAY(SELECT said('/w/in', 'in ' || i, '+1415' || (5000000 + i)) FROM generate_series($from, $to) i))",
 	  "SELECT count(*) FROM outreach.ingest_webhooks(ARRAY(SELECT said('/w/in', 'new ' || i, '+1417' || (5000000 + i)) FROM generate_series($from, $to) i))",
-	  "SELECT count(*) FROM outreach.ingest_webhooks(ARRAY(SELECT said('/w/later', 'later ' || i, '+1415' || (5000000 + i)) FROM generate_series($from, $to) i))",
+	  "SELECT count(*) FROM outreach.ingest_webhooks(ARRAY(SELECT said('/w/later', 'later ' || i, '+1415' || (5000000 + i))
+	  	FROM generate_series($from, $to) i))",
 	  'SELECT outreach.process_payloads(1000)',
 	  "SELECT count(s.trigger_at) FROM generate_series($from, $to) i, outreach.set_timer('team_a', 'lead_' || i, 'SOON', now(), 'test', '{}') s",
 	  'SELECT outreach.fire_timers(1000)',

@@ -69,13 +69,15 @@ SELECT outreach.create_account('team_b', 'sms', 'twilio_sms', 'a-token', usernam
 SELECT outreach.add_number('team_b', '+12125550199', 'sms');
 SELECT outreach.stop_sending('number', '+12125550199', 'a test', 'team_b'),
 	outreach.send_message('team_b', 'lead_1', template => 'hi', send_at => '2100-01-01', send_key => 'waits');
-SELECT m.status FROM outreach.send_message('team_b', 'lead_1', 'Bye', send_at => '2100-01-01', send_key => 'taken back') m, outreach.cancel_message('team_b', m.message_id);
+SELECT m.status FROM outreach.send_message('team_b', 'lead_1', 'Bye', send_at => '2100-01-01', send_key => 'taken back') m, outreach.cancel_message('team_b',
+	m.message_id);
 -- one of a month that has no partition
 INSERT INTO outreach.outbound_messages SELECT (jsonb_populate_record(m, jsonb_build_object('message_id', outreach_impl.first_id('2090-01-01'),
 	'send_key', 'old', 'status', 'sent', 'due_at', NULL, 'held_by', NULL))).* FROM outreach.outbound_messages m WHERE send_key = 'waits';
 INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at, outcome)
 	SELECT tenant_id, message_id, 1, 1, account, now(), 'retry' FROM outreach.outbound_messages;
-INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, action, action_payload, cancel_on_reply, max_attempts, executed_at, created_at, updated_at)
+INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, action, action_payload, cancel_on_reply, max_attempts, executed_at,
+	created_at, updated_at)
 	SELECT 'team_b', id, 'lead_1', 'PAST', now(), 'test', '{}', false, 3, now(), now(), now()
 	  FROM unnest(ARRAY[outreach_impl.first_id(now()), outreach_impl.first_id('2090-01-01')]) id;
 INSERT INTO outreach.provider_message_ids (tenant_id, key, provider, provider_message_id, to_status, parked_at)
@@ -88,9 +90,11 @@ GRANT EXECUTE ON FUNCTION outreach.current_tenant() TO reporting;
 SQL
 
 # An endpoint of every scheme; the webhooks that they were sent, by name.
-my %secret = (none => undef, token => 'a-token-that-nobody-guesses', secret_header => 'a-secret-that-nobody-guesses', basic => 'aloware:a password of some length', hmac_sha256 => 'a-secret',
+my %secret = (none => undef, token => 'a-token-that-nobody-guesses', secret_header => 'a-secret-that-nobody-guesses',
+	basic => 'aloware:a password of some length', hmac_sha256 => 'a-secret',
 	twilio => '12345', signalhouse => 'another-secret', ghl => GHL_TEST_PUBLIC_KEY, standard_webhooks => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
-my %file = (none => 'generic-enrichment_completed.json', token => 'signalhouse-legacy_message_received.json', secret_header => 'texting-message_failed.json', basic => 'aloware-inbound_sms_completed.json',
+my %file = (none => 'generic-enrichment_completed.json', token => 'signalhouse-legacy_message_received.json', secret_header => 'texting-message_failed.json',
+	basic => 'aloware-inbound_sms_completed.json',
 	hmac_sha256 => 'texting-message_received.json', twilio => 'twilio-sms_inbound.form', signalhouse => 'signalhouse-message_received.json',
 	ghl => 'ghl-contact_create.json', standard_webhooks => 'generic-enrichment_completed.json');
 my $url = 'https://hooks.example.com/w/twilio';
@@ -144,7 +148,8 @@ is(send_it('held', text('/w/text', 'held', '+12125550141', 'take me off your lis
 is(send_it('unresolved', text('/w/text', 'unresolved', 'anonymous', 'hello')), 'accepted', 'a webhook: of nobody');
 is(send_it('dead', { path => '/w/text', headers => {}, body => "not json\0\xFF" }), 'error', 'a webhook: unreadable');
 is(send_it('deferred', text('/w/later', 'later', '+12125550142', 'stop')), 'deferred', 'a webhook: for later');
-is(send_it('own', { path => '/w/b', headers => {}, body => '{"event":"message.received","id":"own","from":"+12125550199","body":"hello"}' }), 'own_number', 'a webhook: of a number of the tenant\'s own');
+is(send_it('own', { path => '/w/b', headers => {}, body => '{"event":"message.received","id":"own","from":"+12125550199","body":"hello"}' }), 'own_number',
+	'a webhook: of a number of the tenant\'s own');
 is(send_it('note', { path => '/w/b', headers => {}, body => '{"id":"note","colour":"blue"}' }), 'accepted', 'a webhook: of a kind of the tenant\'s own');
 value(q{CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$;
 	CREATE TRIGGER fail BEFORE INSERT ON outreach.addresses FOR EACH ROW EXECUTE FUNCTION public.fail()});
@@ -161,7 +166,8 @@ is(value("SELECT string_agg(DISTINCT status::text, ' ' ORDER BY status::text) FR
 	'conflict dead done error own_number pending unresolved', 'there is a payload in every status');
 is(value("SELECT (SELECT count(DISTINCT state) FROM outreach.leads) || ' ' || (SELECT count(DISTINCT consent) FROM outreach.addresses)"), '12 4',
 	'a lead in every state, a phone with every consent');
-cmp_ok(value("SELECT count(DISTINCT t) FROM (SELECT tableoid FROM outreach.events UNION ALL SELECT tableoid FROM outreach.events_default) e(t)"), '>=', 4, 'events in four partitions');
+cmp_ok(value("SELECT count(DISTINCT t) FROM (SELECT tableoid FROM outreach.events UNION ALL SELECT tableoid FROM outreach.events_default) e(t)"), '>=', 4,
+	'events in four partitions');
 my $before = contents($node, 'crm');
 is_deeply([ sort grep { $before->{$_} eq '' && !/_\d+$/ } keys %$before ], [], 'every table has rows');
 for my $of (qw(send_keys webhook_receipts provider_message_ids outbound_history message_deliveries inbound_history timer_history))
@@ -222,13 +228,16 @@ sub works
 		'suppressed|opted_out', "$name: and is still opted out");
 	is($app->('SELECT count(*) FROM outreach.opt_out_registry', 'team_a'), 3, "$name: the registry");
 	http($shim, %{ text('/w/text', "$name 2", '+12125550107', 'thanks') });
-	is($get->("SELECT state, version FROM outreach.leads WHERE lead_id = 'lead_content_nurture'"), 'content_nurture|8', "$name: a lead's events are counted on");
+	is($get->("SELECT state, version FROM outreach.leads WHERE lead_id = 'lead_content_nurture'"), 'content_nurture|8',
+		"$name: a lead's events are counted on");
 	is($get->(q{SET outreach.clock = '2099-01-01'; SELECT outreach.process_payloads() \g /dev/null
 SELECT string_agg(concat_ws(' ', phone, consent, state), ', ' ORDER BY phone) FROM outreach.leads JOIN outreach.phones USING (tenant_id, phone)
- WHERE phone IN ('+12125550142', '+12125550143')}), '+12125550142 opted_out suppressed, +12125550143 unknown high_intent', "$name: what waited and what had failed is processed");
+ WHERE phone IN ('+12125550142', '+12125550143')}), '+12125550142 opted_out suppressed, +12125550143 unknown high_intent',
+ 	"$name: what waited and what had failed is processed");
 	is($get->("SELECT duplicate FROM outreach.record_event('team_a', 'lead_new', 'contact.updated', NULL, 'a-key')"), 't', "$name: a dedupe key is used");
 
-	is($get->(q{SELECT string_agg(s.duplicate || ' ' || s.status, ', ' ORDER BY k) FROM (VALUES ('waits'), ('taken back')) v(k), outreach.send_message('team_b', 'lead_1',
+	is($get->(q{SELECT string_agg(s.duplicate || ' ' || s.status, ', ' ORDER BY k) FROM (VALUES ('waits'), ('taken back')) v(k), outreach.send_message('team_b',
+		'lead_1',
 		CASE k WHEN 'taken back' THEN 'Bye' END, template => CASE k WHEN 'waits' THEN 'hi' END, send_at => '2100-01-01', send_key => k) s}),
 		'true cancelled, true pending', "$name: so are send_keys");
 	is($get->("SELECT count(*) FROM outreach.outbound_queue WHERE status IN ('pending', 'deferred')"), 1, "$name: and what waits has not left");
@@ -236,13 +245,15 @@ SELECT string_agg(concat_ws(' ', phone, consent, state), ', ' ORDER BY phone) FR
 	# rules
 	is($get->("SELECT rule FROM outreach.classify_message('team_b', 'a pool')"), 'wants-pool', "$name: a rule of the tenant's");
 	is($get->("SELECT consent FROM outreach.classify_message('team_b', 'Basta!')"), 'opt_out', "$name: a word of the tenant's");
-	is(sql_error($target, "SELECT outreach.transition_lead('team_b', 'lead_1', 'touched')", db => $db), 'OR001', "$name: a transition that the tenant took away");
+	is(sql_error($target, "SELECT outreach.transition_lead('team_b', 'lead_1', 'touched')", db => $db), 'OR001',
+		"$name: a transition that the tenant took away");
 	is($get->('SELECT outreach.make_partitions()'), 0, "$name: no partition is missing");
 
 	# what is refused
 	is(sql_error($target, "$_ outreach.events" . (/UPDATE/ ? ' SET lead_id = lead_id' : ''), db => $db), 'OR301', "$name: $_ of events")
 	  for 'UPDATE', 'DELETE FROM', 'TRUNCATE';
-	is(sql_error($target, "UPDATE outreach.leads SET state = 'closed' WHERE lead_id = 'lead_new'", db => $db), 'OR001', "$name: a direct illegal change of state");
+	is(sql_error($target, "UPDATE outreach.leads SET state = 'closed' WHERE lead_id = 'lead_new'", db => $db), 'OR001',
+		"$name: a direct illegal change of state");
 	is(sql_error($target, "DELETE FROM outreach.opt_out_words", db => $db), 'OR302', "$name: shipped rows");
 	is(sql_error($target, 'SELECT count(*) FROM outreach.leads', db => $db, user => 'test_app'), 'OR104', "$name: no tenant, no rows");
 	cmp_ok($app->('SELECT count(*) FROM outreach.leads', 'team_a'), '>', 12, "$name: the rows of the tenant entered");
@@ -251,10 +262,12 @@ SELECT string_agg(concat_ws(' ', phone, consent, state), ', ' ORDER BY phone) FR
 	my $proof = 'v1.' . (time() + 60);
 	$proof .= '.' . hmac_sha256_hex("$proof.team_b", 'k' x 32);
 	is(sql($target, "SELECT outreach.enter_tenant('team_b', '$proof')", db => $db, user => 'test_app'), 'team_b', "$name: but has a proof for");
-	is(sql_error($target, "SELECT count(*) FROM outreach.$_", db => $db, user => 'test_app'), '42501', "$name: $_ is readable by nobody") for qw(secrets tenant_roles);
+	is(sql_error($target, "SELECT count(*) FROM outreach.$_", db => $db, user => 'test_app'), '42501',
+		"$name: $_ is readable by nobody") for qw(secrets tenant_roles);
 	$shim->stop;
 	is($get->('SELECT cardinality(outreach.fire_timers())'), 1, "$name: the due timer fires");
-	is($get->("SELECT timer_type || attempts FROM outreach.lead_timers WHERE executed_at IS NOT NULL AND timer_type <> 'PAST'"), 'RING1', "$name: by its function");
+	is($get->("SELECT timer_type || attempts FROM outreach.lead_timers WHERE executed_at IS NOT NULL AND timer_type <> 'PAST'"), 'RING1',
+		"$name: by its function");
 }
 
 # Everything that ships, against its golden output; settings are the library's, and

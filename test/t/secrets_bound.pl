@@ -176,7 +176,8 @@ my $unsure = send_message($node, lead_id => 'lead_100', body => 'Text [[fault:lo
 ok(wait_until(sub { message($node, $unsure)->{status} eq 'uncertain' }, 'it to be given up'), 'a message of unknown outcome');
 sql($node, "UPDATE outreach.sending_accounts SET base_url = '$elsewhere' WHERE account = 'signalhouse'");
 my ($reference) = map { $provider->raw($_->{number}) =~ /message=($unsure\.[0-9a-f]+)/ } $provider->requests;
-my $report = signed('signalhouse', path => '/w/reports', query => "message=$reference", secret => 'whsec', body => payload('signalhouse-message_delivered.json'));
+my $report = signed('signalhouse', path => '/w/reports', query => "message=$reference", secret => 'whsec',
+	body => payload('signalhouse-message_delivered.json'));
 is(ingest($node, $report)->{http_status}, 200, 'a report of it, while nothing can be sent through its account');
 is(message($node, $unsure)->{status}, 'delivered', 'counts');
 is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');

@@ -109,7 +109,8 @@ my @locks = (
 	[ 'a lead of the same phone', q{SELECT FROM outreach.create_lead('team_a', 'LEAD-too', 'PHONE')} ],
 	[ 'a message', q{SELECT FROM outreach.outbound_messages WHERE message_id = 'MESSAGE' FOR UPDATE} ],
 	[ 'a number', q{SELECT outreach.add_number('team_a', '+12125550101', 'signalhouse')} ],
-	[ 'a number, resumed', q{SELECT outreach.stop_sending('number', '+12125550101', 'a test', 'team_a'), outreach.resume_sending('number', '+12125550101', 'team_a')} ],
+	[ 'a number, resumed', q{SELECT outreach.stop_sending('number', '+12125550101', 'a test', 'team_a'), outreach.resume_sending('number', '+12125550101',
+		'team_a')} ],
 	[ 'a stop of the tenant', q{SELECT outreach.stop_sending('tenant', 'team_a', 'a test')} ],
 	[ 'a stop of an account', q{SELECT outreach.stop_sending('account', 'signalhouse', 'a test', 'team_a')} ],
 	[ 'a stop of a number', q{SELECT outreach.stop_sending('number', '+12125550101', 'a test', 'team_a')} ],
@@ -166,7 +167,8 @@ for my $lock (@locks)
 	$n++;
 	$provider->config(rules => [ { fault => 'slow:1500', body => '*of a called back', times => 1 } ]);
 	my $a = ask_a('called back');
-	my $accepted = wait_until(sub { my ($found) = grep { $_->{body} eq "Message $n of a called back" } $provider->accepted; $found }, 'the request to be accepted');
+	my $accepted = wait_until(sub { my ($found) = grep { $_->{body} eq "Message $n of a called back" } $provider->accepted; $found },
+		'the request to be accepted');
 	my $session = hold(qq{SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/status', 'body',
 		jsonb_build_object('event', 'message.delivered', 'id', '$accepted->{id}', 'messageId', '$accepted->{id}')::text))});
 	my $b = ask_b('after it');
@@ -188,9 +190,11 @@ for my $lock (@locks)
 	kill 'CONT', $provider->pid;
 	wait_until(sub { 20 == grep { $_->{body} eq 'One of a many' } $provider->accepted }, 'all to be accepted');
 	ok(wait_sent(ask_b("among many $_")), 'another tenant is served') for 1 .. 5;
-	is(sql($node, q{SELECT string_agg(DISTINCT status::text, ' ') FROM outreach.outbound_messages WHERE body LIKE '%of a many'}), 'sending', 'the answers stay');
+	is(sql($node, q{SELECT string_agg(DISTINCT status::text, ' ') FROM outreach.outbound_messages WHERE body LIKE '%of a many'}), 'sending',
+		'the answers stay');
 	release($session, 'COMMIT');
-	wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE body LIKE '%of a many' AND status = 'sent'}) == 20 }, 'them to be recorded');
+	wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE body LIKE '%of a many' AND status = 'sent'}) == 20 },
+		'them to be recorded');
 	pass('and are recorded');
 	is(sql($node, q{SELECT count(*) FROM outreach.message_deliveries d JOIN outreach.outbound_messages m USING (message_id)
 		WHERE m.body LIKE '%of a many' AND d.outcome = 'sent'}), 20, 'each once');
@@ -215,7 +219,8 @@ for my $lock (@locks)
 {
 	my $session = hold(q{SELECT outreach.stop_sending('tenant', 'team_b', 'a test')});
 	$n++;
-	is(sql_error($node, q{SELECT outreach.stop_sending('account', 'signalhouse', 'a test')}), '55P03', 'a stop of several tenants does not wait for one of them for ever');
+	is(sql_error($node, q{SELECT outreach.stop_sending('account', 'signalhouse', 'a test')}), '55P03',
+		'a stop of several tenants does not wait for one of them for ever');
 	ok(wait_sent(ask_a('after it')), 'and the others send');
 	release($session, 'ROLLBACK');
 	is(sql($node, q{BEGIN; SELECT outreach.stop_sending('account', 'signalhouse', 'a test'); ROLLBACK}), 2, 'when nobody holds one it stops them');
@@ -223,7 +228,8 @@ for my $lock (@locks)
 
 # ---- a key that a worker inserts cannot be held
 is(sql_error($node, q{SELECT outreach.send_message('team_a', 'lead_1', 'Mine', send_key => 'timer:1')}), '22023', 'keys of timers are not for callers');
-is(sql($node, q{SELECT status || ' ' || (verdicts -> 0 ->> 'code') FROM outreach.send_messages('team_a', '{lead_1}', 'Mine', send_keys => '{timer:1}')}), 'rejected 22023', 'nor many of them');
+is(sql($node, q{SELECT status || ' ' || (verdicts -> 0 ->> 'code') FROM outreach.send_messages('team_a', '{lead_1}', 'Mine', send_keys => '{timer:1}')}),
+	'rejected 22023', 'nor many of them');
 
 is($provider->counter('doubled'), 0, 'nothing was accepted twice');
 is(sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE status IN ('unknown', 'uncertain')}), 0, 'no outcome is unknown');
@@ -252,7 +258,8 @@ for my $case ([ 'its lead is held', q{SELECT FROM outreach.create_lead('team_a',
 	release($session, 'COMMIT');
 	wait_until(sub { status_of($a) eq 'failed' }, 'the answer to be recorded') if !$before;
 	sql($node, 'DROP TRIGGER refuse ON outreach.events') if $before;
-	wait_until(sub { sql($node, "SELECT state FROM outreach.leads WHERE tenant_id = 'team_a' AND lead_id = 'lead_$n'") eq 'suppressed' }, 'the lead to be suppressed');
+	wait_until(sub { sql($node, "SELECT state FROM outreach.leads WHERE tenant_id = 'team_a' AND lead_id = 'lead_$n'") eq 'suppressed' },
+		'the lead to be suppressed');
 	is(sql($node, "SELECT count(*) FROM outreach.consent_history WHERE address = '" . phone($n) . "' AND consent = 'opted_out'"), 1, 'and it is there once');
 }
 

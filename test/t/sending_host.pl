@@ -21,7 +21,8 @@ sql($node, qq{
 
 # Names that are gone, and due in a year
 sql($node, q{
-	SELECT FROM outreach.send_message('team_a', 'lead_1', 'A model', channel => 'webhook', options => '{"account": "account 1"}', send_at => now() + interval '1 year');
+	SELECT FROM outreach.send_message('team_a', 'lead_1', 'A model', channel => 'webhook', options => '{"account": "account 1"}',
+		send_at => now() + interval '1 year');
 	CREATE TEMP TABLE model AS SELECT * FROM outreach.outbound_messages;
 	INSERT INTO outreach.outbound_messages (tenant_id, message_id, send_key, lead_id, channel, account, phone, body, segments, price_micros,
 		status, priority, send_at, due_at, created_at, updated_at)
@@ -33,12 +34,14 @@ wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.message_deliveries W
 for my $i (1 .. 4)
 {
 	# the second statement is after the commit: what leaves until then no claim could help
-	my ($id, $asked) = split /\n/, sql($node, qq{SELECT message_id FROM outreach.send_message('team_b', 'lead_1', 'Hello', channel => 'webhook', options => '{"account": "generic"}', send_key => 'key $i');
+	my ($id, $asked) = split /\n/, sql($node, qq{SELECT message_id FROM outreach.send_message('team_b', 'lead_1', 'Hello', channel => 'webhook',
+		options => '{"account": "generic"}', send_key => 'key $i');
 		SELECT clock_timestamp()});
 	wait_until(sub { sql($node, "SELECT status FROM outreach.outbound_messages WHERE message_id = '$id'") eq 'sent' }, "another tenant's message");
 	cmp_ok(sql($node, qq{SELECT count(*) FROM outreach.message_deliveries a, outreach.message_deliveries b
 		WHERE b.message_id = '$id' AND a.tenant_id = 'team_a' AND a.started_at BETWEEN '$asked' AND b.started_at}), '<=', 20,
 		"another tenant's message leaves before more than a few of them ($i)");
 }
-cmp_ok(sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE tenant_id = 'team_a' AND status = 'pending' AND due_at < now()}), '>', 300, 'while most of them wait');
+cmp_ok(sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE tenant_id = 'team_a' AND status = 'pending' AND due_at < now()}), '>', 300,
+	'while most of them wait');
 done_testing();

@@ -44,7 +44,8 @@ for my $case ([ 5, 5, 'an account' ], [ 100, 30, 'a host' ])
 	{
 		sql($node, "SELECT FROM outreach.send_message('team_b', 'lead_$i', 'fast', from_phone => '+12125550111', send_key => '$what $i')");
 	}
-	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.outbound_messages WHERE tenant_id = 'team_b' AND send_key LIKE '$what %' AND status = 'sent'") == 20 },
+	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.outbound_messages WHERE tenant_id = 'team_b' AND send_key LIKE '$what %'
+		AND status = 'sent'") == 20 },
 		"another tenant's messages to be sent");
 	is($slow->counter('lookups'), $most, "look-ups hang: no more than $what may have");
 	is(sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE tenant_id = 'team_a' AND status <> 'unknown'}), 0, 'the rest waits');

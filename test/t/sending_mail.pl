@@ -23,7 +23,8 @@ quick_profiles($node);
 my $shim = start_shim($node);
 sending_callbacks($node, $shim);
 sql($node, qq{
-	SELECT outreach.create_account('team_a', 'mail', 'sendgrid_mail', 'key', base_url => '$url', settings => '{"from": "us\@example.com", "bcc": "CRM\@example.com"}');
+	SELECT outreach.create_account('team_a', 'mail', 'sendgrid_mail', 'key', base_url => '$url',
+		settings => '{"from": "us\@example.com", "bcc": "CRM\@example.com"}');
 	UPDATE outreach.leads SET email = 'pat\@example.com', first_name = '<Pat> & "Co"' WHERE lead_id = 'lead_1'});
 
 # Asks, waits, and returns the message as the provider's log has it
@@ -31,7 +32,8 @@ sub sent
 {
 	my ($options, %args) = @_;
 	my $before = $provider->accepted;
-	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'email', send_key => join(' ', 'key', $before, %args), %args, options => $json->encode($options));
+	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'email', send_key => join(' ', 'key', $before, %args), %args,
+		options => $json->encode($options));
 	is(wait_settled($node, $message->{message_id}), 'sent', 'it is sent');
 	return ($provider->accepted)[-1];
 }
@@ -77,7 +79,8 @@ for my $case ([ 'sent', 'A picture' ], [ 'uncertain', '' ])
 {
 	my ($status, $text) = @$case;
 	$provider->config(rules => [ { api => 'twilio', fault => 'lose_answer', times => 1 } ]);
-	my $message = send_message($node, lead_id => $text ? 'lead_2' : 'lead_3', body => $text, send_key => "lost $status", from_phone => '+12125550102', options => $json->encode({ mediaUrls => \@media }));
+	my $message = send_message($node, lead_id => $text ? 'lead_2' : 'lead_3', body => $text, send_key => "lost $status", from_phone => '+12125550102',
+		options => $json->encode({ mediaUrls => \@media }));
 	wait_until(sub { message($node, $message->{message_id})->{status} eq $status }, "it to be $status");
 	is(message($node, $message->{message_id})->{attempts}, 1, "$status, after one request");
 }
@@ -93,7 +96,8 @@ my @requests = map { $_->{number} } grep { $_->{api} eq 'generic' } $provider->r
 is(scalar @requests, 2, 'there were two requests');
 is(body_of($requests[1]), body_of($requests[0]), 'of the same bytes');
 my $document = $json->decode(body_of($requests[0]));
-is_deeply([ @$document{qw(html bcc media_urls)} ], [ '<p>&lt;Pat&gt; &amp; &quot;Co&quot;</p>', [ 'b@example.com', 'a@example.com' ], \@media ], 'with all of it');
+is_deeply([ @$document{qw(html bcc media_urls)} ], [ '<p>&lt;Pat&gt; &amp; &quot;Co&quot;</p>', [ 'b@example.com', 'a@example.com' ], \@media ],
+	'with all of it');
 is($provider->counter('doubled'), 0, 'and accepted once');
 
 # ---- a profile of one's own: what is repeated, and what is left out ----------------
@@ -112,25 +116,32 @@ sub written
 {
 	my ($options) = @_;
 	my $before = $provider->requests;
-	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'webhook', send_key => "own $before", options => $json->encode({ account => 'own', %$options }));
+	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'webhook', send_key => "own $before",
+		options => $json->encode({ account => 'own', %$options }));
 	wait_settled($node, $message->{message_id});
 	return body_of(($provider->requests)[-1]{number});
 }
 
 own_profile({ body => '{{body}}' }, 'application/json');
 sql($node, "SELECT outreach.create_account('team_a', 'own', 'own', base_url => '$url')");
-own_profile({ to => '{{to}}', body => '{{body}}', mail => { copies => [ { address => { mail => '{{bcc | upper}}', same => '{{bcc}}' }, pictures => [ '{{media_urls}}' ] } ] },
-	nested => [ [ '{{media_urls}}' ], 'x' ], parts => [ { type => 'a', value => '{{body}}' }, { type => 'b', value => '{{html}}', more => { title => '{{subject}}' } }, '{{subject}}', 7, undef ] }, 'application/json');
-is_deeply($json->decode(written({})), { to => 'lead_1', body => 'Hello', mail => {}, nested => ['x'], parts => [ { type => 'a', value => 'Hello' }, 7, undef ] },
+own_profile({ to => '{{to}}', body => '{{body}}', mail => { copies => [ { address => { mail => '{{bcc | upper}}', same => '{{bcc}}' },
+	pictures => [ '{{media_urls}}' ] } ] },
+	nested => [ [ '{{media_urls}}' ], 'x' ], parts => [ { type => 'a', value => '{{body}}' }, { type => 'b', value => '{{html}}',
+		more => { title => '{{subject}}' } }, '{{subject}}', 7, undef ] }, 'application/json');
+is_deeply($json->decode(written({})), { to => 'lead_1', body => 'Hello', mail => {}, nested => ['x'], parts => [ { type => 'a', value => 'Hello' }, 7,
+	undef ] },
 	'without values: the arrays of lists are gone, and elements as a whole');
 is_deeply($json->decode(written({ html => '<p>', bcc => [ 'a@example.com', 'b@example.com' ], mediaUrls => $media[1] })),
-	{ to => 'lead_1', body => 'Hello', mail => { copies => [ map { { address => { mail => uc, same => $_ }, pictures => [ $media[1] ] } } 'a@example.com', 'b@example.com' ] },
+	{ to => 'lead_1', body => 'Hello', mail => { copies => [ map { { address => { mail => uc, same => $_ }, pictures => [ $media[1] ] } } 'a@example.com',
+		'b@example.com' ] },
 		nested => [ [ $media[1] ], 'x' ], parts => [ { type => 'a', value => 'Hello' }, { type => 'b', value => '<p>', more => {} }, 7, undef ] },
 	'with them: an element for each value');
-own_profile({ a => '{{body}}', c => [ { mail => '{{bcc}}' } ], d => { e => [ '{{media_urls}}' ] }, f => [ '{{subject}}', 'x', '{{html}}' ] }, 'application/x-www-form-urlencoded');
+own_profile({ a => '{{body}}', c => [ { mail => '{{bcc}}' } ], d => { e => [ '{{media_urls}}' ] }, f => [ '{{subject}}', 'x', '{{html}}' ] },
+	'application/x-www-form-urlencoded');
 is(written({}), 'a=Hello&f=x', 'a form without values');
 is(written({ bcc => [ 'a@example.com', 'b@example.com' ], mediaUrls => \@media, subject => 'S', html => '<p>' }),
-	'a=Hello&mail=a%40example.com&mail=b%40example.com&e=' . join('&e=', map { s/([^A-Za-z0-9._~-])/sprintf '%%%02X', ord $1/ger } @media) . '&f=S&f=x&f=%3Cp%3E', 'and with them: keys repeat');
+	'a=Hello&mail=a%40example.com&mail=b%40example.com&e=' . join('&e=',
+		map { s/([^A-Za-z0-9._~-])/sprintf '%%%02X', ord $1/ger } @media) . '&f=S&f=x&f=%3Cp%3E', 'and with them: keys repeat');
 
 # ---- nothing leaves without what was asked for, or without end ------------------------
 
@@ -139,7 +150,8 @@ my @ten = map { "a$_\@example.com" } 1 .. 10;
 my $within = [ '{{bcc}}' ];
 $within = [ { mail => '{{bcc}}', more => $within } ] for 1 .. 6;
 
-for my $case ([ { html => '<p>Hi</p>' }, { body => '{{body}}' }, 'its profile has no place for "html"' ], [ { bcc => 'a@example.com' }, { body => '{{body}}', html => '{{html}}' }, 'its profile has no place for "bcc"' ],
+for my $case ([ { html => '<p>Hi</p>' }, { body => '{{body}}' }, 'its profile has no place for "html"' ],
+	[ { bcc => 'a@example.com' }, { body => '{{body}}', html => '{{html}}' }, 'its profile has no place for "bcc"' ],
 	[ { mediaUrls => $media[0] }, { body => '{{body}}' }, 'its profile has no place for "media_urls"' ],
 	[ { bcc => 'a@example.com' }, { body => '{{body}}', bcc => [ { mail => '{{bcc}}', name => '{{subject}}' } ] }, 'a value of a list cannot be written' ],
 	[ { bcc => 'a@example.com' }, { body => '{{body}}', bcc => [ '{{bcc | digits}}' ] }, 'a value of a list cannot be written' ],
@@ -149,7 +161,8 @@ for my $case ([ { html => '<p>Hi</p>' }, { body => '{{body}}' }, 'its profile ha
 	my ($options, $body, $why) = @$case;
 	my $before = $provider->requests;
 	own_profile({ to => '{{to}}', body => '{{body}}', html => '{{html}}', bcc => [ '{{bcc}}' ], media => [ '{{media_urls}}' ] }, 'application/json');
-	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'webhook', send_key => 'lost ' . ++$lost, send_at => '2040-01-01', options => $json->encode({ account => 'own', %$options }));
+	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'webhook', send_key => 'lost ' . ++$lost, send_at => '2040-01-01',
+		options => $json->encode({ account => 'own', %$options }));
 	own_profile($body, 'application/json');
 	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$message->{message_id}'");
 	wait_until(sub { message($node, $message->{message_id})->{status} eq 'deferred' }, 'it to be deferred');
@@ -176,7 +189,8 @@ for my $case ([ opt_out => 'blocked' ], [ release_address => 'sent' ])
 for my $case ([ email => 'email', 'pat@example.com' ], [ phone => 'sms', phone(1) ])
 {
 	my ($column, $channel, $address) = @$case;
-	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => $channel, send_key => "gone $column", send_at => '2040-01-01', options => $channel eq 'email' ? '{"subject": "Hi"}' : '{}');
+	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => $channel, send_key => "gone $column", send_at => '2040-01-01',
+		options => $channel eq 'email' ? '{"subject": "Hi"}' : '{}');
 	sql($node, "UPDATE outreach.leads SET $column = NULL WHERE lead_id = 'lead_1'");
 	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$message->{message_id}'");
 	is(wait_settled($node, $message->{message_id}), 'deferred', "a lead whose $column is gone is not written to there");

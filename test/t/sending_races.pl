@@ -100,7 +100,8 @@ sub is_left
 	my ($id, $what) = @_;
 	sleep(0.5);
 	is(message($node, $id)->{status}, 'pending', "$what: nothing is claimed, and nothing waits");
-	is(sql($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'outreach worker' AND wait_event_type = 'Lock'}), 0, 'the worker waits for nobody');
+	is(sql($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'outreach worker' AND wait_event_type = 'Lock'}), 0,
+		'the worker waits for nobody');
 }
 
 # Claims have looked at the message and left it where it is: one that was asked
@@ -171,16 +172,19 @@ for my $way ('opt_out', 'STOP')
 }
 
 # an e-mail address that unsubscribes, by hand or by what SendGrid tells
-sql($node, "SELECT outreach.create_account('team_a', 'mail', 'sendgrid_mail', 'key', base_url => '" . $provider->url . "', settings => '{\"from\": \"us\@example.com\"}'),
+sql($node, "SELECT outreach.create_account('team_a', 'mail', 'sendgrid_mail', 'key', base_url => '" . $provider->url
+	. "', settings => '{\"from\": \"us\@example.com\"}'),
 	outreach.create_endpoint('team_a', '/w/mail', 'sendgrid', 'none')");
 for my $way ('opt_out', 'unsubscribe')
 {
 	for my $end ('COMMIT', 'ROLLBACK')
 	{
 		my $address = 'lead.' . ($n + 1) . '@example.com';
-		sql($node, "SELECT outreach.create_lead('team_a', 'lead_" . ($n + 1) . "', email => '\u$address'), outreach.release_address('team_a', '$address', 'kim', 'its row is there')");
+		sql($node, "SELECT outreach.create_lead('team_a', 'lead_" . ($n + 1)
+			. "', email => '\u$address'), outreach.release_address('team_a', '$address', 'kim', 'its row is there')");
 		my $stop = holder($way eq 'opt_out' ? "SELECT outreach.opt_out('team_a', '$address')"
-			: "SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/mail', 'body', '[{\"event\": \"unsubscribe\", \"sg_event_id\": \"u$n\", \"email\": \"$address\"}]'))");
+			: "SELECT outcome FROM outreach.ingest_webhook(jsonb_build_object('path', '/w/mail', 'body',
+				'[{\"event\": \"unsubscribe\", \"sg_event_id\": \"u$n\", \"email\": \"$address\"}]'))");
 		my $id = ask(channel => 'email', options => '{"subject": "Hi"}', from_phone => undef);
 		is_passed_by($id, "e-mail, $way is under way");
 		release($stop, $end);
@@ -269,7 +273,8 @@ for my $twin ('', ' of another lead with the phone')
 	is(settled($id), 'cancelled', 'the claim takes it back');
 	is_accepted($id, 0, 'and it is never sent');
 	is(why($id), 'a reply came before it left', 'for the reply');
-	is(sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'message.outbound.cancelled' AND payload ->> 'message_id' = '$id'"), 1, 'with its event');
+	is(sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'message.outbound.cancelled' AND payload ->> 'message_id' = '$id'"), 1,
+		'with its event');
 }
 
 # ---- kill switches ------------------------------------------------------------

@@ -53,7 +53,8 @@ sub others_are_served
 		$asked++;
 		sql($node, qq{SELECT count(m) FROM generate_series(1, 20) i, LATERAL outreach.send_message('team_b', 'lead_' || i, 'fast',
 			channel => 'webhook', options => jsonb_build_object('account', 'account ' || i), send_key => '$asked ' || i) m});
-		wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE tenant_id = 'team_b' AND status = 'sent'}) == $before + 20 * $round },
+		wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE tenant_id = 'team_b'
+			AND status = 'sent'}) == $before + 20 * $round },
 			"another tenant's messages to be sent ($what)");
 	}
 	pass("$what: another tenant is served by all its accounts");
@@ -88,7 +89,8 @@ sql($node, q{CREATE TEMP TABLE own AS SELECT * FROM outreach.provider_profiles W
 	UPDATE own SET tenant_id = 'team_b', max_in_flight = 2; INSERT INTO outreach.provider_profiles SELECT * FROM own});
 sql($node, q{SELECT count(m) FROM generate_series(1, 20) i, LATERAL outreach.send_message('team_b', 'lead_' || i, 'narrow',
 	channel => 'webhook', options => '{"account": "narrow"}', send_key => 'narrow ' || i) m});
-wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE body = 'narrow' AND status = 'sent'}) == 20 }, 'a narrow account to send all it has');
+wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE body = 'narrow' AND status = 'sent'}) == 20 },
+	'a narrow account to send all it has');
 is(scalar(grep { $_->{body} =~ /narrow/ } $fourth->accepted), 20, 'each once');
 is($fourth->counter('doubled'), 0, 'none twice');
 done_testing();

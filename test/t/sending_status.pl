@@ -69,7 +69,8 @@ status($victim, 'sent');
 $provider->settle;
 my $forged = '?message=' . $victim . '.' . ('0' x 32);
 my $hook = signed('twilio', path => '/w/twilio', query => substr($forged, 1), secret => 'token',
-	url => 'http://127.0.0.1:' . $shim->port . "/w/twilio$forged", body => 'MessageSid=SM00000000000000000000000000000009&AccountSid=AC00000000000000000000000000000001&To=%2B12125550123&MessageStatus=delivered');
+	url => 'http://127.0.0.1:' . $shim->port . "/w/twilio$forged",
+		body => 'MessageSid=SM00000000000000000000000000000009&AccountSid=AC00000000000000000000000000000001&To=%2B12125550123&MessageStatus=delivered');
 is(http($shim, %$hook)->{status}, 200, 'a callback with a forged reference is taken');
 is(message($node, $victim)->{status}, 'sent', 'and moves nothing');
 is(sql($node, 'SELECT count(*) FROM outreach.callbacks_unmatched'), 1, 'it is parked');

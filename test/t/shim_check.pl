@@ -107,7 +107,8 @@ refused('a variable in small letters', 'environment: OUTREACH_listen: no such se
 refused('a variable that goes on', 'environment: OUTREACH_LISTENER: no such setting', undef, $good, OUTREACH_LISTENER => 'hunter2');
 refused('no server', 'connection to server on socket "/nowhere/.*failed', 'says where to connect', 'host=/nowhere user=a password=hunter2');
 refused('no such database', 'database "nobodys" does not exist', 'says where to connect', connstr($node, 'nobodys', 'test_scram') . ' password=hunter2');
-refused('no extension', 'the database does not have the extension pg_outreach', 'CREATE EXTENSION pg_outreach in database "bare"', connstr($node, 'bare', 'test_shim'));
+refused('no extension', 'the database does not have the extension pg_outreach', 'CREATE EXTENSION pg_outreach in database "bare"',
+	connstr($node, 'bare', 'test_shim'));
 refused('no rights', 'the role may not call outreach\.ingest_webhook', 'GRANT outreach_ingress TO "test_app"', connstr($node, 'postgres', 'test_app'));
 refused('no password', 'no password supplied', 'add password=', connstr($node, 'postgres', 'test_scram'));
 refused('a wrong password', 'password authentication failed', 'password in psql', connstr($node, 'postgres', 'test_scram') . ' password=hunter3');

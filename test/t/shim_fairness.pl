@@ -72,7 +72,8 @@ for my $connections (1, 2, 4)
 	is(pending(), 500, "$connections: but are kept");
 	is(sql($node, "SELECT max(attempts) FROM outreach.inbound_payloads WHERE status = 'pending'"), 0, 'no attempt is counted');
 	# the same again, sent by a provider that is not sure
-	is(ingest($node, { path => '/w/a2', headers => {}, body => encode_json({ event => 'message.received', id => 'm' . ($serial - 1), from => '+12125550141', body => 'hi' }) })->{outcome},
+	is(ingest($node, { path => '/w/a2', headers => {}, body => encode_json({ event => 'message.received', id => 'm' . ($serial - 1), from => '+12125550141',
+		body => 'hi' }) })->{outcome},
 		'duplicate', "$connections: known already");
 	release($session);
 	wait_until(sub { pending() == 0 }, 'what was kept to be processed');
@@ -101,7 +102,8 @@ for my $connections (1, 2, 4)
 	is(shim_answer(shim_send($shim, message('/w/a', '+12125550149', 'STOP')))->{status}, 200, 'STOP from a phone that is being made');
 	is(pending(), 1, 'is kept');
 	release($session);
-	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.phones WHERE phone = '+12125550149' AND consent = 'opted_out'") == 1 }, 'the phone to be opted out');
+	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.phones WHERE phone = '+12125550149' AND consent = 'opted_out'") == 1 },
+		'the phone to be opted out');
 	$session = hold("SELECT FROM outreach.contacts WHERE contact_id = (SELECT contact_id FROM outreach.phones WHERE phone = '+12125550149') FOR UPDATE");
 	is(shim_answer(shim_send($shim, message('/w/a', '+12125550149', 'START')))->{status}, 200, 'START from a phone that is held');
 	release($session);
@@ -109,12 +111,14 @@ for my $connections (1, 2, 4)
 
 	# A receipt that somebody is writing: it is not known whether this one is the first.
 	my $body = encode_json({ event => 'message.received', id => 'twin', from => '+12125550142', body => 'hi' });
-	$session = hold(q{SELECT outcome FROM outreach.ingest_webhook('{"path": "/w/b", "body": "{\"event\": \"message.received\", \"id\": \"twin\", \"from\": \"+12125550142\", \"body\": \"hi\"}"}')});
+	$session = hold(q{SELECT outcome FROM outreach.ingest_webhook(
+		'{"path": "/w/b", "body": "{\"event\": \"message.received\", \"id\": \"twin\", \"from\": \"+12125550142\", \"body\": \"hi\"}"}')});
 	my $answer = shim_answer(shim_send($shim, shim_post($body, '/w/b')));
 	is("$answer->{status} $answer->{body}", '503 {"error":"busy"}', 'a twin is busy');
 	ok($answer->{headers}{'retry-after'}, 'and may come again');
 	is(join(' ', map { $_->{outcome} } ingest_many($node, [ map { { path => '/w/b', headers => {}, body => $_ } } $body,
-					encode_json({ event => 'message.received', id => 'third', from => '+12125550142', body => 'hi' }) ])), 'busy deferred', 'in a batch it alone is');
+					encode_json({ event => 'message.received', id => 'third', from => '+12125550142', body => 'hi' }) ])), 'busy deferred',
+						'in a batch it alone is');
 	release($session);
 	is(shim_answer(shim_send($shim, shim_post($body, '/w/b')))->{status}, 200, 'taken when it is sent again');
 	wait_until(sub { pending() == 0 }, 'the third');

@@ -107,10 +107,13 @@ my @twilio = (
 	[ 'http with port 80', 'http://mycompany.com:80/myapp.php?foo=1&bar=2', 'foo=1&bar=2', $form, '0ZXoZLH/DfblKGATFgpif+LLRf4=' ],
 	[ 'JSON', $url, "foo=1&bar=2&bodySHA256=$sha", '{"property": "value", "boolean": true}', 'a9nBmqA0ju/hNViExpshrM61xv4=' ],
 	[ 'empty JSON', $url, "foo=1&bar=2&bodySHA256=$sha_empty", '{}', 'Ldidvp12m26NI7eqEvxnEpkd9Hc=' ],
-	[ 'JSON without another parameter', 'https://mycompany.com/myapp.php', "bodySHA256=$sha", '{"property": "value", "boolean": true}', 'y77kIzt2vzLz71DgmJGsen2scGs=' ],
+	[ 'JSON without another parameter', 'https://mycompany.com/myapp.php', "bodySHA256=$sha", '{"property": "value", "boolean": true}',
+		'y77kIzt2vzLz71DgmJGsen2scGs=' ],
 	[ 'apostrophe in the query', "$url&Body=It''s+amazing", "foo=1&bar=2&Body=It's+amazing", $form, 'dsq4Ehbj6cs+KdTkpF5sSSplOWw=' ],
-	[ 'values of one key in order', $url, 'foo=1&bar=2', 'MessagingBinding.Address=%2B1325xxxxxxx&MessagingBinding.Address=%2B1415xxxxxxx', '83O6e2vORAoJHUNzJjDWN1jz+BA=' ],
-	[ 'values of one key in the other order', $url, 'foo=1&bar=2', 'MessagingBinding.Address=%2B1415xxxxxxx&MessagingBinding.Address=%2B1325xxxxxxx', '83O6e2vORAoJHUNzJjDWN1jz+BA=' ],
+	[ 'values of one key in order', $url, 'foo=1&bar=2', 'MessagingBinding.Address=%2B1325xxxxxxx&MessagingBinding.Address=%2B1415xxxxxxx',
+		'83O6e2vORAoJHUNzJjDWN1jz+BA=' ],
+	[ 'values of one key in the other order', $url, 'foo=1&bar=2', 'MessagingBinding.Address=%2B1415xxxxxxx&MessagingBinding.Address=%2B1325xxxxxxx',
+		'83O6e2vORAoJHUNzJjDWN1jz+BA=' ],
 );
 for my $vector (@twilio)
 {

@@ -19,7 +19,8 @@ sub make
 {
 	sql($node, qq{
 		SELECT outreach.create_tenant('team_gone', 'Gone'), outreach.create_endpoint('team_gone', '/w/gone', 'generic', 'none'),
-			outreach.create_account('team_gone', 'texts', 'signalhouse_sms', 'jwt', base_url => '$url'), outreach.add_number('team_gone', '+12125550177', 'texts')});
+			outreach.create_account('team_gone', 'texts', 'signalhouse_sms', 'jwt', base_url => '$url'), outreach.add_number('team_gone', '+12125550177',
+				'texts')});
 	sql($node, "SELECT FROM outreach.create_lead('team_gone', 'lead_1', '+14155560001')");
 	return;
 }
@@ -48,7 +49,8 @@ for my $case ([ 'a lead that is being made', q{SELECT FROM outreach.create_lead(
 	# where it holds a row of before, the drop waits for it
 	$drop->query_until(qr/begun/, "\\echo begun\nSELECT count(*) FROM outreach.drop_tenant('team_gone');\n");
 	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.tenants WHERE tenant_id = 'team_gone'") == 0
-		|| sql($node, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%drop_tenant%'") > 0 }, 'the drop to be done or to wait');
+		|| sql($node, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%drop_tenant%'") > 0 },
+			'the drop to be done or to wait');
 	$session->query_safe('COMMIT');
 	$session->quit;
 	$drop->query_safe('SELECT 1');
@@ -71,11 +73,13 @@ for my $case ([ 'a lead that is being made', q{SELECT FROM outreach.create_lead(
 		SELECT FROM outreach.create_lead('team_gone', 'new', '+12125550178')});
 	my $second = $node->background_psql('postgres', on_error_stop => 0);
 	$second->query_until(qr/begun/, "\\echo begun\nSELECT outreach.create_tenant('team_gone', 'Again');\n");
-	wait_until(sub { sql($node, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%create_tenant%'") > 0 }, 'the second to wait');
+	wait_until(sub { sql($node, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%create_tenant%'") > 0 },
+		'the second to wait');
 	$first->query_safe('COMMIT');
 	$second->query_safe('SELECT 1');
 	$_->quit for $first, $second;
-	is(sql($node, q{SELECT (SELECT count(*) FROM outreach.leads WHERE tenant_id = 'team_gone'), (SELECT count(*) FROM outreach.tenant_roles WHERE tenant_id = 'team_gone')}),
+	is(sql($node, q{SELECT (SELECT count(*) FROM outreach.leads WHERE tenant_id = 'team_gone'), (SELECT count(*) FROM outreach.tenant_roles
+		WHERE tenant_id = 'team_gone')}),
 		'1|1', 'made twice at once, it keeps what it has');
 	sql($node, "SELECT count(*) FROM outreach.drop_tenant('team_gone')");
 }
@@ -90,7 +94,8 @@ for my $case ([ 'a lead that is being made', q{SELECT FROM outreach.create_lead(
 	$session->query_safe('COMMIT');
 	$session->quit;
 	is(sql($node, q{SELECT name FROM outreach.tenants WHERE tenant_id = 'team_a'}), 'A', 'nor is the tenant renamed');
-	is(sql($node, q{SELECT outreach.create_tenant('team_a', 'Ours'); SELECT name FROM outreach.tenants WHERE tenant_id = 'team_a'}), "team_a\nOurs", 'but by an administrator');
+	is(sql($node, q{SELECT outreach.create_tenant('team_a', 'Ours'); SELECT name FROM outreach.tenants WHERE tenant_id = 'team_a'}), "team_a\nOurs",
+		'but by an administrator');
 }
 
 # ---- a message under way

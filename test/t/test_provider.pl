@@ -229,12 +229,14 @@ sub html_mail
 is(post(html_mail([ 'a@example.com', 'b@example.com' ], [ plain => 'hi' ], [ html => '<p>hi</p>' ]))->{status}, 202, 'HTML and copies: 202');
 is_deeply([ @{ ($provider->accepted)[-1] }{qw(recipient body html bcc)} ], [ 'pat@example.com', 'hi', '<p>hi</p>', "a\@example.com\nb\@example.com" ],
 	'the log has them');
-for my $bad ([ [], [ plain => 'hi' ] ], [ ['a'], [ plain => 'hi' ] ], [ [ 'a@example.com', 'A@example.com' ], [ plain => 'hi' ] ], [ ['Pat@example.com'], [ plain => 'hi' ] ],
+for my $bad ([ [], [ plain => 'hi' ] ], [ ['a'], [ plain => 'hi' ] ], [ [ 'a@example.com', 'A@example.com' ], [ plain => 'hi' ] ],
+	[ ['Pat@example.com'], [ plain => 'hi' ] ],
 	[ ['a@example.com'], [ html => '<p>hi</p>' ], [ plain => 'hi' ] ], [ ['a@example.com'], [ plain => 'hi' ], [ html => '' ] ])
 {
 	is(post(html_mail(@$bad))->{status}, 400, 'none, one that is no address, or there twice; HTML before the text, or empty: 400');
 }
-is(post({ path => '/messages', headers => \%bearer, body => $json->encode({ to => $phone, html => '<p>', bcc => ['a@example.com'], media_urls => [ $media[0] ] }) })->{status}, 201,
+is(post({ path => '/messages', headers => \%bearer, body => $json->encode({ to => $phone, html => '<p>', bcc => ['a@example.com'],
+	media_urls => [ $media[0] ] }) })->{status}, 201,
 	'generic: media without a text');
 is_deeply([ @{ ($provider->accepted)[-1] }{qw(body html bcc media_urls)} ], [ '', '<p>', 'a@example.com', $media[0] ], 'the log has all of it');
 is(post({ path => '/messages', headers => \%bearer, body => $json->encode({ to => $phone, body => 'x', bcc => [] }) })->{status}, 400, 'a list is not empty');

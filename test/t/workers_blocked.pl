@@ -64,7 +64,8 @@ sub holding
 	$session->quit;
 }
 
-sub timer { my ($lead, $columns) = @_; return sql($node, "SELECT $columns FROM outreach.lead_timers WHERE tenant_id = 'team_a' AND lead_id = '$lead' ORDER BY created_at DESC LIMIT 1"); }
+sub timer { my ($lead, $columns) = @_; return sql($node, "SELECT $columns FROM outreach.lead_timers WHERE tenant_id = 'team_a' AND lead_id = '$lead'
+	ORDER BY created_at DESC LIMIT 1"); }
 
 sub webhook_of_a { my ($id, $phone) = @_;
 	return ingest($node, { method => 'POST', path => '/w/a', headers => { 'content-type' => 'application/json' },
@@ -98,7 +99,8 @@ for my $case ([ 'the phones of 200 messages, not committed', q{DELETE FROM outre
 			'those that wait have no attempt counted');
 	});
 	wait_until(sub { sql($node, "SELECT count(*) FROM outreach.lead_timers WHERE timer_type = '$type' AND executed_at IS NULL") == 0 }, 'all of them to fire');
-	is(sql($node, "SELECT max(attempts), count(last_error) FROM outreach.lead_timers WHERE timer_type = '$type'"), '1|0', 'then they fire, at the first attempt');
+	is(sql($node, "SELECT max(attempts), count(last_error) FROM outreach.lead_timers WHERE timer_type = '$type'"), '1|0',
+		'then they fire, at the first attempt');
 }
 
 # ---- webhooks of a phone that a hundred thousand leads have ---------------------

@@ -48,9 +48,11 @@ sub functions_worker
 	return sql($node, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'outreach functions worker' AND datname = '$db'");
 }
 
-sub hanging { return wait_until(sub { sql($node, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'outreach functions worker' AND wait_event = 'PgSleep'") }, 'a function to hang') }
+sub hanging { return wait_until(sub { sql($node, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'outreach functions worker'
+	AND wait_event = 'PgSleep'") }, 'a function to hang') }
 
-sub timer { my ($lead, $columns) = @_; return sql($node, "SELECT $columns FROM outreach.lead_timers WHERE tenant_id = 'team_a' AND lead_id = '$lead' AND timer_type = 'CALL'"); }
+sub timer { my ($lead, $columns) = @_; return sql($node, "SELECT $columns FROM outreach.lead_timers WHERE tenant_id = 'team_a' AND lead_id = '$lead'
+	AND timer_type = 'CALL'"); }
 
 sub call { my ($lead, $payload, $at) = @_; return set_timer($node, $db, $lead, 'CALL', $at // 'now()', $payload); }
 
@@ -282,7 +284,8 @@ sub settings
 	sql($node, 'SELECT pg_terminate_backend(' . functions_worker() . ')');
 	is(wait_fired($node, $db, 47, 'CALL'), 1, 'a functions worker is ended in a call: the next one makes it again');
 	is(wait_fired($node, $db, 48, 'CALL'), 1, 'and what waited behind it');
-	is(sql($node, q{SELECT string_agg(attempts::text, ' ' ORDER BY lead_id) FROM outreach.lead_timers WHERE lead_id IN ('47', '48')}), '1 1', 'no attempt is counted for it');
+	is(sql($node, q{SELECT string_agg(attempts::text, ' ' ORDER BY lead_id) FROM outreach.lead_timers WHERE lead_id IN ('47', '48')}), '1 1',
+		'no attempt is counted for it');
 }
 
 # ---- who else fires -----------------------------------------------------------

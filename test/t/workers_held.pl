@@ -91,7 +91,8 @@ timer('team_a', 'lead_2011', '{}');
 timer('team_a', 'lead_2012', '{"call": "nothing"}');
 sent('team_a', 'lead_2013', '+12125550101');
 pass('what the tenant has behind all of that is done too');
-is(sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type LIKE 'HELD%' AND (executed_at IS NOT NULL OR attempts > 0)}), 0, 'what is held waits');
+is(sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type LIKE 'HELD%' AND (executed_at IS NOT NULL OR attempts > 0)}), 0,
+	'what is held waits');
 is(sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE send_key LIKE 'held%' AND status NOT IN ('pending', 'unknown')}), 0, 'all of it');
 
 # ---- it is let go --------------------------------------------------------------

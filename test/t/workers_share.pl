@@ -23,7 +23,8 @@ for my $db (@databases)
 		SELECT outreach.create_tenant('team_b', 'B'), outreach.create_lead('team_b', 'lead_1');
 		CREATE FUNCTION public.nothing(tenant_id text, lead_id text, payload jsonb) RETURNS void LANGUAGE sql AS '';
 		CREATE FUNCTION public.slow(tenant_id text, lead_id text, payload jsonb) RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.1)';
-		SELECT outreach.register_timer_function(f, format('public.%s(text, text, jsonb)', f)::regprocedure) FROM unnest('{nothing,slow}'::text[]) f}, db => $db);
+		SELECT outreach.register_timer_function(f, format('public.%s(text, text, jsonb)', f)::regprocedure) FROM unnest('{nothing,slow}'::text[]) f},
+			db => $db);
 }
 my $n = 0;
 
@@ -66,7 +67,8 @@ sub held_are_due
 	is(sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'HELD' AND due_at IS NOT NULL}, db => 'one'), 2, 'while it is held');
 	$session->query_safe('ROLLBACK');
 	$session->quit;
-	wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'HELD' AND due_at IS NOT NULL}, db => 'one') == 0 }, 'the held ones');
+	wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'HELD' AND due_at IS NOT NULL}, db => 'one') == 0 },
+		'the held ones');
 }
 
 # ---- backlogs -------------------------------------------------------------------
@@ -79,11 +81,14 @@ for my $case ([ 'timers', '{}', 30000, '{}' ], [ 'slow functions', '{"call": "sl
 	{
 		sql($node, qq{INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, due_at, action, action_payload,
 				cancel_on_reply, max_attempts, created_at, updated_at)
-			SELECT 'team_a', gen_random_uuid(), 'lead_' || 1 + i % 600, 'MANY_' || i, now(), now() - interval '1 hour', 'test', '$payload', false, 3, now(), now()
+			SELECT 'team_a', gen_random_uuid(), 'lead_' || 1 + i % 600, 'MANY_' || i, now(), now() - interval '1 hour', 'test', '$payload', false, 3, now(),
+				now()
 			  FROM generate_series(1, $many) i; SELECT outreach.wake_workers()}, db => 'one');
-		wait_until(sub { sql($node, q{SELECT 1 FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%' AND executed_at IS NOT NULL LIMIT 1}, db => 'one') }, 'the first of many');
+		wait_until(sub { sql($node, q{SELECT 1 FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%' AND executed_at IS NOT NULL LIMIT 1}, db => 'one') },
+			'the first of many');
 		timed('two', $other);
-		($later, $left) = map { sql($node, "SELECT count(*) FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%' AND (due_at IS NOT NULL OR executed_at > '$_')", db => 'one') } times_of('two');
+		($later, $left) = map { sql($node, "SELECT count(*) FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%' AND (due_at IS NOT NULL
+			OR executed_at > '$_')", db => 'one') } times_of('two');
 		sql($node, q{DELETE FROM outreach.lead_timers WHERE timer_type LIKE 'MANY%'}, db => 'one');
 		next if $later < $many / 5;
 		cmp_ok($left, '>', $many / 10, "a database has a backlog of $what: another's are done before it is worked off");
@@ -98,12 +103,14 @@ for my $case ([ 'timers', '{}', 30000, '{}' ], [ 'slow functions', '{"call": "sl
 			$$SELECT pg_sleep(0.6); SELECT outreach.set_timer($1, $2, 'PAST', '2020-01-01', 'test', '{"call": "slower"}')$$;
 		SELECT outreach.register_timer_function('slower', 'public.slower(text, text, jsonb)');
 		SELECT outreach.set_timer('team_a', 'lead_' || i, 'PAST', '2020-01-01', 'test', '{"call": "slower"}') FROM generate_series(10, 12) i}, db => 'one');
-	wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'PAST' AND executed_at IS NOT NULL}, db => 'one') > 1 }, 'slow calls');
+	wait_until(sub { sql($node, q{SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'PAST' AND executed_at IS NOT NULL}, db => 'one') > 1 },
+		'slow calls');
 	for my $i (1 .. 3)
 	{
 		timed('one', '{"call": "nothing"}');
 		my ($set, $fired) = times_of('one');
-		cmp_ok(sql($node, "SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'PAST' AND executed_at > '$set' AND executed_at < '$fired'", db => 'one'), '<=', 4,
+		cmp_ok(sql($node, "SELECT count(*) FROM outreach.lead_timers WHERE timer_type = 'PAST' AND executed_at > '$set' AND executed_at < '$fired'",
+			db => 'one'), '<=', 4,
 			"a tenant always has slow calls that are due since long: another's is made in its turn");
 	}
 	sql($node, q{DELETE FROM outreach.lead_timers WHERE timer_type = 'PAST'}, db => 'one');
@@ -129,8 +136,10 @@ for my $case ([ 'timers', '{}', 30000, '{}' ], [ 'slow functions', '{"call": "sl
 	$session->query_safe(q{BEGIN; SELECT FROM outreach.leads WHERE tenant_id = 'team_a' AND lead_id = 'lead_5' FOR NO KEY UPDATE});
 	held_are_due('two');
 	$provider->config(rules => []);
-	within_a_second(sub { sleep 1; my $other = sql($node, "SELECT message_id FROM outreach.send_message('team_a', 'lead_@{[100 + ++$n]}', 'Hello $n', from_phone => '+12125550102')", db => 'one');
-		return wait_until(sub { sql($node, "SELECT extract(epoch FROM finished_at - m.created_at) FROM outreach.message_deliveries JOIN outreach.outbound_messages m USING (tenant_id, message_id)
+	within_a_second(sub { sleep 1; my $other = sql($node, "SELECT message_id FROM outreach.send_message('team_a', 'lead_@{[100 + ++$n]}', 'Hello $n',
+		from_phone => '+12125550102')", db => 'one');
+		return wait_until(sub { sql($node, "SELECT extract(epoch FROM finished_at - m.created_at) FROM outreach.message_deliveries
+			JOIN outreach.outbound_messages m USING (tenant_id, message_id)
 			WHERE message_id = '$other' AND outcome = 'sent'", db => 'one') }, 'another message') }, 'and other messages of it are sent, though others wait');
 	$session->query_safe('ROLLBACK');
 	$session->quit;

@@ -28,7 +28,8 @@ sub said
 sub leads
 {
 	my ($since) = @_;
-	return sql($node, "SELECT string_agg(coalesce(phone, '-') || ' ' || state, ', ' ORDER BY created_at, lead_id) FROM outreach.leads WHERE created_at >= '$since'");
+	return sql($node, "SELECT string_agg(coalesce(phone, '-') || ' ' || state, ', ' ORDER BY created_at, lead_id) FROM outreach.leads
+		WHERE created_at >= '$since'");
 }
 
 sub story

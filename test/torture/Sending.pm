@@ -108,7 +108,8 @@ sub wait_settled
 	my ($node, $id, $db) = @_;
 	return wait_until(sub {
 		sql($node, "SELECT status FROM outreach.outbound_messages WHERE message_id = '$id'
-			AND status NOT IN ('pending', 'sending') AND NOT (status = 'deferred' AND due_at IS NOT NULL)", db => $db // 'postgres') }, "message $id to settle");
+			AND status NOT IN ('pending', 'sending') AND NOT (status = 'deferred' AND due_at IS NOT NULL)", db => $db // 'postgres') },
+				"message $id to settle");
 }
 
 sub quiet

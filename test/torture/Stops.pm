@@ -200,7 +200,8 @@ sub stop_groups
 	return 0 if $left <= 0;
 	$left = STOPS_OF_GROUP if $left > STOPS_OF_GROUP;
 	make_people($session, $first, $first + GROUP - 1);
-	sleep(0.02) until insist($session, 'backlog', "SELECT count(*) FROM (SELECT FROM outreach.outbound_messages WHERE due_at <= now() LIMIT ${\BACKLOG}) m")->[0] < BACKLOG;
+	sleep(0.02) until insist($session, 'backlog', "SELECT count(*) FROM (SELECT FROM outreach.outbound_messages
+		WHERE due_at <= now() LIMIT ${\BACKLOG}) m")->[0] < BACKLOG;
 	insist($session, 'open', "INSERT INTO public.open VALUES ($group)");
 	write_to($session, "Text $group", $first .. $first + GROUP - 1);
 	while ($left > 0)
@@ -366,7 +367,8 @@ sub bring_in_order
 		CREATE TABLE public.claim_of AS
 			SELECT c.*, s.what, s.contact_id FROM public.claim c JOIN public.stay s ON s.what = 'leads' AND s.id = c.lead_id AND c.at > s.at AND c.at <= s.until
 			UNION ALL
-			SELECT c.*, s.what, s.contact_id FROM public.claim c JOIN public.stay s ON s.what = 'addresses' AND s.id = c.phone AND c.at > s.at AND c.at <= s.until;
+			SELECT c.*, s.what, s.contact_id FROM public.claim c JOIN public.stay s ON s.what = 'addresses' AND s.id = c.phone AND c.at > s.at
+				AND c.at <= s.until;
 		ANALYZE public.claim_of}, db => $db);
 }
 
@@ -382,14 +384,16 @@ sub expect_stopped
 		[ 'nor to an address after the opt-out of the person whose it is',
 			q{SELECT c.*, r.at AS opted_out FROM public.claim_of c JOIN public.refusal r USING (contact_id) WHERE c.what = 'addresses' AND c.at > r.at} ],
 		[ 'whose a claimed lead and its address were is known, once',
-			q{SELECT message_id, attempt, count(o.what) FROM public.claim c LEFT JOIN public.claim_of o USING (message_id, attempt) GROUP BY 1, 2 HAVING count(o.what) <> 2} ],
+			q{SELECT message_id, attempt, count(o.what) FROM public.claim c LEFT JOIN public.claim_of o USING (message_id, attempt)
+				GROUP BY 1, 2 HAVING count(o.what) <> 2} ],
 		[ 'who opts out does so with every phone that is theirs then',
 			q{SELECT s.*, r.at AS opted_out FROM public.refusal r JOIN public.stay s USING (contact_id) LEFT JOIN public.opted_out o ON o.address = s.id
 			  WHERE s.what = 'addresses' AND s.at <= r.at AND s.until > r.at AND (o.at > r.at) IS NOT FALSE} ],
 		[ 'and with every one that becomes theirs later',
 			q{SELECT s.*, r.at AS opted_out FROM public.refusal r JOIN public.stay s USING (contact_id) LEFT JOIN public.opted_out o ON o.address = s.id
 			  WHERE s.what = 'addresses' AND s.at > r.at AND (o.at > s.at) IS NOT FALSE} ],
-		[ 'no opt-out is lost', q{SELECT a.address, a.consent FROM public.opted_out o LEFT JOIN outreach.addresses a ON a.tenant_id = 'team_a' AND a.address = o.address
+		[ 'no opt-out is lost', q{SELECT a.address, a.consent FROM public.opted_out o LEFT JOIN outreach.addresses a ON a.tenant_id = 'team_a'
+			AND a.address = o.address
 			  WHERE a.consent IS DISTINCT FROM 'opted_out'} ],
 		[ 'no person is left who has opted out with some phones alone',
 			q{SELECT contact_id FROM outreach.contacts JOIN public.refusal USING (contact_id) WHERE phones_opted_out_at IS NULL UNION ALL
@@ -427,7 +431,8 @@ sub expect_kept
 	none($node, $db, 'claims have their deliveries', q{SELECT * FROM public.claims c FULL JOIN outreach.message_deliveries d USING (message_id, attempt)
 		WHERE c.xid IS NULL OR d.message_id IS NULL});
 	none($node, $db, 'each that was sent is with the provider, once, for the phone that was claimed',
-		q{SELECT m.*, a.*, c.phone AS claimed FROM (SELECT message_id, provider_message_id AS id, phone FROM outreach.outbound_messages WHERE sent_at IS NOT NULL) m
+		q{SELECT m.*, a.*, c.phone AS claimed FROM (SELECT message_id, provider_message_id AS id, phone FROM outreach.outbound_messages
+			WHERE sent_at IS NOT NULL) m
 		  FULL JOIN (SELECT id, '+' || recipient AS recipient FROM provider_accepted) a USING (id) LEFT JOIN public.claims c USING (message_id)
 		  WHERE m.phone IS DISTINCT FROM a.recipient OR c.phone IS DISTINCT FROM a.recipient});
 	Test::More::is($provider->counter('doubled'), 0, 'and none is there twice');
@@ -461,7 +466,8 @@ sub figures
 			FROM (SELECT status, count(*) AS n FROM outreach.outbound_messages GROUP BY 1) s)
 		|| '; errors: ' || coalesce((SELECT string_agg(what || ' ' || sqlstate || ' ' || n, ', ' ORDER BY what, sqlstate)
 			FROM (SELECT what, sqlstate, sum(n) AS n FROM public.errors GROUP BY 1, 2) e), 'none')
-		|| format('; per second: %s STOPs, %s claims', (SELECT round(count(*) / $seconds) FROM public.said), (SELECT round(count(*) / $seconds) FROM public.claim))}, db => $db);
+		|| format('; per second: %s STOPs, %s claims', (SELECT round(count(*) / $seconds) FROM public.said), (SELECT round(count(*) / $seconds)
+			FROM public.claim))}, db => $db);
 }
 
 1;

@@ -285,7 +285,8 @@ start_sendgrid(Case *c)
 		  "\"sg_event_id\":\"ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA\","
 		  "\"sg_message_id\":\"LRzXl_NHStOGhQ4kofSm_A.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0\","
 		  "\"smtp-id\":\"<LRzXl_NHStOGhQ4kofSm_A@ismtpd0039p1iad1.sendgrid.net>\",\"timestamp\":1600112492}]\r\n");
-	set_header(c, SENDGRID_SIGNATURE, "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM=");
+	set_header(c, SENDGRID_SIGNATURE,
+			   "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM=");
 	add_header(c, SENDGRID_TIME, "1600112502");
 }
 
@@ -463,8 +464,10 @@ test_secrets(void)
 		{"ghl", "MCowBQYDK2VuAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=", false},
 		{"sendgrid", SENDGRID_KEY, true}, {"sendgrid", GHL_KEY, false}, {"sendgrid", SENDGRID_KEY "\n", false},
 		/* of another curve, and no point of this one */
-		{"sendgrid", "MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==", false},
-		{"sendgrid", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+Q==", false},
+		{"sendgrid", "MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpq"
+		 "IM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==", false},
+		{"sendgrid", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAf"
+		 "SmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+Q==", false},
 		{"standard_webhooks", WHSEC_KEY, true}, {"standard_webhooks", WHPK_KEY, true},
 		{"standard_webhooks", "whsec_", false}, {"standard_webhooks", "whpk_", false},
 		{"standard_webhooks", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", false},

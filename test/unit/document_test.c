@@ -541,7 +541,8 @@ measure(void)
 			  "&FromZip=10001&SmsSid=SM00112233445566778899aabbccddeeff&FromState=NY&SmsStatus=received"
 			  "&FromCity=NEW+YORK&Body=Yes+interested%2C+call+me+after+five&FromCountry=US&To=%2B13055550100"
 			  "&ToZip=33101&NumSegments=1&MessageSid=SM00112233445566778899aabbccddeeff"
-			  "&AccountSid=AC00112233445566778899aabbccddeeff&From=%2B12125550100&ApiVersion=2010-04-01", "message in a form");
+			  "&AccountSid=AC00112233445566778899aabbccddeeff&From=%2B12125550100&ApiVersion=2010-04-01",
+			  "message in a form");
 	time_body(json, concat("[", repeat("[],", 9998, "1]")), "10000 values");
 	time_body(json, concat("{", repeat("\"0123456789abcdef%d\":1,", 9990, "\"z\":1}")),
 			  "9991 members");

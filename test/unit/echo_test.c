@@ -38,7 +38,8 @@ test_forms(void)
 	}			told[] = {
 		{"Bearer " SECRET " is wrong", "as it is"},
 		{"{\"e\":\"sk\\/live+51HqL-x9=\\\"Zt&pQ_r8Wm\"}", "escaped in JSON"},
-		{"{\"e\":\"\\u0073\\u006b\\u002flive\\u002B51HqL-x9\\u003d\\u0022Zt\\u0026pQ_r8Wm\"}", "in code points of JSON"},
+		{"{\"e\":\"\\u0073\\u006b\\u002flive\\u002B51HqL-x9\\u003d\\u0022Zt\\u0026pQ_r8Wm\"}",
+		 "in code points of JSON"},
 		{"key=sk%2Flive%2B51HqL-x9%3D%22Zt%26pQ_r8Wm&x=1", "percent-encoded"},
 		{"key=%73%6b%2F%6c%69%76%65%2B51HqL-x9%3D%22Zt%26pQ_r8Wm", "percent-encoded letters"},
 		{"key=sk%252Flive%252B51HqL-x9%253D%2522Zt%2526pQ_r8Wm", "percent-encoded twice"},
@@ -61,7 +62,8 @@ test_forms(void)
 		"", "a", "{\"message\": \"The number +14155550100 is not a mobile number\", \"code\": 21614}",
 		"{\"sid\": \"SM00000000000000000000000000000001\", \"status\": \"queued\"}",
 		"https://api.example.com/2010-04-01/Accounts/AC00000000000000000000000000000001/Messages.json",
-		"Basic dXNlcjpwYXNzd29yZCBvZiBzb21lYm9keSBlbHNl", "sk/live", "%", "%4", "\\u", "\\u00", "&", "&#", "&#;", "&#x;",
+		"Basic dXNlcjpwYXNzd29yZCBvZiBzb21lYm9keSBlbHNl", "sk/live", "%", "%4", "\\u", "\\u00", "&", "&#", "&#;",
+		"&#x;",
 		"&#99999999;", "&amp", "%zz", "\\uzzzz", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9",
 	};
 
@@ -137,7 +139,8 @@ test_origins(void)
 		"https://{{host}}/", "https://{{host}}.example/", "https://a.example{{rest}}/", "https://a.example:{{port}}/",
 		"https://a.example:44{{port}}/", "https://a.example:/", "https://a.example:0/", "https://a.example:65536/",
 		"https://a.example:4430000000443/", "https://a.example:-1/", "https://a%2eexample/", "https://a_b.example/",
-		"https://a b.example/", "https://a.example /", "https://\xc3\xa4.example/", "https://[::1/", "https://::1/", "https://[]/",
+		"https://a b.example/", "https://a.example /", "https://\xc3\xa4.example/", "https://[::1/", "https://::1/",
+		"https://[]/",
 		"https://[fe80::1%25eth0]/", "https://[::1]x/", "https://a.example,b.example/", "https://a.example;b/",
 		" https://a.example/",
 	};

@@ -123,52 +123,68 @@ typedef struct Answer
 	const char *body;
 } Answer;
 
-/* clang-format off */
 static const Answer answers[] = {
 	{"204", "/raw", "HTTP/1.1 204 No Content\r\n\r\n", PO_HTTP_ANSWERED, 204, ""},
 	{"304", "/raw", "HTTP/1.1 304 Not Modified\r\n\r\n", PO_HTTP_ANSWERED, 304, ""},
-	{"301 is not followed", "/raw", "HTTP/1.1 301 Moved\r\nLocation: /plain?followed\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 301, ""},
-	{"307 is not followed", "/raw", "HTTP/1.1 307 Moved\r\nLocation: /plain?followed\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 307, ""},
-	{"401 is not answered", "/raw", "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 401, ""},
+	{"301 is not followed", "/raw", "HTTP/1.1 301 Moved\r\nLocation: /plain?followed\r\nContent-Length: 0\r\n\r\n",
+	 PO_HTTP_ANSWERED, 301, ""},
+	{"307 is not followed", "/raw", "HTTP/1.1 307 Moved\r\nLocation: /plain?followed\r\nContent-Length: 0\r\n\r\n",
+	 PO_HTTP_ANSWERED, 307, ""},
+	{"401 is not answered", "/raw", "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"x\"\r\n"
+	 "Content-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 401, ""},
 	{"417 is not answered", "/raw", "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 417, ""},
 	{"500", "/raw", "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", PO_HTTP_ANSWERED, 500, "oops"},
 	{"status 999", "/raw", "HTTP/1.1 999 Denied\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 999, ""},
 	{"no reason phrase", "/raw", "HTTP/1.1 202\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 202, ""},
 	{"HTTP/1.0", "/raw-close", "HTTP/1.0 200 OK\r\n\r\nold", PO_HTTP_ANSWERED, 200, "old"},
-	{"length of the body unknown", "/raw-close", "HTTP/1.1 200 OK\r\n\r\nuntil the end", PO_HTTP_ANSWERED, 200, "until the end"},
-	{"chunks", "/raw", "HTTP/1.1 201 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", PO_HTTP_ANSWERED, 201, "abcde"},
-	{"chunks and trailers", "/raw", "HTTP/1.1 201 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nRetry-After: 9\r\nX: HTTP/1.1 500\r\n\r\n", PO_HTTP_ANSWERED, 201, "abc"},
-	{"an encoding nobody asked for", "/raw", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nraw", PO_HTTP_ANSWERED, 200, "raw"},
-	{"interim answers", "/raw", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 202 OK\r\nContent-Length: 1\r\n\r\n1", PO_HTTP_ANSWERED, 202, "1"},
-	{"a second answer behind it", "/raw", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 200, "ok"},
+	{"length of the body unknown", "/raw-close", "HTTP/1.1 200 OK\r\n\r\nuntil the end",
+	 PO_HTTP_ANSWERED, 200, "until the end"},
+	{"chunks", "/raw", "HTTP/1.1 201 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+	 PO_HTTP_ANSWERED, 201, "abcde"},
+	{"chunks and trailers", "/raw", "HTTP/1.1 201 OK\r\n"
+	 "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nRetry-After: 9\r\nX: HTTP/1.1 500\r\n\r\n",
+	 PO_HTTP_ANSWERED, 201, "abc"},
+	{"an encoding nobody asked for", "/raw", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+	 "Content-Length: 3\r\n\r\nraw", PO_HTTP_ANSWERED, 200, "raw"},
+	{"interim answers", "/raw", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n"
+	 "HTTP/1.1 202 OK\r\nContent-Length: 1\r\n\r\n1", PO_HTTP_ANSWERED, 202, "1"},
+	{"a second answer behind it", "/raw", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+	 "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", PO_HTTP_ANSWERED, 200, "ok"},
 
 	{"no answer", "/close", "x", PO_HTTP_LOST, 0, ""},
 	{"reset", "/reset", "x", PO_HTTP_LOST, 0, ""},
 	{"only an interim answer", "/raw-close", "HTTP/1.1 100 Continue\r\n\r\n", PO_HTTP_LOST, 0, ""},
-	{"another protocol", "/raw-close", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nxx", PO_HTTP_LOST, 0, ""},
+	{"another protocol", "/raw-close", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nxx",
+	 PO_HTTP_LOST, 0, ""},
 	{"a status line cut short", "/raw-close", "HTTP/1.1 20", PO_HTTP_LOST, 0, ""},
 	{"only a status line", "/raw-close", "HTTP/1.1 200 OK\r\n", PO_HTTP_LOST, 0, ""},
-	{"a header cut short", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-L", PO_HTTP_LOST, 0, ""},
+	{"a header cut short", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-L",
+	 PO_HTTP_LOST, 0, ""},
 	{"a header without its end", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", PO_HTTP_LOST, 0, ""},
 	{"a body cut short", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"sid\":", PO_HTTP_LOST, 0, ""},
 	{"no body at all", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", PO_HTTP_LOST, 0, ""},
 	{"a body reset", "/raw-reset", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"sid\":", PO_HTTP_LOST, 0, ""},
 	{"a body of unknown length reset", "/raw-reset", "HTTP/1.1 200 OK\r\n\r\n{\"sid\":", PO_HTTP_LOST, 0, ""},
-	{"a chunk cut short", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc", PO_HTTP_LOST, 0, ""},
-	{"no last chunk", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", PO_HTTP_LOST, 0, ""},
-	{"no end of the trailers", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n", PO_HTTP_LOST, 0, ""},
-	{"garbage for a chunk", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n", PO_HTTP_LOST, 0, ""},
+	{"a chunk cut short", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc",
+	 PO_HTTP_LOST, 0, ""},
+	{"no last chunk", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+	 PO_HTTP_LOST, 0, ""},
+	{"no end of the trailers", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n",
+	 PO_HTTP_LOST, 0, ""},
+	{"garbage for a chunk", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n",
+	 PO_HTTP_LOST, 0, ""},
 	{"garbage for a length", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabcde", PO_HTTP_LOST, 0, ""},
-	{"two lengths", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde", PO_HTTP_LOST, 0, ""},
+	{"two lengths", "/raw-close", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
+	 PO_HTTP_LOST, 0, ""},
 	{"another server", "/raw-close", "SSH-2.0-OpenSSH_9.2\r\n", PO_HTTP_LOST, 0, ""},
 	{"HTTP/0.9", "/raw-close", "<html>hello</html>", PO_HTTP_LOST, 0, ""},
 	{"a status of letters", "/raw-close", "HTTP/1.1 OK\r\nContent-Length: 0\r\n\r\n", PO_HTTP_LOST, 0, ""},
 	{"a status of two digits", "/raw-close", "HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n", PO_HTTP_LOST, 0, ""},
 	{"HTTP/2 all of a sudden", "/raw-close", "HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n", PO_HTTP_LOST, 0, ""},
 	{"a zero byte in the header", "/raw-close", NULL, PO_HTTP_LOST, 0, ""},
-	{"a gzip bomb's encoding", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nnot gzip", PO_HTTP_LOST, 0, ""},
+	{"a gzip bomb's encoding", "/raw-close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nnot gzip",
+	 PO_HTTP_LOST, 0, ""},
 };
-/* clang-format on */
 
 static void
 test_answers(void)
@@ -395,7 +411,8 @@ test_neglect(void)
 	if (!po_http_start(true) || !po_http_add(&call))
 		bail_out("no memory");
 	usleep(500 * 1000);
-	ok(ends_as(wait_for_answer(), PO_HTTP_ANSWERED, 200, "hello"), "a connection is tried anew when its time went by unseen");
+	ok(ends_as(wait_for_answer(), PO_HTTP_ANSWERED, 200, "hello"),
+	   "a connection is tried anew when its time went by unseen");
 	call.timeout_ms = 300;
 	call.body = "never begun";
 	call.body_len = strlen(call.body);

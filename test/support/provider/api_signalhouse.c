@@ -224,12 +224,11 @@ put_document(Buffer *b, const char *id, const char *ours, const char *from, cons
 	buffer_puts(b, ",\"groupId\":\"G7Q2M9XK\",\"subgroupId\":\"S4T8W1ZP\",\"brandId\":\"B1A2B3C4\","
 				   "\"campaignId\":\"C9D8E7F6\",\"phoneNumber\":");
 	buffer_json_string(b, ours);
-	buffer_printf(
-		b,
-		",\"carrier\":\"AT&T Wireless\",\"carrierFamily\":\"ATT\",\"carrierRegion\":\"US\","
-		"\"plmn\":\"310410\",\"messageType\":\"SMS\",\"direction\":\"%s\","
-		"\"senderPhoneNumber\":",
-		direction);
+	buffer_printf(b,
+				  ",\"carrier\":\"AT&T Wireless\",\"carrierFamily\":\"ATT\",\"carrierRegion\":\"US\","
+				  "\"plmn\":\"310410\",\"messageType\":\"SMS\",\"direction\":\"%s\","
+				  "\"senderPhoneNumber\":",
+				  direction);
 	buffer_json_string(b, from);
 	buffer_puts(b, ",\"recipientPhoneNumber\":");
 	buffer_json_string(b, to);
@@ -237,16 +236,15 @@ put_document(Buffer *b, const char *id, const char *ours, const char *from, cons
 	buffer_json_string(b, body);
 	buffer_printf(b, ",\"segmentCount\":%d,\"statusCallbackUrl\":", count_segments(body));
 	buffer_json_string(b, callback != NULL ? callback : "");
-	buffer_printf(
-		b,
-		",\"status\":\"%s\",\"statusHistory\":[{\"timestamp\":\"%s\",\"status\":\"%s\"}],"
-		"\"dcaBulkId\":\"\",\"externalMediaUrls\":[],\"uploadedFileReferences\":[],"
-		"\"isGroupMessage\":false,\"enableCompression\":false,"
-		"\"successOrFailureReason\":\"%s\",\"enableShortlink\":false,\"shortlinkCount\":0,"
-		"\"createdAt\":\"%s\",\"updatedAt\":\"%s\"",
-		status, format_time(now_us(), TIME_ISO_MS), status,
-		strcmp(status, "FAILED") == 0 ? "Carrier rejected message" : "",
-		format_time(at, TIME_ISO_MS), format_time(now_us(), TIME_ISO_MS));
+	buffer_printf(b,
+				  ",\"status\":\"%s\",\"statusHistory\":[{\"timestamp\":\"%s\",\"status\":\"%s\"}],"
+				  "\"dcaBulkId\":\"\",\"externalMediaUrls\":[],\"uploadedFileReferences\":[],"
+				  "\"isGroupMessage\":false,\"enableCompression\":false,"
+				  "\"successOrFailureReason\":\"%s\",\"enableShortlink\":false,\"shortlinkCount\":0,"
+				  "\"createdAt\":\"%s\",\"updatedAt\":\"%s\"",
+				  status, format_time(now_us(), TIME_ISO_MS), status,
+				  strcmp(status, "FAILED") == 0 ? "Carrier rejected message" : "",
+				  format_time(at, TIME_ISO_MS), format_time(now_us(), TIME_ISO_MS));
 }
 
 static void

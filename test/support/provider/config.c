@@ -31,7 +31,6 @@ typedef struct Setting
 #name, NULL, &config.name, value \
 	}
 
-/* clang-format off */
 static const Setting settings[] = {
 	/* before every answer to a message, and up to so many more at random */
 	NUMBER(latency_ms, "0"),
@@ -75,7 +74,6 @@ static const Setting settings[] = {
 	/* where "reply" in a plan of callbacks goes */
 	TEXT(reply_url, NULL),
 };
-/* clang-format on */
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
