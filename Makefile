@@ -49,9 +49,9 @@ FLOORS = common core unit lead outbound engine sender inbound api worker
 OBJS = $(foreach floor,$(FLOORS),$(addprefix extension/$(floor)/,$(OBJS_$(floor))))
 
 # The install script is these files, in this order.
-SQL_SCHEMA = 10_types 20_tenants 30_doors 40_events 50_leads 60_timers 70_outbound
+SQL_SCHEMA = 10_types 20_tenants 30_endpoints 40_events 50_leads 60_timers 70_outbound
 SQL_DATA = answer_policies classification_rules event_types lead_transitions \
-	opt_out_words providers provider_profiles provider_verdicts timer_types
+	opt_out_words providers provider_profiles provider_outcomes timer_types
 SQL_CODE = 05_triggers 10_functions 11_partitions 12_tenants 13_verify 14_leads 15_outbound 17_checks 18_api 20_views 90_security
 SQL_MODULES = sql/00_header.sql $(SQL_SCHEMA:%=sql/schema/%.sql) \
 	$(SQL_DATA:%=sql/data/%.sql) $(SQL_CODE:%=sql/code/%.sql)

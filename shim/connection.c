@@ -340,12 +340,12 @@ read_piece(Connection *conn, struct evbuffer *input)
 	size_t		len = evbuffer_get_contiguous_space(input);
 	const char *data = len > 0 ? (const char *) evbuffer_pullup(input, (ev_ssize_t) len) : "";
 	size_t		consumed;
-	PoHttpVerdict verdict;
+	PoHttpProgress progress;
 
-	verdict = po_http_read(&conn->reader, data, len, &consumed);
+	progress = po_http_read(&conn->reader, data, len, &consumed);
 	evbuffer_drain(input, consumed);
 	po_memory_account(&conn->memory, po_http_reader_memory(&conn->reader));
-	switch (verdict)
+	switch (progress)
 	{
 		case PO_HTTP_MORE:
 			break;

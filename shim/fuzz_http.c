@@ -28,7 +28,7 @@ static const PoHttpLimits limits = {
 
 typedef struct Run
 {
-	PoHttpVerdict verdict;
+	PoHttpProgress progress;
 	size_t		used;
 	int			nrequests;
 	PoHttpRequest *requests[PO_FUZZ_REQUESTS];
@@ -58,15 +58,15 @@ read_all(const char *data, size_t size, const uint8 *strides, Run *run)
 		size_t		piece = strides == NULL ? left : Min(left, (size_t) strides[turn % 4] % 32 + 1);
 		size_t		consumed;
 
-		run->verdict = po_http_read(&reader, data + run->used, piece, &consumed);
+		run->progress = po_http_read(&reader, data + run->used, piece, &consumed);
 		require(consumed <= piece, "consumed no more than given");
 		require(po_http_reader_memory(&reader) < 65536, "memory is bounded");
 		run->used += consumed;
-		if (run->verdict == PO_HTTP_REFUSED)
+		if (run->progress == PO_HTTP_REFUSED)
 			break;
-		if (run->verdict == PO_HTTP_COMPLETE)
+		if (run->progress == PO_HTTP_COMPLETE)
 			run->requests[run->nrequests++] = po_http_reader_take(&reader);
-		else if (run->verdict == PO_HTTP_MORE)
+		else if (run->progress == PO_HTTP_MORE)
 		{
 			require(consumed == piece, "all bytes taken");
 			if (run->used == size)
@@ -130,8 +130,8 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 	read_all((const char *) data + 4, size - 4, data, &pieces);
 
 	require(whole.nrequests == pieces.nrequests, "same number of requests in pieces");
-	require((whole.verdict == PO_HTTP_REFUSED) == (pieces.verdict == PO_HTTP_REFUSED),
-			"same verdict in pieces");
+	require((whole.progress == PO_HTTP_REFUSED) == (pieces.progress == PO_HTTP_REFUSED),
+			"same progress in pieces");
 	for (int i = 0; i < whole.nrequests; i++)
 	{
 		check_request(whole.requests[i]);

@@ -420,7 +420,7 @@ on_message_complete(llhttp_t *parser)
 	return HPE_PAUSED;
 }
 
-static PoHttpVerdict
+static PoHttpProgress
 read_head(PoHttpReader *reader, const char *data, size_t len, size_t *consumed)
 {
 	size_t		used = 0;
@@ -444,7 +444,7 @@ read_head(PoHttpReader *reader, const char *data, size_t len, size_t *consumed)
 	return parse_head(reader) ? PO_HTTP_HEAD : PO_HTTP_REFUSED;
 }
 
-static PoHttpVerdict
+static PoHttpProgress
 read_body(PoHttpReader *reader, const char *data, size_t len, size_t *consumed)
 {
 	const char *end = data + len;
@@ -474,10 +474,10 @@ read_body(PoHttpReader *reader, const char *data, size_t len, size_t *consumed)
 
 /*
  * Feed bytes; *consumed says how many were used.  len may be 0 to ask for the
- * verdict on what is known already, which is how a message without a body
+ * progress on what is known already, which is how a message without a body
  * completes after PO_HTTP_HEAD.
  */
-PoHttpVerdict
+PoHttpProgress
 po_http_read(PoHttpReader *reader, const char *data, size_t len, size_t *consumed)
 {
 	*consumed = 0;

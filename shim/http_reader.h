@@ -22,13 +22,13 @@ typedef struct PoHttpLimits
 	size_t		body;
 } PoHttpLimits;
 
-typedef enum PoHttpVerdict
+typedef enum PoHttpProgress
 {
 	PO_HTTP_MORE,				/* all bytes taken, feed more */
 	PO_HTTP_HEAD,				/* head read; call again for the body */
 	PO_HTTP_COMPLETE,			/* request complete; take it */
 	PO_HTTP_REFUSED				/* see refusal; nothing more is read */
-} PoHttpVerdict;
+} PoHttpProgress;
 
 /* Where in the message the reader stands; see http_reader.c. */
 typedef enum PoHttpPhase
@@ -68,7 +68,7 @@ typedef struct PoHttpReader
 
 extern void po_http_reader_init(PoHttpReader *reader, const PoHttpLimits *limits);
 extern void po_http_reader_reset(PoHttpReader *reader);
-extern PoHttpVerdict po_http_read(PoHttpReader *reader, const char *data, size_t len,
+extern PoHttpProgress po_http_read(PoHttpReader *reader, const char *data, size_t len,
 								  size_t *consumed);
 extern PoHttpRequest *po_http_reader_take(PoHttpReader *reader);
 extern size_t po_http_reader_memory(const PoHttpReader *reader);

@@ -157,9 +157,9 @@ po_require_channel(PG_FUNCTION_ARGS)
 }
 
 static const char *
-outcome_name(int i)
+webhook_outcome_name(int i)
 {
-	return i < PO_NOUTCOMES ? po_outcome_name[i] : NULL;
+	return i < PO_INGEST_NOUTCOMES ? po_ingest_outcome_name[i] : NULL;
 }
 
 static const char *
@@ -173,7 +173,7 @@ word_match_name(int i)
 static const char *
 rule_effect_name(int i)
 {
-	return i == 0 ? PO_EFFECT_TAKE_ADDRESS : NULL;
+	return i == 0 ? PO_RULE_EFFECT_TAKE_ADDRESS : NULL;
 }
 
 /* Each returns the i-th name, NULL behind the last. */
@@ -187,7 +187,7 @@ static const struct
 	{"extract", po_extract_name},
 	{"intent", po_intent_name},
 	{"kind effect", po_kind_effect_name},
-	{"outcome", outcome_name},
+	{"webhook outcome", webhook_outcome_name},
 	{"phone block", po_phone_block},
 	{"phone channel", po_phone_channel_name},
 	{"queued status", po_queued_status_name},
@@ -195,8 +195,8 @@ static const struct
 	{"rule effect", rule_effect_name},
 	{"rule match", po_match_name},
 	{"scheme", po_scheme_name},
-	{"verdict", po_verdict_name},
-	{"verdict effect", po_verdict_effect_name},
+	{"request outcome", po_request_outcome_name},
+	{"outcome effect", po_outcome_effect_name},
 	{"word match", word_match_name}
 };
 

@@ -23,8 +23,8 @@ PG_FUNCTION_INFO_V1(po_replay_webhook);
 static void
 reply_values(const PoReply *reply, Datum *values, bool *nulls)
 {
-	values[0] = CStringGetTextDatum(po_outcome_name[reply->outcome]);
-	nulls[1] = !reply->proven || reply->outcome == PO_OUTCOME_BUSY;
+	values[0] = CStringGetTextDatum(po_ingest_outcome_name[reply->outcome]);
+	nulls[1] = !reply->proven || reply->outcome == PO_INGEST_BUSY;
 	values[1] = UUIDPGetDatum(&reply->receipt_id);
 	values[2] = Int32GetDatum(reply->http_status);
 	values[3] = CStringGetTextDatum(reply->content_type);

@@ -146,7 +146,7 @@ po_api_create_lead(PG_FUNCTION_ARGS)
 
 	po_spi_connect();
 	lead = po_begin_addresses(&unit, &addresses);
-	given.contact_id = po_settle_person(&unit, lead, &addresses);
+	given.contact_id = po_assign_contact(&unit, lead, &addresses);
 	created = lead == NULL && po_exec_row(&insert_lead, &now, &given) > 0;
 	if (created)
 	{

@@ -113,7 +113,7 @@ po_lead_person(PG_FUNCTION_ARGS)
 	given.email = column_or_null(trigger, row, "email", TEXTOID);
 	po_spi_connect();
 	lead = po_begin_addresses(&unit, &given);
-	contact_id = po_settle_person(&unit, updates ? lead : NULL, &given);
+	contact_id = po_assign_contact(&unit, updates ? lead : NULL, &given);
 	po_unit_write(&unit);
 	SPI_finish();
 	value = UUIDPGetDatum(&contact_id);

@@ -213,7 +213,7 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 	lead = po_begin_addresses(&unit, &addresses);
 	if (lead == NULL)
 		po_unknown_lead(tenant_id, lead_id);
-	changes.contact_id = po_settle_person(&unit, lead, &addresses);
+	changes.contact_id = po_assign_contact(&unit, lead, &addresses);
 	changed = write_changes(&changes, names, nnames);
 	if (changed)
 	{

@@ -338,7 +338,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	if ((!open && !refused) ||
 		(!PG_ARGISNULL(4) && PG_GETARG_INT32(4) != message->attempts))
 		ereport(ERROR,
-				(errcode(PO_ERRCODE_MESSAGE_SETTLED),
+				(errcode(PO_ERRCODE_MESSAGE_NOT_RESOLVABLE),
 				 errmsg("message is %s after %d attempts: that is not for a person to decide",
 						po_message_status_names[message->status], message->attempts),
 				 errdetail("Uncertain messages can be resolved, unknown ones when they are due or as sent; those in "

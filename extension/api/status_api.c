@@ -140,7 +140,7 @@ Datum
 po_ingest_counters(PG_FUNCTION_ARGS)
 {
 	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < PO_NOUTCOMES; i++)
-		PO_ADD_ROW(CStringGetTextDatum(po_outcome_name[i]), Int64GetDatum((int64) po_counted(i)));
+	for (int i = 0; i < PO_INGEST_NOUTCOMES; i++)
+		PO_ADD_ROW(CStringGetTextDatum(po_ingest_outcome_name[i]), Int64GetDatum((int64) po_counted(i)));
 	return (Datum) 0;
 }

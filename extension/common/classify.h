@@ -80,7 +80,7 @@ typedef struct PoRuleSet
 } PoRuleSet;
 
 /* The one effect that a rule may have. */
-#define PO_EFFECT_TAKE_ADDRESS "take_address"
+#define PO_RULE_EFFECT_TAKE_ADDRESS "take_address"
 
 /* The label of an opt-out, whatever the rules say. */
 #define PO_LABEL_OPTED_OUT "opted_out"

@@ -18,7 +18,7 @@
 	X(OPT_OUT_WORDS, 6, "opt_out_words") \
 	X(PAYLOAD_MAPS, 7, "payload_maps") \
 	X(PROVIDER_PROFILES, 8, "provider_profiles") \
-	X(PROVIDER_VERDICTS, 9, "provider_verdicts") \
+	X(PROVIDER_OUTCOMES, 9, "provider_outcomes") \
 	X(PROVIDERS, 10, "providers") \
 	X(SECRETS, 11, "secrets") \
 	X(SENDING_ACCOUNTS, 12, "sending_accounts") \

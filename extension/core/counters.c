@@ -18,12 +18,12 @@
 
 typedef struct PoCounters
 {
-	pg_atomic_uint64 outcome[PO_NOUTCOMES];
+	pg_atomic_uint64 outcome[PO_INGEST_NOUTCOMES];
 } PoCounters;
 
-const char *const po_outcome_name[PO_NOUTCOMES] = {
+const char *const po_ingest_outcome_name[PO_INGEST_NOUTCOMES] = {
 #define X(name, label) [name] = label,
-	PO_OUTCOMES(X)
+	PO_INGEST_OUTCOMES(X)
 #undef X
 };
 
@@ -35,7 +35,7 @@ static shmem_startup_hook_type previous_startup;
 static void
 init_atomics(PoCounters *target)
 {
-	for (int i = 0; i < PO_NOUTCOMES; i++)
+	for (int i = 0; i < PO_INGEST_NOUTCOMES; i++)
 		pg_atomic_init_u64(&target->outcome[i], 0);
 }
 
@@ -78,10 +78,10 @@ po_counters_init(void)
 }
 
 /*
- * po_count_outcome adds one; also for transactions that are rolled back later.
+ * po_count_ingest adds one; also for transactions that are rolled back later.
  */
 void
-po_count_outcome(PoOutcome outcome)
+po_count_ingest(PoIngestOutcome outcome)
 {
 	pg_atomic_fetch_add_u64(&counters->outcome[outcome], 1);
 }
@@ -90,7 +90,7 @@ po_count_outcome(PoOutcome outcome)
  * po_counted returns how many there were, since the server started.
  */
 uint64
-po_counted(PoOutcome outcome)
+po_counted(PoIngestOutcome outcome)
 {
 	return pg_atomic_read_u64(&counters->outcome[outcome]);
 }

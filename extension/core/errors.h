@@ -53,7 +53,7 @@
 	  "The tenant has no template of this name.") \
 	X(PO_ERRCODE_INVALID_TEMPLATE, '4', '0', '5', "invalid_template", \
 	  "The text has a placeholder that cannot be read.") \
-	X(PO_ERRCODE_MESSAGE_SETTLED, '4', '0', '6', "message_settled", \
+	X(PO_ERRCODE_MESSAGE_NOT_RESOLVABLE, '4', '0', '6', "message_not_resolvable", \
 	  "The message is not one whose outcome a person may decide.")
 
 #define PO_ERROR_CODE_SQLSTATE(a, b, c) MAKE_SQLSTATE('O', 'R', a, b, c)

@@ -176,7 +176,6 @@ static const PoLimit limit[] = {
 	{"unreachable_by", 16 * KB},
 	{"url", 2 * KB},
 	{"username", 256},
-	{"verdict", PO_MAX_ID, true},
 	{"verdicts", 64 * KB},
 	{"version", 128},
 	{"word", 256}

@@ -205,7 +205,7 @@ apply(PoUnit *unit, PoLead *lead, PoTimer *timer, bool counted)
 		tell(po_lead_event(unit, lead, event_type, &cause), timer);
 	}
 	if (set_timer != NULL)
-		po_arm_timer(unit, lead, set_timer);
+		po_set_timer_of_type(unit, lead, set_timer);
 	timer->executed = true;
 	timer->next_due = DT_NOEND;
 	timer->changed = true;

@@ -19,10 +19,10 @@
  * was recorded before the rest of the webhook could be.
  */
 void
-po_decide_opt_out(PoUnit *unit, const PoWebhookOutcome *outcome, PoAddress *address, const PoCause *cause)
+po_decide_opt_out(PoUnit *unit, const PoWebhookResult *result, PoAddress *address, const PoCause *cause)
 {
-	if (outcome->opted_out)
-		po_complete_opt_out(unit, address, outcome->owes_event ? &outcome->event_owed : NULL, cause);
+	if (result->opted_out)
+		po_complete_opt_out(unit, address, result->owes_event ? &result->event_owed : NULL, cause);
 	else
 		(void) po_change_consent(unit, address, PO_CONSENT_OPTED_OUT, cause);
 }
@@ -50,7 +50,7 @@ po_received_event(PoEvent *event, const PoWebhook *webhook)
 						 po_revocation_probability(reading->sound), 2);
 		po_object_string(object, "model", po_meaning_version);
 	}
-	if (webhook->outcome.status == PO_PAYLOAD_OWN_NUMBER)
+	if (webhook->result.status == PO_PAYLOAD_OWN_NUMBER)
 		po_object_bool(object, "from_own_number", true);
 	if (webhook->subject.overtaken)
 		po_object_bool(object, "overtaken", true);
@@ -74,7 +74,7 @@ po_webhook_cause(const PoWebhook *webhook)
 		.version = reading->consent != PO_CONSENT_NONE
 		? psprintf("%s/%s", PO_VERSION, po_meaning_version) : NULL,
 		.said_at = reading->said_at != DT_NOEND ? &reading->said_at : NULL,
-		.receipt_id = &webhook->outcome.receipt_id,
+		.receipt_id = &webhook->result.receipt_id,
 		.correlation_id = &webhook->request.correlation_id
 	};
 }

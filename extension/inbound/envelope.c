@@ -106,7 +106,7 @@ is_method(PoBytes text, const char *method)
 static void
 refuse(PoWebhook *webhook, int http_status, const char *problem)
 {
-	po_refuse(webhook, PO_OUTCOME_REJECTED, http_status, problem);
+	po_refuse(webhook, PO_INGEST_REJECTED, http_status, problem);
 }
 
 /*

@@ -106,13 +106,13 @@ typedef struct Request
 
 /* Who proves nothing: all are told the same, after as much work. */
 static bool
-turn_away(PoWebhook *webhook, PoOutcome answer)
+turn_away(PoWebhook *webhook, PoIngestOutcome outcome)
 {
 	even_out(&webhook->request, webhook->endpoint);
 	if (webhook->request.is_get)
-		po_refuse(webhook, PO_OUTCOME_REJECTED, 405, PO_NOT_POST);
+		po_refuse(webhook, PO_INGEST_REJECTED, 405, PO_NOT_POST);
 	else
-		po_refuse(webhook, answer, 0, NULL);
+		po_refuse(webhook, outcome, 0, NULL);
 	return false;
 }
 
@@ -124,24 +124,24 @@ admit(PoWebhook *webhook, Jsonb *envelope)
 	const PoEndpoint *endpoint;
 
 	po_read_envelope(webhook, envelope);
-	if (webhook->outcome.http_status != 0)
+	if (webhook->result.http_status != 0)
 		return false;
 	endpoint = webhook->endpoint = po_find_endpoint(request->path.data, request->path.len);
 	if (endpoint == NULL)
-		return turn_away(webhook, PO_OUTCOME_UNKNOWN_ENDPOINT);
+		return turn_away(webhook, PO_INGEST_UNKNOWN_ENDPOINT);
 	if (request->is_get && !endpoint->allow_get)
-		return turn_away(webhook, PO_OUTCOME_REJECTED);
+		return turn_away(webhook, PO_INGEST_REJECTED);
 	if (endpoint->problem != NULL)
 	{
 		ereport(WARNING,
 				(errmsg("webhooks of endpoint \"%s\" cannot be authenticated", endpoint->path),
 				 errdetail("%s", endpoint->problem)));
-		po_refuse(webhook, PO_OUTCOME_REJECTED, 503, NULL);
+		po_refuse(webhook, PO_INGEST_REJECTED, 503, NULL);
 		return false;
 	}
 	request->form_encoded = looks_form_encoded(request, endpoint);
 	if (!is_proven(request, &endpoint->credential))
-		return turn_away(webhook, PO_OUTCOME_REJECTED);
+		return turn_away(webhook, PO_INGEST_REJECTED);
 	if (request->is_get)
 		request->body = po_query_body(request->query, &endpoint->credential);
 	return true;
@@ -163,7 +163,7 @@ read_request(Request *request, Jsonb *envelope, int before)
 		n = po_split_body(whole.request.body, &event);
 	if (n > 1 && before > 0 && before + n > MAX_AT_ONCE)
 	{
-		po_refuse(&whole, PO_OUTCOME_BUSY, 0, NULL);
+		po_refuse(&whole, PO_INGEST_BUSY, 0, NULL);
 		admitted = false;
 		n = 0;
 	}
@@ -195,13 +195,13 @@ lane(const PoEndpoint *endpoint)
 static const PoWebhook *
 speaker(const Request *request)
 {
-	static const int rank[PO_NOUTCOMES] = {
-		[PO_OUTCOME_BUSY] = 4,[PO_OUTCOME_ERROR] = 3,[PO_OUTCOME_ACCEPTED] = 2,[PO_OUTCOME_DEFERRED] = 1
+	static const int rank[PO_INGEST_NOUTCOMES] = {
+		[PO_INGEST_BUSY] = 4,[PO_INGEST_ERROR] = 3,[PO_INGEST_ACCEPTED] = 2,[PO_INGEST_DEFERRED] = 1
 	};
 	const PoWebhook *first = request->webhook;
 
 	for (int i = 1; i < request->n; i++)
-		if (rank[request->webhook[i].outcome.answer] > rank[first->outcome.answer])
+		if (rank[request->webhook[i].result.outcome] > rank[first->result.outcome])
 			first = &request->webhook[i];
 	return first;
 }
@@ -211,29 +211,29 @@ static void
 answer(const Request *request, PoReply *reply)
 {
 	const PoWebhook *webhook = speaker(request);
-	const PoWebhookOutcome *outcome = &webhook->outcome;
+	const PoWebhookResult *result = &webhook->result;
 	const PoAnswer *policy;
 
 	for (int i = 0; i < request->n; i++)
-		po_count_outcome(request->webhook[i].outcome.answer);
-	reply->outcome = outcome->answer;
-	reply->proven = outcome->answer != PO_OUTCOME_REJECTED && outcome->answer != PO_OUTCOME_UNKNOWN_ENDPOINT;
-	reply->receipt_id = outcome->receipt_id;
+		po_count_ingest(request->webhook[i].result.outcome);
+	reply->outcome = result->outcome;
+	reply->proven = result->outcome != PO_INGEST_REJECTED && result->outcome != PO_INGEST_UNKNOWN_ENDPOINT;
+	reply->receipt_id = result->receipt_id;
 	reply->lane = reply->proven ? lane(webhook->endpoint) : 0;
-	if (outcome->http_status != 0)
+	if (result->http_status != 0)
 	{
-		reply->http_status = outcome->http_status;
+		reply->http_status = result->http_status;
 		reply->content_type = "application/json";
-		reply->body = outcome->refusal == NULL ? "{\"error\":\"temporarily unavailable\"}"
-			: psprintf("{\"error\":\"%s\"}", outcome->refusal);
+		reply->body = result->refusal == NULL ? "{\"error\":\"temporarily unavailable\"}"
+			: psprintf("{\"error\":\"%s\"}", result->refusal);
 		return;
 	}
 	if (!reply->proven)
-		policy = po_find_answer(po_shipped_map(), "*", PO_OUTCOME_REJECTED);
+		policy = po_find_answer(po_shipped_map(), "*", PO_INGEST_REJECTED);
 	else
 		policy = po_find_answer(webhook->endpoint->map,
 								webhook->reading.event_type != NULL ? webhook->reading.event_type : "*",
-								outcome->answer);
+								result->outcome);
 	reply->http_status = policy->http_status;
 	reply->content_type = policy->content_type;
 	reply->body = policy->body;

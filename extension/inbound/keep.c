@@ -17,7 +17,7 @@
 static bool
 heed_opt_out(PoWebhook *webhook)
 {
-	bool		conflict = webhook->outcome.status == PO_PAYLOAD_CONFLICT;
+	bool		conflict = webhook->result.status == PO_PAYLOAD_CONFLICT;
 	PoCause		cause;
 	PoOptOut	opt_out = {.tenant_id = webhook->endpoint->tenant_id,.cause = &cause};
 	const PoHandler *handler;
@@ -34,11 +34,11 @@ heed_opt_out(PoWebhook *webhook)
 	if (handler->is_told_late)
 		opt_out.unless_agreed_since = cause.said_at;
 	else if (conflict)
-		opt_out.unless_agreed_since = &webhook->outcome.first_at;
+		opt_out.unless_agreed_since = &webhook->result.first_at;
 	/* Where a conflict has changed nothing, a person's replay of it is to decide anew. */
-	if (!webhook->outcome.opted_out && po_record_opt_out(&opt_out) == 0 && (opt_out.changed || !conflict))
+	if (!webhook->result.opted_out && po_record_opt_out(&opt_out) == 0 && (opt_out.changed || !conflict))
 		po_be_opted_out(webhook, opt_out.owes_event ? &opt_out.event_owed : NULL);
-	return webhook->outcome.opted_out;
+	return webhook->result.opted_out;
 }
 
 /* An address that is to be locked, and for how long that may wait. */
@@ -95,7 +95,7 @@ static void
 keep_failed(void *arg)
 {
 	PoWebhook  *webhook = ((Failure *) arg)->webhook;
-	const PoWebhookOutcome *outcome = &webhook->outcome;
+	const PoWebhookResult *result = &webhook->result;
 	PoUnit		unit = {0};
 	PoEvent    *event;
 	PoObject   *object = po_object_begin();
@@ -103,10 +103,10 @@ keep_failed(void *arg)
 	po_be_failed(webhook, ((Failure *) arg)->sqlstate);
 	event = po_event_list_add(&unit.events, webhook->endpoint->tenant_id,
 							  "webhook.inbound.failed", webhook->endpoint->provider);
-	event->receipt_id = &outcome->receipt_id;
+	event->receipt_id = &result->receipt_id;
 	event->correlation_id = &webhook->request.correlation_id;
-	po_object_string(object, "error", outcome->last_error);
-	po_object_bool(object, "dead", outcome->status == PO_PAYLOAD_DEAD);
+	po_object_string(object, "error", result->last_error);
+	po_object_bool(object, "dead", result->status == PO_PAYLOAD_DEAD);
 	po_event_tells(event, object);
 	po_write_payloads(&webhook, 1);
 	po_unit_write(&unit);

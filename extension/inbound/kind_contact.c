@@ -291,7 +291,7 @@ decide_contact(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 		decide_email(unit, po_find_address(unit, tenant_id, reading->email), reading, cause);
 	webhook->subject.overtaken = po_has_agreed_since(phone, reading->said_at);
 	if (!webhook->subject.overtaken)
-		po_decide_opt_out(unit, &webhook->outcome, phone, cause);
+		po_decide_opt_out(unit, &webhook->result, phone, cause);
 	return false;
 }
 
@@ -303,7 +303,7 @@ opts_address_out(const PoWebhook *webhook)
 
 const PoHandler po_contact_handler = {
 	.is = PO_IS_CONTACT,
-	.effects = 1 << PO_EFFECT_LOG | 1 << PO_EFFECT_STATUS,
+	.effects = 1 << PO_KIND_EFFECT_LOG | 1 << PO_KIND_EFFECT_STATUS,
 	.read = read_contact,
 	.want = want_address,
 	.decide = decide_contact,

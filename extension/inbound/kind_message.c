@@ -71,13 +71,13 @@ read_consent(const PoWebhookReading *reading, const PoTenantRules *rules, const 
 	const PoBytes *said = &reading->value[PO_FIELD_OPT_OUT_TYPE];
 	PoConsentReading consent = {PO_CONSENT_NONE};
 
-	if (reading->kind->effect == PO_EFFECT_OPT_OUT || po_value_is(said, "STOP"))
+	if (reading->kind->effect == PO_KIND_EFFECT_OPT_OUT || po_value_is(said, "STOP"))
 		consent.action = PO_CONSENT_OPT_OUT;
 	else if (po_value_is(said, "START"))
 		consent.action = PO_CONSENT_OPT_IN;
 	if (consent.action != PO_CONSENT_NONE)
 		consent.word = reading->event_type;
-	else if (reading->kind->effect == PO_EFFECT_HELP || po_value_is(said, "HELP"))
+	else if (reading->kind->effect == PO_KIND_EFFECT_HELP || po_value_is(said, "HELP"))
 		consent.action = PO_CONSENT_HELP;
 	else
 		consent = po_read_consent(&rules->words, text);
@@ -238,7 +238,7 @@ decide_own_number(PoUnit *unit, PoWebhook *webhook, PoAddress *phone, const PoCa
 	const PoWebhookReading *reading = &webhook->reading;
 
 	if (reading->consent == PO_CONSENT_OPT_OUT)
-		po_decide_opt_out(unit, &webhook->outcome, phone, cause);
+		po_decide_opt_out(unit, &webhook->result, phone, cause);
 	else if (reading->consent == PO_CONSENT_OPT_IN && phone->consent == PO_CONSENT_OPTED_OUT &&
 			 !is_overtaken(&webhook->request, phone))
 		(void) po_change_consent(unit, phone, PO_CONSENT_OPTED_IN, cause);
@@ -297,7 +297,7 @@ decide_message(PoSubjects *subjects, PoWebhook *webhook, const PoCause *of_webho
 	switch (reading->consent)
 	{
 		case PO_CONSENT_OPT_OUT:
-			po_decide_opt_out(unit, &webhook->outcome, phone, &cause);
+			po_decide_opt_out(unit, &webhook->result, phone, &cause);
 			break;
 		case PO_CONSENT_HOLD:
 			(void) po_change_consent(unit, phone, PO_CONSENT_HELD, &cause);
@@ -336,7 +336,7 @@ opts_sender_out(const PoWebhook *webhook)
 
 const PoHandler po_message_handler = {
 	.is = PO_IS_MESSAGE,
-	.effects = 1 << PO_EFFECT_MESSAGE | 1 << PO_EFFECT_OPT_OUT | 1 << PO_EFFECT_HELP,
+	.effects = 1 << PO_KIND_EFFECT_MESSAGE | 1 << PO_KIND_EFFECT_OPT_OUT | 1 << PO_KIND_EFFECT_HELP,
 	.read = read_sender,
 	.hear = hear_text,
 	.find = find_senders,

@@ -225,17 +225,17 @@ account_of(const PoWebhook *webhook, const char *name)
 static void
 find_effect(PoWebhookSubject *subject, bool marked)
 {
-	const PoVerdict *verdict;
+	const PoProviderOutcome *outcome;
 
 	if (subject->lead_id == NULL || subject->account == NULL)
 		return;
 	if (po_message_arrived(subject->report.status) && marked)
-		subject->effect = PO_EFFECT_REACHED;
+		subject->effect = PO_OUTCOME_EFFECT_REACHED;
 	else if (subject->report.error_code != NULL)
 	{
-		verdict = po_find_verdict(subject->account, 0, subject->report.error_code);
-		subject->effect = verdict->effect;
-		subject->meaning = verdict->meaning;
+		outcome = po_find_outcome(subject->account, 0, subject->report.error_code);
+		subject->effect = outcome->effect;
+		subject->meaning = outcome->meaning;
 	}
 }
 
@@ -347,7 +347,7 @@ add_callback(PoRows *rows, const PoWebhook *webhook, pg_uuid_t key)
 		.message_id = &webhook->subject.message_id,
 		.to_status = webhook->reading.report.status,
 		.error_code = webhook->reading.report.error_code,
-		.receipt_id = &webhook->outcome.receipt_id
+		.receipt_id = &webhook->result.receipt_id
 	});
 }
 
@@ -463,7 +463,7 @@ want_message(const PoWebhook *webhook, PoWants *wants, int member)
 	if (touches_phone(subject))
 		(void) po_want(wants, PO_WANT_ADDRESS, member, tenant_id, subject->phone);
 	(void) po_want(wants, PO_WANT_LEAD, member, tenant_id, subject->lead_id);
-	if (subject->effect == PO_EFFECT_OPTS_OUT && subject->phone != NULL)
+	if (subject->effect == PO_OUTCOME_EFFECT_OPT_OUT && subject->phone != NULL)
 		(void) po_want(wants, PO_WANT_LEADS_OF, member, tenant_id, subject->phone);
 	po_want_message(wants, member, tenant_id, &subject->message_id);
 }
@@ -487,8 +487,8 @@ decide_status(PoSubjects *subjects, PoWebhook *webhook, const PoCause *cause)
 		message->changed = true;
 	}
 	/* What is told of the address in the payload is decided for itself. */
-	if (phone != NULL && webhook->outcome.opted_out && !webhook->reading.is_revocation)
-		po_decide_opt_out(unit, &webhook->outcome, phone, cause);
+	if (phone != NULL && webhook->result.opted_out && !webhook->reading.is_revocation)
+		po_decide_opt_out(unit, &webhook->result, phone, cause);
 	else if (phone != NULL)
 	{
 		PoUnreachable mark = {
@@ -510,12 +510,12 @@ opts_recipient_out(const PoWebhook *webhook)
 {
 	const PoWebhookSubject *subject = &webhook->subject;
 
-	return touches_phone(subject) && subject->effect == PO_EFFECT_OPTS_OUT ? subject->phone : NULL;
+	return touches_phone(subject) && subject->effect == PO_OUTCOME_EFFECT_OPT_OUT ? subject->phone : NULL;
 }
 
 const PoHandler po_status_handler = {
 	.is = PO_IS_STATUS,
-	.effects = 1 << PO_EFFECT_STATUS,
+	.effects = 1 << PO_KIND_EFFECT_STATUS,
 	.read = read_status,
 	.find = find_messages,
 	.want = want_message,

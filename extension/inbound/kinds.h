@@ -22,7 +22,7 @@ typedef struct PoSubjects
 typedef struct PoHandler
 {
 	unsigned	is;				/* the PO_IS_* whose it is */
-	unsigned	effects;		/* of rows that it reads, as bits of PoEffect */
+	unsigned	effects;		/* of rows that it reads, as bits of PoKindEffect */
 
 	/* Reads the fields of a webhook without a flaw; whether it is one. */
 	bool		(*read) (const PoWebhook *webhook, PoWebhookReading *reading);
@@ -69,7 +69,7 @@ extern void po_lock_subjects(PoUnit *unit, PoWebhook **webhook, int n, bool wait
 /* decide.c */
 extern void po_received_event(PoEvent *event, const PoWebhook *webhook);
 extern PoCause po_webhook_cause(const PoWebhook *webhook);
-extern void po_decide_opt_out(PoUnit *unit, const PoWebhookOutcome *outcome, PoAddress *address,
+extern void po_decide_opt_out(PoUnit *unit, const PoWebhookResult *result, PoAddress *address,
 							  const PoCause *cause);
 extern void po_decide(PoSubjects *subjects, PoWebhook *webhook);
 

@@ -346,7 +346,7 @@ find_flaw(const PoWebhook *webhook)
 
 	if (kind == NULL)
 		return "no row tells what kind it is of";
-	if (kind->effect == PO_EFFECT_LOG && kind->nrevoked_by == 0 && kind->nemail_revoked_by == 0 &&
+	if (kind->effect == PO_KIND_EFFECT_LOG && kind->nrevoked_by == 0 && kind->nemail_revoked_by == 0 &&
 		kind->nunreachable_by == 0)
 		return NULL;
 	for (int i = 0; i < kind->nforms; i++)
@@ -441,7 +441,7 @@ po_read_webhook(PoWebhook *webhook)
 		return;
 	if (reading->flaw != NULL)
 	{
-		reading->unresolved = reading->kind == NULL || reading->kind->effect != PO_EFFECT_LOG;
+		reading->unresolved = reading->kind == NULL || reading->kind->effect != PO_KIND_EFFECT_LOG;
 		return;
 	}
 	for (int h = 0; h < PO_NHANDLERS; h++)

@@ -16,11 +16,11 @@
  * is 0 where the answers' rows say what it is told.
  */
 void
-po_refuse(PoWebhook *webhook, PoOutcome answer, int http_status, const char *refusal)
+po_refuse(PoWebhook *webhook, PoIngestOutcome outcome, int http_status, const char *refusal)
 {
-	webhook->outcome.answer = answer;
-	webhook->outcome.http_status = http_status;
-	webhook->outcome.refusal = refusal;
+	webhook->result.outcome = outcome;
+	webhook->result.http_status = http_status;
+	webhook->result.refusal = refusal;
 }
 
 /*
@@ -31,32 +31,32 @@ void
 po_be_expected(PoWebhook *webhook)
 {
 	const PoWebhookReading *reading = &webhook->reading;
-	PoWebhookOutcome *outcome = &webhook->outcome;
+	PoWebhookResult *result = &webhook->result;
 	bool		stored = webhook->request.stored;
 
 	if (!stored)
 	{
 		/* What was done of it before has been undone. */
-		outcome->attempts = 0;
-		outcome->opted_out = outcome->owes_event = false;
+		result->attempts = 0;
+		result->opted_out = result->owes_event = false;
 	}
-	outcome->fresh = outcome->held = false;
-	outcome->last_error = reading->problem != NULL ? reading->problem : reading->flaw;
+	result->fresh = result->held = false;
+	result->last_error = reading->problem != NULL ? reading->problem : reading->flaw;
 	if (reading->problem != NULL)
 	{
 		/* What was tried and could not be read will not become readable. */
-		outcome->answer = PO_OUTCOME_ERROR;
-		outcome->status = PO_PAYLOAD_DEAD;
+		result->outcome = PO_INGEST_ERROR;
+		result->status = PO_PAYLOAD_DEAD;
 	}
 	else if (webhook->endpoint->deferred && !stored)
 	{
-		outcome->answer = PO_OUTCOME_DEFERRED;
-		outcome->status = PO_PAYLOAD_PENDING;
+		result->outcome = PO_INGEST_DEFERRED;
+		result->status = PO_PAYLOAD_PENDING;
 	}
 	else
 	{
-		outcome->answer = PO_OUTCOME_ACCEPTED;
-		outcome->status = reading->unresolved ? PO_PAYLOAD_UNRESOLVED : PO_PAYLOAD_DONE;
+		result->outcome = PO_INGEST_ACCEPTED;
+		result->status = reading->unresolved ? PO_PAYLOAD_UNRESOLVED : PO_PAYLOAD_DONE;
 	}
 }
 
@@ -66,8 +66,8 @@ po_be_expected(PoWebhook *webhook)
 void
 po_be_fresh(PoWebhook *webhook, const pg_uuid_t *receipt_id)
 {
-	webhook->outcome.fresh = true;
-	webhook->outcome.receipt_id = *receipt_id;
+	webhook->result.fresh = true;
+	webhook->result.receipt_id = *receipt_id;
 }
 
 /*
@@ -76,9 +76,9 @@ po_be_fresh(PoWebhook *webhook, const pg_uuid_t *receipt_id)
 void
 po_be_duplicate(PoWebhook *webhook, const pg_uuid_t *receipt_id)
 {
-	webhook->outcome.answer = PO_OUTCOME_DUPLICATE;
-	webhook->outcome.status = PO_PAYLOAD_DONE;
-	webhook->outcome.receipt_id = *receipt_id;
+	webhook->result.outcome = PO_INGEST_DUPLICATE;
+	webhook->result.status = PO_PAYLOAD_DONE;
+	webhook->result.receipt_id = *receipt_id;
 }
 
 /*
@@ -89,9 +89,9 @@ void
 po_be_conflict(PoWebhook *webhook, const pg_uuid_t *receipt_id, TimestampTz first_at)
 {
 	po_be_duplicate(webhook, receipt_id);
-	webhook->outcome.status = PO_PAYLOAD_CONFLICT;
-	webhook->outcome.first_at = first_at;
-	webhook->outcome.last_error = "the idempotency key was used with another body";
+	webhook->result.status = PO_PAYLOAD_CONFLICT;
+	webhook->result.first_at = first_at;
+	webhook->result.last_error = "the idempotency key was used with another body";
 }
 
 /*
@@ -100,8 +100,8 @@ po_be_conflict(PoWebhook *webhook, const pg_uuid_t *receipt_id, TimestampTz firs
 void
 po_be_repetition(PoWebhook *webhook)
 {
-	webhook->outcome.status = PO_PAYLOAD_DONE;
-	webhook->outcome.last_error = "a webhook with the same key has come since";
+	webhook->result.status = PO_PAYLOAD_DONE;
+	webhook->result.last_error = "a webhook with the same key has come since";
 }
 
 /*
@@ -110,8 +110,8 @@ po_be_repetition(PoWebhook *webhook)
 void
 po_be_own_number(PoWebhook *webhook)
 {
-	webhook->outcome.answer = PO_OUTCOME_OWN_NUMBER;
-	webhook->outcome.status = PO_PAYLOAD_OWN_NUMBER;
+	webhook->result.outcome = PO_INGEST_OWN_NUMBER;
+	webhook->result.status = PO_PAYLOAD_OWN_NUMBER;
 }
 
 /*
@@ -121,10 +121,10 @@ po_be_own_number(PoWebhook *webhook)
 void
 po_be_opted_out(PoWebhook *webhook, const pg_uuid_t *event_owed)
 {
-	webhook->outcome.opted_out = true;
-	webhook->outcome.owes_event = event_owed != NULL;
+	webhook->result.opted_out = true;
+	webhook->result.owes_event = event_owed != NULL;
 	if (event_owed != NULL)
-		webhook->outcome.event_owed = *event_owed;
+		webhook->result.event_owed = *event_owed;
 }
 
 /*
@@ -133,13 +133,13 @@ po_be_opted_out(PoWebhook *webhook, const pg_uuid_t *event_owed)
 void
 po_be_failed(PoWebhook *webhook, int sqlstate)
 {
-	PoWebhookOutcome *outcome = &webhook->outcome;
+	PoWebhookResult *result = &webhook->result;
 
-	outcome->attempts++;
-	outcome->answer = PO_OUTCOME_ERROR;
-	outcome->status = outcome->attempts >= MAX_ATTEMPTS ? PO_PAYLOAD_DEAD : PO_PAYLOAD_ERROR;
+	result->attempts++;
+	result->outcome = PO_INGEST_ERROR;
+	result->status = result->attempts >= MAX_ATTEMPTS ? PO_PAYLOAD_DEAD : PO_PAYLOAD_ERROR;
 	/* Not the message: it may quote the payload. */
-	outcome->last_error = psprintf("processing failed with SQLSTATE %s", unpack_sql_state(sqlstate));
+	result->last_error = psprintf("processing failed with SQLSTATE %s", unpack_sql_state(sqlstate));
 }
 
 /*
@@ -148,8 +148,8 @@ po_be_failed(PoWebhook *webhook, int sqlstate)
 void
 po_be_held(PoWebhook *webhook)
 {
-	webhook->outcome.held = true;
-	webhook->outcome.answer = PO_OUTCOME_DEFERRED;
-	webhook->outcome.status = PO_PAYLOAD_PENDING;
-	webhook->outcome.last_error = "another transaction holds what it is about";
+	webhook->result.held = true;
+	webhook->result.outcome = PO_INGEST_DEFERRED;
+	webhook->result.status = PO_PAYLOAD_PENDING;
+	webhook->result.last_error = "another transaction holds what it is about";
 }

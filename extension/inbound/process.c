@@ -248,7 +248,7 @@ receipt_held(PoBatch *batch, int member, int sqlstate)
 				(errcode(sqlstate),
 				 errmsg("the receipts of webhooks could not be written")));
 	waited_in_vain = GetCurrentTimestamp();
-	po_refuse(((Call *) batch->arg)->webhook[member], PO_OUTCOME_BUSY, 0, NULL);
+	po_refuse(((Call *) batch->arg)->webhook[member], PO_INGEST_BUSY, 0, NULL);
 }
 
 /* Whether its opt-out is heeded though its key is taken. */
@@ -257,7 +257,7 @@ is_heeded(const PoWebhook *webhook)
 {
 	const char *address;
 
-	return webhook->outcome.status == PO_PAYLOAD_CONFLICT && po_opts_out(webhook, &address) != NULL;
+	return webhook->result.status == PO_PAYLOAD_CONFLICT && po_opts_out(webhook, &address) != NULL;
 }
 
 /*
@@ -282,9 +282,9 @@ keep(PoWebhook **webhook, int n, int *wait_ms, PoEventList *duplicates)
 		}
 		waited_in_vain = GetCurrentTimestamp();
 		*wait_ms = 0;
-		po_refuse(w, PO_OUTCOME_BUSY, 0, NULL);
+		po_refuse(w, PO_INGEST_BUSY, 0, NULL);
 		for (int e = 0; e < duplicates->n; e++)
-			if (duplicates->event[e].receipt_id != &w->outcome.receipt_id)
+			if (duplicates->event[e].receipt_id != &w->result.receipt_id)
 				duplicates->event[nevents++] = duplicates->event[e];
 		duplicates->n = nevents;
 	}
@@ -304,13 +304,13 @@ divide(Call *call, PoWebhook **fresh, PoWebhook **kept, int *nkept)
 	for (int i = 0; i < call->n; i++)
 	{
 		PoWebhook  *w = call->webhook[i];
-		bool		pending = w->outcome.status == PO_PAYLOAD_PENDING;
+		bool		pending = w->result.status == PO_PAYLOAD_PENDING;
 
-		if (w->outcome.answer == PO_OUTCOME_BUSY || !(w->outcome.fresh || w->outcome.status == PO_PAYLOAD_CONFLICT))
+		if (w->result.outcome == PO_INGEST_BUSY || !(w->result.fresh || w->result.status == PO_PAYLOAD_CONFLICT))
 			continue;
 		if (!pending)
 			po_hear_webhook(w);
-		if (w->outcome.fresh && !pending)
+		if (w->result.fresh && !pending)
 			fresh[nfresh++] = w;
 		else
 			kept[(*nkept)++] = w;
@@ -406,7 +406,7 @@ not_received(PoBatch *batch, int member, int sqlstate)
 	PoWebhook  *webhook = ((Call *) batch->arg)->webhook[member];
 
 	po_log_failure(webhook, sqlstate, "keeping");
-	po_refuse(webhook, PO_OUTCOME_BUSY, 0, NULL);
+	po_refuse(webhook, PO_INGEST_BUSY, 0, NULL);
 }
 
 /* One that came alone and has waited, or failed at once, is received in steps. */

@@ -45,7 +45,7 @@ static PoCache map_cache = {
 	.tables = PO_OF_PROVIDERS | PO_OF_PAYLOAD_MAPS | PO_OF_WEBHOOK_KINDS | PO_OF_ANSWER_POLICIES
 };
 /* Endpoints lead to maps, and go with those. */
-static PoCache door_cache = {
+static PoCache endpoint_cache = {
 	.name = "outreach endpoints",
 	.tables = PO_OF_ENDPOINTS | PO_OF_PROVIDERS | PO_OF_SECRETS
 };
@@ -59,44 +59,44 @@ static const char *const engine_field[PO_NFIELDS] = {
 	[PO_FIELD_SAID_AT] = "said_at",[PO_FIELD_EMAIL] = "email",[PO_FIELD_REFERENCE] = "reference"
 };
 
-typedef struct Door
+typedef struct EndpointRow
 {
 	PoEndpoint	endpoint;
 	const char *scheme;
 	const char *url;
 	const char *header_name;
 	bool		own_map;
-} Door;
+} EndpointRow;
 
-static const PoField door_field[] = {
-	PO_FIELD_AS(Door, endpoint.tenant_id, "tenant_id", TEXT, PO_GIVE),
-	PO_FIELD_AS(Door, endpoint.provider, "provider", TEXT, PO_GIVE),
-	PO_FIELD_AS(Door, endpoint.allow_get, "allow_get", BOOL, PO_GIVE),
-	PO_VALUE(Door, endpoint.deferred, "e.mode = 'deferred'", BOOL),
-	PO_VALUE(Door, endpoint.form_encoded, "p.form_encoded", BOOL),
-	PO_VALUE(Door, endpoint.key_per_endpoint, "p.key_per_endpoint", BOOL),
-	PO_VALUE(Door, endpoint.stale_at, "(SELECT min(s.expires_at) FROM outreach.secrets s"
+static const PoField endpoint_row_field[] = {
+	PO_FIELD_AS(EndpointRow, endpoint.tenant_id, "tenant_id", TEXT, PO_GIVE),
+	PO_FIELD_AS(EndpointRow, endpoint.provider, "provider", TEXT, PO_GIVE),
+	PO_FIELD_AS(EndpointRow, endpoint.allow_get, "allow_get", BOOL, PO_GIVE),
+	PO_VALUE(EndpointRow, endpoint.deferred, "e.mode = 'deferred'", BOOL),
+	PO_VALUE(EndpointRow, endpoint.form_encoded, "p.form_encoded", BOOL),
+	PO_VALUE(EndpointRow, endpoint.key_per_endpoint, "p.key_per_endpoint", BOOL),
+	PO_VALUE(EndpointRow, endpoint.stale_at, "(SELECT min(s.expires_at) FROM outreach.secrets s"
 			 " WHERE s.tenant_id = e.tenant_id AND s.purpose = 'endpoint' AND s.name = e.path"
 			 " AND s.expires_at > $2)", UNTIL),
-	PO_FIELD(Door, scheme, TEXT, PO_GIVE),
-	PO_FIELD_AS(Door, url, "public_url", TEXT, PO_GIVE),
-	PO_FIELD_AS(Door, header_name, "signature_header", TEXT, PO_GIVE),
-	PO_VALUE(Door, own_map, "EXISTS (SELECT FROM outreach.payload_maps m WHERE m.tenant_id = e.tenant_id)"
+	PO_FIELD(EndpointRow, scheme, TEXT, PO_GIVE),
+	PO_FIELD_AS(EndpointRow, url, "public_url", TEXT, PO_GIVE),
+	PO_FIELD_AS(EndpointRow, header_name, "signature_header", TEXT, PO_GIVE),
+	PO_VALUE(EndpointRow, own_map, "EXISTS (SELECT FROM outreach.payload_maps m WHERE m.tenant_id = e.tenant_id)"
 			 " OR EXISTS (SELECT FROM outreach.webhook_kinds k WHERE k.tenant_id = e.tenant_id)"
 			 " OR EXISTS (SELECT FROM outreach.answer_policies a WHERE a.tenant_id = e.tenant_id)", BOOL)
 };
 
 static PoStatement select_endpoint = {
-	.name = "doors.endpoint",
+	.name = "endpoint.select",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {e.*} FROM outreach.endpoints e JOIN outreach.providers p ON p.provider = e.provider"
 	" WHERE e.path = $1",
-	.gives = PO_FIELDS(door_field, PO_GIVE),
+	.gives = PO_FIELDS(endpoint_row_field, PO_GIVE),
 	PO_FIXED(TEXTOID, TIMESTAMPTZOID)
 };
 
 static PoPlan select_fields = {
-	.name = "doors.fields",
+	.name = "map.fields",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT field, path, ends_at FROM outreach.payload_maps"
 	" WHERE (tenant_id = '*' OR tenant_id = $1) AND provider = $2"
@@ -105,8 +105,8 @@ static PoPlan select_fields = {
 };
 
 static const char *const effect_name[] = {
-	[PO_EFFECT_LOG] = "log",[PO_EFFECT_MESSAGE] = "message",[PO_EFFECT_OPT_OUT] = "opt_out",
-	[PO_EFFECT_HELP] = "help",[PO_EFFECT_STATUS] = "status"
+	[PO_KIND_EFFECT_LOG] = "log",[PO_KIND_EFFECT_MESSAGE] = "message",[PO_KIND_EFFECT_OPT_OUT] = "opt_out",
+	[PO_KIND_EFFECT_HELP] = "help",[PO_KIND_EFFECT_STATUS] = "status"
 };
 
 /*
@@ -122,7 +122,7 @@ po_kind_effect_name(int i)
 typedef struct KindRow
 {
 	const char *event_type;
-	PoEffect	effect;
+	PoKindEffect effect;
 	PoMessageStatus to_status;
 	Jsonb	   *conditions;
 	Jsonb	   *forms;
@@ -133,7 +133,7 @@ typedef struct KindRow
 
 static const PoField kind_field[] = {
 	PO_FIELD(KindRow, event_type, TEXT, PO_GIVE),
-	PO_NAME(KindRow, effect, PoEffect, effect_name, "text", PO_GIVE),
+	PO_NAME(KindRow, effect, PoKindEffect, effect_name, "text", PO_GIVE),
 	PO_MESSAGE_STATUS(KindRow, to_status, PO_GIVE),
 	PO_FIELD(KindRow, conditions, JSONB, PO_GIVE),
 	PO_FIELD(KindRow, forms, JSONB, PO_GIVE),
@@ -143,7 +143,7 @@ static const PoField kind_field[] = {
 };
 
 static PoStatement select_kinds = {
-	.name = "doors.kinds",
+	.name = "map.kinds",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {k.*}, k.keys FROM outreach.webhook_kinds k"
 	" WHERE (k.tenant_id = '*' OR k.tenant_id = $1) AND k.provider = $2"
@@ -163,7 +163,7 @@ static const PoField answer_field[] = {
 };
 
 static PoStatement select_answers = {
-	.name = "doors.answers",
+	.name = "map.answers",
 	.expect = SPI_OK_SELECT,
 	.sql = "SELECT {a.*} FROM outreach.answer_policies a"
 	" WHERE (a.tenant_id = '*' OR a.tenant_id = $1) AND (a.provider = '*' OR a.provider = $2)",
@@ -335,7 +335,7 @@ read_kinds(PoProviderMap *map, Datum *args)
 		for (int k = 0; k < kind->nkeys; k++)
 			read_key_form(map, &kind->key[k], key[k]);
 		kind->effect = row.effect;
-		if (kind->effect == PO_EFFECT_STATUS)
+		if (kind->effect == PO_KIND_EFFECT_STATUS)
 			kind->to_status = row.to_status;
 		read_forms(map, kind, row.forms);
 		kind->revoked_by = read_lists(map, row.revoked_by, &kind->nrevoked_by);
@@ -388,7 +388,7 @@ keep_bytes(const char *data, int len)
 
 	if (data != NULL)
 	{
-		bytes.data = MemoryContextAlloc(door_cache.context, len + 1);
+		bytes.data = MemoryContextAlloc(endpoint_cache.context, len + 1);
 		memcpy(unconstify(char *, bytes.data), data, len + 1);
 	}
 	return bytes;
@@ -408,8 +408,8 @@ static const PoEndpoint *
 load_endpoint(const char *path)
 {
 	Datum		args[2] = {CStringGetTextDatum(path), TimestampTzGetDatum(po_now())};
-	Door	   *door = palloc0(sizeof(Door));
-	PoEndpoint *endpoint = &door->endpoint;
+	EndpointRow *row = palloc0(sizeof(EndpointRow));
+	PoEndpoint *endpoint = &row->endpoint;
 	PoCredential *credential = &endpoint->credential;
 	PoSecret   *secret;
 	EndpointEntry *entry;
@@ -420,13 +420,13 @@ load_endpoint(const char *path)
 		SPI_finish();
 		return NULL;
 	}
-	po_read_row(&select_endpoint, 0, door);
-	if (!po_scheme_from_name(door->scheme, &credential->scheme))
+	po_read_row(&select_endpoint, 0, row);
+	if (!po_scheme_from_name(row->scheme, &credential->scheme))
 		elog(ERROR, "endpoint has an unknown scheme");
 
-	secret = po_secrets_open(endpoint->tenant_id, "endpoint", path, door->scheme, &credential->nsecrets,
+	secret = po_secrets_open(endpoint->tenant_id, "endpoint", path, row->scheme, &credential->nsecrets,
 							 &endpoint->problem);
-	endpoint->map = find_map(door->own_map ? endpoint->tenant_id : "*", endpoint->provider);
+	endpoint->map = find_map(row->own_map ? endpoint->tenant_id : "*", endpoint->provider);
 	SPI_finish();
 	endpoint->path = path;
 	if (endpoint->problem != NULL)
@@ -435,8 +435,8 @@ load_endpoint(const char *path)
 	endpoint->tenant_id = keep_string(endpoint->tenant_id).data;
 	endpoint->path = keep_string(path).data;
 	endpoint->provider = keep_string(endpoint->provider).data;
-	credential->url = keep_string(door->url);
-	credential->header_name = keep_string(door->header_name);
+	credential->url = keep_string(row->url);
+	credential->header_name = keep_string(row->header_name);
 	for (int i = 0; i < credential->nsecrets; i++)
 	{
 		credential->secret[i] = keep_bytes(secret[i].data, secret[i].len);
@@ -458,7 +458,7 @@ po_endpoints_begin(void)
 
 	if (!po_cache_fresh(&map_cache))
 	{
-		po_cache_discard(&door_cache);
+		po_cache_discard(&endpoint_cache);
 		control.hcxt = po_cache_reset(&map_cache);
 		control.keysize = MAP_KEY_SIZE;
 		control.entrysize = sizeof(MapEntry);
@@ -466,14 +466,14 @@ po_endpoints_begin(void)
 								   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 		po_cache_filled(&map_cache);
 	}
-	if (!po_cache_fresh(&door_cache))
+	if (!po_cache_fresh(&endpoint_cache))
 	{
-		control.hcxt = po_cache_reset(&door_cache);
+		control.hcxt = po_cache_reset(&endpoint_cache);
 		control.keysize = MAX_PATH_LEN + 1;
 		control.entrysize = sizeof(EndpointEntry);
 		endpoint_by_path = hash_create("outreach endpoints", 16, &control,
 									   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-		po_cache_filled(&door_cache);
+		po_cache_filled(&endpoint_cache);
 	}
 }
 
@@ -533,7 +533,7 @@ po_shipped_map(void)
  * been received is answered by rows of its own outcome alone.
  */
 const PoAnswer *
-po_find_answer(const PoProviderMap *map, const char *event_type, PoOutcome outcome)
+po_find_answer(const PoProviderMap *map, const char *event_type, PoIngestOutcome outcome)
 {
 	const PoAnswer *best = NULL;
 	int			best_score = -1;
@@ -547,10 +547,10 @@ po_find_answer(const PoProviderMap *map, const char *event_type, PoOutcome outco
 			score += 2;
 		else if (strcmp(answer->event_type, "*") != 0)
 			continue;
-		if (strcmp(answer->outcome, po_outcome_name[outcome]) == 0)
+		if (strcmp(answer->outcome, po_ingest_outcome_name[outcome]) == 0)
 			score += 1;
-		else if (strcmp(answer->outcome, "*") != 0 || outcome == PO_OUTCOME_BUSY ||
-				 outcome == PO_OUTCOME_REJECTED)
+		else if (strcmp(answer->outcome, "*") != 0 || outcome == PO_INGEST_BUSY ||
+				 outcome == PO_INGEST_REJECTED)
 			continue;
 		if (score > best_score)
 		{

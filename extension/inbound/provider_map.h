@@ -76,14 +76,14 @@ typedef struct PoKeyForm
 	int			nfields;
 } PoKeyForm;
 
-typedef enum PoEffect
+typedef enum PoKindEffect
 {
-	PO_EFFECT_LOG,
-	PO_EFFECT_MESSAGE,
-	PO_EFFECT_OPT_OUT,
-	PO_EFFECT_HELP,
-	PO_EFFECT_STATUS
-} PoEffect;
+	PO_KIND_EFFECT_LOG,
+	PO_KIND_EFFECT_MESSAGE,
+	PO_KIND_EFFECT_OPT_OUT,
+	PO_KIND_EFFECT_HELP,
+	PO_KIND_EFFECT_STATUS
+} PoKindEffect;
 
 typedef struct PoKind
 {
@@ -94,8 +94,8 @@ typedef struct PoKind
 	int			nkeys;
 	PoFieldForms *forms;
 	int			nforms;
-	PoEffect	effect;
-	PoMessageStatus to_status;	/* of a message of ours, for PO_EFFECT_STATUS */
+	PoKindEffect effect;
+	PoMessageStatus to_status;	/* of a message of ours, for PO_KIND_EFFECT_STATUS */
 	PoCondition *revoked_by;	/* one that holds tells that the consent of an address is revoked, */
 	int			nrevoked_by;
 	PoCondition *email_revoked_by;	/* that of the e-mail address alone, */
@@ -145,7 +145,7 @@ extern void po_endpoints_begin(void);
 extern const PoEndpoint *po_find_endpoint(const char *path, int len);
 extern void po_look_for_endpoint(const char *path, int len);
 extern const PoAnswer *po_find_answer(const PoProviderMap *map, const char *event_type,
-									  PoOutcome outcome);
+									  PoIngestOutcome outcome);
 extern const PoProviderMap *po_shipped_map(void);
 
 #endif

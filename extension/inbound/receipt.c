@@ -208,7 +208,7 @@ reject_duplicate(PoWebhook *webhook, const Receipt *first, PoEventList *events)
 										  webhook->endpoint->provider);
 
 	event->correlation_id = &webhook->request.correlation_id;
-	event->receipt_id = &webhook->outcome.receipt_id;
+	event->receipt_id = &webhook->result.receipt_id;
 	if (webhook->reading.body_hash != first->body_hash)
 	{
 		PoObject   *object = po_object_begin();
@@ -281,7 +281,7 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 
 		if (i > 0 && is_same(&sorted[i - 1], &sorted[i]))
 		{
-			if (!first->outcome.fresh)
+			if (!first->result.fresh)
 				known[nknown++] = &sorted[i];
 			continue;
 		}
@@ -303,9 +303,9 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 
 		if (i == 0 || !is_same(&sorted[i - 1], &sorted[i]))
 			first = w;
-		else if (first->outcome.fresh)
+		else if (first->result.fresh)
 		{
-			Receipt		receipt = receipt_of(first, &sorted[i].key, &first->outcome.receipt_id);
+			Receipt		receipt = receipt_of(first, &sorted[i].key, &first->result.receipt_id);
 
 			reject_duplicate(w, &receipt, events);
 		}
@@ -318,14 +318,14 @@ static bool
 insert_key(const PoWebhook *webhook)
 {
 	pg_uuid_t	key = key_of(webhook);
-	Receipt		receipt = receipt_of(webhook, &key, &webhook->outcome.receipt_id);
+	Receipt		receipt = receipt_of(webhook, &key, &webhook->result.receipt_id);
 
 	if (po_exec_row(&insert_receipts, NULL, &receipt) == 1)
 		return true;
 	if (po_exec_row(&select_receipts, NULL, &receipt) == 0)
 		return false;
 	po_read_row(&select_receipts, 0, &receipt);
-	return memcmp(&receipt.receipt_id, &webhook->outcome.receipt_id, UUID_LEN) == 0;
+	return memcmp(&receipt.receipt_id, &webhook->result.receipt_id, UUID_LEN) == 0;
 }
 
 /*
@@ -337,7 +337,7 @@ bool
 po_take_key(const PoWebhook *webhook)
 {
 	Datum		args[4] = {
-		CStringGetTextDatum(webhook->endpoint->tenant_id), UUIDPGetDatum(&webhook->outcome.receipt_id),
+		CStringGetTextDatum(webhook->endpoint->tenant_id), UUIDPGetDatum(&webhook->result.receipt_id),
 		CStringGetTextDatum(webhook->reading.key), CStringGetTextDatum(webhook->reading.event_type)
 	};
 
@@ -426,20 +426,20 @@ about(const PoWebhook *webhook)
  * it has waited the later.  An error: a minute, doubling, up to a quarter more.
  */
 static TimestampTz
-next_attempt(const PoWebhookRequest *request, const PoWebhookOutcome *outcome)
+next_attempt(const PoWebhookRequest *request, const PoWebhookResult *result)
 {
 	int64		delay;
 
-	if (outcome->held)
+	if (result->held)
 	{
 		int64		age = request->stored ? po_now() - request->received_at : 0;
 
 		return po_now() + Min(Max(age / 8, HELD_PAUSE), HELD_PAUSE_MAX);
 	}
-	if (outcome->status == PO_PAYLOAD_PENDING)
+	if (result->status == PO_PAYLOAD_PENDING)
 		return po_now();
-	delay = (int64) 60 * USECS_PER_SEC << Min(Max(outcome->attempts - 1, 0), 10);
-	return po_now() + delay + delay / 4 * outcome->receipt_id.data[15] / 255;
+	delay = (int64) 60 * USECS_PER_SEC << Min(Max(result->attempts - 1, 0), 10);
+	return po_now() + delay + delay / 4 * result->receipt_id.data[15] / 255;
 }
 
 /* What is done and stays due would be done again. */
@@ -470,17 +470,17 @@ po_write_payloads(PoWebhook **webhook, int n)
 	{
 		const PoWebhook *w = webhook[i];
 		const PoWebhookRequest *request = &w->request;
-		const PoWebhookOutcome *outcome = &w->outcome;
-		bool		queued = outcome->status == PO_PAYLOAD_PENDING || outcome->status == PO_PAYLOAD_ERROR;
+		const PoWebhookResult *result = &w->result;
+		bool		queued = result->status == PO_PAYLOAD_PENDING || result->status == PO_PAYLOAD_ERROR;
 		Payload		payload = {
 			.tenant_id = w->endpoint->tenant_id,
-			.receipt_id = outcome->receipt_id,
-			.status = outcome->status,
-			.attempts = outcome->attempts,
+			.receipt_id = result->receipt_id,
+			.status = result->status,
+			.attempts = result->attempts,
 			.next_attempt_at = DT_NOEND,
-			.last_error = outcome->last_error,
-			.opted_out = outcome->opted_out,
-			.event_owed = outcome->owes_event && outcome->status != PO_PAYLOAD_DONE ? &outcome->event_owed : NULL,
+			.last_error = result->last_error,
+			.opted_out = result->opted_out,
+			.event_owed = result->owes_event && result->status != PO_PAYLOAD_DONE ? &result->event_owed : NULL,
 			.path = w->endpoint->path,
 			.provider = w->endpoint->provider,
 			.form_encoded = request->form_encoded,
@@ -492,12 +492,12 @@ po_write_payloads(PoWebhook **webhook, int n)
 
 		if (queued)
 		{
-			payload.next_attempt_at = next_attempt(request, outcome);
+			payload.next_attempt_at = next_attempt(request, result);
 			po_wake_at(payload.next_attempt_at);
 		}
 		if (w->reading.problem == NULL &&
-			(request->stored || outcome->status == PO_PAYLOAD_DONE || outcome->status == PO_PAYLOAD_UNRESOLVED ||
-			 outcome->status == PO_PAYLOAD_OWN_NUMBER))
+			(request->stored || result->status == PO_PAYLOAD_DONE || result->status == PO_PAYLOAD_UNRESOLVED ||
+			 result->status == PO_PAYLOAD_OWN_NUMBER))
 			payload.reading = reading_of(w);
 		if (w->reading.problem == NULL && !w->subject.is_of_lead && w->subject.lead_id == NULL)
 			payload.about = about(w);

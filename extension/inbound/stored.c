@@ -41,14 +41,14 @@ static const PoField stored_field[] = {
 	PO_FIELD(Stored, body, BYTEA, IS_READ),
 	PO_FIELD(Stored, provider, TEXT, IS_READ),
 	PO_FIELD_AS(Stored, webhook.request.path.data, "path", TEXT, IS_READ),
-	PO_FIELD_AS(Stored, webhook.outcome.receipt_id, "receipt_id", UUID, IS_READ),
+	PO_FIELD_AS(Stored, webhook.result.receipt_id, "receipt_id", UUID, IS_READ),
 	PO_FIELD_AS(Stored, webhook.request.form_encoded, "form_encoded", BOOL, IS_READ),
 	PO_FIELD_AS(Stored, webhook.request.correlation_id, "correlation_id", UUID, IS_READ),
-	PO_FIELD_AS(Stored, webhook.outcome.attempts, "attempts", INT, IS_READ),
+	PO_FIELD_AS(Stored, webhook.result.attempts, "attempts", INT, IS_READ),
 	PO_FIELD_AS(Stored, webhook.request.reference, "reference", TEXT, IS_READ),
 	PO_FIELD_AS(Stored, webhook.request.received_at, "received_at", SINCE, IS_READ),
-	PO_FIELD_AS(Stored, webhook.outcome.opted_out, "opted_out", BOOL, IS_READ),
-	PO_FIELD_AS(Stored, webhook.outcome.event_owed, "event_owed", UUID, IS_READ),
+	PO_FIELD_AS(Stored, webhook.result.opted_out, "opted_out", BOOL, IS_READ),
+	PO_FIELD_AS(Stored, webhook.result.event_owed, "event_owed", UUID, IS_READ),
 	PO_FIELD_AS(Stored, webhook.request.query.data, "signed_query", TEXT, IS_READ),
 	PO_FIELD_AS(Stored, status, "status::text", TEXT, IS_ONE)
 };
@@ -115,7 +115,7 @@ read_stored(const PoStatement *statement, uint64 row, Stored *stored)
 {
 	static const pg_uuid_t none = {{0}};
 	PoWebhookRequest *request = &stored->webhook.request;
-	PoWebhookOutcome *outcome = &stored->webhook.outcome;
+	PoWebhookResult *result = &stored->webhook.result;
 
 	po_read_row(statement, row, stored);
 	request->path.len = strlen(request->path.data);
@@ -123,7 +123,7 @@ read_stored(const PoStatement *statement, uint64 row, Stored *stored)
 	request->body.len = VARSIZE_ANY_EXHDR(stored->body);
 	request->query.len = request->query.data != NULL ? strlen(request->query.data) : 0;
 	request->stored = true;
-	outcome->owes_event = memcmp(&outcome->event_owed, &none, UUID_LEN) != 0;
+	result->owes_event = memcmp(&result->event_owed, &none, UUID_LEN) != 0;
 }
 
 /*
@@ -206,7 +206,7 @@ po_process_due(int batch, TimestampTz since)
 			continue;
 		}
 		args[0] = CStringGetTextDatum(stored[i].tenant_id);
-		args[1] = UUIDPGetDatum(&stored[i].webhook.outcome.receipt_id);
+		args[1] = UUIDPGetDatum(&stored[i].webhook.result.receipt_id);
 		if (po_exec(&bury, args, NULL) != 1)
 			ereport(ERROR,
 					(errcode(ERRCODE_INTERNAL_ERROR),
@@ -278,7 +278,7 @@ write_replayed(const PoWebhook *webhook, const char *by)
 	po_object_detail(object, "by", by);
 	po_object_string(object, "kind", webhook->reading.event_type);
 	po_event_tells(event, object);
-	event->receipt_id = &webhook->outcome.receipt_id;
+	event->receipt_id = &webhook->result.receipt_id;
 	event->correlation_id = &webhook->request.correlation_id;
 	po_events_append(event, 1);
 }
@@ -300,7 +300,7 @@ po_replay(const char *tenant_id, const pg_uuid_t *receipt_id, const char *by, co
 	po_endpoints_begin();
 	po_spi_connect();
 	lock_for_replay(tenant_id, UUIDPGetDatum(receipt_id), &stored);
-	webhook->outcome.attempts = 0;
+	webhook->result.attempts = 0;
 	write_replayed(webhook, by);
 	/* A conflict is another webhook under a key that is taken: a person says so. */
 	if (strcmp(stored.status, "conflict") != 0 && !po_take_key(webhook))
@@ -311,6 +311,6 @@ po_replay(const char *tenant_id, const pg_uuid_t *receipt_id, const char *by, co
 	else
 		po_process_stored(&webhook, 1);
 	SPI_finish();
-	*status = po_payload_status_name(webhook->outcome.status);
+	*status = po_payload_status_name(webhook->result.status);
 	*event_type = webhook->reading.event_type;
 }

@@ -121,7 +121,7 @@ typedef struct PoWebhookSubject
 	const char *phone;			/* NULL: its channel has none */
 	const PoAccount *account;	/* NULL: gone */
 	PoReport	report;			/* of it; not what is said of a copy */
-	PoVerdictEffect effect;		/* of the error code */
+	PoOutcomeEffect effect;		/* of the error code */
 	const char *meaning;		/* of the error code; NULL: none */
 } PoWebhookSubject;
 
@@ -129,9 +129,9 @@ typedef struct PoWebhookSubject
  * What becomes of it: written by outcome.c alone, but for what a stored row says of the
  * tries before (stored.c).
  */
-typedef struct PoWebhookOutcome
+typedef struct PoWebhookResult
 {
-	PoOutcome	answer;			/* what its sender is told, and what is counted */
+	PoIngestOutcome outcome;			/* what its sender is told, and what is counted */
 	int			http_status;	/* of a request that is refused before its answer is looked up */
 	const char *refusal;		/* why it is: a fixed phrase, or NULL */
 	pg_uuid_t	receipt_id;
@@ -144,7 +144,7 @@ typedef struct PoWebhookOutcome
 	bool		opted_out;		/* its opt-out is recorded, whatever becomes of the rest */
 	bool		owes_event;		/* of that the event is still to be written, with this id */
 	pg_uuid_t	event_owed;
-} PoWebhookOutcome;
+} PoWebhookResult;
 
 typedef struct PoWebhook
 {
@@ -153,7 +153,7 @@ typedef struct PoWebhook
 	PoWebhookRequest request;
 	PoWebhookReading reading;
 	PoWebhookSubject subject;
-	PoWebhookOutcome outcome;
+	PoWebhookResult result;
 } PoWebhook;
 
 /* Of a GET, too, that proves nothing: it does not learn whether the path takes any. */
@@ -168,7 +168,7 @@ typedef struct PoWebhook
 /* What a request is told. */
 typedef struct PoReply
 {
-	PoOutcome	outcome;
+	PoIngestOutcome	outcome;
 	bool		proven;			/* else it has neither receipt nor lane */
 	pg_uuid_t	receipt_id;		/* of none where it is busy */
 	int			http_status;
@@ -212,7 +212,7 @@ extern void po_give_up(PoWebhook *webhook, int sqlstate);
 extern void po_keep_held(PoWebhook *webhook);
 
 /* outcome.c */
-extern void po_refuse(PoWebhook *webhook, PoOutcome answer, int http_status, const char *refusal);
+extern void po_refuse(PoWebhook *webhook, PoIngestOutcome outcome, int http_status, const char *refusal);
 extern void po_be_expected(PoWebhook *webhook);
 extern void po_be_fresh(PoWebhook *webhook, const pg_uuid_t *receipt_id);
 extern void po_be_duplicate(PoWebhook *webhook, const pg_uuid_t *receipt_id);

@@ -47,7 +47,7 @@ po_cancel_all_timers(PoUnit *unit, PoLead *lead, const char *reason)
 }
 
 static void
-arm(PoUnit *unit, PoLead *lead, const PoTimerType *type)
+set_of_type(PoUnit *unit, PoLead *lead, const PoTimerType *type)
 {
 	PoNewTimer *timer = NULL;
 
@@ -94,7 +94,7 @@ po_timers_of_state(PoUnit *unit, PoLead *lead, PoState from, PoState state)
 	type = po_timer_types(lead->tenant_id, &n);
 	for (int i = 0; i < n; i++)
 		if (type[i].set_on == state && type[i].delay != NULL)
-			arm(unit, lead, &type[i]);
+			set_of_type(unit, lead, &type[i]);
 }
 
 /* What an event says of its cause, and the address that it is about; NULL: none. */
@@ -140,11 +140,11 @@ po_lead_replied(PoUnit *unit, PoLead *lead)
 }
 
 /*
- * po_arm_timer sets a timer of one of the tenant's kinds at that kind's delay; of a
+ * po_set_timer_of_type sets a timer of one of the tenant's kinds at that kind's delay; of a
  * lead that is closed or suppressed none.
  */
 void
-po_arm_timer(PoUnit *unit, PoLead *lead, const char *timer_type)
+po_set_timer_of_type(PoUnit *unit, PoLead *lead, const char *timer_type)
 {
 	const PoTimerType *type = po_timer_type(lead->tenant_id, timer_type);
 
@@ -153,7 +153,7 @@ po_arm_timer(PoUnit *unit, PoLead *lead, const char *timer_type)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("tenant \"%s\" has no timer type \"%s\" with a delay", lead->tenant_id,
 						timer_type)));
-	arm(unit, lead, type);
+	set_of_type(unit, lead, type);
 }
 
 /*

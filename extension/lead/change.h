@@ -12,7 +12,7 @@ extern bool po_have_one_phone(const PoLead *a, const PoLead *b);
 extern void po_lead_replied(PoUnit *unit, PoLead *lead);
 extern void po_timers_of_state(PoUnit *unit, PoLead *lead, PoState from, PoState state);
 extern void po_cancel_all_timers(PoUnit *unit, PoLead *lead, const char *reason);
-extern void po_arm_timer(PoUnit *unit, PoLead *lead, const char *timer_type);
+extern void po_set_timer_of_type(PoUnit *unit, PoLead *lead, const char *timer_type);
 extern void po_assign_agent(PoUnit *unit, PoLead *lead, const char *agent,
 							const PoCause *cause);
 extern int	po_change_state(PoUnit *unit, PoLead *lead, PoState to, const PoCause *cause);

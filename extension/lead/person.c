@@ -130,11 +130,11 @@ is_same_person(const PoAddress *address, const PoAddress *other)
 }
 
 /*
- * po_settle_person returns the contact of a lead that gets these addresses, which are
+ * po_assign_contact returns the contact of a lead that gets these addresses, which are
  * locked; lead NULL: it is being made.  The row of the lead is as it was.
  */
 pg_uuid_t
-po_settle_person(PoUnit *unit, const PoLead *lead, const PoNewAddresses *given)
+po_assign_contact(PoUnit *unit, const PoLead *lead, const PoNewAddresses *given)
 {
 	const char *email = fold(given->email);
 	PoAddress  *address = given->phone != NULL ? po_find_address(unit, given->tenant_id, given->phone) : NULL;

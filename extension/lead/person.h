@@ -19,6 +19,6 @@ typedef struct PoNewAddresses
 } PoNewAddresses;
 
 extern PoLead *po_begin_addresses(PoUnit *unit, const PoNewAddresses *given);
-extern pg_uuid_t po_settle_person(PoUnit *unit, const PoLead *lead, const PoNewAddresses *given);
+extern pg_uuid_t po_assign_contact(PoUnit *unit, const PoLead *lead, const PoNewAddresses *given);
 
 #endif

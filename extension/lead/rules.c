@@ -219,7 +219,7 @@ read_rules(MemoryContext context, const char *tenant_id, const char *client,
 		r->except = read_terms(context, PO_MATCH_WORD, i, C_EXCEPT, &r->nexcept);
 		r->to_state = row.to_state != PO_STATE_NONE ? po_state_name(row.to_state) : NULL;
 		r->min_certainty = DatumGetFloat8(po_column(i, C_CERTAINTY, &isnull));
-		r->takes_address = row.effect != NULL && strcmp(row.effect, PO_EFFECT_TAKE_ADDRESS) == 0;
+		r->takes_address = row.effect != NULL && strcmp(row.effect, PO_RULE_EFFECT_TAKE_ADDRESS) == 0;
 		r->label = read_labels(context, i, C_LABELS, &r->nlabels);
 		if (row.extract != NULL)
 			(void) po_extract_parse(row.extract, &r->extract);

@@ -163,7 +163,7 @@ is_key(const JsonbValue *key, const char *name)
  * writes, other names have to be there too.
  */
 const char *
-po_check_action_payload(Jsonb *payload, bool of_kind)
+po_check_action_payload(Jsonb *payload, bool of_type)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
@@ -192,9 +192,9 @@ po_check_action_payload(Jsonb *payload, bool of_kind)
 		{
 			if (value.type != jbvString)
 				return psprintf("action_payload.%s must be a string", member);
-			if (of_kind && value.val.string.len == 0)
+			if (of_type && value.val.string.len == 0)
 				return psprintf("action_payload.%s must not be empty", member);
-			if (of_kind && strcmp(member, "to_state") == 0 &&
+			if (of_type && strcmp(member, "to_state") == 0 &&
 				po_state_from_name(pnstrdup(value.val.string.val, value.val.string.len)) == PO_STATE_NONE)
 				return "action_payload.to_state must be a lead state";
 			if (strcmp(member, "channel") == 0 &&

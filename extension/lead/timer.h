@@ -27,6 +27,6 @@ extern const PoTimerType *po_timer_type(const char *tenant_id, const char *timer
 extern const PoTimerType *po_timer_types(const char *tenant_id, int *n);
 extern TimestampTz po_timer_after(const Interval *delay);
 extern const char *po_action_member(int i);
-extern const char *po_check_action_payload(Jsonb *payload, bool of_kind);
+extern const char *po_check_action_payload(Jsonb *payload, bool of_type);
 
 #endif

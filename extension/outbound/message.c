@@ -186,12 +186,12 @@ po_message_uncertain(PoUnit *unit, PoMessage *message, const PoCause *cause)
  * po_effect_of_report returns what of an error code's effect a report has: a message
  * that has arrived, whatever is said of a part of it, has reached its phone.
  */
-PoVerdictEffect
-po_effect_of_report(const PoMessage *message, const PoReport *report, PoVerdictEffect effect)
+PoOutcomeEffect
+po_effect_of_report(const PoMessage *message, const PoReport *report, PoOutcomeEffect effect)
 {
 	bool		lost = report->status == PO_MESSAGE_UNDELIVERED || report->status == PO_MESSAGE_FAILED;
 
-	return effect == PO_EFFECT_UNREACHABLE && (!lost || po_message_arrived(message->status)) ? PO_NO_EFFECT : effect;
+	return effect == PO_OUTCOME_EFFECT_UNREACHABLE && (!lost || po_message_arrived(message->status)) ? PO_OUTCOME_EFFECT_NONE : effect;
 }
 
 /*
@@ -199,14 +199,14 @@ po_effect_of_report(const PoMessage *message, const PoReport *report, PoVerdictE
  * it holds whatever became of the message.
  */
 void
-po_apply_to_address(PoUnit *unit, PoAddress *address, PoVerdictEffect effect,
+po_apply_to_address(PoUnit *unit, PoAddress *address, PoOutcomeEffect effect,
 				  const PoUnreachable *mark, const PoCause *cause)
 {
-	if (effect == PO_EFFECT_OPTS_OUT)
+	if (effect == PO_OUTCOME_EFFECT_OPT_OUT)
 		(void) po_change_consent(unit, address, PO_CONSENT_OPTED_OUT, cause);
-	else if (effect == PO_EFFECT_UNREACHABLE)
+	else if (effect == PO_OUTCOME_EFFECT_UNREACHABLE)
 		po_mark_unreachable(unit, address, mark, cause);
-	else if (effect == PO_EFFECT_REACHED)
+	else if (effect == PO_OUTCOME_EFFECT_REACHED)
 		(void) po_mark_reachable(unit, address, mark->channel, mark->message_id, po_now(), cause);
 }
 

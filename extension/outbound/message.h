@@ -29,9 +29,9 @@ extern bool po_message_report(PoUnit *unit, PoMessage *message, const PoReport *
 extern bool po_message_cancel(PoUnit *unit, PoMessage *message, const PoCause *cause);
 extern void po_message_in_doubt(PoUnit *unit, const PoMessage *message, const PoCause *cause);
 extern void po_message_uncertain(PoUnit *unit, PoMessage *message, const PoCause *cause);
-extern PoVerdictEffect po_effect_of_report(const PoMessage *message, const PoReport *report,
-										   PoVerdictEffect effect);
-extern void po_apply_to_address(PoUnit *unit, PoAddress *phone, PoVerdictEffect effect,
+extern PoOutcomeEffect po_effect_of_report(const PoMessage *message, const PoReport *report,
+										   PoOutcomeEffect effect);
+extern void po_apply_to_address(PoUnit *unit, PoAddress *phone, PoOutcomeEffect effect,
 							  const PoUnreachable *mark, const PoCause *cause);
 extern void po_message_unknown(PoMessage *message, TimestampTz since, int64 settle, const char *error);
 

@@ -1,7 +1,7 @@
 /*
  * profile.c
  *	  How providers are spoken to: rows of outreach.provider_profiles,
- *	  provider_verdicts and sending_accounts, remembered in the backend.
+ *	  provider_outcomes and sending_accounts, remembered in the backend.
  *
  * Profiles and verdicts are read together, accounts when they are first asked
  * for, with their secrets opened. An account that cannot send is remembered for
@@ -29,14 +29,14 @@
 
 #define ACCOUNT_KEY_SIZE (2 * PO_MAX_ID_BYTES + 16)
 
-typedef struct VerdictRow
+typedef struct OutcomeRow
 {
 	const char *tenant_id;
 	const char *profile;
 	const char *http_status;
 	const char *code;
-	PoVerdict	verdict;
-} VerdictRow;
+	PoProviderOutcome outcome;
+} OutcomeRow;
 
 typedef struct AccountEntry
 {
@@ -44,19 +44,19 @@ typedef struct AccountEntry
 	PoAccount	account;
 } AccountEntry;
 
-static const char *const verdict_name[] = {
-	[PO_VERDICT_SENT] = "sent",[PO_VERDICT_RETRY] = "retry",[PO_VERDICT_LATER] = "later",
-	[PO_VERDICT_MIDNIGHT_PACIFIC] = "midnight_pacific",[PO_VERDICT_REVIEW] = "review",
-	[PO_VERDICT_FAILED] = "failed",[PO_VERDICT_UNKNOWN] = "unknown"
+static const char *const outcome_name[] = {
+	[PO_REQUEST_SENT] = "sent",[PO_REQUEST_RETRY] = "retry",[PO_REQUEST_LATER] = "later",
+	[PO_REQUEST_MIDNIGHT_PACIFIC] = "midnight_pacific",[PO_REQUEST_REVIEW] = "review",
+	[PO_REQUEST_FAILED] = "failed",[PO_REQUEST_UNKNOWN] = "unknown"
 };
 static const char *const effect_name[] = {
-	[PO_NO_EFFECT] = NULL,[PO_EFFECT_STOP_ACCOUNT] = "stop_account",[PO_EFFECT_STOP_NUMBER] = "stop_number",
-	[PO_EFFECT_UNREACHABLE] = "unreachable",[PO_EFFECT_OPTS_OUT] = "opt_out"
+	[PO_OUTCOME_EFFECT_NONE] = NULL,[PO_OUTCOME_EFFECT_STOP_ACCOUNT] = "stop_account",[PO_OUTCOME_EFFECT_STOP_NUMBER] = "stop_number",
+	[PO_OUTCOME_EFFECT_UNREACHABLE] = "unreachable",[PO_OUTCOME_EFFECT_OPT_OUT] = "opt_out"
 };
 
 static PoCache profile_cache = {
 	.name = "outreach provider profiles",
-	.tables = PO_OF_PROVIDER_PROFILES | PO_OF_PROVIDER_VERDICTS
+	.tables = PO_OF_PROVIDER_PROFILES | PO_OF_PROVIDER_OUTCOMES
 };
 /* Accounts lead to profiles, and go with those. */
 static PoCache account_cache = {
@@ -65,8 +65,8 @@ static PoCache account_cache = {
 };
 static PoProfile *profile_of;	/* tenants' rows before those of '*' */
 static int	nprofiles;
-static VerdictRow *verdict_of;
-static int	nverdicts;
+static OutcomeRow *outcome_of;
+static int	noutcomes;
 static HTAB *account_by_name;	/* those that can send */
 static MemoryContext failed_context;	/* of those that cannot, until the transaction ends */
 static HTAB *failed_by_name;	/* NULL: there is none yet */
@@ -130,27 +130,27 @@ static PoStatement select_profiles = {
 	.gives = PO_FIELDS(profile_field, PO_GIVE)
 };
 
-static const PoField verdict_field[] = {
-	PO_FIELD(VerdictRow, tenant_id, TEXT, PO_GIVE),
-	PO_FIELD(VerdictRow, profile, TEXT, PO_GIVE),
-	PO_FIELD(VerdictRow, http_status, TEXT, PO_GIVE),
-	PO_FIELD(VerdictRow, code, TEXT, PO_GIVE),
-	PO_VALUE(VerdictRow, verdict.delay, MICROSECONDS("delay"), INT64),
-	PO_FIELD_AS(VerdictRow, verdict.max_attempts, "max_attempts", NUMBER, PO_GIVE),
-	PO_FIELD_AS(VerdictRow, verdict.meaning, "meaning", TEXT, PO_GIVE)
+static const PoField outcome_field[] = {
+	PO_FIELD(OutcomeRow, tenant_id, TEXT, PO_GIVE),
+	PO_FIELD(OutcomeRow, profile, TEXT, PO_GIVE),
+	PO_FIELD(OutcomeRow, http_status, TEXT, PO_GIVE),
+	PO_FIELD(OutcomeRow, code, TEXT, PO_GIVE),
+	PO_VALUE(OutcomeRow, outcome.delay, MICROSECONDS("delay"), INT64),
+	PO_FIELD_AS(OutcomeRow, outcome.max_attempts, "max_attempts", NUMBER, PO_GIVE),
+	PO_FIELD_AS(OutcomeRow, outcome.meaning, "meaning", TEXT, PO_GIVE)
 };
 
 enum
 {
-	C_VERDICT = lengthof(verdict_field) + 1, C_EFFECT
+	C_OUTCOME = lengthof(outcome_field) + 1, C_EFFECT
 };
 
-static PoStatement select_verdicts = {
-	.name = "verdicts.select",
+static PoStatement select_outcomes = {
+	.name = "provider_outcomes.select",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {v.*}, verdict, effect FROM outreach.provider_verdicts v"
+	.sql = "SELECT {o.*}, outcome, effect FROM outreach.provider_outcomes o"
 	" ORDER BY tenant_id, profile, http_status, code",
-	.gives = PO_FIELDS(verdict_field, PO_GIVE)
+	.gives = PO_FIELDS(outcome_field, PO_GIVE)
 };
 
 static const PoField account_field[] = {
@@ -202,14 +202,14 @@ find_name(const char *const *names, int n, const char *name)
 }
 
 static void
-read_verdict(VerdictRow *row, int i)
+read_outcome(OutcomeRow *row, int i)
 {
 	int			effect;
 
-	po_read_row(&select_verdicts, i, row);
-	row->verdict.kind = find_name(verdict_name, lengthof(verdict_name), po_column_text(i, C_VERDICT));
+	po_read_row(&select_outcomes, i, row);
+	row->outcome.kind = find_name(outcome_name, lengthof(outcome_name), po_column_text(i, C_OUTCOME));
 	effect = find_name(effect_name, lengthof(effect_name), po_column_text(i, C_EFFECT));
-	row->verdict.effect = effect < 0 ? PO_NO_EFFECT : effect;
+	row->outcome.effect = effect < 0 ? PO_OUTCOME_EFFECT_NONE : effect;
 }
 
 static HTAB *
@@ -258,10 +258,10 @@ load_profiles(void)
 	profile_of = palloc0(Max(nprofiles, 1) * sizeof(PoProfile));
 	for (int i = 0; i < nprofiles; i++)
 		read_profile(&profile_of[i], i);
-	nverdicts = po_exec_fixed(&select_verdicts, NULL);
-	verdict_of = palloc0(Max(nverdicts, 1) * sizeof(VerdictRow));
-	for (int i = 0; i < nverdicts; i++)
-		read_verdict(&verdict_of[i], i);
+	noutcomes = po_exec_fixed(&select_outcomes, NULL);
+	outcome_of = palloc0(Max(noutcomes, 1) * sizeof(OutcomeRow));
+	for (int i = 0; i < noutcomes; i++)
+		read_outcome(&outcome_of[i], i);
 	MemoryContextSwitchTo(old);
 	SPI_finish();
 	po_cache_filled(&profile_cache);
@@ -441,20 +441,20 @@ status_match(const char *pattern, int http_status)
 }
 
 /*
- * po_find_verdict returns what an answer means: of the rows that match, the one
+ * po_find_outcome returns what an answer means: of the rows that match, the one
  * most exact in tenant, then profile, code, status.  http_status 0 and a code:
  * what a status callback said.  What no row knows may have been accepted.
  */
-const PoVerdict *
-po_find_verdict(const PoAccount *account, int http_status, const char *code)
+const PoProviderOutcome *
+po_find_outcome(const PoAccount *account, int http_status, const char *code)
 {
-	static const PoVerdict unknown = {.kind = PO_VERDICT_UNKNOWN, .meaning = "not in outreach.provider_verdicts"};
-	const PoVerdict *best = &unknown;
+	static const PoProviderOutcome unknown = {.kind = PO_REQUEST_UNKNOWN, .meaning = "not in outreach.provider_outcomes"};
+	const PoProviderOutcome *best = &unknown;
 	int			best_score = -1;
 
-	for (int i = 0; i < nverdicts; i++)
+	for (int i = 0; i < noutcomes; i++)
 	{
-		const VerdictRow *row = &verdict_of[i];
+		const OutcomeRow *row = &outcome_of[i];
 		int			status = status_match(row->http_status, http_status);
 		bool		exact_code = code != NULL && strcmp(row->code, code) == 0;
 		int			score;
@@ -468,27 +468,27 @@ po_find_verdict(const PoAccount *account, int http_status, const char *code)
 		if (score > best_score)
 		{
 			best_score = score;
-			best = &row->verdict;
+			best = &row->outcome;
 		}
 	}
 	return best;
 }
 
 /*
- * po_verdict_name returns the name of a verdict, the i-th; NULL behind the last.
+ * po_request_outcome_name returns the name of a verdict, the i-th; NULL behind the last.
  */
 const char *
-po_verdict_name(int i)
+po_request_outcome_name(int i)
 {
-	return i < lengthof(verdict_name) ? verdict_name[i] : NULL;
+	return i < lengthof(outcome_name) ? outcome_name[i] : NULL;
 }
 
 /*
- * po_verdict_effect_name returns the i-th effect that a verdict may have, NULL behind
+ * po_outcome_effect_name returns the i-th effect that a verdict may have, NULL behind
  * the last.
  */
 const char *
-po_verdict_effect_name(int i)
+po_outcome_effect_name(int i)
 {
 	return i + 1 < lengthof(effect_name) ? effect_name[i + 1] : NULL;
 }

@@ -57,43 +57,43 @@ typedef struct PoProfile
 	struct PoNeeds *needs;
 } PoProfile;
 
-typedef enum PoVerdictKind
+typedef enum PoOutcomeKind
 {
-	PO_VERDICT_SENT,
-	PO_VERDICT_RETRY,
-	PO_VERDICT_LATER,
-	PO_VERDICT_MIDNIGHT_PACIFIC,
-	PO_VERDICT_REVIEW,
-	PO_VERDICT_FAILED,
-	PO_VERDICT_UNKNOWN
-} PoVerdictKind;
+	PO_REQUEST_SENT,
+	PO_REQUEST_RETRY,
+	PO_REQUEST_LATER,
+	PO_REQUEST_MIDNIGHT_PACIFIC,
+	PO_REQUEST_REVIEW,
+	PO_REQUEST_FAILED,
+	PO_REQUEST_UNKNOWN
+} PoOutcomeKind;
 
-typedef enum PoVerdictEffect
+typedef enum PoOutcomeEffect
 {
-	PO_NO_EFFECT,
-	PO_EFFECT_STOP_ACCOUNT,
-	PO_EFFECT_STOP_NUMBER,
-	PO_EFFECT_UNREACHABLE,
-	PO_EFFECT_OPTS_OUT,
-	PO_EFFECT_REACHED			/* of no row: a message arrived that was said not to have */
-} PoVerdictEffect;
+	PO_OUTCOME_EFFECT_NONE,
+	PO_OUTCOME_EFFECT_STOP_ACCOUNT,
+	PO_OUTCOME_EFFECT_STOP_NUMBER,
+	PO_OUTCOME_EFFECT_UNREACHABLE,
+	PO_OUTCOME_EFFECT_OPT_OUT,
+	PO_OUTCOME_EFFECT_REACHED	/* of no row: a message arrived that was said not to have */
+} PoOutcomeEffect;
 
 /* Whether an effect is one on the address. */
 static inline bool
-po_concerns_address(PoVerdictEffect effect)
+po_concerns_address(PoOutcomeEffect effect)
 {
-	return effect == PO_EFFECT_UNREACHABLE || effect == PO_EFFECT_OPTS_OUT || effect == PO_EFFECT_REACHED;
+	return effect == PO_OUTCOME_EFFECT_UNREACHABLE || effect == PO_OUTCOME_EFFECT_OPT_OUT || effect == PO_OUTCOME_EFFECT_REACHED;
 }
 
 /* What an answer means. */
-typedef struct PoVerdict
+typedef struct PoProviderOutcome
 {
-	PoVerdictKind kind;
-	PoVerdictEffect effect;
+	PoOutcomeKind kind;
+	PoOutcomeEffect effect;
 	int64		delay;			/* microseconds; 0: the profile's */
 	int			max_attempts;	/* 0: the profile's */
 	const char *meaning;
-} PoVerdict;
+} PoProviderOutcome;
 
 typedef struct PoAccount
 {
@@ -117,9 +117,9 @@ typedef struct PoAccount
 extern void po_profiles_begin(void);
 extern const PoProfile *po_find_profile(const char *tenant_id, const char *name);
 extern const PoAccount *po_find_account(const char *tenant_id, const char *account);
-extern const PoVerdict *po_find_verdict(const PoAccount *account, int http_status, const char *code);
-extern const char *po_verdict_name(int i);
-extern const char *po_verdict_effect_name(int i);
+extern const PoProviderOutcome *po_find_outcome(const PoAccount *account, int http_status, const char *code);
+extern const char *po_request_outcome_name(int i);
+extern const char *po_outcome_effect_name(int i);
 extern bool po_callback_mac(const PoAccount *account, const pg_uuid_t *message_id,
 							char mac[PO_MAC_HEX + 1]);
 

@@ -69,27 +69,27 @@ text_at(Reader *reader, const PoTexts *path, int max)
 }
 
 static void
-apply(PoOutcomeOfSend *outcome, const PoVerdict *verdict)
+apply(PoRequestOutcome *outcome, const PoProviderOutcome *row)
 {
-	outcome->kind = verdict->kind;
-	outcome->effect = verdict->effect;
-	outcome->delay = verdict->delay;
-	outcome->max_attempts = verdict->max_attempts;
-	outcome->error = verdict->meaning;
+	outcome->kind = row->kind;
+	outcome->effect = row->effect;
+	outcome->delay = row->delay;
+	outcome->max_attempts = row->max_attempts;
+	outcome->error = row->meaning;
 }
 
 static void
-unknown(PoOutcomeOfSend *outcome, const char *error)
+unknown(PoRequestOutcome *outcome, const char *error)
 {
-	outcome->kind = PO_VERDICT_UNKNOWN;
-	outcome->effect = PO_NO_EFFECT;
+	outcome->kind = PO_REQUEST_UNKNOWN;
+	outcome->effect = PO_OUTCOME_EFFECT_NONE;
 	outcome->error = error;
 }
 
 /* A 2xx is an acceptance only if it says so. */
 static void
 check_acceptance(const PoAccount *account, const PoHttpAnswer *answer, Reader *reader,
-				 PoOutcomeOfSend *outcome)
+				 PoRequestOutcome *outcome)
 {
 	const PoProfile *profile = account->profile;
 
@@ -106,11 +106,11 @@ check_acceptance(const PoAccount *account, const PoHttpAnswer *answer, Reader *r
 		{
 			if (outcome->code == NULL)
 				outcome->code = "not_enqueued";
-			apply(outcome, po_find_verdict(account, answer->http_status, outcome->code));
-			if (outcome->kind == PO_VERDICT_SENT)
-				apply(outcome, po_find_verdict(account, answer->http_status, "not_enqueued"));
-			if (outcome->kind == PO_VERDICT_SENT)
-				outcome->kind = PO_VERDICT_FAILED;
+			apply(outcome, po_find_outcome(account, answer->http_status, outcome->code));
+			if (outcome->kind == PO_REQUEST_SENT)
+				apply(outcome, po_find_outcome(account, answer->http_status, "not_enqueued"));
+			if (outcome->kind == PO_REQUEST_SENT)
+				outcome->kind = PO_REQUEST_FAILED;
 			return;
 		}
 	}
@@ -138,21 +138,21 @@ check_acceptance(const PoAccount *account, const PoHttpAnswer *answer, Reader *r
  */
 void
 po_read_answer(const PoAccount *account, const PoHttpCall *call, const PoHttpAnswer *answer,
-			   PoOutcomeOfSend *outcome)
+			   PoRequestOutcome *outcome)
 {
 	Reader		reader = {.call = call};
 
 	memset(outcome, 0, sizeof(*outcome));
 	if (answer == NULL)
 	{
-		outcome->kind = PO_VERDICT_LATER;
+		outcome->kind = PO_REQUEST_LATER;
 		outcome->delay = USECS_PER_SEC;
 		outcome->error = "it did not leave in time";
 		return;
 	}
 	if (answer->outcome == PO_HTTP_NOT_SENT)
 	{
-		outcome->kind = PO_VERDICT_RETRY;
+		outcome->kind = PO_REQUEST_RETRY;
 		outcome->error = answer->error;
 		outcome->outage = true;
 		return;
@@ -165,10 +165,10 @@ po_read_answer(const PoAccount *account, const PoHttpCall *call, const PoHttpAns
 	}
 	(void) po_document_parse_json(&reader.document, answer->body, answer->body_len, &po_document_limits);
 	outcome->code = text_at(&reader, &account->profile->code_path, 64);
-	apply(outcome, po_find_verdict(account, answer->http_status, outcome->code));
-	if (outcome->kind == PO_VERDICT_SENT && answer->http_status / 100 != 2)
+	apply(outcome, po_find_outcome(account, answer->http_status, outcome->code));
+	if (outcome->kind == PO_REQUEST_SENT && answer->http_status / 100 != 2)
 		unknown(outcome, "only a 2xx can be an acceptance");
-	else if (outcome->kind == PO_VERDICT_SENT)
+	else if (outcome->kind == PO_REQUEST_SENT)
 		check_acceptance(account, answer, &reader, outcome);
 	else
 	{
@@ -178,10 +178,10 @@ po_read_answer(const PoAccount *account, const PoHttpCall *call, const PoHttpAns
 			outcome->error = error;
 	}
 	outcome->outage = answer->http_status >= 500;
-	outcome->too_many = answer->http_status == 429 || outcome->kind == PO_VERDICT_LATER ||
-		outcome->kind == PO_VERDICT_MIDNIGHT_PACIFIC;
+	outcome->too_many = answer->http_status == 429 || outcome->kind == PO_REQUEST_LATER ||
+		outcome->kind == PO_REQUEST_MIDNIGHT_PACIFIC;
 	if (answer->retry_after_s >= 0 &&
-		(outcome->kind == PO_VERDICT_RETRY || outcome->kind == PO_VERDICT_LATER))
+		(outcome->kind == PO_REQUEST_RETRY || outcome->kind == PO_REQUEST_LATER))
 		outcome->delay = Min(Max(answer->retry_after_s, SHORTEST_RETRY_AFTER), LONGEST_RETRY_AFTER) *
 			USECS_PER_SEC;
 }

@@ -8,10 +8,10 @@
 #include "outbound/profile.h"
 #include "sender/http.h"
 
-typedef struct PoOutcomeOfSend
+typedef struct PoRequestOutcome
 {
-	PoVerdictKind kind;
-	PoVerdictEffect effect;
+	PoOutcomeKind kind;
+	PoOutcomeEffect effect;
 	int64		delay;			/* until the next try; 0: the profile's */
 	int			max_attempts;	/* 0: the profile's */
 	const char *provider_message_id;	/* when it was accepted */
@@ -19,7 +19,7 @@ typedef struct PoOutcomeOfSend
 	const char *error;			/* NULL when it was accepted */
 	bool		outage;			/* a provider in trouble */
 	bool		too_many;		/* the number is to rest for the delay */
-} PoOutcomeOfSend;
+} PoRequestOutcome;
 
 /* The message that a look-up is to find. */
 typedef struct PoSought
@@ -50,7 +50,7 @@ typedef struct PoListed
 } PoListed;
 
 extern void po_read_answer(const PoAccount *account, const PoHttpCall *call,
-						   const PoHttpAnswer *answer, PoOutcomeOfSend *outcome);
+						   const PoHttpAnswer *answer, PoRequestOutcome *outcome);
 extern int	po_read_lookup(const PoProfile *profile, const PoHttpCall *call,
 						   const PoHttpAnswer *answer, const PoSought *sought, PoListed **listed);
 extern const char *po_answer_excerpt(const PoHttpCall *call, const PoHttpAnswer *answer);

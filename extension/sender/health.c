@@ -229,8 +229,8 @@ po_note_report(PoHealth *health, const PoAccount *account, const PoMessage *mess
 			   const PoReport *report, PoMessageStatus previous)
 {
 	PoHealthNote *note = po_health_note(health, account, message->from_phone, message->channel);
-	const PoVerdict *verdict = report->error_code != NULL
-		? po_find_verdict(account, 0, report->error_code) : NULL;
+	const PoProviderOutcome *outcome = report->error_code != NULL
+		? po_find_outcome(account, 0, report->error_code) : NULL;
 
 	/* Delivered and then read, it counts once. */
 	note->delivered += po_message_arrived(report->status) && !po_message_arrived(previous);
@@ -239,10 +239,10 @@ po_note_report(PoHealth *health, const PoAccount *account, const PoMessage *mess
 		note->failed++;
 		note->error_code = report->error_code;
 	}
-	if (verdict != NULL && verdict->effect == PO_EFFECT_STOP_NUMBER)
-		note->stop_number = verdict->meaning;
-	else if (verdict != NULL && verdict->effect == PO_EFFECT_STOP_ACCOUNT)
-		note->stop_account = verdict->meaning;
+	if (outcome != NULL && outcome->effect == PO_OUTCOME_EFFECT_STOP_NUMBER)
+		note->stop_number = outcome->meaning;
+	else if (outcome != NULL && outcome->effect == PO_OUTCOME_EFFECT_STOP_ACCOUNT)
+		note->stop_account = outcome->meaning;
 }
 
 /*

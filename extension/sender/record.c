@@ -192,36 +192,36 @@ wait_or_die(PoUnit *unit, PoMessage *message, const PoLanding *result, const PoC
 static void
 move(PoUnit *unit, PoMessage *message, PoLanding *result, PoHealthNote *note, const PoCause *cause)
 {
-	const PoOutcomeOfSend *outcome = &result->outcome;
+	const PoRequestOutcome *outcome = &result->outcome;
 
 	message->changed = true;
 	message->error_code = outcome->code;
 	message->last_error = outcome->error;
 	switch (outcome->kind)
 	{
-		case PO_VERDICT_SENT:
+		case PO_REQUEST_SENT:
 			po_message_accepted(unit, message, outcome->provider_message_id, cause);
 			break;
-		case PO_VERDICT_RETRY:
+		case PO_REQUEST_RETRY:
 			wait_or_die(unit, message, result, cause);
 			break;
-		case PO_VERDICT_LATER:
-		case PO_VERDICT_MIDNIGHT_PACIFIC:
+		case PO_REQUEST_LATER:
+		case PO_REQUEST_MIDNIGHT_PACIFIC:
 			(void) po_message_move(message, PO_STEP_POSTPONE);
 			/* What stops its account or number holds it at the next claim. */
-			message->due_at = outcome->kind == PO_VERDICT_MIDNIGHT_PACIFIC ? midnight_pacific()
+			message->due_at = outcome->kind == PO_REQUEST_MIDNIGHT_PACIFIC ? midnight_pacific()
 				: po_now() + (outcome->delay > 0 ? outcome->delay
-							  : outcome->effect == PO_EFFECT_STOP_ACCOUNT ||
-							  outcome->effect == PO_EFFECT_STOP_NUMBER ? 0 : DEFAULT_LATER);
+							  : outcome->effect == PO_OUTCOME_EFFECT_STOP_ACCOUNT ||
+							  outcome->effect == PO_OUTCOME_EFFECT_STOP_NUMBER ? 0 : DEFAULT_LATER);
 			po_wake_at(message->due_at);
 			break;
-		case PO_VERDICT_REVIEW:
+		case PO_REQUEST_REVIEW:
 			fail(unit, message, PO_STEP_DISPUTE, "message.outbound.review", cause);
 			break;
-		case PO_VERDICT_FAILED:
+		case PO_REQUEST_FAILED:
 			fail(unit, message, PO_STEP_REFUSE, "message.outbound.failed", cause);
 			break;
-		case PO_VERDICT_UNKNOWN:
+		case PO_REQUEST_UNKNOWN:
 			po_message_unknown(message, result->flight->started_at,
 							   po_quiet_time(result->account->profile), outcome->error);
 			message->failures++;
@@ -236,21 +236,21 @@ move(PoUnit *unit, PoMessage *message, PoLanding *result, PoHealthNote *note, co
 static void
 note_health(const PoLanding *result, PoHealthNote *note)
 {
-	const PoOutcomeOfSend *outcome = &result->outcome;
+	const PoRequestOutcome *outcome = &result->outcome;
 
 	note->outages += outcome->outage;
 	if (outcome->outage)
 		note->last_outage = Max(note->last_outage, result->flight->started_at);
 	note->answers += !outcome->outage && result->flight->answer != NULL;
-	note->sent += outcome->kind == PO_VERDICT_SENT;
-	if (outcome->kind == PO_VERDICT_FAILED)
+	note->sent += outcome->kind == PO_REQUEST_SENT;
+	if (outcome->kind == PO_REQUEST_FAILED)
 	{
 		note->failed++;
 		note->error_code = outcome->code;
 	}
-	if (outcome->effect == PO_EFFECT_STOP_NUMBER)
+	if (outcome->effect == PO_OUTCOME_EFFECT_STOP_NUMBER)
 		note->stop_number = outcome->error;
-	if (outcome->effect == PO_EFFECT_STOP_ACCOUNT)
+	if (outcome->effect == PO_OUTCOME_EFFECT_STOP_ACCOUNT)
 		note->stop_account = outcome->error;
 }
 
@@ -284,15 +284,15 @@ finish(PoRows *rows, const PoLanding *result)
 {
 	const PoFlight *flight = result->flight;
 	const PoHttpAnswer *answer = flight->answer;
-	const PoOutcomeOfSend *outcome = &result->outcome;
-	bool		odd = outcome->kind == PO_VERDICT_UNKNOWN || outcome->kind == PO_VERDICT_FAILED ||
-		outcome->kind == PO_VERDICT_REVIEW;
+	const PoRequestOutcome *outcome = &result->outcome;
+	bool		odd = outcome->kind == PO_REQUEST_UNKNOWN || outcome->kind == PO_REQUEST_FAILED ||
+		outcome->kind == PO_REQUEST_REVIEW;
 
 	po_rows_add(rows, &(Delivery) {
 		.tenant_id = flight->tenant_id, .message_id = flight->message_id,
 		.attempt = flight->attempt, .fence = flight->fence,
 		.account = result->account->account, .from_phone = flight->from_phone, .started_at = flight->started_at,
-		.outcome = po_verdict_name(outcome->kind), .http_status = answer != NULL ? answer->http_status : 0,
+		.outcome = po_request_outcome_name(outcome->kind), .http_status = answer != NULL ? answer->http_status : 0,
 		.error_code = outcome->code, .error = outcome->error,
 		.latency_ms = answer != NULL ? answer->latency_ms : 0,
 		.answer = odd ? po_answer_excerpt(&flight->call, answer) : NULL
@@ -339,7 +339,7 @@ decide(PoUnit *unit, PoHealth *health, PoLanding *result, PoRows *finished, PoRo
 	if (ours)
 		move(unit, m, result, note, &cause);
 	/* An acceptance is one, whoever has the message by now. */
-	else if (result->outcome.kind == PO_VERDICT_SENT)
+	else if (result->outcome.kind == PO_REQUEST_SENT)
 		po_message_accepted(unit, m, result->outcome.provider_message_id, &cause);
 }
 
@@ -348,8 +348,8 @@ want(PoWants *wants, const PoLanding *result, const PoEarly *early, int member)
 {
 	const PoFlight *flight = result->flight;
 	const char *tenant_id = flight->tenant_id;
-	bool		opts_out = early->effect == PO_EFFECT_OPTS_OUT || flight->lookup ||
-		result->outcome.effect == PO_EFFECT_OPTS_OUT;
+	bool		opts_out = early->effect == PO_OUTCOME_EFFECT_OPT_OUT || flight->lookup ||
+		result->outcome.effect == PO_OUTCOME_EFFECT_OPT_OUT;
 
 	/* Of one that is looked up a callback may be parked under the id that is found. */
 	if (flight->phone != NULL && (opts_out || po_concerns_address(early->effect) ||
@@ -413,7 +413,7 @@ opt_out_stands(const PoLanding *result)
 	PoCause		cause;
 	PoOptOut	opt_out = {.tenant_id = flight->tenant_id, .address = flight->phone, .cause = &cause};
 
-	if (flight->lookup || flight->phone == NULL || result->outcome.effect != PO_EFFECT_OPTS_OUT)
+	if (flight->lookup || flight->phone == NULL || result->outcome.effect != PO_OUTCOME_EFFECT_OPT_OUT)
 		return true;
 	cause = cause_of(result);
 	return po_record_opt_out(&opt_out) == 0;

@@ -15,7 +15,7 @@ typedef struct PoLanding
 {
 	PoFlight   *flight;
 	const PoAccount *account;
-	PoOutcomeOfSend outcome;
+	PoRequestOutcome outcome;
 } PoLanding;
 
 /* A status callback that came before the answer. */
@@ -26,7 +26,7 @@ typedef struct PoEarly
 	pg_uuid_t	receipt_id;
 	bool		has_receipt;
 	const char *meaning;		/* of its error code; NULL: none */
-	PoVerdictEffect effect;
+	PoOutcomeEffect effect;
 } PoEarly;
 
 extern int	po_record(void);

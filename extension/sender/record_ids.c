@@ -63,14 +63,14 @@ is_of(const ProviderName *name, const PoLanding *result)
 static void
 read_early(const ProviderName *name, const PoLanding *result, PoEarly *early)
 {
-	const PoVerdict *verdict = name->error_code == NULL ? NULL
-		: po_find_verdict(result->account, 0, name->error_code);
+	const PoProviderOutcome *outcome = name->error_code == NULL ? NULL
+		: po_find_outcome(result->account, 0, name->error_code);
 
 	*early = (PoEarly) {
 		.is = true, .report = {.status = name->to_status,.error_code = name->error_code},
 		.receipt_id = name->receipt_id, .has_receipt = name->has_receipt,
-		.meaning = verdict != NULL ? verdict->meaning : NULL,
-		.effect = verdict != NULL ? verdict->effect : PO_NO_EFFECT
+		.meaning = outcome != NULL ? outcome->meaning : NULL,
+		.effect = outcome != NULL ? outcome->effect : PO_OUTCOME_EFFECT_NONE
 	};
 }
 

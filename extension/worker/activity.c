@@ -122,7 +122,7 @@ po_worker_start(Datum arg, PoWorkerKind kind, void (*work) (void))
 		po_session_remember();
 		BackgroundWorkerInitializeConnectionByOid(args.database, args.role, 0);
 		how_ended = PO_END_FAILED;
-		po_session_settle();
+		po_session_override();
 		work();
 	}
 	PG_CATCH();

@@ -90,11 +90,11 @@ remembered_value(const char *name)
 }
 
 /*
- * po_session_settle makes the settings the worker's own; to be called once it is
+ * po_session_override makes the settings the worker's own; to be called once it is
  * connected, outside of a transaction.
  */
 void
-po_session_settle(void)
+po_session_override(void)
 {
 	int			n;
 	struct config_generic **variable = po_guc_variables(&n);

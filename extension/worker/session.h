@@ -6,7 +6,7 @@
 #define PO_WORKER_SESSION_H
 
 extern void po_session_remember(void);
-extern void po_session_settle(void);
+extern void po_session_override(void);
 extern bool po_session_is_clean(void);
 
 #endif

@@ -213,7 +213,7 @@ BEGIN
 
 	FOREACH name IN ARRAY ARRAY['administrators', 'answer_policies', 'classification_rules', 'endpoints', 'event_types',
 								'lead_transitions', 'opt_out_words', 'payload_maps', 'provider_profiles',
-								'provider_verdicts', 'providers', 'secrets', 'sending_accounts', 'tenant_roles', 'tenants', 'timer_functions', 'timer_types',
+								'provider_outcomes', 'providers', 'secrets', 'sending_accounts', 'tenant_roles', 'tenants', 'timer_functions', 'timer_types',
 								'webhook_kinds'] LOOP
 		EXECUTE format('CREATE TRIGGER config_changed AFTER INSERT%s OR DELETE OR TRUNCATE ON outreach.%I'
 					   ' FOR EACH STATEMENT EXECUTE FUNCTION outreach.config_changed()',
@@ -226,7 +226,7 @@ BEGIN
 		EXECUTE FUNCTION outreach.config_changed();
 
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
-								'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_verdicts',
+								'opt_out_words', 'payload_maps', 'provider_outcomes', 'provider_profiles',
 								'timer_types', 'webhook_kinds'] LOOP
 		EXECUTE format('CREATE TRIGGER protect_shipped BEFORE INSERT OR UPDATE OR DELETE ON outreach.%I'
 					   ' FOR EACH ROW EXECUTE FUNCTION outreach.protect_shipped()', name);

@@ -65,9 +65,9 @@ CREATE FUNCTION outreach_impl.unmatched_configuration(OUT tenant_id text, OUT pr
 	 WHERE NOT EXISTS (SELECT FROM outreach.payload_maps m
 			WHERE m.provider = k.provider AND m.field = f.field AND (m.tenant_id = k.tenant_id OR m.tenant_id = '*'))
 	UNION
-	SELECT v.tenant_id, format('a verdict is of profile "%s", which is not there', v.profile) FROM outreach.provider_verdicts v
+	SELECT o.tenant_id, format('an outcome is of profile "%s", which is not there', o.profile) FROM outreach.provider_outcomes o
 	 WHERE NOT EXISTS (SELECT FROM outreach.provider_profiles p
-			WHERE v.profile = ANY (ARRAY[p.profile, '*']) AND (p.tenant_id = v.tenant_id OR p.tenant_id = '*' OR v.tenant_id = '*'))
+			WHERE o.profile = ANY (ARRAY[p.profile, '*']) AND (p.tenant_id = o.tenant_id OR p.tenant_id = '*' OR o.tenant_id = '*'))
 	UNION
 	SELECT y.tenant_id, format('timer kind "%s" sets kind "%s", which is not there', y.timer_type, y.action_payload ->> 'set_timer')
 	  FROM outreach.timer_types y WHERE y.action_payload ? 'set_timer' AND NOT EXISTS (SELECT FROM outreach.timer_types o

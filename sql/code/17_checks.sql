@@ -97,7 +97,7 @@ ALTER TABLE outreach.webhook_kinds
 
 ALTER TABLE outreach.answer_policies
 	ADD CONSTRAINT event_type_is_a_name CHECK (event_type ~ '^([A-Za-z0-9_.:-]+|\*)$'),
-	ADD CONSTRAINT outcome_is_known CHECK (outcome = '*' OR outcome = ANY (outreach_impl.names('outcome'))),
+	ADD CONSTRAINT outcome_is_known CHECK (outcome = '*' OR outcome = ANY (outreach_impl.names('webhook outcome'))),
 	ADD CONSTRAINT content_type_is_a_header CHECK (content_type ~ '^[!-~]([ -~]*[!-~])?$'),
 	ADD CONSTRAINT body_goes_with_status CHECK (http_status <> ALL ('{204,205,304}') OR body = '');
 
@@ -143,11 +143,11 @@ ALTER TABLE outreach.provider_profiles
 	ADD CONSTRAINT spans_are_positive CHECK (outreach_impl.is_span(settle, '1 day') AND outreach_impl.is_span(breaker_pause, '1 day')
 		AND outreach_impl.are_spans(retry_delays, '30 days') AND (idempotency_life IS NULL OR outreach_impl.is_span(idempotency_life, '10 years')));
 
-ALTER TABLE outreach.provider_verdicts
+ALTER TABLE outreach.provider_outcomes
 	ADD CONSTRAINT profile_is_there CHECK (profile <> ''),
 	ADD CONSTRAINT code_is_there CHECK (code <> ''),
-	ADD CONSTRAINT verdict_is_known CHECK (verdict = ANY (outreach_impl.names('verdict'))),
-	ADD CONSTRAINT effect_is_known CHECK (effect = ANY (outreach_impl.names('verdict effect'))),
+	ADD CONSTRAINT outcome_is_known CHECK (outcome = ANY (outreach_impl.names('request outcome'))),
+	ADD CONSTRAINT effect_is_known CHECK (effect = ANY (outreach_impl.names('outcome effect'))),
 	ADD CONSTRAINT delay_is_positive CHECK (outreach_impl.is_span(delay, '30 days'));
 
 -- Not only administrators write these: whoever asks for a message, too.

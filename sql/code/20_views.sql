@@ -55,7 +55,7 @@ CREATE VIEW outreach.timers_failed WITH (security_invoker = true, security_barri
 	 WHERE t.due_at IS NULL AND t.executed_at IS NULL AND t.cancelled_at IS NULL;
 COMMENT ON VIEW outreach.timers_failed IS 'Timers that gave up after their last attempt.';
 
-CREATE VIEW outreach.messages_unsettled WITH (security_invoker = true, security_barrier = true) AS
+CREATE VIEW outreach.messages_stalled WITH (security_invoker = true, security_barrier = true) AS
 	SELECT m.tenant_id, m.message_id, m.lead_id, m.channel, m.phone, m.from_phone, m.status, m.attempts, m.due_at,
 		   m.held_by, m.last_error, m.error_code, m.send_key, m.updated_at
 	  FROM outreach.outbound_messages m
@@ -65,7 +65,7 @@ CREATE VIEW outreach.messages_unsettled WITH (security_invoker = true, security_
 		   m.held_by, m.last_error, m.error_code, m.send_key, m.updated_at
 	  FROM outreach.outbound_messages m
 	 WHERE m.status OPERATOR(pg_catalog.=) 'dead'::outreach.message_status;
-COMMENT ON VIEW outreach.messages_unsettled IS
+COMMENT ON VIEW outreach.messages_stalled IS
 	'Messages that wait for something other than their time: a stop, a person, an answer; and those that were given up.';
 
 CREATE VIEW outreach.callbacks_unmatched WITH (security_invoker = true, security_barrier = true) AS

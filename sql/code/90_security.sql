@@ -14,7 +14,7 @@ DECLARE
 	name text;
 	shared text[] := ARRAY['arming', 'event_types', 'providers'];
 	shipped text[] := ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
-							'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_verdicts',
+							'opt_out_words', 'payload_maps', 'provider_outcomes', 'provider_profiles',
 							'timer_types', 'webhook_kinds'];
 	secret text[] := ARRAY['administrators', 'dropped_tenants', 'secrets', 'tenant_roles', 'timer_functions'];
 	rows text;
@@ -108,7 +108,7 @@ BEGIN
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');
 	END LOOP;
 	FOREACH name IN ARRAY ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
-								'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_verdicts',
+								'opt_out_words', 'payload_maps', 'provider_outcomes', 'provider_profiles',
 								'timer_types', 'webhook_kinds'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, 'WHERE tenant_id <> ''*''');
 	END LOOP;

@@ -106,12 +106,12 @@ COMMENT ON COLUMN outreach.provider_profiles.price_micros IS 'Price of a segment
 
 -- What an answer means.  The most exact row wins: tenant, then profile, then
 -- code, then status.
-CREATE TABLE outreach.provider_verdicts (
+CREATE TABLE outreach.provider_outcomes (
 	tenant_id text COLLATE "C" NOT NULL,
 	profile text COLLATE "C" NOT NULL,
 	http_status text COLLATE "C" NOT NULL,
 	code text COLLATE "C" NOT NULL,
-	verdict text COLLATE "C" NOT NULL,
+	outcome text COLLATE "C" NOT NULL,
 	effect text COLLATE "C",
 	delay interval,
 	max_attempts int,
@@ -120,14 +120,14 @@ CREATE TABLE outreach.provider_verdicts (
 	CHECK (delay BETWEEN '0'::interval AND '30 days'::interval AND max_attempts OPERATOR(pg_catalog.>) 0),
 	CONSTRAINT http_status_is_known CHECK (http_status OPERATOR(pg_catalog.~) '^([1-5][0-9][0-9]|[1-5]xx|\*)$')
 );
-COMMENT ON TABLE outreach.provider_verdicts IS 'What a provider''s answer, or the error code of its status callback, means for a message.';
-COMMENT ON COLUMN outreach.provider_verdicts.verdict IS
+COMMENT ON TABLE outreach.provider_outcomes IS 'What a provider''s answer, or the error code of its status callback, means for a message.';
+COMMENT ON COLUMN outreach.provider_outcomes.outcome IS
 	'sent; retry: refused, may be tried again; later, midnight_pacific: the same, but not counted as a try, after delay or then; review: refused for what a '
 	'person has to put right; failed; unknown: may have been accepted.';
-COMMENT ON COLUMN outreach.provider_verdicts.effect IS
+COMMENT ON COLUMN outreach.provider_outcomes.effect IS
 	'opt_out: the phone is opted out; stop_number, stop_account: nothing more is sent from there; unreachable: the phone cannot be reached, and nothing more '
 	'is sent to it in the channel.';
-COMMENT ON COLUMN outreach.provider_verdicts.max_attempts IS 'No more tries than this for this cause.';
+COMMENT ON COLUMN outreach.provider_outcomes.max_attempts IS 'No more tries than this for this cause.';
 
 CREATE TABLE outreach.sending_accounts (
 	tenant_id text COLLATE "C" NOT NULL,
@@ -296,7 +296,7 @@ CREATE TABLE outreach.message_deliveries (
 	answer text
 ) PARTITION BY RANGE (message_id);
 COMMENT ON TABLE outreach.message_deliveries IS 'One row a request that was made, or may have been, once it has ended.';
-COMMENT ON COLUMN outreach.message_deliveries.outcome IS 'A verdict of outreach.provider_verdicts; unknown too when its worker died.';
+COMMENT ON COLUMN outreach.message_deliveries.outcome IS 'An outcome of outreach.provider_outcomes; unknown too when its worker died.';
 COMMENT ON COLUMN outreach.message_deliveries.answer IS 'The start of an answer that could not be understood.';
 
 -- The provider's name for a message.  A status callback that comes before the

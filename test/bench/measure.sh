@@ -93,7 +93,7 @@ record() {
 
 # Before duplicates: vacuum, so that its WAL is not booked to them. No checkpoint: what
 # they cost is wanted without full-page images of the pages their rows land on.
-settle() { q -d bench -c VACUUM; }
+vacuum() { q -d bench -c VACUUM; }
 
 # ---- HTTP --------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ measure_http() {
 			answer=$(http_load -r "$REPLAYS" -w "$WARMUP" -d "$SECS")
 			new=$(field new "$answer")
 		else
-			settle
+			vacuum
 			mark
 			answer=$(http_load -D "$new" -w 0.5 -d "$(calc "$SECS / 2")")
 		fi
@@ -169,7 +169,7 @@ measure_sql() {
 			mark
 			sql_load "$who" "$limit" "$SECS" >"$SCRATCH/log/result"
 		else
-			settle
+			vacuum
 			mark
 			sql_load "$who" "$min" $(((SECS + 1) / 2)) >"$SCRATCH/log/result"
 		fi

@@ -85,7 +85,7 @@ BEGIN
 		INSERT INTO outreach.timer_types (tenant_id, timer_type, delay, action) VALUES (t, word, '1 day', word);
 		INSERT INTO outreach.provider_profiles (tenant_id, profile, provider, channel, url, authentication, content_type, body, source)
 		VALUES (t, word, 'generic', 'webhook', 'http://127.0.0.1:9/' || word, 'none', 'application/json', '{}', word);
-		INSERT INTO outreach.provider_verdicts (tenant_id, profile, http_status, code, verdict, meaning)
+		INSERT INTO outreach.provider_outcomes (tenant_id, profile, http_status, code, outcome, meaning)
 		VALUES (t, word, '4xx', '*', 'failed', word);
 		-- of a month that has no partition, so that it stays where it is
 		INSERT INTO outreach.lead_states_as_of (tenant_id, lead_id, lead_version, state) VALUES (t, word, 1, 'new');

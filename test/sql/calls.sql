@@ -14,15 +14,15 @@ PREPARE event AS SELECT duplicate FROM outreach.record_event($1, $2, $3, $4, $5)
 EXECUTE event('team_calls', 'lead_1', 'contact.updated', '{"a": 1}', 'k');
 PREPARE out AS SELECT * FROM outreach.opt_out($1, $2, $3, $4);
 EXECUTE out('team_calls', '+12125550131', 'app', NULL);
-PREPARE door AS SELECT outcome, http_status FROM outreach.ingest_webhook($1);
-EXECUTE door('{"path": "/w/calls", "body": "{\"event\": \"message.received\", \"id\": 1, \"from\": \"+12125550132\"}"}');
-PREPARE doors AS SELECT item, outcome FROM outreach.ingest_webhooks($1);
-EXECUTE doors('{"{\"path\": \"/w/calls\"}","{\"path\": \"/w/none\"}"}');
+PREPARE hook AS SELECT outcome, http_status FROM outreach.ingest_webhook($1);
+EXECUTE hook('{"path": "/w/calls", "body": "{\"event\": \"message.received\", \"id\": 1, \"from\": \"+12125550132\"}"}');
+PREPARE hooks AS SELECT item, outcome FROM outreach.ingest_webhooks($1);
+EXECUTE hooks('{"{\"path\": \"/w/calls\"}","{\"path\": \"/w/none\"}"}');
 PREPARE valid AS SELECT outreach.is_valid_transition($1, $2), outreach.normalize_phone($3);
 EXECUTE valid('new', 'touched', '2125550100');
 -- Declared as text, as some drivers do
-PREPARE door_text(text) AS SELECT outcome FROM outreach.ingest_webhook($1::jsonb);
-EXECUTE door_text('{"path": "/w/calls", "body": "{\"a\": 1}"}');
+PREPARE hook_text(text) AS SELECT outcome FROM outreach.ingest_webhook($1::jsonb);
+EXECUTE hook_text('{"path": "/w/calls", "body": "{\"a\": 1}"}');
 -- By name, in any order, as one value
 SELECT outreach.transition_lead(reason => 'r', to_state => 'responded', lead_id => 'lead_1', tenant_id => 'team_calls');
 SELECT (outreach.opt_in(tenant_id => 'team_calls', address => '+12125550131')).consent;

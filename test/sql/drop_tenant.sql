@@ -30,7 +30,7 @@ BEGIN
 	INSERT INTO outreach.answer_policies VALUES (t, 'generic', '*', '*', 202, 'text/plain', 'noted');
 	INSERT INTO outreach.provider_profiles SELECT (jsonb_populate_record(p, jsonb_build_object('tenant_id', t))).* FROM outreach.provider_profiles p
 		WHERE p.tenant_id = '*' AND p.profile = 'generic_json';
-	INSERT INTO outreach.provider_verdicts VALUES (t, 'generic_json', '418', '*', 'failed', NULL, NULL, NULL, 'a teapot');
+	INSERT INTO outreach.provider_outcomes VALUES (t, 'generic_json', '418', '*', 'failed', NULL, NULL, NULL, 'a teapot');
 	PERFORM set_config('outreach.clock', '2020-02-02 00:00Z', true);
 	PERFORM outreach.record_event(t, NULL, 'contact.updated');
 	PERFORM set_config('outreach.clock', '', true);

@@ -17,7 +17,7 @@ SET ROLE regress_enter_a;
 -- Without a tenant there are no rows, and whoever asks for some is told so.
 SELECT pg_temp.error($$SELECT * FROM outreach.leads$$);
 SELECT pg_temp.error($$SELECT * FROM outreach.lead_history WHERE lead_id = 'x'$$);
-SELECT pg_temp.error($$SELECT * FROM outreach.messages_unsettled$$);
+SELECT pg_temp.error($$SELECT * FROM outreach.messages_stalled$$);
 -- The plan may be made before, and the statement that reads may be the one that enters.
 BEGIN;
 EXPLAIN (COSTS off) SELECT lead_id FROM outreach.leads WHERE lead_id = 'x';

@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/helpers.inc
 \set ECHO all
-SELECT kind, outreach_impl.names(kind) FROM unnest('{action member,consent action,extract,kind effect,outcome,phone channel,reported status,rule effect,rule match,scheme,verdict,verdict effect,word match,no such kind}'::text[]) kind;
+SELECT kind, outreach_impl.names(kind) FROM unnest('{action member,consent action,extract,kind effect,outcome effect,phone channel,reported status,request outcome,rule effect,rule match,scheme,webhook outcome,word match,no such kind}'::text[]) kind;
 CREATE ROLE regress_rows_admin IN ROLE outreach_admin;
 SELECT outreach.create_tenant('team_rows', 'Rows'), outreach.grant_administration('regress_rows_admin');
 -- A good row of a table, with changes, as an administrator writes it
@@ -62,9 +62,9 @@ SELECT * FROM pg_temp.tries('provider_profiles', (SELECT to_jsonb(p) FROM outrea
 	'{"body": {"a": ["{{bcc | default: \"b\"}}"]}}', '{"body": {"a": [{"b": "{{bcc}}", "c": "{{media_urls}}"}]}}', '{"body": {"a": [{"b": {"c": "{{bcc}}", "d": ["x", "{{bcc}}"]}}]}}', '{"body": {"a": [{"b": "{{bcc}}", "c": ["{{media_urls}} "]}]}}',
 	'{"headers": {"X-Own": "{{username}}"}}', '{"body": {"a": "{{body}}", "b": 7, "c": null}}', '{"id_header": "X-Message-Id"}',
 	'{"body": {"a": ["{{bcc}}"], "b": [["{{media_urls}}"]], "c": ["{{body}}", "d"]}}', '{"body": {"a": [{"b": {"c": "{{bcc}}"}, "d": "{{ bcc | upper }}", "e": ["{{media_urls}}"], "f": "{{subject}}"}]}}');
-SELECT * FROM pg_temp.tries('provider_verdicts', '{"profile": "generic_json", "http_status": "418", "code": "*", "verdict": "failed", "meaning": "a teapot"}',
-	'{"http_status": "700"}', '{"verdict": "maybe"}', '{"effect": "optout"}', '{"delay": "31 days"}', '{"delay": "-1 month 31 days"}', '{"max_attempts": 0}', '{"code": ""}', '{"profile": ""}',
-	'{"verdict": "later", "delay": "1 minute"}', '{"http_status": "4xx", "code": "7"}');
+SELECT * FROM pg_temp.tries('provider_outcomes', '{"profile": "generic_json", "http_status": "418", "code": "*", "outcome": "failed", "meaning": "a teapot"}',
+	'{"http_status": "700"}', '{"outcome": "maybe"}', '{"effect": "optout"}', '{"delay": "31 days"}', '{"delay": "-1 month 31 days"}', '{"max_attempts": 0}', '{"code": ""}', '{"profile": ""}',
+	'{"outcome": "later", "delay": "1 minute"}', '{"http_status": "4xx", "code": "7"}');
 -- rows that are changed, and not made
 SELECT set, pg_temp.error(format($$UPDATE outreach.tenants SET %s WHERE tenant_id = 'team_rows'$$, set)) ~ '^(23514|22023)' AS refused
   FROM unnest(ARRAY[$$name = ''$$, $$client = ''$$, $$time_zone = 'Mars/Olympus'$$, $$time_zone = ''$$, $$time_zone = E'UTC\n'$$]) set;

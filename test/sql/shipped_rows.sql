@@ -5,7 +5,7 @@
 SELECT outreach.create_tenant('team_shipped', 'Shipped'), outreach.create_tenant('team_shipped_b', 'B');
 CREATE FUNCTION pg_temp.attempts() RETURNS TABLE (attempt text) LANGUAGE sql AS $$
 	SELECT format(a, t) FROM unnest(ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
-		'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_verdicts', 'timer_types', 'webhook_kinds']) WITH ORDINALITY AS t(t, n),
+		'opt_out_words', 'payload_maps', 'provider_profiles', 'provider_outcomes', 'timer_types', 'webhook_kinds']) WITH ORDINALITY AS t(t, n),
 	unnest(ARRAY[
 		'DELETE FROM outreach.%1$I WHERE tenant_id = ''*''',
 		'UPDATE outreach.%1$I SET tenant_id = tenant_id WHERE tenant_id = ''*''',

@@ -4,7 +4,7 @@
 SELECT problem FROM outreach.verify() WHERE tenant_id = '*';
 SELECT outreach.create_tenant('team_odd', 'Odd'), outreach.create_tenant('team_even', 'Even');
 INSERT INTO outreach.webhook_kinds VALUES ('team_odd', 'generic', 1, 'contact.updated', '{"shade": ["bl*"], "event": ["*"]}', '{message_id,hue?:from}', 'log');
-INSERT INTO outreach.provider_verdicts VALUES ('team_odd', 'nobodys', '418', '*', 'failed', NULL, NULL, NULL, 'a teapot');
+INSERT INTO outreach.provider_outcomes VALUES ('team_odd', 'nobodys', '418', '*', 'failed', NULL, NULL, NULL, 'a teapot');
 INSERT INTO outreach.timer_types (tenant_id, timer_type, action, action_payload) VALUES ('team_odd', 'ONE', 'x', '{"set_timer": "TWO"}'),
 	('team_odd', 'THREE', 'x', '{"set_timer": "TIMER_7D"}'), ('team_odd', 'FOUR', 'x', '{"call": "nobody"}'), ('team_odd', 'FIVE', 'x', '{"event_type": "contact.updatd"}');
 INSERT INTO outreach.answer_policies VALUES ('team_odd', 'twilio', 'call.inbuond', '*', 200, 'text/xml', ''), ('team_odd', 'generic', 'contact.updated', '*', 200, 'text/xml', ''), ('team_odd', '*', 'unknown', '*', 200, 'text/xml', '');

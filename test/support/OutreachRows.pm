@@ -5,7 +5,7 @@ package OutreachRows;
 # stage($node, $db, \@hooks)
 #	puts the envelopes of the webhooks (or JSON texts, taken as envelopes) into the table public.hooks (n from 0, as
 #	a caller with bound parameters would have them: no statement shows a payload)
-# play($node, $db, $door, [ \@order, … ])
+# play($node, $db, $way, [ \@order, … ])
 #	sends the staged webhooks of each order in a session of its own, all sessions
 #	at once, through 'single' (one call and transaction each) or 'many' (a list
 #	of 1 to 40 in a call); returns {n, outcome, http_status, content_type, body} for each.
@@ -68,11 +68,11 @@ my $row = "SELECT jsonb_build_object('n', %s, 'outcome', r.outcome, 'receipt_id'
 
 sub _statements
 {
-	my ($door, @order) = @_;
+	my ($way, @order) = @_;
 	return map {
 		sprintf("$row outreach.ingest_webhook((SELECT envelope FROM public.hooks WHERE n = %d)) r;\n", $_, $_)
 	} @order
-	  if $door eq 'single';
+	  if $way eq 'single';
 	my @statements;
 	while (@order)
 	{
@@ -87,12 +87,12 @@ sub _statements
 
 sub play
 {
-	my ($node, $db, $door, $orders) = @_;
+	my ($node, $db, $way, $orders) = @_;
 	my @sessions;
 
 	for my $order (@$orders)
 	{
-		my $session = { in => join('', _statements($door, @$order)), out => '', err => '' };
+		my $session = { in => join('', _statements($way, @$order)), out => '', err => '' };
 		$session->{run} = IPC::Run::start(
 			[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-f', '-', '-d', connstr($node, $db, 'test_shim') ],
 			'<' => \$session->{in}, '>' => \$session->{out}, '2>' => \$session->{err});

@@ -36,7 +36,7 @@ package TestProvider;
 # callback(message => id, status => 'delivered', code => 30003)
 # reply(message => id, body => 'STOP'), reply(api =>, from =>, to =>, body =>, url =>)
 #	one webhook, {outcome, http_status} after all its tries
-# settle						waits until no callback is under way
+# quiesce						waits until no callback is under way
 # load($node, db => , prefix => 'provider_')
 #	copies the log into tables of these columns, anew each time
 
@@ -178,7 +178,7 @@ sub counter
 	return $self->state->{$name} // croak "no counter \"$name\"";
 }
 
-sub settle
+sub quiesce
 {
 	my ($self) = @_;
 	wait_until(sub { $self->counter('callbacks_pending') == 0 }, 'the callbacks to come to an end');

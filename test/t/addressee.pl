@@ -51,7 +51,7 @@ sub story
 	ok(wait_until(sub { message($node, $id)->{held_by} eq 'tenant:team_a' }, 'the message to be held'), 'it waits');
 	$happens->();
 	sql($node, "SELECT outreach.resume_sending('tenant', 'team_a')");
-	my $status = wait_settled($node, $id);
+	my $status = wait_at_rest($node, $id);
 	my $row = message($node, $id);
 	my $guard = sql($node, "SELECT coalesce(verdicts -> 0 ->> 'guard', '-') FROM outreach.outbound_messages WHERE message_id = '$id'");
 	return ($id, "$status $guard", recipients($text), $row->{held_by});
@@ -79,7 +79,7 @@ is("$end $held", 'deferred destination address', 'removed: it waits for an addre
 is($to, '', 'and does not leave');
 my $new = new_phone();
 update($lead, qq({"phone": "$new"}));
-is(wait_settled($node, $id), 'sent', 'the lead has another: it leaves');
+is(wait_at_rest($node, $id), 'sent', 'the lead has another: it leaves');
 is(recipients("text $lead"), $new, 'for that one');
 
 # ---- given to another lead -------------------------------------------------------
@@ -89,7 +89,7 @@ my ($heir) = new_lead();
 ($id, $end, $to, $held) = story($lead, sub { update($lead, '{"phone": null}'); update($heir, qq({"phone": "$old"})) });
 is("$end $held", 'deferred destination address', 'given to another lead: it waits');
 my $theirs = send_message($node, lead_id => $heir, body => "for the heir", send_key => 'heir')->{message_id};
-is(wait_settled($node, $theirs), 'sent', 'what is for the other leaves');
+is(wait_at_rest($node, $theirs), 'sent', 'what is for the other leaves');
 is(recipients('for the heir'), $old, 'for the phone that is theirs now');
 is(recipients("text $lead"), '', 'and nothing else does');
 
@@ -124,13 +124,13 @@ is($mail->{bcc}, 'log@example.com', 'which gets no copy beside it');
 ($id, $end, $to, $held) = story($lead, sub { update($lead, '{"email": null}') }, %mail);
 is("$end $held", 'deferred destination address', 'without an address it waits');
 update($lead, '{"email": "found@example.com"}');
-is(wait_settled($node, $id) . ' ' . recipients("text $lead"), 'sent found@example.com', 'and leaves when there is one');
+is(wait_at_rest($node, $id) . ' ' . recipients("text $lead"), 'sent found@example.com', 'and leaves when there is one');
 
 # ---- what may have left is repeated to nobody else ------------------------------------
 
 ($lead, $old) = new_lead();
 my $hook = send_message($node, lead_id => $lead, body => 'once [[fault:lose_answer]]', from_phone => '+12125550101', send_key => 'may have left')->{message_id};
-like(wait_settled($node, $hook), qr/^(?:unknown|uncertain)$/, 'its answer is lost');
+like(wait_at_rest($node, $hook), qr/^(?:unknown|uncertain)$/, 'its answer is lost');
 $new = new_phone();
 # so that it is not repeated before its lead has the other phone
 sql($node, "SELECT outreach.stop_sending('tenant', 'team_a', 'a test')");

@@ -43,7 +43,7 @@ sub loads_meanwhile
 {
 	my $ask = sub { "SELECT FROM outreach.send_message('team_a', 'lead_$_[0]', 'Text $_[0]', from_phone => '+12125550101',
 		send_at => now() + interval '1 day')" };
-	my $session = loads_meanwhile('provider_verdicts', q{CREATE TEMP TABLE own AS SELECT * FROM outreach.provider_profiles WHERE tenant_id = '*'
+	my $session = loads_meanwhile('provider_outcomes', q{CREATE TEMP TABLE own AS SELECT * FROM outreach.provider_profiles WHERE tenant_id = '*'
 		AND profile = 'signalhouse_sms';
 		UPDATE own SET tenant_id = 'team_a', price_micros = 777777; INSERT INTO outreach.provider_profiles SELECT * FROM own}, $ask->(1));
 	$session->query_safe($ask->($_)) for 2 .. 5;

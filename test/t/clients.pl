@@ -244,7 +244,7 @@ sub check_pulled
 	my $schema = slurp("$dir/outreach/schema.ts");
 	unlike($schema, qr/unknown\(|failed to parse/, 'knows every column');
 	like($schema, qr/outreach\.view\("$_"/, "has $_")
-	  for qw(lead_history timers_ahead timers_failed opt_out_registry messages_unsettled webhooks_unfinished);
+	  for qw(lead_history timers_ahead timers_failed opt_out_registry messages_stalled webhooks_unfinished);
 	($status, $out) = command(RUN_SECONDS, "$dir/node_modules/.bin/tsc", qw(-p tsconfig.json));
 	is($status, 0, 'the pulled schema compiles') or diag($out);
 	run_checks('Drizzle over the pulled schema', 'node', 'pulled/pulled.js', url('directly', 'crm'), 'team_a', 'lead_1');

@@ -65,7 +65,7 @@ for my $path ('/w/open', '/w/later')
 			my $take = ingest_sql($path, encode_json([ map { event($phone[$_], $_ == 1 ? 'STOP' : 'hello') } 0 .. 3 ]));
 			my $do = $path eq '/w/later' ? $process : $take;
 			sql($node, $take) if $do ne $take;
-			arm($node, 'fail leads', $phone[3]) if $mark eq 'P0001';
+			attach($node, 'fail leads', $phone[3]) if $mark eq 'P0001';
 			crash($node, $db, $victim, $do, $where, $where eq 'webhook_receipts' ? "$path:m$phone[$mark]:message.received" : $mark =~ /^\d$/ ? $phone[$mark]
 				: $mark);
 			is(sql($node, $do), $do eq $process ? ($where =~ /behind/ ? 0 : 4) : $where =~ /behind/ ? 'duplicate' : $mark eq 'P0001' ? 'error' : 'accepted',
@@ -73,7 +73,7 @@ for my $path ('/w/open', '/w/later')
 			if ($mark eq 'P0001')
 			{
 				like(known($phone[3]), qr/^error\|0/, 'one that fails is kept');
-				disarm($node);
+				detach($node);
 				sql($node, qq{UPDATE outreach.inbound_payloads SET next_attempt_at = now() WHERE status = 'error'; $process});
 			}
 			is(sql($node, $take), 'duplicate', 'and once more');

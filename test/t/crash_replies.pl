@@ -67,7 +67,7 @@ for my $victim (qw(session postmaster))
 for my $victim (qw(worker postmaster))
 {
 	$step++;
-	my $id = sql($node, qq{INSERT INTO public.armed VALUES ('outbound_messages commit', '"status": "sending"');
+	my $id = sql($node, qq{INSERT INTO public.attached VALUES ('outbound_messages commit', '"status": "sending"');
 		SELECT message_id FROM outreach.send_message('team_a', 'lead_$step', 'Step $step', options => '{"cancelOnReply": true}',
 			from_phone => '+12125550101')});
 	my $pid = standing($node, 'outreach worker', 'PgSleep');
@@ -75,12 +75,12 @@ for my $victim (qw(worker postmaster))
 	wait_until(sub { backend_pids($node, "wait_event_type = 'Lock' AND query LIKE '%ingest_webhook%'") }, 'the reply to wait');
 	kill_process($node, $db, $victim, $pid);
 	$session->finish;
-	disarm($node);
+	detach($node);
 	is(sql($node, reply()), 'accepted', "a reply that waits for a claim, $victim killed: comes again");
 	$expected{"$victim killed in the COMMIT of the claim"} = [ [$id], [] ];
 }
 quiet($node, $db);
-$provider->settle;
+$provider->quiesce;
 my %accepted = accepted();
 for my $what (sort keys %expected)
 {

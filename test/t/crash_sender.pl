@@ -31,10 +31,10 @@ sends_profiles($node, $db, timeout_ms => 10000);
 # Where a send can be made to stand still: a trigger there waits for as long as it
 # is armed for the message, also when the server was started again.
 sql($node, q{
-	CREATE TABLE public.armed (point text, send_keys text);
+	CREATE TABLE public.attached (point text, send_keys text);
 	CREATE FUNCTION public.stand_still() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 	BEGIN
-		WHILE EXISTS (SELECT FROM public.armed a JOIN outreach.outbound_messages m ON m.send_key LIKE a.send_keys
+		WHILE EXISTS (SELECT FROM public.attached a JOIN outreach.outbound_messages m ON m.send_key LIKE a.send_keys
 					   WHERE a.point = TG_ARGV[0] AND m.message_id = coalesce(NEW.message_id, OLD.message_id)) LOOP
 			PERFORM pg_sleep(0.02);
 		END LOOP;
@@ -77,14 +77,14 @@ sub ask
 	return \%id;
 }
 
-sub arm { my ($point) = @_; sql($node, "INSERT INTO public.armed VALUES ('$point', 'step $step %')"); }
-sub disarm { sql($node, 'DELETE FROM public.armed'); }
+sub attach { my ($point) = @_; sql($node, "INSERT INTO public.attached VALUES ('$point', 'step $step %')"); }
+sub detach { sql($node, 'DELETE FROM public.attached'); }
 
 # Messages that stand still at a point
 sub stand
 {
 	my ($point, @accounts) = @_;
-	arm($point);
+	attach($point);
 	my $id = ask('', @accounts);
 	return ($id, standing($node, $worker, 'PgSleep'));
 }
@@ -137,7 +137,7 @@ my @points = (
 		} ],
 	[ 'when a dead worker is taken over from', \%accepted, sub {
 			my $id = at_provider(accepted => '[[fault:hang,ok]]', @all);
-			arm('record');
+			attach('record');
 			kill_process($node, $db, 'worker');
 			return ($id, standing($node, $worker, 'PgSleep'));
 		} ],
@@ -150,7 +150,7 @@ my @points = (
 		} ],
 	[ 'when it is settled', \%accepted, sub {
 			my $id = at_provider(accepted => '[[fault:lose_answer,ok]]', @all);
-			arm('settle');
+			attach('settle');
 			return ($id, standing($node, $worker, 'PgSleep'));
 		} ]);
 my @expected;
@@ -167,7 +167,7 @@ for my $point (@points)
 		kill_process($node, $db, $victim, $pid);
 		eval { $_->quit } for @sessions;
 		$node->reload;
-		disarm();
+		detach();
 		# the next step kills too: what nobody could tell of has to be off the wire
 		wait_until(sub { message($node, $id->{signalhouse})->{status} !~ /^(?:pending|sending)$/ }, 'the request to end')
 		  if exists $id->{signalhouse};
@@ -214,7 +214,7 @@ is(sql($node, "SELECT count(*), count(*) FILTER (WHERE d.finished_at < d.started
 my $reset = wait_until(
 	sub {
 		$step++;
-		wait_settled($node, ask('', 'signalhouse')->{signalhouse});
+		wait_at_rest($node, ask('', 'signalhouse')->{signalhouse});
 		$step++;
 		my $id = at_provider(accepted => '[[fault:reset_reused]]', 'signalhouse')->{signalhouse};
 		my ($request) = grep { ($_->{key} // '') =~ /^\Q$id\E/ } $provider->requests;
@@ -237,7 +237,7 @@ is(scalar(grep { ($_->{key} // '') =~ /^\Q$reset\E/ && $_->{method} eq 'POST' } 
 
 # ---- at random ----------------------------------------------------------------
 
-sql($node, q{DROP TABLE public.armed; DROP FUNCTION public.stand_still() CASCADE});
+sql($node, q{DROP TABLE public.attached; DROP FUNCTION public.stand_still() CASCADE});
 sends_profiles($node, $db);
 note('figures ', torture($node, $db, $provider, sends => $ENV{SENDS} || 1200));
 done_testing();

@@ -87,7 +87,7 @@ sub accepted_and_stopped
 	wait_until(sub { message($node, $scheduled->{message_id})->{status} eq 'deferred' }, 'it to be held');
 	text($lead, 'STOP');
 	resume();
-	is(wait_settled($node, $scheduled->{message_id}), 'blocked', 'N34, N42: what waited when STOP came is blocked');
+	is(wait_at_rest($node, $scheduled->{message_id}), 'blocked', 'N34, N42: what waited when STOP came is blocked');
 	is(ask($lead, send_key => 'n36')->{status}, 'blocked', 'N36: what is asked for afterwards too');
 	is(scalar got($lead), 0, 'and nothing has left');
 	my $other = lead();
@@ -101,7 +101,7 @@ sub accepted_and_stopped
 {
 	my $lead = lead();
 	my @ids = map { ask($lead)->{message_id} } 1 .. 5;
-	wait_settled($node, $ids[0]);
+	wait_at_rest($node, $ids[0]);
 	is(scalar(grep { $_ eq $ids[0] } @ids), 5, 'N80: asked for five times, one message');
 	is(scalar got($lead), 1, 'that leaves once');
 	is(sql_error($node, "SELECT outreach.send_message('team_a', '$lead', 'Other', send_key => (SELECT send_key FROM outreach.outbound_messages
@@ -126,7 +126,7 @@ sub accepted_and_stopped
 	sleep 4;
 	is(message($node, $id)->{status}, 'sending', 'N90: nobody takes over from a worker that stands still');
 	kill 'CONT', $pid;
-	wait_settled($node, $id);
+	wait_at_rest($node, $id);
 	is(scalar got($held), 1, 'and it is sent once');
 }
 
@@ -167,10 +167,10 @@ for my $fault (qw(hang reset garbage:truncated))
 	my $lead = lead();
 	my $id = ask($lead, body => 'Busy [[fault:429:none,429:none,429:none,429:none,ok]]')->{message_id};
 	wait_until(sub { message($node, $id)->{status} eq 'dead' }, 'it to be given up');
-	is(value("SELECT count(*) FROM outreach.messages_unsettled WHERE message_id = '$id'"), 1,
+	is(value("SELECT count(*) FROM outreach.messages_stalled WHERE message_id = '$id'"), 1,
 		'N87, N141: it is listed once, after its last try');
 	is(value("SELECT status FROM outreach.resolve_message('team_a', '$id', 'retry', 'approved')"), 'pending', 'N86: tried again');
-	is(wait_settled($node, $id), 'sent', 'N140, N143: and really sent');
+	is(wait_at_rest($node, $id), 'sent', 'N140, N143: and really sent');
 	is(sql_error($node, "SELECT outreach.resolve_message('team_a', '$id', 'retry', 'approved')"), 'OR406', 'N86: a second click is refused');
 	is(scalar got($lead), 1, 'sent once');
 }
@@ -192,7 +192,7 @@ for my $fault (qw(hang reset garbage:truncated))
 	is(scalar got($lead), 0, 'and has not left');
 	$holder->query_safe("UPDATE outreach.phones SET consent = 'opted_out' WHERE phone = '$phone'; COMMIT");
 	$holder->quit;
-	is(wait_settled($node, $id), 'blocked', 'then the answer counts');
+	is(wait_at_rest($node, $id), 'blocked', 'then the answer counts');
 }
 
 # ---- N98 (the day of the key), N102, N103 --------------------------------------
@@ -207,14 +207,14 @@ for my $fault (qw(hang reset garbage:truncated))
 	is($asked->{status}, 'blocked', 'N102: a variable without a value blocks');
 	like($asked->{verdicts}, qr/city/, 'and is named');
 	my $ok = ask($lead, template => 'greeting', send_key => 'n102', options => '{"variables": {"city": "null island"}}');
-	wait_settled($node, $ok->{message_id});
+	wait_at_rest($node, $ok->{message_id});
 	is_deeply([ got($lead) ], ['Hi Pat, null island'], 'with one it is what was meant');
 
 	my $later = lead();
 	$asked = ask($later, send_at => value("SELECT now() + '1500 ms'"));
 	my $id = $asked->{message_id};
 	is($asked->{status}, 'pending', 'N103: a scheduled message waits');
-	is(wait_settled($node, $id), 'sent', 'and is sent');
+	is(wait_at_rest($node, $id), 'sent', 'and is sent');
 	is(value("SELECT sent_at >= send_at FROM outreach.outbound_messages WHERE message_id = '$id'"), 't', 'not before its time');
 }
 
@@ -239,7 +239,7 @@ for my $fault (qw(hang reset garbage:truncated))
 	{
 		text($lead, 'Which number is this?', $number);
 		my $id = send_message($node, lead_id => $lead, body => "This is $number")->{message_id};
-		wait_settled($node, $id);
+		wait_at_rest($node, $id);
 		is(message($node, $id)->{from_phone}, $number, "N100: the reply leaves from the number that was written to");
 	}
 }
@@ -255,7 +255,7 @@ for my $fault (qw(hang reset garbage:truncated))
 				body => "MessageSid=$sid&MessageStatus=$what"))->{outcome};
 	};
 	my $id = ask($lead, from_phone => $numbers[1])->{message_id};
-	wait_settled($node, $id);
+	wait_at_rest($node, $id);
 	my $sid = message($node, $id)->{provider_message_id};
 	$status->($sid, $_) for qw(delivered sent queued);
 	is(message($node, $id)->{status}, 'delivered', 'N105: what comes late does not take it back');

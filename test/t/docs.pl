@@ -312,7 +312,7 @@ sub check_sending
 	}
 	($section) = $reference =~ /^### Requests and answers\n(.*?)(?=^##)/ms;
 	for my $row (rows(q{
-		SELECT unnest(outreach_impl.names('verdict') || outreach_impl.names('verdict effect'))}))
+		SELECT unnest(outreach_impl.names('request outcome') || outreach_impl.names('outcome effect'))}))
 	{
 		like($section, qr/^\|[^|]*`$row->[0]`/m, "verdict or effect $row->[0]");
 	}

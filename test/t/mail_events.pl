@@ -112,7 +112,7 @@ for my $i (2, 4, 5)
 	sql($node, "SELECT outreach.create_lead('team_a', 'copied', email => 'copied\@example.com')");
 	my $copied = send_message($node, lead_id => 'copied', channel => 'email', body => 'Copied',
 		options => '{"subject": "Hi", "account": "mail", "bcc": "Log@Example.com"}')->{message_id};
-	is(wait_settled($node, $copied), 'sent', 'a mail with a copy');
+	is(wait_at_rest($node, $copied), 'sent', 'a mail with a copy');
 	my ($request) = grep { $_->{recipient} eq 'copied@example.com' } $provider->requests;
 	my $args = decode_json($provider->raw($request->{number}) =~ s/.*?\r\n\r\n//sr)->{custom_args};
 	my %to = (%$args, email => 'copied@example.com', timestamp => time());

@@ -244,7 +244,7 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 
 {
 	my @phone = map { new_phone() } 1 .. 2;
-	my @sent = map { my $door = $_; json("/w/gate_$_", generic($phone[ $door - 1 ], 'STOP', id => 1)) } 1, 2;
+	my @sent = map { my $path = $_; json("/w/gate_$_", generic($phone[ $path - 1 ], 'STOP', id => 1)) } 1, 2;
 	is(join(' ', map { ingest($node, $_)->{outcome} } @sent, @sent), 'accepted accepted duplicate duplicate', 'ids of two gateways');
 	is(consents(@phone), 'opted_out opted_out', 'are two messages');
 }
@@ -252,9 +252,9 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 # Where ids begin anew, or are of another sender, the second is kept for a person to look
 # at; whoever says STOP in it, or is said to have, is not written to until then.
 {
-	my $texting = sub { my ($door, $id, $phone, $text) = @_; return json($door, { type => 'message.received', message => { id => $id, from => $phone,
+	my $texting = sub { my ($path, $id, $phone, $text) = @_; return json($path, { type => 'message.received', message => { id => $id, from => $phone,
 		body => $text } }) };
-	my $aloware = sub { my ($door, $id, $phone, $text) = @_; return json($door, { event => 'InboundSMS-DispositionCompleted', body => { id => $id, type => 2,
+	my $aloware = sub { my ($path, $id, $phone, $text) = @_; return json($path, { event => 'InboundSMS-DispositionCompleted', body => { id => $id, type => 2,
 		direction => 1, lead_number => $phone, body => $text } }) };
 	sql($node, q{SELECT outreach.create_endpoint('team_a', '/w/texting_2', 'texting', 'none'), outreach.create_endpoint('team_a', '/w/gate_later', 'generic',
 		'none', mode => 'deferred')});
@@ -263,19 +263,19 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 		[ 'of a gateway that begins anew', sub { json($_[0], generic(@_[ 2, 3 ], id => $_[1])) }, '/w/gate_1', '/w/gate_1' ],
 			[ 'of one that is deferred', sub { json($_[0], generic(@_[ 2, 3 ], id => $_[1])) }, '/w/gate_later', '/w/gate_later' ])
 	{
-		my ($what, $make, @door) = @$case;
+		my ($what, $make, @path) = @$case;
 		my ($phone, $other, $agreed) = map { new_phone() } 1 .. 3;
 		my $id = 900000 + ++$serial;
-		ingest($node, $make->($door[0], $id, $phone, 'sounds good'));
-		my $second = ingest($node, $make->($door[1], $id, $other, 'STOP'));
+		ingest($node, $make->($path[0], $id, $phone, 'sounds good'));
+		my $second = ingest($node, $make->($path[1], $id, $other, 'STOP'));
 		is("$second->{outcome} $second->{http_status}", 'duplicate 200', "ids $what: known");
 		is(sql($node, "SELECT status FROM outreach.webhooks_unfinished WHERE receipt_id = '$second->{receipt_id}'"), 'conflict', 'kept for a person');
 		is(consent($other), 'opted_out', 'and not written to until then');
-		is(ingest($node, $make->($door[1], $id, $other, 'STOP'))->{outcome}, 'duplicate', 'the same again');
+		is(ingest($node, $make->($path[1], $id, $other, 'STOP'))->{outcome}, 'duplicate', 'the same again');
 		# a repetition, however it is spelt
-		ingest($node, $make->($door[0], $id + 100000, $agreed, 'STOP'));
+		ingest($node, $make->($path[0], $id + 100000, $agreed, 'STOP'));
 		sql($node, "SELECT outreach.process_payloads(); SELECT outreach.opt_in('team_a', '$agreed', 'a form')");
-		ingest($node, $make->($door[0], $id + 100000, $agreed, 'Stop'));
+		ingest($node, $make->($path[0], $id + 100000, $agreed, 'Stop'));
 		is(consent($agreed), 'opted_in', 'nor does the first say it again');
 		sql($node, "SELECT outreach.replay_webhook('team_a', '$second->{receipt_id}', 'kim')");
 		is(sql($node, "SELECT (SELECT count(*) FROM outreach.consent_history WHERE address = '$other'), (SELECT state FROM outreach.leads
@@ -283,17 +283,17 @@ for my $type (qw(Custom CUSTOM TYPE_CUSTOM_SMS))
 			(SELECT count(*) FROM outreach.event_log WHERE event_type = 'consent.opted_out' AND payload ->> 'phone' = '$other')"), '1|suppressed|1',
 				'replayed: one opt-out, of a lead');
 		sql($node, "SELECT outreach.opt_in('team_a', '$other', 'a form')");
-		ingest($node, $make->($door[1], $id, $other, 'STOP'));
+		ingest($node, $make->($path[1], $id, $other, 'STOP'));
 		is(consent($other), 'opted_in', 'who has agreed since has not revoked');
 
 		# another message of the same sender, and one whose first is not kept any more
 		my ($same, $forgotten) = map { new_phone() } 1 .. 2;
-		ingest($node, $make->($door[0], $id + 200000, $same, 'sounds good'));
-		ingest($node, $make->($door[1], $id + 200000, $same, 'STOP'));
+		ingest($node, $make->($path[0], $id + 200000, $same, 'sounds good'));
+		ingest($node, $make->($path[1], $id + 200000, $same, 'STOP'));
 		is(consent($same), 'opted_out', 'the same sender means another message by it');
-		my $first = ingest($node, $make->($door[0], $id + 300000, $same, 'sounds good'));
+		my $first = ingest($node, $make->($path[0], $id + 300000, $same, 'sounds good'));
 		sql($node, "SET session_replication_role = replica; DELETE FROM outreach.inbound_payloads WHERE receipt_id = '$first->{receipt_id}'");
-		ingest($node, $make->($door[1], $id + 300000, $forgotten, 'STOP'));
+		ingest($node, $make->($path[1], $id + 300000, $forgotten, 'STOP'));
 		is(consent($forgotten), 'opted_out', 'what the first was need not be known');
 	}
 

@@ -80,21 +80,21 @@ sub outcomes
 
 my $expected = { 'accepted 200' => scalar @table, 'duplicate 200' => (2 * $rounds - 1) * @table };
 
-for my $door (qw(single many))
+for my $way (qw(single many))
 {
-	payload_database($node, $door);
-	stage($node, $door, \@hooks);
-	my @rows = play($node, $door, $door, [ orders(4) ]);
-	is_deeply(outcomes(@rows), $expected, "$door: each taken once");
-	is(rows($node, $door), $wanted, "$door: the rows are those of one round");
+	payload_database($node, $way);
+	stage($node, $way, \@hooks);
+	my @rows = play($node, $way, $way, [ orders(4) ]);
+	is_deeply(outcomes(@rows), $expected, "$way: each taken once");
+	is(rows($node, $way), $wanted, "$way: the rows are those of one round");
 	is(sql($node, "SELECT count(*) FROM (TABLE outreach.events UNION ALL TABLE outreach.events_default) events
-		WHERE event_type = 'webhook.inbound.duplicate_rejected'", db => $door),
-		$expected->{'duplicate 200'}, "$door: each duplicate left its event");
+		WHERE event_type = 'webhook.inbound.duplicate_rejected'", db => $way),
+		$expected->{'duplicate 200'}, "$way: each duplicate left its event");
 	my %first;
 	is(scalar(grep { ($first{ $_->{n} } //= "$_->{receipt_id}$_->{body}$_->{content_type}") ne
 			"$_->{receipt_id}$_->{body}$_->{content_type}" } @rows),
-		0, "$door: each duplicate was answered like the first");
-	is(sql($node, 'SELECT * FROM outreach.verify()', db => $door), '', "$door: states follow from events");
+		0, "$way: each duplicate was answered like the first");
+	is(sql($node, 'SELECT * FROM outreach.verify()', db => $way), '', "$way: states follow from events");
 }
 
 # ------------------------------------------------------------- through HTTP

@@ -59,7 +59,7 @@ sub leaves
 # ---- a profile of the tenant's own -------------------------------------------
 
 my $first = ask('local');
-is(wait_settled($node, $first), 'sent', 'at the host of the profile');
+is(wait_at_rest($node, $first), 'sent', 'at the host of the profile');
 my $redirect = sub {
 	my ($to) = @_;
 	return sql($node, "UPDATE outreach.provider_profiles SET url = '$to' WHERE profile = 'local'", user => 'test_admin', tenant => 'team_a');

@@ -46,7 +46,7 @@ sub sends_to
 sub delivery
 {
 	my ($id) = @_;
-	wait_settled($node, $id);
+	wait_at_rest($node, $id);
 	return sql($node, "SELECT concat_ws('|', http_status, outcome, error_code, error, answer) FROM outreach.message_deliveries
 		WHERE message_id = '$id' ORDER BY attempt LIMIT 1");
 }
@@ -72,9 +72,9 @@ like(delivery($error), $withheld, 'in the text of an error');
 unlike(delivery($error), qr/no such key/, 'which is not kept either');
 like(delivery($code), $withheld, 'in the code of an error');
 is(message($node, $code)->{error_code} // '', '', 'which is none then');
-is(wait_settled($node, $id), 'uncertain', 'as the message\'s id: no id');
+is(wait_at_rest($node, $id), 'uncertain', 'as the message\'s id: no id');
 like(message($node, $id)->{last_error}, $withheld, 'which is said');
-is(wait_settled($node, $by_header), 'uncertain', 'as the id in a header: no id');
+is(wait_at_rest($node, $by_header), 'uncertain', 'as the id in a header: no id');
 is(delivery($quiet), q(400|failed|21211|The number is not valid|{"code":21211,"message":"The number is not valid"}),
 	'an answer that tells nothing is kept');
 

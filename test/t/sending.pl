@@ -18,9 +18,9 @@ sending_database($node, 'postgres', $provider, leads => 20);
 my $sms = send_message($node, lead_id => 'lead_1', body => 'Hello {{firstName}}', send_key => 'hello');
 is($sms->{status}, 'pending', 'asked for');
 is($sms->{duplicate}, 'f', 'for the first time');
-is(wait_settled($node, $sms->{message_id}), 'sent', 'SignalHouse has it');
+is(wait_at_rest($node, $sms->{message_id}), 'sent', 'SignalHouse has it');
 my $twilio = send_message($node, lead_id => 'lead_2', body => 'Hello', from_phone => '+12125550102');
-is(wait_settled($node, $twilio->{message_id}), 'sent', 'Twilio has it');
+is(wait_at_rest($node, $twilio->{message_id}), 'sent', 'Twilio has it');
 my $again = send_message($node, lead_id => 'lead_1', body => 'Hello {{firstName}}', send_key => 'hello');
 is($again->{message_id}, $sms->{message_id}, 'asked for again: the first message');
 is($again->{duplicate}, 't', 'which is said');
@@ -45,7 +45,7 @@ sql($node, q{SELECT outreach.ingest_webhook(jsonb_build_object('path', '/w/wrong
 	'id', 'w1', 'from', '} . Sending::phone(3) . q{', 'body', 'Sorry, you have the wrong number')::text))});
 is(sql($node, "SELECT phone IS NULL FROM outreach.leads WHERE lead_id = 'lead_3'"), 't', 'who has it says so: the lead loses it');
 sql($node, "SELECT outreach.resume_sending('tenant', 'team_a')");
-is(wait_settled($node, $waits->{message_id}), 'deferred', 'what was asked for before does not leave');
+is(wait_at_rest($node, $waits->{message_id}), 'deferred', 'what was asked for before does not leave');
 is(sql($node, "SELECT verdicts -> 0 ->> 'guard' FROM outreach.outbound_messages WHERE message_id = '$waits->{message_id}'"),
 	'destination', 'for want of an address');
 is($provider->accepted, 2, 'and nothing did');

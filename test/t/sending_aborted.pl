@@ -20,11 +20,11 @@ my $n = 0;
 
 # While it is armed, a statement of the engine fails there.
 sql($node, q{
-	CREATE TABLE public.armed (point text);
+	CREATE TABLE public.attached (point text);
 	CREATE SEQUENCE public.failures;
 	CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 	BEGIN
-		IF EXISTS (SELECT FROM public.armed WHERE point = TG_ARGV[0]) THEN
+		IF EXISTS (SELECT FROM public.attached WHERE point = TG_ARGV[0]) THEN
 			PERFORM nextval('public.failures');
 			RAISE 'refused for a test' USING ERRCODE = TG_ARGV[1];
 		END IF;
@@ -62,7 +62,7 @@ sub while_failing
 {
 	my ($point, $meanwhile) = @_;
 	my $before = failures();
-	sql($node, "INSERT INTO public.armed VALUES ('$point')");
+	sql($node, "INSERT INTO public.attached VALUES ('$point')");
 	my $made = $meanwhile->();
 	wait_until(sub { failures() > $before }, "a failure ($point)");
 	my $pid = worker($node, 'postgres');
@@ -71,7 +71,7 @@ sub while_failing
 	return $made;
 }
 
-is(wait_settled($node, ask()), 'sent', 'a message is sent');
+is(wait_at_rest($node, ask()), 'sent', 'a message is sent');
 
 for my $point (qw(claim message commit))
 {
@@ -85,14 +85,14 @@ for my $point (qw(claim message commit))
 	is(accepted($_), 0, 'and nothing was sent') for @ids;
 	# the next claim is of another message alone, whose departure would take them along
 	sql($node, q{UPDATE outreach.outbound_messages SET due_at = now() + '1 hour' WHERE status = 'pending';
-		TRUNCATE public.armed});
-	is(wait_settled($node, ask()), 'sent', 'another message is claimed and sent');
+		TRUNCATE public.attached});
+	is(wait_at_rest($node, ask()), 'sent', 'another message is claimed and sent');
 	is(accepted($_), 0, 'the failed ones are not') for @ids;
 	sql($node, q{UPDATE outreach.outbound_messages SET due_at = now() WHERE status = 'pending'; SELECT outreach.wake_workers()});
-	is(wait_settled($node, $_), 'sent', 'claimed at last, it is sent') for @ids;
+	is(wait_at_rest($node, $_), 'sent', 'claimed at last, it is sent') for @ids;
 	is(accepted($_), 1, 'once') for @ids;
 	is(message($node, $_)->{attempts}, 1, 'in one attempt') for @ids;
-	is(wait_settled($node, $under_way), 'sent', 'what was under way was answered');
+	is(wait_at_rest($node, $under_way), 'sent', 'what was under way was answered');
 	is(sql($node, "SELECT outcome FROM outreach.message_deliveries WHERE message_id = '$under_way'"), 'sent', 'and that was recorded');
 }
 
@@ -102,7 +102,7 @@ for my $point (qw(claim message commit))
 	my $id = while_failing('look-up', sub { ask(body => 'asked for', from_phone => '+12125550102') });
 	is(message($node, $id)->{status}, 'unknown', 'settling fails');
 	is(scalar(grep { $_->{method} eq 'GET' } $provider->requests), $asked, 'no look-up has left');
-	sql($node, 'TRUNCATE public.armed');
+	sql($node, 'TRUNCATE public.attached');
 	quiet($node);
 	is(message($node, $id)->{status}, 'sent', 'it is looked up and found');
 	is(accepted($id), 1, 'accepted once');
@@ -111,8 +111,8 @@ for my $point (qw(claim message commit))
 {
 	my $id = while_failing('record', sub { ask() });
 	is(message($node, $id)->{status}, 'sending', 'the commit of an answer fails: it stays landed');
-	sql($node, 'TRUNCATE public.armed');
-	is(wait_settled($node, $id), 'sent', 'and is recorded');
+	sql($node, 'TRUNCATE public.attached');
+	is(wait_at_rest($node, $id), 'sent', 'and is recorded');
 	is(accepted($id), 1, 'accepted once');
 }
 
@@ -132,7 +132,7 @@ sub waits_for_standby
 	$node->reload;
 	my $probe = $node->background_psql('postgres', on_error_stop => 0);
 	$probe->query_until(qr/begins/, "\\echo begins\nSET synchronous_commit = on;\nDO \$\$ BEGIN LOOP
-		INSERT INTO public.armed VALUES ('none'); COMMIT; PERFORM pg_sleep(0.01); END LOOP; END \$\$;\n");
+		INSERT INTO public.attached VALUES ('none'); COMMIT; PERFORM pg_sleep(0.01); END LOOP; END \$\$;\n");
 	wait_until(sub { sql($node, q(SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND wait_event = 'SyncRep')) },
 		'commits to wait');
 	my $id = ask();
@@ -143,7 +143,7 @@ sub waits_for_standby
 	sql($node, 'ALTER SYSTEM RESET synchronous_standby_names');
 	$node->reload;
 	sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DO %LOOP%' AND pid <> pg_backend_pid()));
-	is(wait_settled($node, $id), 'sent', 'it is sent when none is needed');
+	is(wait_at_rest($node, $id), 'sent', 'it is sent when none is needed');
 	is(accepted($id), 1, 'once');
 }
 

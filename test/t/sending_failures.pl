@@ -138,7 +138,7 @@ $gone->config(faults => {});
 sql($node, "SELECT outreach.cancel_message('team_a', message_id, 'test') FROM outreach.outbound_messages
 	WHERE body LIKE '%30004%' AND status IN ('pending', 'deferred', 'review')");
 cmp_ok(sql($node, "SELECT outreach.resume_sending('number', '$from{twilio}')"), '>', 0, 'resumed');
-is(wait_settled($node, $held), 'sent', 'it leaves');
+is(wait_at_rest($node, $held), 'sent', 'it leaves');
 
 # ---- a refusal that is about the account --------------------------------------
 
@@ -148,6 +148,6 @@ wait_until(sub { message($node, $kept)->{status} eq 'deferred' && message($node,
 is(message($node, $kept)->{held_by}, 'account:twilio', 'wrong credentials hold the account and keep the message');
 $gone->config(twilio_token => 'token');
 sql($node, q{SELECT outreach.resume_sending('account', 'twilio')});
-is(wait_settled($node, $kept), 'sent', 'which leaves when they are right again');
+is(wait_at_rest($node, $kept), 'sent', 'which leaves when they are right again');
 is(sql($node, 'SELECT count(*) FROM outreach.verify()'), 0, 'verified');
 done_testing();

@@ -34,7 +34,7 @@ sub sent
 	my $before = $provider->accepted;
 	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'email', send_key => join(' ', 'key', $before, %args), %args,
 		options => $json->encode($options));
-	is(wait_settled($node, $message->{message_id}), 'sent', 'it is sent');
+	is(wait_at_rest($node, $message->{message_id}), 'sent', 'it is sent');
 	return ($provider->accepted)[-1];
 }
 
@@ -118,7 +118,7 @@ sub written
 	my $before = $provider->requests;
 	my $message = send_message($node, lead_id => 'lead_1', body => 'Hello', channel => 'webhook', send_key => "own $before",
 		options => $json->encode({ account => 'own', %$options }));
-	wait_settled($node, $message->{message_id});
+	wait_at_rest($node, $message->{message_id});
 	return body_of(($provider->requests)[-1]{number});
 }
 
@@ -170,7 +170,7 @@ for my $case ([ { html => '<p>Hi</p>' }, { body => '{{body}}' }, 'its profile ha
 	is($provider->requests, $before, 'and nothing left');
 	own_profile({ to => '{{to}}', body => '{{body}}', html => '{{html}}', bcc => [ '{{bcc}}' ], media => [ '{{media_urls}}' ] }, 'application/json');
 	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$message->{message_id}'");
-	is(wait_settled($node, $message->{message_id}), 'sent', 'which it does when the profile has one again');
+	is(wait_at_rest($node, $message->{message_id}), 'sent', 'which it does when the profile has one again');
 }
 # ---- who gets a copy has consent of his own ---------------------------------------
 
@@ -182,7 +182,7 @@ for my $case ([ opt_out => 'blocked' ], [ release_address => 'sent' ])
 	is($message->{status}, 'pending', 'a copy to an address that nobody knows');
 	sql($node, "SELECT outreach.$act('team_a', 'Copy.$act\@example.com', 'kim', 'asked')");
 	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$message->{message_id}'");
-	is(wait_settled($node, $message->{message_id}), $became, "$act before it leaves: $became");
+	is(wait_at_rest($node, $message->{message_id}), $became, "$act before it leaves: $became");
 }
 # ---- an address that was taken away -------------------------------------------------
 
@@ -193,7 +193,7 @@ for my $case ([ email => 'email', 'pat@example.com' ], [ phone => 'sms', phone(1
 		options => $channel eq 'email' ? '{"subject": "Hi"}' : '{}');
 	sql($node, "UPDATE outreach.leads SET $column = NULL WHERE lead_id = 'lead_1'");
 	sql($node, "UPDATE outreach.outbound_messages SET due_at = now() WHERE message_id = '$message->{message_id}'");
-	is(wait_settled($node, $message->{message_id}), 'deferred', "a lead whose $column is gone is not written to there");
+	is(wait_at_rest($node, $message->{message_id}), 'deferred', "a lead whose $column is gone is not written to there");
 	like(message($node, $message->{message_id})->{verdicts}, qr/no address/, 'for want of one');
 	sql($node, "UPDATE outreach.leads SET $column = '$address' WHERE lead_id = 'lead_1'");
 }

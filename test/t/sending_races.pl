@@ -74,7 +74,7 @@ sub ask
 	return send_message($node, lead_id => "lead_$n", body => "Hello $n", from_phone => '+12125550101', %args)->{message_id};
 }
 
-sub settled
+sub at_rest
 {
 	my ($id) = @_;
 	wait_until(sub { sql($node, "SELECT due_at IS NULL FROM outreach.outbound_messages WHERE message_id = '$id'") eq 't' },
@@ -109,7 +109,7 @@ sub is_left
 sub is_passed_by
 {
 	my ($id, $what) = @_;
-	is(settled(ask()), 'sent', "$what: another message is sent");
+	is(at_rest(ask()), 'sent', "$what: another message is sent");
 	is(message($node, $id)->{status}, 'pending', 'this one is passed by');
 }
 
@@ -154,7 +154,7 @@ for my $way ('opt_out', 'STOP')
 	my $id = ask();
 	is_passed_by($id, "$way is under way");
 	release($stop);
-	is(settled($id), 'blocked', 'it commits: blocked');
+	is(at_rest($id), 'blocked', 'it commits: blocked');
 	is_accepted($id, 0, 'and never sent');
 	is(sql($node, "SELECT verdicts -> 0 ->> 'guard' FROM outreach.outbound_messages WHERE message_id = '$id'"), 'consent', 'for consent');
 	is(sql($node, "SELECT count(*) FROM outreach.message_deliveries WHERE message_id = '$id'"), 0, 'without a delivery');
@@ -167,7 +167,7 @@ for my $way ('opt_out', 'STOP')
 	$id = ask();
 	is_passed_by($id, "$way is under way");
 	release($stop, 'ROLLBACK');
-	is(settled($id), 'sent', 'it is rolled back: sent');
+	is(at_rest($id), 'sent', 'it is rolled back: sent');
 	is_accepted($id, 1, 'once');
 }
 
@@ -188,7 +188,7 @@ for my $way ('opt_out', 'unsubscribe')
 		my $id = ask(channel => 'email', options => '{"subject": "Hi"}', from_phone => undef);
 		is_passed_by($id, "e-mail, $way is under way");
 		release($stop, $end);
-		is(settled($id), $end eq 'COMMIT' ? 'blocked' : 'sent', "e-mail, $way: $end");
+		is(at_rest($id), $end eq 'COMMIT' ? 'blocked' : 'sent', "e-mail, $way: $end");
 		is_accepted($id, $end eq 'COMMIT' ? 0 : 1, 'as it is said to be');
 	}
 }
@@ -199,7 +199,7 @@ for my $way ('opt_out', 'unsubscribe')
 	my $id = ask();
 	sql($node, "SELECT outreach.opt_out('team_a', '" . lead_phone($n) . "')");
 	release($table);
-	is(settled($id), 'blocked', 'an opt-out before the claim: blocked');
+	is(at_rest($id), 'blocked', 'an opt-out before the claim: blocked');
 	is_accepted($id, 0, 'and never sent');
 }
 
@@ -207,7 +207,7 @@ for my $way ('opt_out', 'unsubscribe')
 	my ($gate, $id) = in_progress();
 	my $opt_out = waiter("SELECT consent FROM outreach.opt_out('team_a', '" . lead_phone($n) . "')");
 	release($gate);
-	is(settled($id), 'sent', 'an opt-out after the claim waits for it: sent');
+	is(at_rest($id), 'sent', 'an opt-out after the claim waits for it: sent');
 	is(ended($opt_out), 'opted_out', 'then the phone has opted out');
 	is(sql($node, "SELECT count(*) FROM outreach.message_deliveries d JOIN outreach.outbound_messages m USING (tenant_id, message_id)
 		JOIN outreach.phones p USING (tenant_id, phone) WHERE p.consent = 'opted_out' AND d.started_at > p.consent_at"), 0,
@@ -234,7 +234,7 @@ sub why { return sql($node, "SELECT last_error FROM outreach.outbound_messages W
 	release($table);
 	is_passed_by($id, 'a reply is under way');
 	release($reply);
-	is(settled($id), 'cancelled', 'it commits: cancelled');
+	is(at_rest($id), 'cancelled', 'it commits: cancelled');
 	is_accepted($id, 0, 'and never sent');
 	is(why($id), 'the lead replied', 'by the reply');
 
@@ -244,7 +244,7 @@ sub why { return sql($node, "SELECT last_error FROM outreach.outbound_messages W
 	release($table);
 	is_passed_by($id, 'a reply is under way');
 	release($reply, 'ROLLBACK');
-	is(settled($id), 'sent', 'it is rolled back: sent');
+	is(at_rest($id), 'sent', 'it is rolled back: sent');
 	is_accepted($id, 1, 'once');
 }
 
@@ -252,7 +252,7 @@ sub why { return sql($node, "SELECT last_error FROM outreach.outbound_messages W
 	my ($gate, $id) = in_progress(priority => 'campaign');
 	my $reply = waiter(reply($n));
 	release($gate);
-	is(settled($id), 'sent', 'a reply after the claim waits for it: sent');
+	is(at_rest($id), 'sent', 'a reply after the claim waits for it: sent');
 	is(ended($reply), 'accepted', 'then the reply is taken in');
 	is_accepted($id, 1, 'and nothing is sent twice');
 }
@@ -270,7 +270,7 @@ for my $twin ('', ' of another lead with the phone')
 	is(sql($node, reply($next)), 'accepted', "a reply$twin that does not see the message");
 	release($asking);
 	my $id = sql($node, "SELECT message_id FROM outreach.outbound_messages WHERE send_key = 'late$next'");
-	is(settled($id), 'cancelled', 'the claim takes it back');
+	is(at_rest($id), 'cancelled', 'the claim takes it back');
 	is_accepted($id, 0, 'and it is never sent');
 	is(why($id), 'a reply came before it left', 'for the reply');
 	is(sql($node, "SELECT count(*) FROM outreach.events WHERE event_type = 'message.outbound.cancelled' AND payload ->> 'message_id' = '$id'"), 1,
@@ -294,33 +294,33 @@ for my $scope (sort keys %stop)
 
 	release($gate);
 	is(ended($stopping), 1, "$scope: the stop waits for the claim in progress");
-	is(settled($first), 'sent', 'which is sent');
-	is(settled($second), 'deferred', 'what is claimed after it is held');
+	is(at_rest($first), 'sent', 'which is sent');
+	is(at_rest($second), 'deferred', 'what is claimed after it is held');
 	is(message($node, $second)->{held_by}, $held_by, 'by the stop');
 	is_accepted($second, 0, 'and not sent');
 	is(sql($node, "SELECT $resume"), 1, 'resumed');
-	is(settled($second), 'sent', 'it is sent');
+	is(at_rest($second), 'sent', 'it is sent');
 	is_accepted($second, 1, 'once');
 
 	my $session = holder("SELECT $stop");
 	my $id = ask();
 	is_left($id, "$scope: a stop is under way");
 	release($session);
-	is(settled($id), 'deferred', 'it commits, and holds the message');
+	is(at_rest($id), 'deferred', 'it commits, and holds the message');
 	$session = holder("SELECT $resume");
 	is(message($node, $id)->{status}, 'deferred', 'until the resumption commits');
 	# what is asked for meanwhile is not held by what is going
 	my $meanwhile = ask();
 	is_left($meanwhile, "$scope: a resumption is under way");
 	release($session);
-	is(settled($_), 'sent', 'and is sent then') for $id, $meanwhile;
+	is(at_rest($_), 'sent', 'and is sent then') for $id, $meanwhile;
 	is_accepted($_, 1, 'once') for $id, $meanwhile;
 
 	$session = holder("SELECT $stop");
 	$id = ask();
 	is_left($id, "$scope: a stop is under way");
 	release($session, 'ROLLBACK');
-	is(settled($id), 'sent', 'it is rolled back, and holds nothing');
+	is(at_rest($id), 'sent', 'it is rolled back, and holds nothing');
 }
 
 {
@@ -334,7 +334,7 @@ for my $scope (sort keys %stop)
 	my $resuming = waiter("SELECT outreach.resume_sending('number', '+12125550101', 'team_a')");
 	release($gate);
 	is(ended($resuming), 1, 'a resumption waits for a claim that holds a message under its stop, and releases that');
-	is(settled($id), 'sent', 'which is sent');
+	is(at_rest($id), 'sent', 'which is sent');
 	sql($node, q{DROP TRIGGER stand_still_held ON outreach.outbound_messages;
 		SELECT outreach.add_number('team_a', '+12125550101', 'signalhouse')});
 }
@@ -346,10 +346,10 @@ for my $scope (sort keys %stop)
 
 	release($gate);
 	ended($disarming);
-	is(settled($first), 'sent', 'disarm() waits for the claim in progress');
+	is(at_rest($first), 'sent', 'disarm() waits for the claim in progress');
 	is(message($node, $second)->{status}, 'pending', 'nothing is claimed after it');
 	sql($node, 'SELECT outreach.arm()');
-	is(settled($second), 'sent', 'until the database is armed again');
+	is(at_rest($second), 'sent', 'until the database is armed again');
 }
 
 # ---- a cancellation, a lead that goes -----------------------------------------
@@ -359,7 +359,7 @@ for my $scope (sort keys %stop)
 	my $cancelling = waiter("SELECT cancelled FROM outreach.cancel_message('team_a', '$id')");
 	release($gate);
 	is(ended($cancelling), 'f', 'a cancellation waits for the claim, and is too late');
-	is(settled($id), 'sent', 'sent');
+	is(at_rest($id), 'sent', 'sent');
 	is_accepted($id, 1, 'once');
 
 	for my $end ([ 'COMMIT', 'cancelled', 0 ], [ 'ROLLBACK', 'sent', 1 ])
@@ -371,7 +371,7 @@ for my $scope (sort keys %stop)
 		release($table);
 		is_passed_by($claimed, 'a cancellation is under way');
 		release($cancel, $how);
-		is(settled($claimed), $status, "$how: $status");
+		is(at_rest($claimed), $status, "$how: $status");
 		is_accepted($claimed, $times, "accepted $times times");
 	}
 }
@@ -381,7 +381,7 @@ for my $scope (sort keys %stop)
 	my $deleting = waiter("DELETE FROM outreach.leads WHERE lead_id = 'lead_$n'");
 	release($gate);
 	ended($deleting);
-	is(settled($id), 'sent', 'a lead that is deleted during the claim: the message is sent');
+	is(at_rest($id), 'sent', 'a lead that is deleted during the claim: the message is sent');
 	is_accepted($id, 1, 'once');
 
 	my $table = no_claims();
@@ -390,7 +390,7 @@ for my $scope (sort keys %stop)
 	release($table);
 	is_passed_by($id, 'its lead is being deleted');
 	release($delete);
-	is(settled($id), 'cancelled', 'deleted before the claim: cancelled');
+	is(at_rest($id), 'cancelled', 'deleted before the claim: cancelled');
 	is_accepted($id, 0, 'and never sent');
 }
 sql($node, 'DROP TRIGGER stand_still ON outreach.outbound_queue');
@@ -414,7 +414,7 @@ for my $early ([ 'delivered', '', 'delivered' ], [ 'failed', '&ErrorCode=21610',
 		'body', 'MessageSid=$accepted->{id}&MessageStatus=$status$code'))}), 'accepted', "$status comes before the answer is recorded");
 	is(sql($node, "SELECT to_status FROM outreach.callbacks_unmatched WHERE provider_message_id = '$accepted->{id}'"), $status, 'it is parked');
 	release($gate);
-	is(settled($id), $becomes, 'and applied when the answer is recorded');
+	is(at_rest($id), $becomes, 'and applied when the answer is recorded');
 	is(sql($node, 'SELECT count(*) FROM outreach.callbacks_unmatched'), 0, 'nothing is parked any more');
 	is(sql($node, "SELECT p.consent FROM outreach.phones p JOIN outreach.leads l USING (tenant_id, phone) WHERE l.lead_id = '$lead'"),
 		$code ? 'opted_out' : 'unknown', 'with what its code says of the phone');
@@ -435,14 +435,14 @@ sql($node, 'DROP TRIGGER stand_still ON outreach.provider_message_ids');
 	$provider->config(rules => [ { fault => 'lose_answer', body => 'The same text twice', times => 1 } ]);
 	$provider->config(callbacks => 'sent');
 	my $first = send_message($node, %same, send_key => 'twice 1')->{message_id};
-	is(settled($first), 'sent', 'a callback tells that a message was accepted');
+	is(at_rest($first), 'sent', 'a callback tells that a message was accepted');
 	# the other was not accepted: the list shows the first alone
 	$provider->config(rules => [ { fault => 'reset_before', body => 'The same text twice', times => 1 } ]);
 	my $second = send_message($node, %same, send_key => 'twice 2')->{message_id};
-	is(settled($second), 'sent', 'another of the same text is looked up');
+	is(at_rest($second), 'sent', 'another of the same text is looked up');
 	is_accepted($second, 2, 'and tried again, for the one that is listed is the first');
 	isnt(message($node, $second)->{provider_message_id}, message($node, $first)->{provider_message_id}, 'each has an id of its own');
-	$provider->settle;
+	$provider->quiesce;
 }
 
 is(sql($node, "SELECT count(*) FROM outreach.outbound_messages m WHERE status = 'sent'

@@ -22,8 +22,8 @@ sql($node, qq{
 	INSERT INTO outreach.provider_profiles SELECT * FROM own;
 	UPDATE own SET profile = 'wide', max_in_flight = 100;
 	INSERT INTO outreach.provider_profiles SELECT * FROM own;
-	INSERT INTO outreach.provider_verdicts SELECT 'team_a', 'wide', http_status, code, verdict, effect, delay, max_attempts, meaning
-		FROM outreach.provider_verdicts WHERE tenant_id = '*' AND profile = 'generic_json';
+	INSERT INTO outreach.provider_outcomes SELECT 'team_a', 'wide', http_status, code, outcome, effect, delay, max_attempts, meaning
+		FROM outreach.provider_outcomes WHERE tenant_id = '*' AND profile = 'generic_json';
 	SELECT outreach.create_account('team_a', 'wide', 'wide', 'secret', base_url => '$third_url');
 	SELECT count(outreach.create_account('team_a', 'one of many ' || i, 'generic_json', 'secret', base_url => '$slow_url')) FROM generate_series(1, 40) i;
 	SELECT outreach.create_tenant('team_b', 'B');

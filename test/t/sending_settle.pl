@@ -18,7 +18,7 @@ sql($node, q{INSERT INTO outreach.provider_profiles
 
 my $message = send_message($node, lead_id => 'lead_1', body => 'Hello [[fault:lose_answer]]',
 	from_phone => '+12125550101');
-is(wait_settled($node, $message->{message_id}), 'unknown', 'the answer was lost');
+is(wait_at_rest($node, $message->{message_id}), 'unknown', 'the answer was lost');
 ok(wait_until(sub { message($node, $message->{message_id})->{status} eq 'uncertain' }, 'the message to be settled'),
 	'then it is left to a person');
 is(scalar $provider->accepted, 1, 'sent once');

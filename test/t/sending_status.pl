@@ -46,12 +46,12 @@ for my $account (sort keys %from)
 	is(status(ask($from, 'failed:30003@100'), 'failed'), 'failed', "$account: failed");
 	is(status(ask($from, 'delivered@100', 'lose_answer'), 'delivered'), 'delivered',
 		"$account: the answer was lost, the callback tells");
-	$provider->settle;
+	$provider->quiesce;
 }
 is(status(ask($from{twilio}, 'failed:30003@100,delivered@600'), 'delivered'), 'delivered', 'delivered after a failure of a segment');
 my $late = ask($from{twilio}, 'delivered@100,failed:30003@600');
 status($late, 'delivered');
-$provider->settle;
+$provider->quiesce;
 is(status($late, 'delivered'), 'delivered', 'a failure after delivery is noted, not applied');
 is(sql($node, "SELECT string_agg(payload ->> 'status' || ' ' || (payload ->> 'applied'), ', ' ORDER BY lead_version) FROM outreach.events
 	WHERE event_type = 'message.delivery.status_updated' AND payload ->> 'message_id' = '$late'"),
@@ -66,7 +66,7 @@ is(sql($node, "SELECT p.consent || ' ' || l.state FROM outreach.phones p JOIN ou
 # a forged reference names a message of somebody else's
 my $victim = ask($from{twilio}, 'sent');
 status($victim, 'sent');
-$provider->settle;
+$provider->quiesce;
 my $forged = '?message=' . $victim . '.' . ('0' x 32);
 my $hook = signed('twilio', path => '/w/twilio', query => substr($forged, 1), secret => 'token',
 	url => 'http://127.0.0.1:' . $shim->port . "/w/twilio$forged",

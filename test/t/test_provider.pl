@@ -412,7 +412,7 @@ close($listener);
 my $hooks_seen = 0;
 sub hooks
 {
-	$provider->settle;
+	$provider->quiesce;
 	open(my $in, '<', "$hooks/seen") or die $!;
 	my @lines = <$in>;
 	my @new = map { $json->decode($_) } @lines[ $hooks_seen .. $#lines ];
@@ -468,7 +468,7 @@ for my $case ([ '503,200', 2, 'answered' ], [ '503', 2, 'given_up' ], [ '404', 1
 {
 	my ($way, $attempts, $outcome) = @$case;
 	post(message('[[callbacks:sent@1]]', StatusCallback => "https://hooks.example.com/answer/$way?message=1"));
-	$provider->settle;
+	$provider->quiesce;
 	is_deeply([ @{ ($provider->callbacks)[-1] }{qw(attempts outcome status)} ], [ $attempts, $outcome, 'sent' ],
 		"Twilio, answered $way: $outcome");
 }
@@ -499,14 +499,14 @@ post(twilio('Calls.json', To => $phone, From => $our, Url => 'https://a.example/
 is(join(',', map { $_->{body} =~ /CallStatus=([\w-]+)/ } hooks()), 'ringing,completed', 'a call has its own plan');
 $provider->config(callback_to => undef);
 post(message('[[callbacks:sent@1]]', StatusCallback => $url));
-$provider->settle;
+$provider->quiesce;
 is(($provider->callbacks)[-1]{outcome}, 'impossible', 'nothing leaves loopback');
 post(message('[[callbacks:sent@1]]', StatusCallback => "http://127.0.0.1:$hook_port/direct"));
 is(scalar(hooks()), 1, 'a URL on loopback needs no stand-in');
 kill 'TERM', $receiver;
 waitpid($receiver, 0);
 post(message('[[callbacks:sent@1]]', StatusCallback => "http://127.0.0.1:$hook_port/direct"));
-$provider->settle;
+$provider->quiesce;
 is(($provider->callbacks)[-1]{outcome}, 'given_up', 'nobody there: given up');
 
 # ---------------------------------------------------------------- many, and the end

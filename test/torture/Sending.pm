@@ -17,7 +17,7 @@ package Sending;
 # phone($n)							of lead_$n
 # send_message($node, name => value, …)	outreach.send_message() of team_a, its row as a hash
 # message($node, $id)				its row as a hash
-# wait_settled($node, $id)			waits until it is neither pending nor sending, nor deferred until a time, and returns its status
+# wait_at_rest($node, $id)			waits until it is neither pending nor sending, nor deferred until a time, and returns its status
 # quiet($node)						waits until no message of the database is due, sending or unknown
 
 use strict;
@@ -26,7 +26,7 @@ use warnings;
 use Exporter 'import';
 use OutreachTest;
 
-our @EXPORT = qw(sending_cluster sending_database sending_callbacks quick_profiles phone send_message message wait_settled quiet);
+our @EXPORT = qw(sending_cluster sending_database sending_callbacks quick_profiles phone send_message message wait_at_rest quiet);
 
 sub sending_cluster
 {
@@ -103,7 +103,7 @@ sub message
 	return row($node, "SELECT * FROM outreach.outbound_messages WHERE message_id = '$id'", $db);
 }
 
-sub wait_settled
+sub wait_at_rest
 {
 	my ($node, $id, $db) = @_;
 	return wait_until(sub {

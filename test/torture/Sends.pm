@@ -260,7 +260,7 @@ sub torture
 	sql($node, q(SELECT outreach.resume_sending(scope, CASE WHEN scope <> 'all' THEN id END) FROM outreach.sending_stops), db => $db);
 	my $fed_after = time() - $began;
 	quiet($node, $db);
-	$provider->settle;
+	$provider->quiesce;
 	# what a callback may have settled meanwhile
 	quiet($node, $db);
 	sql($node, 'DROP TRIGGER note_claims ON outreach.outbound_queue', db => $db);

@@ -8,12 +8,12 @@ package Standing;
 #
 # standing($node, $type, $event)	the process of that backend_type that waits there
 # commit_and_stand($node, $db, $pid)
-#		brings it from a stand in a COMMIT, by a trigger that waits while public.armed has
+#		brings it from a stand in a COMMIT, by a trigger that waits while public.attached has
 #		its row, to behind its record; returns a session to quit when it is killed
-# standing_points($node, $db)	makes the table public.armed and the triggers: a transaction
+# standing_points($node, $db)	makes the table public.attached and the triggers: a transaction
 #		stands still before it writes a row of a table ("leads"), or in its COMMIT ("leads
 #		commit"), where the row, of a payload its body, has a mark; or fails ("fail leads")
-# arm($node, $point, $mark), disarm($node, $like)	the points that are like that, all when not given
+# attach($node, $point, $mark), detach($node, $like)	the points that are like that, all when not given
 # start_session($node, $db, $sql)	runs it in a psql of its own; finish() waits for that
 # crash($node, $db, $victim, $sql, $point, $mark)
 #		runs it in a session that stands at the point ("leads commit behind its record"
@@ -27,7 +27,7 @@ use IPC::Run ();
 use OutreachTest;
 use Sends qw(kill_process);
 
-our @EXPORT = qw(standing commit_and_stand standing_points arm disarm start_session crash);
+our @EXPORT = qw(standing commit_and_stand standing_points attach detach start_session crash);
 
 sub standing
 {
@@ -47,9 +47,9 @@ sub commit_and_stand
 	sql($node, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
 	$node->reload;
 	$probe->query_until(qr/begins/, "\\echo begins\nDO \$\$ BEGIN LOOP
-		INSERT INTO public.armed VALUES ('none', 'none'); COMMIT; PERFORM pg_sleep(0.01); END LOOP; END \$\$;\n");
+		INSERT INTO public.attached VALUES ('none', 'none'); COMMIT; PERFORM pg_sleep(0.01); END LOOP; END \$\$;\n");
 	wait_until(sub { sql($node, "$waiting backend_type = 'client backend'") }, 'commits to wait');
-	sql($node, 'SET synchronous_commit = local; DELETE FROM public.armed');
+	sql($node, 'SET synchronous_commit = local; DELETE FROM public.attached');
 	wait_until(sub { sql($node, "$waiting pid = $pid") }, 'the one that stood to wait');
 	sql($node, 'ALTER SYSTEM RESET synchronous_standby_names');
 	return $probe;
@@ -59,7 +59,7 @@ sub standing_points
 {
 	my ($node, $db) = @_;
 	sql($node, q{
-		CREATE TABLE public.armed (point text, mark text);
+		CREATE TABLE public.attached (point text, mark text);
 		CREATE FUNCTION public.stand_still() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 		DECLARE
 			here CONSTANT text := TG_ARGV[0] || CASE TG_WHEN WHEN 'AFTER' THEN ' commit' ELSE '' END;
@@ -69,13 +69,13 @@ sub standing_points
 				seen := convert_from(NEW.body, 'UTF8');
 			ELSIF here LIKE 'webhook_receipts%' THEN
 				-- there the mark is the text of a key
-				seen := (SELECT a.mark FROM public.armed a WHERE a.point = here
+				seen := (SELECT a.mark FROM public.attached a WHERE a.point = here
 					AND outreach_impl.ledger_key(NEW.tenant_id, 'webhook generic', a.mark) = NEW.key);
 			END IF;
-			WHILE EXISTS (SELECT FROM public.armed WHERE point = here AND position(mark IN seen) > 0) LOOP
+			WHILE EXISTS (SELECT FROM public.attached WHERE point = here AND position(mark IN seen) > 0) LOOP
 				PERFORM pg_sleep(0.02);
 			END LOOP;
-			IF EXISTS (SELECT FROM public.armed WHERE point = 'fail ' || here AND position(mark IN seen) > 0) THEN
+			IF EXISTS (SELECT FROM public.attached WHERE point = 'fail ' || here AND position(mark IN seen) > 0) THEN
 				RAISE 'no';
 			END IF;
 			RETURN NEW;
@@ -87,8 +87,8 @@ sub standing_points
 	  for qw(webhook_receipts inbound_payloads contacts addresses leads events event_details consent_history outbound_messages message_deliveries);
 }
 
-sub arm { my ($node, $point, $mark) = @_; sql($node, "INSERT INTO public.armed VALUES ('$point', '$mark')"); }
-sub disarm { my ($node, $like) = @_; sql($node, "DELETE FROM public.armed WHERE point LIKE '" . ($like // '%') . "'"); }
+sub attach { my ($node, $point, $mark) = @_; sql($node, "INSERT INTO public.attached VALUES ('$point', '$mark')"); }
+sub detach { my ($node, $like) = @_; sql($node, "DELETE FROM public.attached WHERE point LIKE '" . ($like // '%') . "'"); }
 
 sub start_session
 {
@@ -101,7 +101,7 @@ sub crash
 {
 	my ($node, $db, $victim, $sql, $point, $mark) = @_;
 	my $behind = $point =~ s/ behind its record$//;
-	arm($node, $point, $mark);
+	attach($node, $point, $mark);
 	my $session = start_session($node, $db, $sql);
 	my $pid = standing($node, 'client backend', 'PgSleep');
 	my @probe = $behind ? commit_and_stand($node, $db, $pid) : ();
@@ -109,7 +109,7 @@ sub crash
 	$session->finish;
 	eval { $_->quit } for @probe;
 	$node->reload;
-	disarm($node, $point);
+	detach($node, $point);
 }
 
 1;

@@ -1,6 +1,6 @@
 -- What holds for all.  A refusal that is about the account and not about the
 -- message stops the account and keeps the message.
-INSERT INTO outreach.provider_verdicts (tenant_id, profile, http_status, code, verdict, effect, delay, max_attempts, meaning) VALUES
+INSERT INTO outreach.provider_outcomes (tenant_id, profile, http_status, code, outcome, effect, delay, max_attempts, meaning) VALUES
 	('*', '*', '2xx', '*', 'sent', NULL, NULL, NULL, 'accepted'),
 	('*', '*', '4xx', '*', 'failed', NULL, NULL, NULL, 'refused for what the message says or where it goes'),
 	('*', '*', '401', '*', 'later', 'stop_account', NULL, NULL, 'the credentials are not valid'),
@@ -35,8 +35,8 @@ INSERT INTO outreach.provider_verdicts (tenant_id, profile, http_status, code, v
 -- number or the account, and keeps the message.  Where another recipient would,
 -- as with a region that the account does not send to, the message waits for a
 -- person, and the others go on: one lead abroad must not stop them all.
-INSERT INTO outreach.provider_verdicts (tenant_id, profile, http_status, code, verdict, effect, delay, max_attempts, meaning)
-SELECT '*', profile, '*', code, verdict, effect, delay, NULL::int, meaning
+INSERT INTO outreach.provider_outcomes (tenant_id, profile, http_status, code, outcome, effect, delay, max_attempts, meaning)
+SELECT '*', profile, '*', code, outcome, effect, delay, NULL::int, meaning
   FROM unnest('{twilio_sms,twilio_call}'::text[]) AS p (profile), (VALUES
 	('10001', 'later', 'stop_account', NULL::interval, 'answer: account not active'),
 	('10002', 'later', 'stop_account', NULL, 'answer: a trial account may not do this'),
@@ -54,9 +54,9 @@ SELECT '*', profile, '*', code, verdict, effect, delay, NULL::int, meaning
 	('21264', 'later', 'stop_number', NULL, 'answer: the sending number is not verified'),
 	('21470', 'later', 'stop_account', NULL, 'answer: the account''s SID is not valid'),
 	('21471', 'later', 'stop_account', NULL, 'answer: there is no such account'),
-	('21472', 'later', 'stop_account', NULL, 'answer: account not active')) AS v (code, verdict, effect, delay, meaning);
+	('21472', 'later', 'stop_account', NULL, 'answer: account not active')) AS v (code, outcome, effect, delay, meaning);
 
-INSERT INTO outreach.provider_verdicts (tenant_id, profile, http_status, code, verdict, effect, delay, max_attempts, meaning) VALUES
+INSERT INTO outreach.provider_outcomes (tenant_id, profile, http_status, code, outcome, effect, delay, max_attempts, meaning) VALUES
 	('*', 'twilio_sms', '*', '21265', 'failed', 'unreachable', NULL, NULL, 'answer: a short code'),
 	('*', 'twilio_sms', '*', '21266', 'failed', NULL, NULL, NULL, 'answer: the phone is the sending number itself'),
 	('*', 'twilio_sms', '*', '21267', 'later', 'stop_number', NULL, NULL, 'answer: a trial account does not send from a name'),

@@ -91,7 +91,7 @@ is(sql($node, 'SELECT * FROM outreach.verify()', db => 'single'), '', 'states fo
 
 # ---- the others ---------------------------------------------------------------------
 
-my %door = (
+my %way = (
 	many => sub { is(outcomes(play($node, $_[0], 'many', [ \@all ])), 'accepted ' . @table, 'many: taken') },
 	deferred => sub {
 		my ($db) = @_;
@@ -131,14 +131,14 @@ my %door = (
 		$holder->quit;
 		process($db);
 	});
-for my $door (sort keys %door)
+for my $way (sort keys %way)
 {
-	database($door, $door eq 'deferred' ? (mode => 'deferred') : ());
-	$door{$door}->($door);
-	my $got = effects($door);
-	ok($got eq $wanted, "$door: the rows are the same")
+	database($way, $way eq 'deferred' ? (mode => 'deferred') : ());
+	$way{$way}->($way);
+	my $got = effects($way);
+	ok($got eq $wanted, "$way: the rows are the same")
 	  or differ($got);
-	is(sql($node, 'SELECT * FROM outreach.verify()', db => $door), '', "$door: states follow from events");
+	is(sql($node, 'SELECT * FROM outreach.verify()', db => $way), '', "$way: states follow from events");
 }
 {
 	database('http');
