@@ -131,7 +131,7 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 
 	require(whole.nrequests == pieces.nrequests, "same number of requests in pieces");
 	require((whole.progress == PO_HTTP_REFUSED) == (pieces.progress == PO_HTTP_REFUSED),
-			"same progress in pieces");
+			"refused in pieces, too");
 	for (int i = 0; i < whole.nrequests; i++)
 	{
 		check_request(whole.requests[i]);

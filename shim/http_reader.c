@@ -473,8 +473,8 @@ read_body(PoHttpReader *reader, const char *data, size_t len, size_t *consumed)
 }
 
 /*
- * Feed bytes; *consumed says how many were used.  len may be 0 to ask for the
- * progress on what is known already, which is how a message without a body
+ * Feed bytes; *consumed says how many were used.  len may be 0 to ask what is
+ * known already, which is how a message without a body
  * completes after PO_HTTP_HEAD.
  */
 PoHttpProgress

@@ -1,6 +1,6 @@
 /*
  * api.c
- *	  The door of the SQL functions: who calls, what is allowed, as whom it runs.
+ *	  Where the SQL functions are entered: who calls, what is allowed, as whom it runs.
  *
  * A function of the API has two rows in pg_proc: outreach.NAME, which everybody
  * sees, is po_api(), with its caller's rights; outreach_impl.NAME, in a schema

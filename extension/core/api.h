@@ -1,6 +1,6 @@
 /*
  * api.h
- *	  The door of the SQL functions: who calls, what is allowed, as whom it runs.
+ *	  Where the SQL functions are entered: who calls, what is allowed, as whom it runs.
  */
 #ifndef PO_API_H
 #define PO_API_H

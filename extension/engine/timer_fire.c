@@ -166,7 +166,7 @@ send_template(const PoTimer *timer, const char *template)
 	po_enqueue(&request, &result);
 }
 
-/* What somebody has called the action is their text; its kind's own word is none. */
+/* What somebody has called the action is their text; its type's own word is none. */
 static void
 tell(PoEvent *event, const PoTimer *timer)
 {

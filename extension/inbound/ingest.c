@@ -1,6 +1,6 @@
 /*
  * ingest.c
- *	  Webhooks in, exactly once: the one door.
+ *	  Webhooks in, exactly once: whether a request is its endpoint's, and its answer.
  *
  * A batch goes through each step together: authenticate and read, receipts,
  * lock the subjects, decide, write (process.c).  A batch of one is the same code.

@@ -423,7 +423,7 @@ read_fields_kind_and_key(PoWebhook *webhook)
 
 /*
  * po_read_webhook reads what a request says: the one way from bytes to what is decided by,
- * at each door and whenever it is taken up again.  Request and endpoint are known, and the
+ * when it comes and whenever it is taken up again.  Request and endpoint are known, and the
  * request is the endpoint's.  What it reads lives as long as the current context.
  */
 void

@@ -1,6 +1,6 @@
 /*
  * provider_map.c
- *	  Doors and what is behind them, remembered in the backend.
+ *	  Endpoints and how their payloads are read, remembered in the backend.
  *
  * An endpoint is read at its first request, with its secrets opened, and its
  * provider's rows are compiled once: names become indexes, so that a payload is

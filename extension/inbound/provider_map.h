@@ -1,6 +1,6 @@
 /*
  * provider_map.h
- *	  Doors and what is behind them: endpoints, payload maps, kinds of webhook,
+ *	  Endpoints and how their payloads are read: payload maps, kinds of webhook,
  *	  answers; remembered in the backend.
  */
 #ifndef PO_INBOUND_PROVIDER_MAP_H

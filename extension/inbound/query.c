@@ -117,7 +117,7 @@ po_query_body(PoBytes query, const PoCredential *credential)
 
 /*
  * po_signed_query returns what of the query has to be kept with the payload, so that
- * it is read as at the door: the query of a form whose signature does not hold the
+ * it is read as when it came: the query of a form whose signature does not hold the
  * two apart.  One that is too long to be kept is as long as to be known as that.
  */
 PoBytes

@@ -3,7 +3,7 @@
  *	  Webhooks that were received before: deferred ones, the retry of what failed,
  *	  and the replay of what was not understood.
  *
- * What is kept of a webhook is all that is needed to read it as at the door.
+ * What is kept of a webhook is all that is needed to read it as when it came.
  */
 #include "postgres.h"
 
@@ -97,7 +97,7 @@ static PoPlan select_existing = {
 
 #define BURIED "tenant_id, receipt_id, attempts, opted_out, event_owed, " PO_PAYLOAD_KEPT
 
-/* The door is gone: what came through it can no longer be read. */
+/* The endpoint is gone: what came by it can no longer be read. */
 static PoPlan bury = {
 	.name = "payloads.bury",
 	.expect = SPI_OK_INSERT,
@@ -127,7 +127,7 @@ read_stored(const PoStatement *statement, uint64 row, Stored *stored)
 }
 
 /*
- * Reads it, where the door that it came through is still there: the same path of the
+ * Reads it, where the endpoint that it came by is still there: the same path of the
  * same tenant and provider.  Another's that has the path now is not it.
  */
 static bool

@@ -30,8 +30,8 @@ typedef enum PoPayloadStatus
 } PoPayloadStatus;
 
 /*
- * What came.  Of a door (envelope.c, ingest.c) it points into the envelope, of a row
- * (stored.c) it is what was kept; nobody changes it once it is read.
+ * What came.  Of one that comes now (envelope.c, ingest.c) it points into the envelope, of a
+ * stored one (stored.c) it is what was kept; nobody changes it once it is read.
  */
 typedef struct PoWebhookRequest
 {

@@ -140,7 +140,7 @@ po_lead_replied(PoUnit *unit, PoLead *lead)
 }
 
 /*
- * po_set_timer_of_type sets a timer of one of the tenant's kinds at that kind's delay; of a
+ * po_set_timer_of_type sets a timer of one of the tenant's types at that type's delay; of a
  * lead that is closed or suppressed none.
  */
 void

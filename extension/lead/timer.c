@@ -1,6 +1,6 @@
 /*
  * timer.c
- *	  Kinds of timer, as tenants have them, and what a firing may do.
+ *	  Timer types, as tenants have them, and what a firing may do.
  */
 #include "postgres.h"
 
@@ -85,7 +85,7 @@ load_types(void)
 }
 
 /*
- * po_timer_type returns a tenant's kind of timer, NULL when there is none;
+ * po_timer_type returns a tenant's timer type, NULL when there is none;
  * valid until the transaction ends.  Runs as the engine's owner.
  */
 const PoTimerType *
@@ -102,7 +102,7 @@ po_timer_type(const char *tenant_id, const char *timer_type)
 }
 
 /*
- * po_timer_types returns all kinds of a tenant, its own over the shipped ones;
+ * po_timer_types returns all types of a tenant, its own over the shipped ones;
  * valid until the next call.
  */
 const PoTimerType *
@@ -159,7 +159,7 @@ is_key(const JsonbValue *key, const char *name)
 /*
  * po_check_action_payload returns what is wrong with an action's payload, palloc'd,
  * or NULL.  No member may be without meaning, but where a function is called, which
- * may read it; a channel is one that there is.  Of a kind, which an administrator
+ * may read it; a channel is one that there is.  Of a type, which an administrator
  * writes, other names have to be there too.
  */
 const char *

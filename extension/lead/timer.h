@@ -1,6 +1,6 @@
 /*
  * timer.h
- *	  Kinds of timer, as tenants have them.
+ *	  Timer types, as tenants have them.
  */
 #ifndef PO_LEAD_TIMER_H
 #define PO_LEAD_TIMER_H
@@ -11,7 +11,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-/* A kind of timer, as a tenant has it. */
+/* A timer type, as a tenant has it. */
 typedef struct PoTimerType
 {
 	const char *timer_type;

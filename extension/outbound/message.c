@@ -191,7 +191,8 @@ po_effect_of_report(const PoMessage *message, const PoReport *report, PoOutcomeE
 {
 	bool		lost = report->status == PO_MESSAGE_UNDELIVERED || report->status == PO_MESSAGE_FAILED;
 
-	return effect == PO_OUTCOME_EFFECT_UNREACHABLE && (!lost || po_message_arrived(message->status)) ? PO_OUTCOME_EFFECT_NONE : effect;
+	return effect == PO_OUTCOME_EFFECT_UNREACHABLE && (!lost || po_message_arrived(message->status)) ?
+		PO_OUTCOME_EFFECT_NONE : effect;
 }
 
 /*

@@ -3,7 +3,7 @@
  *	  How providers are spoken to: rows of outreach.provider_profiles,
  *	  provider_outcomes and sending_accounts, remembered in the backend.
  *
- * Profiles and verdicts are read together, accounts when they are first asked
+ * Profiles and outcomes are read together, accounts when they are first asked
  * for, with their secrets opened. An account that cannot send is remembered for
  * its transaction alone: in the next one the key, or the row, may be there. What
  * is returned is valid until the transaction ends. Functions run as the engine's
@@ -50,8 +50,9 @@ static const char *const outcome_name[] = {
 	[PO_REQUEST_FAILED] = "failed",[PO_REQUEST_UNKNOWN] = "unknown"
 };
 static const char *const effect_name[] = {
-	[PO_OUTCOME_EFFECT_NONE] = NULL,[PO_OUTCOME_EFFECT_STOP_ACCOUNT] = "stop_account",[PO_OUTCOME_EFFECT_STOP_NUMBER] = "stop_number",
-	[PO_OUTCOME_EFFECT_UNREACHABLE] = "unreachable",[PO_OUTCOME_EFFECT_OPT_OUT] = "opt_out"
+	[PO_OUTCOME_EFFECT_NONE] = NULL,[PO_OUTCOME_EFFECT_STOP_ACCOUNT] = "stop_account",
+	[PO_OUTCOME_EFFECT_STOP_NUMBER] = "stop_number",[PO_OUTCOME_EFFECT_UNREACHABLE] = "unreachable",
+	[PO_OUTCOME_EFFECT_OPT_OUT] = "opt_out"
 };
 
 static PoCache profile_cache = {
@@ -475,7 +476,8 @@ po_find_outcome(const PoAccount *account, int http_status, const char *code)
 }
 
 /*
- * po_request_outcome_name returns the name of a verdict, the i-th; NULL behind the last.
+ * po_request_outcome_name returns the i-th outcome that a request may have, NULL behind
+ * the last.
  */
 const char *
 po_request_outcome_name(int i)
@@ -484,7 +486,7 @@ po_request_outcome_name(int i)
 }
 
 /*
- * po_outcome_effect_name returns the i-th effect that a verdict may have, NULL behind
+ * po_outcome_effect_name returns the i-th effect that an outcome may have, NULL behind
  * the last.
  */
 const char *

@@ -82,7 +82,8 @@ typedef enum PoOutcomeEffect
 static inline bool
 po_concerns_address(PoOutcomeEffect effect)
 {
-	return effect == PO_OUTCOME_EFFECT_UNREACHABLE || effect == PO_OUTCOME_EFFECT_OPT_OUT || effect == PO_OUTCOME_EFFECT_REACHED;
+	return effect == PO_OUTCOME_EFFECT_UNREACHABLE || effect == PO_OUTCOME_EFFECT_OPT_OUT ||
+		effect == PO_OUTCOME_EFFECT_REACHED;
 }
 
 /* What an answer means. */

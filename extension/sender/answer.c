@@ -1,6 +1,6 @@
 /*
  * answer.c
- *	  What a provider's answer means for a message: bytes to a verdict.
+ *	  What a provider's answer means for a message: bytes to an outcome.
  *
  * Whatever is not surely a refusal may have been an acceptance.  Nothing here
  * writes, waits or raises for what a provider said.

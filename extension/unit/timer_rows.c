@@ -126,7 +126,7 @@ po_cancel_timers(const PoTimerCancel *cancel, int n)
 	return po_exec_rows(&cancel_timers, &now, cancel, n);
 }
 
-/* At most one of a kind for each lead; the worker wakes for the earliest at the commit. */
+/* At most one of a type for each lead; the worker wakes for the earliest at the commit. */
 static void
 set(PoNewTimer *timer, int n)
 {
@@ -146,7 +146,7 @@ set(PoNewTimer *timer, int n)
 
 /*
  * po_write_timers writes what became of timers that were due, before the lead's own
- * changes, which may set a timer of the same kind.
+ * changes, which may set a timer of the same type.
  */
 void
 po_write_timers(PoUnit *unit)

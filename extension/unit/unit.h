@@ -189,7 +189,7 @@ typedef struct PoTimerCancel
 {
 	const char *tenant_id;
 	const char *lead_id;
-	const char *timer_type;		/* NULL: of any kind */
+	const char *timer_type;		/* NULL: of any type */
 	bool		on_reply;		/* only those that a reply cancels */
 	const char *reason;
 } PoTimerCancel;

@@ -220,13 +220,13 @@ CREATE FUNCTION outreach_impl.set_timer(tenant_id text, lead_id text, timer_type
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_set_timer';
 COMMENT ON FUNCTION outreach_impl.set_timer(text, text, text, timestamptz, text, jsonb) IS
-	'Sets a timer of a lead, or moves the one of its kind that is alive.';
+	'Sets a timer of a lead, or moves the one of its type that is alive.';
 
 CREATE FUNCTION outreach_impl.cancel_timer(tenant_id text, lead_id text, timer_type text DEFAULT NULL, reason text DEFAULT NULL) RETURNS int
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'po_api_cancel_timer';
 COMMENT ON FUNCTION outreach_impl.cancel_timer(text, text, text, text) IS
-	'Cancels a lead''s living timer of a kind, or all of them; returns how many there were.';
+	'Cancels a lead''s living timer of a type, or all of them; returns how many there were.';
 
 CREATE FUNCTION outreach_impl.fire_timers(batch int DEFAULT 100, since timestamptz DEFAULT '-infinity') RETURNS bigint[]
 	LANGUAGE c VOLATILE

@@ -69,11 +69,11 @@ CREATE FUNCTION outreach_impl.unmatched_configuration(OUT tenant_id text, OUT pr
 	 WHERE NOT EXISTS (SELECT FROM outreach.provider_profiles p
 			WHERE o.profile = ANY (ARRAY[p.profile, '*']) AND (p.tenant_id = o.tenant_id OR p.tenant_id = '*' OR o.tenant_id = '*'))
 	UNION
-	SELECT y.tenant_id, format('timer kind "%s" sets kind "%s", which is not there', y.timer_type, y.action_payload ->> 'set_timer')
+	SELECT y.tenant_id, format('timer type "%s" sets type "%s", which is not there', y.timer_type, y.action_payload ->> 'set_timer')
 	  FROM outreach.timer_types y WHERE y.action_payload ? 'set_timer' AND NOT EXISTS (SELECT FROM outreach.timer_types o
 			WHERE o.timer_type = y.action_payload ->> 'set_timer' AND (o.tenant_id = y.tenant_id OR o.tenant_id = '*'))
 	UNION
-	SELECT y.tenant_id, format('timer kind "%s" writes event "%s", which is not there', y.timer_type, y.action_payload ->> 'event_type')
+	SELECT y.tenant_id, format('timer type "%s" writes event "%s", which is not there', y.timer_type, y.action_payload ->> 'event_type')
 	  FROM outreach.timer_types y WHERE y.action_payload ? 'event_type'
 	   AND NOT EXISTS (SELECT FROM outreach.event_types e WHERE e.event_type = y.action_payload ->> 'event_type')
 	UNION
@@ -83,7 +83,7 @@ CREATE FUNCTION outreach_impl.unmatched_configuration(OUT tenant_id text, OUT pr
 			WHERE k.event_type = a.event_type AND a.provider = ANY (ARRAY[k.provider, '*'])
 				AND (k.tenant_id = a.tenant_id OR k.tenant_id = '*' OR a.tenant_id = '*'))
 	UNION
-	SELECT y.tenant_id, format('timer kind "%s" calls "%s", which is not registered', y.timer_type, y.action_payload ->> 'call')
+	SELECT y.tenant_id, format('timer type "%s" calls "%s", which is not registered', y.timer_type, y.action_payload ->> 'call')
 	  FROM outreach.timer_types y WHERE y.action_payload ? 'call'
 	   AND NOT EXISTS (SELECT FROM outreach.timer_functions f WHERE f.name = y.action_payload ->> 'call')
 $$;

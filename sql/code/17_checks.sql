@@ -16,7 +16,7 @@ COMMENT ON FUNCTION outreach_impl.are_terms(text, text[]) IS 'Whether each term 
 
 CREATE FUNCTION outreach_impl.check_action(payload jsonb) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_check_action';
-COMMENT ON FUNCTION outreach_impl.check_action(jsonb) IS 'What is wrong with the action_payload of a kind of timer; null when nothing is.';
+COMMENT ON FUNCTION outreach_impl.check_action(jsonb) IS 'What is wrong with the action_payload of a timer type; null when nothing is.';
 
 CREATE FUNCTION outreach_impl.check_templates(document jsonb) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'po_check_templates';

@@ -46,7 +46,7 @@ COMMENT ON TABLE outreach.administrators IS
 	'Roles that administer this database: membership in outreach_admin, outreach_provisioner and outreach_scheduler is of the whole cluster, and counts only '
 	'where a row says so.';
 
--- One row a secret: a door's key, or the key a tenant's proofs are signed with.
+-- One row a secret: an endpoint's key, or the key a tenant's proofs are signed with.
 CREATE TABLE outreach.secrets (
 	tenant_id text COLLATE "C" NOT NULL,
 	purpose text COLLATE "C" NOT NULL,		-- endpoint, proof, account or callback

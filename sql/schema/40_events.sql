@@ -33,7 +33,7 @@ COMMENT ON COLUMN outreach.events.payload IS
 COMMENT ON COLUMN outreach.events.dedupe_key IS 'As the caller gave it: a key that names no person.';
 COMMENT ON COLUMN outreach.events.lead_version IS 'Counts the events of a lead without gaps: their order, whatever the clock did.';
 
--- Rows land here when no partition was made for their time: never lost, and moved
+-- Rows come here when no partition was made for their time: never lost, and moved
 -- by outreach.upkeep() once there is one.  It is no partition itself: with a
 -- default one, making another waits for every reader of the events, and everybody
 -- else for that.

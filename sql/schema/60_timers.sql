@@ -34,7 +34,7 @@ CREATE TABLE outreach.timer_types (
 	CONSTRAINT set_on_can_set CHECK (set_on OPERATOR(pg_catalog.<>) ALL ('{new,closed,suppressed}'::outreach.lead_state[])),
 	CHECK (jsonb_typeof(action_payload) OPERATOR(pg_catalog.=) 'object')
 );
-COMMENT ON TABLE outreach.timer_types IS 'Kinds of timer: when they fire and what they do. A tenant''s row replaces the row of ''*'' of the same name.';
+COMMENT ON TABLE outreach.timer_types IS 'Timer types: when they fire and what they do. A tenant''s row replaces the row of ''*'' of the same name.';
 COMMENT ON COLUMN outreach.timer_types.delay IS 'From now to the firing, where set_timer() is not given a time.';
 COMMENT ON COLUMN outreach.timer_types.action_payload IS 'What a firing does, by key: to_state, agent, event_type, set_timer, send, call.';
 COMMENT ON COLUMN outreach.timer_types.set_on IS 'A lead that enters this state gets the timer.';
@@ -87,7 +87,7 @@ CREATE INDEX timer_queue_due_of_tenant ON outreach.timer_queue (tenant_id, due_a
 	WHERE due_at > '-infinity' AND NOT (action_payload OPERATOR(pg_catalog.?) 'call');
 CREATE INDEX timer_queue_calls_of_tenant ON outreach.timer_queue (tenant_id, due_at, timer_id)
 	WHERE due_at > '-infinity' AND action_payload OPERATOR(pg_catalog.?) 'call';
-COMMENT ON TABLE outreach.lead_timers IS 'Timers of leads, living and past. At most one of a kind is alive for a lead.';
+COMMENT ON TABLE outreach.lead_timers IS 'Timers of leads, living and past. At most one of a type is alive for a lead.';
 COMMENT ON TABLE outreach.timer_queue IS 'Timers that are alive.';
 COMMENT ON TABLE outreach.timer_history IS 'Timers that have fired, were cancelled or gave up, in partitions by months of their ids.';
 COMMENT ON COLUMN outreach.lead_timers.due_at IS 'When it is to fire; null once it fired, was cancelled, or gave up after max_attempts.';

@@ -209,7 +209,7 @@ SELECT is(pg_temp.try($$SELECT outreach.send_message('tap_a', 'lead_of_tap_a', '
 SELECT is(pg_temp.try($$SELECT outreach.send_message('tap_a', 'lead_of_tap_a', 'Hidden', options => '{"account": "of b alone"}')$$),
 	'OR403 tenant "tap_a" has nothing to send from in channel "sms"', 'an account that only b has');
 SELECT is(outreach.save_template('tap_a', 'of b alone', 'Hidden'), 1, 'its name is free in a');
--- b's provider speaks of a's message, under its own door.
+-- b's provider speaks of a's message, by its own endpoint.
 RESET ROLE;
 SELECT FROM outreach.create_endpoint('tap_b', '/tap_b/status', 'signalhouse', 'none');
 UPDATE outreach.provider_message_ids SET key = outreach_impl.ledger_key('tap_a', 'message id signalhouse', 'of a')
@@ -248,7 +248,7 @@ SELECT is(pg_temp.try(pg_temp.call(oid, 'tap_b', 'lead_of_tap_b')),
 ROLLBACK TO entered;
 RESET ROLE;
 
--- The doors and the workers read nothing, whatever they call.
+-- The roles of the shim and of the workers read nothing, whatever they call.
 CREATE ROLE tap_ingress IN ROLE outreach_ingress, outreach_scheduler, outreach_worker;
 SELECT outreach.grant_administration('tap_ingress');
 SET ROLE tap_ingress;

@@ -22,7 +22,7 @@ SELECT state FROM outreach.leads WHERE tenant_id = 'team_defer';
 SELECT consent FROM outreach.phones WHERE tenant_id = 'team_defer';
 SELECT status, attempts, next_attempt_at, last_error FROM outreach.inbound_payloads WHERE tenant_id = 'team_defer' ORDER BY receipt_id;
 SELECT pg_temp.receive('/w/defer', 'm1', '+12125550190', 'hello');
--- The door is gone before its turn.
+-- The endpoint is gone before its turn.
 SELECT pg_temp.receive('/w/defer', 'm4', '+12125550190', 'hello');
 DELETE FROM outreach.endpoints WHERE path = '/w/defer';
 SELECT outreach.process_payloads();

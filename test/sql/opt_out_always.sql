@@ -55,7 +55,7 @@ CREATE FUNCTION pg_temp.trigger(events text, relation text) RETURNS TABLE (way t
 		format('DROP TRIGGER regress_refuse ON outreach.%I', $2))
 $$;
 SELECT * FROM pg_temp.try_all('nothing', 'SELECT', 'SELECT');
--- a kind of timer that nothing may set, and whose time lies beyond the calendar, had it come into the table
+-- a timer type that nothing may set, and whose time lies beyond the calendar, had it come into the table
 ALTER TABLE outreach.timer_types DROP CONSTRAINT delay_is_within_ten_years, DROP CONSTRAINT set_on_can_set;
 SELECT * FROM pg_temp.try_all('far', $$INSERT INTO outreach.timer_types (tenant_id, timer_type, delay, action, set_on) VALUES ('team_always', 'FAR', '300000 years', 'x', 'suppressed')$$,
 	$$DELETE FROM outreach.timer_types WHERE timer_type = 'FAR'$$);

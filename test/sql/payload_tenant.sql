@@ -41,7 +41,7 @@ SELECT * FROM pg_temp.kept() OFFSET 2;
 SELECT count(*) FROM outreach.leads WHERE tenant_id LIKE 'team\_kept%';
 SELECT tenant_id, phone, consent FROM outreach.phones WHERE tenant_id LIKE 'team\_kept%';
 SELECT tenant_id, event_type, count(*) FROM outreach.events WHERE tenant_id LIKE 'team\_kept%' GROUP BY 1, 2;
--- Its own door, made again with another scheme and mode, is still its own.
+-- Its own endpoint, made again with another scheme and mode, is still its own.
 SELECT pg_temp.give('team_kept_a', 'generic');
 SELECT pg_temp.receive('/w/kept', 'k4', '+12125550156', 'hello');
 DELETE FROM outreach.endpoints WHERE path = '/w/kept';

@@ -73,7 +73,7 @@ SELECT name, message, status, why FROM unnest('{twin_a,twin_b,other}'::text[]) A
 SELECT status FROM outreach.outbound_messages WHERE tenant_id = 'team_reply_b' AND send_key = 'twin_a:x';
 SELECT lead_id, state, last_inbound_at IS NOT NULL AS replied FROM outreach.leads WHERE tenant_id = 'team_reply' AND lead_id LIKE 'twin%' ORDER BY 1;
 
--- Through every door: many together, deferred, tried again, and when a batch fails
+-- In every way: many together, deferred, tried again, and when a batch fails
 SELECT pg_temp.lead(name, n), pg_temp.ask(name, 'x', 'campaign'), pg_temp.ask(name, 'y', 'campaign') FROM (VALUES ('many_a', 10), ('many_b', 11), ('deferred', 12), ('retried', 13), ('beside', 14)) AS v(name, n) \g /dev/null
 SELECT item, outcome FROM outreach.ingest_webhooks(ARRAY[pg_temp.message('/w/reply', 'r6', '+14155550010', 'hello'), pg_temp.message('/w/reply', 'r7', '+14155550011', 'hello'), pg_temp.message('/w/reply', 'r8', '+14155550011', 'hello again')]);
 SELECT name, message, status FROM unnest('{many_a,many_b}'::text[]) AS name, pg_temp.messages(name) ORDER BY 1, 2;

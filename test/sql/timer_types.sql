@@ -1,4 +1,4 @@
--- Kinds of timer: the shipped rows, and a tenant's own over them.
+-- Timer types: the shipped rows, and a tenant's own over them.
 \set ECHO none
 \i test/sql/helpers.inc
 SET timezone = 'UTC';

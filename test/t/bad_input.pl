@@ -2,7 +2,7 @@
 # nothing half done, no crash, and nothing of it in the server's log.  The
 # numbers are classes of bad input; what HTTP itself can do wrong is in
 # shim_http.pl, signatures are in signatures.pl.  At the end mutations of the real
-# payloads, which must leave the same rows through both doors.
+# payloads, which must leave the same rows alone and in batches.
 
 use strict;
 use warnings;
@@ -417,11 +417,11 @@ stage($node, $_, \@hooks) for qw(fuzz_single fuzz_many);
 my @single = play($node, 'fuzz_single', 'single', [ [ 0 .. $#hooks ] ]);
 my @many = play($node, 'fuzz_many', 'many', [ [ 0 .. $#hooks ] ]);
 my @differ = grep { join(' ', @{ $single[$_] }{qw(n outcome http_status body)}) ne join(' ', @{ $many[$_] }{qw(n outcome http_status body)}) } 0 .. $#hooks;
-is(scalar(@differ), 0, 'mutations: both doors answer alike') or diag "seed $seed", explain [ map { [ $hooks[$_], $single[$_], $many[$_] ] } @differ[ 0 .. 2 ] ];
+is(scalar(@differ), 0, 'mutations: alone and in batches answered alike') or diag "seed $seed", explain [ map { [ $hooks[$_], $single[$_], $many[$_] ] } @differ[ 0 .. 2 ] ];
 is(scalar(grep { $_->{http_status} != 200 } @single), 0,
 	'mutations: each is taken') or diag explain [ (map { [ $hooks[$_], $single[$_] ] } grep { $single[$_]{http_status} != 200 } 0 .. $#hooks)[0 .. 2] ];
 my @rows = map { rows($node, $_) } qw(fuzz_single fuzz_many);
-ok($rows[0] eq $rows[1], 'mutations: both doors leave the same rows') or diag("seed $seed"), is($rows[0], $rows[1]);
+ok($rows[0] eq $rows[1], 'mutations: alone and in batches the same rows') or diag("seed $seed"), is($rows[0], $rows[1]);
 is(sql($node, 'SELECT * FROM outreach.verify()', db => $_), '', "$_: nothing is half done") for qw(fuzz_single fuzz_many);
 is(sql($node, "SELECT count(*) FROM outreach.inbound_payloads WHERE status = 'error'", db => $_), 0, "$_: nothing failed inside") for qw(fuzz_single fuzz_many);
 

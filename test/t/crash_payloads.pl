@@ -49,7 +49,7 @@ quiet($node, $db);
 sql($node, q{SELECT outreach.disarm('a test')});
 my $process = 'SELECT outreach.process_payloads()';
 
-# ---- several events in one request, at the door and deferred -------------------------
+# ---- several events in one request, at once and deferred -------------------------
 
 for my $path ('/w/open', '/w/later')
 {

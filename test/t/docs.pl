@@ -284,7 +284,7 @@ sub check_kinds
 	}
 }
 
-# statuses, guards, profiles and their columns, verdicts and effects
+# statuses, guards, profiles and their columns, outcomes and effects
 sub check_sending
 {
 	for my $row (rows('SELECT unnest(enum_range(NULL::outreach.message_status))'))
@@ -314,7 +314,7 @@ sub check_sending
 	for my $row (rows(q{
 		SELECT unnest(outreach_impl.names('request outcome') || outreach_impl.names('outcome effect'))}))
 	{
-		like($section, qr/^\|[^|]*`$row->[0]`/m, "verdict or effect $row->[0]");
+		like($section, qr/^\|[^|]*`$row->[0]`/m, "outcome or effect $row->[0]");
 	}
 	# what a text may name, and the filters, as the engine reads them
 	for my $filter (qw(digits first lower upper money xml))

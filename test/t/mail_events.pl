@@ -73,7 +73,7 @@ is($status, 'unknown', 'the answer of one is lost');
 is(post('/w/mail', [ event($of_lost, 'processed') ]), 200, 'SendGrid tells that it was accepted');
 is(message($node, $lost)->{status}, 'sent', 'so that it is known');
 
-# ---- many at once, by each door ---------------------------------------------------
+# ---- many at once, in each way ----------------------------------------------------
 
 my @of = map { [ mail('mail') ] } 1 .. 6;
 my @events = (event($of[0][1], 'deferred', attempt => '1'), event($of[1][1], 'delivered'), event($of[1][1], 'click', url => 'https://example.com/'),
@@ -95,7 +95,7 @@ wait_until(sub { stand() eq $after }, 'the worker to take it up');
 is(stand(), $after, 'each of its events has its effect');
 my $effects = q{SELECT count(*) FROM outreach.events WHERE event_type NOT LIKE 'webhook.inbound.%'};
 my $before = sql($node, $effects);
-is(post('/w/mail', [ reverse @events ]), 200, 'again, in another order and by the other door');
+is(post('/w/mail', [ reverse @events ]), 200, 'again, in another order and in the other way');
 is(stand(), $after, 'nothing changes');
 is(sql($node, $effects), $before, 'and nothing is done');
 

@@ -1,7 +1,7 @@
 # Every payload in test/payloads, with its signature: taken, of the right kind,
 # under the right key, with the right effect.  Then a hundred rounds of every one
-# of them twice, from several sessions at once, in random order, through each
-# door: the rows are those of one round.
+# of them twice, from several sessions at once, in random order, alone
+# and in batches: the rows are those of one round.
 
 use strict;
 use warnings;

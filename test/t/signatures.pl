@@ -283,7 +283,7 @@ for my $scheme (sort keys %file)
 	if ($scheme ne 'ghl')
 	{
 		my $theirs = endpoint(%e, tenant => 'team_b', secret => $other);
-		refused(with($hook, path => $theirs), "$scheme: ours at another tenant's door");
+		refused(with($hook, path => $theirs), "$scheme: ours at another tenant's endpoint");
 		taken(signed($scheme, path => $theirs, secret => $other, url => url_of($theirs), body => $body), "$scheme: theirs at theirs");
 	}
 	if (my $header = $proof{$scheme})

@@ -1,4 +1,4 @@
-# Every payload of test/payloads through every door, with a message of ours behind
+# Every payload of test/payloads in every way in which one is read, with a message of ours behind
 # each status callback: the rows are the same, but for the traces of failing.
 
 use strict;
