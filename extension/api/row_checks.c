@@ -60,7 +60,7 @@ po_are_terms(PG_FUNCTION_ARGS)
 }
 
 /*
- * check_action(payload): what is wrong with the action of a kind of timer; null
+ * check_action(payload): what is wrong with the action of a timer type; null
  * when nothing is.
  */
 Datum
