@@ -187,16 +187,16 @@ static const struct
 	{"extract", po_extract_name},
 	{"intent", po_intent_name},
 	{"kind effect", po_kind_effect_name},
-	{"webhook outcome", webhook_outcome_name},
+	{"outcome effect", po_outcome_effect_name},
 	{"phone block", po_phone_block},
 	{"phone channel", po_phone_channel_name},
 	{"queued status", po_queued_status_name},
 	{"reported status", po_reported_status_name},
+	{"request outcome", po_request_outcome_name},
 	{"rule effect", rule_effect_name},
 	{"rule match", po_match_name},
 	{"scheme", po_scheme_name},
-	{"request outcome", po_request_outcome_name},
-	{"outcome effect", po_outcome_effect_name},
+	{"webhook outcome", webhook_outcome_name},
 	{"word match", word_match_name}
 };
 

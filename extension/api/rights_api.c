@@ -3,8 +3,8 @@
  *	  The SQL functions about who calls, what he may, and for which tenant.
  *
  * For everybody who calls the API, for bodies and policies in SQL, and for whoever
- * wants to read the table of rights.  The table itself, and who is the caller, is the
- * door's (core/api.c); what a role has entered is known by core/tenant.c.
+ * wants to read the table of rights.  The table itself, and who is the caller, is
+ * core/api.c's; what a role has entered is known by core/tenant.c.
  */
 #include "postgres.h"
 

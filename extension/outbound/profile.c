@@ -449,7 +449,9 @@ status_match(const char *pattern, int http_status)
 const PoProviderOutcome *
 po_find_outcome(const PoAccount *account, int http_status, const char *code)
 {
-	static const PoProviderOutcome unknown = {.kind = PO_REQUEST_UNKNOWN, .meaning = "not in outreach.provider_outcomes"};
+	static const PoProviderOutcome unknown = {
+		.kind = PO_REQUEST_UNKNOWN, .meaning = "not in outreach.provider_outcomes"
+	};
 	const PoProviderOutcome *best = &unknown;
 	int			best_score = -1;
 

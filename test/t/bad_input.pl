@@ -417,7 +417,8 @@ stage($node, $_, \@hooks) for qw(fuzz_single fuzz_many);
 my @single = play($node, 'fuzz_single', 'single', [ [ 0 .. $#hooks ] ]);
 my @many = play($node, 'fuzz_many', 'many', [ [ 0 .. $#hooks ] ]);
 my @differ = grep { join(' ', @{ $single[$_] }{qw(n outcome http_status body)}) ne join(' ', @{ $many[$_] }{qw(n outcome http_status body)}) } 0 .. $#hooks;
-is(scalar(@differ), 0, 'mutations: alone and in batches answered alike') or diag "seed $seed", explain [ map { [ $hooks[$_], $single[$_], $many[$_] ] } @differ[ 0 .. 2 ] ];
+is(scalar(@differ), 0, 'mutations: alone and in batches answered alike')
+	or diag "seed $seed", explain [ map { [ $hooks[$_], $single[$_], $many[$_] ] } @differ[ 0 .. 2 ] ];
 is(scalar(grep { $_->{http_status} != 200 } @single), 0,
 	'mutations: each is taken') or diag explain [ (map { [ $hooks[$_], $single[$_] ] } grep { $single[$_]{http_status} != 200 } 0 .. $#hooks)[0 .. 2] ];
 my @rows = map { rows($node, $_) } qw(fuzz_single fuzz_many);
