@@ -52,8 +52,10 @@ static uint64 hash_key;
 bool
 po_listen_address_parse(const char *text, PoListenAddress *address)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
-	.ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV
+	};
 	struct addrinfo *found;
 	char		host[256];
 	const char *colon = strrchr(text, ':');

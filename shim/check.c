@@ -19,8 +19,8 @@
 
 /* Null unless the server has preloaded the library, whatever its configuration says. */
 static const char workers_sql[] =
-"SELECT (SELECT s.setting FROM pg_catalog.pg_settings s"
-" WHERE s.name OPERATOR(pg_catalog.=) 'outreach.max_workers')";
+	"SELECT (SELECT s.setting FROM pg_catalog.pg_settings s"
+	" WHERE s.name OPERATOR(pg_catalog.=) 'outreach.max_workers')";
 
 static int64 deadline;			/* monotonic */
 
@@ -36,8 +36,7 @@ static const struct
 {
 	const char *text;
 	const char *hint;
-}			connection_hints[] =
-{
+}			connection_hints[] = {
 	{"password authentication failed", "\\password in psql, as a superuser, sets a role's password"},
 	{"no password supplied", "add password=... to \"database\", or name a password file in PGPASSFILE"},
 	{"Peer authentication failed", "through a Unix socket the role is the system user's; host=127.0.0.1 asks for a "

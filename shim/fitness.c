@@ -15,19 +15,19 @@
  * the version of the extension, null without it.
  */
 const char	po_fitness_sql[] =
-"SELECT pg_catalog.current_setting('synchronous_commit'),"
-" pg_catalog.current_setting('transaction_read_only'),"
-" (SELECT pg_catalog.count(*) FROM pg_catalog.pg_proc p"
-" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace"
-" WHERE n.nspname OPERATOR(pg_catalog.=) 'outreach'"
-" AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
-" AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')"
-" AND ((p.proname OPERATOR(pg_catalog.=) 'ingest_webhook'"
-" AND p.proargtypes OPERATOR(pg_catalog.=) '3802'::pg_catalog.oidvector)"
-" OR (p.proname OPERATOR(pg_catalog.=) 'ingest_webhooks'"
-" AND p.proargtypes OPERATOR(pg_catalog.=) '3807'::pg_catalog.oidvector))),"
-" (SELECT e.extversion FROM pg_catalog.pg_extension e"
-" WHERE e.extname OPERATOR(pg_catalog.=) 'pg_outreach')";
+	"SELECT pg_catalog.current_setting('synchronous_commit'),"
+	" pg_catalog.current_setting('transaction_read_only'),"
+	" (SELECT pg_catalog.count(*) FROM pg_catalog.pg_proc p"
+	" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace"
+	" WHERE n.nspname OPERATOR(pg_catalog.=) 'outreach'"
+	" AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+	" AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')"
+	" AND ((p.proname OPERATOR(pg_catalog.=) 'ingest_webhook'"
+	" AND p.proargtypes OPERATOR(pg_catalog.=) '3802'::pg_catalog.oidvector)"
+	" OR (p.proname OPERATOR(pg_catalog.=) 'ingest_webhooks'"
+	" AND p.proargtypes OPERATOR(pg_catalog.=) '3807'::pg_catalog.oidvector))),"
+	" (SELECT e.extversion FROM pg_catalog.pg_extension e"
+	" WHERE e.extname OPERATOR(pg_catalog.=) 'pg_outreach')";
 
 /* What the check's result says. */
 PoFitness
@@ -119,8 +119,10 @@ PGconn *
 po_fitness_connect(bool durable)
 {
 	char	   *options = durable ? durable_options(po_config.database) : NULL;
-	const char *keywords[] = {"dbname", "fallback_application_name", "client_encoding",
-	options ? "options" : NULL, NULL};
+	const char *keywords[] = {
+		"dbname", "fallback_application_name", "client_encoding",
+		options ? "options" : NULL, NULL
+	};
 	const char *values[] = {po_config.database, "outreach-shim", "UTF8", options, NULL};
 	PGconn	   *pg = PQconnectStartParams(keywords, values, 1);
 

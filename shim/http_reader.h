@@ -69,7 +69,7 @@ typedef struct PoHttpReader
 extern void po_http_reader_init(PoHttpReader *reader, const PoHttpLimits *limits);
 extern void po_http_reader_reset(PoHttpReader *reader);
 extern PoHttpProgress po_http_read(PoHttpReader *reader, const char *data, size_t len,
-								  size_t *consumed);
+								   size_t *consumed);
 extern PoHttpRequest *po_http_reader_take(PoHttpReader *reader);
 extern size_t po_http_reader_memory(const PoHttpReader *reader);
 extern void po_http_request_free(PoHttpRequest *request);

@@ -102,7 +102,7 @@ end_line(PoLogLevel level)
  * pass fixed formats with numbers, addresses, SQLSTATEs and file names.
  */
 void
-po_log(PoLogLevel level, const char *component, const char *fmt,...)
+po_log(PoLogLevel level, const char *component, const char *fmt, ...)
 {
 	char		text[1024];
 	va_list		args;

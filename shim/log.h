@@ -38,7 +38,7 @@ typedef struct PoLogRequest
 extern void po_log_set_level(PoLogLevel level);
 extern void po_log_plain(void);
 extern bool po_log_wanted(PoLogLevel level);
-extern void po_log(PoLogLevel level, const char *component, const char *fmt,...)
+extern void po_log(PoLogLevel level, const char *component, const char *fmt, ...)
 			__attribute__((format(printf, 3, 4)));
 extern void po_log_request(const PoLogRequest *request);
 extern void po_log_flush(void);

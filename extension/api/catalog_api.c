@@ -47,7 +47,7 @@ po_error_codes(PG_FUNCTION_ARGS)
 	PO_ADD_ROW(CStringGetTextDatum(unpack_sql_state(name)), CStringGetTextDatum(label), CStringGetTextDatum(text));
 	PO_ERROR_CODES(X)
 #undef X
-	return (Datum) 0;
+		return (Datum) 0;
 }
 
 /*
@@ -99,7 +99,7 @@ po_priorities(PG_FUNCTION_ARGS)
 	PO_ADD_ROW(CStringGetTextDatum(label), Int16GetDatum(number), CStringGetTextDatum(description));
 	PO_PRIORITIES(X)
 #undef X
-	return (Datum) 0;
+		return (Datum) 0;
 }
 
 /*

@@ -186,7 +186,7 @@ po_api_transition_lead(PG_FUNCTION_ARGS)
 	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
 	PoState		to = po_state_require(po_arg_id(fcinfo, 2, "to_state"));
 	PoCause		cause = {.source = "sql", .reason = po_arg_text(fcinfo, 3, "reason")};
-	PoUnit unit = {0};
+	PoUnit		unit = {0};
 	PoLead	   *lead;
 	PoState		from;
 
@@ -214,7 +214,7 @@ po_api_record_event(PG_FUNCTION_ARGS)
 	char	   *dedupe_key = PG_ARGISNULL(4) ? NULL : po_arg_required(fcinfo, 4, "dedupe_key");
 	Jsonb	   *payload = po_arg_jsonb(fcinfo, 3);
 	PoCause		cause = {.source = "sql"};
-	PoUnit unit = {0};
+	PoUnit		unit = {0};
 	PoEvent    *event;
 	pg_uuid_t  *event_id = palloc(sizeof(pg_uuid_t));
 	Datum		args[3];
@@ -302,7 +302,7 @@ Datum
 po_write_lead_event(PG_FUNCTION_ARGS)
 {
 	PoCause		cause = {.source = "sql"};
-	PoUnit unit = {0};
+	PoUnit		unit = {0};
 	PoLead	   *lead;
 
 	po_spi_connect();
@@ -320,9 +320,9 @@ Datum
 po_api_classify_message(PG_FUNCTION_ARGS)
 {
 	static const char *const action_name[] = {
-		[PO_CONSENT_NONE] = NULL,[PO_CONSENT_OPT_OUT] = "opt_out",
-		[PO_CONSENT_OPT_IN] = "opt_in",[PO_CONSENT_HOLD] = "hold",
-		[PO_CONSENT_HELP] = "help",[PO_CONSENT_COURTESY] = NULL
+		[PO_CONSENT_NONE] = NULL, [PO_CONSENT_OPT_OUT] = "opt_out",
+		[PO_CONSENT_OPT_IN] = "opt_in", [PO_CONSENT_HOLD] = "hold",
+		[PO_CONSENT_HELP] = "help", [PO_CONSENT_COURTESY] = NULL
 	};
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	char	   *body = po_arg_text(fcinfo, 1, "body");

@@ -95,7 +95,7 @@ po_lead_person(PG_FUNCTION_ARGS)
 	bool		updates = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 	HeapTuple	row = updates ? trigger->tg_newtuple : trigger->tg_trigtuple;
 	int			column = po_trigger_column(trigger, "contact_id", UUIDOID);
-	PoNewAddresses given = {.sets_phone = true,.sets_email = true};
+	PoNewAddresses given = {.sets_phone = true, .sets_email = true};
 	PoUnit		unit = {0};
 	pg_uuid_t	contact_id;
 	PoLead	   *lead;

@@ -192,7 +192,7 @@ po_api_update_lead(PG_FUNCTION_ARGS)
 	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
 	Jsonb	   *document = po_arg_object(fcinfo, 2, "changes");
 	PoCause		cause = {.source = "sql"};
-	PoUnit unit = {0};
+	PoUnit		unit = {0};
 	Changes		changes = {.tenant_id = tenant_id, .lead_id = lead_id};
 	PoNewAddresses addresses;
 	const char *names[NFIELDS];
@@ -241,7 +241,7 @@ po_api_assign_lead(PG_FUNCTION_ARGS)
 	char	   *lead_id = po_arg_id(fcinfo, 1, "lead_id");
 	char	   *agent = PG_ARGISNULL(2) ? NULL : po_arg_required(fcinfo, 2, "agent");
 	PoCause		cause = {.source = "sql", .actor = po_arg_required(fcinfo, 3, "by")};
-	PoUnit unit = {0};
+	PoUnit		unit = {0};
 	PoLead	   *lead;
 	Datum		values[4];
 	bool		isnull[4] = {false};

@@ -284,7 +284,7 @@ po_api_cancel_message(PG_FUNCTION_ARGS)
 	char	   *tenant_id = po_arg_id(fcinfo, 0, "tenant_id");
 	pg_uuid_t	message_id = message_id_argument(fcinfo);
 	PoCause		cause = {.source = "sql", .reason = po_arg_text(fcinfo, 2, "reason")};
-	PoUnit unit = {0};
+	PoUnit		unit = {0};
 	PoMessage  *message;
 	bool		cancelled;
 
@@ -315,7 +315,7 @@ po_api_resolve_message(PG_FUNCTION_ARGS)
 	bool		sent = strcmp(outcome, "sent") == 0;
 	bool		failed = strcmp(outcome, "failed") == 0;
 	bool		retry = strcmp(outcome, "retry") == 0;
-	PoUnit unit = {0};
+	PoUnit		unit = {0};
 	PoMessage  *message;
 	bool		open;
 	bool		refused;

@@ -98,7 +98,7 @@ po_remove_rows(PG_FUNCTION_ARGS)
 {
 	Oid			table = PG_GETARG_OID(0);
 	Datum		args[1] = {PG_GETARG_DATUM(1)};
-	PoPlan		plan = {.name = "retention.tenant",.expect = SPI_OK_DELETE,PO_ARGS(TEXTOID)};
+	PoPlan		plan = {.name = "retention.tenant", .expect = SPI_OK_DELETE, PO_ARGS(TEXTOID)};
 	uint64		n;
 
 	if (get_rel_namespace(table) != get_namespace_oid("outreach", false))

@@ -95,6 +95,7 @@ po_worker_slots(PG_FUNCTION_ARGS)
 		Datum		buckets[PO_LATENESS_BUCKETS];
 		const PoWorkerSlot *main = &s->worker[PO_WORKER_MAIN];
 		const PoWorkerSlot *functions = &s->worker[PO_WORKER_FUNCTIONS];
+
 		/* Of the two, what failed last. */
 		const PoWorkerSlot *failed = functions->last_failed > main->last_failed ? functions : main;
 		TimestampTz next_due = Min(main->next_due, functions->next_due);

@@ -58,7 +58,7 @@ po_api_set_timer(PG_FUNCTION_ARGS)
 		.action = po_arg_text(fcinfo, 4, "action"),
 		.action_payload = po_arg_jsonb(fcinfo, 5)
 	};
-	PoUnit unit = {0};
+	PoUnit		unit = {0};
 	const PoTimerType *type;
 	const char *problem;
 	PoLead	   *lead;
@@ -133,7 +133,7 @@ po_api_cancel_timer(PG_FUNCTION_ARGS)
 		.timer_type = PG_ARGISNULL(2) ? NULL : po_arg_id(fcinfo, 2, "timer_type"),
 		.reason = po_arg_text(fcinfo, 3, "reason")
 	};
-	PoUnit unit = {0};
+	PoUnit		unit = {0};
 	int			n;
 
 	po_spi_connect();

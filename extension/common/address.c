@@ -20,7 +20,7 @@
 #define RUN_GAP_MOST 2
 #define DIGITS_MOST 15
 #define GROUPS_MOST 8
-#define GROUP_GAP_MOST 3 /* characters between the groups of one number */
+#define GROUP_GAP_MOST 3		/* characters between the groups of one number */
 
 static inline bool
 is_digit(char c)
@@ -56,7 +56,7 @@ is_atext(char c)
 static bool
 has_encoded_word(const char *p, const char *end)
 {
-	bool open = false;
+	bool		open = false;
 
 	for (; p + 1 < end; p++)
 	{
@@ -192,12 +192,12 @@ po_next_mail_run(const char *p, const char *end, PoMailRun *run)
 			stop--;
 		if (start < at && stop > at + 1)
 		{
-			*run = (PoMailRun){ start, at, stop };
+			*run = (PoMailRun) {start, at, stop};
 			return;
 		}
 		p = at = at + 1;
 	}
-	*run = (PoMailRun){ end, end, end };
+	*run = (PoMailRun) {end, end, end};
 }
 
 /*
@@ -207,7 +207,7 @@ po_next_mail_run(const char *p, const char *end, PoMailRun *run)
 char *
 po_mail_address(const PoMailRun *run)
 {
-	char address[PO_ADDRESS_SIZE];
+	char		address[PO_ADDRESS_SIZE];
 
 	return po_email_fold(run->start, run->end - run->start, address) ? pstrdup(address) : NULL;
 }
@@ -223,8 +223,8 @@ const char *
 po_phone_run_end(const char *p, const char *end)
 {
 	const char *last = NULL;
-	int digits = 0;
-	int gap = 0;
+	int			digits = 0;
+	int			gap = 0;
 
 	for (; p < end && gap <= RUN_GAP_MOST; p++)
 	{
@@ -250,15 +250,15 @@ typedef struct Group
 {
 	const char *start;
 	const char *end;
-	char before; /* what parts it from the one before: '-', '.', ')' or ' ' */
+	char		before;			/* what parts it from the one before: '-', '.', ')' or ' ' */
 } Group;
 
 /* What parts groups: bytes of it, 0 for none. */
 static int
 separator(const char *p, const char *end, char *kind)
 {
-	uint32 c;
-	int len = po_utf8_decode(p, end, &c);
+	uint32		c;
+	int			len = po_utf8_decode(p, end, &c);
 
 	*kind = po_is_phone_dash(c) ? '-' : *p;
 	return *kind == '-' || *p == ' ' || *p == '(' || *p == ')' || *p == '.' ? len : 0;
@@ -270,8 +270,8 @@ separator(const char *p, const char *end, char *kind)
 static int
 read_groups(const char *p, const char *end, Group *group)
 {
-	int n = 0;
-	char kind = '\0';
+	int			n = 0;
+	char		kind = '\0';
 
 	while (n < GROUPS_MOST)
 	{
@@ -281,12 +281,12 @@ read_groups(const char *p, const char *end, Group *group)
 			p++;
 		if (p == start)
 			break;
-		group[n++] = (Group){ start, p, kind };
+		group[n++] = (Group) {start, p, kind};
 		kind = '\0';
 		for (int gap = 0; p < end && gap < GROUP_GAP_MOST; gap++)
 		{
-			char c;
-			int len = separator(p, end, &c);
+			char		c;
+			int			len = separator(p, end, &c);
 
 			if (len == 0)
 				break;
@@ -318,7 +318,7 @@ goes_on(const char *p, const char *end)
 static int
 nanp_groups(const Group *group, int n)
 {
-	int first = n > 1 && group_len(&group[0]) == 1 && *group[0].start == '1';
+	int			first = n > 1 && group_len(&group[0]) == 1 && *group[0].start == '1';
 	const Group *g = group + first;
 
 	n -= first;
@@ -343,9 +343,9 @@ nanp_groups(const Group *group, int n)
 static const char *
 read_phone(const char *p, const char *end, char phone[PO_E164_SIZE])
 {
-	Group group[GROUPS_MOST];
-	bool plus = *p == '+';
-	int n = read_groups(p + (*p == '+' || *p == '('), end, group);
+	Group		group[GROUPS_MOST];
+	bool		plus = *p == '+';
+	int			n = read_groups(p + (*p == '+' || *p == '('), end, group);
 
 	if (!plus)
 		n = nanp_groups(group, n);
@@ -388,13 +388,13 @@ int
 po_find_phones(const char *text, const char *end, char (*phone)[PO_E164_SIZE], int most)
 {
 	const char *p = text;
-	const char *last = text; /* the end of the last one */
-	int n = 0;
+	const char *last = text;	/* the end of the last one */
+	int			n = 0;
 
 	while (p < end && n < most)
 	{
 		const char *stop = NULL;
-		int k = 0;
+		int			k = 0;
 
 		/* most of a text is none of these; at a NUL inside of it the walk only pauses */
 		p += strcspn(p, "0123456789+(");

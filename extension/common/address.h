@@ -39,6 +39,6 @@ extern bool po_address_fold(const char *text, int len, char out[PO_ADDRESS_SIZE]
 extern void po_next_mail_run(const char *p, const char *end, PoMailRun *run);
 extern char *po_mail_address(const PoMailRun *run);
 extern const char *po_phone_run_end(const char *p, const char *end);
-extern int po_find_phones(const char *text, const char *end, char (*phone)[PO_E164_SIZE], int most);
+extern int	po_find_phones(const char *text, const char *end, char (*phone)[PO_E164_SIZE], int most);
 
-#endif /* PO_ADDRESS_H */
+#endif							/* PO_ADDRESS_H */

@@ -32,12 +32,12 @@
 #define HOLDS_WITH_KEYWORD (-40)
 #define HOLDS_AT_EDGE (-6)
 #define OPTS_OUT_WITH_NAME 100
-#define SIGNATURE_MOST 6 /* words */
+#define SIGNATURE_MOST 6		/* words */
 #define NAME_MOST 3
-#define JOINED_LEAST 4 /* bytes; "e nd" could be anything */
+#define JOINED_LEAST 4			/* bytes; "e nd" could be anything */
 #define JOINED_MOST 24
 #define ROWS_MOST 64
-#define SHORT_MOST 2 /* letters and digits */
+#define SHORT_MOST 2			/* letters and digits */
 
 static const char *const actions[] = {
 	[PO_CONSENT_OPT_OUT] = "opt_out",   [PO_CONSENT_OPT_IN] = "opt_in",
@@ -65,7 +65,7 @@ po_consent_action_name(int i)
 bool
 po_consent_action_parse(const char *name, PoConsentAction *action)
 {
-	int found = po_find_name(actions, lengthof(actions), name);
+	int			found = po_find_name(actions, lengthof(actions), name);
 
 	if (found >= 0)
 		*action = found;
@@ -88,7 +88,7 @@ po_extract_name(int i)
 bool
 po_extract_parse(const char *name, PoExtract *extract)
 {
-	int found = po_find_name(extracts, lengthof(extracts), name);
+	int			found = po_find_name(extracts, lengthof(extracts), name);
 
 	if (found >= 0)
 		*extract = found;
@@ -108,15 +108,15 @@ static inline bool
 outranks(const PoWord *row, const PoWord *other)
 {
 	return strength(row->action) > strength(other->action) ||
-		   (other->action == PO_CONSENT_COURTESY && row->action != PO_CONSENT_COURTESY);
+		(other->action == PO_CONSENT_COURTESY && row->action != PO_CONSENT_COURTESY);
 }
 
 /* What a stretch of text is made of, if of nothing but keywords and courtesy. */
 typedef struct Reading
 {
-	bool complete;         /* every word belongs to a row */
-	const PoWord *keyword; /* the first that is more than courtesy */
-	bool mixed;            /* keywords disagree */
+	bool		complete;		/* every word belongs to a row */
+	const PoWord *keyword;		/* the first that is more than courtesy */
+	bool		mixed;			/* keywords disagree */
 } Reading;
 
 /*
@@ -126,7 +126,7 @@ static inline bool
 row_counts(const PoWord *row, const PoText *text, PoMatch match)
 {
 	return row->match == match || row->action == PO_CONSENT_COURTESY ||
-		   (row->match == PO_MATCH_ALONE && match == PO_MATCH_WHOLE && row->term.len == text->len);
+		(row->match == PO_MATCH_ALONE && match == PO_MATCH_WHOLE && row->term.len == text->len);
 }
 
 /*
@@ -158,7 +158,7 @@ static Reading
 read_keywords(const PoWordSet *set, const PoText *text, const char *p, const char *end,
 			  PoMatch match)
 {
-	Reading reading = { true, NULL, false };
+	Reading		reading = {true, NULL, false};
 
 	while (p < end)
 	{
@@ -191,8 +191,8 @@ read_keywords(const PoWordSet *set, const PoText *text, const char *p, const cha
 typedef enum Standing
 {
 	STANDS_NOWHERE,
-	STANDS_AT_EDGE, /* the first or the last words */
-	STANDS_ALONE    /* a clause of its own */
+	STANDS_AT_EDGE,				/* the first or the last words */
+	STANDS_ALONE				/* a clause of its own */
 } Standing;
 
 /*
@@ -206,7 +206,7 @@ find_keyword(const PoWordSet *set, const PoText *text, const PoWord **keyword)
 
 	for (const char *p = text->folded; p < end; p = clause_end + 1)
 	{
-		Reading clause;
+		Reading		clause;
 
 		clause_end = po_clause_end(p, end);
 		clause = read_keywords(set, text, p, clause_end, PO_MATCH_WHOLE);
@@ -243,11 +243,11 @@ find_phrase(const PoWordSet *set, const PoText *text)
 	const char *end = text->folded + text->len;
 	const char *clause_end;
 	const PoWord *phrase = NULL;
-	bool leading = true;
+	bool		leading = true;
 
 	for (const char *p = text->folded; p < end && leading; p = clause_end + 1)
 	{
-		Reading first;
+		Reading		first;
 
 		clause_end = po_clause_end(p, end);
 		first = read_keywords(set, text, p, clause_end, PO_MATCH_LEADING);
@@ -270,9 +270,9 @@ find_phrase(const PoWordSet *set, const PoText *text)
 typedef enum Beside
 {
 	BESIDE_SENTENCE,
-	BESIDE_YES,      /* a yes, or the keyword itself with a slip of the keyboard in it */
-	BESIDE_NAME,     /* behind the keyword, or on a line above it, what could be a name */
-	BESIDE_SIGNATURE /* the same on a line of their own, behind a dash, or behind courtesy */
+	BESIDE_YES,					/* a yes, or the keyword itself with a slip of the keyboard in it */
+	BESIDE_NAME,				/* behind the keyword, or on a line above it, what could be a name */
+	BESIDE_SIGNATURE			/* the same on a line of their own, behind a dash, or behind courtesy */
 } Beside;
 
 /*
@@ -284,13 +284,13 @@ read_beside(const PoWordSet *set, const PoText *text)
 {
 	const char *end = text->folded + text->len;
 	const char *p = text->folded;
-	bool after_keyword = false;
-	bool lined = false;
-	bool is_signed = false;
-	bool above = false; /* names stand above the keyword */
-	int keywords = 0;
-	int yeses = 0;
-	int names = 0;
+	bool		after_keyword = false;
+	bool		lined = false;
+	bool		is_signed = false;
+	bool		above = false;	/* names stand above the keyword */
+	int			keywords = 0;
+	int			yeses = 0;
+	int			names = 0;
 
 	while (p < end)
 	{
@@ -324,7 +324,7 @@ read_beside(const PoWordSet *set, const PoText *text)
 			}
 			else if (class != PO_CLASS_NONE || above ||
 					 ++names > (keywords == 0 ? NAME_MOST : SIGNATURE_MOST) ||
-					 (names == 1 && after_keyword && word[-1] == ' ')) /* "stop lol" */
+					 (names == 1 && after_keyword && word[-1] == ' '))	/* "stop lol" */
 				return BESIDE_SENTENCE;
 			else if (names == 1)
 				is_signed = lined || !after_keyword;
@@ -343,7 +343,7 @@ static bool
 is_picture_of_stop(const PoText *text)
 {
 	return text->len == 0 && (text->pictures & (PO_PICTURE_HALT | PO_PICTURE_RUDE)) != 0 &&
-		   (text->pictures & (PO_PICTURE_GLAD | PO_PICTURE_LAUGH)) == 0;
+		(text->pictures & (PO_PICTURE_GLAD | PO_PICTURE_LAUGH)) == 0;
 }
 
 /*
@@ -352,12 +352,14 @@ is_picture_of_stop(const PoText *text)
 static void
 hear(const PoWordSet *set, const PoText *text, PoConsentReading *reading)
 {
-	static const int holds[] = { [STANDS_NOWHERE] = HOLDS,
-								 [STANDS_AT_EDGE] = HOLDS_AT_EDGE,
-								 [STANDS_ALONE] = HOLDS_WITH_KEYWORD };
+	static const int holds[] = {
+		[STANDS_NOWHERE] = HOLDS,
+		[STANDS_AT_EDGE] = HOLDS_AT_EDGE,
+		[STANDS_ALONE] = HOLDS_WITH_KEYWORD
+	};
 	const PoWord *keyword = NULL;
-	Standing standing = find_keyword(set, text, &keyword);
-	Beside beside = read_beside(set, text);
+	Standing	standing = find_keyword(set, text, &keyword);
+	Beside		beside = read_beside(set, text);
 
 	reading->by_sound = true;
 	po_hear(text, &reading->heard);
@@ -379,10 +381,10 @@ hear(const PoWordSet *set, const PoText *text, PoConsentReading *reading)
 static PoWordSet
 rows_of(const PoWordSet *set, const PoText *text, PoWord *room)
 {
-	PoWordSet few = { room, 0, NULL };
+	PoWordSet	few = {room, 0, NULL};
 	const uint64 *signature = set->signature;
 	const uint64 *end = signature + set->nwords;
-	uint64 missing = ~text->words;
+	uint64		missing = ~text->words;
 
 	for (const uint64 *s = signature; s < end; s++)
 	{
@@ -401,9 +403,9 @@ rows_of(const PoWordSet *set, const PoText *text, PoWord *room)
 static const PoWord *
 find_joined(const PoWordSet *set, const PoText *text)
 {
-	char joined[JOINED_MOST];
-	uint64 signature;
-	int len = 0;
+	char		joined[JOINED_MOST];
+	uint64		signature;
+	int			len = 0;
 
 	if (text->len > JOINED_MOST)
 		return NULL;
@@ -435,10 +437,10 @@ find_joined(const PoWordSet *set, const PoText *text)
 PoConsentReading
 po_read_consent(const PoWordSet *all, const PoText *text)
 {
-	PoWord room[ROWS_MOST];
-	PoWordSet few = rows_of(all, text, room);
-	PoConsentReading reading = { PO_CONSENT_NONE, NULL, false, { 0 } };
-	Reading whole =
+	PoWord		room[ROWS_MOST];
+	PoWordSet	few = rows_of(all, text, room);
+	PoConsentReading reading = {PO_CONSENT_NONE, NULL, false, {0}};
+	Reading		whole =
 		read_keywords(&few, text, text->folded, text->folded + text->len, PO_MATCH_WHOLE);
 	const PoWord *phrase;
 
@@ -456,7 +458,7 @@ po_read_consent(const PoWordSet *all, const PoText *text)
 		hear(&few, text, &reading);
 	if (phrase != NULL &&
 		(reading.action == PO_CONSENT_NONE || strength(phrase->action) >= strength(reading.action)))
-		reading = (PoConsentReading){ phrase->action, phrase->word, false, { 0 } };
+		reading = (PoConsentReading) {phrase->action, phrase->word, false, {0}};
 	return reading;
 }
 
@@ -464,7 +466,7 @@ static bool
 has_prefix(const PoText *text, const PoTerm *term)
 {
 	return term->len > 0 && text->start_len >= term->len &&
-		   pg_strncasecmp(text->start, term->text, term->len) == 0;
+		pg_strncasecmp(text->start, term->text, term->len) == 0;
 }
 
 static bool
@@ -483,7 +485,7 @@ has_intent(const PoRule *rule, const PoHeard *heard)
 static bool
 rule_matches(const PoRule *rule, const PoText *text, const PoHeard *heard, const char *phone)
 {
-	bool matched = false;
+	bool		matched = false;
 
 	switch (rule->match)
 	{
@@ -520,17 +522,17 @@ rule_matches(const PoRule *rule, const PoText *text, const PoHeard *heard, const
 		case PO_MATCH_ALONE:
 			for (int i = 0; i < rule->nterms && !matched; i++)
 				matched = rule->terms[i].len == text->len &&
-						  po_term_at(&rule->terms[i], text->folded, text->folded + text->len, true);
+					po_term_at(&rule->terms[i], text->folded, text->folded + text->len, true);
 			break;
 		case PO_MATCH_LEADING:
-		{
-			int len = po_clause_end(text->folded, text->folded + text->len) - text->folded;
+			{
+				int			len = po_clause_end(text->folded, text->folded + text->len) - text->folded;
 
-			for (int i = 0; i < rule->nterms && !matched; i++)
-				matched = rule->terms[i].len == len &&
-						  po_term_at(&rule->terms[i], text->folded, text->folded + len, false);
-		}
-		break;
+				for (int i = 0; i < rule->nterms && !matched; i++)
+					matched = rule->terms[i].len == len &&
+						po_term_at(&rule->terms[i], text->folded, text->folded + len, false);
+			}
+			break;
 	}
 	for (int i = 0; i < rule->nexcept && matched; i++)
 		matched = !po_has_term(text, &rule->except[i], false);
@@ -542,7 +544,7 @@ add_labels(PoRuling *ruling, const PoRule *rule)
 {
 	for (int i = 0; i < rule->nlabels && ruling->nlabels < PO_LABELS_MOST; i++)
 	{
-		int k = 0;
+		int			k = 0;
 
 		while (k < ruling->nlabels && strcmp(ruling->label[k], rule->label[i]) != 0)
 			k++;
@@ -572,7 +574,7 @@ po_classify(const PoRuleSet *rules, const PoText *text, const PoConsentReading *
 	for (int i = 0; i < rules->nrules; i++)
 	{
 		const PoRule *rule = &rules->rules[i];
-		bool first = ruling->rule == NULL && consent->action == PO_CONSENT_NONE;
+		bool		first = ruling->rule == NULL && consent->action == PO_CONSENT_NONE;
 
 		if (!first && rule->nlabels == 0 && rule->extract == PO_EXTRACT_NONE)
 			continue;

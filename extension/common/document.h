@@ -36,8 +36,7 @@ typedef struct PoNode
 	PoNodeType	type;
 	const char *key;			/* member name, NULL for elements and the root */
 	int			key_len;
-	const char *text;			/* decoded string, number or true/false as sent;
-								 * NULL for containers and null */
+	const char *text;			/* decoded string, number or true/false as sent; NULL for containers and null */
 	int			text_len;
 	int			child;			/* first child, -1 if none */
 	int			next;			/* next sibling, -1 if none */

@@ -19,52 +19,54 @@ static const struct
 {
 	const char *escaped;
 	const char *plain;
-} escapes[] = {
-	{ "&amp;", "&" },
-	{ "&lt;", "<" },
-	{ "&gt;", ">" },
-	{ "&quot;", "\"" },
-	{ "&apos;", "'" },
-	{ "&nbsp;", " " },
-	{ "&nbsp", " " },
-	{ "&rsquo;", "'" },
-	{ "&lsquo;", "'" },
-	{ "&ldquo;", "\"" },
-	{ "&rdquo;", "\"" },
-	{ "&hellip;", "\xE2\x80\xA6" },
-	{ "&aacute;", "a" },
-	{ "&eacute;", "e" },
-	{ "&iacute;", "i" },
-	{ "&oacute;", "o" },
-	{ "&uacute;", "u" },
-	{ "&ntilde;", "n" },
-	{ "&agrave;", "a" },
-	{ "&egrave;", "e" },
-	{ "&ecirc;", "e" },
-	{ "&ccedil;", "c" },
-	{ "&iquest;", " " },
-	{ "\\'", "'" },
-	{ "\\\"", "\"" },
-	{ "\\r\\n", "\n" },
-	{ "\\n", "\n" },
-	{ "\\r", "\n" },
-	{ "\\t", " " },
-	{ "\\/", "/" },
-	{ "\\\\", "\\" },
-	{ "\xC3\xA2\xE2\x82\xAC\xE2\x84\xA2", "'" },
-	{ "\xC3\xA2\xE2\x82\xAC\xC5\x93", "\"" },
-	{ "\xC3\xA2\xE2\x82\xAC", "\"" },
-	{ "\xC3\x83\xC2\xA1", "a" },
-	{ "\xC3\x83\xC2\xA9", "e" },
-	{ "\xC3\x83\xC2\xAA", "e" },
-	{ "\xC3\x83\xC2\xAD", "i" },
-	{ "\xC3\x83\xC2\xB3", "o" },
-	{ "\xC3\x83\xC2\xBA", "u" },
-	{ "\xC3\x83\xC2\xB1", "n" },
+}			escapes[] = {
+	{"&amp;", "&"},
+	{"&lt;", "<"},
+	{"&gt;", ">"},
+	{"&quot;", "\""},
+	{"&apos;", "'"},
+	{"&nbsp;", " "},
+	{"&nbsp", " "},
+	{"&rsquo;", "'"},
+	{"&lsquo;", "'"},
+	{"&ldquo;", "\""},
+	{"&rdquo;", "\""},
+	{"&hellip;", "\xE2\x80\xA6"},
+	{"&aacute;", "a"},
+	{"&eacute;", "e"},
+	{"&iacute;", "i"},
+	{"&oacute;", "o"},
+	{"&uacute;", "u"},
+	{"&ntilde;", "n"},
+	{"&agrave;", "a"},
+	{"&egrave;", "e"},
+	{"&ecirc;", "e"},
+	{"&ccedil;", "c"},
+	{"&iquest;", " "},
+	{"\\'", "'"},
+	{"\\\"", "\""},
+	{"\\r\\n", "\n"},
+	{"\\n", "\n"},
+	{"\\r", "\n"},
+	{"\\t", " "},
+	{"\\/", "/"},
+	{"\\\\", "\\"},
+	{"\xC3\xA2\xE2\x82\xAC\xE2\x84\xA2", "'"},
+	{"\xC3\xA2\xE2\x82\xAC\xC5\x93", "\""},
+	{"\xC3\xA2\xE2\x82\xAC", "\""},
+	{"\xC3\x83\xC2\xA1", "a"},
+	{"\xC3\x83\xC2\xA9", "e"},
+	{"\xC3\x83\xC2\xAA", "e"},
+	{"\xC3\x83\xC2\xAD", "i"},
+	{"\xC3\x83\xC2\xB3", "o"},
+	{"\xC3\x83\xC2\xBA", "u"},
+	{"\xC3\x83\xC2\xB1", "n"},
 };
 
-static const char *const tags[] = { "br",   "p", "div", "span", "b",  "i",    "u",  "html",
-									"body", "a", "em",  "tr",   "td", "font", "li", "strong" };
+static const char *const tags[] = {
+	"br",   "p", "div", "span", "b",  "i",    "u",  "html",
+	"body", "a", "em",  "tr",   "td", "font", "li", "strong"
+};
 
 static inline bool
 is_letter(char c)
@@ -78,7 +80,7 @@ tag_end(const char *p, const char *end)
 {
 	const char *name = p + 1 + (end - p > 1 && p[1] == '/');
 	const char *close = memchr(p, '>', end - p);
-	int len = 0;
+	int			len = 0;
 
 	while (name + len < end && is_letter(name[len]))
 		len++;
@@ -99,8 +101,8 @@ tag_end(const char *p, const char *end)
 static uint32
 numbered(const char *p, const char *end, const char **next)
 {
-	uint32 c = 0;
-	int base = 10;
+	uint32		c = 0;
+	int			base = 10;
 	const char *digit = p + 2;
 
 	if (end - p < 4 || p[1] != '#')
@@ -112,9 +114,9 @@ numbered(const char *p, const char *end, const char **next)
 	}
 	for (; digit < end && c < 0x110000; digit++)
 	{
-		int value = *digit >= '0' && *digit <= '9' ? *digit - '0'
-					: is_letter(*digit)            ? (*digit | 0x20) - 'a' + 10
-												   : base;
+		int			value = *digit >= '0' && *digit <= '9' ? *digit - '0'
+			: is_letter(*digit) ? (*digit | 0x20) - 'a' + 10
+			: base;
 
 		if (value >= base)
 			break;
@@ -129,7 +131,7 @@ static inline bool
 may_be_escape(const char *p, const char *end)
 {
 	return *p == '&' || *p == '<' || *p == '\\' ||
-		   (*p == '\xC3' && end - p > 1 && (p[1] == '\xA2' || p[1] == '\x83'));
+		(*p == '\xC3' && end - p > 1 && (p[1] == '\xA2' || p[1] == '\x83'));
 }
 
 /* Replace what p begins by what it stands for, or leave it as it is. */
@@ -137,7 +139,7 @@ static const char *
 unescape_one(const char *p, const char *end, char **out)
 {
 	const char *next;
-	uint32 c;
+	uint32		c;
 
 	if (*p == '<' && (next = tag_end(p, end)) != NULL)
 	{
@@ -151,11 +153,11 @@ unescape_one(const char *p, const char *end, char **out)
 	}
 	for (int i = 0; i < (int) lengthof(escapes); i++)
 	{
-		int len = strlen(escapes[i].escaped);
+		int			len = strlen(escapes[i].escaped);
 
 		if (end - p >= len && pg_strncasecmp(p, escapes[i].escaped, len) == 0)
 		{
-			int plain = strlen(escapes[i].plain);
+			int			plain = strlen(escapes[i].plain);
 
 			memcpy(*out, escapes[i].plain, plain);
 			*out += plain;
@@ -174,8 +176,8 @@ char *
 po_text_unescape(const char *text, int len, int *plain_len)
 {
 	const char *end = text + len;
-	char *plain = NULL;
-	char *out = NULL;
+	char	   *plain = NULL;
+	char	   *out = NULL;
 
 	if (memchr(text, '&', len) == NULL && memchr(text, '<', len) == NULL &&
 		memchr(text, '\\', len) == NULL && memchr(text, 0xC3, len) == NULL)

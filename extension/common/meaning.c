@@ -19,14 +19,14 @@
 #include "common/names.h"
 #include "common/word_class.h"
 
-#define WORDS_MOST 120                   /* that are heard together */
-#define WORDS_AGAIN 20                   /* of those, how many are heard with the next */
-#define TOKENS_MOST (2 * WORDS_MOST + 2) /* words, and the ends of their clauses */
-#define DOTTED_LEAST 3                   /* clauses of one word that are one clause */
-#define SHOWN_WORDS 5                    /* of those that decided */
+#define WORDS_MOST 120			/* that are heard together */
+#define WORDS_AGAIN 20			/* of those, how many are heard with the next */
+#define TOKENS_MOST (2 * WORDS_MOST + 2)	/* words, and the ends of their clauses */
+#define DOTTED_LEAST 3			/* clauses of one word that are one clause */
+#define SHOWN_WORDS 5			/* of those that decided */
 #define SHOWN_BYTES 200
-#define SHOWN_WORD_COST 12 /* what a word more must add in sound */
-#define LANE_MOST 256      /* bytes that 16 bits can add up */
+#define SHOWN_WORD_COST 12		/* what a word more must add in sound */
+#define LANE_MOST 256			/* bytes that 16 bits can add up */
 #define LANES UINT64CONST(0x00FF00FF00FF00FF)
 #define GROUP_LETTERS_MOST 24
 #define KEPT_WORDS 1024
@@ -65,27 +65,27 @@ enum
  */
 typedef struct Weight
 {
-	int n; /* features, at most LANE_MOST */
-	int sound;
-	uint64 even;
-	uint64 odd;
+	int			n;				/* features, at most LANE_MOST */
+	int			sound;
+	uint64		even;
+	uint64		odd;
 } Weight;
 
 /* The features of a message: a list of them, or without one what they weigh. */
 typedef struct Features
 {
-	uint32 *feature; /* NULL: they are weighed */
-	int n;
-	int sound;
-	int intent[PO_N_INTENTS];
-	Weight weight; /* of those that are not in the sums yet */
+	uint32	   *feature;		/* NULL: they are weighed */
+	int			n;
+	int			sound;
+	int			intent[PO_N_INTENTS];
+	Weight		weight;			/* of those that are not in the sums yet */
 } Features;
 
 /* A word, and what its own features weigh. */
 typedef struct Token
 {
 	PoWordReading reading;
-	Weight weight;
+	Weight		weight;
 } Token;
 
 /*
@@ -94,10 +94,10 @@ typedef struct Token
  */
 static struct
 {
-	char letters[KEPT_LETTERS];
-	int len;     /* 0: free */
-	Token token; /* without a word of its reading: as it is written */
-} kept[KEPT_WORDS];
+	char		letters[KEPT_LETTERS];
+	int			len;			/* 0: free */
+	Token		token;			/* without a word of its reading: as it is written */
+}			kept[KEPT_WORDS];
 
 static inline uint32
 mix(uint32 a, uint32 b)
@@ -115,9 +115,9 @@ add_lanes(Features *features)
 	for (int k = 0; k < PO_N_INTENTS; k++)
 	{
 #ifdef WORDS_BIGENDIAN
-		int byte = PO_INTENT_STRIDE - 1 - k;
+		int			byte = PO_INTENT_STRIDE - 1 - k;
 #else
-		int byte = k;
+		int			byte = k;
 #endif
 
 		features->intent[k] +=
@@ -125,14 +125,14 @@ add_lanes(Features *features)
 	}
 	features->n += weight->n;
 	features->sound += weight->sound;
-	features->weight = (Weight){ 0 };
+	features->weight = (Weight) {0};
 }
 
 /* Add what so many features weigh. */
 static inline void
 add_weight(Features *features, int n, int sound, uint64 even, uint64 odd)
 {
-	Weight *weight = &features->weight;
+	Weight	   *weight = &features->weight;
 
 	if (weight->n + n > LANE_MOST)
 		add_lanes(features);
@@ -145,8 +145,8 @@ add_weight(Features *features, int n, int sound, uint64 even, uint64 odd)
 static inline void
 add(Features *features, int kind, uint32 a, uint32 b, uint32 c)
 {
-	uint32 feature = mix(mix(mix(kind * 0x9E3779B1u, a), b), c) >> (32 - PO_MEANING_BITS);
-	uint64 intents;
+	uint32		feature = mix(mix(mix(kind * 0x9E3779B1u, a), b), c) >> (32 - PO_MEANING_BITS);
+	uint64		intents;
 
 	if (features->feature != NULL)
 	{
@@ -163,15 +163,15 @@ add(Features *features, int kind, uint32 a, uint32 b, uint32 c)
 static void
 add_letters(Features *features, const PoWordReading *reading)
 {
-	char padded[GROUP_LETTERS_MOST + 2];
-	int len = Min(reading->len, GROUP_LETTERS_MOST);
+	char		padded[GROUP_LETTERS_MOST + 2];
+	int			len = Min(reading->len, GROUP_LETTERS_MOST);
 
 	padded[0] = '<';
 	memcpy(padded + 1, reading->word, len);
 	padded[len + 1] = '>';
 	for (int i = 0; i + 3 <= len + 2; i++)
 	{
-		uint32 three = po_word_hash(padded + i, 3);
+		uint32		three = po_word_hash(padded + i, 3);
 
 		add(features, F_LETTERS, three, 3, 0);
 		if (i + 4 <= len + 2)
@@ -193,8 +193,8 @@ add_word(Features *features, const PoWordReading *reading)
 static void
 read_word(Token *token, const char *word, int len)
 {
-	int at = po_word_hash(word, len) % KEPT_WORDS;
-	Features own = { .feature = NULL };
+	int			at = po_word_hash(word, len) % KEPT_WORDS;
+	Features	own = {.feature = NULL};
 
 	if (kept[at].len != len || memcmp(kept[at].letters, word, Min(len, KEPT_LETTERS)) != 0)
 	{
@@ -219,7 +219,7 @@ read_word(Token *token, const char *word, int len)
 static int
 single_words(const char *p, const char *end)
 {
-	int n = 0;
+	int			n = 0;
 
 	for (; p < end; p++)
 	{
@@ -239,11 +239,11 @@ single_words(const char *p, const char *end)
 static int
 read_tokens(const PoText *text, Token *token, const char **rest)
 {
-	static const Token end_of_clause = { .reading = { "", 0, 0, PO_CLASS_NONE } };
+	static const Token end_of_clause = {.reading = {"", 0, 0, PO_CLASS_NONE}};
 	const char *p = text->folded;
 	const char *end = p + text->len;
-	int n = 0;
-	int joined = 0; /* words to come that are clauses, read as one clause */
+	int			n = 0;
+	int			joined = 0;		/* words to come that are clauses, read as one clause */
 
 	token[n++] = end_of_clause;
 	for (int words = 0; p < end && words < WORDS_MOST; words++)
@@ -301,14 +301,14 @@ length_step(int n)
 static const char *
 add_text(Features *features, const PoText *text)
 {
-	Token token[TOKENS_MOST];
+	Token		token[TOKENS_MOST];
 	const char *rest;
-	int n = read_tokens(text, token, &rest);
-	uint32 classes = 0;
-	uint32 clause = 0;
-	int clause_words = 0;
-	int clauses = 0;
-	int words = 0;
+	int			n = read_tokens(text, token, &rest);
+	uint32		classes = 0;
+	uint32		clause = 0;
+	int			clause_words = 0;
+	int			clauses = 0;
+	int			words = 0;
 
 	for (int i = 1; i < n; i++)
 	{
@@ -383,7 +383,7 @@ add_text(Features *features, const PoText *text)
 int
 po_meaning_features(const PoText *text, uint32 *feature)
 {
-	Features features = { .feature = feature };
+	Features	features = {.feature = feature};
 
 	(void) add_text(&features, text);
 	return features.n;
@@ -395,7 +395,7 @@ weigh(const PoText *text, Features *features)
 {
 	const char *rest;
 
-	*features = (Features){ .feature = NULL };
+	*features = (Features) {.feature = NULL};
 	rest = add_text(features, text);
 	add_lanes(features);
 	return rest;
@@ -417,9 +417,9 @@ sound_of(const Features *features)
 static PoIntent
 intent_of(const Features *features, double *certainty)
 {
-	const int *sum = features->intent;
-	double all = 0;
-	int best = 0;
+	const int  *sum = features->intent;
+	double		all = 0;
+	int			best = 0;
 
 	for (int k = 1; k < PO_N_INTENTS; k++)
 	{
@@ -449,9 +449,9 @@ void
 po_hear(const PoText *text, PoHeard *heard)
 {
 	const char *end = text->folded + text->len;
-	PoText part = *text;
+	PoText		part = *text;
 	const char *rest;
-	Features features;
+	Features	features;
 
 	heard->sound = PG_INT32_MIN;
 	for (;;)
@@ -484,13 +484,13 @@ po_revocation_probability(int sound)
 char *
 po_revocation_words(const PoText *text)
 {
-	PoText part = { .folded = NULL };
-	Features features;
-	int best_len = 0;
+	PoText		part = {.folded = NULL};
+	Features	features;
+	int			best_len = 0;
 	const char *best = NULL;
-	int most = 0;
+	int			most = 0;
 	const char *end = text->folded + text->len;
-	char *words;
+	char	   *words;
 
 	for (const char *start = text->folded; start < end; start++)
 	{
@@ -500,7 +500,7 @@ po_revocation_words(const PoText *text)
 			continue;
 		for (int n = 0; n < SHOWN_WORDS && p < end; n++, p++)
 		{
-			int sound;
+			int			sound;
 
 			while (p < end && (unsigned char) *p > ' ')
 				p++;
@@ -557,7 +557,7 @@ po_intent_name(int intent)
 bool
 po_intent_parse(const char *name, PoIntent *intent)
 {
-	int found = po_find_name(intents, PO_N_INTENTS, name);
+	int			found = po_find_name(intents, PO_N_INTENTS, name);
 
 	if (found >= 0)
 		*intent = found;

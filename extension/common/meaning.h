@@ -13,7 +13,7 @@
  */
 #define PO_MEANING_BITS 18
 #define PO_MEANING_SIZE (1 << PO_MEANING_BITS)
-#define PO_MEANING_MOST 8192 /* features of what is heard together */
+#define PO_MEANING_MOST 8192	/* features of what is heard together */
 
 /* What a sound is counted in: 32 are one in the logarithm of the odds. */
 #define PO_SOUND_UNIT 32
@@ -34,7 +34,7 @@ typedef enum PoIntent
 /* Intents tell fewer features apart. */
 #define PO_INTENT_BITS 15
 #define PO_INTENT_SIZE (1 << PO_INTENT_BITS)
-#define PO_INTENT_STRIDE 8 /* weights of a feature, the last of them for nothing */
+#define PO_INTENT_STRIDE 8		/* weights of a feature, the last of them for nothing */
 #define PO_INTENT_FEATURE(f) ((f) >> (PO_MEANING_BITS - PO_INTENT_BITS))
 
 /*
@@ -54,9 +54,9 @@ extern const unsigned char po_intent_weights[PO_INTENT_SIZE * PO_INTENT_STRIDE +
 /* What the models hear in a message. */
 typedef struct PoHeard
 {
-	int sound; /* how much it sounds like a revocation, in units of PO_SOUND_UNIT */
-	PoIntent intent;
-	double certainty; /* of the intent */
+	int			sound;			/* how much it sounds like a revocation, in units of PO_SOUND_UNIT */
+	PoIntent	intent;
+	double		certainty;		/* of the intent */
 } PoHeard;
 
 extern void po_hear(const PoText *text, PoHeard *heard);
@@ -64,6 +64,6 @@ extern double po_revocation_probability(int sound);
 extern char *po_revocation_words(const PoText *text);
 extern const char *po_intent_name(int intent);
 extern bool po_intent_parse(const char *name, PoIntent *intent);
-extern int po_meaning_features(const PoText *text, uint32 *feature);
+extern int	po_meaning_features(const PoText *text, uint32 *feature);
 
 #endif

@@ -18,10 +18,10 @@
 
 #define TEXT_MAX 64
 #define CHANNEL_MAX 20
-#define DIGITS_MIN 8 /* of an international number */
+#define DIGITS_MIN 8			/* of an international number */
 #define DIGITS_MAX 15
 #define MEXICAN_DIGITS 12
-#define NANP_DIGITS 11 /* with the country code */
+#define NANP_DIGITS 11			/* with the country code */
 
 /*
  * Ten-digit numbers of the North American plan that are nobody's.  x is any
@@ -67,7 +67,7 @@ po_phone_block(int i)
 static bool
 in_block(const char *block, const char *digits)
 {
-	char repeated = '\0';
+	char		repeated = '\0';
 
 	for (int i = 0; i < NANP_DIGITS - 1; i++)
 	{
@@ -105,7 +105,7 @@ is_nanp(const char *digits)
 		return false;
 	for (int i = 0; i < (int) lengthof(blocks); i++)
 	{
-		bool of_services = strncmp(blocks[i], "xaa", 3) == 0;
+		bool		of_services = strncmp(blocks[i], "xaa", 3) == 0;
 
 		if (in_block(blocks[i], digits) && !(of_services && is_service(digits)))
 			return false;
@@ -126,12 +126,12 @@ is_letter(char c)
 static const char *
 skip_channel(const char *p, const char *end)
 {
-	static const char *const known[] = { "whatsapp:", "rcs:", "tel:", "sms:", "mms:", "smsto:" };
+	static const char *const known[] = {"whatsapp:", "rcs:", "tel:", "sms:", "mms:", "smsto:"};
 	const char *c = p;
 
 	for (int i = 0; i < (int) lengthof(known); i++)
 	{
-		int len = strlen(known[i]);
+		int			len = strlen(known[i]);
 
 		if (end - p >= len && pg_strncasecmp(p, known[i], len) == 0)
 			return p + len;
@@ -153,12 +153,12 @@ skip_channel(const char *p, const char *end)
 static int
 read_digits(const char *p, const char *end, char digits[DIGITS_MAX], bool *plus)
 {
-	int n = 0;
+	int			n = 0;
 
 	*plus = false;
 	while (p < end)
 	{
-		uint32 c;
+		uint32		c;
 
 		p += po_utf8_decode(p, end, &c);
 		if (c >= '0' && c <= '9')
@@ -190,11 +190,11 @@ read_digits(const char *p, const char *end, char digits[DIGITS_MAX], bool *plus)
 bool
 po_phone_e164(const char *text, int len, char out[PO_E164_SIZE])
 {
-	char digits[DIGITS_MAX];
-	char *normal = NULL;
+	char		digits[DIGITS_MAX];
+	char	   *normal = NULL;
 	const char *end;
-	bool plus;
-	int n;
+	bool		plus;
+	int			n;
 
 	if (len > TEXT_MAX)
 		return false;

@@ -8,7 +8,7 @@
 #ifndef PO_PHONE_H
 #define PO_PHONE_H
 
-#define PO_E164_SIZE 17 /* '+', 15 digits, NUL */
+#define PO_E164_SIZE 17			/* '+', 15 digits, NUL */
 
 /* A dash of any length, as it parts the digits of a phone number. */
 static inline bool
@@ -20,4 +20,4 @@ po_is_phone_dash(uint32 c)
 extern const char *po_phone_block(int i);
 extern bool po_phone_e164(const char *text, int len, char out[PO_E164_SIZE]);
 
-#endif /* PO_PHONE_H */
+#endif							/* PO_PHONE_H */

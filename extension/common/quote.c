@@ -19,9 +19,9 @@
 #include "common/quote.h"
 #include "common/unicode.h"
 
-#define INTRODUCTION_MOST 240 /* bytes of the introduction of a quote */
-#define LINE_MOST 60          /* bytes of "Pat wrote:", "Sent from my phone" */
-#define RULER_LEAST 16        /* characters of a line above a quote */
+#define INTRODUCTION_MOST 240	/* bytes of the introduction of a quote */
+#define LINE_MOST 60			/* bytes of "Pat wrote:", "Sent from my phone" */
+#define RULER_LEAST 16			/* characters of a line above a quote */
 
 static inline bool
 is_blank(char c)
@@ -45,7 +45,7 @@ is_digit(char c)
 static bool
 begins_with(const char *p, const char *end, const char *prefix)
 {
-	int len = strlen(prefix);
+	int			len = strlen(prefix);
 
 	return end - p >= len && (*p | 0x20) == (*prefix | 0x20) && pg_strncasecmp(p, prefix, len) == 0;
 }
@@ -84,11 +84,13 @@ static const char *const introducers[] = {
 };
 
 /* As written: "AM" is an hour. */
-static const char *const introduction_starts[] = { "On ", "on ", "El ", "el ", "Le ", "le ",
-												   "Em ", "Am ", "Il ", "En ", "Op " };
+static const char *const introduction_starts[] = {
+	"On ", "on ", "El ", "el ", "Le ", "le ",
+	"Em ", "Am ", "Il ", "En ", "Op "
+};
 
 /* Verbs in the midst of one: "Am Freitag schrieb Pat <pat@example.com>:". */
-static const char *const inner_introducers[] = { " schrieb ", " schreef " };
+static const char *const inner_introducers[] = {" schrieb ", " schreef "};
 
 static bool
 is_introducer(const char *text, const char *colon)
@@ -103,7 +105,7 @@ is_introducer(const char *text, const char *colon)
 	}
 	for (int i = 0; i < (int) lengthof(introducers); i++)
 	{
-		int len = strlen(introducers[i]);
+		int			len = strlen(introducers[i]);
 
 		if (colon + 1 - text >= len && begins_with(colon + 1 - len, colon + 1, introducers[i]))
 			return true;
@@ -124,7 +126,7 @@ is_programs(const char *start, const char *colon, const char *end)
 	while (next < end && (*next == ' ' || *next == '\t'))
 		next++;
 	return next == end || *next == '\n' || *next == '\r' || *next == '>' ||
-		   memchr(start, '@', colon - start) != NULL;
+		memchr(start, '@', colon - start) != NULL;
 }
 
 /*
@@ -135,7 +137,7 @@ static const char *
 introduction_start(const char *text, const char *colon)
 {
 	const char *least = Max(text, colon - INTRODUCTION_MOST);
-	bool numbered = false;
+	bool		numbered = false;
 
 	for (const char *start = colon; start-- > least;)
 	{
@@ -173,25 +175,29 @@ find_introduction(const char *p, const char *end, PoSpan *span)
 		if (!is_introducer(text, colon) || (start = introduction_start(text, colon)) == NULL ||
 			!is_programs(start, colon, end))
 			continue;
-		*span = (PoSpan){ start, colon + 1 };
+		*span = (PoSpan) {start, colon + 1};
 		return;
 	}
-	*span = (PoSpan){ end, end };
+	*span = (PoSpan) {end, end};
 }
 
 /* The head of a mail that a program put above a quote. */
 static bool
 begins_head(const char *line, const char *end)
 {
-	static const char *const heads[] = { "original message",    "forwarded message",
-										 "mensaje original",    "mensaje reenviado",
-										 "message d'origine",   "message original",
-										 "message transf",      "urspr\xC3\xBCngliche nachricht",
-										 "messaggio originale", "mensagem original" };
-	static const char *const from[] = { "from: ", "de: ", "de : ", "von: " };
-	static const char *const after[] = { "sent:",  "date:",    "to:",       "subject:", "enviado",
-										 "fecha:", "para:",    "envoy",     "date :",   "asunto:",
-										 "objet",  "gesendet", "\xC3\x80 :" };
+	static const char *const heads[] = {
+		"original message",    "forwarded message",
+		"mensaje original",    "mensaje reenviado",
+		"message d'origine",   "message original",
+		"message transf",      "urspr\xC3\xBCngliche nachricht",
+		"messaggio originale", "mensagem original"
+	};
+	static const char *const from[] = {"from: ", "de: ", "de : ", "von: "};
+	static const char *const after[] = {
+		"sent:",  "date:",    "to:",       "subject:", "enviado",
+		"fecha:", "para:",    "envoy",     "date :",   "asunto:",
+		"objet",  "gesendet", "\xC3\x80 :"
+	};
 	const char *next = line;
 
 	while (next < end && *next == '_')
@@ -225,19 +231,21 @@ begins_head(const char *line, const char *end)
 static bool
 is_inserted(const char *line, const char *end)
 {
-	static const char *const signatures[] = { "sent from my ",
-											  "sent via ",
-											  "sent from yahoo",
-											  "sent from outlook",
-											  "get outlook for ",
-											  "enviado desde mi ",
-											  "enviado desde ",
-											  "envoy\xC3\xA9 de mon ",
-											  "envoy\xC3\xA9 depuis ",
-											  "envoye de mon ",
-											  "enviado do meu ",
-											  "von meinem ",
-											  "inviato da " };
+	static const char *const signatures[] = {
+		"sent from my ",
+		"sent via ",
+		"sent from yahoo",
+		"sent from outlook",
+		"get outlook for ",
+		"enviado desde mi ",
+		"enviado desde ",
+		"envoy\xC3\xA9 de mon ",
+		"envoy\xC3\xA9 depuis ",
+		"envoye de mon ",
+		"enviado do meu ",
+		"von meinem ",
+		"inviato da "
+	};
 
 	const char *eol = line_end(line, end);
 
@@ -256,8 +264,8 @@ is_inserted(const char *line, const char *end)
 
 typedef struct Written
 {
-	char *start;
-	char *end;
+	char	   *start;
+	char	   *end;
 } Written;
 
 static void
@@ -282,12 +290,12 @@ has_words(const char *p, const char *end)
 static void
 append_line(Written *written, const char *p, const char *end)
 {
-	int len;
+	int			len;
 	const char *open = po_next_mark(p, end, &len);
 
 	while (open != NULL)
 	{
-		int close_len;
+		int			close_len;
 		const char *close = po_next_mark(open + len, end, &close_len);
 
 		if (close == NULL)
@@ -316,10 +324,10 @@ po_text_written(const char *text, int len, int *written_len)
 {
 	const char *end = text + len;
 	const char *p = text;
-	char *copy = palloc(len + 1);
-	Written written = { copy, copy };
-	PoSpan quote;
-	PoSpan introduction;
+	char	   *copy = palloc(len + 1);
+	Written		written = {copy, copy};
+	PoSpan		quote;
+	PoSpan		introduction;
 
 	if (po_find_reaction(text, end, &quote))
 	{

@@ -14,9 +14,9 @@
 #include "common/text.h"
 #include "common/unicode.h"
 
-#define REACTION_MOST 60     /* bytes before the quote of a reaction */
-#define KEYWORD_MOST_WORDS 4 /* of "STOP to opt out" */
-#define QUOTE_LEAST_WORDS 4  /* of ours; people quote single words */
+#define REACTION_MOST 60		/* bytes before the quote of a reaction */
+#define KEYWORD_MOST_WORDS 4	/* of "STOP to opt out" */
+#define QUOTE_LEAST_WORDS 4		/* of ours; people quote single words */
 
 /* ---- quotation marks ---- */
 
@@ -47,7 +47,7 @@ static const char *
 last_mark(const char *p, const char *end, int *len)
 {
 	const char *last = NULL;
-	int last_len = 0;
+	int			last_len = 0;
 
 	while ((p = po_next_mark(p, end, len)) != NULL)
 	{
@@ -62,7 +62,7 @@ last_mark(const char *p, const char *end, int *len)
 static int
 count_words(const char *folded)
 {
-	int n = folded[0] != '\0';
+	int			n = folded[0] != '\0';
 
 	for (; *folded != '\0'; folded++)
 		n += *folded == ' ';
@@ -96,8 +96,8 @@ static const char *const notices[] = {
 };
 
 /* What people say as well, and what then stands beside it in a notice. */
-static const char *const purposes[] = { "to opt out", "to unsubscribe" };
-static const char *const instructions[] = { "reply", "text ", "click", "visit", "tap ", "respond" };
+static const char *const purposes[] = {"to opt out", "to unsubscribe"};
+static const char *const instructions[] = {"reply", "text ", "click", "visit", "tap ", "respond"};
 
 static bool
 says_one_of(const char *folded, const char *const *words, int n)
@@ -117,8 +117,8 @@ has_notice(const char *folded)
 	if (count_words(folded) < QUOTE_LEAST_WORDS)
 		return says(folded, "reply stop") || says(folded, "text stop");
 	return says_one_of(folded, notices, lengthof(notices)) ||
-		   (says_one_of(folded, purposes, lengthof(purposes)) &&
-			says_one_of(folded, instructions, lengthof(instructions)));
+		(says_one_of(folded, purposes, lengthof(purposes)) &&
+		 says_one_of(folded, instructions, lengthof(instructions)));
 }
 
 /*
@@ -127,9 +127,9 @@ has_notice(const char *folded)
 bool
 po_quotes_notice(const char *start, const char *end)
 {
-	int len;
-	char *folded = po_text_fold(start, end - start, &len);
-	bool notice = has_notice(folded);
+	int			len;
+	char	   *folded = po_text_fold(start, end - start, &len);
+	bool		notice = has_notice(folded);
 
 	pfree(folded);
 	return notice;
@@ -142,14 +142,14 @@ po_quotes_notice(const char *start, const char *end)
 bool
 po_quotes_keyword(const char *start, const char *end)
 {
-	static const char *const keywords[] = { "stop to ", "stop 2 ", "stop2", "end to ", "quit to " };
-	int len;
-	char *folded = po_text_fold(start, end - start, &len);
-	bool found = false;
+	static const char *const keywords[] = {"stop to ", "stop 2 ", "stop2", "end to ", "quit to "};
+	int			len;
+	char	   *folded = po_text_fold(start, end - start, &len);
+	bool		found = false;
 
 	for (int i = 0; i < (int) lengthof(keywords) && !found; i++)
 		found = strncmp(folded, keywords[i], strlen(keywords[i])) == 0 &&
-				count_words(folded) <= KEYWORD_MOST_WORDS;
+			count_words(folded) <= KEYWORD_MOST_WORDS;
 	pfree(folded);
 	return found;
 }
@@ -202,7 +202,7 @@ has_picture(const char *p, const char *end)
 {
 	while (p < end)
 	{
-		uint32 c;
+		uint32		c;
 
 		p += po_utf8_decode(p, end, &c);
 		if (c >= 0x203C && c != 0xFFFF && po_char_is_separator(c))
@@ -218,11 +218,11 @@ has_picture(const char *p, const char *end)
 static bool
 is_reaction(PoSpan before, PoSpan quote)
 {
-	int len;
-	char *folded = po_text_fold(before.start, before.end - before.start, &len);
-	bool picture = has_picture(before.start, before.end);
+	int			len;
+	char	   *folded = po_text_fold(before.start, before.end - before.start, &len);
+	bool		picture = has_picture(before.start, before.end);
 	const char *tail = folded;
-	bool found;
+	bool		found;
 
 	/* "Marta liked" comes with a name in some groups */
 	found = is_one_of(folded, reactions, lengthof(reactions));
@@ -230,15 +230,15 @@ is_reaction(PoSpan before, PoSpan quote)
 	{
 		tail++;
 		found = is_one_of(tail, reactions, lengthof(reactions)) &&
-				po_quotes_notice(quote.start, quote.end);
+			po_quotes_notice(quote.start, quote.end);
 	}
 	if (!found && picture)
 	{
-		char *quoted = po_text_fold(quote.start, quote.end - quote.start, &len);
+		char	   *quoted = po_text_fold(quote.start, quote.end - quote.start, &len);
 
 		found = is_one_of(folded, picture_reactions, lengthof(picture_reactions)) ||
-				(count_words(folded) <= 4 && count_words(quoted) > QUOTE_LEAST_WORDS &&
-				 has_notice(quoted));
+			(count_words(folded) <= 4 && count_words(quoted) > QUOTE_LEAST_WORDS &&
+			 has_notice(quoted));
 		pfree(quoted);
 	}
 	pfree(folded);
@@ -252,14 +252,14 @@ is_reaction(PoSpan before, PoSpan quote)
 bool
 po_find_reaction(const char *p, const char *end, PoSpan *quote)
 {
-	int open_len;
-	int close_len;
+	int			open_len;
+	int			close_len;
 	const char *open = po_next_mark(p, Min(end, p + REACTION_MOST), &open_len);
 	const char *close;
 
 	if (open == NULL || open == p)
 		return false;
 	close = last_mark(open + open_len, end, &close_len);
-	*quote = (PoSpan){ open, close != NULL ? close + close_len : end };
-	return is_reaction((PoSpan){ p, open }, *quote);
+	*quote = (PoSpan) {open, close != NULL ? close + close_len : end};
+	return is_reaction((PoSpan) {p, open}, *quote);
 }

@@ -19,9 +19,9 @@
 #include "common/segments.h"
 #include "common/unicode.h"
 
-#define GSM_SINGLE 160 /* septets of a text of one part */
-#define GSM_PART 153   /* septets of each of several parts */
-#define UCS2_SINGLE 70 /* the same in UTF-16 units */
+#define GSM_SINGLE 160			/* septets of a text of one part */
+#define GSM_PART 153			/* septets of each of several parts */
+#define UCS2_SINGLE 70			/* the same in UTF-16 units */
 #define UCS2_PART 67
 
 /* What lies beyond ASCII in the default alphabet; the Greek is capitals only. */
@@ -51,7 +51,7 @@ septets(uint32 c)
 		case '|':
 		case '}':
 		case '~':
-		case 0x20AC: /* the euro sign */
+		case 0x20AC:			/* the euro sign */
 			return 2;
 		case '`':
 			return 0;
@@ -71,7 +71,7 @@ is_gsm(const char *p, const char *end)
 {
 	while (p < end)
 	{
-		uint32 c;
+		uint32		c;
 
 		p += po_utf8_decode(p, end, &c);
 		if (septets(c) == 0)
@@ -86,13 +86,13 @@ is_gsm(const char *p, const char *end)
 static int
 count_parts(const char *p, const char *end, bool ucs2, int size)
 {
-	int parts = 0;
-	int room = 0;
+	int			parts = 0;
+	int			room = 0;
 
 	while (p < end)
 	{
-		uint32 c;
-		int units;
+		uint32		c;
+		int			units;
 
 		p += po_utf8_decode(p, end, &c);
 		units = !ucs2 ? septets(c) : c > 0xFFFF ? 2 : 1;
@@ -114,7 +114,7 @@ int
 po_segments(const char *text, int len, bool *ucs2)
 {
 	const char *end = text + len;
-	int parts;
+	int			parts;
 
 	*ucs2 = !is_gsm(text, end);
 	parts = count_parts(text, end, *ucs2, *ucs2 ? UCS2_SINGLE : GSM_SINGLE);

@@ -5,6 +5,6 @@
 #ifndef PO_SEGMENTS_H
 #define PO_SEGMENTS_H
 
-extern int po_segments(const char *text, int len, bool *ucs2);
+extern int	po_segments(const char *text, int len, bool *ucs2);
 
-#endif /* PO_SEGMENTS_H */
+#endif							/* PO_SEGMENTS_H */

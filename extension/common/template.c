@@ -27,17 +27,17 @@
 typedef struct Filter
 {
 	const PoTemplateFilter *type;
-	const char *argument; /* between its quotes, escapes and all */
-	int argument_len;
+	const char *argument;		/* between its quotes, escapes and all */
+	int			argument_len;
 } Filter;
 
 typedef struct Placeholder
 {
-	const char *open; /* its "{{" or "{", or the end of the template */
+	const char *open;			/* its "{{" or "{", or the end of the template */
 	const char *name;
-	int name_len;
-	int nfilters;
-	Filter filter[PO_TEMPLATE_MAX_FILTERS];
+	int			name_len;
+	int			nfilters;
+	Filter		filter[PO_TEMPLATE_MAX_FILTERS];
 } Placeholder;
 
 typedef struct Scanner
@@ -46,8 +46,8 @@ typedef struct Scanner
 	const char *at;
 	const char *end;
 	PoTemplateKind kind;
-	int braces; /* of the placeholder that is being read: 2, or 1 */
-	int nplaceholders;
+	int			braces;			/* of the placeholder that is being read: 2, or 1 */
+	int			nplaceholders;
 	PoTemplateProblem *problem;
 } Scanner;
 
@@ -138,7 +138,7 @@ parse_name(Scanner *s, Placeholder *placeholder)
 	if (placeholder->name_len == 0)
 		return unexpected(s, placeholder,
 						  at_close(s) || at_char(s, '|') ? "the placeholder has no name"
-														 : "invalid name");
+						  : "invalid name");
 	if (!begins_name(*placeholder->name))
 		return malformed(s, placeholder->name, "invalid name");
 	if (placeholder->name_len > PO_TEMPLATE_MAX_NAME)
@@ -178,8 +178,8 @@ static bool
 parse_filter(Scanner *s, Placeholder *placeholder)
 {
 	const char *word;
-	Filter *filter;
-	int len;
+	Filter	   *filter;
+	int			len;
 
 	skip_blanks(s);
 	word = s->at;
@@ -238,7 +238,7 @@ static bool
 parse_single(Scanner *s, Placeholder *placeholder)
 {
 	PoTemplateProblem ignored;
-	Scanner ahead = *s;
+	Scanner		ahead = *s;
 
 	if (s->kind == PO_TEMPLATE_OF_PROFILE)
 		return false;
@@ -272,8 +272,8 @@ next_placeholder(Scanner *s, Placeholder *placeholder)
 			break;
 		if (s->end - s->at >= 2 && s->at[1] == '{')
 			return count_placeholder(s, s->at) && parse_placeholder(s, placeholder, 2)
-					   ? STEP_PLACEHOLDER
-					   : STEP_MALFORMED;
+				? STEP_PLACEHOLDER
+				: STEP_MALFORMED;
 		if (parse_single(s, placeholder))
 			return count_placeholder(s, placeholder->open) ? STEP_PLACEHOLDER : STEP_MALFORMED;
 	}
@@ -301,9 +301,9 @@ start_scan(Scanner *s, PoTemplateKind kind, const char *text, int len, PoTemplat
 PoTemplateResult
 po_template_check(PoTemplateKind kind, const char *text, int len, PoTemplateProblem *problem)
 {
-	Scanner scanner;
+	Scanner		scanner;
 	Placeholder placeholder;
-	Step step;
+	Step		step;
 
 	if (!start_scan(&scanner, kind, text, len, problem))
 		return PO_TEMPLATE_MALFORMED;
@@ -338,7 +338,7 @@ append_argument(StringInfo out, const Filter *filter)
 static bool
 escape_value(StringInfo out, int start)
 {
-	bool seen = !po_template_is_blank(out->data + start, out->len - start);
+	bool		seen = !po_template_is_blank(out->data + start, out->len - start);
 
 	po_template_escape_html(out, start);
 	return !seen || !po_template_is_blank(out->data + start, out->len - start);
@@ -351,13 +351,13 @@ static PoTemplateResult
 append_value(StringInfo out, PoTemplateKind kind, const Placeholder *placeholder,
 			 PoTemplateLookup lookup, void *arg)
 {
-	int start = out->len;
+	int			start = out->len;
 	const char *value;
-	int len;
-	bool present;
+	int			len;
+	bool		present;
 
 	present = lookup(arg, placeholder->name, placeholder->name_len, &value, &len) &&
-			  !po_template_is_blank(value, len);
+		!po_template_is_blank(value, len);
 	if (present)
 	{
 		if (len > PO_TEMPLATE_MAX_BYTES)
@@ -405,11 +405,11 @@ PoTemplateResult
 po_template_render(PoTemplateKind kind, const char *text, int len, PoTemplateLookup lookup,
 				   void *arg, StringInfo out, PoTemplateProblem *problem)
 {
-	int base = out->len;
+	int			base = out->len;
 	PoTemplateResult result = PO_TEMPLATE_OK;
-	Scanner scanner;
+	Scanner		scanner;
 	Placeholder placeholder;
-	Step step;
+	Step		step;
 
 	if (!start_scan(&scanner, kind, text, len, problem))
 		return PO_TEMPLATE_MALFORMED;
@@ -457,12 +457,12 @@ bool
 po_template_is_placeholder(const char *text, int len)
 {
 	PoTemplateProblem problem;
-	Scanner scanner;
+	Scanner		scanner;
 	Placeholder placeholder;
 
 	return len >= 4 && text[0] == '{' && text[1] == '{' &&
-		   start_scan(&scanner, PO_TEMPLATE_OF_PROFILE, text, len, &problem) &&
-		   parse_placeholder(&scanner, &placeholder, 2) && scanner.at == scanner.end;
+		start_scan(&scanner, PO_TEMPLATE_OF_PROFILE, text, len, &problem) &&
+		parse_placeholder(&scanner, &placeholder, 2) && scanner.at == scanner.end;
 }
 
 /*
@@ -473,14 +473,14 @@ void
 po_template_each(PoTemplateKind kind, const char *text, int len, PoTemplateVisit visit, void *arg)
 {
 	PoTemplateProblem problem;
-	Scanner scanner;
+	Scanner		scanner;
 	Placeholder placeholder;
 
 	if (!start_scan(&scanner, kind, text, len, &problem))
 		return;
 	while (next_placeholder(&scanner, &placeholder) == STEP_PLACEHOLDER)
 	{
-		bool optional = false;
+		bool		optional = false;
 
 		for (int i = 0; i < placeholder.nfilters; i++)
 			optional |= placeholder.filter[i].type->apply == NULL;
@@ -495,7 +495,7 @@ bool
 po_template_is_blank(const char *text, int len)
 {
 	const char *end = text + len;
-	uint32 c;
+	uint32		c;
 
 	while (text < end)
 	{
@@ -516,11 +516,11 @@ po_template_trim(const char *text, int *len)
 {
 	const char *end = text + *len;
 	const char *last;
-	uint32 c;
+	uint32		c;
 
 	while (text < end)
 	{
-		int size = po_utf8_decode(text, end, &c);
+		int			size = po_utf8_decode(text, end, &c);
 
 		if (!po_char_is_space(c))
 			break;

@@ -30,17 +30,17 @@
 
 #include "lib/stringinfo.h"
 
-#define PO_TEMPLATE_MAX_BYTES (64 * 1024) /* of a template, of each value, of what comes out */
+#define PO_TEMPLATE_MAX_BYTES (64 * 1024)	/* of a template, of each value, of what comes out */
 #define PO_TEMPLATE_MAX_PLACEHOLDERS 100
-#define PO_TEMPLATE_MAX_FILTERS 8 /* of one placeholder */
+#define PO_TEMPLATE_MAX_FILTERS 8	/* of one placeholder */
 #define PO_TEMPLATE_MAX_NAME 64
 
 /* What a template is for. */
 typedef enum PoTemplateKind
 {
-	PO_TEMPLATE_OF_PROFILE, /* a part of a request: single braces are its own */
+	PO_TEMPLATE_OF_PROFILE,		/* a part of a request: single braces are its own */
 	PO_TEMPLATE_OF_MESSAGE,
-	PO_TEMPLATE_OF_HTML /* of a message; values are escaped */
+	PO_TEMPLATE_OF_HTML			/* of a message; values are escaped */
 } PoTemplateKind;
 
 /*
@@ -48,27 +48,27 @@ typedef enum PoTemplateKind
  * none; a blank one counts as none.  The value is UTF-8 and is kept until the
  * next call or the end of po_template_render.
  */
-typedef bool (*PoTemplateLookup)(void *arg, const char *name, int name_len, const char **value,
-								 int *value_len);
+typedef bool (*PoTemplateLookup) (void *arg, const char *name, int name_len, const char **value,
+								  int *value_len);
 
 typedef enum PoTemplateResult
 {
 	PO_TEMPLATE_OK,
-	PO_TEMPLATE_MISSING,  /* a placeholder has no value */
-	PO_TEMPLATE_MALFORMED /* the template is wrong, or the text would be too long */
+	PO_TEMPLATE_MISSING,		/* a placeholder has no value */
+	PO_TEMPLATE_MALFORMED		/* the template is wrong, or the text would be too long */
 } PoTemplateResult;
 
 /* Set when the result is not PO_TEMPLATE_OK. */
 typedef struct PoTemplateProblem
 {
-	int position;       /* byte of the template; of a placeholder its first "{" */
-	const char *reason; /* MALFORMED: a fixed phrase, else NULL */
-	const char *name;   /* MISSING: points into the template, else NULL */
-	int name_len;
+	int			position;		/* byte of the template; of a placeholder its first "{" */
+	const char *reason;			/* MALFORMED: a fixed phrase, else NULL */
+	const char *name;			/* MISSING: points into the template, else NULL */
+	int			name_len;
 } PoTemplateProblem;
 
 /* Is told of each placeholder; optional: it has a default. */
-typedef void (*PoTemplateVisit)(void *arg, const char *name, int name_len, bool optional);
+typedef void (*PoTemplateVisit) (void *arg, const char *name, int name_len, bool optional);
 
 extern PoTemplateResult po_template_check(PoTemplateKind kind, const char *text, int len,
 										  PoTemplateProblem *problem);
@@ -81,4 +81,4 @@ extern bool po_template_is_placeholder(const char *text, int len);
 extern bool po_template_is_blank(const char *text, int len);
 extern const char *po_template_trim(const char *text, int *len);
 
-#endif /* PO_TEMPLATE_H */
+#endif							/* PO_TEMPLATE_H */

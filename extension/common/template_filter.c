@@ -18,7 +18,7 @@
 #include "common/unicode.h"
 
 #define MAX_DOLLAR_DIGITS 15
-#define MONEY_SIZE 32 /* "-$999,999,999,999,999.99" and to spare */
+#define MONEY_SIZE 32			/* "-$999,999,999,999,999.99" and to spare */
 
 static bool
 is_digit(char c)
@@ -36,8 +36,8 @@ static bool
 is_white_space(uint32 c)
 {
 	return c == ' ' || (c >= 0x09 && c <= 0x0D) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-		   (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
-		   c == 0x205F || c == 0x3000;
+		(c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+		c == 0x205F || c == 0x3000;
 }
 
 /* The production Char of XML 1.0. */
@@ -45,7 +45,7 @@ static bool
 is_xml_char(uint32 c)
 {
 	return c >= ' ' ? (c < 0xD800 || c > 0xDFFF) && c != 0xFFFE && c != 0xFFFF
-					: c == '\t' || c == '\n' || c == '\r';
+		: c == '\t' || c == '\n' || c == '\r';
 }
 
 /* What a document in HTML may hold: no control characters, nor what is no character. */
@@ -53,7 +53,7 @@ static bool
 is_html_char(uint32 c)
 {
 	return is_xml_char(c) && (c < 0x7F || c > 0x9F) && (c < 0xFDD0 || c > 0xFDEF) &&
-		   (c & 0xFFFE) != 0xFFFE;
+		(c & 0xFFFE) != 0xFFFE;
 }
 
 static void
@@ -66,7 +66,7 @@ truncate_to(StringInfo out, int len)
 static void
 filter_digits(StringInfo out, int start)
 {
-	int kept = start;
+	int			kept = start;
 
 	for (int i = start; i < out->len; i++)
 	{
@@ -82,8 +82,8 @@ filter_first(StringInfo out, int start)
 	const char *end = out->data + out->len;
 	const char *word = out->data + start;
 	const char *p;
-	uint32 c;
-	int len;
+	uint32		c;
+	int			len;
 
 	while (word < end)
 	{
@@ -134,9 +134,9 @@ static const char *
 read_dollars(const char *p, const char *end, int64 *dollars)
 {
 	const char *first = p;
-	int ndigits = 0;
-	int group = 0; /* digits behind the last comma */
-	bool commas = false;
+	int			ndigits = 0;
+	int			group = 0;		/* digits behind the last comma */
+	bool		commas = false;
 
 	*dollars = 0;
 	for (; p < end && (is_digit(*p) || *p == ','); p++)
@@ -166,7 +166,7 @@ static bool
 read_cents(const char *p, const char *end, bool *negative, int64 *cents)
 {
 	const char *first;
-	int ndigits = 0;
+	int			ndigits = 0;
 
 	while (p < end && is_blank(*p))
 		p++;
@@ -203,12 +203,12 @@ read_cents(const char *p, const char *end, bool *negative, int64 *cents)
 static void
 filter_money(StringInfo out, int start)
 {
-	char buffer[MONEY_SIZE];
-	char *p = buffer + MONEY_SIZE;
-	bool negative;
-	int64 cents;
-	int64 dollars;
-	int ndigits = 0;
+	char		buffer[MONEY_SIZE];
+	char	   *p = buffer + MONEY_SIZE;
+	bool		negative;
+	int64		cents;
+	int64		dollars;
+	int			ndigits = 0;
 
 	if (!read_cents(out->data + start, out->data + out->len, &negative, &cents))
 	{
@@ -269,17 +269,17 @@ html_escape(char c)
  * bytes, and the text is spread out from its end, into the room made for it.
  */
 static void
-escape_text(StringInfo out, int start, bool (*is_allowed)(uint32 c),
-			const char *(*escape_char)(char c))
+escape_text(StringInfo out, int start, bool (*is_allowed) (uint32 c),
+			const char *(*escape_char) (char c))
 {
-	int kept = start;
-	int growth = 0;
-	int to;
+	int			kept = start;
+	int			growth = 0;
+	int			to;
 
 	for (int from = start; from < out->len;)
 	{
-		uint32 c;
-		int len = po_utf8_decode(out->data + from, out->data + out->len, &c);
+		uint32		c;
+		int			len = po_utf8_decode(out->data + from, out->data + out->len, &c);
 
 		if (is_allowed(c))
 		{
@@ -334,9 +334,9 @@ const PoTemplateFilter *
 po_template_filter(const char *name, int len)
 {
 	static const PoTemplateFilter filters[] = {
-		{ "default", NULL },       { "digits", filter_digits }, { "first", filter_first },
-		{ "lower", filter_lower }, { "money", filter_money },   { "upper", filter_upper },
-		{ "xml", filter_xml },
+		{"default", NULL},       {"digits", filter_digits}, {"first", filter_first},
+		{"lower", filter_lower}, {"money", filter_money},   {"upper", filter_upper},
+		{"xml", filter_xml},
 	};
 
 	for (int i = 0; i < (int) lengthof(filters); i++)

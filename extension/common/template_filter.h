@@ -15,10 +15,10 @@ typedef struct PoTemplateFilter
 	 * leaves none when they are no value for it.  NULL for default, the one that
 	 * takes an argument and is for a value that is not there.
 	 */
-	void (*apply)(StringInfo out, int start);
+	void		(*apply) (StringInfo out, int start);
 } PoTemplateFilter;
 
 extern const PoTemplateFilter *po_template_filter(const char *name, int len);
 extern void po_template_escape_html(StringInfo out, int start);
 
-#endif /* PO_TEMPLATE_FILTER_H */
+#endif							/* PO_TEMPLATE_FILTER_H */

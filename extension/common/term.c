@@ -37,7 +37,7 @@ po_match_name(int match)
 bool
 po_match_parse(const char *name, PoMatch *match)
 {
-	int found = po_find_name(matches, lengthof(matches), name);
+	int			found = po_find_name(matches, lengthof(matches), name);
 
 	if (found >= 0)
 		*match = found;
@@ -54,8 +54,8 @@ po_term_init(PoTerm *term, PoMatch match, const char *text, int len)
 {
 	if (match == PO_MATCH_PREFIX || match == PO_MATCH_INTENT)
 	{
-		PoIntent intent;
-		char *copy = palloc(len + 1);
+		PoIntent	intent;
+		char	   *copy = palloc(len + 1);
 
 		memcpy(copy, text, len);
 		copy[len] = '\0';
@@ -77,8 +77,8 @@ po_term_init(PoTerm *term, PoMatch match, const char *text, int len)
 bool
 po_term_squeeze(PoTerm *squeezed, const PoTerm *term)
 {
-	char *text;
-	int len;
+	char	   *text;
+	int			len;
 
 	if (term->words == 0)
 		return false;
@@ -91,7 +91,7 @@ po_term_squeeze(PoTerm *squeezed, const PoTerm *term)
 		return false;
 	}
 	text[len] = '\0';
-	*squeezed = (PoTerm){ po_text_words(text, len), text, len, text[0] };
+	*squeezed = (PoTerm) {po_text_words(text, len), text, len, text[0]};
 	return true;
 }
 

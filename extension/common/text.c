@@ -21,7 +21,7 @@
 #include "common/text.h"
 #include "common/unicode.h"
 
-#define SPACED_LEAST 4 /* fewer single letters in a row are words: "u r a" */
+#define SPACED_LEAST 4			/* fewer single letters in a row are words: "u r a" */
 
 static inline bool
 is_alnum(unsigned char c)
@@ -38,12 +38,12 @@ is_blank(char c)
 static bool
 is_ascii(const char *s, int len)
 {
-	uint64 seen = 0;
-	int i = 0;
+	uint64		seen = 0;
+	int			i = 0;
 
 	for (; i + 8 <= len; i += 8)
 	{
-		uint64 eight;
+		uint64		eight;
 
 		memcpy(&eight, s + i, 8);
 		seen |= eight;
@@ -74,7 +74,7 @@ is_flag_half(uint32 c)
 static int
 flag_halves(const char *p, const char *end)
 {
-	int n = 0;
+	int			n = 0;
 
 	for (uint32 c; p < end; n++)
 	{
@@ -93,19 +93,19 @@ flag_halves(const char *p, const char *end)
 static int
 fold(const char *p, const char *end, char *out, PoText *text)
 {
-	char *o = out;
-	char *before_word = out; /* where the current word's separator is */
-	char gap = '\0';         /* separator owed before the next word */
-	bool in_word = false;
-	bool spelled = false; /* in letters that are halves of flags */
-	PoMailRun mail = { end, end, end };
+	char	   *o = out;
+	char	   *before_word = out;	/* where the current word's separator is */
+	char		gap = '\0';		/* separator owed before the next word */
+	bool		in_word = false;
+	bool		spelled = false;	/* in letters that are halves of flags */
+	PoMailRun	mail = {end, end, end};
 
 	if (text != NULL)
 		po_next_mail_run(p, end, &mail);
 	while (p < end)
 	{
 		unsigned char c = *p;
-		char clause = '\0';
+		char		clause = '\0';
 
 		if (text != NULL && p >= mail.start)
 		{
@@ -159,9 +159,9 @@ fold(const char *p, const char *end, char *out, PoText *text)
 
 		if (c >= 0x80)
 		{
-			uint32 ch;
-			int len = po_utf8_decode(p, end, &ch);
-			uint32 letter = po_char_fold(ch);
+			uint32		ch;
+			int			len = po_utf8_decode(p, end, &ch);
+			uint32		letter = po_char_fold(ch);
 
 			/* two halves are a flag, more are letters */
 			spelled = is_flag_half(ch) && (spelled || flag_halves(p, end) >= SPACED_LEAST);
@@ -256,11 +256,11 @@ fold(const char *p, const char *end, char *out, PoText *text)
 int
 po_text_squeeze(const char *folded, int len, char *out)
 {
-	int n = 0;
+	int			n = 0;
 
 	for (int i = 0; i < len; i++)
 	{
-		char c = folded[i];
+		char		c = folded[i];
 
 		if (n == 0 || c != out[n - 1] || c < 'a' || c > 'z')
 			out[n++] = c;
@@ -273,7 +273,7 @@ static inline bool
 ends_drawn_out(const char *word, const char *end)
 {
 	return end - word >= 3 && end[-1] == end[-2] && end[-1] == end[-3] && end[-1] >= 'a' &&
-		   end[-1] <= 'z';
+		end[-1] <= 'z';
 }
 
 /* How many single letters stand in a row from p, each a word, alike apart. */
@@ -281,7 +281,7 @@ static int
 spaced_letters(const char *p, const char *end)
 {
 	const char *start = p;
-	int n = 0;
+	int			n = 0;
 
 	while (p < end && *p >= 'a' && *p <= 'z' && (p + 1 == end || (unsigned char) p[1] <= ' '))
 	{
@@ -300,14 +300,14 @@ spaced_letters(const char *p, const char *end)
 static int
 tidy(char *folded, int len)
 {
-	char *end = folded + len;
-	char *out = folded;
+	char	   *end = folded + len;
+	char	   *out = folded;
 
 	for (char *p = folded; p < end;)
 	{
-		char *word = out;
-		bool drawn_out = false;
-		int spaced = spaced_letters(p, end);
+		char	   *word = out;
+		bool		drawn_out = false;
+		int			spaced = spaced_letters(p, end);
 
 		if (spaced >= SPACED_LEAST)
 		{
@@ -356,9 +356,9 @@ text_limit(const char *text, int len)
 void
 po_text_read(PoText *text, const char *raw, int len)
 {
-	char *plain;
-	char *written;
-	int written_len;
+	char	   *plain;
+	char	   *written;
+	int			written_len;
 
 	memset(text, 0, sizeof(*text));
 	len = text_limit(raw, len);
@@ -426,12 +426,12 @@ bool
 po_text_is_short(const PoText *text, int most)
 {
 	const char *end = text->start + text->start_len;
-	int n = 0;
+	int			n = 0;
 
 	for (const char *p = text->start; p < end && n <= most;)
 	{
-		uint32 c;
-		uint32 letter;
+		uint32		c;
+		uint32		letter;
 
 		p += po_utf8_decode(p, end, &c);
 		letter = c < 0x80 ? c : po_char_fold(c);
@@ -447,8 +447,8 @@ po_text_is_short(const PoText *text, int most)
 char *
 po_text_fold(const char *text, int len, int *folded_len)
 {
-	char *normal = NULL;
-	char *folded;
+	char	   *normal = NULL;
+	char	   *folded;
 
 	len = text_limit(text, len);
 	if (!is_ascii(text, len))
@@ -490,8 +490,8 @@ word_bits(uint32 hash)
 uint64
 po_text_words(const char *folded, int len)
 {
-	uint64 words = 0;
-	uint32 hash = 0;
+	uint64		words = 0;
+	uint32		hash = 0;
 
 	if (len == 0)
 		return 0;

@@ -21,14 +21,14 @@
 #include "common/phone.h"
 
 #define PO_TEXT_LIMIT 4096
-#define PO_TEXT_PHONES 8 /* more are not noted */
+#define PO_TEXT_PHONES 8		/* more are not noted */
 
 /* What stands between clauses, and between lines or beside a dash. */
 #define PO_CLAUSE '\n'
 #define PO_LINE '\v'
 
 /* Pictures that say something of what their sender wants. */
-#define PO_PICTURE_HALT 1 /* a stop sign, a raised hand, a cross */
+#define PO_PICTURE_HALT 1		/* a stop sign, a raised hand, a cross */
 #define PO_PICTURE_RUDE 2
 #define PO_PICTURE_ANGRY 4
 #define PO_PICTURE_GLAD 8
@@ -43,17 +43,17 @@
  */
 typedef struct PoText
 {
-	char *folded;      /* words apart by ' ', clauses by PO_CLAUSE and PO_LINE */
-	int len;           /* bytes in folded, without its NUL */
-	uint64 words;      /* signature of the words, see po_text_words */
-	const char *start; /* first character that is no blank, unfolded */
-	int start_len;     /* may point into the caller's text */
-	char *normal;      /* NFKC form, NULL when the text is ASCII */
-	char *email;       /* first address, folded, or NULL */
-	char phone[PO_TEXT_PHONES][PO_E164_SIZE];
-	int nphones;
-	bool has_question;
-	int pictures; /* PO_PICTURE_… */
+	char	   *folded;			/* words apart by ' ', clauses by PO_CLAUSE and PO_LINE */
+	int			len;			/* bytes in folded, without its NUL */
+	uint64		words;			/* signature of the words, see po_text_words */
+	const char *start;			/* first character that is no blank, unfolded */
+	int			start_len;		/* may point into the caller's text */
+	char	   *normal;			/* NFKC form, NULL when the text is ASCII */
+	char	   *email;			/* first address, folded, or NULL */
+	char		phone[PO_TEXT_PHONES][PO_E164_SIZE];
+	int			nphones;
+	bool		has_question;
+	int			pictures;		/* PO_PICTURE_… */
 } PoText;
 
 extern void po_text_read(PoText *text, const char *raw, int len);
@@ -62,8 +62,8 @@ extern const char *po_text_phone(const PoText *text, const char *from, const cha
 extern bool po_text_is_short(const PoText *text, int most);
 extern char *po_text_fold(const char *text, int len, int *folded_len);
 extern const char *po_clause_end(const char *p, const char *end);
-extern int po_char_picture(uint32 c);
-extern int po_text_squeeze(const char *folded, int len, char *out);
+extern int	po_char_picture(uint32 c);
+extern int	po_text_squeeze(const char *folded, int len, char *out);
 extern uint64 po_text_words(const char *folded, int len);
 
-#endif /* PO_TEXT_H */
+#endif							/* PO_TEXT_H */

@@ -7,8 +7,8 @@
 #ifndef PO_UNICODE_H
 #define PO_UNICODE_H
 
-extern int po_utf8_decode(const char *s, const char *end, uint32 *c);
-extern int po_utf8_encode(uint32 c, char *out);
+extern int	po_utf8_decode(const char *s, const char *end, uint32 *c);
+extern int	po_utf8_encode(uint32 c, char *out);
 extern bool po_char_is_separator(uint32 c);
 extern bool po_char_is_space(uint32 c);
 extern bool po_char_is_blank(uint32 c);

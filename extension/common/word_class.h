@@ -11,7 +11,7 @@ typedef enum PoWordClass
 	PO_CLASS_NEGATION,
 	PO_CLASS_STOP,
 	PO_CLASS_KEYWORD,
-	PO_CLASS_SLIP, /* one slip of the keyboard away from a keyword */
+	PO_CLASS_SLIP,				/* one slip of the keyboard away from a keyword */
 	PO_CLASS_REMOVE,
 	PO_CLASS_CONTACT,
 	PO_CLASS_MESSAGES,
@@ -40,8 +40,8 @@ typedef enum PoWordClass
 typedef struct PoWordReading
 {
 	const char *word;
-	int len; /* 0: the end of a clause */
-	uint32 hash;
+	int			len;			/* 0: the end of a clause */
+	uint32		hash;
 	PoWordClass class;
 } PoWordReading;
 

@@ -314,6 +314,7 @@ call_body(Target *target, FunctionCallInfo fcinfo)
 	ReturnSetInfo *set = NULL;
 	int			modes = 0;
 	Datum		result;
+
 	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
 
 	if (fcinfo->resultinfo != NULL && IsA(fcinfo->resultinfo, ReturnSetInfo))

@@ -96,8 +96,10 @@ new_identity(void)
 	/* It need not be secret, only new. */
 	if (!pg_strong_random(bytes, sizeof(bytes)))
 	{
-		uint64		words[2] = {pg_prng_uint64(&pg_global_prng_state),
-		pg_prng_uint64(&pg_global_prng_state)};
+		uint64		words[2] = {
+			pg_prng_uint64(&pg_global_prng_state),
+			pg_prng_uint64(&pg_global_prng_state)
+		};
 
 		memcpy(bytes, words, sizeof(bytes));
 	}

@@ -218,7 +218,7 @@ static HTAB *
 fresh_table(HTAB *table, MemoryContext *context, bool *stale, const char *name)
 {
 	static bool registered = false;
-	HASHCTL		control = {.keysize = sizeof(Oid),.entrysize = sizeof(Checked)};
+	HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(Checked)};
 
 	if (!registered)
 	{

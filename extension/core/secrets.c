@@ -210,7 +210,7 @@ po_secret_wipe(PoSecret *secret)
  */
 void
 po_secret_store(const char *tenant_id, const char *purpose, const char *name, const char *given_for,
-				const text *plain, pg_uuid_t *secret_id)
+				const text * plain, pg_uuid_t *secret_id)
 {
 	uint8		key[PO_SEAL_KEY_LEN];
 	const char *problem;

@@ -18,7 +18,7 @@ extern PoSecret *po_secrets_open(const char *tenant_id, const char *purpose,
 								 const char *name, const char *given_for, int *nsecrets,
 								 const char **problem);
 extern void po_secret_store(const char *tenant_id, const char *purpose, const char *name,
-							const char *given_for, const text *plain, pg_uuid_t *secret_id);
+							const char *given_for, const text * plain, pg_uuid_t *secret_id);
 po_noreturn extern void po_secrets_unavailable(const char *problem);
 extern void po_secret_wipe(PoSecret *secret);
 

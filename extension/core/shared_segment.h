@@ -18,7 +18,7 @@ typedef struct PoSegment
 	bool		rescan;			/* the launcher is to look at pg_database */
 	bool		waiting[PO_WORKER_KINDS];	/* a database waits for one to be free */
 	int			nslots;
-	PGPROC	   *worker[FLEXIBLE_ARRAY_MEMBER][PO_WORKER_KINDS];	/* a row a slot; then the slots */
+	PGPROC	   *worker[FLEXIBLE_ARRAY_MEMBER][PO_WORKER_KINDS]; /* a row a slot; then the slots */
 } PoSegment;
 
 extern PoSegment *po_segment;	/* NULL: not preloaded */

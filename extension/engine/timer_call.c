@@ -92,6 +92,7 @@ po_call_timer_function(const PoTimer *timer, const char *name)
 	Oid			role = get_role_oid("outreach_functions", false);
 	int			nest;
 	FmgrInfo	info;
+
 	LOCAL_FCINFO(call, 3);
 
 	if (po_exec(&select_function, args, NULL) == 0)
@@ -148,7 +149,7 @@ static PoFiring
 firing_of(const Candidate *timer)
 {
 	PoFiring	firing = {
-		.timer = {.tenant_id = timer->tenant_id,.lead_id = timer->lead_id,.timer_id = timer->timer_id}
+		.timer = {.tenant_id = timer->tenant_id, .lead_id = timer->lead_id, .timer_id = timer->timer_id}
 	};
 
 	return firing;

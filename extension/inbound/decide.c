@@ -66,8 +66,7 @@ po_webhook_cause(const PoWebhook *webhook)
 {
 	const PoWebhookReading *reading = &webhook->reading;
 
-	return (PoCause)
-	{
+	return (PoCause) {
 		.source = webhook->endpoint->provider,
 		.reason = reading->reason,
 		.reason_is_class = reading->reason != reading->sounds && reading->reason != reading->revoked_by,

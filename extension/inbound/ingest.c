@@ -86,10 +86,14 @@ static void
 even_out(const PoWebhookRequest *request, const PoEndpoint *endpoint)
 {
 	static const char no_secret[] = "nobody's secret";
-	const PoSignedRequest sent = {.body = request->body,.query = request->query,
-	.header = request->header,.nheaders = request->nheaders};
-	const PoCredential credential = {.scheme = PO_SCHEME_HMAC_SHA256,
-	.secret = {{no_secret, sizeof(no_secret) - 1}},.nsecrets = 1};
+	const PoSignedRequest sent = {
+		.body = request->body, .query = request->query,
+		.header = request->header, .nheaders = request->nheaders
+	};
+	const PoCredential credential = {
+		.scheme = PO_SCHEME_HMAC_SHA256,
+		.secret = {{no_secret, sizeof(no_secret) - 1}}, .nsecrets = 1
+	};
 
 	if (endpoint != NULL)
 		po_look_for_endpoint(request->path.data, request->path.len);
@@ -196,7 +200,7 @@ static const PoWebhook *
 speaker(const Request *request)
 {
 	static const int rank[PO_INGEST_NOUTCOMES] = {
-		[PO_INGEST_BUSY] = 4,[PO_INGEST_ERROR] = 3,[PO_INGEST_ACCEPTED] = 2,[PO_INGEST_DEFERRED] = 1
+		[PO_INGEST_BUSY] = 4, [PO_INGEST_ERROR] = 3, [PO_INGEST_ACCEPTED] = 2, [PO_INGEST_DEFERRED] = 1
 	};
 	const PoWebhook *first = request->webhook;
 

@@ -19,7 +19,7 @@ heed_opt_out(PoWebhook *webhook)
 {
 	bool		conflict = webhook->result.status == PO_PAYLOAD_CONFLICT;
 	PoCause		cause;
-	PoOptOut	opt_out = {.tenant_id = webhook->endpoint->tenant_id,.cause = &cause};
+	PoOptOut	opt_out = {.tenant_id = webhook->endpoint->tenant_id, .cause = &cause};
 	const PoHandler *handler;
 
 	/* This is a try of its own: what the one before has found is gone with it. */
@@ -74,7 +74,7 @@ lock_address_in_time(void *arg)
 bool
 po_heed_conflict(PoWebhook *webhook, int wait_ms)
 {
-	Address		address = {.tenant_id = webhook->endpoint->tenant_id,.wait_ms = wait_ms};
+	Address		address = {.tenant_id = webhook->endpoint->tenant_id, .wait_ms = wait_ms};
 
 	(void) po_opts_out(webhook, &address.address);
 	if (po_try(lock_address_in_time, &address, NULL) == ERRCODE_LOCK_NOT_AVAILABLE)

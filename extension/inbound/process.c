@@ -135,7 +135,7 @@ write_effects(void *arg)
 static void
 process_now(Call *call, PoWebhook **webhook, int n, bool waits, PoMemberState *state)
 {
-	Try			try = {.webhook = webhook,.n = n,.waits = waits,.state = state};
+	Try			try = {.webhook = webhook, .n = n, .waits = waits, .state = state};
 
 	for (int i = 0; i < n; i++)
 		po_begin_try(webhook[i]);
@@ -177,7 +177,7 @@ keep_for_later(PoBatch *batch, int member, int sqlstate)
 static void
 process_fresh(PoWebhook **webhook, int n, bool waits, bool *opts_out)
 {
-	Call		call = {.webhook = webhook,.n = n,.opts_out = opts_out};
+	Call		call = {.webhook = webhook, .n = n, .opts_out = opts_out};
 	PoBatch		batch = {
 		.arg = &call, .n = n, .of_many = n > 1, .waits = waits, .work = process,
 		.failed = keep_for_later, .tenant_of = tenant_of
@@ -224,7 +224,7 @@ static void
 receive(PoBatch *batch, const int *member, int n)
 {
 	Receipts   *receipts = batch->arg;
-	Writing		writing = {.webhook = members(batch, member, n),.n = n};
+	Writing		writing = {.webhook = members(batch, member, n), .n = n};
 	MemoryContext own = MemoryContextSwitchTo(batch->context);
 
 	for (int i = 0; i < n; i++)
@@ -324,7 +324,7 @@ static void
 receive_at_once(PoBatch *batch, const int *member, int n)
 {
 	Call	   *call = batch->arg;
-	Writing		writing = {.webhook = call->webhook,.n = 1};
+	Writing		writing = {.webhook = call->webhook, .n = 1};
 	PoWebhook  *fresh;
 	PoWebhook  *kept;
 	int			nkept;
@@ -371,7 +371,7 @@ finish(Receipts *receipts, bool in_order, bool waits, PoWebhook **fresh, int nfr
 static void
 receive_in_steps(PoWebhook **webhook, int n, bool waits, int wait_ms, bool *opts_out)
 {
-	Receipts	receipts = {.call = {.webhook = webhook,.n = n,.opts_out = opts_out},.wait_ms = wait_ms};
+	Receipts	receipts = {.call = {.webhook = webhook, .n = n, .opts_out = opts_out}, .wait_ms = wait_ms};
 	PoBatch		batch = {
 		.arg = &receipts, .n = n, .work = receive, .failed = receipt_held, .tenant_of = tenant_of
 	};
@@ -434,7 +434,7 @@ void
 po_receive_webhooks(PoWebhook **webhook, int n)
 {
 	bool		opts_out = false;
-	Call		call = {.webhook = webhook,.n = n,.opts_out = &opts_out};
+	Call		call = {.webhook = webhook, .n = n, .opts_out = &opts_out};
 	PoBatch		batch = {
 		.arg = &call, .n = n, .of_many = n > 1, .tenant_of = tenant_of,
 		.work = n == 1 ? receive_at_once : receive_together,

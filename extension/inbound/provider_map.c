@@ -44,6 +44,7 @@ static PoCache map_cache = {
 	.name = "outreach provider maps",
 	.tables = PO_OF_PROVIDERS | PO_OF_PAYLOAD_MAPS | PO_OF_WEBHOOK_KINDS | PO_OF_ANSWER_POLICIES
 };
+
 /* Endpoints lead to maps, and go with those. */
 static PoCache endpoint_cache = {
 	.name = "outreach endpoints",
@@ -53,10 +54,10 @@ static HTAB *endpoint_by_path;
 static HTAB *map_by_owner;
 
 static const char *const engine_field[PO_NFIELDS] = {
-	[PO_FIELD_FROM] = "from",[PO_FIELD_TO] = "to",[PO_FIELD_BODY] = "body",
-	[PO_FIELD_OPT_OUT_TYPE] = "opt_out_type",[PO_FIELD_MESSAGE_ID] = "message_id",
-	[PO_FIELD_ERROR_CODE] = "error_code",[PO_FIELD_PHONE] = "phone",[PO_FIELD_SAID] = "said",
-	[PO_FIELD_SAID_AT] = "said_at",[PO_FIELD_EMAIL] = "email",[PO_FIELD_REFERENCE] = "reference"
+	[PO_FIELD_FROM] = "from", [PO_FIELD_TO] = "to", [PO_FIELD_BODY] = "body",
+	[PO_FIELD_OPT_OUT_TYPE] = "opt_out_type", [PO_FIELD_MESSAGE_ID] = "message_id",
+	[PO_FIELD_ERROR_CODE] = "error_code", [PO_FIELD_PHONE] = "phone", [PO_FIELD_SAID] = "said",
+	[PO_FIELD_SAID_AT] = "said_at", [PO_FIELD_EMAIL] = "email", [PO_FIELD_REFERENCE] = "reference"
 };
 
 typedef struct EndpointRow
@@ -105,8 +106,8 @@ static PoPlan select_fields = {
 };
 
 static const char *const effect_name[] = {
-	[PO_KIND_EFFECT_LOG] = "log",[PO_KIND_EFFECT_MESSAGE] = "message",[PO_KIND_EFFECT_OPT_OUT] = "opt_out",
-	[PO_KIND_EFFECT_HELP] = "help",[PO_KIND_EFFECT_STATUS] = "status"
+	[PO_KIND_EFFECT_LOG] = "log", [PO_KIND_EFFECT_MESSAGE] = "message", [PO_KIND_EFFECT_OPT_OUT] = "opt_out",
+	[PO_KIND_EFFECT_HELP] = "help", [PO_KIND_EFFECT_STATUS] = "status"
 };
 
 /*

@@ -259,7 +259,7 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 	PoWebhook  *first = NULL;
 
 	for (int i = 0; i < n; i++)
-		sorted[i] = (Position) {.webhook = webhook[i],.key = key_of(webhook[i]),.position = i};
+		sorted[i] = (Position) {.webhook = webhook[i], .key = key_of(webhook[i]), .position = i};
 	qsort(sorted, n, sizeof(Position), position_compare);
 	for (int i = 0; i < n; i++)
 	{

@@ -69,7 +69,7 @@ typedef struct PoWebhookReading
 	int64		body_hash;
 	bool		unresolved;		/* it says not of whom, or is not sure to be the provider's */
 	unsigned	is;				/* PO_IS_* */
-	char		phone[PO_ADDRESS_SIZE];	/* of the sender; or the address, of either kind, that it tells something of */
+	char		phone[PO_ADDRESS_SIZE]; /* of the sender; or the address, of either kind, that it tells something of */
 	const char *reason;			/* of what it changes; NULL: none */
 	TimestampTz said_at;		/* when it was said, at the latest; DT_NOEND: now */
 
@@ -131,7 +131,7 @@ typedef struct PoWebhookSubject
  */
 typedef struct PoWebhookResult
 {
-	PoIngestOutcome outcome;			/* what its sender is told, and what is counted */
+	PoIngestOutcome outcome;	/* what its sender is told, and what is counted */
 	int			http_status;	/* of a request that is refused before its answer is looked up */
 	const char *refusal;		/* why it is: a fixed phrase, or NULL */
 	pg_uuid_t	receipt_id;
@@ -168,7 +168,7 @@ typedef struct PoWebhook
 /* What a request is told. */
 typedef struct PoReply
 {
-	PoIngestOutcome	outcome;
+	PoIngestOutcome outcome;
 	bool		proven;			/* else it has neither receipt nor lane */
 	pg_uuid_t	receipt_id;		/* of none where it is busy */
 	int			http_status;

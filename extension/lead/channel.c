@@ -13,13 +13,13 @@
 
 static const PoChannel channel[] = {
 	{PO_CHANNEL_SMS, PO_TO_PHONE, true, {"media_urls"},
-	"Text messages, and with media MMS."},
+	 "Text messages, and with media MMS."},
 	{"call", PO_TO_PHONE, false, {NULL},
-	"Calls: the provider says the text, or hands it to whoever calls."},
+	 "Calls: the provider says the text, or hands it to whoever calls."},
 	{PO_CHANNEL_EMAIL, PO_TO_EMAIL, false, {"html", "bcc"},
-	"Mail."},
+	 "Mail."},
 	{"webhook", PO_TO_LEAD, false, {"html", "bcc", "media_urls"},
-	"Requests to a program of the tenant's own, which knows the lead by its id."}
+	 "Requests to a program of the tenant's own, which knows the lead by its id."}
 };
 
 static bool

@@ -168,6 +168,7 @@ read_words(MemoryContext context, const char *tenant_id, PoWordSet *set)
 {
 	Datum		args[1] = {CStringGetTextDatum(tenant_id)};
 	uint64		n = po_exec(&select_words, args, NULL);
+
 	/* twice: a row may come a second time for drawn-out letters */
 	PoWord	   *word = MemoryContextAllocZero(context, Max(2 * n, 1) * sizeof(PoWord));
 	uint64	   *signature = MemoryContextAlloc(context, Max(2 * n, 1) * sizeof(uint64));

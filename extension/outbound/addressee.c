@@ -184,7 +184,7 @@ po_find_or_make_leads(const PoSendRequest *request, PoSendResult *result)
 	}
 	for (int i = 0; i < request->n; i++)
 	{
-		PoAddressKey	wanted = {request->tenant_id, folded[i]};
+		PoAddressKey wanted = {request->tenant_id, folded[i]};
 
 		if (folded[i] != NULL)
 			request->lead_id[i] = lead_id[po_address_keys_find(key, n, &wanted)];
@@ -226,7 +226,7 @@ po_read_addressees(const PoSending *sending, PoDraft *draft, int n)
 
 	for (uint64 r = 0; r < found; r++)
 	{
-		PoDraft	   *d = &draft[po_column_int(r, N_OF_LEADS) - 1];
+		PoDraft    *d = &draft[po_column_int(r, N_OF_LEADS) - 1];
 
 		po_read_row(&select_leads, r, d);
 		d->found = true;

@@ -28,7 +28,7 @@ typedef struct PoSending
 	const char *time_zone;
 	const char *from_phone;
 	Jsonb	   *variables;
-	PoNumber	   *number;
+	PoNumber   *number;
 	int			nnumbers;
 	const char *account;		/* of a channel without numbers */
 	bool		to_phone;

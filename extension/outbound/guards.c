@@ -85,19 +85,19 @@ judge_stop(const PoGuardInput *input, const char **reason)
 
 static const PoGuard guard[] = {
 	{"content", PO_AT_REQUEST, judge_content,
-	"Every variable has a value; the text is within the profile's segments, and not empty without media; what the "
-	"profile needs is there."},
+	 "Every variable has a value; the text is within the profile's segments, and not empty without media; what the "
+	 "profile needs is there."},
 	{"destination", PO_AT_REQUEST | PO_AT_CLAIM, judge_destination,
-	"The lead has a valid phone, or what the channel needs; one that loses it meanwhile is deferred until the lead "
-	"has another."},
+	 "The lead has a valid phone, or what the channel needs; one that loses it meanwhile is deferred until the lead "
+	 "has another."},
 	{"consent", PO_AT_REQUEST | PO_AT_CLAIM, judge_consent,
-	"The phone or e-mail address, and those of copies, have not opted out and are not held."},
+	 "The phone or e-mail address, and those of copies, have not opted out and are not held."},
 	{"suppression", PO_AT_REQUEST | PO_AT_CLAIM, judge_suppression,
-	"The lead is not suppressed."},
+	 "The lead is not suppressed."},
 	{"reachability", PO_AT_REQUEST | PO_AT_CLAIM, judge_reachability,
-	"No provider has said that the phone or e-mail address cannot be reached in the channel."},
+	 "No provider has said that the phone or e-mail address cannot be reached in the channel."},
 	{"stop", PO_AT_CLAIM, judge_stop,
-	"No kill switch: everything, tenant, account, number."}
+	 "No kill switch: everything, tenant, account, number."}
 };
 
 /*

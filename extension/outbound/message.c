@@ -201,7 +201,7 @@ po_effect_of_report(const PoMessage *message, const PoReport *report, PoOutcomeE
  */
 void
 po_apply_to_address(PoUnit *unit, PoAddress *address, PoOutcomeEffect effect,
-				  const PoUnreachable *mark, const PoCause *cause)
+					const PoUnreachable *mark, const PoCause *cause)
 {
 	if (effect == PO_OUTCOME_EFFECT_OPT_OUT)
 		(void) po_change_consent(unit, address, PO_CONSENT_OPTED_OUT, cause);

@@ -32,7 +32,7 @@ extern void po_message_uncertain(PoUnit *unit, PoMessage *message, const PoCause
 extern PoOutcomeEffect po_effect_of_report(const PoMessage *message, const PoReport *report,
 										   PoOutcomeEffect effect);
 extern void po_apply_to_address(PoUnit *unit, PoAddress *phone, PoOutcomeEffect effect,
-							  const PoUnreachable *mark, const PoCause *cause);
+								const PoUnreachable *mark, const PoCause *cause);
 extern void po_message_unknown(PoMessage *message, TimestampTz since, int64 settle, const char *error);
 
 #endif

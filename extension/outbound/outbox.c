@@ -233,7 +233,7 @@ insert_drafts(const PoSending *sending, PoDraft *draft, int n, TimestampTz send_
 
 	for (int i = 0; i < n; i++)
 	{
-		PoDraft	   *d = &draft[i];
+		PoDraft    *d = &draft[i];
 		bool		allowed = !is_blocked(d);
 
 		if (!d->inserted || d->asked_anew != anew)
@@ -396,8 +396,8 @@ static void
 enqueue_chunk(const PoSending *sending, PoDraft *draft, int n, PoSendResult *result,
 			  TimestampTz send_at)
 {
-	PoUnit unit = {0};
-	PoUnit others = {0};
+	PoUnit		unit = {0};
+	PoUnit		others = {0};
 
 	lock_leads_of(&unit, sending, draft, n, true);
 	take_keys(sending, draft, n);

@@ -48,8 +48,8 @@ typedef struct PoSendResult
 	pg_uuid_t	message_id;
 	PoMessageStatus status;
 	bool		duplicate;
-	bool		rejected;			/* no message can be made of it; verdicts say why */
-	Jsonb	   *verdicts;			/* NULL: all guards allow */
+	bool		rejected;		/* no message can be made of it; verdicts say why */
+	Jsonb	   *verdicts;		/* NULL: all guards allow */
 } PoSendResult;
 
 extern void po_enqueue(const PoSendRequest *request, PoSendResult *result);

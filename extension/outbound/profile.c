@@ -45,13 +45,13 @@ typedef struct AccountEntry
 } AccountEntry;
 
 static const char *const outcome_name[] = {
-	[PO_REQUEST_SENT] = "sent",[PO_REQUEST_RETRY] = "retry",[PO_REQUEST_LATER] = "later",
-	[PO_REQUEST_MIDNIGHT_PACIFIC] = "midnight_pacific",[PO_REQUEST_REVIEW] = "review",
-	[PO_REQUEST_FAILED] = "failed",[PO_REQUEST_UNKNOWN] = "unknown"
+	[PO_REQUEST_SENT] = "sent", [PO_REQUEST_RETRY] = "retry", [PO_REQUEST_LATER] = "later",
+	[PO_REQUEST_MIDNIGHT_PACIFIC] = "midnight_pacific", [PO_REQUEST_REVIEW] = "review",
+	[PO_REQUEST_FAILED] = "failed", [PO_REQUEST_UNKNOWN] = "unknown"
 };
 static const char *const effect_name[] = {
-	[PO_OUTCOME_EFFECT_NONE] = NULL,[PO_OUTCOME_EFFECT_STOP_ACCOUNT] = "stop_account",
-	[PO_OUTCOME_EFFECT_STOP_NUMBER] = "stop_number",[PO_OUTCOME_EFFECT_UNREACHABLE] = "unreachable",
+	[PO_OUTCOME_EFFECT_NONE] = NULL, [PO_OUTCOME_EFFECT_STOP_ACCOUNT] = "stop_account",
+	[PO_OUTCOME_EFFECT_STOP_NUMBER] = "stop_number", [PO_OUTCOME_EFFECT_UNREACHABLE] = "unreachable",
 	[PO_OUTCOME_EFFECT_OPT_OUT] = "opt_out"
 };
 
@@ -59,6 +59,7 @@ static PoCache profile_cache = {
 	.name = "outreach provider profiles",
 	.tables = PO_OF_PROVIDER_PROFILES | PO_OF_PROVIDER_OUTCOMES
 };
+
 /* Accounts lead to profiles, and go with those. */
 static PoCache account_cache = {
 	.name = "outreach accounts",

@@ -248,7 +248,7 @@ lock_and_judge(PoClaim *claim, PoUnit *unit)
 	po_unit_lock(unit, &wants, PO_LOCK_SHARES, held);
 	for (int i = 0; i < claim->n; i++)
 	{
-		PoCandidate  *c = &claim->candidate[i];
+		PoCandidate *c = &claim->candidate[i];
 		const char *tenant_id = c->key.tenant_id;
 		PoAddress  *address = has_address(c) ? po_find_address(unit, tenant_id, c->phone) : NULL;
 		PoLead	   *lead = po_find_lead(unit, tenant_id, c->lead_id);
@@ -448,7 +448,7 @@ po_claim(TimestampTz since)
 	TimestampTz now = po_now();
 	int			room = Min(po_sender_room(), BATCH);
 	PoClaim		claim = {0};
-	PoUnit unit = {0};
+	PoUnit		unit = {0};
 	PoCircuits	circuits;
 	bool	   *replied;
 	int			moved = 0;
@@ -471,7 +471,7 @@ po_claim(TimestampTz since)
 	po_read_circuits(&circuits);
 	for (int i = 0; i < claim.n; i++)
 	{
-		PoCandidate  *c = &claim.candidate[i];
+		PoCandidate *c = &claim.candidate[i];
 		PoMessage  *message = po_find_message(&unit, c->key.tenant_id, &c->key.message_id);
 
 		/* Claimed, cancelled or moved meanwhile, or about to be. */

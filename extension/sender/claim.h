@@ -51,7 +51,7 @@ typedef struct PoStop
 
 typedef struct PoClaim
 {
-	PoCandidate  *candidate;
+	PoCandidate *candidate;
 	int			n;
 	Size		bytes;			/* of their texts */
 	bool		full;			/* what else is due is too long for a batch */

@@ -356,7 +356,7 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 
 	for (row = 0; row < nrows; row++)
 	{
-		PoCandidate  *c = &claim->candidate[n];
+		PoCandidate *c = &claim->candidate[n];
 		PoSight    *s = &sight[row];
 		Found		found;
 
@@ -387,7 +387,7 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 	}
 	for (int i = first; i < n; i++)
 	{
-		PoCandidate  *c = &claim->candidate[i];
+		PoCandidate *c = &claim->candidate[i];
 
 		c->account = po_find_account(c->key.tenant_id, c->account_name);
 		if (!is_turned_away(c->account) && take_room(c->account))

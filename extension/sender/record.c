@@ -258,8 +258,10 @@ note_health(const PoLanding *result, PoHealthNote *note)
 static PoCause
 cause_of(const PoLanding *result)
 {
-	return (PoCause) {.source = result->account->profile->provider, .reason = result->outcome.code,
-					  .reason_is_class = true};
+	return (PoCause) {
+		.source = result->account->profile->provider, .reason = result->outcome.code,
+		.reason_is_class = true
+	};
 }
 
 /* What a provider says of the address holds whatever became of the message. */

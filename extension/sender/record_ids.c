@@ -67,7 +67,7 @@ read_early(const ProviderName *name, const PoLanding *result, PoEarly *early)
 		: po_find_outcome(result->account, 0, name->error_code);
 
 	*early = (PoEarly) {
-		.is = true, .report = {.status = name->to_status,.error_code = name->error_code},
+		.is = true, .report = {.status = name->to_status, .error_code = name->error_code},
 		.receipt_id = name->receipt_id, .has_receipt = name->has_receipt,
 		.meaning = outcome != NULL ? outcome->meaning : NULL,
 		.effect = outcome != NULL ? outcome->effect : PO_OUTCOME_EFFECT_NONE

@@ -295,7 +295,7 @@ collect(PoUnit *unit, const PoWants *wants, Key *key, bool *phones, bool *ids)
 
 		if (want->kind != PO_WANT_LEAD && want->kind != PO_WANT_LEADS_OF)
 			continue;
-		key[n] = (Key) {.tenant_id = want->tenant_id,.member = want->member};
+		key[n] = (Key) {.tenant_id = want->tenant_id, .member = want->member};
 		if (want->kind == PO_WANT_LEAD)
 		{
 			key[n++].lead_id = want->name;

@@ -67,6 +67,7 @@ typedef enum PoMessageStep
 #define PO_HAS_HOLDER	0x8		/* held_by */
 
 extern const char *const po_message_status_names[PO_NMESSAGE_STATUSES];
+
 /* A field of this type, for a statement (core/statement.h). */
 #define PO_MESSAGE_STATUS(row, field, used) \
 	PO_NAME(row, field, PoMessageStatus, po_message_status_names, "outreach.message_status", used)

@@ -43,7 +43,7 @@ typedef struct Sought
 	PoAddressKind kind;
 } Sought;
 
-static const char *const kind_names[PO_NKINDS] = {[PO_PHONE] = "phone",[PO_EMAIL] = "email"};
+static const char *const kind_names[PO_NKINDS] = {[PO_PHONE] = "phone", [PO_EMAIL] = "email"};
 
 static const PoField sought_field[] = {
 	PO_FIELD(Sought, tenant_id, TEXT, PO_TAKE),
@@ -182,12 +182,12 @@ collect(const PoWants *wants, Sought *sought)
 		const PoWant *want = &wants->want[i];
 
 		if (want->kind == PO_WANT_CONTACT && want->name != NULL)
-			sought[n++] = (Sought) {.tenant_id = want->tenant_id,.lead_id = want->name,.member = want->member};
+			sought[n++] = (Sought) {.tenant_id = want->tenant_id, .lead_id = want->name, .member = want->member};
 		else if (want->kind == PO_WANT_ADDRESS)
 			sought[n++] = (Sought) {
-			.tenant_id = want->tenant_id, .address = want->name, .lead_id = want->lead_id,
-			.member = want->member, .alone = want->alone, .kind = po_kind_of(want->name)
-		};
+				.tenant_id = want->tenant_id, .address = want->name, .lead_id = want->lead_id,
+				.member = want->member, .alone = want->alone, .kind = po_kind_of(want->name)
+			};
 	}
 	qsort(sought, n, sizeof(Sought), sought_compare);
 	for (int i = 0; i < n; i++)
@@ -448,13 +448,13 @@ po_lock_people(PoUnit *unit, const PoWants *wants, int how, bool *held)
 		assign_people(sought, n);
 		for (int i = 0; i < wants->n; i++)
 			if (wants->want[i].kind == PO_WANT_CONTACT && wants->want[i].name == NULL)
-				key[nkeys++] = (PoContact) {.tenant_id = wants->want[i].tenant_id,.contact_id = wants->want[i].id};
+				key[nkeys++] = (PoContact) {.tenant_id = wants->want[i].tenant_id, .contact_id = wants->want[i].id};
 		for (int i = 0; i < n; i++)
 			if (!is_there(unit, &sought[i]) && !sought[i].makes_contact)
 				key[nkeys++] = (PoContact) {
-				.tenant_id = sought[i].tenant_id,
-				.contact_id = sought[i].address != NULL ? sought[i].contact_id : sought[i].of_lead
-			};
+					.tenant_id = sought[i].tenant_id,
+					.contact_id = sought[i].address != NULL ? sought[i].contact_id : sought[i].of_lead
+				};
 		lock_contacts_of(unit, key, nkeys, how, sought, n, made);
 		made |= make(unit, sought, n, how);
 		complete = true;
@@ -471,7 +471,7 @@ po_lock_people(PoUnit *unit, const PoWants *wants, int how, bool *held)
 		if (want->kind == PO_WANT_CONTACT
 			? po_find_contact(unit, want->tenant_id, &want->id) != NULL
 			: want->kind != PO_WANT_ADDRESS ||
-			is_there(unit, &(Sought) {.tenant_id = want->tenant_id,.address = want->name}))
+			is_there(unit, &(Sought) {.tenant_id = want->tenant_id, .address = want->name}))
 			continue;
 		if (how & PO_LOCK_WAITS)
 			ereport(ERROR,

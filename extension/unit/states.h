@@ -42,6 +42,7 @@ po_state_is_silent(PoState state)
 }
 
 extern const char *const po_state_names[PO_NSTATES];
+
 /* A field of this type, for a statement (core/statement.h). */
 #define PO_STATE_FIELD(row, field, used) \
 	PO_NAME(row, field, PoState, po_state_names, "outreach.lead_state", used)

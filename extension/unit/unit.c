@@ -38,7 +38,7 @@ po_want(PoWants *wants, PoWantKind kind, int member, const char *tenant_id, cons
 
 	wants->want = po_grow(wants->want, wants->n, &wants->max, sizeof(PoWant));
 	want = &wants->want[wants->n++];
-	*want = (PoWant) {.kind = kind,.member = member,.tenant_id = tenant_id,.name = name};
+	*want = (PoWant) {.kind = kind, .member = member, .tenant_id = tenant_id, .name = name};
 	return want;
 }
 

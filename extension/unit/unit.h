@@ -128,7 +128,7 @@ typedef struct PoMessage
 	bool		cancel_on_reply;
 	Jsonb	   *verdicts;
 	bool		under_way;		/* its request is, and whoever takes it from there writes the delivery */
-	const char *delivery_error;	/* why its answer may never come */
+	const char *delivery_error; /* why its answer may never come */
 } PoMessage;
 
 /* held_by of one whose lead has no address, until the lead has one. */

@@ -60,7 +60,7 @@ static const struct
 }			kind_of[PO_WORKER_KINDS] = {
 	{"outreach worker", "po_worker_main", &po_setting_max_workers, "outreach.max_workers"},
 	{"outreach functions worker", "po_functions_main", &po_setting_max_function_workers,
-	"outreach.max_function_workers"}
+	 "outreach.max_function_workers"}
 };
 
 static Running *running;
@@ -248,6 +248,7 @@ start_due(PoWorkerKind kind, const PoDatabaseSlot *slots, int n, int free_worker
 		{
 			const PoWorkerSlot *worker = &slots[i].worker[kind];
 			TimestampTz at = start_at(i, kind, slots, now);
+
 			/* The clock may have been set back. */
 			TimestampTz since = worker->left > now ? worker->next_due : Max(worker->next_due, worker->left);
 

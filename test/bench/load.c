@@ -37,34 +37,34 @@
 
 typedef struct Connection
 {
-	int fd;
-	bool busy;        /* a request waits for its answer */
-	uint64_t sent_at; /* microseconds, monotonic */
-	size_t len;       /* bytes of the answer so far */
-	char answer[ANSWER_MAX];
+	int			fd;
+	bool		busy;			/* a request waits for its answer */
+	uint64_t	sent_at;		/* microseconds, monotonic */
+	size_t		len;			/* bytes of the answer so far */
+	char		answer[ANSWER_MAX];
 } Connection;
 
 static struct
 {
-	int port;
-	int connections;
-	double warmup;  /* seconds before counting starts */
-	double seconds; /* seconds that are counted */
-	unsigned replay_per_mille;
-	uint64_t duplicates_of; /* -D: only webhooks below this number, again */
-} opt = { .connections = 64, .warmup = 1, .seconds = 8, .replay_per_mille = 20 };
+	int			port;
+	int			connections;
+	double		warmup;			/* seconds before counting starts */
+	double		seconds;		/* seconds that are counted */
+	unsigned	replay_per_mille;
+	uint64_t	duplicates_of;	/* -D: only webhooks below this number, again */
+}			opt = {.connections = 64, .warmup = 1, .seconds = 8, .replay_per_mille = 20};
 
 static Connection conns[MAX_CONNECTIONS];
 static BenchSeries series;
-static int poll_fd;
-static uint64_t next_new; /* webhooks below it have been sent */
+static int	poll_fd;
+static uint64_t next_new;		/* webhooks below it have been sent */
 static uint64_t sent;
 static uint64_t answered;
-static uint64_t refused; /* answers other than 2xx */
-static uint64_t lost;    /* connection closed instead of an answer */
+static uint64_t refused;		/* answers other than 2xx */
+static uint64_t lost;			/* connection closed instead of an answer */
 static uint64_t random_state = 88172645463325252u;
 
-static uint32_t *latencies; /* of the answers inside the counted time */
+static uint32_t *latencies;		/* of the answers inside the counted time */
 static size_t latency_count;
 static size_t latency_space;
 
@@ -97,9 +97,9 @@ next_random(void)
 static void
 open_connection(Connection *conn)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t) opt.port) };
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = conn };
-	int on = 1;
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t) opt.port)};
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
+	int			on = 1;
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	conn->fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -121,7 +121,7 @@ choose_webhook(void)
 		return sent % opt.duplicates_of;
 	if (next_new > 0 && next_random() % 1000 < opt.replay_per_mille)
 	{
-		uint64_t window = next_new < REPLAY_WINDOW ? next_new : REPLAY_WINDOW;
+		uint64_t	window = next_new < REPLAY_WINDOW ? next_new : REPLAY_WINDOW;
 
 		return next_new - 1 - next_random() % window;
 	}
@@ -133,8 +133,8 @@ static void
 send_request(Connection *conn)
 {
 	BenchRequest request;
-	char message[BENCH_BODY_MAX + 512];
-	int len;
+	char		message[BENCH_BODY_MAX + 512];
+	int			len;
 
 	bench_request_make(&series, choose_webhook(), &request);
 	len = snprintf(message, sizeof(message),
@@ -157,9 +157,9 @@ send_request(Connection *conn)
 static size_t
 answer_length(Connection *conn, int *status, bool *closes)
 {
-	char *end;
-	char *line;
-	size_t body = 0;
+	char	   *end;
+	char	   *line;
+	size_t		body = 0;
 
 	conn->answer[conn->len] = '\0';
 	end = strstr(conn->answer, "\r\n\r\n");
@@ -187,7 +187,7 @@ answer_length(Connection *conn, int *status, bool *closes)
 static void
 count_answer(Connection *conn, int status, uint64_t count_from)
 {
-	uint64_t now = now_us();
+	uint64_t	now = now_us();
 
 	answered++;
 	if (status < 200 || status > 299)
@@ -206,9 +206,9 @@ count_answer(Connection *conn, int status, uint64_t count_from)
 static void
 read_connection(Connection *conn, uint64_t count_from, bool send_more)
 {
-	ssize_t got = recv(conn->fd, conn->answer + conn->len, ANSWER_MAX - 1 - conn->len, 0);
-	int status = 0;
-	bool closes = false;
+	ssize_t		got = recv(conn->fd, conn->answer + conn->len, ANSWER_MAX - 1 - conn->len, 0);
+	int			status = 0;
+	bool		closes = false;
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -245,8 +245,8 @@ read_connection(Connection *conn, uint64_t count_from, bool send_more)
 static int
 compare_latency(const void *a, const void *b)
 {
-	uint32_t x = *(const uint32_t *) a;
-	uint32_t y = *(const uint32_t *) b;
+	uint32_t	x = *(const uint32_t *) a;
+	uint32_t	y = *(const uint32_t *) b;
 
 	return (x > y) - (x < y);
 }
@@ -264,11 +264,11 @@ percentile(double share)
 static void
 run(void)
 {
-	uint64_t start = now_us();
-	uint64_t count_from = start + (uint64_t) (opt.warmup * 1e6);
-	uint64_t stop = count_from + (uint64_t) (opt.seconds * 1e6);
-	uint64_t give_up = stop + DRAIN_SECONDS * UINT64_C(1000000);
-	size_t counted = 0;
+	uint64_t	start = now_us();
+	uint64_t	count_from = start + (uint64_t) (opt.warmup * 1e6);
+	uint64_t	stop = count_from + (uint64_t) (opt.seconds * 1e6);
+	uint64_t	give_up = stop + DRAIN_SECONDS * UINT64_C(1000000);
+	size_t		counted = 0;
 	struct epoll_event events[64];
 
 	for (int i = 0; i < opt.connections; i++)
@@ -278,8 +278,8 @@ run(void)
 	}
 	while (answered + lost < sent && now_us() < give_up)
 	{
-		int ready = epoll_wait(poll_fd, events, 64, 100);
-		bool send_more = now_us() < stop;
+		int			ready = epoll_wait(poll_fd, events, 64, 100);
+		bool		send_more = now_us() < stop;
 
 		if (send_more)
 			counted = latency_count;
@@ -292,9 +292,9 @@ run(void)
 static void
 parse_options(int argc, char **argv)
 {
-	uint64_t seed = 1;
-	uint32_t leads = 100000;
-	int c;
+	uint64_t	seed = 1;
+	uint32_t	leads = 100000;
+	int			c;
 
 	while ((c = getopt(argc, argv, "p:c:w:d:r:s:l:D:")) != -1)
 	{
@@ -331,7 +331,7 @@ parse_options(int argc, char **argv)
 	if (opt.port <= 0 || leads == 0 || opt.connections < 1 || opt.connections > MAX_CONNECTIONS)
 	{
 		fprintf(stderr, "usage: load -p PORT [-c CONNECTIONS] [-w WARMUP] [-d SECONDS]"
-						" [-r REPLAYS_PER_MILLE] [-s SEED] [-l LEADS] [-D COUNT]\n");
+				" [-r REPLAYS_PER_MILLE] [-s SEED] [-l LEADS] [-D COUNT]\n");
 		exit(2);
 	}
 	bench_series_open(&series, seed, leads);
@@ -358,7 +358,7 @@ main(int argc, char **argv)
 		   (double) latency_count / opt.seconds, percentile(0.5), percentile(0.99), percentile(1),
 		   sent, next_new, answered, refused, lost,
 		   (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-			   (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+		   (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
 	bench_series_close(&series);
 	free(latencies);
 	return 0;

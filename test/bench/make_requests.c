@@ -44,8 +44,8 @@ main(int argc, char **argv)
 {
 	BenchSeries series;
 	BenchRequest request;
-	uint64_t count;
-	int as_envelope;
+	uint64_t	count;
+	int			as_envelope;
 
 	if (argc != 5)
 	{

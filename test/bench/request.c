@@ -44,9 +44,9 @@ mix(uint64_t x)
 void
 bench_series_open(BenchSeries *series, uint64_t seed, uint32_t leads)
 {
-	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	EVP_MAC    *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	EVP_MAC_CTX *mac = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
-	OSSL_PARAM params[2];
+	OSSL_PARAM	params[2];
 
 	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *) "SHA256", 0);
 	params[1] = OSSL_PARAM_construct_end();
@@ -77,11 +77,11 @@ void
 bench_request_make(BenchSeries *series, uint64_t n, BenchRequest *request)
 {
 	static const char hex[] = "0123456789abcdef";
-	uint64_t id = mix(n + 1);
-	uint64_t lead = mix(n ^ series->seed) % series->leads;
+	uint64_t	id = mix(n + 1);
+	uint64_t	lead = mix(n ^ series->seed) % series->leads;
 	unsigned char digest[32];
-	size_t digest_len = 0;
-	int len;
+	size_t		digest_len = 0;
+	int			len;
 
 	len = snprintf(request->body, sizeof(request->body),
 				   "{\"type\":\"message.received\",\"message\":{"

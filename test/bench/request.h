@@ -19,17 +19,17 @@
 /* One webhook: raw body and its signature in hexadecimal. */
 typedef struct BenchRequest
 {
-	char body[BENCH_BODY_MAX];
-	size_t body_len;
-	char signature[65];
+	char		body[BENCH_BODY_MAX];
+	size_t		body_len;
+	char		signature[65];
 } BenchRequest;
 
 /* What a series of webhooks is made from. */
 typedef struct BenchSeries
 {
-	uint64_t seed;
-	uint32_t leads; /* senders are the phones of leads 0 .. leads - 1 */
-	void *mac;      /* keyed HMAC context, owned by bench_series_open */
+	uint64_t	seed;
+	uint32_t	leads;			/* senders are the phones of leads 0 .. leads - 1 */
+	void	   *mac;			/* keyed HMAC context, owned by bench_series_open */
 } BenchSeries;
 
 extern void bench_series_open(BenchSeries *series, uint64_t seed, uint32_t leads);

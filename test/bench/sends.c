@@ -32,39 +32,39 @@
 
 typedef struct Slot
 {
-	CURL *easy;
-	long message;
-	char body[1024];
-	char answer[ANSWER_MAX];
-	size_t len;
+	CURL	   *easy;
+	long		message;
+	char		body[1024];
+	char		answer[ANSWER_MAX];
+	size_t		len;
 } Slot;
 
 static struct
 {
-	int port;
-	int connections;
-	long requests;
+	int			port;
+	int			connections;
+	long		requests;
 	const char *token;
 	const char *from;
 	const char *text;
-	bool outbox;
-} opt = { .connections = 50 };
+	bool		outbox;
+}			opt = {.connections = 50};
 
 static CURLM *multi;
-static int poll_fd;
-static int64_t timer_at = NEVER; /* when libcurl wants to be called */
+static int	poll_fd;
+static int64_t timer_at = NEVER;	/* when libcurl wants to be called */
 static long started;
 static long accepted;
 static long failed;
 
 static PGconn *db;
-static PGresult *claimed; /* of which next_claimed is the next to send */
-static int next_claimed;
-static char done[RECORD * 12 + 2]; /* arrays of messages and their ids */
+static PGresult *claimed;		/* of which next_claimed is the next to send */
+static int	next_claimed;
+static char done[RECORD * 12 + 2];	/* arrays of messages and their ids */
 static char ids[RECORD * (ID_MAX + 1) + 2];
 static size_t done_len;
 static size_t ids_len;
-static int to_record;
+static int	to_record;
 
 static void
 die(const char *what)
@@ -87,7 +87,7 @@ now_ms(void)
 static PGresult *
 run_prepared(const char *name, int n, const char *const *value)
 {
-	PGresult *result = PQexecPrepared(db, name, n, value, NULL, NULL, 0);
+	PGresult   *result = PQexecPrepared(db, name, n, value, NULL, NULL, 0);
 
 	if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
 		die(PQerrorMessage(db));
@@ -115,7 +115,7 @@ open_outbox(void)
 static void
 record(void)
 {
-	const char *value[] = { done, ids };
+	const char *value[] = {done, ids};
 
 	if (to_record == 0)
 		return;
@@ -129,7 +129,7 @@ record(void)
 static void
 note_done(long message, const char *id, size_t id_len)
 {
-	char comma = to_record > 0 ? ',' : '{';
+	char		comma = to_record > 0 ? ',' : '{';
 
 	if (id_len > ID_MAX)
 		die("the provider's id is too long");
@@ -143,7 +143,7 @@ note_done(long message, const char *id, size_t id_len)
 static bool
 claim(long *message, char phone[16])
 {
-	const char *value[] = { CLAIM };
+	const char *value[] = {CLAIM};
 
 	if (claimed == NULL || next_claimed == PQntuples(claimed))
 	{
@@ -163,7 +163,7 @@ claim(long *message, char phone[16])
 static int
 watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
-	struct epoll_event event = { .data.fd = fd };
+	struct epoll_event event = {.data.fd = fd};
 
 	(void) easy;
 	(void) arg;
@@ -191,7 +191,7 @@ set_timer(CURLM *of, long timeout_ms, void *arg)
 static size_t
 take_answer(char *data, size_t size, size_t n, void *arg)
 {
-	Slot *slot = arg;
+	Slot	   *slot = arg;
 
 	if (slot->len + size * n >= ANSWER_MAX)
 		return 0;
@@ -207,9 +207,9 @@ take_answer(char *data, size_t size, size_t n, void *arg)
 static bool
 begin_request(Slot *slot)
 {
-	char phone[16];
-	unsigned i = (unsigned) started;
-	int len;
+	char		phone[16];
+	unsigned	i = (unsigned) started;
+	int			len;
 
 	/* without an outbox: the phone of lead i, as outreach.sql makes it */
 	if (!opt.outbox)
@@ -235,7 +235,7 @@ static void
 end_request(Slot *slot, CURLcode code)
 {
 	static const char member[] = "\"_id\":\"";
-	long status = 0;
+	long		status = 0;
 	const char *id = code == CURLE_OK && slot->len > 0 ? strstr(slot->answer, member) : NULL;
 	const char *end = id != NULL ? strchr(id + sizeof(member) - 1, '"') : NULL;
 
@@ -258,16 +258,16 @@ static void
 drive(void)
 {
 	struct epoll_event event[EVENTS];
-	int64_t wait = timer_at == NEVER ? 1000 : timer_at - now_ms();
-	CURLMsg *message;
-	int n = epoll_wait(poll_fd, event, EVENTS, wait < 0 ? 0 : (int) wait);
-	int unused;
+	int64_t		wait = timer_at == NEVER ? 1000 : timer_at - now_ms();
+	CURLMsg    *message;
+	int			n = epoll_wait(poll_fd, event, EVENTS, wait < 0 ? 0 : (int) wait);
+	int			unused;
 
 	for (int i = 0; i < n; i++)
 	{
-		int what = (event[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
-				   (event[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-				   (event[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+		int			what = (event[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+			(event[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+			(event[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
 
 		curl_multi_socket_action(multi, event[i].data.fd, what, &unused);
 	}
@@ -278,7 +278,7 @@ drive(void)
 	}
 	while ((message = curl_multi_info_read(multi, &unused)) != NULL)
 	{
-		char *slot = NULL;
+		char	   *slot = NULL;
 
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot);
 		end_request((Slot *) slot, message->data.result);
@@ -288,9 +288,9 @@ drive(void)
 static void
 run(void)
 {
-	Slot *slot = calloc((size_t) opt.connections, sizeof(Slot));
+	Slot	   *slot = calloc((size_t) opt.connections, sizeof(Slot));
 	struct curl_slist *header = NULL;
-	char line[512];
+	char		line[512];
 
 	snprintf(line, sizeof(line), "http://127.0.0.1:%d/message/sms", opt.port);
 	if (slot == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
@@ -301,11 +301,11 @@ run(void)
 	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) opt.connections);
 	for (int i = 0; i < opt.connections; i++)
 	{
-		CURL *easy = slot[i].easy = curl_easy_init();
+		CURL	   *easy = slot[i].easy = curl_easy_init();
 
 		if (i == 0)
 		{
-			char token[512];
+			char		token[512];
 
 			snprintf(token, sizeof(token), "Authorization: Bearer %s", opt.token);
 			header = curl_slist_append(NULL, token);
@@ -340,7 +340,7 @@ int
 main(int argc, char **argv)
 {
 	struct rusage usage;
-	int c;
+	int			c;
 
 	while ((c = getopt(argc, argv, "p:c:n:t:f:b:o")) != -1)
 	{
@@ -375,7 +375,7 @@ main(int argc, char **argv)
 		opt.from == NULL || opt.text == NULL)
 	{
 		fprintf(stderr, "usage: sends -p PORT -n REQUESTS -t TOKEN -f FROM -b TEXT"
-						" [-c CONNECTIONS] [-o]\n");
+				" [-c CONNECTIONS] [-o]\n");
 		return 2;
 	}
 	if (opt.outbox)
@@ -384,6 +384,6 @@ main(int argc, char **argv)
 	getrusage(RUSAGE_SELF, &usage);
 	printf("accepted=%ld failed=%ld cpu=%.3f\n", accepted, failed,
 		   (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-			   (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+		   (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
 	return 0;
 }

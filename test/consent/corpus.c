@@ -11,13 +11,13 @@
 
 #define LINE_SIZE 8192
 
-const char *const label_names[N_LABELS] = { "opt_out", "revoke", "free", "opt_in", "help" };
+const char *const label_names[N_LABELS] = {"opt_out", "revoke", "free", "opt_in", "help"};
 
 /* Make line breaks of \n, in place; returns the length. */
 static int
 break_lines(char *text)
 {
-	char *out = text;
+	char	   *out = text;
 
 	for (const char *p = text; *p != '\0'; p++)
 	{
@@ -36,14 +36,14 @@ break_lines(char *text)
 static void
 read_line(char *line, Sample *sample, const char *file, int number)
 {
-	char *column[5];
-	int n = 0;
-	int label = 0;
+	char	   *column[5];
+	int			n = 0;
+	int			label = 0;
 
 	line[strcspn(line, "\r\n")] = '\0';
 	for (char *p = line; p != NULL && n < 5;)
 	{
-		char *tab = n < 4 ? strchr(p, '\t') : NULL;
+		char	   *tab = n < 4 ? strchr(p, '\t') : NULL;
 
 		if (tab != NULL)
 			*tab++ = '\0';
@@ -74,8 +74,8 @@ read_line(char *line, Sample *sample, const char *file, int number)
 void
 read_corpus(const char *file, Corpus *corpus)
 {
-	FILE *in = fopen(file, "r");
-	char line[LINE_SIZE];
+	FILE	   *in = fopen(file, "r");
+	char		line[LINE_SIZE];
 
 	if (in == NULL)
 	{
@@ -86,8 +86,8 @@ read_corpus(const char *file, Corpus *corpus)
 	{
 		if ((corpus->n & (corpus->n - 1)) == 0)
 			corpus->sample = corpus->sample == NULL
-								 ? palloc(sizeof(Sample))
-								 : repalloc(corpus->sample, 2 * corpus->n * sizeof(Sample));
+				? palloc(sizeof(Sample))
+				: repalloc(corpus->sample, 2 * corpus->n * sizeof(Sample));
 		read_line(pstrdup(line), &corpus->sample[corpus->n++], file, number);
 	}
 	fclose(in);

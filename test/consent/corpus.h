@@ -19,23 +19,23 @@ typedef enum Label
 
 typedef struct Sample
 {
-	Label label;
+	Label		label;
 	const char *kind;
 	const char *language;
-	bool has_intent; /* the file has one, and the text says nothing of consent */
-	PoIntent intent;
-	char *text;
-	int len;
+	bool		has_intent;		/* the file has one, and the text says nothing of consent */
+	PoIntent	intent;
+	char	   *text;
+	int			len;
 	/* what the program that reads it keeps with it */
-	uint32 *feature;
-	int nfeatures;
-	bool wanted;
+	uint32	   *feature;
+	int			nfeatures;
+	bool		wanted;
 } Sample;
 
 typedef struct Corpus
 {
-	Sample *sample;
-	int n;
+	Sample	   *sample;
+	int			n;
 } Corpus;
 
 extern const char *const label_names[N_LABELS];

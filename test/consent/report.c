@@ -21,7 +21,7 @@ static bool show_misses = false;
 static PoConsentReading
 read_sample(const Sample *sample)
 {
-	PoText text;
+	PoText		text;
 	PoConsentReading reading;
 
 	po_text_read(&text, sample->text, sample->len);
@@ -42,9 +42,11 @@ sends_nothing(PoConsentAction action)
 static bool
 is_twilio_keyword(const char *text)
 {
-	static const char *const keywords[] = { "stop", "stopall", "unsubscribe", "cancel",
-											"end",  "quit",    "revoke",      "optout" };
-	int len;
+	static const char *const keywords[] = {
+		"stop", "stopall", "unsubscribe", "cancel",
+		"end",  "quit",    "revoke",      "optout"
+	};
+	int			len;
 
 	while (isspace((unsigned char) *text))
 		text++;
@@ -75,17 +77,19 @@ find(const char *text, const char *words)
 static bool
 is_spoke_phrase(const char *text)
 {
-	static const char *const anywhere[] = { "remove my name",
-											"take me off the list",
-											"take me off this list",
-											"lose my number",
-											"don't contact me",
-											"dont contact me",
-											"delete my number",
-											"i opt out",
-											"stop2quit",
-											"stopall" };
-	static const char *const whole[] = { "unsubscribe", "cancel", "end", "quit" };
+	static const char *const anywhere[] = {
+		"remove my name",
+		"take me off the list",
+		"take me off this list",
+		"lose my number",
+		"don't contact me",
+		"dont contact me",
+		"delete my number",
+		"i opt out",
+		"stop2quit",
+		"stopall"
+	};
+	static const char *const whole[] = {"unsubscribe", "cancel", "end", "quit"};
 	const char *end = text + strlen(text);
 
 	while (isspace((unsigned char) *text))
@@ -113,8 +117,10 @@ is_spoke_phrase(const char *text)
 static bool
 has_keyword(const char *text)
 {
-	static const char *const keywords[] = { "stop",   "unsubscribe", "cancel", "end",  "quit",
-											"remove", "opt out",     "optout", "alto", "arret" };
+	static const char *const keywords[] = {
+		"stop",   "unsubscribe", "cancel", "end",  "quit",
+		"remove", "opt out",     "optout", "alto", "arret"
+	};
 
 	for (int i = 0; i < (int) lengthof(keywords); i++)
 	{
@@ -128,13 +134,13 @@ has_keyword(const char *text)
 
 typedef struct Row
 {
-	char name[64];
-	int n;
-	int opted_out;
-	int held;
-	int twilio;
-	int spoke;
-	int substring;
+	char		name[64];
+	int			n;
+	int			opted_out;
+	int			held;
+	int			twilio;
+	int			spoke;
+	int			substring;
 } Row;
 
 static void
@@ -182,15 +188,15 @@ print_rows(Row *rows, int nrows)
 static void
 report_intents(const Corpus *corpus)
 {
-	int told[PO_N_INTENTS] = { 0 };
-	int right[PO_N_INTENTS] = { 0 };
-	int all[PO_N_INTENTS] = { 0 };
+	int			told[PO_N_INTENTS] = {0};
+	int			right[PO_N_INTENTS] = {0};
+	int			all[PO_N_INTENTS] = {0};
 
 	for (int i = 0; i < corpus->n; i++)
 	{
 		const Sample *sample = &corpus->sample[i];
-		PoText text;
-		PoHeard heard;
+		PoText		text;
+		PoHeard		heard;
 
 		if (!sample->has_intent)
 			continue;
@@ -209,22 +215,22 @@ report_intents(const Corpus *corpus)
 static void
 report(const char *file)
 {
-	Corpus corpus = { 0 };
-	Row *by_label = palloc(sizeof(Row) * 64);
-	Row *by_kind = palloc(sizeof(Row) * 4096);
-	int nlabels = 0;
-	int nkinds = 0;
-	char name[64];
-	clock_t start;
+	Corpus		corpus = {0};
+	Row		   *by_label = palloc(sizeof(Row) * 64);
+	Row		   *by_kind = palloc(sizeof(Row) * 4096);
+	int			nlabels = 0;
+	int			nkinds = 0;
+	char		name[64];
+	clock_t		start;
 
 	read_corpus(file, &corpus);
 	for (int i = 0; i < corpus.n; i++)
 	{
 		const Sample *sample = &corpus.sample[i];
 		PoConsentReading reading = read_sample(sample);
-		bool miss = sample->label == LABEL_OPT_OUT  ? reading.action != PO_CONSENT_OPT_OUT
-					: sample->label == LABEL_REVOKE ? !sends_nothing(reading.action)
-													: sends_nothing(reading.action);
+		bool		miss = sample->label == LABEL_OPT_OUT ? reading.action != PO_CONSENT_OPT_OUT
+			: sample->label == LABEL_REVOKE ? !sends_nothing(reading.action)
+			: sends_nothing(reading.action);
 
 		snprintf(name, sizeof(name), "%s", label_names[sample->label]);
 		count(find_row(by_label, &nlabels, name), sample, reading.action);

@@ -19,10 +19,10 @@
 
 #define ROUNDS 8
 #define RATE 0.12
-#define ORDERS 4 /* of the texts, whose weights are averaged */
+#define ORDERS 4				/* of the texts, whose weights are averaged */
 
-static float *weight;  /* of revocations, then of intents */
-static float *squares; /* of the gradients, for the steps */
+static float *weight;			/* of revocations, then of intents */
+static float *squares;			/* of the gradients, for the steps */
 
 static uint32 random_state = 12345;
 
@@ -38,12 +38,12 @@ next_random(void)
 static void
 read_features(Corpus *corpus)
 {
-	uint32 *feature = palloc(PO_MEANING_MOST * sizeof(uint32));
+	uint32	   *feature = palloc(PO_MEANING_MOST * sizeof(uint32));
 
 	for (int i = 0; i < corpus->n; i++)
 	{
-		Sample *sample = &corpus->sample[i];
-		PoText text;
+		Sample	   *sample = &corpus->sample[i];
+		PoText		text;
 
 		po_text_read(&text, sample->text, sample->len);
 		sample->nfeatures = po_meaning_features(&text, feature);
@@ -70,7 +70,7 @@ scale(const Sample *sample)
 static double
 score(const Sample *sample)
 {
-	double sum = 0;
+	double		sum = 0;
 
 	for (int i = 0; i < sample->nfeatures; i++)
 		sum += weight[sample->feature[i]];
@@ -80,11 +80,11 @@ score(const Sample *sample)
 static void
 read_intent(const Sample *sample, double probability[PO_N_INTENTS])
 {
-	double all = 0;
+	double		all = 0;
 
 	for (int k = 0; k < PO_N_INTENTS; k++)
 	{
-		double sum = 0;
+		double		sum = 0;
 
 		for (int i = 0; i < sample->nfeatures; i++)
 			sum += weight[intent_slot(sample->feature[i], k)];
@@ -105,8 +105,8 @@ step(int slot, double gradient)
 static void
 learn(const Sample *sample)
 {
-	double gradient = (1 / (1 + exp(-score(sample))) - sample->wanted) * scale(sample);
-	double probability[PO_N_INTENTS];
+	double		gradient = (1 / (1 + exp(-score(sample))) - sample->wanted) * scale(sample);
+	double		probability[PO_N_INTENTS];
 
 	for (int i = 0; i < sample->nfeatures; i++)
 		step(sample->feature[i], gradient);
@@ -124,7 +124,7 @@ learn(const Sample *sample)
 static void
 learn_all(const Corpus *corpus)
 {
-	int *order = palloc(corpus->n * sizeof(int));
+	int		   *order = palloc(corpus->n * sizeof(int));
 
 	for (int i = 0; i < corpus->n; i++)
 		order[i] = i;
@@ -132,8 +132,8 @@ learn_all(const Corpus *corpus)
 	{
 		for (int i = corpus->n - 1; i > 0; i--)
 		{
-			int k = next_random() % (i + 1);
-			int swap = order[i];
+			int			k = next_random() % (i + 1);
+			int			swap = order[i];
 
 			order[i] = order[k];
 			order[k] = swap;
@@ -150,7 +150,7 @@ learn_all(const Corpus *corpus)
 static int
 as_byte(float w)
 {
-	double byte = rint(w * PO_SOUND_UNIT) + PO_WEIGHT_ZERO;
+	double		byte = rint(w * PO_SOUND_UNIT) + PO_WEIGHT_ZERO;
 
 	return byte < 1 ? 1 : byte > 255 ? 255 : (int) byte;
 }
@@ -161,7 +161,7 @@ print_weights(int from, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		int byte = as_byte(weight[from + i]);
+		int			byte = as_byte(weight[from + i]);
 
 		if (i % 128 == 0)
 			printf("%s\n\t\"", i > 0 ? "\"" : "");
@@ -176,7 +176,7 @@ print_weights(int from, int n)
 static void
 write_weights(int ntexts, int nweights)
 {
-	uint32 digest = 0;
+	uint32		digest = 0;
 
 	for (int i = 0; i < nweights; i++)
 		digest = (digest ^ (uint32) as_byte(weight[i])) * 0x01000193u;
@@ -197,9 +197,9 @@ write_weights(int ntexts, int nweights)
 int
 main(int argc, char **argv)
 {
-	int nweights = PO_MEANING_SIZE + PO_INTENT_SIZE * PO_INTENT_STRIDE;
-	Corpus corpus = { 0 };
-	float *mean;
+	int			nweights = PO_MEANING_SIZE + PO_INTENT_SIZE * PO_INTENT_STRIDE;
+	Corpus		corpus = {0};
+	float	   *mean;
 
 	for (int i = 1; i < argc; i++)
 		read_corpus(argv[i], &corpus);

@@ -40,22 +40,22 @@ static const struct
 {
 	const char *secret;			/* unknown to the input, of the scheme's form */
 	const char *header[3];
-} schemes[] = {
+}			schemes[] = {
 	[PO_SCHEME_NONE] = {"", {"a", "b", "c"}},
 	[PO_SCHEME_TOKEN] = {"f3a9c7d15e8b4260", {"authorization", "x-webhook-token", "c"}},
 	[PO_SCHEME_SECRET_HEADER] = {"f3a9c7d15e8b4260", {"x-texting-secret", "b", "c"}},
 	[PO_SCHEME_HMAC_SHA256] = {"f3a9c7d15e8b4260", {"x-hub-signature-256", "x-signature", "c"}},
 	[PO_SCHEME_TWILIO] = {"f3a9c7d15e8b4260", {"x-twilio-signature", "b", "c"}},
 	[PO_SCHEME_SIGNALHOUSE] = {"f3a9c7d15e8b4260",
-	{"x-signalhouse-signature", "x-signalhouse-timestamp", "c"}},
+							   {"x-signalhouse-signature", "x-signalhouse-timestamp", "c"}},
 	[PO_SCHEME_GHL] = {"MCowBQYDK2VwAyEAi2HR1srL4o18O8BRa7gVJY7G7bupbN3H9AwJrHCDiOg=",
-	{"x-ghl-signature", "b", "c"}},
+					   {"x-ghl-signature", "b", "c"}},
 	[PO_SCHEME_STANDARD_WEBHOOKS] = {"whsec_86nH0V6LQmDzqcfRXotCYPOpx9Fei0Jg",
-	{"webhook-signature", "webhook-timestamp", "webhook-id"}},
+									 {"webhook-signature", "webhook-timestamp", "webhook-id"}},
 	[PO_SCHEME_BASIC] = {"f3a9c7d1:5e8b4260f3a9c7d1", {"authorization", "b", "c"}},
 	[PO_SCHEME_SENDGRID] = {"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfS"
-		"mpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==",
-	{"x-twilio-email-event-webhook-signature", "x-twilio-email-event-webhook-timestamp", "c"}},
+							"mpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==",
+							{"x-twilio-email-event-webhook-signature", "x-twilio-email-event-webhook-timestamp", "c"}},
 };
 
 /* What the headers of standard_webhooks are called besides. */

@@ -22,18 +22,18 @@
 
 typedef struct Text
 {
-	char *bytes; /* of its exact size, so that reading beyond it is seen */
-	int len;
+	char	   *bytes;			/* of its exact size, so that reading beyond it is seen */
+	int			len;
 } Text;
 
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static Text
 next_text(const char **p, const char *end)
 {
 	const char *nul = memchr(*p, '\0', end - *p);
 	const char *to = nul != NULL ? nul : end;
-	Text text;
+	Text		text;
 
 	text.len = to - *p;
 	text.bytes = pg_malloc(Max(text.len, 1));
@@ -46,7 +46,7 @@ static bool
 find(void *arg, const char *name, int name_len, const char **value, int *value_len)
 {
 	const Text *values = arg;
-	int which = name[name_len - 1] - 'a';
+	int			which = name[name_len - 1] - 'a';
 
 	CHECK(name_len >= 1 && name_len <= PO_TEMPLATE_MAX_NAME);
 	if (which < 0 || which >= NVALUES)
@@ -88,7 +88,7 @@ static bool
 render_value(PoTemplateKind kind, const char *template, Text *values, StringInfo out)
 {
 	PoTemplateProblem problem;
-	Text text = { (char *) template, strlen(template) };
+	Text		text = {(char *) template, strlen(template)};
 
 	return render(kind, &text, values, out, &problem) == PO_TEMPLATE_OK;
 }
@@ -101,7 +101,7 @@ check_template(const Text *text, Text *values, StringInfo out)
 	PoTemplateResult check =
 		po_template_check(PO_TEMPLATE_OF_MESSAGE, text->bytes, text->len, &checked);
 	PoTemplateResult result = render(PO_TEMPLATE_OF_MESSAGE, text, values, out, &rendered);
-	bool too_long = result == PO_TEMPLATE_MALFORMED && strstr(rendered.reason, "KiB") != NULL;
+	bool		too_long = result == PO_TEMPLATE_MALFORMED && strstr(rendered.reason, "KiB") != NULL;
 
 	CHECK(check != PO_TEMPLATE_MISSING);
 	if (check == PO_TEMPLATE_OK)
@@ -171,10 +171,10 @@ check_segments(const Text *text)
 {
 	const char *end = text->bytes + text->len;
 	const char *middle = text->bytes;
-	bool ucs2;
-	bool begins_ucs2;
-	int parts = po_segments(text->bytes, text->len, &ucs2);
-	uint32 c;
+	bool		ucs2;
+	bool		begins_ucs2;
+	int			parts = po_segments(text->bytes, text->len, &ucs2);
+	uint32		c;
 
 	while (middle < text->bytes + text->len / 2)
 		middle += po_utf8_decode(middle, end, &c);
@@ -189,8 +189,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *p = (const char *) data;
 	const char *end = p + size;
 	StringInfoData out;
-	Text template;
-	Text values[NVALUES];
+	Text		template;
+	Text		values[NVALUES];
 
 	if (size == 0 || size > 1024 * 1024)
 		return 0;

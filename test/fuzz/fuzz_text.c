@@ -15,16 +15,16 @@
 
 #define SHOWN_MOST 200
 
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static PoWord words[3];
 static uint64 signatures[3];
-static const PoWordSet set = { words, 3, signatures };
+static const PoWordSet set = {words, 3, signatures};
 
 static void
 make_word(PoWord *word, const char *text, PoConsentAction action)
 {
-	*word = (PoWord){ .match = PO_MATCH_WHOLE, .action = action, .word = text };
+	*word = (PoWord) {.match = PO_MATCH_WHOLE, .action = action, .word = text};
 	po_term_init(&word->term, word->match, text, strlen(text));
 	signatures[word - words] = word->term.words;
 }
@@ -32,7 +32,7 @@ make_word(PoWord *word, const char *text, PoConsentAction action)
 static PoConsentReading
 read_message(const char *raw, int len)
 {
-	PoText text;
+	PoText		text;
 	PoConsentReading reading;
 
 	po_text_read(&text, raw, len);
@@ -46,7 +46,7 @@ read_message(const char *raw, int len)
 		   reading.heard.certainty <= 1));
 	if (reading.by_sound && reading.action != PO_CONSENT_NONE)
 	{
-		char *shown = po_revocation_words(&text);
+		char	   *shown = po_revocation_words(&text);
 
 		/* a picture alone has no words */
 		CHECK(shown == NULL ? text.len == 0 : strlen(shown) <= SHOWN_MOST);
@@ -60,7 +60,7 @@ read_message(const char *raw, int len)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *raw = palloc(Max(size, 1)); /* of its size, so that reading beyond it is seen */
+	char	   *raw = palloc(Max(size, 1)); /* of its size, so that reading beyond it is seen */
 	PoConsentReading once;
 	PoConsentReading twice;
 

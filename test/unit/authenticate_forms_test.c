@@ -133,7 +133,7 @@ test_decoder(void)
 	{
 		const char *text;
 		const char *bytes;
-	} rows[] = {
+	}			rows[] = {
 		{"", ""}, {"Zg==", "f"}, {"Zg", "f"}, {"Zm8=", "fo"}, {"Zm8", "fo"}, {"Zm9v", "foo"},
 		{"Zm9vYg==", "foob"}, {"Zm9vYg", "foob"}, {"Zm9vYmE=", "fooba"}, {"Zm9vYmE", "fooba"},
 		{"Zm9vYmFy", "foobar"}, {"-_-_", "\xfb\xff\xbf"}, {"+/+/", "\xfb\xff\xbf"}
@@ -463,7 +463,7 @@ test_header_names(void)
 		PoScheme	scheme;
 		const char *name;
 		bool		good;
-	} rows[] = {
+	}			rows[] = {
 		{PO_SCHEME_HMAC_SHA256, "X-Own", true}, {PO_SCHEME_HMAC_SHA256, "x_own~1", true},
 		{PO_SCHEME_TOKEN, "authorization", true}, {PO_SCHEME_TWILIO, "x-tw", true},
 		{PO_SCHEME_HMAC_SHA256, "", false}, {PO_SCHEME_HMAC_SHA256, "x own", false},

@@ -87,8 +87,10 @@ static void
 test_hmac(void)
 {
 	static Case c;
-	static const char *const names[] = {"x-texting-signature", "x-signature",
-	"x-broadcast-signature", "x-hub-signature-256"};
+	static const char *const names[] = {
+		"x-texting-signature", "x-signature",
+		"x-broadcast-signature", "x-hub-signature-256"
+	};
 	char		signature[72];
 	char		prefixed[80];
 
@@ -135,9 +137,11 @@ static void
 test_signalhouse(void)
 {
 	static Case c;
-	static const char *const bad_times[] = {"", "-1", "+1725000000000", " 1725000000000",
+	static const char *const bad_times[] = {
+		"", "-1", "+1725000000000", " 1725000000000",
 		"1725000000000 ", "1725000000000x", "1.725e12", "9223372036854775808",
-	"0001725000000000"};
+		"0001725000000000"
+	};
 
 	start(&c, PO_SCHEME_SIGNALHOUSE, "test-signing-secret", "{\"event\":\"MESSAGE_RECEIVED\"}");
 	add_header(&c, "x-signalhouse-signature",
@@ -218,9 +222,11 @@ test_sent_secrets(void)
 	c.request.nheaders = 0;
 	for (int i = 0; i < 6; i++)
 	{
-		const char *const bad[] = {"token=", "token", "token=0123456789abcdef%2B%2",
+		const char *const bad[] = {
+			"token=", "token", "token=0123456789abcdef%2B%2",
 			"token=0123456789abcdef%2B%2g", "xtoken=0123456789abcdef+/",
-		"token=0123456789abcdef+/&token=0123456789abcdef+/"};
+			"token=0123456789abcdef+/&token=0123456789abcdef+/"
+		};
 
 		c.request.query = str(bad[i]);
 		ok(!passes(&c), bad[i]);
@@ -360,8 +366,10 @@ test_standard_webhooks(void)
 	const char *vector = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
 	const char *message = "msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.{\"test\": 2432232314}";
 	char		list[8192];
-	static const char *const bad_times[] = {"", "-1", "1614265330 ", "1614265330.0",
-	"9223372036854775808", "99999999999999999", "999999999999999", "1614265330000"};
+	static const char *const bad_times[] = {
+		"", "-1", "1614265330 ", "1614265330.0",
+		"9223372036854775808", "99999999999999999", "999999999999999", "1614265330000"
+	};
 
 	start_webhook(&c, WHSEC_KEY, vector);
 	ok(passes(&c), "standard_webhooks: the project's vector");
@@ -406,10 +414,12 @@ test_standard_webhooks(void)
 	}
 	for (int i = 0; i < 8; i++)
 	{
-		const char *const bad[] = {"", " ", "v1,", "v1", "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+		const char *const bad[] = {
+			"", " ", "v1,", "v1", "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
 			"v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
 			"V1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
-		"v1a,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="};
+			"v1a,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+		};
 
 		start_webhook(&c, WHSEC_KEY, bad[i]);
 		ok(!passes(&c), "standard_webhooks: no usable signature");
@@ -451,7 +461,7 @@ test_secrets(void)
 		const char *scheme;
 		const char *secret;
 		bool		good;
-	} rows[] = {
+	}			rows[] = {
 		{"none", "", true}, {"none", "x", false},
 		{"token", "0123456789abcde", false}, {"token", "0123456789abcdef", true},
 		{"token", "0123456789 abcdef", false}, {"secret_header", "0123456789abcdef\n", false},

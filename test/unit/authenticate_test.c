@@ -146,35 +146,35 @@ static const struct
 	const char *const *form;
 	const char *body;
 	const char *signature;
-} twilio_vectors[] = {
+}			twilio_vectors[] = {
 	{"call", MY_URL, MY_QUERY, call_form, "x", "RSOYDt4T1cUTdK1PDd93/VVr8B8="},
 	{"several values", MY_URL, MY_QUERY, digits_form, "x", "IK+Dwps556ElfBT0I3Rgjkr1wJU="},
 	{"repeated values", MY_URL, MY_QUERY, repeated_form, "x", "IK+Dwps556ElfBT0I3Rgjkr1wJU="},
 	{"http with a port", "http://mycompany.com:1234/myapp.php", MY_QUERY, call_form, "x",
-	"Zmvh+3yNM1Phv2jhDCwEM3q5ebU="},
+	 "Zmvh+3yNM1Phv2jhDCwEM3q5ebU="},
 	{"signed with port 443", MY_URL, MY_QUERY, call_form, "x", "kvajT1Ptam85bY51eRf/AJRuM3w="},
 	{"given with port 443", "https://mycompany.com:443/myapp.php", MY_QUERY, call_form, "x",
-	"RSOYDt4T1cUTdK1PDd93/VVr8B8="},
+	 "RSOYDt4T1cUTdK1PDd93/VVr8B8="},
 	{"signed with port 80", "http://mycompany.com/myapp.php", MY_QUERY, call_form, "x",
-	"0ZXoZLH/DfblKGATFgpif+LLRf4="},
+	 "0ZXoZLH/DfblKGATFgpif+LLRf4="},
 	{"signed without the port", "https://mycompany.com:1234/myapp.php", MY_QUERY, call_form, "x",
-	"RSOYDt4T1cUTdK1PDd93/VVr8B8="},
+	 "RSOYDt4T1cUTdK1PDd93/VVr8B8="},
 	{"hash of the body", MY_URL, MY_QUERY "&bodySHA256=" HASH_1, no_form, BODY_1,
-	"a9nBmqA0ju/hNViExpshrM61xv4="},
+	 "a9nBmqA0ju/hNViExpshrM61xv4="},
 	{"hash of {}, signed with port 443", MY_URL, MY_QUERY "&bodySHA256=" HASH_2, no_form, "{}",
-	"Ldidvp12m26NI7eqEvxnEpkd9Hc="},
+	 "Ldidvp12m26NI7eqEvxnEpkd9Hc="},
 	{"hash alone", MY_URL, "bodySHA256=" HASH_1, no_form, BODY_1,
-	"y77kIzt2vzLz71DgmJGsen2scGs="},
+	 "y77kIzt2vzLz71DgmJGsen2scGs="},
 	{"user and password", "https://user:pass@mycompany.com/myapp.php", MY_QUERY, call_form, "x",
-	"CukzLTc1tT5dXEDIHm/tKBanW10="},
+	 "CukzLTc1tT5dXEDIHm/tKBanW10="},
 	{"user", "https://user@mycompany.com/myapp.php", MY_QUERY, call_form, "x",
-	"2YRLlVAflCqxaNicjMpJcSTgzSs="},
+	 "2YRLlVAflCqxaNicjMpJcSTgzSs="},
 	{"user, password, signed with port 443", "https://user:pass@mycompany.com/myapp.php", MY_QUERY,
-	call_form, "x", "ZQFR1PTIZXF2MXB8ZnKCvnnA+rI="},
+	 call_form, "x", "ZQFR1PTIZXF2MXB8ZnKCvnnA+rI="},
 	{"apostrophe", MY_URL, MY_QUERY "&Body=It's+amazing", call_form, "x",
-	"dsq4Ehbj6cs+KdTkpF5sSSplOWw="},
+	 "dsq4Ehbj6cs+KdTkpF5sSSplOWw="},
 	{"array in either order", MY_URL, MY_QUERY, address_form, "x",
-	"83O6e2vORAoJHUNzJjDWN1jz+BA="},
+	 "83O6e2vORAoJHUNzJjDWN1jz+BA="},
 };
 
 static void
@@ -328,8 +328,10 @@ test_twilio_refusals(void)
 	ok(passes(&c), "twilio: as many as are allowed");
 	for (int i = 0; i < 5; i++)
 	{
-		const char *const urls[] = {"", "mycompany.com/myapp.php", "ftp://mycompany.com/",
-		"https://", "https://user@/x"};
+		const char *const urls[] = {
+			"", "mycompany.com/myapp.php", "ftp://mycompany.com/",
+			"https://", "https://user@/x"
+		};
 
 		c.credential.url = str(urls[i]);
 		ok(!passes(&c), "twilio: malformed URL");

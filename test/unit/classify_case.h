@@ -7,8 +7,8 @@
 #ifndef CLASSIFY_CASE_H
 #define CLASSIFY_CASE_H
 
-static int ntests = 0;
-static int nfailed = 0;
+static int	ntests = 0;
+static int	nfailed = 0;
 
 static inline void
 ok(bool passed, const char *what, const char *about)
@@ -21,4 +21,4 @@ ok(bool passed, const char *what, const char *about)
 	putchar('\n');
 }
 
-#endif /* CLASSIFY_CASE_H */
+#endif							/* CLASSIFY_CASE_H */

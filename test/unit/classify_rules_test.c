@@ -16,9 +16,9 @@
 static bool
 is_for(const PoRule *only, const PoText *text)
 {
-	PoConsentReading consent = { PO_CONSENT_NONE, NULL, false, { 0 } };
-	PoRuleSet set = { only, 1 };
-	PoRuling ruling;
+	PoConsentReading consent = {PO_CONSENT_NONE, NULL, false, {0}};
+	PoRuleSet	set = {only, 1};
+	PoRuling	ruling;
 
 	po_classify(&set, text, &consent, NULL, &ruling);
 	return ruling.rule == only;
@@ -27,9 +27,9 @@ is_for(const PoRule *only, const PoText *text)
 static void
 rule(const char *expected, const char *raw)
 {
-	PoText text;
-	PoConsentReading consent = { PO_CONSENT_NONE, NULL, true, { 0 } };
-	PoRuling ruling;
+	PoText		text;
+	PoConsentReading consent = {PO_CONSENT_NONE, NULL, true, {0}};
+	PoRuling	ruling;
 	const PoRule *found;
 
 	po_text_read(&text, raw, strlen(raw));
@@ -45,49 +45,58 @@ rule(const char *expected, const char *raw)
 static void
 test_rules(void)
 {
-	static const char *const interested[] = { "YES",
-											  "Yes!",
-											  "yes please",
-											  "I'm interested",
-											  "Interested",
-											  "call me",
-											  "Please call me tomorrow",
-											  "Send me more info",
-											  "INFO",
-											  "details?",
-											  "tell me more",
-											  "Tell me about it",
-											  "count me in",
-											  "thanks, yes I'm interested",
-											  "Yes? Call me" };
-	static const char *const not_interested[] = { "Not interested",
-												  "NOT INTERESTED!",
-												  "No thanks",
-												  "no",
-												  "No, not interested",
-												  "yes but not now",
-												  "I'll pass",
-												  "decline",
+	static const char *const interested[] = {
+		"YES",
+		"Yes!",
+		"yes please",
+		"I'm interested",
+		"Interested",
+		"call me",
+		"Please call me tomorrow",
+		"Send me more info",
+		"INFO",
+		"details?",
+		"tell me more",
+		"Tell me about it",
+		"count me in",
+		"thanks, yes I'm interested",
+		"Yes? Call me"
+	};
+	static const char *const not_interested[] = {
+		"Not interested",
+		"NOT INTERESTED!",
+		"No thanks",
+		"no",
+		"No, not interested",
+		"yes but not now",
+		"I'll pass",
+		"decline",
 
-												  "I'm not really interested",
+		"I'm not really interested",
 
-												  "Nope",
-												  "I don't want any more info" };
-	static const char *const question[] = { "who is this", "who is this?", "why\xEF\xBC\x9F",
-											"What do you know?" };
-	static const char *const other[] = { "",
-										 "yesterday",
-										 "thirty",
-										 "knowledge",
-										 "class",
-										 "hello",
-										 "hello there",
-										 "now",
-										 "information overload is never good",
-										 "no problem",
+		"Nope",
+		"I don't want any more info"
+	};
+	static const char *const question[] = {
+		"who is this", "who is this?", "why\xEF\xBC\x9F",
+		"What do you know?"
+	};
+	static const char *const other[] = {
+		"",
+		"yesterday",
+		"thirty",
+		"knowledge",
+		"class",
+		"hello",
+		"hello there",
+		"now",
+		"information overload is never good",
+		"no problem",
 
-										 "eyes",
-										 "recall me maybe" };
+		"eyes",
+		"recall me maybe"
+	};
+
 	rule("email-capture", "Yes interested, email me at pat@example.com");
 	rule("email-capture", "not interested pat@example.com");
 	rule("called-phone-line", "[CALL] from +12125550123");
@@ -120,9 +129,9 @@ test_rules(void)
 		rule("other", other[i]);
 
 	{
-		PoTerm term;
-		PoRule whole = { .rule = "w", .match = PO_MATCH_WHOLE, .terms = &term, .nterms = 1 };
-		PoText text;
+		PoTerm		term;
+		PoRule		whole = {.rule = "w", .match = PO_MATCH_WHOLE, .terms = &term, .nterms = 1};
+		PoText		text;
 
 		po_term_init(&term, PO_MATCH_WHOLE, "Call me", 7);
 		po_text_read(&text, "call me!", 8);

@@ -20,8 +20,8 @@
 static void
 folds(const char *text, const char *expected)
 {
-	int len;
-	char *folded = po_text_fold(text, strlen(text), &len);
+	int			len;
+	char	   *folded = po_text_fold(text, strlen(text), &len);
 
 	ok(strcmp(folded, expected) == 0 && len == (int) strlen(expected), "folded", text);
 	if (strcmp(folded, expected) != 0)
@@ -32,12 +32,12 @@ folds(const char *text, const char *expected)
 static void
 reads(const char *raw, const char *folded, const char *email, bool question)
 {
-	PoText text;
+	PoText		text;
 
 	po_text_read(&text, raw, strlen(raw));
 	ok(strcmp(text.folded, folded) == 0 && text.has_question == question &&
-		   (email == NULL ? text.email == NULL
-						  : text.email != NULL && strcmp(text.email, email) == 0),
+	   (email == NULL ? text.email == NULL
+		: text.email != NULL && strcmp(text.email, email) == 0),
 	   "read", raw);
 	if (strcmp(text.folded, folded) != 0)
 		printf("# got \"%s\"\n", text.folded);
@@ -47,7 +47,7 @@ reads(const char *raw, const char *folded, const char *email, bool question)
 static PoConsentReading
 consent_of(const char *raw)
 {
-	PoText text;
+	PoText		text;
 	PoConsentReading reading;
 
 	sign_shipped_words();
@@ -60,11 +60,11 @@ consent_of(const char *raw)
 static void
 consent(PoConsentAction expected, const char *raw)
 {
-	static const char *const names[] = { "none", "opt_out", "opt_in", "hold", "help" };
+	static const char *const names[] = {"none", "opt_out", "opt_in", "hold", "help"};
 	PoConsentReading reading = consent_of(raw);
 
 	ok(reading.action == expected &&
-		   (reading.by_sound || (reading.word != NULL) == (reading.action != PO_CONSENT_NONE)),
+	   (reading.by_sound || (reading.word != NULL) == (reading.action != PO_CONSENT_NONE)),
 	   names[expected], raw);
 	if (reading.action != expected)
 		printf("# got %s by \"%s\", sound %d\n", names[reading.action],
@@ -93,7 +93,7 @@ test_fold(void)
 	folds("ARRE\xCC\x82T", "arret");
 	folds("\xC5\x81\xC3\x93\xC5\xB9 \xC5\xB8", "loz y");
 	folds("\xCE\xA3\xCE\x91\xCE\xA3 \xCE\x86", "\xCF\x83"
-											   "a\xCF\x83 \xCE\xAC");
+		  "a\xCF\x83 \xCE\xAC");
 	folds("\xD0\xA1\xD0\xA2\xD0\x9E\xD0\x9F \xD0\x81", "cto\xD0\xBF \xD1\x91");
 	folds("\xD0\x85T\xD0\x9E\xD0\xA0", "stop");
 	folds("\xF0\x9F\x87\xB8\xF0\x9F\x87\xB9\xF0\x9F\x87\xB4\xF0\x9F\x87\xB5", "stop");
@@ -110,10 +110,10 @@ test_fold(void)
 static void
 test_read(void)
 {
-	char big[3 * PO_TEXT_LIMIT];
-	PoText text;
-	int len;
-	bool idempotent = true;
+	char		big[3 * PO_TEXT_LIMIT];
+	PoText		text;
+	int			len;
+	bool		idempotent = true;
 
 	reads("", "", NULL, false);
 	reads("Stop. I sold the house", "stop\ni sold the house", NULL, false);
@@ -184,16 +184,18 @@ test_read(void)
 	srandom(7);
 	for (int round = 0; round < 20000; round++)
 	{
-		static const uint32 first[] = { 0x20,   0x20,   0x20,   0xA0,   0x370,  0x400,  0x5D0,
-										0x1E00, 0x2000, 0x2100, 0xAC00, 0xFB00, 0xFF00, 0x1D400 };
-		char *once;
-		char *twice;
-		int twice_len;
-		int n = 0;
+		static const uint32 first[] = {
+			0x20,   0x20,   0x20,   0xA0,   0x370,  0x400,  0x5D0,
+			0x1E00, 0x2000, 0x2100, 0xAC00, 0xFB00, 0xFF00, 0x1D400
+		};
+		char	   *once;
+		char	   *twice;
+		int			twice_len;
+		int			n = 0;
 
 		while (n < 60)
 		{
-			uint32 c = first[random() % (int) lengthof(first)] + random() % 96;
+			uint32		c = first[random() % (int) lengthof(first)] + random() % 96;
 
 			if (c < 0x80)
 				big[n++] = c;
@@ -243,67 +245,69 @@ test_read(void)
 static void
 test_consent(void)
 {
-	static const char *const opt_out[] = { "STOP",
-										   "stop",
-										   "STOPALL",
-										   "STOP ALL",
-										   "UNSUBSCRIBE",
-										   "CANCEL",
-										   "END",
-										   "QUIT",
-										   "OPTOUT",
-										   "OPT OUT",
-										   "OPT-OUT",
-										   "opt out",
-										   "REVOKE",
-										   "REMOVE",
-										   " Stop. ",
-										   "Please stop texting me",
-										   "\xEF\xBC\xB3\xEF\xBC\xB4\xEF\xBC\xAF\xEF\xBC\xB0",
-										   "stop!!!",
-										   "S\xE2\x80\x8BTOP",
-										   "stop, a@b.c",
-										   "STOP\n> Hi Pat, this is Gianna",
-										   "Stop. Thank you",
-										   "stop sms",
-										   "stop all texts",
-										   "please stop",
-										   "Stop now please!",
-										   "stop stop stop",
-										   "STOP UNSUBSCRIBE",
-										   "\"STOP\"",
-										   "(stop)",
-										   "stop \xF0\x9F\x9B\x91",
-										   "Stop texting me",
-										   "stop sending me messages",
-										   "STOP2QUIT",
-										   "stop=quit",
-										   "Not interested. Stop",
-										   "No thanks, stop.",
-										   "Wrong number stop",
-										   "Stop. Texting. Me.",
-										   "S.T.O.P",
-										   "STOP 212-555-0123",
-										   "STOP https://x.example/y",
-										   "Remove me please",
-										   "No. Stop.",
-										   "stop\nSent from my iPhone",
-										   "On Mon, Gianna wrote:\n> Hi\nSTOP",
-										   "Cancel",
-										   "ARR\xC3\x8AT",
-										   "Stop?",
-										   "\nstop\n",
-										   "stop\xC2\xA0",
-										   "Stop \xE2\x80\x94 thanks",
-										   "s'top",
-										   "UN SUBSCRIBE",
-										   "opt.out",
-										   "Staaahp",
-										   "staaaahp... STOP",
-										   "Dolores Quintanilla\nSTOP",
-										   "Pat - stop",
-										   "\"stop to end\", please",
-										   "\"Text STOP\"" };
+	static const char *const opt_out[] = {
+		"STOP",
+		"stop",
+		"STOPALL",
+		"STOP ALL",
+		"UNSUBSCRIBE",
+		"CANCEL",
+		"END",
+		"QUIT",
+		"OPTOUT",
+		"OPT OUT",
+		"OPT-OUT",
+		"opt out",
+		"REVOKE",
+		"REMOVE",
+		" Stop. ",
+		"Please stop texting me",
+		"\xEF\xBC\xB3\xEF\xBC\xB4\xEF\xBC\xAF\xEF\xBC\xB0",
+		"stop!!!",
+		"S\xE2\x80\x8BTOP",
+		"stop, a@b.c",
+		"STOP\n> Hi Pat, this is Gianna",
+		"Stop. Thank you",
+		"stop sms",
+		"stop all texts",
+		"please stop",
+		"Stop now please!",
+		"stop stop stop",
+		"STOP UNSUBSCRIBE",
+		"\"STOP\"",
+		"(stop)",
+		"stop \xF0\x9F\x9B\x91",
+		"Stop texting me",
+		"stop sending me messages",
+		"STOP2QUIT",
+		"stop=quit",
+		"Not interested. Stop",
+		"No thanks, stop.",
+		"Wrong number stop",
+		"Stop. Texting. Me.",
+		"S.T.O.P",
+		"STOP 212-555-0123",
+		"STOP https://x.example/y",
+		"Remove me please",
+		"No. Stop.",
+		"stop\nSent from my iPhone",
+		"On Mon, Gianna wrote:\n> Hi\nSTOP",
+		"Cancel",
+		"ARR\xC3\x8AT",
+		"Stop?",
+		"\nstop\n",
+		"stop\xC2\xA0",
+		"Stop \xE2\x80\x94 thanks",
+		"s'top",
+		"UN SUBSCRIBE",
+		"opt.out",
+		"Staaahp",
+		"staaaahp... STOP",
+		"Dolores Quintanilla\nSTOP",
+		"Pat - stop",
+		"\"stop to end\", please",
+		"\"Text STOP\""
+	};
 	static const char *const hold[] = {
 		"stopp",
 		"stopp texting",
@@ -401,15 +405,17 @@ test_consent(void)
 		"please call me",
 		"no"
 	};
-	static const char *const opt_in[] = { "START", "start.", "Unstop", "subscribe",
-										  "please start" };
-	static const char *const help[] = { "HELP", "help!", "INFO", "Info?", "help please" };
-	char big[PO_TEXT_LIMIT];
+	static const char *const opt_in[] = {
+		"START", "start.", "Unstop", "subscribe",
+		"please start"
+	};
+	static const char *const help[] = {"HELP", "help!", "INFO", "Info?", "help please"};
+	char		big[PO_TEXT_LIMIT];
 	PoConsentReading reading;
-	PoWord yes = { .match = PO_MATCH_WHOLE, .action = PO_CONSENT_OPT_IN, .word = "YES" };
-	PoWord thanks = { .action = PO_CONSENT_COURTESY, .word = "cordially" };
-	PoWord keep;
-	PoWord gone = { .match = PO_MATCH_LEADING, .action = PO_CONSENT_OPT_OUT, .word = "Banana!" };
+	PoWord		yes = {.match = PO_MATCH_WHOLE, .action = PO_CONSENT_OPT_IN, .word = "YES"};
+	PoWord		thanks = {.action = PO_CONSENT_COURTESY, .word = "cordially"};
+	PoWord		keep;
+	PoWord		gone = {.match = PO_MATCH_LEADING, .action = PO_CONSENT_OPT_OUT, .word = "Banana!"};
 
 	for (int i = 0; i < (int) lengthof(opt_out); i++)
 		consent(PO_CONSENT_OPT_OUT, opt_out[i]);
@@ -498,20 +504,20 @@ now_ns(void)
 static void
 time_text(const char *name, const char *raw, int len, int rounds)
 {
-	double spent[3] = { 0 };
-	PoText text;
+	double		spent[3] = {0};
+	PoText		text;
 
 	for (int i = 0; i < rounds; i++)
 		po_text_read(&text, raw, len), po_text_free(&text);
 	for (int pass = 0; pass < 3; pass++)
 	{
-		double start;
+		double		start;
 
 		po_text_read(&text, raw, len);
 		start = now_ns();
 		for (int i = 0; i < rounds; i++)
 		{
-			PoText again;
+			PoText		again;
 
 			if (pass == 0)
 				po_text_read(&again, raw, len), po_text_free(&again);
@@ -519,8 +525,8 @@ time_text(const char *name, const char *raw, int len, int rounds)
 				(void) po_read_consent(&shipped_word_set, &text);
 			else
 			{
-				PoConsentReading consent = { PO_CONSENT_NONE, NULL, true, { 0 } };
-				PoRuling ruling;
+				PoConsentReading consent = {PO_CONSENT_NONE, NULL, true, {0}};
+				PoRuling	ruling;
 
 				po_hear(&text, &consent.heard);
 				po_classify(&shipped_rule_set, &text, &consent, NULL, &ruling);
@@ -546,15 +552,15 @@ time_texts(void)
 		"stop ", "please ", "a@",  "a@b.c ",           "1 ",           "+(",       "x://",
 		"\n>",   "\"",      "s\n", "\xCC\x81\xCC\xA3", "\xEF\xB7\xBA", "no more ", "\n"
 	};
-	char big[PO_TEXT_LIMIT];
-	char name[32];
+	char		big[PO_TEXT_LIMIT];
+	char		name[32];
 
 	for (int i = 0; i < (int) lengthof(texts); i++)
 		time_text(texts[i], texts[i], strlen(texts[i]), 200000);
 	for (int i = 0; i < (int) lengthof(worst); i++)
 	{
-		int len = strlen(worst[i]);
-		int n = 0;
+		int			len = strlen(worst[i]);
+		int			n = 0;
 
 		for (; n + len <= PO_TEXT_LIMIT; n += len)
 			memcpy(big + n, worst[i], len);

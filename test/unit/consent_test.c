@@ -17,8 +17,8 @@
 
 #define VARIANTS 100000
 
-static int ntests = 0;
-static int nfailed = 0;
+static int	ntests = 0;
+static int	nfailed = 0;
 
 static void
 ok(bool passed, const char *what)
@@ -31,7 +31,7 @@ ok(bool passed, const char *what)
 static PoConsentAction
 action_of(const char *raw, int len)
 {
-	PoText text;
+	PoText		text;
 	PoConsentReading reading;
 
 	po_text_read(&text, raw, len);
@@ -46,8 +46,8 @@ action_of(const char *raw, int len)
 static int
 share(const Corpus *corpus, Label label, bool held)
 {
-	int n = 0;
-	int found = 0;
+	int			n = 0;
+	int			found = 0;
 
 	for (int i = 0; i < corpus->n; i++)
 	{
@@ -66,8 +66,8 @@ share(const Corpus *corpus, Label label, bool held)
 static void
 test_figures(const char *file)
 {
-	char what[128];
-	Corpus corpus = { 0 };
+	char		what[128];
+	Corpus		corpus = {0};
 
 	read_corpus(file, &corpus);
 	snprintf(what, sizeof(what), "%s: at least 98 %% of opt_out opt out", file);
@@ -97,7 +97,7 @@ one_in(int n)
 static void
 append(char **out, const char *text)
 {
-	int len = strlen(text);
+	int			len = strlen(text);
 
 	memcpy(*out, text, len);
 	*out += len;
@@ -107,7 +107,7 @@ append(char **out, const char *text)
 static void
 append_letter(char **out, char c, int style)
 {
-	char utf8[8];
+	char		utf8[8];
 
 	if (style == 1 && c >= 'a' && c <= 'z')
 		snprintf(utf8, sizeof(utf8), "\xEF\xBD%c", c - 'a' + 0x81); /* full width */
@@ -124,14 +124,16 @@ append_letter(char **out, char c, int style)
 static void
 append_keyword(char **out, const char *keyword)
 {
-	static const char *const unseen[] = { "\xE2\x80\x8B", "\xC2\xAD", "\xEF\xBB\xBF",
-										  "\xE2\x80\x8E", "\xEF\xB8\x8F" };
-	int style = random_of(4);
-	bool draws = one_in(3);
+	static const char *const unseen[] = {
+		"\xE2\x80\x8B", "\xC2\xAD", "\xEF\xBB\xBF",
+		"\xE2\x80\x8E", "\xEF\xB8\x8F"
+	};
+	int			style = random_of(4);
+	bool		draws = one_in(3);
 
 	for (const char *p = keyword; *p != '\0'; p++)
 	{
-		int times = draws && *p >= 'a' && *p <= 'z' && one_in(3) ? 3 + random_of(6) : 1;
+		int			times = draws && *p >= 'a' && *p <= 'z' && one_in(3) ? 3 + random_of(6) : 1;
 
 		while (times-- > 0)
 			append_letter(out, *p, style);
@@ -149,35 +151,39 @@ make_variant(char *raw, const char *keyword)
 		"please ", "Hi, ",       "hello ",    "Good morning. ",    "ok ", "\"", "  ",
 		"Hola, ",  "por favor ", "Bonjour, ", "\xF0\x9F\x9B\x91 ", "("
 	};
-	static const char *const after[] = { " please",
-										 ", thanks",
-										 "!!!",
-										 ".",
-										 " thank you so much",
-										 "?",
-										 " gracias",
-										 " merci",
-										 " \xF0\x9F\x99\x8F",
-										 " now",
-										 " :)",
-										 ". God bless",
-										 "\"",
-										 " \xE2\x9D\x8C\xE2\x9D\x8C",
-										 "..." };
+	static const char *const after[] = {
+		" please",
+		", thanks",
+		"!!!",
+		".",
+		" thank you so much",
+		"?",
+		" gracias",
+		" merci",
+		" \xF0\x9F\x99\x8F",
+		" now",
+		" :)",
+		". God bless",
+		"\"",
+		" \xE2\x9D\x8C\xE2\x9D\x8C",
+		"..."
+	};
 	static const char *const names[] = {
 		"Marisol",       "Ernie",        "Mr. Hobart",      "Dolores Quintanilla",
 		"H. Villarosa",  "Bev in Ocala", "Jean-Guy Fortin", "Tico",
 		"Sra. Quintero", "Wojciech",     "O'Malley",        "Xiomara",
 		"Dr. Pruitt",    "Aunt Gladys",  "Nguyen",          "Priya R."
 	};
-	static const char *const signing[] = { "\n- ",         "\n",          " - ",
-										   "\nRegards,\n", "\nThanks,\n", ". Sincerely, ",
-										   "\n--\n" };
+	static const char *const signing[] = {
+		"\n- ",         "\n",          " - ",
+		"\nRegards,\n", "\nThanks,\n", ". Sincerely, ",
+		"\n--\n"
+	};
 	static const char *const inserted[] = {
 		"\nSent from my iPhone", "\n\nSent from my Galaxy S22", "\n> Hi Pat, reply STOP to opt out",
 		"\nOn Mon, Nov 3, 2025 at 9:00 AM Pat <pat@example.com> wrote:\n> Hi"
 	};
-	char *out = raw;
+	char	   *out = raw;
 
 	if (one_in(2))
 		append(&out, PICK(before));
@@ -198,14 +204,14 @@ make_variant(char *raw, const char *keyword)
 static void
 test_variants(void)
 {
-	int differ = 0;
-	char raw[1024];
+	int			differ = 0;
+	char		raw[1024];
 
 	srandom(20261130);
 	for (int i = 0; i < VARIANTS; i++)
 	{
 		const PoWord *word;
-		int len;
+		int			len;
 
 		do
 			word = &shipped_words[random_of(shipped_word_set.nwords)];
@@ -229,8 +235,8 @@ static int
 listed_sound(const PoText *text)
 {
 	static uint32 feature[PO_MEANING_MOST];
-	int n = po_meaning_features(text, feature);
-	int sum = 0;
+	int			n = po_meaning_features(text, feature);
+	int			sum = 0;
 
 	for (int i = 0; i < n; i++)
 		sum += po_meaning_weights[feature[i]] - PO_WEIGHT_ZERO;
@@ -244,17 +250,17 @@ listed_sound(const PoText *text)
 static void
 test_kept_words(const char *file)
 {
-	Corpus corpus = { 0 };
-	int differ = 0;
+	Corpus		corpus = {0};
+	int			differ = 0;
 
 	read_corpus(file, &corpus);
 	for (int i = 0; i < 4 * corpus.n; i++)
 	{
-		char unknown[64];
+		char		unknown[64];
 		const Sample *sample = &corpus.sample[i / 4];
-		bool known = i % 2 == 0;
-		PoText text;
-		PoHeard heard;
+		bool		known = i % 2 == 0;
+		PoText		text;
+		PoHeard		heard;
 
 		snprintf(unknown, sizeof(unknown), "stop %ldth%ld %s %ld", random(), random(), "unsuscribe",
 				 random());

@@ -188,8 +188,7 @@ test_syntax(void)
 		const char *body;
 		const char *phrase;
 		int			offset;
-	}			bad[] =
-	{
+	}			bad[] = {
 		{"a=b&c=d", "value expected", 0},
 		{"{", "unexpected end", 1},
 		{"[", "unexpected end", 1},
@@ -277,7 +276,7 @@ test_strings(void)
 		  "surrogates swapped");
 	gives(json, BYTES("{\"a\":\"\\ud83d\\ud83d\\ude00\"}"), BYTES("\xEF\xBF\xBD\xF0\x9F\x98\x80"),
 		  "high surrogate, then a pair");
-	gives(json, BYTES("{\"a\":\"\\ud83d\\u0041\"}"), BYTES("\xEF\xBF\xBD""A"),
+	gives(json, BYTES("{\"a\":\"\\ud83d\\u0041\"}"), BYTES("\xEF\xBF\xBD" "A"),
 		  "high surrogate, then a letter");
 	refuses(json, BYTES("{\"a\":\"\\ud83d\\uzzzz\"}"), "invalid escape", 12,
 			"high surrogate, then no escape");
@@ -329,7 +328,7 @@ static void
 test_paths(void)
 {
 	static const char body[] =
-	"{\"type\":\"m\",\"data\":{\"to\":[{\"n\":\"+1\"},{\"n\":\"+2\"}],\"x\":{}},\"0\":\"zero\",\"data2\":7}";
+		"{\"type\":\"m\",\"data\":{\"to\":[{\"n\":\"+1\"},{\"n\":\"+2\"}],\"x\":{}},\"0\":\"zero\",\"data2\":7}";
 	static const char *const second[] = {"data", "to", "1", "n"};
 	static const char *const third[] = {"data", "to", "2"};
 	static const char *const padded[] = {"data", "to", "01", "n"};
@@ -359,7 +358,7 @@ test_paths(void)
 
 	ok(!po_document_parse_json(&doc, BYTES("{"), NULL) &&
 	   po_document_path(&doc, gone, 0) == -1 && po_document_find(&doc, 0, "a", 1) == -1,
-					 "a refused body has no nodes");
+	   "a refused body has no nodes");
 }
 
 static void
@@ -422,7 +421,7 @@ test_form(void)
 	refuses(form, BYTES("\r\n"), "empty body", 0, "form of white space");
 	accepts(form, BYTES("&&"), PO_NODE_OBJECT, "form of empty pairs");
 	accepts(form, BYTES("{\"a\":1}"), PO_NODE_OBJECT, "JSON sent as a form is one odd key");
-	gives(form, BYTES("\xEF\xBB\xBF""a=1"), BYTES("1"), "byte order mark before a form");
+	gives(form, BYTES("\xEF\xBB\xBF" "a=1"), BYTES("1"), "byte order mark before a form");
 	gives(form, BYTES("&&b=2&&a=x+y%20z%2B%26%3d&"), BYTES("x y z+&="), "plus and percent");
 	gives(form, BYTES("%61=b=c"), BYTES("b=c"), "first '=' divides");
 	gives(form, BYTES("a=x%00y"), BYTES("xy"), "%00 is dropped");

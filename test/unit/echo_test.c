@@ -9,8 +9,8 @@
 #include "common/echo.h"
 #include "common/origin.h"
 
-static int ntests = 0;
-static int nfailed = 0;
+static int	ntests = 0;
+static int	nfailed = 0;
 
 static void
 ok(bool passed, const char *what)

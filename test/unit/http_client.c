@@ -17,8 +17,7 @@ int			longest_drive_ms = 0;
 PoHttpCall
 make_call(const char *method, const char *url, const char *body)
 {
-	return (PoHttpCall)
-	{
+	return (PoHttpCall) {
 		.method = method, .url = url, .body = body, .body_len = body != NULL ? strlen(body) : 0,
 			.connect_timeout_ms = 20000, .timeout_ms = 20000
 	};

@@ -250,7 +250,7 @@ test_retry_after(void)
 	po_http_free(answer);
 
 	answer = run_request(&peer, "POST", "/raw", "HTTP/1.1 103 Early\r\nRetry-After: 9\r\n\r\n"
-				 "HTTP/1.1 429 Slow\r\nRetry-After: 5\r\nRetry-After: 6\r\nContent-Length: 0\r\n\r\n");
+						 "HTTP/1.1 429 Slow\r\nRetry-After: 5\r\nRetry-After: 6\r\nContent-Length: 0\r\n\r\n");
 	ok(answer->retry_after_s == 5, "the first of two, not that of an interim answer");
 	po_http_free(answer);
 }

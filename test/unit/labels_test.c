@@ -9,8 +9,8 @@
 #define SENDER "+12125550100"
 #define OURS "+12125550200"
 
-static int tests = 0;
-static int failures = 0;
+static int	tests = 0;
+static int	failures = 0;
 
 static void
 ok(bool passed, const char *what, const char *text)
@@ -30,9 +30,9 @@ static char *
 labels_of(const char *raw)
 {
 	static char out[1024];
-	PoText text;
+	PoText		text;
 	PoConsentReading consent;
-	PoRuling ruling;
+	PoRuling	ruling;
 
 	po_text_read(&text, raw, strlen(raw));
 	consent = po_read_consent(&shipped_word_set, &text);
@@ -64,8 +64,8 @@ labels(const char *expected, const char *raw)
 static void
 has(const char *label, bool wanted, const char *raw)
 {
-	char padded[1100];
-	char word[64];
+	char		padded[1100];
+	char		word[64];
 
 	snprintf(padded, sizeof(padded), " %s ", labels_of(raw));
 	snprintf(word, sizeof(word), " %s ", label);
@@ -101,44 +101,51 @@ extracts(const char *phone, const char *raw)
 static void
 test_addresses(void)
 {
-	static const char *const ours[] = { "415 555 2671 212 555 7777",
-										"at 5 415-555-2671",
-										"My cell is 415-555-2671. 3 bedrooms",
-										"call me at 415-555-2671 5pm",
-										"call 4155552671 24/7",
-										"+1 415 555 2671 24/7",
-										"1 (415) 555-2671",
-										"(415)5552671",
-										"415 - 555 - 2671",
-										"1. 415-555-2671 2. 212-555-7777",
-										"415\xE2\x80\x91"
-										"555\xE2\x80\x91"
-										"2671",
-										"415\xE2\x80\x93"
-										"555\xE2\x80\x93"
-										"2671",
-										"\xE2\x80\xAA(415) 555\xE2\x80\x91"
-										"2671\xE2\x80\xAC",
-										"\xEF\xBC\x94\xEF\xBC\x91\xEF\xBC\x95 555 2671",
-										"212 555 0100, 212 555 0100, 212-555-0200, 415 555 2671" };
-	static const char *const british[] = { "I'm at flat 12 +44 20 7946 0958",
-										   "+44 20 7946 0958 24/7", "+44 20 7946 0958 5 pm",
-										   "+44 20 7946 0958 +1 415 555 2671" };
+	static const char *const ours[] = {
+		"415 555 2671 212 555 7777",
+		"at 5 415-555-2671",
+		"My cell is 415-555-2671. 3 bedrooms",
+		"call me at 415-555-2671 5pm",
+		"call 4155552671 24/7",
+		"+1 415 555 2671 24/7",
+		"1 (415) 555-2671",
+		"(415)5552671",
+		"415 - 555 - 2671",
+		"1. 415-555-2671 2. 212-555-7777",
+		"415\xE2\x80\x91"
+		"555\xE2\x80\x91"
+		"2671",
+		"415\xE2\x80\x93"
+		"555\xE2\x80\x93"
+		"2671",
+		"\xE2\x80\xAA(415) 555\xE2\x80\x91"
+		"2671\xE2\x80\xAC",
+		"\xEF\xBC\x94\xEF\xBC\x91\xEF\xBC\x95 555 2671",
+		"212 555 0100, 212 555 0100, 212-555-0200, 415 555 2671"
+	};
+	static const char *const british[] = {
+		"I'm at flat 12 +44 20 7946 0958",
+		"+44 20 7946 0958 24/7", "+44 20 7946 0958 5 pm",
+		"+44 20 7946 0958 +1 415 555 2671"
+	};
+
 	/* of what could be read in two ways, of dates, and of other numbers none is taken */
-	static const char *const none[] = { "011 44 20 7946 0958",
-										"011 52 415 555 2671",
-										"52 415 555 2671",
-										"7 415 555 2671",
-										"(+44 (0)20 7946 0958)",
-										"We can meet 2026-12-05 10:30",
-										"on 2027-03-15 11:15 please",
-										"my card is 3056 930902 5904",
-										"tracking 9400 1118 9922 3344 5566 77",
-										"between 350-400 2000 sq ft",
-										"parcel 415-555-2671-22",
-										"2125550188@example.com",
-										"my email is (4155552671@example.com)",
-										"+14155552671@txt.att.net" };
+	static const char *const none[] = {
+		"011 44 20 7946 0958",
+		"011 52 415 555 2671",
+		"52 415 555 2671",
+		"7 415 555 2671",
+		"(+44 (0)20 7946 0958)",
+		"We can meet 2026-12-05 10:30",
+		"on 2027-03-15 11:15 please",
+		"my card is 3056 930902 5904",
+		"tracking 9400 1118 9922 3344 5566 77",
+		"between 350-400 2000 sq ft",
+		"parcel 415-555-2671-22",
+		"2125550188@example.com",
+		"my email is (4155552671@example.com)",
+		"+14155552671@txt.att.net"
+	};
 
 	labels("email_captured inbound_data pat@example.com", "pat@EXAMPLE.com");
 	labels("email_captured inbound_data 1234567@qq.com", "(1234567@qq.com)");
@@ -172,23 +179,31 @@ test_addresses(void)
 static void
 test_wishes(void)
 {
-	static const char *const calls[] = { "call me",
-										 "Can you call me tomorrow?",
-										 "give me a call after 6",
-										 "Please call my office",
-										 "I'd like a call",
-										 "ring me" };
-	static const char *const no_calls[] = { "nobody should call me", "who said call me",
-											"recall methods", "I called menards" };
-	static const char *const interest[] = { "Tell me more",
-											"send info",
-											"sign me up",
-											"I'm in",
-											"yes interested",
-											"Yeah, send me details",
-											"can we schedule an appointment" };
-	static const char *const no_interest[] = { "I'm in a meeting", "yeah right", "not interested",
-											   "I have an appointment at the dentist, sorry" };
+	static const char *const calls[] = {
+		"call me",
+		"Can you call me tomorrow?",
+		"give me a call after 6",
+		"Please call my office",
+		"I'd like a call",
+		"ring me"
+	};
+	static const char *const no_calls[] = {
+		"nobody should call me", "who said call me",
+		"recall methods", "I called menards"
+	};
+	static const char *const interest[] = {
+		"Tell me more",
+		"send info",
+		"sign me up",
+		"I'm in",
+		"yes interested",
+		"Yeah, send me details",
+		"can we schedule an appointment"
+	};
+	static const char *const no_interest[] = {
+		"I'm in a meeting", "yeah right", "not interested",
+		"I have an appointment at the dentist, sorry"
+	};
 
 	for (int i = 0; i < (int) lengthof(calls); i++)
 		has("wants_call", true, calls[i]);
@@ -214,10 +229,12 @@ test_noise(void)
 	static const char *const noise[] = {
 		"\xF0\x9F\x91\x8D", "!!", "k", "OK", "lol", "hmm", "?!", ".", "shit"
 	};
-	static const char *const no_noise[] = { "yes",           "class",
-											"hello",         "https://example.com/x",
-											"a@example.com", "assessment",
-											"lol ok see you" };
+	static const char *const no_noise[] = {
+		"yes",           "class",
+		"hello",         "https://example.com/x",
+		"a@example.com", "assessment",
+		"lol ok see you"
+	};
 
 	for (int i = 0; i < (int) lengthof(noise); i++)
 		has("noise", true, noise[i]);
@@ -231,11 +248,11 @@ test_limits(void)
 {
 	static char name[PO_LABELS_MOST + 9][8];
 	const char *label[PO_LABELS_MOST + 9];
-	PoRule rule[2] = { { .match = PO_MATCH_ANY, .label = label, .nlabels = lengthof(label) } };
-	PoRuleSet set = { rule, 2 };
-	PoConsentReading consent = { PO_CONSENT_NONE, NULL, false, { 0 } };
-	PoRuling ruling;
-	PoText text;
+	PoRule		rule[2] = {{.match = PO_MATCH_ANY, .label = label, .nlabels = lengthof(label)}};
+	PoRuleSet	set = {rule, 2};
+	PoConsentReading consent = {PO_CONSENT_NONE, NULL, false, {0}};
+	PoRuling	ruling;
+	PoText		text;
 
 	for (int i = 0; i < (int) lengthof(label); i++)
 	{

@@ -8,16 +8,16 @@
 
 #include "common/phone.h"
 
-static int ntests = 0;
-static int nfailed = 0;
+static int	ntests = 0;
+static int	nfailed = 0;
 
 /* expected is NULL when the text must be refused */
 static void
 phone(const char *text, const char *expected)
 {
-	char out[PO_E164_SIZE];
-	bool made = po_phone_e164(text, strlen(text), out);
-	bool passed = made == (expected != NULL) && (!made || strcmp(out, expected) == 0);
+	char		out[PO_E164_SIZE];
+	bool		made = po_phone_e164(text, strlen(text), out);
+	bool		passed = made == (expected != NULL) && (!made || strcmp(out, expected) == 0);
 
 	ntests++;
 	nfailed += !passed;
@@ -28,15 +28,17 @@ phone(const char *text, const char *expected)
 static void
 test_phone(void)
 {
-	static const char *const same[] = { "12025550123",           "2025550123",
-										"+12025550123",          "1-202-555-0123",
-										"(202) 555-0123",        "+1 (202) 555-0123",
-										"202.555.0123",          " 202 555 0123 ",
-										"whatsapp:+12025550123", "WhatsApp:+12025550123",
-										"tel:+1-202-555-0123",   "sms:2025550123",
-										"(+1) 202 555 0123",     "RCS:+12025550123",
-										"viber:+12025550123",    "messenger: +1 202 555 0123",
-										"x-line.2:+12025550123" };
+	static const char *const same[] = {
+		"12025550123",           "2025550123",
+		"+12025550123",          "1-202-555-0123",
+		"(202) 555-0123",        "+1 (202) 555-0123",
+		"202.555.0123",          " 202 555 0123 ",
+		"whatsapp:+12025550123", "WhatsApp:+12025550123",
+		"tel:+1-202-555-0123",   "sms:2025550123",
+		"(+1) 202 555 0123",     "RCS:+12025550123",
+		"viber:+12025550123",    "messenger: +1 202 555 0123",
+		"x-line.2:+12025550123"
+	};
 	static const char *const refused[] = {
 		"", " ", "+", "client:Anonymous", "anonymous", "Restricted", "1", "123", "12345", "123456",
 		"5550123", "555-0123", "202-555-0123 x12", "202-555-0123 ext. 5", "202-555-0123;ext=5",
@@ -58,17 +60,21 @@ test_phone(void)
 		"9876543210", "888-888-8888", "1 (666) 555-0123", "298 555 0123", "390-555-0123",
 		"379-555-0123", "967-555-0123"
 	};
+
 	/* toll free, personal, and area codes of late */
-	static const char *const valid[] = { "8885550123", "8335550123", "5005550123", "6005550123",
-										 "2635550123", "3685550123", "9835550123", "9245550123",
-										 "2355550123", "2345678902", "9876543211", "2025551213" };
+	static const char *const valid[] = {
+		"8885550123", "8335550123", "5005550123", "6005550123",
+		"2635550123", "3685550123", "9835550123", "9245550123",
+		"2355550123", "2345678902", "9876543211", "2025551213"
+	};
+
 	for (int i = 0; i < (int) lengthof(same); i++)
 		phone(same[i], "+12025550123");
 	for (int i = 0; i < (int) lengthof(refused); i++)
 		phone(refused[i], NULL);
 	for (int i = 0; i < (int) lengthof(valid); i++)
 	{
-		char expected[PO_E164_SIZE];
+		char		expected[PO_E164_SIZE];
 
 		snprintf(expected, sizeof(expected), "+1%s", valid[i]);
 		phone(valid[i], expected);

@@ -229,7 +229,7 @@ test_decoders(void)
 	{
 		const char *text;
 		int			expected;	/* bytes, or -1 */
-	} rows[] = {
+	}			rows[] = {
 		{"", 0}, {"AA==", 1}, {"AAA=", 2}, {"AAAA", 3}, {"AAAAAA==", 4}, {"+/+/", 3},
 		{"A", -1}, {"AA", -1}, {"AAA", -1}, {"A===", -1}, {"====", -1}, {"AA=A", -1},
 		{"AB==", -1}, {"AAB=", -1}, {"AA==AA==", -1}, {"AA A", -1}, {"AAA\n", -1},

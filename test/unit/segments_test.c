@@ -14,8 +14,8 @@
 #define CYRILLIC "\u044F"
 #define EMOJI "\U0001F600"
 
-static int ntests = 0;
-static int nfailed = 0;
+static int	ntests = 0;
+static int	nfailed = 0;
 
 static void
 ok(bool passed, const char *what)
@@ -31,8 +31,8 @@ ok(bool passed, const char *what)
 static void
 parts(StringInfo text, int expected, bool expected_ucs2, const char *what)
 {
-	bool ucs2 = !expected_ucs2;
-	int n = po_segments(text->data, text->len, &ucs2);
+	bool		ucs2 = !expected_ucs2;
+	int			n = po_segments(text->data, text->len, &ucs2);
 
 	ok(n == expected && ucs2 == expected_ucs2, what);
 	if (n != expected || ucs2 != expected_ucs2)
@@ -51,7 +51,7 @@ add(StringInfo text, const char *piece, int times)
 static void
 gsm(const char *text, const char *what)
 {
-	bool ucs2 = true;
+	bool		ucs2 = true;
 
 	ok(po_segments(text, strlen(text), &ucs2) == 1 && !ucs2, what);
 }
@@ -59,7 +59,7 @@ gsm(const char *text, const char *what)
 static void
 other(const char *text, const char *what)
 {
-	bool ucs2 = false;
+	bool		ucs2 = false;
 
 	ok(po_segments(text, strlen(text), &ucs2) == 1 && ucs2, what);
 }
@@ -68,7 +68,7 @@ static void
 test_sizes(void)
 {
 	StringInfoData buffer;
-	StringInfo t = &buffer;
+	StringInfo	t = &buffer;
 
 	initStringInfo(t);
 	parts(t, 0, false, "empty");
@@ -123,9 +123,9 @@ test_alphabet(void)
 		"\u00BFabcdefghijklmnopqrstuvwxyz\u00E4\u00F6\u00F1\u00FC\u00E0";
 	static const char *const extension = "\f^{}\\[~]|" EURO;
 	StringInfoData buffer;
-	StringInfo t = &buffer;
-	int nsingle = 0;
-	int ndouble = 0;
+	StringInfo	t = &buffer;
+	int			nsingle = 0;
+	int			ndouble = 0;
 
 	/* 127 characters: the 128 of the table but for the escape */
 	initStringInfo(t);
@@ -137,9 +137,9 @@ test_alphabet(void)
 	/* nothing else is in it */
 	for (uint32 c = 1; c <= 0xFFFF; c++)
 	{
-		char one[4];
-		int len;
-		bool ucs2;
+		char		one[4];
+		int			len;
+		bool		ucs2;
 
 		if (c >= 0xD800 && c <= 0xDFFF)
 			continue;

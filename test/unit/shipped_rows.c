@@ -11,11 +11,11 @@
 #define DATA_DIR "../../sql/data/"
 #define MAX_ROWS 1024
 
-PoWord shipped_words[MAX_ROWS];
+PoWord		shipped_words[MAX_ROWS];
 static uint64 signatures[MAX_ROWS];
-PoWordSet shipped_word_set = { shipped_words, 0, signatures };
+PoWordSet	shipped_word_set = {shipped_words, 0, signatures};
 static PoRule shipped_rules[64];
-PoRuleSet shipped_rule_set = { shipped_rules, 0 };
+PoRuleSet	shipped_rule_set = {shipped_rules, 0};
 
 /*
  * The next value of a row: 'text', number or NULL.  Returns where it ends.
@@ -23,7 +23,7 @@ PoRuleSet shipped_rule_set = { shipped_rules, 0 };
 static char *
 next_value(char *p, char **value)
 {
-	char *out;
+	char	   *out;
 
 	while (*p == ' ' || *p == ',' || *p == '(')
 		p++;
@@ -50,13 +50,13 @@ next_value(char *p, char **value)
 static const PoTerm *
 array_terms(char *array, PoMatch match, int *nterms)
 {
-	PoTerm *terms = palloc0(sizeof(PoTerm) * 128);
+	PoTerm	   *terms = palloc0(sizeof(PoTerm) * 128);
 
 	array[strlen(array) - 1] = '\0';
 	*nterms = 0;
 	for (char *p = strtok(array + 1, ","); p != NULL; p = strtok(NULL, ","))
 	{
-		PoTerm *term = &terms[(*nterms)++];
+		PoTerm	   *term = &terms[(*nterms)++];
 
 		po_term_init(term, match, p, strlen(p));
 		if (po_term_squeeze(&term[1], term))
@@ -78,11 +78,11 @@ array_labels(char *array, int *nlabels)
 }
 
 static bool
-read_rows(const char *name, bool (*add)(char *line))
+read_rows(const char *name, bool (*add) (char *line))
 {
-	char line[2048];
-	bool good = true;
-	FILE *file = fopen(name, "r");
+	char		line[2048];
+	bool		good = true;
+	FILE	   *file = fopen(name, "r");
 
 	if (file == NULL)
 	{
@@ -101,8 +101,8 @@ read_rows(const char *name, bool (*add)(char *line))
 static bool
 add_word(char *p)
 {
-	char *value[5];
-	PoWord *word = &shipped_words[shipped_word_set.nwords++];
+	char	   *value[5];
+	PoWord	   *word = &shipped_words[shipped_word_set.nwords++];
 
 	for (int i = 0; i < 5; i++)
 		p = next_value(p, &value[i]);
@@ -120,8 +120,8 @@ add_word(char *p)
 static bool
 add_rule(char *p)
 {
-	char *value[12];
-	PoRule *rule = &shipped_rules[shipped_rule_set.nrules++];
+	char	   *value[12];
+	PoRule	   *rule = &shipped_rules[shipped_rule_set.nrules++];
 
 	for (int i = 0; i < 12; i++)
 		p = next_value(p, &value[i]);
@@ -157,7 +157,7 @@ sign_shipped_words(void)
 bool
 read_shipped_words(void)
 {
-	bool good = read_rows(DATA_DIR "opt_out_words.sql", add_word);
+	bool		good = read_rows(DATA_DIR "opt_out_words.sql", add_word);
 
 	sign_shipped_words();
 	return good;

@@ -16,21 +16,21 @@ typedef struct Variable
 {
 	const char *name;
 	const char *value;
-	int len;
+	int			len;
 } Variable;
 
 static PoTemplateKind kind = PO_TEMPLATE_OF_PROFILE;
-static int ntests = 0;
-static int nfailed = 0;
+static int	ntests = 0;
+static int	nfailed = 0;
 
-static char big[KIB64 + 2]; /* of 'x' */
+static char big[KIB64 + 2];		/* of 'x' */
 
 static Variable variables[] = {
-	{ "firstName", "Pat", -1 }, { "lead.first_name", "Lee", -1 },
-	{ "_1", "one", -1 },        { "empty", "", -1 },
-	{ "space", " ", -1 },       { "braces", "{{firstName}} {{", -1 },
-	{ "big", big, KIB64 },      { "huge", big, KIB64 + 1 },
-	{ "v", NULL, -1 }, /* the tests of filters set it */
+	{"firstName", "Pat", -1}, {"lead.first_name", "Lee", -1},
+	{"_1", "one", -1},        {"empty", "", -1},
+	{"space", " ", -1},       {"braces", "{{firstName}} {{", -1},
+	{"big", big, KIB64},      {"huge", big, KIB64 + 1},
+	{"v", NULL, -1}, /* the tests of filters set it */
 };
 
 static Variable *const v = &variables[lengthof(variables) - 1];
@@ -39,12 +39,12 @@ static Variable *const v = &variables[lengthof(variables) - 1];
 static inline bool
 find(void *arg, const char *name, int name_len, const char **value, int *value_len)
 {
-	int *ncalls = arg;
+	int		   *ncalls = arg;
 
 	(*ncalls)++;
 	for (int i = 0; i < (int) lengthof(variables); i++)
 	{
-		Variable *variable = &variables[i];
+		Variable   *variable = &variables[i];
 
 		if ((int) strlen(variable->name) != name_len ||
 			memcmp(variable->name, name, name_len) != 0 || variable->value == NULL)
@@ -87,9 +87,9 @@ ok(bool passed, const char *what)
 static inline PoTemplateResult
 render(const char *text, int len, StringInfo out, PoTemplateProblem *problem)
 {
-	char *copy = palloc(Max(len, 1));
+	char	   *copy = palloc(Max(len, 1));
 	PoTemplateResult result;
-	int ncalls = 0;
+	int			ncalls = 0;
 
 	memcpy(copy, text, len);
 	memset(problem, 0, sizeof(*problem));
@@ -122,12 +122,12 @@ gives(const char *text, const char *expected)
 	StringInfoData out;
 	PoTemplateProblem problem;
 	PoTemplateResult result;
-	bool passed;
+	bool		passed;
 
 	initStringInfo(&out);
 	result = render(text, strlen(text), &out, &problem);
 	passed = result == PO_TEMPLATE_OK && strcmp(out.data + 7, expected) == 0 &&
-			 po_template_check(kind, text, strlen(text), &problem) == PO_TEMPLATE_OK;
+		po_template_check(kind, text, strlen(text), &problem) == PO_TEMPLATE_OK;
 	ok(passed, text);
 	if (!passed)
 		describe(result, &problem, &out);
@@ -140,13 +140,13 @@ misses(const char *text, const char *name, int position)
 	StringInfoData out;
 	PoTemplateProblem problem;
 	PoTemplateResult result;
-	bool passed;
+	bool		passed;
 
 	initStringInfo(&out);
 	result = render(text, strlen(text), &out, &problem);
 	passed = result == PO_TEMPLATE_MISSING && problem.position == position &&
-			 problem.reason == NULL && problem.name_len == (int) strlen(name) &&
-			 memcmp(problem.name, name, problem.name_len) == 0;
+		problem.reason == NULL && problem.name_len == (int) strlen(name) &&
+		memcmp(problem.name, name, problem.name_len) == 0;
 	if (!passed)
 		describe(result, &problem, &out);
 	ok(passed && po_template_check(kind, text, strlen(text), &problem) == PO_TEMPLATE_OK, text);
@@ -159,7 +159,7 @@ refused(const char *text, const char *reason, int position)
 	StringInfoData out;
 	PoTemplateProblem problem[2];
 	PoTemplateResult result;
-	bool passed = true;
+	bool		passed = true;
 
 	initStringInfo(&out);
 	for (int i = 0; i < 2; i++)
@@ -178,4 +178,4 @@ refused(const char *text, const char *reason, int position)
 	pfree(out.data);
 }
 
-#endif /* TEMPLATE_CASE_H */
+#endif							/* TEMPLATE_CASE_H */

@@ -14,7 +14,7 @@
 static void
 filters(const char *value, const char *chain, const char *expected)
 {
-	char text[256];
+	char		text[256];
 
 	v->value = value;
 	snprintf(text, sizeof(text), "{{v|%s}}", chain);

@@ -106,7 +106,7 @@ blank(const char *text, const char *what)
 static void
 trims(const char *text, const char *expected)
 {
-	int len = strlen(text);
+	int			len = strlen(text);
 	const char *kept = po_template_trim(text, &len);
 
 	ok(len == (int) strlen(expected) && memcmp(kept, expected, len) == 0, expected);
@@ -233,7 +233,7 @@ long_text(int before, const char *text, int after, PoTemplateResult expected, co
 	StringInfoData out;
 	PoTemplateProblem problem;
 	PoTemplateResult result;
-	bool passed;
+	bool		passed;
 
 	initStringInfo(&whole);
 	initStringInfo(&out);
@@ -305,7 +305,7 @@ test_limits(void)
 static void
 test_html(void)
 {
-	char longest[KIB64 / 5 + 2];
+	char		longest[KIB64 / 5 + 2];
 
 	kind = PO_TEMPLATE_OF_HTML;
 	gives("<p class=\"a\">Hi {{firstName}} & {firstName}</p>", "<p class=\"a\">Hi Pat & Pat</p>");
@@ -315,14 +315,14 @@ test_html(void)
 	gives("{{v|first}}", "&lt;b&gt;&quot;Tom&quot;");
 	gives("{{v|upper}}", "&lt;B&gt;&quot;TOM&quot; &amp; &#39;CO&#39;&lt;/B&gt;");
 	gives("{{v|xml}}", "&amp;lt;b&amp;gt;&amp;quot;Tom&amp;quot; &amp;amp; "
-					   "&amp;apos;Co&amp;apos;&amp;lt;/b&amp;gt;");
+		  "&amp;apos;Co&amp;apos;&amp;lt;/b&amp;gt;");
 	v->value = NULL;
 	gives("{{v|default:\"<a & 'b'>\"}}", "&lt;a &amp; &#39;b&#39;&gt;");
 	gives("[{{v|default:\"\"}}][{{v|default:\" \"}}][{{v|default:\"\x01\"}}]", "[][ ][]");
 	misses("<p>{{v}}</p>", "v", 3);
 	/* controls, also those above ASCII, and what is no character; the rest stays */
 	v->value = "a\x01\x0B\x0C\x1F\x7F\xC2\x85\xC2\x9F\xEF\xB7\x90\xEF\xBF\xBE\xF0\x9F\xBF\xBFz\t\r"
-			   "\n\xC2\xA0\xC3\xA9\xF0\x9F\x91\x8D";
+		"\n\xC2\xA0\xC3\xA9\xF0\x9F\x91\x8D";
 	gives("{{v}}", "az\t\r\n\xC2\xA0\xC3\xA9\xF0\x9F\x91\x8D");
 	v->value = "\xEF\xB7\x90";
 	misses("{{v}}", "v", 0);
@@ -339,11 +339,15 @@ test_html(void)
 static void
 test_is_placeholder(void)
 {
-	static const char *const yes[] = { "{{a}}", "{{ a.b }}", "{{a|default:\"}}{{\"}}",
-									   "{{a|upper|xml}}" };
-	static const char *const no[] = { "",        "a",       "{}",     "{{",         "{{}}",
-									  "{{a}",    "{{a}} ",  " {{a}}", "{{a}}{{b}}", "{{a}}}",
-									  "{{{a}}}", "{{a|b}}", "{{{{",   "}}}}" };
+	static const char *const yes[] = {
+		"{{a}}", "{{ a.b }}", "{{a|default:\"}}{{\"}}",
+		"{{a|upper|xml}}"
+	};
+	static const char *const no[] = {
+		"",        "a",       "{}",     "{{",         "{{}}",
+		"{{a}",    "{{a}} ",  " {{a}}", "{{a}}{{b}}", "{{a}}}",
+		"{{{a}}}", "{{a|b}}", "{{{{",   "}}}}"
+	};
 
 	for (int i = 0; i < (int) lengthof(yes); i++)
 		ok(po_template_is_placeholder(yes[i], strlen(yes[i])), yes[i]);
@@ -358,7 +362,7 @@ test_lookup(void)
 	static const char text[] = "{{firstName}}{{firstName|upper}}{{a}}{{firstName}}";
 	StringInfoData out;
 	PoTemplateProblem problem;
-	int ncalls = 0;
+	int			ncalls = 0;
 
 	initStringInfo(&out);
 	po_template_render(kind, text, strlen(text), find, &ncalls, &out, &problem);

@@ -73,6 +73,7 @@ static const char *const good_unsigned[] = {
 	"https://h", "https://h/", "https://h?a=b", "https://h/prefix/w/tw", "https://h/a%20b/%C3%A9",
 	"https://h/w/tw?bodySHA256=x", "https://h/w/tw/"
 };
+
 /* A proxy may have another path than the endpoint. */
 static const char *const other_paths[] = {
 	"https://h", "https://h?team=a", "https://h#x", "https://h/", "https://h/prefix/w/tw", "https://h/w/TW",

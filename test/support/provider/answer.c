@@ -38,7 +38,7 @@ connection_on_timer(evutil_socket_t fd, short what, void *arg)
 static void
 set_timer(Connection *c, int ms)
 {
-	struct timeval after = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+	struct timeval after = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
 	event_add(c->timer, &after);
 }
@@ -78,8 +78,8 @@ connection_write(Connection *c)
 {
 	for (;;)
 	{
-		size_t len = c->out.len - c->written;
-		ssize_t put;
+		size_t		len = c->out.len - c->written;
+		ssize_t		put;
 
 		if (c->dribble_ms > 0 && len > 1)
 			len = 1;
@@ -163,7 +163,7 @@ reason_of(int status)
 static void
 put_answer(Connection *c, const Answer *answer, size_t length)
 {
-	bool bodiless = answer->status == 204 || answer->status == 304;
+	bool		bodiless = answer->status == 204 || answer->status == 304;
 
 	buffer_printf(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n", answer->status,
 				  reason_of(answer->status), format_time(now_us(), TIME_HTTP),
@@ -209,7 +209,7 @@ server_answer_and_close(Connection *c, const Answer *answer, int idle_ms)
 void
 server_answer_wrong_length(Connection *c, const Answer *answer, int more)
 {
-	size_t length = answer->body.len;
+	size_t		length = answer->body.len;
 
 	c->hold = NULL;
 	if (more >= 0)

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const Api *const apis[] = { &signalhouse_api, &twilio_api, &twilio_call_api, &sendgrid_api,
-								   &generic_api };
+static const Api *const apis[] = {
+	&signalhouse_api, &twilio_api, &twilio_call_api, &sendgrid_api,
+	&generic_api
+};
 
 /* NULL when there is none of this name. */
 const Api *
@@ -31,9 +33,9 @@ form_read(Form *form, const char *text)
 	form->fields = 0;
 	while (text != NULL && *text != '\0' && form->fields < 64)
 	{
-		size_t len = strcspn(text, "&");
+		size_t		len = strcspn(text, "&");
 		const char *equals = memchr(text, '=', len);
-		size_t name_len = equals != NULL ? (size_t) (equals - text) : len;
+		size_t		name_len = equals != NULL ? (size_t) (equals - text) : len;
 
 		form->field[form->fields].name = url_decode(text, name_len);
 		form->field[form->fields++].value =
@@ -70,7 +72,7 @@ form_get(const Form *form, const char *name)
 bool
 is_digits(const char *text, size_t least, size_t most)
 {
-	size_t len = strspn(text, "0123456789");
+	size_t		len = strspn(text, "0123456789");
 
 	return text[len] == '\0' && len >= least && len <= most;
 }
@@ -86,11 +88,13 @@ is_e164(const char *phone)
 static int
 gsm_septets(uint32_t c)
 {
-	static const uint32_t more[] = { 0xA3,  0xA5,  0xE8,  0xE9,  0xF9,  0xEC,  0xF2,  0xC7,
-									 0xD8,  0xF8,  0xC5,  0xE5,  0xC6,  0xE6,  0xDF,  0xC9,
-									 0xA4,  0xA1,  0xC4,  0xD6,  0xD1,  0xDC,  0xA7,  0xBF,
-									 0xE4,  0xF6,  0xF1,  0xFC,  0xE0,  0x394, 0x3A6, 0x393,
-									 0x39B, 0x3A9, 0x3A0, 0x3A8, 0x3A3, 0x398, 0x39E };
+	static const uint32_t more[] = {
+		0xA3,  0xA5,  0xE8,  0xE9,  0xF9,  0xEC,  0xF2,  0xC7,
+		0xD8,  0xF8,  0xC5,  0xE5,  0xC6,  0xE6,  0xDF,  0xC9,
+		0xA4,  0xA1,  0xC4,  0xD6,  0xD1,  0xDC,  0xA7,  0xBF,
+		0xE4,  0xF6,  0xF1,  0xFC,  0xE0,  0x394, 0x3A6, 0x393,
+		0x39B, 0x3A9, 0x3A0, 0x3A8, 0x3A3, 0x398, 0x39E
+	};
 
 	if (c == 0x20AC || (c < 0x80 && c != 0 && strchr("^{}\\[~]|\f", (int) c) != NULL))
 		return 2;
@@ -108,16 +112,16 @@ gsm_septets(uint32_t c)
 int
 count_segments(const char *body)
 {
-	int septets = 0;
-	int units = 0;
-	bool gsm = true;
+	int			septets = 0;
+	int			units = 0;
+	bool		gsm = true;
 
 	while (*body != '\0')
 	{
 		unsigned char lead = (unsigned char) *body++;
-		uint32_t c = lead < 0x80   ? lead
-					 : lead < 0xE0 ? lead & 0x1F
-								   : lead & (lead < 0xF0 ? 0xF : 7);
+		uint32_t	c = lead < 0x80 ? lead
+			: lead < 0xE0 ? lead & 0x1F
+			: lead & (lead < 0xF0 ? 0xF : 7);
 
 		while ((*body & 0xC0) == 0x80)
 			c = c << 6 | ((unsigned char) *body++ & 0x3F);
@@ -186,7 +190,7 @@ bearer_token(const Request *request)
 void
 add_line(char **lines, const char *line)
 {
-	Buffer b = { 0 };
+	Buffer		b = {0};
 
 	if (*lines != NULL)
 		buffer_printf(&b, "%s\n", *lines);
@@ -198,7 +202,7 @@ add_line(char **lines, const char *line)
 int
 count_lines(const char *lines)
 {
-	int n = lines != NULL;
+	int			n = lines != NULL;
 
 	for (; n > 0 && *lines != '\0'; lines++)
 		n += *lines == '\n';
@@ -209,7 +213,7 @@ count_lines(const char *lines)
 bool
 has_line(const char *lines, const char *line)
 {
-	size_t len = strlen(line);
+	size_t		len = strlen(line);
 
 	while (lines != NULL)
 	{
@@ -226,7 +230,7 @@ has_line(const char *lines, const char *line)
 void
 add_recipient(Send *send, const char *to, bool silent)
 {
-	size_t count = (size_t) send->recipients + 1;
+	size_t		count = (size_t) send->recipients + 1;
 
 	send->to = realloc(send->to, count * sizeof(char *));
 	send->silent = realloc(send->silent, count * sizeof(bool));
@@ -255,7 +259,7 @@ send_free(Send *send)
 	free(send->idempotency_key);
 	free(send->secret);
 	free(send->service);
-	*send = (Send){ 0 };
+	*send = (Send) {0};
 }
 
 /* Frees what it owns, not itself. */

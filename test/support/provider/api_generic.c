@@ -52,9 +52,9 @@ text_of(const Json *json, const char *a, const char *b)
 static bool
 generic_read(const Request *request, Send *send, Answer *answer)
 {
-	Json *json;
-	char *to;
-	bool good;
+	Json	   *json;
+	char	   *to;
+	bool		good;
 
 	send->account = bearer_token(request);
 	if (config.generic_token != NULL &&
@@ -76,7 +76,7 @@ generic_read(const Request *request, Send *send, Answer *answer)
 		send->key = text_of(json, "id", "message_id");
 	send->html = copy_string(json_text(json, "html"));
 	good = read_lines(json_member(json, "bcc"), &send->bcc) &&
-		   read_lines(json_member(json, "media_urls"), &send->media_urls);
+		read_lines(json_member(json, "media_urls"), &send->media_urls);
 	json_free(json);
 	if (send->body == NULL && send->media_urls != NULL)
 		send->body = copy_string("");
@@ -89,7 +89,7 @@ generic_read(const Request *request, Send *send, Answer *answer)
 static char *
 generic_id(const Send *send)
 {
-	char *id = NULL;
+	char	   *id = NULL;
 
 	(void) send;
 	if (asprintf(&id, "msg_%08llx%08llx", (unsigned long long) (run_id() >> 32),
@@ -120,7 +120,7 @@ finish_generic(Webhook *w)
 	const char *secret = config.generic_signing;
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned int mac_len;
-	Buffer text = { 0 };
+	Buffer		text = {0};
 
 	if (secret != NULL)
 	{
@@ -157,8 +157,8 @@ generic_status(const Message *m, const char *status, int code, int nth, Webhook 
 	/* its events are few; the status is told as it is */
 	put_generic(w,
 				strcmp(status, "undelivered") == 0 ? "failed"
-				: strcmp(status, "read") == 0      ? "delivered"
-												   : status,
+				: strcmp(status, "read") == 0 ? "delivered"
+				: status,
 				m->id, status, m->from, m->to);
 	if (code != 0)
 		buffer_printf(&w->body, ",\"error_code\":\"%d\"", code);
@@ -170,7 +170,7 @@ generic_status(const Message *m, const char *status, int code, int nth, Webhook 
 static void
 generic_reply(const Reply *r, Webhook *w)
 {
-	char *id = generic_id(NULL);
+	char	   *id = generic_id(NULL);
 
 	put_generic(w, "received", id, "received", r->from, r->to);
 	buffer_puts(&w->body, ",\"body\":");
@@ -180,14 +180,16 @@ generic_reply(const Reply *r, Webhook *w)
 	free(id);
 }
 
-const Api generic_api = { .name = "generic",
-						  .read = generic_read,
-						  .new_id = generic_id,
-						  .accepted = generic_accepted,
-						  .refused = generic_refused,
-						  .blocked = generic_blocked,
-						  .status = generic_status,
-						  .reply = generic_reply };
+const Api	generic_api = {
+	.name = "generic",
+	.read = generic_read,
+	.new_id = generic_id,
+	.accepted = generic_accepted,
+	.refused = generic_refused,
+	.blocked = generic_blocked,
+	.status = generic_status,
+	.reply = generic_reply
+};
 
 /* ---- SendGrid ------------------------------------------------------------ */
 
@@ -225,7 +227,7 @@ read_copies(const Json *bcc, const char *to, Send *send)
 			return "an address in bcc is none";
 		if (strcasecmp(email, to) == 0 || has_line(send->bcc, email))
 			return "Each email address in the personalization block should be unique between to, "
-				   "cc, and bcc.";
+				"cc, and bcc.";
 		add_line(&send->bcc, email);
 	}
 	return NULL;
@@ -307,7 +309,7 @@ read_mail(const Json *json, Send *send)
 static bool
 sendgrid_read(const Request *request, Send *send, Answer *answer)
 {
-	Json *json;
+	Json	   *json;
 	const char *wrong;
 
 	send->account = bearer_token(request);
@@ -329,7 +331,7 @@ sendgrid_read(const Request *request, Send *send, Answer *answer)
 static char *
 sendgrid_id(const Send *send)
 {
-	char *id = NULL;
+	char	   *id = NULL;
 
 	(void) send;
 	if (asprintf(&id, "%011llx%011llx", (unsigned long long) (run_id() >> 20),
@@ -347,8 +349,10 @@ sendgrid_accepted(const Send *send, Message *const *messages, Answer *answer)
 	buffer_printf(&answer->headers, "X-Message-Id: %s\r\n", messages[0]->id);
 }
 
-const Api sendgrid_api = { .name = "sendgrid",
-						   .read = sendgrid_read,
-						   .new_id = sendgrid_id,
-						   .accepted = sendgrid_accepted,
-						   .refused = sendgrid_refused };
+const Api	sendgrid_api = {
+	.name = "sendgrid",
+	.read = sendgrid_read,
+	.new_id = sendgrid_id,
+	.accepted = sendgrid_accepted,
+	.refused = sendgrid_refused
+};

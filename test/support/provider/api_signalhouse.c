@@ -38,7 +38,7 @@ refuse(Answer *answer, int http_status, const char *text)
 static char *
 authenticate(const Request *request, Answer *answer)
 {
-	char *token = bearer_token(request);
+	char	   *token = bearer_token(request);
 
 	if (token != NULL &&
 		(config.signalhouse_token == NULL || strcmp(token, config.signalhouse_token) == 0))
@@ -76,8 +76,8 @@ read_recipients(const Json *json, Send *send)
 static bool
 read_send(const Request *request, Send *send, Answer *answer)
 {
-	Json *json;
-	bool good = true;
+	Json	   *json;
+	bool		good = true;
 
 	send->account = authenticate(request, answer);
 	if (send->account == NULL)
@@ -108,7 +108,7 @@ read_send(const Request *request, Send *send, Answer *answer)
 static char *
 new_id(const Send *send)
 {
-	char *id = NULL;
+	char	   *id = NULL;
 
 	(void) send;
 	if (asprintf(&id, "%08llx%06llx%010llx",
@@ -165,13 +165,13 @@ put_numbers(Buffer *b, const char *name, const Send *send, bool all)
 static void
 accepted(const Send *send, Message *const *messages, Answer *answer)
 {
-	Buffer *b = &answer->body;
+	Buffer	   *b = &answer->body;
 
 	answer->status = 202;
 	buffer_puts(b, "{\"insertedMessages\":[");
 	for (int i = 0; i < send->recipients; i++)
 	{
-		char *id = messages[i] != NULL ? NULL : new_id(send);
+		char	   *id = messages[i] != NULL ? NULL : new_id(send);
 
 		if (messages[i] != NULL)
 			answer->status = 201;
@@ -190,15 +190,15 @@ accepted(const Send *send, Message *const *messages, Answer *answer)
 static void
 blocked(const Send *send, const char *how, Answer *answer)
 {
-	Buffer *b = &answer->body;
-	bool out = how != NULL && strcmp(how, "out") == 0;
-	bool filtered = how != NULL && strcmp(how, "filtered") == 0;
+	Buffer	   *b = &answer->body;
+	bool		out = how != NULL && strcmp(how, "out") == 0;
+	bool		filtered = how != NULL && strcmp(how, "filtered") == 0;
 
 	answer->status = 201;
 	buffer_puts(b, "{\"insertedMessages\":[");
 	for (int i = 0; out && i < send->recipients; i++)
 	{
-		char *id = new_id(send);
+		char	   *id = new_id(send);
 
 		buffer_puts(b, i > 0 ? "," : "");
 		put_inserted(b, send, id, send->to[i], "FAILED", "OUT");
@@ -222,7 +222,7 @@ put_document(Buffer *b, const char *id, const char *ours, const char *from, cons
 	buffer_puts(b, "{\"_id\":");
 	buffer_json_string(b, id);
 	buffer_puts(b, ",\"groupId\":\"G7Q2M9XK\",\"subgroupId\":\"S4T8W1ZP\",\"brandId\":\"B1A2B3C4\","
-				   "\"campaignId\":\"C9D8E7F6\",\"phoneNumber\":");
+				"\"campaignId\":\"C9D8E7F6\",\"phoneNumber\":");
 	buffer_json_string(b, ours);
 	buffer_printf(b,
 				  ",\"carrier\":\"AT&T Wireless\",\"carrierFamily\":\"ATT\",\"carrierRegion\":\"US\","
@@ -259,19 +259,19 @@ typedef struct Query
 	const char *from;
 	const char *to;
 	const char *status;
-	int64_t since;
-	int64_t until;
+	int64_t		since;
+	int64_t		until;
 } Query;
 
 static bool
 matches(const Message *m, const Query *q)
 {
 	return strcmp(m->api, "signalhouse") == 0 &&
-		   (q->from == NULL || strcmp(m->from, q->from) == 0) &&
-		   (q->to == NULL || strcmp(m->to, q->to) == 0) &&
-		   (q->status == NULL || strcmp(status_name(m->status), q->status) == 0) &&
-		   m->at >= q->since && m->at < q->until &&
-		   m->at + (int64_t) config.lookup_lag_ms * 1000 <= now_us();
+		(q->from == NULL || strcmp(m->from, q->from) == 0) &&
+		(q->to == NULL || strcmp(m->to, q->to) == 0) &&
+		(q->status == NULL || strcmp(status_name(m->status), q->status) == 0) &&
+		m->at >= q->since && m->at < q->until &&
+		m->at + (int64_t) config.lookup_lag_ms * 1000 <= now_us();
 }
 
 /* startDate and endDate: whole UTC days, both included, whatever they are precise to. */
@@ -280,7 +280,7 @@ read_dates(const Form *form, Query *q)
 {
 	const char *start = form_get(form, "startDate");
 	const char *end = form_get(form, "endDate");
-	bool day;
+	bool		day;
 
 	q->until = INT64_MAX;
 	if (form_get(form, "id") != NULL)
@@ -301,25 +301,25 @@ put_list(const Form *form, const Query *q, Answer *answer)
 {
 	const char *id = form_get(form, "id");
 	const char *value = form_get(form, "limit");
-	int limit = value != NULL ? atoi(value) : 50;
-	int page = (value = form_get(form, "page")) != NULL ? atoi(value) : 1;
+	int			limit = value != NULL ? atoi(value) : 50;
+	int			page = (value = form_get(form, "page")) != NULL ? atoi(value) : 1;
 	const char *name = config.signalhouse_list_member;
-	bool bare = name == NULL || name[0] == '\0';
-	int found = 0;
-	int put = 0;
-	uint64_t number = ledger_counters.accepted;
-	Message *m = id != NULL      ? ledger_by_id(id)
-				 : q->to != NULL ? ledger_latest_to(q->to)
-								 : ledger_message(number);
+	bool		bare = name == NULL || name[0] == '\0';
+	int			found = 0;
+	int			put = 0;
+	uint64_t	number = ledger_counters.accepted;
+	Message    *m = id != NULL ? ledger_by_id(id)
+		: q->to != NULL ? ledger_latest_to(q->to)
+		: ledger_message(number);
 
 	answer->status = 200;
 	if (bare)
 		buffer_puts(&answer->body, "[");
 	else
 		buffer_printf(&answer->body, "{\"%s\":[", name);
-	for (; m != NULL; m = id != NULL      ? NULL
-						  : q->to != NULL ? m->older_to
-										  : ledger_message(--number))
+	for (; m != NULL; m = id != NULL ? NULL
+		 : q->to != NULL ? m->older_to
+		 : ledger_message(--number))
 	{
 		if (!matches(m, q))
 			continue;
@@ -343,10 +343,10 @@ put_list(const Form *form, const Query *q, Answer *answer)
 bool
 signalhouse_lookup(const Request *request, Answer *answer, char **to)
 {
-	char *token = authenticate(request, answer);
-	Form form = { .fields = 0 };
-	Query q = { 0 };
-	bool good = true;
+	char	   *token = authenticate(request, answer);
+	Form		form = {.fields = 0};
+	Query		q = {0};
+	bool		good = true;
 
 	if (token == NULL)
 		return false;
@@ -373,11 +373,11 @@ finish_webhook(Webhook *w)
 	const char *secret = config.signalhouse_signing;
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned int mac_len;
-	Buffer text = { 0 };
-	char ms[24];
-	char id[48];
-	uint64_t a = random_u64();
-	uint64_t b = random_u64();
+	Buffer		text = {0};
+	char		ms[24];
+	char		id[48];
+	uint64_t	a = random_u64();
+	uint64_t	b = random_u64();
 
 	snprintf(ms, sizeof(ms), "%lld", (long long) (now_us() / 1000));
 	if (secret != NULL)
@@ -418,9 +418,9 @@ status(const Message *m, const char *name, int code, int nth, Webhook *w)
 	(void) nth;
 	put_event(w,
 			  strcmp(upper, "DELIVERED") == 0 ? "MESSAGE_DELIVERED"
-			  : strcmp(upper, "FAILED") == 0  ? "MESSAGE_FAILED"
-			  : strcmp(upper, "SENT") == 0    ? "SMS_SENT"
-											  : "MESSAGE_ENQUEUED",
+			  : strcmp(upper, "FAILED") == 0 ? "MESSAGE_FAILED"
+			  : strcmp(upper, "SENT") == 0 ? "SMS_SENT"
+			  : "MESSAGE_ENQUEUED",
 			  m->id);
 	put_message(&w->body, m, name);
 	if (code != 0)
@@ -433,7 +433,7 @@ status(const Message *m, const char *name, int code, int nth, Webhook *w)
 static void
 reply(const Reply *r, Webhook *w)
 {
-	char *id = new_id(NULL);
+	char	   *id = new_id(NULL);
 
 	put_event(w, "MESSAGE_RECEIVED", id);
 	buffer_puts(&w->body, "{\"Message\":");
@@ -444,11 +444,13 @@ reply(const Reply *r, Webhook *w)
 	free(id);
 }
 
-const Api signalhouse_api = { .name = "signalhouse",
-							  .read = read_send,
-							  .new_id = new_id,
-							  .accepted = accepted,
-							  .refused = refused,
-							  .blocked = blocked,
-							  .status = status,
-							  .reply = reply };
+const Api	signalhouse_api = {
+	.name = "signalhouse",
+	.read = read_send,
+	.new_id = new_id,
+	.accepted = accepted,
+	.refused = refused,
+	.blocked = blocked,
+	.status = status,
+	.reply = reply
+};

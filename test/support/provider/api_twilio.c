@@ -41,7 +41,7 @@ refuse(Answer *answer, int http_status, int code, const char *text)
 bool
 twilio_path(const char *path, const char *resource, char sid[64])
 {
-	size_t len;
+	size_t		len;
 
 	if (strncmp(path, VERSION_PATH, sizeof(VERSION_PATH) - 1) != 0)
 		return false;
@@ -60,8 +60,8 @@ static char *
 authenticate(const Request *request, const char *sid, Answer *answer)
 {
 	const char *value = request_header(request, "authorization");
-	Buffer pair = { 0 };
-	char *password = NULL;
+	Buffer		pair = {0};
+	char	   *password = NULL;
 
 	if (value != NULL && strncasecmp(value, "basic ", 6) == 0 && base64_decode(value + 6, &pair) &&
 		(password = strchr(pair.data, ':')) != NULL)
@@ -81,7 +81,7 @@ authenticate(const Request *request, const char *sid, Answer *answer)
 static size_t
 count_characters(const char *text)
 {
-	size_t n = 0;
+	size_t		n = 0;
 
 	for (; *text != '\0'; text++)
 		n += (*text & 0xC0) != 0x80;
@@ -100,7 +100,7 @@ is_form(const Request *request)
 static bool
 read_common(const Request *request, const char *resource, Form *form, Send *send, Answer *answer)
 {
-	char sid[64];
+	char		sid[64];
 	const char *to;
 
 	if (!twilio_path(request->path, resource, sid))
@@ -163,8 +163,8 @@ read_media(const Form *form, Send *send, Answer *answer)
 static bool
 read_message(const Request *request, Send *send, Answer *answer)
 {
-	Form form = { .fields = 0 };
-	bool good = read_common(request, "Messages.json", &form, send, answer);
+	Form		form = {.fields = 0};
+	bool		good = read_common(request, "Messages.json", &form, send, answer);
 
 	if (good)
 	{
@@ -181,8 +181,8 @@ read_message(const Request *request, Send *send, Answer *answer)
 static bool
 read_call(const Request *request, Send *send, Answer *answer)
 {
-	Form form = { .fields = 0 };
-	bool good = read_common(request, "Calls.json", &form, send, answer);
+	Form		form = {.fields = 0};
+	bool		good = read_common(request, "Calls.json", &form, send, answer);
 	const char *twiml = form_get(&form, "Twiml");
 
 	if (good)
@@ -210,7 +210,7 @@ read_call(const Request *request, Send *send, Answer *answer)
 static char *
 new_sid(const char *prefix)
 {
-	char *sid = NULL;
+	char	   *sid = NULL;
 
 	if (asprintf(&sid, "%s%016llx%016llx", prefix, (unsigned long long) run_id(),
 				 (unsigned long long) next_id()) < 0)
@@ -247,16 +247,16 @@ static bool
 is_queued(const Message *m)
 {
 	return (strcmp(m->status, "queued") == 0 || strcmp(m->status, "accepted") == 0) &&
-		   m->at + (int64_t) config.twilio_queue_ms * 1000 > now_us();
+		m->at + (int64_t) config.twilio_queue_ms * 1000 > now_us();
 }
 
 static void
 put_message(Buffer *b, const Message *m, const char *service, bool queued)
 {
-	char segments[16];
-	char media[16];
+	char		segments[16];
+	char		media[16];
 	const char *at = format_time(m->at - (int64_t) config.listed_age_ms * 1000, TIME_RFC2822);
-	bool told = strcmp(m->status, "queued") != 0 && strcmp(m->status, "accepted") != 0;
+	bool		told = strcmp(m->status, "queued") != 0 && strcmp(m->status, "accepted") != 0;
 
 	snprintf(segments, sizeof(segments), "%d", m->media_urls != NULL ? 1 : m->segments);
 	snprintf(media, sizeof(media), "%d", count_lines(m->media_urls));
@@ -301,7 +301,7 @@ static void
 call_accepted(const Send *send, Message *const *messages, Answer *answer)
 {
 	const Message *m = messages[0];
-	Buffer *b = &answer->body;
+	Buffer	   *b = &answer->body;
 
 	(void) send;
 	answer->status = 201;
@@ -339,23 +339,23 @@ typedef struct Query
 {
 	const char *account;
 	const char *from;
-	bool dated;
-	int64_t since;
-	int64_t until;
+	bool		dated;
+	int64_t		since;
+	int64_t		until;
 } Query;
 
 /* DateSent, DateSent< and DateSent>; a day means all of it.  What is queued has none. */
 static bool
 read_dates(const Form *form, Query *q)
 {
-	static const char *const names[] = { "DateSent", "DateSent>", "DateSent<" };
+	static const char *const names[] = {"DateSent", "DateSent>", "DateSent<"};
 
 	q->until = INT64_MAX;
 	for (int i = 0; i < 3; i++)
 	{
 		const char *value = form_get(form, names[i]);
-		bool day = false;
-		int64_t at = value == NULL ? 0 : read_time(value, &day);
+		bool		day = false;
+		int64_t		at = value == NULL ? 0 : read_time(value, &day);
 
 		if (at < 0)
 			return false;
@@ -380,9 +380,9 @@ static bool
 matches(const Message *m, const Query *q)
 {
 	return strcmp(m->api, "twilio") == 0 && strcmp(m->account, q->account) == 0 &&
-		   (q->from == NULL || (m->from != NULL && strcmp(m->from, q->from) == 0)) &&
-		   m->at >= q->since && m->at < q->until && !(q->dated && is_queued(m)) &&
-		   m->at + (int64_t) config.lookup_lag_ms * 1000 <= now_us();
+		(q->from == NULL || (m->from != NULL && strcmp(m->from, q->from) == 0)) &&
+		m->at >= q->since && m->at < q->until && !(q->dated && is_queued(m)) &&
+		m->at + (int64_t) config.lookup_lag_ms * 1000 <= now_us();
 }
 
 static void
@@ -390,12 +390,12 @@ put_page(const Form *form, const Query *q, Answer *answer)
 {
 	const char *to = form_get(form, "To");
 	const char *value = form_get(form, "PageSize");
-	int size = value != NULL ? atoi(value) : 50;
-	int page = (value = form_get(form, "Page")) != NULL ? atoi(value) : 0;
-	int found = 0;
-	Buffer next = { 0 };
-	uint64_t number = ledger_counters.accepted;
-	Message *m = to != NULL ? ledger_latest_to(to) : ledger_message(number);
+	int			size = value != NULL ? atoi(value) : 50;
+	int			page = (value = form_get(form, "Page")) != NULL ? atoi(value) : 0;
+	int			found = 0;
+	Buffer		next = {0};
+	uint64_t	number = ledger_counters.accepted;
+	Message    *m = to != NULL ? ledger_latest_to(to) : ledger_message(number);
 
 	size = size < 1 ? 1 : size > MAX_PAGE_SIZE ? MAX_PAGE_SIZE : size;
 	buffer_puts(&answer->body, "{\"messages\":[");
@@ -443,11 +443,11 @@ put_page(const Form *form, const Query *q, Answer *answer)
 bool
 twilio_lookup(const Request *request, Answer *answer, char **to)
 {
-	char sid[64];
-	Query q = { 0 };
-	Form form = { .fields = 0 };
-	char *password;
-	bool good = true;
+	char		sid[64];
+	Query		q = {0};
+	Form		form = {.fields = 0};
+	char	   *password;
+	bool		good = true;
 	const char *id;
 
 	if (!twilio_path(request->path, "Messages", sid))
@@ -460,8 +460,8 @@ twilio_lookup(const Request *request, Answer *answer, char **to)
 	id = strstr(request->path, "/Messages/");
 	if (id != NULL)
 	{
-		char *name = copy_bytes(id + 10, strcspn(id + 10, "."));
-		Message *m = ledger_by_id(name);
+		char	   *name = copy_bytes(id + 10, strcspn(id + 10, "."));
+		Message    *m = ledger_by_id(name);
 
 		free(name);
 		q.until = INT64_MAX;
@@ -482,18 +482,22 @@ twilio_lookup(const Request *request, Answer *answer, char **to)
 	return good;
 }
 
-const Api twilio_api = { .name = "twilio",
-						 .read = read_message,
-						 .new_id = twilio_new_message_sid,
-						 .accepted = message_accepted,
-						 .refused = refused,
-						 .status = twilio_message_status,
-						 .reply = twilio_reply };
+const Api	twilio_api = {
+	.name = "twilio",
+	.read = read_message,
+	.new_id = twilio_new_message_sid,
+	.accepted = message_accepted,
+	.refused = refused,
+	.status = twilio_message_status,
+	.reply = twilio_reply
+};
 
-const Api twilio_call_api = { .name = "twilio_call",
-							  .read = read_call,
-							  .new_id = twilio_new_call_sid,
-							  .accepted = call_accepted,
-							  .refused = refused,
-							  .status = twilio_call_status,
-							  .reply = twilio_reply };
+const Api	twilio_call_api = {
+	.name = "twilio_call",
+	.read = read_call,
+	.new_id = twilio_new_call_sid,
+	.accepted = call_accepted,
+	.refused = refused,
+	.status = twilio_call_status,
+	.reply = twilio_reply
+};

@@ -18,7 +18,7 @@ static uint64_t random_state = 88172645463325252u;
 void *
 allocate(size_t size)
 {
-	void *memory = calloc(1, size);
+	void	   *memory = calloc(1, size);
 
 	if (memory == NULL)
 	{
@@ -32,7 +32,7 @@ allocate(size_t size)
 char *
 copy_bytes(const char *bytes, size_t len)
 {
-	char *copy = allocate(len + 1);
+	char	   *copy = allocate(len + 1);
 
 	if (len > 0)
 		memcpy(copy, bytes, len);
@@ -50,7 +50,7 @@ copy_string(const char *text)
 void
 buffer_reserve(Buffer *b, size_t more)
 {
-	size_t space = b->space > 0 ? b->space : 256;
+	size_t		space = b->space > 0 ? b->space : 256;
 
 	if (b->len + more + 1 <= b->space)
 		return;
@@ -84,8 +84,8 @@ buffer_puts(Buffer *b, const char *text)
 void
 buffer_printf(Buffer *b, const char *format, ...)
 {
-	va_list args;
-	int len;
+	va_list		args;
+	int			len;
 
 	buffer_reserve(b, 128);
 	va_start(args, format);
@@ -115,7 +115,7 @@ void
 buffer_free(Buffer *b)
 {
 	free(b->data);
-	*b = (Buffer){ 0 };
+	*b = (Buffer) {0};
 }
 
 /* As a JSON string with its quotes; NULL becomes null. */
@@ -188,11 +188,11 @@ buffer_tsv(Buffer *b, const char *text)
 	}
 	for (run = text; *text != '\0'; text++)
 	{
-		const char *escape = *text == '\t'   ? "\\t"
-							 : *text == '\n' ? "\\n"
-							 : *text == '\r' ? "\\r"
-							 : *text == '\\' ? "\\\\"
-											 : NULL;
+		const char *escape = *text == '\t' ? "\\t"
+			: *text == '\n' ? "\\n"
+			: *text == '\r' ? "\\r"
+			: *text == '\\' ? "\\\\"
+			: NULL;
 
 		if (escape == NULL)
 			continue;
@@ -218,14 +218,16 @@ const char *
 format_time(int64_t us, TimeStyle style)
 {
 	static char ring[4][48];
-	static int next = 0;
-	static const char *const pattern[] = { "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S",
-										   "%a, %d %b %Y %H:%M:%S +0000",
-										   "%a, %d %b %Y %H:%M:%S GMT" };
-	char *out = ring[next++ & 3];
-	time_t seconds = (time_t) (us / 1000000);
-	struct tm tm;
-	size_t len;
+	static int	next = 0;
+	static const char *const pattern[] = {
+		"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S",
+		"%a, %d %b %Y %H:%M:%S +0000",
+		"%a, %d %b %Y %H:%M:%S GMT"
+	};
+	char	   *out = ring[next++ & 3];
+	time_t		seconds = (time_t) (us / 1000000);
+	struct tm	tm;
+	size_t		len;
 
 	gmtime_r(&seconds, &tm);
 	len = strftime(out, sizeof(ring[0]), pattern[style], &tm);
@@ -243,7 +245,7 @@ format_time(int64_t us, TimeStyle style)
 int64_t
 read_time(const char *text, bool *is_day)
 {
-	struct tm tm = { 0 };
+	struct tm	tm = {0};
 	const char *rest = strptime(text, "%Y-%m-%d", &tm);
 
 	if (rest == NULL)
@@ -267,8 +269,8 @@ hex_digit(char c)
 char *
 url_decode(const char *text, size_t len)
 {
-	char *out = allocate(len + 1);
-	size_t n = 0;
+	char	   *out = allocate(len + 1);
+	size_t		n = 0;
 
 	for (size_t i = 0; i < len; i++)
 	{
@@ -288,8 +290,8 @@ url_decode(const char *text, size_t len)
 bool
 base64_decode(const char *text, Buffer *into)
 {
-	size_t len = strlen(text);
-	int got;
+	size_t		len = strlen(text);
+	int			got;
 
 	if (len % 4 != 0)
 		return false;

@@ -15,9 +15,9 @@
 
 typedef struct Buffer
 {
-	char *data;
-	size_t len;
-	size_t space;
+	char	   *data;
+	size_t		len;
+	size_t		space;
 } Buffer;
 
 extern void *allocate(size_t size);
@@ -37,10 +37,10 @@ extern void buffer_tsv(Buffer *b, const char *text);
 
 typedef enum TimeStyle
 {
-	TIME_ISO_MS,  /* 2026-10-08T15:00:00.010Z */
-	TIME_ISO_US,  /* 2026-10-08 15:00:00.010000+00, for COPY */
-	TIME_RFC2822, /* Thu, 08 Oct 2026 15:00:00 +0000 */
-	TIME_HTTP     /* Thu, 08 Oct 2026 15:00:00 GMT */
+	TIME_ISO_MS,				/* 2026-10-08T15:00:00.010Z */
+	TIME_ISO_US,				/* 2026-10-08 15:00:00.010000+00, for COPY */
+	TIME_RFC2822,				/* Thu, 08 Oct 2026 15:00:00 +0000 */
+	TIME_HTTP					/* Thu, 08 Oct 2026 15:00:00 GMT */
 } TimeStyle;
 
 extern int64_t now_us(void);

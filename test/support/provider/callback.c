@@ -16,51 +16,51 @@
 
 typedef struct Step
 {
-	char *status; /* or the text of a reply */
-	bool reply;
-	bool early;
-	bool each_segment;
-	int code;
-	int times;
-	int ms;
+	char	   *status;			/* or the text of a reply */
+	bool		reply;
+	bool		early;
+	bool		each_segment;
+	int			code;
+	int			times;
+	int			ms;
 } Step;
 
 typedef struct Plan
 {
-	Step *step;
-	int steps;
+	Step	   *step;
+	int			steps;
 } Plan;
 
 /* A webhook on its way, through all its tries */
 typedef struct Delivery
 {
-	const Api *api;
-	Message *message; /* NULL: a reply by the control interface */
+	const Api  *api;
+	Message    *message;		/* NULL: a reply by the control interface */
 	const char *status;
-	int code;
-	int nth;
-	bool reply;
-	Webhook webhook;
-	int attempt;
-	CallbackDone done; /* NULL: nobody waits */
-	void *arg;
+	int			code;
+	int			nth;
+	bool		reply;
+	Webhook		webhook;
+	int			attempt;
+	CallbackDone done;			/* NULL: nobody waits */
+	void	   *arg;
 } Delivery;
 
 typedef struct Choice
 {
 	const Plan *plan;
-	double weight;
+	double		weight;
 } Choice;
 
 CallbackCounters callback_counters;
 
-static Table plans; /* by text; they live as long as the program */
+static Table plans;				/* by text; they live as long as the program */
 static struct
 {
-	Choice choice[16];
-	int choices;
-	double weight;
-} chosen[2]; /* for messages, for calls */
+	Choice		choice[16];
+	int			choices;
+	double		weight;
+}			chosen[2];			/* for messages, for calls */
 
 static void attempt(void *arg);
 
@@ -69,12 +69,14 @@ static void attempt(void *arg);
 static bool
 read_step(char *text, Step *step)
 {
-	static const char *const known[] = { "queued",    "accepted",    "sending", "sent",
-										 "delivered", "undelivered", "failed",  "read",
-										 "canceled",  "initiated",   "ringing", "in-progress",
-										 "answered",  "completed",   "busy",    "no-answer" };
-	char *at = strrchr(text, '@');
-	char *mark;
+	static const char *const known[] = {
+		"queued",    "accepted",    "sending", "sent",
+		"delivered", "undelivered", "failed",  "read",
+		"canceled",  "initiated",   "ringing", "in-progress",
+		"answered",  "completed",   "busy",    "no-answer"
+	};
+	char	   *at = strrchr(text, '@');
+	char	   *mark;
 
 	step->times = 1;
 	if (at != NULL)
@@ -119,11 +121,11 @@ read_step(char *text, Step *step)
 static const Plan *
 find_plan(const char *text)
 {
-	Plan *plan = table_find(&plans, text);
-	char *copy;
-	char *rest;
-	char *item;
-	bool good = true;
+	Plan	   *plan = table_find(&plans, text);
+	char	   *copy;
+	char	   *rest;
+	char	   *item;
+	bool		good = true;
 
 	if (plan != NULL)
 		return plan;
@@ -134,7 +136,7 @@ find_plan(const char *text)
 		plan->step = realloc(plan->step, (size_t) (plan->steps + 1) * sizeof(Step));
 		if (plan->step == NULL)
 			abort();
-		plan->step[plan->steps] = (Step){ 0 };
+		plan->step[plan->steps] = (Step) {0};
 		good = read_step(item, &plan->step[plan->steps++]);
 	}
 	free(copy);
@@ -167,7 +169,7 @@ callback_set_plans(const Json *json, bool calls)
 		return "a plan is a string, several are an object with their weights";
 	for (const Json *m = json->first; m != NULL; m = m->next)
 	{
-		Choice *choice = &chosen[calls].choice[chosen[calls].choices];
+		Choice	   *choice = &chosen[calls].choice[chosen[calls].choices];
 
 		if (chosen[calls].choices == 16)
 			return "too many plans";
@@ -184,10 +186,10 @@ callback_set_plans(const Json *json, bool calls)
 static const Plan *
 plan_for(const Api *api, const Message *m)
 {
-	bool calls = api == &twilio_call_api;
-	char *text = marker_in(m->body, "callbacks");
+	bool		calls = api == &twilio_call_api;
+	char	   *text = marker_in(m->body, "callbacks");
 	const Plan *plan = NULL;
-	double at;
+	double		at;
 
 	if (text != NULL)
 	{
@@ -224,9 +226,9 @@ finish(Delivery *d, int http_status, const char *outcome)
 static void
 on_answer(void *arg, int http_status)
 {
-	Delivery *d = arg;
-	int tries = config.callback_attempts > 0 ? config.callback_attempts : d->webhook.attempts;
-	int pause = d->attempt <= 4 ? d->webhook.retry_ms[d->attempt - 1] : d->webhook.retry_ms[3];
+	Delivery   *d = arg;
+	int			tries = config.callback_attempts > 0 ? config.callback_attempts : d->webhook.attempts;
+	int			pause = d->attempt <= 4 ? d->webhook.retry_ms[d->attempt - 1] : d->webhook.retry_ms[3];
 
 	if (config.callback_retry_ms >= 0)
 		pause = config.callback_retry_ms;
@@ -257,7 +259,7 @@ on_answer(void *arg, int http_status)
 static void
 attempt(void *arg)
 {
-	Delivery *d = arg;
+	Delivery   *d = arg;
 
 	d->attempt++;
 	callback_counters.posts++;
@@ -268,16 +270,18 @@ attempt(void *arg)
 static void
 begin(void *arg)
 {
-	Delivery *d = arg;
-	Message *m = d->message;
+	Delivery   *d = arg;
+	Message    *m = d->message;
 
 	if (d->reply && m != NULL)
 	{
-		Reply reply = { .account = m->account,
-						.from = m->to,
-						.to = m->from,
-						.body = d->status,
-						.secret = m->secret };
+		Reply		reply = {
+			.account = m->account,
+			.from = m->to,
+			.to = m->from,
+			.body = d->status,
+			.secret = m->secret
+		};
 
 		d->webhook.url = copy_string(config.reply_url != NULL ? config.reply_url : "");
 		d->api->reply(&reply, &d->webhook);
@@ -294,7 +298,7 @@ begin(void *arg)
 static Delivery *
 new_delivery(const Api *api, Message *m, const char *status, int code, CallbackDone done, void *arg)
 {
-	Delivery *d = allocate(sizeof(Delivery));
+	Delivery   *d = allocate(sizeof(Delivery));
 
 	d->api = api;
 	d->message = m;
@@ -315,19 +319,19 @@ int
 callback_plan(const Api *api, Message *m, CallbackDone early_done, void *arg)
 {
 	const Plan *plan = plan_for(api, m);
-	int early = 0;
-	int nth = 0;
+	int			early = 0;
+	int			nth = 0;
 
 	for (int i = 0; plan != NULL && i < plan->steps; i++)
 	{
 		const Step *step = &plan->step[i];
-		int times = step->times * (step->each_segment ? m->segments : 1);
+		int			times = step->times * (step->each_segment ? m->segments : 1);
 
 		if (step->reply ? api->reply == NULL : api->status == NULL || m->callback == NULL)
 			continue;
 		for (int n = 0; n < times; n++)
 		{
-			Delivery *d = new_delivery(api, m, step->status, step->code, NULL, NULL);
+			Delivery   *d = new_delivery(api, m, step->status, step->code, NULL, NULL);
 
 			d->reply = step->reply;
 			d->nth = nth++;
@@ -355,7 +359,7 @@ callback_now(const Api *api, Message *m, const char *status, int code, CallbackD
 void
 callback_reply(const Api *api, const Reply *reply, const char *url, CallbackDone done, void *arg)
 {
-	Delivery *d = new_delivery(api, NULL, "reply", 0, done, arg);
+	Delivery   *d = new_delivery(api, NULL, "reply", 0, done, arg);
 
 	d->reply = true;
 	d->webhook.url = copy_string(url);

@@ -20,25 +20,25 @@
 
 typedef struct CallbackCounters
 {
-	uint64_t planned;
-	uint64_t posts;
-	uint64_t answered; /* 2xx */
-	uint64_t refused;  /* 3xx, 4xx: not tried again */
-	uint64_t given_up;
-	uint64_t impossible; /* the URL leads nowhere on loopback */
-	uint64_t pending;
+	uint64_t	planned;
+	uint64_t	posts;
+	uint64_t	answered;		/* 2xx */
+	uint64_t	refused;		/* 3xx, 4xx: not tried again */
+	uint64_t	given_up;
+	uint64_t	impossible;		/* the URL leads nowhere on loopback */
+	uint64_t	pending;
 } CallbackCounters;
 
 extern CallbackCounters callback_counters;
 
 /* outcome: answered, refused, given_up or impossible */
-typedef void (*CallbackDone)(void *arg, int http_status, const char *outcome);
+typedef void (*CallbackDone) (void *arg, int http_status, const char *outcome);
 
 extern const char *callback_set_plans(const Json *json, bool calls);
-extern int callback_plan(const Api *api, Message *message, CallbackDone early_done, void *arg);
+extern int	callback_plan(const Api *api, Message *message, CallbackDone early_done, void *arg);
 extern void callback_now(const Api *api, Message *message, const char *status, int code,
 						 CallbackDone done, void *arg);
 extern void
-callback_reply(const Api *api, const Reply *reply, const char *url, CallbackDone done, void *arg);
+			callback_reply(const Api *api, const Reply *reply, const char *url, CallbackDone done, void *arg);
 
 #endif

@@ -22,25 +22,25 @@
 typedef struct Post
 {
 	struct Post *next;
-	int port;
-	int timeout_ms;
-	Buffer bytes;
-	ClientDone done;
-	void *arg;
+	int			port;
+	int			timeout_ms;
+	Buffer		bytes;
+	ClientDone	done;
+	void	   *arg;
 } Post;
 
 typedef struct Client
 {
-	struct Client *next; /* of the idle ones */
+	struct Client *next;		/* of the idle ones */
 	struct bufferevent *socket;
 	struct event *timer;
-	int port;
-	bool reused;
-	Post *post;
+	int			port;
+	bool		reused;
+	Post	   *post;
 } Client;
 
 static Client *idle;
-static int open_clients;
+static int	open_clients;
 static Post *first_waiting;
 static Post **last_waiting = &first_waiting;
 
@@ -66,7 +66,7 @@ free_post(Post *post)
 static void
 finish(Client *client, int http_status, bool keep)
 {
-	Post *post = client->post;
+	Post	   *post = client->post;
 
 	event_del(client->timer);
 	client->post = NULL;
@@ -86,13 +86,13 @@ finish(Client *client, int http_status, bool keep)
 static int
 read_answer(struct evbuffer *in, bool *keep)
 {
-	size_t len = evbuffer_get_length(in);
-	char *bytes = (char *) evbuffer_pullup(in, -1);
-	char *end = len > 0 ? memmem(bytes, len, "\r\n\r\n", 4) : NULL;
-	char *head;
-	char *at;
-	size_t body = 0;
-	int status = 0;
+	size_t		len = evbuffer_get_length(in);
+	char	   *bytes = (char *) evbuffer_pullup(in, -1);
+	char	   *end = len > 0 ? memmem(bytes, len, "\r\n\r\n", 4) : NULL;
+	char	   *head;
+	char	   *at;
+	size_t		body = 0;
+	int			status = 0;
 
 	if (end == NULL)
 		return 0;
@@ -115,10 +115,10 @@ read_answer(struct evbuffer *in, bool *keep)
 static void
 on_read(struct bufferevent *socket, void *arg)
 {
-	Client *client = arg;
+	Client	   *client = arg;
 	struct evbuffer *in = bufferevent_get_input(socket);
-	bool keep = false;
-	int status;
+	bool		keep = false;
+	int			status;
 
 	if (client->post == NULL)
 	{
@@ -135,7 +135,7 @@ on_read(struct bufferevent *socket, void *arg)
 static void
 remove_idle(Client *client)
 {
-	Client **place = &idle;
+	Client	  **place = &idle;
 
 	while (*place != NULL && *place != client)
 		place = &(*place)->next;
@@ -146,8 +146,8 @@ remove_idle(Client *client)
 static void
 on_event(struct bufferevent *socket, short what, void *arg)
 {
-	Client *client = arg;
-	Post *post = client->post;
+	Client	   *client = arg;
+	Post	   *post = client->post;
 
 	if (what & BEV_EVENT_CONNECTED)
 		return;
@@ -180,8 +180,8 @@ on_timeout(evutil_socket_t fd, short what, void *arg)
 static Client *
 open_client(int port)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t) port) };
-	Client *client = allocate(sizeof(Client));
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
+	Client	   *client = allocate(sizeof(Client));
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	client->port = port;
@@ -200,8 +200,8 @@ open_client(int port)
 static Client *
 get_client(int port)
 {
-	Client **place = &idle;
-	Client *client;
+	Client	  **place = &idle;
+	Client	   *client;
 
 	while (*place != NULL && (*place)->port != port)
 		place = &(*place)->next;
@@ -226,10 +226,12 @@ start_waiting(void)
 {
 	while (first_waiting != NULL)
 	{
-		Post *post = first_waiting;
-		Client *client = get_client(post->port);
-		struct timeval after = { .tv_sec = post->timeout_ms / 1000,
-								 .tv_usec = post->timeout_ms % 1000 * 1000 };
+		Post	   *post = first_waiting;
+		Client	   *client = get_client(post->port);
+		struct timeval after = {
+			.tv_sec = post->timeout_ms / 1000,
+			.tv_usec = post->timeout_ms % 1000 * 1000
+		};
 
 		if (client == NULL)
 			return;
@@ -247,7 +249,7 @@ static int
 port_of(const char *host, size_t len, bool https)
 {
 	const char *colon = memchr(host, ':', len);
-	size_t name = colon != NULL ? (size_t) (colon - host) : len;
+	size_t		name = colon != NULL ? (size_t) (colon - host) : len;
 
 	if (config.callback_to != NULL)
 	{
@@ -264,11 +266,11 @@ port_of(const char *host, size_t len, bool https)
 void
 client_post(const Webhook *w, ClientDone done, void *arg)
 {
-	bool https = strncmp(w->url, "https://", 8) == 0;
+	bool		https = strncmp(w->url, "https://", 8) == 0;
 	const char *host = https ? w->url + 8 : strncmp(w->url, "http://", 7) == 0 ? w->url + 7 : "";
-	size_t host_len = strcspn(host, "/?#");
+	size_t		host_len = strcspn(host, "/?#");
 	const char *target = host + host_len;
-	Post *post = allocate(sizeof(Post));
+	Post	   *post = allocate(sizeof(Post));
 
 	post->done = done;
 	post->arg = arg;

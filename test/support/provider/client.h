@@ -8,7 +8,7 @@
 #include "api.h"
 
 /* http_status: 0 when no answer came, -1 when it was not even tried */
-typedef void (*ClientDone)(void *arg, int http_status);
+typedef void (*ClientDone) (void *arg, int http_status);
 
 extern void client_post(const Webhook *webhook, ClientDone done, void *arg);
 

@@ -12,13 +12,13 @@
 #include "callback.h"
 #include "fault.h"
 
-Config config;
+Config		config;
 
 typedef struct Setting
 {
 	const char *name;
-	int *number;
-	char **text;
+	int		   *number;
+	char	  **text;
 	const char *otherwise;
 } Setting;
 
@@ -103,8 +103,8 @@ config_set(const char *name, const char *value)
 {
 	for (size_t i = 0; i < SETTINGS; i++)
 	{
-		char *end;
-		long number;
+		char	   *end;
+		long		number;
 
 		if (strcmp(settings[i].name, name) != 0)
 			continue;
@@ -133,7 +133,7 @@ config_merge(const Json *json)
 	for (const Json *m = json->first; m != NULL; m = m->next)
 	{
 		const char *wrong;
-		char *text = NULL;
+		char	   *text = NULL;
 
 		if (strcmp(m->name, "faults") == 0)
 			wrong = fault_set_shares(m);

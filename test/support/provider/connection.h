@@ -10,25 +10,25 @@
 
 struct Connection
 {
-	int fd;
-	uint64_t number;
-	int requests;
-	bool busy;
-	bool keep;    /* the client wants to go on after this request */
-	bool closing; /* close when everything is written */
-	bool endless;
-	bool unread;    /* too much has come: reading rests */
-	bool continued; /* 100 was sent for the request that is coming */
-	int idle_ms;    /* close so long after the answer; -1: do not */
-	int dribble_ms; /* between single bytes; 0: write as usual */
+	int			fd;
+	uint64_t	number;
+	int			requests;
+	bool		busy;
+	bool		keep;			/* the client wants to go on after this request */
+	bool		closing;		/* close when everything is written */
+	bool		endless;
+	bool		unread;			/* too much has come: reading rests */
+	bool		continued;		/* 100 was sent for the request that is coming */
+	int			idle_ms;		/* close so long after the answer; -1: do not */
+	int			dribble_ms;		/* between single bytes; 0: write as usual */
 	struct event *readable;
 	struct event *writable;
 	struct event *timer;
-	Buffer in;
-	size_t scanned; /* of in, without the end of the head */
-	Buffer out;
-	size_t written;
-	Hold *hold;
+	Buffer		in;
+	size_t		scanned;		/* of in, without the end of the head */
+	Buffer		out;
+	size_t		written;
+	Hold	   *hold;
 };
 
 extern void connection_close(Connection *c, bool reset);

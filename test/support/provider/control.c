@@ -31,14 +31,14 @@
 /* A request that waits for the end of a webhook */
 typedef struct Waiting
 {
-	Hold hold; /* first, for the server knows only this */
-	char *status;
+	Hold		hold;			/* first, for the server knows only this */
+	char	   *status;
 } Waiting;
 
 static void
 answer_text(Connection *c, int status, const char *text)
 {
-	Answer answer = { .status = status };
+	Answer		answer = {.status = status};
 
 	buffer_puts(&answer.body, "{\"message\":");
 	buffer_json_string(&answer.body, text);
@@ -53,26 +53,28 @@ show_state(Connection *c)
 	const struct
 	{
 		const char *name;
-		uint64_t value;
-	} counter[] = { { "requests", ledger_counters.requests },
-					{ "lookups", ledger_counters.lookups },
-					{ "accepted", ledger_counters.accepted },
-					{ "doubled", ledger_counters.doubled },
-					{ "refused", ledger_counters.refused },
-					{ "replayed", ledger_counters.replayed },
-					{ "connections", server_counters.connections },
-					{ "connections_open", server_counters.open },
-					{ "connections_most", server_counters.most_open },
-					{ "malformed", server_counters.malformed },
-					{ "expect_continue", server_counters.expect_continue },
-					{ "callbacks_planned", callback_counters.planned },
-					{ "callbacks_posted", callback_counters.posts },
-					{ "callbacks_answered", callback_counters.answered },
-					{ "callbacks_refused", callback_counters.refused },
-					{ "callbacks_given_up", callback_counters.given_up },
-					{ "callbacks_impossible", callback_counters.impossible },
-					{ "callbacks_pending", callback_counters.pending } };
-	Answer answer = { .status = 200 };
+		uint64_t	value;
+	}			counter[] = {
+		{"requests", ledger_counters.requests},
+		{"lookups", ledger_counters.lookups},
+		{"accepted", ledger_counters.accepted},
+		{"doubled", ledger_counters.doubled},
+		{"refused", ledger_counters.refused},
+		{"replayed", ledger_counters.replayed},
+		{"connections", server_counters.connections},
+		{"connections_open", server_counters.open},
+		{"connections_most", server_counters.most_open},
+		{"malformed", server_counters.malformed},
+		{"expect_continue", server_counters.expect_continue},
+		{"callbacks_planned", callback_counters.planned},
+		{"callbacks_posted", callback_counters.posts},
+		{"callbacks_answered", callback_counters.answered},
+		{"callbacks_refused", callback_counters.refused},
+		{"callbacks_given_up", callback_counters.given_up},
+		{"callbacks_impossible", callback_counters.impossible},
+		{"callbacks_pending", callback_counters.pending}
+	};
+	Answer		answer = {.status = 200};
 
 	buffer_puts(&answer.body, "{");
 	for (size_t i = 0; i < sizeof(counter) / sizeof(counter[0]); i++)
@@ -90,11 +92,11 @@ show_state(Connection *c)
 static void
 show_accepted(Request *request)
 {
-	Answer answer = { .status = 200 };
-	Form form = { .fields = 0 };
+	Answer		answer = {.status = 200};
+	Form		form = {.fields = 0};
 	const char *value;
-	uint64_t number;
-	bool tsv;
+	uint64_t	number;
+	bool		tsv;
 	const Message *m;
 
 	form_read(&form, request->query);
@@ -121,7 +123,7 @@ show_raw(Request *request)
 {
 	const char *value = request->query != NULL ? strstr(request->query, "request=") : NULL;
 	const Buffer *raw = ledger_raw(value != NULL ? strtoull(value + 8, NULL, 10) : 0);
-	Answer answer = { .status = 200, .content_type = "application/octet-stream" };
+	Answer		answer = {.status = 200, .content_type = "application/octet-stream"};
 
 	if (raw == NULL)
 	{
@@ -136,8 +138,8 @@ show_raw(Request *request)
 static void
 on_done(void *arg, int http_status, const char *outcome)
 {
-	Waiting *waiting = arg;
-	Answer answer = { .status = 200 };
+	Waiting    *waiting = arg;
+	Answer		answer = {.status = 200};
 
 	buffer_printf(&answer.body, "{\"outcome\":\"%s\",\"http_status\":%d}\n", outcome, http_status);
 	if (waiting->hold.connection != NULL)
@@ -151,7 +153,7 @@ static Message *
 find_message(const Json *json)
 {
 	const char *name = json_text(json, "message");
-	Message *m = name == NULL ? NULL : ledger_by_id(name);
+	Message    *m = name == NULL ? NULL : ledger_by_id(name);
 
 	if (m == NULL && name != NULL && is_digits(name, 1, 18))
 		m = ledger_message(strtoull(name, NULL, 10));
@@ -161,9 +163,9 @@ find_message(const Json *json)
 static void
 make_callback(Connection *c, const Json *json)
 {
-	Message *m = find_message(json);
+	Message    *m = find_message(json);
 	const char *status = json_text(json, "status");
-	Waiting *waiting;
+	Waiting    *waiting;
 
 	if (m == NULL || m->callback == NULL || status == NULL)
 	{
@@ -189,14 +191,16 @@ static void
 make_reply(Connection *c, const Json *json)
 {
 	const Message *m = find_message(json);
-	const Api *api = api_by_name(text_or(json, "api", m != NULL ? m->api : NULL));
+	const Api  *api = api_by_name(text_or(json, "api", m != NULL ? m->api : NULL));
 	const char *url = text_or(json, "url", config.reply_url);
-	Reply reply = { .account = text_or(json, "account", m != NULL ? m->account : ""),
-					.from = text_or(json, "from", m != NULL ? m->to : NULL),
-					.to = text_or(json, "to", m != NULL ? m->from : NULL),
-					.body = json_text(json, "body"),
-					.secret = text_or(json, "secret", m != NULL ? m->secret : NULL) };
-	Waiting *waiting;
+	Reply		reply = {
+		.account = text_or(json, "account", m != NULL ? m->account : ""),
+		.from = text_or(json, "from", m != NULL ? m->to : NULL),
+		.to = text_or(json, "to", m != NULL ? m->from : NULL),
+		.body = json_text(json, "body"),
+		.secret = text_or(json, "secret", m != NULL ? m->secret : NULL)
+	};
+	Waiting    *waiting;
 
 	if (api == NULL || api->reply == NULL || url == NULL || reply.from == NULL ||
 		reply.to == NULL || reply.body == NULL)
@@ -212,7 +216,7 @@ make_reply(Connection *c, const Json *json)
 static void
 change_config(Connection *c, const Json *json)
 {
-	char *wrong = config_merge(json);
+	char	   *wrong = config_merge(json);
 
 	if (wrong != NULL)
 		answer_text(c, 400, wrong);
@@ -228,13 +232,15 @@ control_handle(Request *request)
 	static const struct
 	{
 		const char *name;
-		void (*function)(Connection *c, const Json *json);
-	} posts[] = { { "config", change_config },
-				  { "callback", make_callback },
-				  { "reply", make_reply } };
+		void		(*function) (Connection *c, const Json *json);
+	}			posts[] = {
+		{"config", change_config},
+		{"callback", make_callback},
+		{"reply", make_reply}
+	};
 	Connection *c = request->connection;
 	const char *name = request->path + strlen("/control/");
-	Json *json;
+	Json	   *json;
 
 	if (strcmp(request->method, "GET") == 0)
 	{

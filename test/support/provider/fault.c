@@ -16,76 +16,76 @@
 typedef struct Kind
 {
 	const char *name;
-	FaultKind kind;
-	int number; /* when there is no argument */
+	FaultKind	kind;
+	int			number;			/* when there is no argument */
 } Kind;
 
 static const Kind kinds[] = {
-	{ "ok", FAULT_OK, 0 },
-	{ "lose_answer", FAULT_LOSE_ANSWER, 0 },
-	{ "reset", FAULT_RESET, 0 },
-	{ "reset_before", FAULT_RESET_BEFORE, 0 },
-	{ "close_before", FAULT_CLOSE_BEFORE, 0 },
-	{ "hang", FAULT_HANG, 0 },
-	{ "hang_before", FAULT_HANG_BEFORE, 0 },
-	{ "dribble", FAULT_DRIBBLE, 100 },
-	{ "slow", FAULT_SLOW, 1000 },
-	{ "slow_accept", FAULT_SLOW_ACCEPT, 1000 },
-	{ "late_accept", FAULT_LATE_ACCEPT, 1000 },
-	{ "429", FAULT_429, 1 },
-	{ "500_after", FAULT_500_AFTER, 0 },
-	{ "503_before", FAULT_503_BEFORE, 0 },
-	{ "garbage", FAULT_GARBAGE, 0 },
-	{ "wrong_length", FAULT_WRONG_LENGTH, 10 },
-	{ "blocked", FAULT_BLOCKED, 0 },
-	{ "error", FAULT_ERROR, 0 },
-	{ "status", FAULT_STATUS, 400 },
-	{ "status_after", FAULT_STATUS_AFTER, 500 },
-	{ "delay_idle_close", FAULT_IDLE_CLOSE, 0 },
-	{ "reset_reused", FAULT_RESET_REUSED, 0 },
-	{ "endless", FAULT_ENDLESS, 0 },
+	{"ok", FAULT_OK, 0},
+	{"lose_answer", FAULT_LOSE_ANSWER, 0},
+	{"reset", FAULT_RESET, 0},
+	{"reset_before", FAULT_RESET_BEFORE, 0},
+	{"close_before", FAULT_CLOSE_BEFORE, 0},
+	{"hang", FAULT_HANG, 0},
+	{"hang_before", FAULT_HANG_BEFORE, 0},
+	{"dribble", FAULT_DRIBBLE, 100},
+	{"slow", FAULT_SLOW, 1000},
+	{"slow_accept", FAULT_SLOW_ACCEPT, 1000},
+	{"late_accept", FAULT_LATE_ACCEPT, 1000},
+	{"429", FAULT_429, 1},
+	{"500_after", FAULT_500_AFTER, 0},
+	{"503_before", FAULT_503_BEFORE, 0},
+	{"garbage", FAULT_GARBAGE, 0},
+	{"wrong_length", FAULT_WRONG_LENGTH, 10},
+	{"blocked", FAULT_BLOCKED, 0},
+	{"error", FAULT_ERROR, 0},
+	{"status", FAULT_STATUS, 400},
+	{"status_after", FAULT_STATUS_AFTER, 500},
+	{"delay_idle_close", FAULT_IDLE_CLOSE, 0},
+	{"reset_reused", FAULT_RESET_REUSED, 0},
+	{"endless", FAULT_ENDLESS, 0},
 };
 
 /* One after the other, as a marker or rule lists them */
 typedef struct Sequence
 {
 	const Fault **fault;
-	int count;
+	int			count;
 } Sequence;
 
 typedef struct Rule
 {
 	struct Rule *next;
-	Sequence sequence;
-	bool lookup;
-	bool each;   /* counts for each message by itself */
-	int skip;    /* lets so many pass first */
-	long times;  /* and acts on so many; -1: on all */
-	long number; /* for the counters of each */
-	long used;
-	char *pattern[6]; /* in the order of names[] */
+	Sequence	sequence;
+	bool		lookup;
+	bool		each;			/* counts for each message by itself */
+	int			skip;			/* lets so many pass first */
+	long		times;			/* and acts on so many; -1: on all */
+	long		number;			/* for the counters of each */
+	long		used;
+	char	   *pattern[6];		/* in the order of names[] */
 } Rule;
 
-static const char *const names[6] = { "api", "account", "to", "from", "body", "key" };
+static const char *const names[6] = {"api", "account", "to", "from", "body", "key"};
 
-static Table faults;    /* by text; they live as long as the program */
-static Table sequences; /* by text, likewise */
-static Table uses;      /* by message, and rule */
+static Table faults;			/* by text; they live as long as the program */
+static Table sequences;			/* by text, likewise */
+static Table uses;				/* by message, and rule */
 static Rule *rules;
 static struct
 {
 	const Fault *fault;
-	double share;
-} shares[64];
-static int share_count;
+	double		share;
+}			shares[64];
+static int	share_count;
 
 /* The fault of this name; NULL when there is none. */
 static const Fault *
 find_fault(const char *text)
 {
-	void **slot;
-	Fault *fault = table_find(&faults, text);
-	size_t len = strcspn(text, ":");
+	void	  **slot;
+	Fault	   *fault = table_find(&faults, text);
+	size_t		len = strcspn(text, ":");
 
 	for (size_t i = 0; fault == NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++)
 	{
@@ -110,10 +110,10 @@ find_fault(const char *text)
 static Sequence *
 find_sequence(const char *text)
 {
-	Sequence *sequence = table_find(&sequences, text);
-	char *copy;
-	char *rest;
-	char *name;
+	Sequence   *sequence = table_find(&sequences, text);
+	char	   *copy;
+	char	   *rest;
+	char	   *name;
 
 	if (sequence != NULL)
 		return sequence;
@@ -143,10 +143,10 @@ find_sequence(const char *text)
 static long
 count_use(long rule, const FaultSubject *s)
 {
-	char *name = NULL;
-	void **slot;
-	long before;
-	size_t size = uses.used;
+	char	   *name = NULL;
+	void	  **slot;
+	long		before;
+	size_t		size = uses.used;
 
 	if (asprintf(&name, "%ld %s %s %s", rule, s->key != NULL ? s->key : "",
 				 s->to != NULL ? s->to : "", s->body != NULL ? s->body : "") < 0)
@@ -163,7 +163,7 @@ count_use(long rule, const FaultSubject *s)
 char *
 marker_in(const char *body, const char *name)
 {
-	size_t len = strlen(name);
+	size_t		len = strlen(name);
 	const char *end;
 
 	while (body != NULL && (body = strstr(body, "[[")) != NULL)
@@ -186,8 +186,8 @@ in_sequence(const Sequence *sequence, long use)
 static const Fault *
 marked(const FaultSubject *s)
 {
-	char *text = marker_in(s->body, "fault");
-	Sequence *sequence;
+	char	   *text = marker_in(s->body, "fault");
+	Sequence   *sequence;
 
 	if (text == NULL)
 		return NULL;
@@ -201,7 +201,7 @@ marked(const FaultSubject *s)
 static bool
 rule_matches(const Rule *rule, const FaultSubject *s)
 {
-	const char *value[] = { s->api, s->account, s->to, s->from, s->body, s->key };
+	const char *value[] = {s->api, s->account, s->to, s->from, s->body, s->key};
 
 	if (rule->lookup != s->lookup)
 		return false;
@@ -219,7 +219,7 @@ ruled(const FaultSubject *s)
 {
 	for (Rule *rule = rules; rule != NULL; rule = rule->next)
 	{
-		long use;
+		long		use;
 
 		if (!rule_matches(rule, s))
 			continue;
@@ -235,7 +235,7 @@ ruled(const FaultSubject *s)
 static const Fault *
 drawn(void)
 {
-	double at = share_count > 0 ? random_fraction() : 1;
+	double		at = share_count > 0 ? random_fraction() : 1;
 
 	for (int i = 0; i < share_count; i++)
 	{
@@ -266,12 +266,12 @@ fault_choose(const FaultSubject *subject)
 const char *
 fault_set_shares(const Json *json)
 {
-	double sum = 0;
+	double		sum = 0;
 
 	share_count = 0;
 	for (const Json *m = json->first; m != NULL; m = m->next)
 	{
-		double share = m->text != NULL ? strtod(m->text, NULL) : -1;
+		double		share = m->text != NULL ? strtod(m->text, NULL) : -1;
 
 		if (m->name == NULL || find_fault(m->name) == NULL)
 			return "no such fault";
@@ -290,7 +290,7 @@ read_rule(const Json *json, Rule *rule)
 {
 	for (const Json *m = json->first; m != NULL; m = m->next)
 	{
-		bool known = true;
+		bool		known = true;
 
 		if (strcmp(m->name, "fault") == 0 && m->text != NULL)
 		{
@@ -321,7 +321,7 @@ read_rule(const Json *json, Rule *rule)
 		}
 		if (!known)
 			return "a rule has fault, times, skip, each, lookup, and patterns for api, account, "
-				   "to, from, body, key";
+				"to, from, body, key";
 	}
 	return rule->sequence.count == 0 ? "a rule needs a fault" : NULL;
 }
@@ -331,14 +331,14 @@ const char *
 fault_set_rules(const Json *json)
 {
 	static long number = 0;
-	Rule **last = &rules;
+	Rule	  **last = &rules;
 	const char *wrong = NULL;
 
 	/* the old ones are few, and a sequence of theirs may be in use: they stay */
 	rules = NULL;
 	for (const Json *m = json->first; m != NULL && wrong == NULL; m = m->next)
 	{
-		Rule *rule = allocate(sizeof(Rule));
+		Rule	   *rule = allocate(sizeof(Rule));
 
 		rule->times = -1;
 		rule->number = ++number;
@@ -371,7 +371,7 @@ fault_forget(void)
 void
 fault_show(Buffer *b)
 {
-	bool any = false;
+	bool		any = false;
 
 	buffer_puts(b, "{");
 	for (size_t i = 0; i < faults.space; i++)

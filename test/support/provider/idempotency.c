@@ -19,9 +19,9 @@
 struct IdempotentAnswer
 {
 	unsigned char digest[32];
-	int64_t at;
-	bool running; /* its first request has not been answered */
-	Answer answer;
+	int64_t		at;
+	bool		running;		/* its first request has not been answered */
+	Answer		answer;
 };
 
 static Table entries;
@@ -30,11 +30,11 @@ static Table entries;
 static bool
 is_idempotent(const Api *api)
 {
-	size_t len = strlen(api->name);
+	size_t		len = strlen(api->name);
 
 	for (const char *at = config.idempotent; at != NULL && *at != '\0';)
 	{
-		size_t item = strcspn(at, ",");
+		size_t		item = strcspn(at, ",");
 
 		if (item == len && memcmp(at, api->name, len) == 0)
 			return true;
@@ -47,7 +47,7 @@ static void
 copy_answer(Answer *to, const Answer *from)
 {
 	answer_free(to);
-	*to = (Answer){ .status = from->status, .content_type = from->content_type };
+	*to = (Answer) {.status = from->status, .content_type = from->content_type};
 	if (from->headers.len > 0)
 		buffer_add(&to->headers, from->headers.data, from->headers.len);
 	if (from->body.len > 0)
@@ -58,8 +58,8 @@ copy_answer(Answer *to, const Answer *from)
 IdempotencyResult
 idempotency_begin(const Api *api, const Send *send, IdempotentAnswer **entry, Answer *answer)
 {
-	char *name = NULL;
-	void **slot;
+	char	   *name = NULL;
+	void	  **slot;
 	IdempotentAnswer *found;
 
 	*entry = NULL;

@@ -16,7 +16,7 @@ typedef struct Reader
 {
 	const char *at;
 	const char *end;
-	int depth;
+	int			depth;
 } Reader;
 
 static Json *read_value(Reader *r);
@@ -41,7 +41,7 @@ take(Reader *r, char c)
 static bool
 take_word(Reader *r, const char *word)
 {
-	size_t len = strlen(word);
+	size_t		len = strlen(word);
 
 	if ((size_t) (r->end - r->at) < len || memcmp(r->at, word, len) != 0)
 		return false;
@@ -57,11 +57,11 @@ read_hex4(Reader *r, uint32_t *code)
 		return false;
 	for (int i = 0; i < 4; i++)
 	{
-		char c = *r->at++;
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-					: c >= 'a' && c <= 'f' ? c - 'a' + 10
-					: c >= 'A' && c <= 'F' ? c - 'A' + 10
-										   : -1;
+		char		c = *r->at++;
+		int			digit = c >= '0' && c <= '9' ? c - '0'
+			: c >= 'a' && c <= 'f' ? c - 'a' + 10
+			: c >= 'A' && c <= 'F' ? c - 'A' + 10
+			: -1;
 
 		if (digit < 0)
 			return false;
@@ -73,8 +73,8 @@ read_hex4(Reader *r, uint32_t *code)
 static void
 add_utf8(Buffer *b, uint32_t code)
 {
-	char out[4];
-	size_t len = 0;
+	char		out[4];
+	size_t		len = 0;
 
 	if (code < 0x80)
 		out[len++] = (char) code;
@@ -105,8 +105,8 @@ read_escape(Reader *r, Buffer *b)
 	static const char from[] = "\"\\/bfnrt";
 	static const char to[] = "\"\\/\b\f\n\r\t";
 	const char *plain;
-	uint32_t code;
-	uint32_t low;
+	uint32_t	code;
+	uint32_t	low;
 
 	if (r->at == r->end)
 		return false;
@@ -136,14 +136,14 @@ read_escape(Reader *r, Buffer *b)
 static char *
 read_string(Reader *r)
 {
-	Buffer b = { 0 };
+	Buffer		b = {0};
 	const char *run = r->at;
 
 	buffer_reserve(&b, 0);
 	buffer_clear(&b);
 	while (r->at < r->end && (unsigned char) *r->at >= 0x20)
 	{
-		char c = *r->at;
+		char		c = *r->at;
 
 		if (c != '"' && c != '\\')
 		{
@@ -166,8 +166,8 @@ static char *
 read_number(Reader *r)
 {
 	const char *start = r->at;
-	char *text;
-	char *end;
+	char	   *text;
+	char	   *end;
 
 	while (r->at < r->end && strchr("+-.0123456789eE", *r->at) != NULL && *r->at != '\0')
 		r->at++;
@@ -185,9 +185,9 @@ read_number(Reader *r)
 static bool
 read_members(Reader *r, Json *parent)
 {
-	Json **last = &parent->first;
-	char close = parent->type == JSON_OBJECT ? '}' : ']';
-	char *name = NULL;
+	Json	  **last = &parent->first;
+	char		close = parent->type == JSON_OBJECT ? '}' : ']';
+	char	   *name = NULL;
 
 	if (take(r, close))
 		return true;
@@ -218,8 +218,8 @@ read_members(Reader *r, Json *parent)
 static Json *
 read_value(Reader *r)
 {
-	Json *json = allocate(sizeof(Json));
-	bool good = false;
+	Json	   *json = allocate(sizeof(Json));
+	bool		good = false;
 
 	skip_space(r);
 	if (r->at < r->end && ++r->depth <= MAX_DEPTH)
@@ -264,8 +264,8 @@ read_value(Reader *r)
 Json *
 json_read(const char *bytes, size_t len)
 {
-	Reader r = { .at = bytes, .end = bytes + len };
-	Json *json = read_value(&r);
+	Reader		r = {.at = bytes, .end = bytes + len};
+	Json	   *json = read_value(&r);
 
 	skip_space(&r);
 	if (json != NULL && r.at != r.end)
@@ -282,7 +282,7 @@ json_free(Json *json)
 {
 	while (json != NULL)
 	{
-		Json *next = json->next;
+		Json	   *next = json->next;
 
 		json_free(json->first);
 		free(json->name);
@@ -296,7 +296,7 @@ json_free(Json *json)
 Json *
 json_member(const Json *json, const char *name)
 {
-	Json *member = json != NULL && json->type == JSON_OBJECT ? json->first : NULL;
+	Json	   *member = json != NULL && json->type == JSON_OBJECT ? json->first : NULL;
 
 	while (member != NULL && strcmp(member->name, name) != 0)
 		member = member->next;
@@ -319,8 +319,8 @@ json_bool(const Json *json, const char *name, bool otherwise)
 	const Json *member = json_member(json, name);
 
 	return member == NULL || (member->type != JSON_TRUE && member->type != JSON_FALSE)
-			   ? otherwise
-			   : member->type == JSON_TRUE;
+		? otherwise
+		: member->type == JSON_TRUE;
 }
 
 /* The value of a member that is a number, else otherwise. */

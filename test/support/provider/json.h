@@ -24,9 +24,9 @@ typedef enum JsonType
 
 typedef struct Json
 {
-	JsonType type;
-	char *name; /* of a member of an object */
-	char *text; /* of a string, or of a number as it was written */
+	JsonType	type;
+	char	   *name;			/* of a member of an object */
+	char	   *text;			/* of a string, or of a number as it was written */
 	struct Json *first;
 	struct Json *next;
 } Json;

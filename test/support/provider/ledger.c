@@ -21,32 +21,32 @@ LedgerCounters ledger_counters;
 
 static struct
 {
-	Message **message; /* by number, from 1 */
-	uint64_t space;
-	Table by_id;
-	Table by_to;  /* the latest */
-	Table by_key; /* the first */
-} ledger;
+	Message   **message;		/* by number, from 1 */
+	uint64_t	space;
+	Table		by_id;
+	Table		by_to;			/* the latest */
+	Table		by_key;			/* the first */
+}			ledger;
 
 static struct
 {
-	int accepted;
-	int requests;
-	int callbacks;
-} file = { -1, -1, -1 };
+	int			accepted;
+	int			requests;
+	int			callbacks;
+}			file = {-1, -1, -1};
 
 static struct
 {
-	Buffer *ring;
-	uint64_t *number;
-	int space;
-} raw;
+	Buffer	   *ring;
+	uint64_t   *number;
+	int			space;
+}			raw;
 
 static int
 open_log(const char *path, const char *suffix)
 {
-	char name[4096];
-	int fd;
+	char		name[4096];
+	int			fd;
 
 	snprintf(name, sizeof(name), "%s%s", path, suffix);
 	fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -81,7 +81,7 @@ write_line(int fd, Buffer *line)
 static void
 put_number(Buffer *b, uint64_t n)
 {
-	char text[24];
+	char		text[24];
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long) n);
 	buffer_tsv(b, text);
@@ -117,21 +117,23 @@ ledger_json(Buffer *b, const Message *m)
 	{
 		const char *name;
 		const char *value;
-	} member[] = { { "accepted_at", format_time(m->at, TIME_ISO_US) },
-				   { "api", m->api },
-				   { "account", m->account },
-				   { "recipient", m->to },
-				   { "sender", m->from },
-				   { "body", m->body },
-				   { "id", m->id },
-				   { "key", m->key },
-				   { "idempotency_key", m->idempotency_key },
-				   { "callback_url", m->callback },
-				   { "fault", m->fault },
-				   { "html", m->html },
-				   { "bcc", m->bcc },
-				   { "media_urls", m->media_urls },
-				   { "status", m->status } };
+	}			member[] = {
+		{"accepted_at", format_time(m->at, TIME_ISO_US)},
+		{"api", m->api},
+		{"account", m->account},
+		{"recipient", m->to},
+		{"sender", m->from},
+		{"body", m->body},
+		{"id", m->id},
+		{"key", m->key},
+		{"idempotency_key", m->idempotency_key},
+		{"callback_url", m->callback},
+		{"fault", m->fault},
+		{"html", m->html},
+		{"bcc", m->bcc},
+		{"media_urls", m->media_urls},
+		{"status", m->status}
+	};
 
 	buffer_printf(b, "{\"number\":%llu,\"request\":%llu,\"segments\":%d",
 				  (unsigned long long) m->number, (unsigned long long) m->request, m->segments);
@@ -148,7 +150,7 @@ void
 ledger_accept(Message *m)
 {
 	static Buffer line;
-	void **slot;
+	void	  **slot;
 
 	m->number = ++ledger_counters.accepted;
 	m->at = now_us();
@@ -212,7 +214,7 @@ ledger_request(const Request *request, const Entry *entry)
 		buffer_tsv(&line, request->path);
 	else
 	{
-		char *target = NULL;
+		char	   *target = NULL;
 
 		if (asprintf(&target, "%s?%s", request->path, request->query) < 0)
 			abort();
@@ -259,7 +261,7 @@ ledger_callback(const Message *m, const char *what, int attempts, int http_statu
 void
 ledger_keep_raw(uint64_t number, const Request *request, int keep)
 {
-	int i;
+	int			i;
 
 	if (keep != raw.space)
 	{
@@ -283,7 +285,7 @@ ledger_keep_raw(uint64_t number, const Request *request, int keep)
 const Buffer *
 ledger_raw(uint64_t number)
 {
-	int i;
+	int			i;
 
 	if (raw.space == 0 || number == 0)
 		return NULL;
@@ -298,12 +300,12 @@ ledger_raw(uint64_t number)
 void
 ledger_forget(void)
 {
-	const int fds[] = { file.accepted, file.requests, file.callbacks };
+	const int	fds[] = {file.accepted, file.requests, file.callbacks};
 
 	table_clear(&ledger.by_id);
 	table_clear(&ledger.by_to);
 	table_clear(&ledger.by_key);
-	ledger_counters = (LedgerCounters){ 0 };
+	ledger_counters = (LedgerCounters) {0};
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 	{
 		if (fds[i] >= 0 && ftruncate(fds[i], 0) != 0)

@@ -58,7 +58,7 @@ fail(const char *what, const char *why)
 static void
 set_option(char *text)
 {
-	char *value = strchr(text, '=');
+	char	   *value = strchr(text, '=');
 	const char *wrong;
 
 	if (value == NULL)
@@ -72,8 +72,8 @@ set_option(char *text)
 static void
 set_config(const char *text)
 {
-	Json *json = json_read(text, strlen(text));
-	char *wrong;
+	Json	   *json = json_read(text, strlen(text));
+	char	   *wrong;
 
 	if (json == NULL || json->type != JSON_OBJECT)
 		fail("--config", "no JSON object");
@@ -87,8 +87,8 @@ set_config(const char *text)
 static void
 write_port(const char *path, int port)
 {
-	char *temporary = NULL;
-	FILE *out;
+	char	   *temporary = NULL;
+	FILE	   *out;
 
 	if (asprintf(&temporary, "%s.new", path) < 0)
 		abort();
@@ -102,18 +102,20 @@ write_port(const char *path, int port)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = { { "port", required_argument, NULL, 'p' },
-											 { "port-file", required_argument, NULL, 'f' },
-											 { "log", required_argument, NULL, 'l' },
-											 { "seed", required_argument, NULL, 's' },
-											 { "set", required_argument, NULL, 'S' },
-											 { "config", required_argument, NULL, 'c' },
-											 { NULL, 0, NULL, 0 } };
-	pid_t parent = getppid();
+	static const struct option options[] = {
+		{"port", required_argument, NULL, 'p'},
+		{"port-file", required_argument, NULL, 'f'},
+		{"log", required_argument, NULL, 'l'},
+		{"seed", required_argument, NULL, 's'},
+		{"set", required_argument, NULL, 'S'},
+		{"config", required_argument, NULL, 'c'},
+		{NULL, 0, NULL, 0}
+	};
+	pid_t		parent = getppid();
 	struct rlimit files;
 	const char *port_file = NULL;
-	int port = 0;
-	int option;
+	int			port = 0;
+	int			option;
 
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)

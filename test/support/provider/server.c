@@ -26,13 +26,13 @@
 struct event_base *event_base;
 ServerCounters server_counters;
 
-static void (*handle_request)(Request *request);
+static void (*handle_request) (Request *request);
 
 /* Closes the socket; with reset the client gets RST instead of FIN. */
 void
 connection_close(Connection *c, bool reset)
 {
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+	struct linger linger = {.l_onoff = 1, .l_linger = 0};
 
 	if (reset)
 		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
@@ -66,8 +66,8 @@ request_header(const Request *request, const char *name)
 static bool
 read_head(char *head, Request *request)
 {
-	char *line = strsep(&head, "\r");
-	char *version;
+	char	   *line = strsep(&head, "\r");
+	char	   *version;
 
 	request->method = strsep(&line, " ");
 	request->path = line == NULL ? NULL : strsep(&line, " ");
@@ -78,7 +78,7 @@ read_head(char *head, Request *request)
 	request->path = strsep(&request->query, "?");
 	while (head != NULL && *head == '\n')
 	{
-		char *name;
+		char	   *name;
 
 		head++;
 		if (*head == '\0')
@@ -98,8 +98,8 @@ read_head(char *head, Request *request)
 static ssize_t
 read_chunks(char *bytes, size_t len, size_t *body_len)
 {
-	char *at = bytes;
-	char *end = bytes + len;
+	char	   *at = bytes;
+	char	   *end = bytes + len;
 
 	*body_len = 0;
 	for (int pass = 0; pass < 2; pass++)
@@ -107,9 +107,9 @@ read_chunks(char *bytes, size_t len, size_t *body_len)
 		at = bytes;
 		for (;;)
 		{
-			char *line_end = memmem(at, (size_t) (end - at), "\r\n", 2);
-			char *stop;
-			size_t size;
+			char	   *line_end = memmem(at, (size_t) (end - at), "\r\n", 2);
+			char	   *stop;
+			size_t		size;
 
 			if (line_end == NULL)
 				return 0;
@@ -138,7 +138,7 @@ read_chunks(char *bytes, size_t len, size_t *body_len)
 static void
 refuse(Connection *c, int status)
 {
-	Answer answer = { .status = status };
+	Answer		answer = {.status = status};
 
 	server_counters.malformed++;
 	c->busy = true;
@@ -156,8 +156,8 @@ static int
 find_body(Connection *c, Request *request, size_t head_len, size_t *used)
 {
 	const char *value = request_header(request, "transfer-encoding");
-	size_t there = c->in.len - head_len;
-	ssize_t chunks;
+	size_t		there = c->in.len - head_len;
+	ssize_t		chunks;
 
 	request->body = c->in.data + head_len;
 	if (value != NULL)
@@ -176,11 +176,11 @@ find_body(Connection *c, Request *request, size_t head_len, size_t *used)
 static void
 hand_over(Connection *c, Request *request, size_t used)
 {
-	Buffer in = c->in;
+	Buffer		in = c->in;
 	const char *value = request_header(request, "connection");
 
 	/* the handler may free the connection: nothing of it is used afterwards */
-	c->in = (Buffer){ 0 };
+	c->in = (Buffer) {0};
 	if (used < in.len)
 		buffer_add(&c->in, in.data + used, in.len - used);
 	c->scanned = 0;
@@ -206,12 +206,12 @@ hand_over(Connection *c, Request *request, size_t used)
 void
 connection_process(Connection *c)
 {
-	Request request = { .connection = c, .connection_number = c->number };
-	char *end;
-	char *head;
-	size_t head_len;
-	size_t used;
-	int body;
+	Request		request = {.connection = c, .connection_number = c->number};
+	char	   *end;
+	char	   *head;
+	size_t		head_len;
+	size_t		used;
+	int			body;
 
 	if (c->busy || c->closing || c->in.len == 0)
 		return;
@@ -245,7 +245,7 @@ static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	Connection *c = arg;
-	ssize_t got;
+	ssize_t		got;
 
 	(void) what;
 	buffer_reserve(&c->in, READ_SIZE);
@@ -275,7 +275,7 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
 		  void *arg)
 {
 	Connection *c = allocate(sizeof(Connection));
-	int on = 1;
+	int			on = 1;
 
 	(void) listener;
 	(void) from;
@@ -306,10 +306,10 @@ on_accept_error(struct evconnlistener *listener, void *arg)
  * event_base must be there.
  */
 int
-server_start(int port, void (*handle)(Request *request))
+server_start(int port, void (*handle) (Request *request))
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t) port) };
-	socklen_t len = sizeof(address);
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
+	socklen_t	len = sizeof(address);
 	struct evconnlistener *listener;
 
 	handle_request = handle;
@@ -327,14 +327,14 @@ server_start(int port, void (*handle)(Request *request))
 
 typedef struct Later
 {
-	void (*function)(void *arg);
-	void *arg;
+	void		(*function) (void *arg);
+	void	   *arg;
 } Later;
 
 static void
 on_later(evutil_socket_t fd, short what, void *arg)
 {
-	Later later = *(Later *) arg;
+	Later		later = *(Later *) arg;
 
 	(void) fd;
 	(void) what;
@@ -344,10 +344,10 @@ on_later(evutil_socket_t fd, short what, void *arg)
 
 /* Calls the function once, after so many milliseconds. */
 void
-run_after(int ms, void (*function)(void *arg), void *arg)
+run_after(int ms, void (*function) (void *arg), void *arg)
 {
-	struct timeval after = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
-	Later *later = allocate(sizeof(Later));
+	struct timeval after = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	Later	   *later = allocate(sizeof(Later));
 
 	later->function = function;
 	later->arg = arg;

@@ -22,30 +22,30 @@ typedef struct Connection Connection;
 typedef struct Request
 {
 	Connection *connection;
-	int64_t at; /* when its last byte was read */
-	uint64_t connection_number;
-	int nth; /* of the requests on its connection, from 1 */
-	char *method;
-	char *path;
-	char *query; /* NULL: none */
+	int64_t		at;				/* when its last byte was read */
+	uint64_t	connection_number;
+	int			nth;			/* of the requests on its connection, from 1 */
+	char	   *method;
+	char	   *path;
+	char	   *query;			/* NULL: none */
 	struct
 	{
-		char *name;
-		char *value;
-	} header[MAX_HEADERS];
-	int headers;
-	char *body; /* a NUL follows it */
-	size_t body_len;
-	const char *raw; /* as it came */
-	size_t raw_len;
+		char	   *name;
+		char	   *value;
+	}			header[MAX_HEADERS];
+	int			headers;
+	char	   *body;			/* a NUL follows it */
+	size_t		body_len;
+	const char *raw;			/* as it came */
+	size_t		raw_len;
 } Request;
 
 typedef struct Answer
 {
-	int status;
-	const char *content_type; /* NULL: application/json */
-	Buffer headers;           /* whole lines, more than the usual ones */
-	Buffer body;
+	int			status;
+	const char *content_type;	/* NULL: application/json */
+	Buffer		headers;		/* whole lines, more than the usual ones */
+	Buffer		body;
 } Answer;
 
 /*
@@ -59,17 +59,17 @@ typedef struct Hold
 
 typedef struct ServerCounters
 {
-	uint64_t connections;
-	uint64_t open;
-	uint64_t most_open;
-	uint64_t malformed;
-	uint64_t expect_continue;
+	uint64_t	connections;
+	uint64_t	open;
+	uint64_t	most_open;
+	uint64_t	malformed;
+	uint64_t	expect_continue;
 } ServerCounters;
 
 extern struct event_base *event_base;
 extern ServerCounters server_counters;
 
-extern int server_start(int port, void (*handle)(Request *request));
+extern int	server_start(int port, void (*handle) (Request *request));
 extern const char *request_header(const Request *request, const char *name);
 
 extern void answer_free(Answer *answer);
@@ -82,6 +82,6 @@ extern void server_close(Connection *connection);
 extern void server_reset(Connection *connection);
 extern void server_hold(Connection *connection, Hold *hold);
 
-extern void run_after(int ms, void (*function)(void *arg), void *arg);
+extern void run_after(int ms, void (*function) (void *arg), void *arg);
 
 #endif

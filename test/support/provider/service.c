@@ -42,7 +42,7 @@ static void dispose_if_due(Job *job);
 static void
 on_early(void *arg, int http_status, const char *outcome)
 {
-	Job *job = arg;
+	Job		   *job = arg;
 
 	(void) http_status;
 	(void) outcome;
@@ -54,7 +54,7 @@ static Message *
 accept_message(Job *job, const char *to)
 {
 	const Send *send = &job->send;
-	Message *m = allocate(sizeof(Message));
+	Message    *m = allocate(sizeof(Message));
 
 	m->request = send->request;
 	m->api = job->api->name;
@@ -99,7 +99,7 @@ static void
 take(Job *job)
 {
 	const Send *send = &job->send;
-	Message **messages;
+	Message   **messages;
 
 	messages = allocate((size_t) send->recipients * sizeof(Message *));
 	for (int i = 0; i < send->recipients; i++)
@@ -216,7 +216,7 @@ dispose_if_due(Job *job)
 static void
 on_time(void *arg)
 {
-	Job *job = arg;
+	Job		   *job = arg;
 
 	if (config.hold_answers)
 	{
@@ -234,7 +234,7 @@ on_time(void *arg)
 static void
 dispose_later(Job *job)
 {
-	int ms = config.latency_ms;
+	int			ms = config.latency_ms;
 
 	if (config.latency_jitter_ms > 0)
 		ms += (int) (random_u64() % (uint64_t) config.latency_jitter_ms);
@@ -251,7 +251,7 @@ dispose_later(Job *job)
 static void
 on_late(void *arg)
 {
-	Job *job = arg;
+	Job		   *job = arg;
 
 	if (begin_key(job))
 		take(job);
@@ -263,7 +263,7 @@ on_late(void *arg)
 static void
 on_slow_accept(void *arg)
 {
-	Job *job = arg;
+	Job		   *job = arg;
 
 	take(job);
 	job->waiting = false;
@@ -276,16 +276,18 @@ static void
 write_entry(const Request *request, const Job *job, const char *answer)
 {
 	const Send *send = &job->send;
-	Entry entry = { .number = send->request,
-					.api = job->api->name,
-					.account = send->account,
-					.to = send->recipients > 0 ? send->to[0] : NULL,
-					.key = send->key != NULL ? send->key : send->idempotency_key,
-					.idempotency_key = send->idempotency_key,
-					.fault = job->fault->kind == FAULT_OK ? NULL : job->fault->text,
-					.message = job->first_message,
-					.messages = job->messages,
-					.answer = answer };
+	Entry		entry = {
+		.number = send->request,
+		.api = job->api->name,
+		.account = send->account,
+		.to = send->recipients > 0 ? send->to[0] : NULL,
+		.key = send->key != NULL ? send->key : send->idempotency_key,
+		.idempotency_key = send->idempotency_key,
+		.fault = job->fault->kind == FAULT_OK ? NULL : job->fault->text,
+		.message = job->first_message,
+		.messages = job->messages,
+		.answer = answer
+	};
 
 	ledger_request(request, &entry);
 }
@@ -293,8 +295,8 @@ write_entry(const Request *request, const Job *job, const char *answer)
 static Job *
 new_job(Request *request, const Api *api)
 {
-	static const Fault none = { .text = "ok", .kind = FAULT_OK };
-	Job *job = allocate(sizeof(Job));
+	static const Fault none = {.text = "ok", .kind = FAULT_OK};
+	Job		   *job = allocate(sizeof(Job));
 
 	job->api = api;
 	job->fault = &none;
@@ -308,10 +310,10 @@ new_job(Request *request, const Api *api)
 static void
 handle_send(Request *request, const Api *api)
 {
-	Job *job = new_job(request, api);
-	Send *send = &job->send;
-	char text[32];
-	bool fresh;
+	Job		   *job = new_job(request, api);
+	Send	   *send = &job->send;
+	char		text[32];
+	bool		fresh;
 
 	if (!api->read(request, send, &job->answer))
 	{
@@ -324,12 +326,14 @@ handle_send(Request *request, const Api *api)
 	if (send->idempotency_key != NULL)
 		SHA256((const unsigned char *) request->body, request->body_len, send->digest);
 	{
-		FaultSubject subject = { .api = api->name,
-								 .account = send->account,
-								 .to = send->to[0],
-								 .from = send->from,
-								 .body = send->body,
-								 .key = send->key != NULL ? send->key : send->idempotency_key };
+		FaultSubject subject = {
+			.api = api->name,
+			.account = send->account,
+			.to = send->to[0],
+			.from = send->from,
+			.body = send->body,
+			.key = send->key != NULL ? send->key : send->idempotency_key
+		};
 
 		job->fault = fault_choose(&subject);
 	}
@@ -364,12 +368,12 @@ handle_send(Request *request, const Api *api)
 
 static void
 handle_lookup(Request *request, const Api *api,
-			  bool (*look)(const Request *request, Answer *answer, char **to))
+			  bool (*look) (const Request *request, Answer *answer, char **to))
 {
-	Job *job = new_job(request, api);
-	FaultSubject subject = { .lookup = true, .api = api->name };
-	char *to = NULL;
-	char text[32];
+	Job		   *job = new_job(request, api);
+	FaultSubject subject = {.lookup = true, .api = api->name};
+	char	   *to = NULL;
+	char		text[32];
 
 	ledger_counters.lookups++;
 	if (look(request, &job->answer, &to))
@@ -391,7 +395,7 @@ handle_lookup(Request *request, const Api *api,
 static void
 handle_unknown(Request *request)
 {
-	Job *job = new_job(request, &generic_api);
+	Job		   *job = new_job(request, &generic_api);
 
 	ledger_counters.refused++;
 	job->api->refused(404, 0, "There is no such resource", &job->answer);
@@ -406,14 +410,16 @@ service_handle(Request *request)
 	static const struct
 	{
 		const char *path;
-		const Api *api;
-	} routes[] = { { "/message/sms", &signalhouse_api },
-				   { "/v3/mail/send", &sendgrid_api },
-				   { "/messages", &generic_api } };
+		const Api  *api;
+	}			routes[] = {
+		{"/message/sms", &signalhouse_api},
+		{"/v3/mail/send", &sendgrid_api},
+		{"/messages", &generic_api}
+	};
 	const char *path = request->path;
-	bool post = strcmp(request->method, "POST") == 0;
-	bool get = strcmp(request->method, "GET") == 0;
-	char sid[64];
+	bool		post = strcmp(request->method, "POST") == 0;
+	bool		get = strcmp(request->method, "GET") == 0;
+	char		sid[64];
 
 	if (strncmp(path, "/control/", 9) == 0)
 	{

@@ -14,8 +14,8 @@
 static void
 put_garbage(Answer *answer, const char *how)
 {
-	static const char *const ways[] = { "html", "truncated", "empty", "binary", "array" };
-	Buffer *b = &answer->body;
+	static const char *const ways[] = {"html", "truncated", "empty", "binary", "array"};
+	Buffer	   *b = &answer->body;
 
 	if (how == NULL)
 		how = ways[random_u64() % 5];
@@ -39,7 +39,7 @@ put_garbage(Answer *answer, const char *how)
 	{
 		for (int i = 0; i < 32; i++)
 		{
-			uint64_t bytes = random_u64();
+			uint64_t	bytes = random_u64();
 
 			buffer_add(b, &bytes, sizeof(bytes));
 		}
@@ -50,7 +50,7 @@ static void
 replace_answer(Job *job, int http_status, int code, const char *text)
 {
 	answer_free(&job->answer);
-	job->answer = (Answer){ 0 };
+	job->answer = (Answer) {0};
 	job->api->refused(http_status, code, text, &job->answer);
 }
 
@@ -97,7 +97,7 @@ void
 spoil_refuse(Job *job)
 {
 	const Fault *fault = job->fault;
-	char text[64];
+	char		text[64];
 
 	ledger_counters.refused++;
 	switch (fault->kind)
@@ -132,8 +132,8 @@ bool
 spoil_is_before(FaultKind kind)
 {
 	return kind == FAULT_RESET_BEFORE || kind == FAULT_CLOSE_BEFORE || kind == FAULT_HANG_BEFORE ||
-		   kind == FAULT_429 || kind == FAULT_503_BEFORE || kind == FAULT_BLOCKED ||
-		   kind == FAULT_ERROR || kind == FAULT_STATUS;
+		kind == FAULT_429 || kind == FAULT_503_BEFORE || kind == FAULT_BLOCKED ||
+		kind == FAULT_ERROR || kind == FAULT_STATUS;
 }
 
 /* What a fault makes of the good answer. */

@@ -13,7 +13,7 @@
 static uint64_t
 hash_of(const char *key)
 {
-	uint64_t h = 14695981039346656037u;
+	uint64_t	h = 14695981039346656037u;
 
 	for (; *key != '\0'; key++)
 		h = (h ^ (unsigned char) *key) * 1099511628211u;
@@ -23,7 +23,7 @@ hash_of(const char *key)
 static TableEntry *
 place_of(const Table *table, const char *key, uint64_t hash)
 {
-	size_t i = hash & (table->space - 1);
+	size_t		i = hash & (table->space - 1);
 
 	while (table->entry[i].key != NULL &&
 		   (table->entry[i].hash != hash || strcmp(table->entry[i].key, key) != 0))
@@ -34,7 +34,7 @@ place_of(const Table *table, const char *key, uint64_t hash)
 static void
 grow(Table *table)
 {
-	Table larger = { .space = table->space > 0 ? table->space * 2 : 64, .used = table->used };
+	Table		larger = {.space = table->space > 0 ? table->space * 2 : 64, .used = table->used};
 
 	larger.entry = allocate(larger.space * sizeof(TableEntry));
 	for (size_t i = 0; i < table->space; i++)
@@ -53,7 +53,7 @@ grow(Table *table)
 void **
 table_slot(Table *table, const char *key)
 {
-	uint64_t hash = hash_of(key);
+	uint64_t	hash = hash_of(key);
 	TableEntry *entry;
 
 	if (table->used * 2 >= table->space)
@@ -80,5 +80,5 @@ void
 table_clear(Table *table)
 {
 	free(table->entry);
-	*table = (Table){ 0 };
+	*table = (Table) {0};
 }

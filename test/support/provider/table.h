@@ -15,15 +15,15 @@
 typedef struct TableEntry
 {
 	const char *key;
-	uint64_t hash;
-	void *value;
+	uint64_t	hash;
+	void	   *value;
 } TableEntry;
 
 typedef struct Table
 {
 	TableEntry *entry;
-	size_t space; /* a power of two */
-	size_t used;
+	size_t		space;			/* a power of two */
+	size_t		used;
 } Table;
 
 extern void **table_slot(Table *table, const char *key);

@@ -11,7 +11,7 @@ extern char *twilio_new_message_sid(const Send *send);
 extern char *twilio_new_call_sid(const Send *send);
 
 extern void
-twilio_message_status(const Message *m, const char *status, int code, int nth, Webhook *w);
+			twilio_message_status(const Message *m, const char *status, int code, int nth, Webhook *w);
 extern void twilio_call_status(const Message *m, const char *status, int code, int nth, Webhook *w);
 extern void twilio_reply(const Reply *r, Webhook *w);
 

@@ -30,8 +30,8 @@ finish_webhook(Webhook *w, Pair *pair, size_t count, const char *secret)
 {
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned int mac_len;
-	Buffer text = { 0 };
-	char token[48];
+	Buffer		text = {0};
+	char		token[48];
 	const char *retries = strstr(w->url, "#rc=");
 
 	if (config.twilio_signing != NULL)
@@ -68,13 +68,15 @@ finish_webhook(Webhook *w, Pair *pair, size_t count, const char *secret)
 void
 twilio_message_status(const Message *m, const char *status, int code, int nth, Webhook *w)
 {
-	char error[16];
-	char done[16] = "";
-	Pair pair[] = { { "SmsSid", m->id },         { "SmsStatus", status },
-					{ "MessageStatus", status }, { "To", m->to },
-					{ "MessageSid", m->id },     { "AccountSid", m->account },
-					{ "From", m->from },         { "ApiVersion", "2010-04-01" },
-					{ "RawDlrDoneDate", NULL },  { "ErrorCode", NULL } };
+	char		error[16];
+	char		done[16] = "";
+	Pair		pair[] = {
+		{"SmsSid", m->id},         {"SmsStatus", status},
+		{"MessageStatus", status}, {"To", m->to},
+		{"MessageSid", m->id},     {"AccountSid", m->account},
+		{"From", m->from},         {"ApiVersion", "2010-04-01"},
+		{"RawDlrDoneDate", NULL},  {"ErrorCode", NULL}
+	};
 	const char *at = format_time(now_us(), TIME_ISO_MS);
 
 	(void) nth;
@@ -92,25 +94,27 @@ twilio_message_status(const Message *m, const char *status, int code, int nth, W
 void
 twilio_call_status(const Message *m, const char *status, int code, int nth, Webhook *w)
 {
-	char sequence[16];
-	char error[16];
-	bool completed = strcmp(status, "completed") == 0;
-	Pair pair[] = { { "CallSid", m->id },
-					{ "AccountSid", m->account },
-					{ "ApiVersion", "2010-04-01" },
-					{ "Called", m->to },
-					{ "Caller", m->from },
-					{ "CallStatus", status },
-					{ "CallbackSource", "call-progress-events" },
-					{ "Direction", "outbound-api" },
-					{ "From", m->from },
-					{ "To", m->to },
-					{ "SequenceNumber", sequence },
-					{ "Timestamp", format_time(now_us(), TIME_RFC2822) },
-					{ "CallDuration", completed ? "7" : NULL },
-					{ "Duration", completed ? "1" : NULL },
-					{ "SipResponseCode", completed ? "200" : NULL },
-					{ "ErrorCode", code != 0 ? error : NULL } };
+	char		sequence[16];
+	char		error[16];
+	bool		completed = strcmp(status, "completed") == 0;
+	Pair		pair[] = {
+		{"CallSid", m->id},
+		{"AccountSid", m->account},
+		{"ApiVersion", "2010-04-01"},
+		{"Called", m->to},
+		{"Caller", m->from},
+		{"CallStatus", status},
+		{"CallbackSource", "call-progress-events"},
+		{"Direction", "outbound-api"},
+		{"From", m->from},
+		{"To", m->to},
+		{"SequenceNumber", sequence},
+		{"Timestamp", format_time(now_us(), TIME_RFC2822)},
+		{"CallDuration", completed ? "7" : NULL},
+		{"Duration", completed ? "1" : NULL},
+		{"SipResponseCode", completed ? "200" : NULL},
+		{"ErrorCode", code != 0 ? error : NULL}
+	};
 
 	snprintf(sequence, sizeof(sequence), "%d", nth);
 	snprintf(error, sizeof(error), "%d", code);
@@ -122,23 +126,25 @@ twilio_call_status(const Message *m, const char *status, int code, int nth, Webh
 void
 twilio_reply(const Reply *r, Webhook *w)
 {
-	char *sid = twilio_new_message_sid(NULL);
-	char segments[16];
-	bool stop = strcasecmp(r->body, "stop") == 0;
-	Pair pair[] = { { "ToCountry", "US" },
-					{ "SmsMessageSid", sid },
-					{ "NumMedia", "0" },
-					{ "SmsSid", sid },
-					{ "SmsStatus", "received" },
-					{ "Body", r->body },
-					{ "FromCountry", "US" },
-					{ "To", r->to },
-					{ "NumSegments", segments },
-					{ "MessageSid", sid },
-					{ "AccountSid", r->account },
-					{ "From", r->from },
-					{ "ApiVersion", "2010-04-01" },
-					{ "OptOutType", stop ? "STOP" : NULL } };
+	char	   *sid = twilio_new_message_sid(NULL);
+	char		segments[16];
+	bool		stop = strcasecmp(r->body, "stop") == 0;
+	Pair		pair[] = {
+		{"ToCountry", "US"},
+		{"SmsMessageSid", sid},
+		{"NumMedia", "0"},
+		{"SmsSid", sid},
+		{"SmsStatus", "received"},
+		{"Body", r->body},
+		{"FromCountry", "US"},
+		{"To", r->to},
+		{"NumSegments", segments},
+		{"MessageSid", sid},
+		{"AccountSid", r->account},
+		{"From", r->from},
+		{"ApiVersion", "2010-04-01"},
+		{"OptOutType", stop ? "STOP" : NULL}
+	};
 
 	snprintf(segments, sizeof(segments), "%d", count_segments(r->body));
 	finish_webhook(w, pair, sizeof(pair) / sizeof(pair[0]), r->secret);
