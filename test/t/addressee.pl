@@ -129,15 +129,13 @@ is(wait_at_rest($node, $id) . ' ' . recipients("text $lead"), 'sent found@exampl
 # ---- what may have left is repeated to nobody else ------------------------------------
 
 ($lead, $old) = new_lead();
+# long enough for its lead to have the other phone before it may be repeated
+sql($node, "UPDATE outreach.provider_profiles SET idempotency_header = 'Idempotency-Key', idempotency_life = '1 hour', settle = '10 s'
+	WHERE tenant_id = 'team_a' AND profile = 'signalhouse_sms'");
 my $hook = send_message($node, lead_id => $lead, body => 'once [[fault:lose_answer]]', from_phone => '+12125550101', send_key => 'may have left')->{message_id};
-like(wait_at_rest($node, $hook), qr/^(?:unknown|uncertain)$/, 'its answer is lost');
+is(wait_at_rest($node, $hook), 'unknown', 'its answer is lost');
 $new = new_phone();
-# so that it is not repeated before its lead has the other phone
-sql($node, "SELECT outreach.stop_sending('tenant', 'team_a', 'a test')");
-sql($node, "UPDATE outreach.provider_profiles SET idempotency_header = 'Idempotency-Key', idempotency_life = '1 hour' WHERE tenant_id = 'team_a'
-	AND profile = 'signalhouse_sms'");
 update($lead, qq({"phone": "$new"}));
-sql($node, "SELECT outreach.resume_sending('tenant', 'team_a')");
 is(wait_until(sub { my $status = message($node, $hook)->{status}; $status =~ /^(?:unknown|pending|deferred)$/ ? '' : $status }, 'the message to be settled'),
 	'uncertain', 'a person decides');
 is(recipients('once'), $old, 'it has not gone to the new phone');
