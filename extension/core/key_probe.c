@@ -120,18 +120,26 @@ po_probe_key(const char *index_name, const char *const *key, int n)
 	return state;
 }
 
-/* The partition that a row of a ledger is put into. */
+/* The partition that a row of a ledger is put into: an error where somebody has detached it. */
 static Oid
 partition_of(const char *ledger, const pg_uuid_t *key)
 {
 	Relation	parent = table_open(oid_of(ledger), AccessShareLock);
 	PartitionKey by = RelationGetPartitionKey(parent);
-	PartitionBoundInfo bounds = RelationGetPartitionDesc(parent, false)->boundinfo;
+	PartitionDesc partitions = RelationGetPartitionDesc(parent, false);
+	PartitionBoundInfo bounds = partitions->boundinfo;
 	Datum		value = UUIDPGetDatum(key);
 	bool		isnull = false;
 	uint64		hash = compute_partition_hash_value(by->partnatts, by->partsupfunc, by->partcollation, &value, &isnull);
-	Oid			partition = RelationGetPartitionDesc(parent, false)->oids[bounds->indexes[hash % bounds->nindexes]];
+	int			i = bounds != NULL ? bounds->indexes[hash % bounds->nindexes] : -1;
+	Oid			partition;
 
+	if (i < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("table \"%s\" has no partition for the key", ledger),
+				 errhint("Attach the one that was detached.")));
+	partition = partitions->oids[i];
 	table_close(parent, AccessShareLock);
 	return partition;
 }
