@@ -94,12 +94,12 @@ is(value(<<'SQL'), 'accepted,deferred,duplicate' . ',accepted' x 7, 'webhooks ar
 SELECT concat_ws(',', hear('/w/m', 'w1', 'zqbody, mail zqin@example.com or call 415-555-2671'), hear('/w/later', 'w2', 'zqdeferred'),
 	hear('/w/m', 'w1', 'zqconflict'), hear('/w/m', 'w3', 'do not text me about zqhold again'),
 	post('/w/m', '{"event": "zqevent", "who": "zqmail@example.com"}'),
-	post('/w/crm', '{"type": "ContactDndUpdate", "id": "c1", "webhookId": "h1", "phone": "(212) 555-0161", "name": "zqcrmname", '
-		. '"dndSettings": {"SMS": {"status": "active", "message": "zqsaid"}}}'),
-	post('/w/crm', '{"type": "ContactUpdate", "id": "c1", "webhookId": "h2", "phone": "(212) 555-0162", '
-		. '"email": "zqmore@example.com", "body": "zqcontactbody"}'),
-	post('/w/status', '{"event": "MESSAGE_FAILED", "identifier": "66f1a2b3c4d5e6f708192b02", '
-		. '"metaData": {"status": "FAILED", "recipientPhoneNumber": "12125550161", "messageBody": "zqreport"}}'),
+	post('/w/crm', '{"type": "ContactDndUpdate", "id": "c1", "webhookId": "h1", "phone": "(212) 555-0161", "name": "zqcrmname",
+		"dndSettings": {"SMS": {"status": "active", "message": "zqsaid"}}}'),
+	post('/w/crm', '{"type": "ContactUpdate", "id": "c1", "webhookId": "h2", "phone": "(212) 555-0162",
+		"email": "zqmore@example.com", "body": "zqcontactbody"}'),
+	post('/w/status', '{"event": "MESSAGE_FAILED", "identifier": "66f1a2b3c4d5e6f708192b02",
+		"metaData": {"status": "FAILED", "recipientPhoneNumber": "12125550161", "messageBody": "zqreport"}}'),
 	post('/w/m', '{"event": "message.failed", "id": "nobodys", "to": "212 555 0161", "body": "zqunmatched"}'),
 	post('/w/m', '{"event": "skiptrace.completed", "id": "s1", "owner": {"name": "zqowner", "mail": "zqMail@example.com"}}'))
 SQL
