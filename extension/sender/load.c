@@ -21,7 +21,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-#define KEY_SIZE (2 * PO_MAX_ID_BYTES + 32)
+#define NAME_SIZE (2 * PO_MAX_ID_BYTES + 32)
 #define TENANT_OF_FREE 8		/* a tenant has less than so many times what is free */
 #define MOST_ROOMS 64			/* accounts whose room a look is told */
 
@@ -33,10 +33,17 @@ typedef enum Kind
 	KINDS
 } Kind;
 
+/* Hosts that are cut off share their room. */
+typedef struct Key
+{
+	Kind		kind;
+	char		name[NAME_SIZE];	/* of the host, else the tenant's id */
+	char		account[PO_MAX_ID_BYTES + 1];	/* of an account, else "" */
+} Key;
+
 typedef struct Load
 {
-	char		key[KEY_SIZE];
-	Kind		kind;
+	Key			key;
 	int			under_way;
 	int			planned;		/* by the claim that is open */
 	int			let;			/* parts of the room that are promised */
@@ -54,38 +61,31 @@ void
 po_load_start(void)
 {
 	HASHCTL		control = {
-		.keysize = KEY_SIZE,
+		.keysize = sizeof(Key),
 		.entrysize = sizeof(Load),
 		.hcxt = TopMemoryContext
 	};
 
 	if (loads == NULL)
-		loads = hash_create("outreach loads", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-}
-
-/* The length keeps two pairs apart; hosts that are cut off share their room. */
-static void
-make_key(char key[KEY_SIZE], Kind kind, const char *tenant_id, const char *account, const char *host)
-{
-	memset(key, 0, KEY_SIZE);
-	if (kind == ACCOUNT)
-		snprintf(key, KEY_SIZE, "a%d/%s/%s", (int) strlen(tenant_id), tenant_id, account);
-	else
-		snprintf(key, KEY_SIZE, "%c%s", kind == HOST ? 'h' : 't', kind == HOST ? host : tenant_id);
+		loads = hash_create("outreach loads", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 static Load *
 load_of(Kind kind, const char *tenant_id, const char *account, const char *host)
 {
-	char		key[KEY_SIZE];
+	Key			key;
 	Load	   *load;
 	bool		found;
 
-	make_key(key, kind, tenant_id, account, host);
-	load = hash_search(loads, key, HASH_ENTER, &found);
+	/* Its padding counts, too. */
+	memset(&key, 0, sizeof(key));
+	key.kind = kind;
+	strlcpy(key.name, kind == HOST ? host : tenant_id, sizeof(key.name));
+	if (kind == ACCOUNT)
+		strlcpy(key.account, account, sizeof(key.account));
+	load = hash_search(loads, &key, HASH_ENTER, &found);
 	if (!found)
 	{
-		load->kind = kind;
 		load->under_way = load->planned = load->let = 0;
 		load->last_let = 0;
 	}
@@ -122,7 +122,7 @@ po_load_plan_begins(int room)
 	{
 		load->planned = load->let = 0;
 		if (load->under_way == 0)
-			(void) hash_search(loads, load->key, HASH_REMOVE, NULL);
+			(void) hash_search(loads, &load->key, HASH_REMOVE, NULL);
 	}
 }
 
@@ -222,8 +222,8 @@ po_loaded_tenants(bool *any)
 	po_array_init(&tenants, TEXTOID, 4);
 	hash_seq_init(&scan, loads);
 	while ((load = hash_seq_search(&scan)) != NULL)
-		if (load->kind == TENANT && !tenant_has_room(load))
-			po_array_add_text(&tenants, load->key + 1);
+		if (load->key.kind == TENANT && !tenant_has_room(load))
+			po_array_add_text(&tenants, load->key.name);
 	*any = tenants.n > 0;
 	return po_array_datum(&tenants);
 }
@@ -246,20 +246,16 @@ po_load_rooms(Datum array[PO_ROOMS_COLUMNS])
 	hash_seq_init(&scan, loads);
 	while ((load = hash_seq_search(&scan)) != NULL)
 	{
-		const char *slash = strchr(load->key, '/');
-		char	   *tenant_id;
 		const PoAccount *account;
 		int			busy = load->under_way + load->planned;
 
-		if (load->kind != ACCOUNT || busy == 0)
+		if (load->key.kind != ACCOUNT || busy == 0)
 			continue;
-		/* The key begins with the length of the tenant's id. */
-		tenant_id = pnstrdup(slash + 1, atoi(load->key + 1));
-		account = po_find_account(tenant_id, slash + 1 + strlen(tenant_id) + 1);
+		account = po_find_account(load->key.name, load->key.account);
 		if (account == NULL || account->profile == NULL)
 			continue;
-		po_array_add_text(&column[0], tenant_id);
-		po_array_add_text(&column[1], account->account);
+		po_array_add_text(&column[0], load->key.name);
+		po_array_add_text(&column[1], load->key.account);
 		po_array_add(&column[2], Int32GetDatum(Max(account->profile->max_in_flight - busy, 0)));
 		if (column[0].n == MOST_ROOMS)
 		{
