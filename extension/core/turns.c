@@ -4,9 +4,13 @@
  *
  * While everything fits into a batch it is taken in the order of its time, from
  * one index.  After a full batch the next ones take a few of each tenant, the
- * tenants in the order of their ids, beginning behind the last one that had its
+ * tenants in the reverse order of their ids, beginning behind the last one that had its
  * turn, until a batch has held all that is due.  State of one activity in one
  * process.
+ *
+ * The order is reverse because an index that begins with the tenant has the dead rows
+ * of what is done at the front of each: whoever comes from behind finds the next tenant
+ * that has something without reading them.
  *
  * What somebody else holds counts as looked at, so that a look has an end however
  * much of it there is.  Where a tenant has more than its part of a batch, the next
@@ -34,12 +38,15 @@
 #include "core/spi_plan.h"
 #include "core/turns.h"
 #include "executor/instrument.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define MAX_PLACES 64
 #define PLACE_LIFE (30 * USECS_PER_SEC)
 #define LONGEST_LIFE (64 * PLACE_LIFE)
+
+#define LAST_CHAR "\xF4\x8F\xBF\xBF"	/* of UTF-8 */
 
 #define LONG_LOOK_PAGES	2000	/* some 5 ms */
 #define SELDOM			10		/* times as long as it takes */
@@ -80,6 +87,22 @@ po_turns_from(PoTurns *turns, TimestampTz since)
 	turns->whole = from == since;
 	turns->looked = po_now();
 	return from;
+}
+
+/*
+ * po_turns_before returns the tenant, as text in the current context, from which the next
+ * look goes down: behind all ids where it is to begin at the beginning.
+ */
+Datum
+po_turns_before(const PoTurns *turns)
+{
+	char		greatest[(PO_MAX_ID + 1) * sizeof(LAST_CHAR)] = "";
+
+	if (turns->last_tenant[0] != '\0')
+		return CStringGetTextDatum(turns->last_tenant);
+	for (int i = 0; i <= PO_MAX_ID; i++)
+		strlcat(greatest, LAST_CHAR, sizeof(greatest));
+	return CStringGetTextDatum(greatest);
 }
 
 /*
@@ -203,8 +226,8 @@ move_places(PoTurns *turns, const PoSight *sight, int n, bool full)
 			place->made = now;
 			place->life = Min(2 * place->life, LONGEST_LIFE);
 		}
-		if (kept || strcmp(place->tenant_id, turns->last_tenant) <= 0 ||
-			(full && strcmp(place->tenant_id, sight[n - 1].tenant_id) > 0))
+		if (kept || (turns->last_tenant[0] != '\0' && strcmp(place->tenant_id, turns->last_tenant) >= 0) ||
+			(full && strcmp(place->tenant_id, sight[n - 1].tenant_id) < 0))
 			continue;
 		dlist_delete(&place->node);
 		turns->nplaces--;

@@ -43,6 +43,7 @@ typedef struct PoSight
 #define PO_PLACES_TYPES TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, UUIDARRAYOID
 
 extern TimestampTz po_turns_from(PoTurns *turns, TimestampTz since);
+extern Datum po_turns_before(const PoTurns *turns);
 extern int	po_turns_share(const PoTurns *turns, int batch);
 extern void po_turns_places(PoTurns *turns, Datum array[PO_PLACES_COLUMNS]);
 extern void po_turns_behind(PoTurns *turns, const char *tenant_id);

@@ -74,7 +74,7 @@ static PoStatement select_due[2] = {
 	" CROSS JOIN LATERAL (" LOOK \
 	" WHERE t.tenant_id = n.tenant_id AND t.due_at >= $1 AND t.due_at <= $2 AND t.due_at > '-infinity' AND " kind \
 	PO_BEHIND_PLACE("t.due_at", "t.timer_id") " ORDER BY t.due_at, t.timer_id LIMIT $5) d" \
-	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3", \
+	" WHERE n.tenant_id < $4 ORDER BY n.tenant_id DESC LIMIT $3", \
 	.gives = PO_FIELDS(sight_field, PO_GIVE), \
 	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID, PO_PLACES_TYPES) \
 }
@@ -319,7 +319,7 @@ po_find_due_timers(PoFirings *firings)
 		int			share = po_turns_share(turn, size);
 
 		args[0] = TimestampTzGetDatum(po_turns_from(turn, since));
-		args[3] = CStringGetTextDatum(turn->last_tenant);
+		args[3] = po_turns_before(turn);
 		args[4] = Int32GetDatum(share);
 		po_turns_places(turn, &args[5]);
 		look = turn->backlog ? &select_fairly[firings->calls] : &select_due[firings->calls];

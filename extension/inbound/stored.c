@@ -70,7 +70,7 @@ static PoStatement select_fairly = {
 	" (SELECT {p.*} FROM outreach.inbound_queue p"
 	" WHERE p.tenant_id = n.tenant_id AND p.next_attempt_at >= $1 AND p.next_attempt_at <= $2"
 	" AND p.next_attempt_at > '-infinity' ORDER BY p.next_attempt_at LIMIT $5 FOR UPDATE SKIP LOCKED) d"
-	" WHERE n.tenant_id > $4 ORDER BY n.tenant_id LIMIT $3",
+	" WHERE n.tenant_id < $4 ORDER BY n.tenant_id DESC LIMIT $3",
 	.gives = PO_FIELDS(stored_field, PO_GIVE),
 	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, INT4OID)
 };
@@ -170,7 +170,7 @@ po_process_due(int batch, TimestampTz since)
 	do
 	{
 		args[0] = TimestampTzGetDatum(po_turns_from(&turns, since));
-		args[3] = CStringGetTextDatum(turns.last_tenant);
+		args[3] = po_turns_before(&turns);
 		args[4] = Int32GetDatum(po_turns_share(&turns, batch));
 		statement = turns.backlog ? &select_fairly : &select_due;
 		n = po_exec_fixed(statement, args);

@@ -93,32 +93,34 @@ static PoStatement select_due = {
 	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID)
 };
 
-/* Tenants for which something waits, behind one, in order: a step of the index each. */
-#define WAITING_TENANTS(tenant_id) \
-	"WITH RECURSIVE n AS ((" NEXT_TENANT(tenant_id) ") UNION ALL" \
-	" SELECT x.tenant_id FROM n CROSS JOIN LATERAL (" NEXT_TENANT("n.tenant_id") ") x)"
-#define NEXT_TENANT(tenant_id) \
-	"SELECT w.tenant_id FROM outreach.outbound_queue w WHERE w.tenant_id > " tenant_id \
-	" AND w.due_at > '-infinity' AND " PO_CLAIMABLE("w") " ORDER BY w.tenant_id LIMIT 1"
+/*
+ * Tenants for which something waits, before one, in the reverse order of their ids: a step
+ * of the index each, which comes from behind, where what waits is and not what is done.
+ */
+#define WAITING_TENANTS(before) \
+	"WITH RECURSIVE n AS ((" NEXT_TENANT(before) ") UNION ALL" \
+	" SELECT x.tenant_id FROM n CROSS JOIN LATERAL (" NEXT_TENANT(" AND w.tenant_id < n.tenant_id") ") x)"
+#define NEXT_TENANT(before) \
+	"SELECT w.tenant_id FROM outreach.outbound_queue w" \
+	" WHERE w.due_at > '-infinity' AND " PO_CLAIMABLE("w") before " ORDER BY w.tenant_id DESC LIMIT 1"
 
 /* The accounts of such a tenant that have room, and how many there are. */
 #define WAITING_ACCOUNTS(of_tenant, accounts) \
-	" CROSS JOIN LATERAL (WITH RECURSIVE a AS ((" NEXT_ACCOUNT("''") ") UNION ALL" \
-	" SELECT x.account FROM a CROSS JOIN LATERAL (" NEXT_ACCOUNT("a.account") ") x)" \
+	" CROSS JOIN LATERAL (WITH RECURSIVE a AS ((" NEXT_ACCOUNT("") ") UNION ALL" \
+	" SELECT x.account FROM a CROSS JOIN LATERAL (" NEXT_ACCOUNT(" AND w.account < a.account") ") x)" \
 	" SELECT a.account, count(*) OVER ()::int AS n" \
 	" FROM (SELECT a.account FROM a LIMIT " CppAsString2(MOST_NAMES) ") a" \
 	" WHERE (n.tenant_id, a.account) NOT IN" \
 	" (SELECT f.t, f.a FROM unnest(" of_tenant ", " accounts ") f (t, a))) a"
-#define NEXT_ACCOUNT(account) \
-	"SELECT w.account FROM outreach.outbound_queue w" \
-	" WHERE w.tenant_id = n.tenant_id AND w.account > " account \
-	" AND w.due_at > '-infinity' AND " PO_CLAIMABLE("w") " ORDER BY w.account LIMIT 1"
+#define NEXT_ACCOUNT(before) \
+	"SELECT w.account FROM outreach.outbound_queue w WHERE w.tenant_id = n.tenant_id" \
+	" AND w.due_at > '-infinity' AND " PO_CLAIMABLE("w") before " ORDER BY w.account DESC LIMIT 1"
 
 /* Of one priority, so many of each tenant, as many of each of its accounts as have room. */
 static PoStatement select_fairly = {
 	.name = "claim.fairly",
 	.expect = SPI_OK_SELECT,
-	.sql = WAITING_TENANTS("$4") " SELECT d.*, b.most FROM n" WAITING_ACCOUNTS("$8", "$9")
+	.sql = WAITING_TENANTS(" AND w.tenant_id < $4") " SELECT d.*, b.most FROM n" WAITING_ACCOUNTS("$8", "$9")
 	" CROSS JOIN LATERAL (SELECT least(greatest($5 / a.n, 1), "
 	PO_ROOM("$14, $15, $16", "n.tenant_id", "a.account") ") AS most) b"
 	PO_PLACE("$10, $11, $12, $13", "n.tenant_id", "a.account")
@@ -136,7 +138,7 @@ static PoStatement select_fairly = {
 static PoPlan select_next = {
 	.name = "claim.next",
 	.expect = SPI_OK_SELECT,
-	.sql = WAITING_TENANTS("''") " SELECT min(d.due_at) FROM n" WAITING_ACCOUNTS("$2", "$3")
+	.sql = WAITING_TENANTS("") " SELECT min(d.due_at) FROM n" WAITING_ACCOUNTS("$2", "$3")
 	" CROSS JOIN outreach.priorities() p"
 	" CROSS JOIN LATERAL (SELECT m.due_at FROM outreach.outbound_queue m"
 	" WHERE m.tenant_id = n.tenant_id AND m.account = a.account AND m.priority = p.number"
@@ -447,7 +449,7 @@ find_in_turn(PoClaim *claim, const Datum full[3], TimestampTz since, int room)
 			if (size == 0 || claim->full)
 				return true;
 			args[0] = TimestampTzGetDatum(po_turns_from(t, since));
-			args[3] = CStringGetTextDatum(t->last_tenant);
+			args[3] = po_turns_before(t);
 			args[4] = Int32GetDatum(po_turns_share(t, size));
 			po_turns_places(t, &args[9]);
 			po_load_rooms(&args[9 + PO_PLACES_COLUMNS]);

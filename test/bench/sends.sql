@@ -27,12 +27,12 @@ END $$;
 -- Waits, two minutes at most, until the account has nothing left to send.
 CREATE PROCEDURE bench.wait(which text) LANGUAGE plpgsql AS $$
 BEGIN
-	FOR i IN 1 .. 2400 LOOP
+	FOR i IN 1 .. 240 LOOP
 		EXIT WHEN NOT EXISTS (SELECT FROM outreach.outbound_messages WHERE tenant_id = 'bench' AND account = which
 				AND due_at IS NOT NULL AND status IN ('pending', 'deferred'))
 			AND NOT EXISTS (SELECT FROM outreach.outbound_messages WHERE account = which AND status = 'sending');
 		COMMIT;
-		PERFORM pg_sleep(0.05);
+		PERFORM pg_sleep(0.5);
 		COMMIT;
 	END LOOP;
 END $$;
