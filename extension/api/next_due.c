@@ -15,9 +15,9 @@
 #define FIRST_TIMER(which) \
 	"(SELECT min(t.due_at) FROM outreach.timer_queue t" \
 	" WHERE t.due_at >= $1 AND t.due_at < 'infinity' AND " which "(t.action_payload ? 'call'))"
-#define FIRST_MESSAGE(which) \
-	"(SELECT min(m.due_at) FROM outreach.outbound_queue m WHERE m.due_at >= $1 AND " which ")"
-#define FIRST_THAT_IS(status) FIRST_MESSAGE("m.status = '" status "'")
+#define FIRST_MESSAGE(since, which) \
+	"(SELECT min(m.due_at) FROM outreach.outbound_queue m WHERE m.due_at >= " since " AND " which ")"
+#define FIRST_THAT_IS(status) FIRST_MESSAGE("coalesce($2, $1)", "m.status = '" status "'")
 
 static PoPlan select_tasks = {
 	.name = "next_due.tasks",
@@ -32,9 +32,9 @@ static PoPlan select_tasks = {
 static PoPlan select_sends = {
 	.name = "next_due.sends",
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT " FIRST_MESSAGE("m.due_at < 'infinity' AND m.status IN ('pending', 'deferred')") ","
+	.sql = "SELECT " FIRST_MESSAGE("$1", "m.due_at < 'infinity' AND m.status IN ('pending', 'deferred')") ","
 	" least(" FIRST_THAT_IS("sending") ", " FIRST_THAT_IS("unknown") ")",
-	PO_ARGS(TIMESTAMPTZOID)
+	PO_ARGS(TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
 PG_FUNCTION_INFO_V1(po_next_tasks);
@@ -44,12 +44,18 @@ PG_FUNCTION_INFO_V1(po_next_sends);
 static Datum
 times(FunctionCallInfo fcinfo, PoPlan *plan, int n)
 {
-	Datum		since = PG_GETARG_DATUM(0);
+	Datum		args[2];
+	char		nulls[3] = "";
 	Datum		values[3];
 	bool		isnull[3];
 
+	for (int i = 0; i < PG_NARGS(); i++)
+	{
+		args[i] = PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+	}
 	po_spi_connect();
-	(void) po_exec(plan, &since, PG_ARGISNULL(0) ? "n" : NULL);
+	(void) po_exec(plan, args, nulls);
 	for (int i = 0; i < n; i++)
 		values[i] = po_column(0, i + 1, &isnull[i]);
 	SPI_finish();
@@ -67,8 +73,8 @@ po_next_tasks(PG_FUNCTION_ARGS)
 }
 
 /*
- * next_sends(since): when the next message is due, and when the next of unknown
- * outcome is to be looked at.
+ * next_sends(since, settle_since): when the next message is due, and when the next of
+ * unknown outcome is to be looked at.
  */
 Datum
 po_next_sends(PG_FUNCTION_ARGS)

@@ -38,6 +38,7 @@
 #include "core/spi_plan.h"
 #include "core/turns.h"
 #include "executor/instrument.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -96,13 +97,14 @@ po_turns_from(PoTurns *turns, TimestampTz since)
 Datum
 po_turns_before(const PoTurns *turns)
 {
-	char		greatest[(PO_MAX_ID + 1) * sizeof(LAST_CHAR)] = "";
+	StringInfoData greatest;
 
 	if (turns->last_tenant[0] != '\0')
 		return CStringGetTextDatum(turns->last_tenant);
+	initStringInfo(&greatest);
 	for (int i = 0; i <= PO_MAX_ID; i++)
-		strlcat(greatest, LAST_CHAR, sizeof(greatest));
-	return CStringGetTextDatum(greatest);
+		appendStringInfoString(&greatest, LAST_CHAR);
+	return CStringGetTextDatum(greatest.data);
 }
 
 /*

@@ -104,12 +104,18 @@ static PoStatement select_due = {
 	"SELECT w.tenant_id FROM outreach.outbound_queue w" \
 	" WHERE w.due_at > '-infinity' AND " PO_CLAIMABLE("w") before " ORDER BY w.tenant_id DESC LIMIT 1"
 
-/* The accounts of such a tenant that have room, and how many there are. */
+/*
+ * The accounts of such a tenant that have room, and how many there are.  So many names that
+ * accounts are gone under that not all are found keep none of those that are there out.
+ */
 #define WAITING_ACCOUNTS(of_tenant, accounts) \
 	" CROSS JOIN LATERAL (WITH RECURSIVE a AS ((" NEXT_ACCOUNT("") ") UNION ALL" \
-	" SELECT x.account FROM a CROSS JOIN LATERAL (" NEXT_ACCOUNT(" AND w.account < a.account") ") x)" \
-	" SELECT a.account, count(*) OVER ()::int AS n" \
-	" FROM (SELECT a.account FROM a LIMIT " CppAsString2(MOST_NAMES) ") a" \
+	" SELECT x.account FROM a CROSS JOIN LATERAL (" NEXT_ACCOUNT(" AND w.account < a.account") ") x)," \
+	" f AS MATERIALIZED (SELECT a.account FROM a LIMIT " CppAsString2(MOST_NAMES) ")" \
+	" SELECT a.account, count(*) OVER ()::int AS n FROM (SELECT f.account FROM f UNION ALL" \
+	" SELECT s.account FROM outreach.sending_accounts s WHERE (SELECT count(*) FROM f) = " CppAsString2(MOST_NAMES) \
+	" AND s.tenant_id = n.tenant_id AND s.account NOT IN (SELECT f.account FROM f)" \
+	" AND EXISTS (" NEXT_ACCOUNT(" AND w.account = s.account") ")) a" \
 	" WHERE (n.tenant_id, a.account) NOT IN" \
 	" (SELECT f.t, f.a FROM unnest(" of_tenant ", " accounts ") f (t, a))) a"
 #define NEXT_ACCOUNT(before) \

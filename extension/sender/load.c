@@ -7,6 +7,12 @@
  * eighth as much is free: however many accounts it has, and however long they keep
  * us waiting, there is room for another tenant.
  *
+ * No more requests are in the air, of an account or to a host, than it has.  Claimed
+ * are as many, and ahead of them what has landed lately in AHEAD_MS: a request leaves
+ * when another's answer is there, and not when that is recorded and a claim has
+ * committed.  Where answers are slow that is nothing, so that what is claimed leaves at
+ * once.
+ *
  * The state of a worker's process.  Flights count from when they are begun until
  * they are done; what a claim plans to begin counts until the next claim.
  */
@@ -17,6 +23,7 @@
 #include "core/compat.h"
 #include "core/settings.h"
 #include "core/spi_plan.h"
+#include "sender/http_transfer.h"
 #include "sender/load.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -24,13 +31,13 @@
 #define NAME_SIZE (2 * PO_MAX_ID_BYTES + 32)
 #define TENANT_OF_FREE 8		/* a tenant has less than so many times what is free */
 #define MOST_ROOMS 64			/* accounts whose room a look is told */
+#define AHEAD_MS 50
 
 typedef enum Kind
 {
 	ACCOUNT,
 	HOST,
-	TENANT,
-	KINDS
+	TENANT
 } Kind;
 
 /* Hosts that are cut off share their room. */
@@ -41,14 +48,18 @@ typedef struct Key
 	char		account[PO_MAX_ID_BYTES + 1];	/* of an account, else "" */
 } Key;
 
-typedef struct Load
+typedef struct PoLoad
 {
 	Key			key;
 	int			under_way;
+	int			in_air;			/* of those, requests without an answer */
+	int			landed;			/* since then, */
+	int64		since;			/* by the monotonic clock in milliseconds */
+	int			ahead;			/* so many landed in AHEAD_MS before */
 	int			planned;		/* by the claim that is open */
 	int			let;			/* parts of the room that are promised */
 	uint64		last_let;		/* of a tenant, by a count: when it was promised one last */
-} Load;
+} PoLoad;
 
 static HTAB *loads = NULL;
 static uint64 nlet = 0;
@@ -62,7 +73,7 @@ po_load_start(void)
 {
 	HASHCTL		control = {
 		.keysize = sizeof(Key),
-		.entrysize = sizeof(Load),
+		.entrysize = sizeof(PoLoad),
 		.hcxt = TopMemoryContext
 	};
 
@@ -70,11 +81,11 @@ po_load_start(void)
 		loads = hash_create("outreach loads", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-static Load *
+static PoLoad *
 load_of(Kind kind, const char *tenant_id, const char *account, const char *host)
 {
 	Key			key;
-	Load	   *load;
+	PoLoad	   *load;
 	bool		found;
 
 	/* Its padding counts, too. */
@@ -86,25 +97,83 @@ load_of(Kind kind, const char *tenant_id, const char *account, const char *host)
 	load = hash_search(loads, &key, HASH_ENTER, &found);
 	if (!found)
 	{
-		load->under_way = load->planned = load->let = 0;
-		load->last_let = 0;
+		memset((char *) load + sizeof(Key), 0, sizeof(PoLoad) - sizeof(Key));
+		load->since = po_monotonic_ms();
 	}
 	return load;
 }
 
 /*
- * po_load_change counts a flight that begins (by 1) or is done (by -1); the latter
- * never raises.
+ * po_load_begin counts a flight that begins; po_load_end() is to follow.
  */
 void
-po_load_change(const char *tenant_id, const char *account, const char *host, int by)
+po_load_begin(PoLoads *of, const PoAccount *account)
 {
-	Load	   *load[KINDS];
+	of->account = load_of(ACCOUNT, account->tenant_id, account->account, NULL);
+	of->host = load_of(HOST, NULL, NULL, account->origin);
+	of->tenant = load_of(TENANT, account->tenant_id, NULL, NULL);
+	of->max_in_flight = account->profile->max_in_flight;
+	of->account->under_way++;
+	of->host->under_way++;
+	of->tenant->under_way++;
+}
 
-	for (Kind kind = 0; kind < KINDS; kind++)
-		load[kind] = load_of(kind, tenant_id, account, host);
-	for (Kind kind = 0; kind < KINDS; kind++)
-		load[kind]->under_way += by;
+/*
+ * po_load_end counts it no more; it is not in the air.  Never raises.
+ */
+void
+po_load_end(PoLoads *of)
+{
+	of->account->under_way--;
+	of->host->under_way--;
+	of->tenant->under_way--;
+}
+
+/*
+ * po_load_departs counts its request in the air, unless there are as many as there may
+ * be: then it returns false.  Never raises.
+ */
+bool
+po_load_departs(PoLoads *of)
+{
+	if (of->account->in_air >= of->max_in_flight || of->host->in_air >= po_setting_max_sends_per_host)
+		return false;
+	of->account->in_air++;
+	of->host->in_air++;
+	return true;
+}
+
+static void
+land(PoLoad *load)
+{
+	load->in_air--;
+	load->landed++;
+}
+
+/*
+ * po_load_lands ends that.  Never raises.
+ */
+void
+po_load_lands(PoLoads *of)
+{
+	land(of->account);
+	land(of->host);
+}
+
+/* How many more than may be in the air may be claimed. */
+static int
+ahead_of(PoLoad *load)
+{
+	int64		now = po_monotonic_ms();
+	int64		passed = now - load->since;
+
+	if (passed >= AHEAD_MS)
+	{
+		load->ahead = load->landed * AHEAD_MS / passed;
+		load->landed = 0;
+		load->since = now;
+	}
+	return load->ahead;
 }
 
 /*
@@ -114,20 +183,20 @@ void
 po_load_plan_begins(int room)
 {
 	HASH_SEQ_STATUS scan;
-	Load	   *load;
+	PoLoad	   *load;
 
 	free_room = room;
 	hash_seq_init(&scan, loads);
 	while ((load = hash_seq_search(&scan)) != NULL)
 	{
 		load->planned = load->let = 0;
-		if (load->under_way == 0)
+		if (load->under_way == 0 && ahead_of(load) == 0 && load->landed == 0)
 			(void) hash_search(loads, &load->key, HASH_REMOVE, NULL);
 	}
 }
 
 static bool
-tenant_has_room(const Load *tenant)
+tenant_has_room(const PoLoad *tenant)
 {
 	return tenant->under_way + tenant->planned < TENANT_OF_FREE * free_room;
 }
@@ -135,11 +204,12 @@ tenant_has_room(const Load *tenant)
 static bool
 has_room(const PoAccount *account)
 {
-	const Load *of_account = load_of(ACCOUNT, account->tenant_id, account->account, NULL);
-	const Load *to_host = load_of(HOST, NULL, NULL, account->origin);
+	PoLoad	   *of_account = load_of(ACCOUNT, account->tenant_id, account->account, NULL);
+	PoLoad	   *to_host = load_of(HOST, NULL, NULL, account->origin);
 
-	return of_account->under_way + of_account->planned < account->profile->max_in_flight &&
-		to_host->under_way + to_host->planned + to_host->let - of_account->let < po_setting_max_sends_per_host &&
+	return of_account->under_way + of_account->planned < account->profile->max_in_flight + ahead_of(of_account) &&
+		to_host->under_way + to_host->planned + to_host->let - of_account->let <
+		po_setting_max_sends_per_host + ahead_of(to_host) &&
 		tenant_has_room(load_of(TENANT, account->tenant_id, NULL, NULL));
 }
 
@@ -151,7 +221,7 @@ has_room(const PoAccount *account)
 bool
 po_load_may_plan(const PoAccount *account, bool first)
 {
-	Load	   *of_tenant = load_of(TENANT, account->tenant_id, NULL, NULL);
+	PoLoad	   *of_tenant = load_of(TENANT, account->tenant_id, NULL, NULL);
 
 	if (!has_room(account) || (first && of_tenant->let > 0))
 		return false;
@@ -179,8 +249,8 @@ po_load_turn(const char *tenant_id)
 bool
 po_load_plan(const PoAccount *account)
 {
-	Load	   *of_account;
-	Load	   *to_host;
+	PoLoad	   *of_account;
+	PoLoad	   *to_host;
 
 	if (!has_room(account))
 		return false;
@@ -217,7 +287,7 @@ po_loaded_tenants(bool *any)
 {
 	HASH_SEQ_STATUS scan;
 	PoArray		tenants;
-	Load	   *load;
+	PoLoad	   *load;
 
 	po_array_init(&tenants, TEXTOID, 4);
 	hash_seq_init(&scan, loads);
@@ -239,7 +309,7 @@ po_load_rooms(Datum array[PO_ROOMS_COLUMNS])
 	static const Oid element[PO_ROOMS_COLUMNS] = {TEXTOID, TEXTOID, INT4OID};
 	HASH_SEQ_STATUS scan;
 	PoArray		column[PO_ROOMS_COLUMNS];
-	Load	   *load;
+	PoLoad	   *load;
 
 	for (int i = 0; i < PO_ROOMS_COLUMNS; i++)
 		po_array_init(&column[i], element[i], MOST_ROOMS);
@@ -256,7 +326,7 @@ po_load_rooms(Datum array[PO_ROOMS_COLUMNS])
 			continue;
 		po_array_add_text(&column[0], load->key.name);
 		po_array_add_text(&column[1], load->key.account);
-		po_array_add(&column[2], Int32GetDatum(Max(account->profile->max_in_flight - busy, 0)));
+		po_array_add(&column[2], Int32GetDatum(Max(account->profile->max_in_flight + ahead_of(load) - busy, 0)));
 		if (column[0].n == MOST_ROOMS)
 		{
 			hash_seq_term(&scan);

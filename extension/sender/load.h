@@ -8,8 +8,20 @@
 #include "outbound/profile.h"
 #include "utils/array.h"
 
+/* What a flight counts in: its account, its host and its tenant. */
+typedef struct PoLoads
+{
+	struct PoLoad *account;
+	struct PoLoad *host;
+	struct PoLoad *tenant;
+	int			max_in_flight;	/* of the account */
+} PoLoads;
+
 extern void po_load_start(void);
-extern void po_load_change(const char *tenant_id, const char *account, const char *host, int by);
+extern void po_load_begin(PoLoads *loads, const PoAccount *account);
+extern bool po_load_departs(PoLoads *loads);
+extern void po_load_lands(PoLoads *loads);
+extern void po_load_end(PoLoads *loads);
 
 extern void po_load_plan_begins(int room);
 extern bool po_load_may_plan(const PoAccount *account, bool first);

@@ -2,8 +2,8 @@
  * sender.c
  *	  What a worker has claimed and is sending: the state of its process.
  *
- * A flight is claimed in a transaction, departs when that has committed, lands
- * with its answer, and is done when that is recorded.  None of it survives the
+ * A flight is claimed in a transaction, departs when that has committed and there is
+ * room in the air, lands with its answer, and is done when that is recorded.  None of it survives the
  * process, and none needs to: the rows say what was claimed, and by whom.
  *
  * What a transaction does to flights is done at its commit and undone at its
@@ -31,7 +31,6 @@
 #include "replication/walsender.h"
 #include "replication/walsender_private.h"
 #include "sender/http_transfer.h"
-#include "sender/load.h"
 #include "sender/sender.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
@@ -47,6 +46,7 @@
 #define FIRST_PAUSE_MS 20		/* of an answer that cannot be recorded */
 #define LONGEST_PAUSE_MS 1000
 #define DRIVE_EVERY_MS 2
+#define GATHER_MS 10			/* answers that come together are recorded together */
 
 static int64 owner = 0;			/* 0: not started */
 static int	most_sends;			/* for which there are descriptors */
@@ -55,8 +55,10 @@ static uint64 ndone;			/* that were in them */
 static dlist_head claimed = DLIST_STATIC_INIT(claimed); /* by the transaction that is open */
 static dlist_head ready = DLIST_STATIC_INIT(ready); /* that has committed: to depart */
 static XLogRecPtr ready_at = InvalidXLogRecPtr; /* up to there */
+static dlist_head cleared = DLIST_STATIC_INIT(cleared); /* to depart when there is room in the air */
 static dlist_head flying = DLIST_STATIC_INIT(flying);	/* departed; their answers name them */
 static dlist_head landed = DLIST_STATIC_INIT(landed);	/* to be recorded now, */
+static int64 gather_until = 0;	/* by the monotonic clock in milliseconds; 0: there are none */
 static dlist_head waiting = DLIST_STATIC_INIT(waiting); /* and in a while */
 static dlist_head recorded = DLIST_STATIC_INIT(recorded);	/* by the transaction that is open */
 
@@ -110,7 +112,7 @@ free_flight(PoFlight *flight)
 {
 	if (flight->answer != NULL)
 		po_http_free(flight->answer);
-	po_load_change(flight->tenant_id, flight->account, flight->host, -1);
+	po_load_end(&flight->loads);
 	MemoryContextDelete(flight->context);
 	nflights--;
 	ndone++;
@@ -260,8 +262,7 @@ po_flight_begin(const PoAccount *account)
 	flight->level = GetCurrentSubTransactionId();
 	flight->tenant_id = MemoryContextStrdup(context, account->tenant_id);
 	flight->account = MemoryContextStrdup(context, account->account);
-	flight->host = MemoryContextStrdup(context, account->origin);
-	po_load_change(flight->tenant_id, flight->account, flight->host, 1);
+	po_load_begin(&flight->loads, account);
 	dlist_push_tail(&claimed, &flight->node);
 	nflights++;
 	return flight;
@@ -337,7 +338,8 @@ is_late(const PoFlight *flight)
 
 	INSTR_TIME_SET_CURRENT(passed);
 	INSTR_TIME_SUBTRACT(passed, flight->claimed_at);
-	return INSTR_TIME_GET_MILLISEC(passed) > PO_LATEST_DEPARTURE_MS;
+	return INSTR_TIME_GET_MILLISEC(passed) > PO_LATEST_DEPARTURE_MS ||
+		po_monotonic_ms() > flight->cleared_at + PO_LONGEST_QUEUE_MS;
 }
 
 /*
@@ -364,14 +366,46 @@ is_replicated(XLogRecPtr up_to)
 	return replicated;
 }
 
+/* Sends those for which there is room; returns whether some have left. */
+static bool
+depart(void)
+{
+	dlist_mutable_iter iter;
+	bool		departed = false;
+
+	dlist_foreach_modify(iter, &cleared)
+	{
+		PoFlight   *flight = dlist_container(PoFlight, node, iter.cur);
+		bool		stays = ShutdownRequestPending || is_late(flight);
+
+		if (!stays && !po_load_departs(&flight->loads))
+			continue;
+		dlist_delete(&flight->node);
+		flight->call.tag = flight;
+		if (!stays && po_http_add(&flight->call))
+		{
+			dlist_push_tail(&flying, &flight->node);
+			departed = true;
+			continue;
+		}
+		if (!stays)
+			po_load_lands(&flight->loads);
+		/* Without an answer: surely not sent. */
+		dlist_push_tail(&landed, &flight->node);
+	}
+	return departed;
+}
+
 /*
- * po_sender_depart sends what committed transactions have claimed; keep sends
- * nothing: the process is to end, and may not have waited for the commit to be
- * safe.
+ * po_sender_depart sends what committed transactions have claimed, at once or as room
+ * comes; keep sends nothing: the process is to end, and may not have waited for the
+ * commit to be safe.
  */
 void
 po_sender_depart(bool keep)
 {
+	int64		now = po_monotonic_ms();
+
 	Assert(!IsTransactionState());
 	po_http_allow_private(po_setting_allow_private_addresses);
 	keep = keep || (!dlist_is_empty(&ready) && !is_replicated(ready_at));
@@ -379,26 +413,48 @@ po_sender_depart(bool keep)
 	{
 		PoFlight   *flight = pop(&ready);
 
-		flight->call.tag = flight;
-		/* Without an answer: surely not sent. */
-		dlist_push_tail(!keep && !is_late(flight) && po_http_add(&flight->call) ? &flying : &landed,
-						&flight->node);
+		flight->cleared_at = now;
+		dlist_push_tail(keep ? &landed : &cleared, &flight->node);
+	}
+	(void) depart();
+}
+
+/* Takes the answers that libcurl has. */
+static void
+land(void)
+{
+	PoHttpAnswer *answer;
+
+	while ((answer = po_http_next()) != NULL)
+	{
+		PoFlight   *flight = answer->tag;
+
+		flight->answer = answer;
+		flight->landed_at = po_now();
+		po_load_lands(&flight->loads);
+		dlist_delete(&flight->node);
+		dlist_push_tail(&landed, &flight->node);
 	}
 }
 
 /*
- * po_sender_collect lets libcurl do what it can without waiting, and takes the
- * answers; returns whether some are to be recorded.
+ * po_sender_collect lets libcurl do what it can without waiting, takes the answers, and
+ * sends what has room then; returns whether some are to be recorded: a while after the
+ * first of them, or when no other can come.  Outside of transactions.
  */
 bool
 po_sender_collect(void)
 {
-	PoHttpAnswer *answer;
 	dlist_mutable_iter iter;
 
 	if (owner == 0)
 		return false;
-	po_http_drive();
+	Assert(!IsTransactionState());
+	do
+	{
+		po_http_drive();
+		land();
+	} while (depart());
 	dlist_foreach_modify(iter, &waiting)
 	{
 		PoFlight   *flight = dlist_container(PoFlight, node, iter.cur);
@@ -408,16 +464,12 @@ po_sender_collect(void)
 		dlist_delete(&flight->node);
 		dlist_push_tail(&landed, &flight->node);
 	}
-	while ((answer = po_http_next()) != NULL)
-	{
-		PoFlight   *flight = answer->tag;
-
-		flight->answer = answer;
-		flight->landed_at = po_now();
-		dlist_delete(&flight->node);
-		dlist_push_tail(&landed, &flight->node);
-	}
-	return !dlist_is_empty(&landed);
+	if (dlist_is_empty(&landed))
+		gather_until = 0;
+	else if (gather_until == 0)
+		gather_until = po_monotonic_ms() + GATHER_MS;
+	return gather_until != 0 &&
+		(po_monotonic_ms() >= gather_until || (dlist_is_empty(&flying) && dlist_is_empty(&cleared)));
 }
 
 /*
@@ -461,6 +513,10 @@ po_sender_timeout_ms(void)
 
 	dlist_foreach(iter, &waiting)
 		at = Min(at, dlist_container(PoFlight, node, iter.cur)->try_at);
+	if (!dlist_is_empty(&cleared))
+		at = Min(at, dlist_head_element(PoFlight, node, &cleared)->cleared_at + PO_LONGEST_QUEUE_MS + 1);
+	if (gather_until != 0)
+		at = Min(at, gather_until);
 	if (at == PG_INT64_MAX)
 		return timeout;
 	at = Max(at - po_monotonic_ms(), 0);
@@ -474,7 +530,7 @@ po_sender_timeout_ms(void)
 bool
 po_sender_holds(void)
 {
-	return !dlist_is_empty(&waiting) && dlist_is_empty(&flying) && dlist_is_empty(&ready);
+	return !dlist_is_empty(&waiting) && dlist_is_empty(&flying) && dlist_is_empty(&ready) && dlist_is_empty(&cleared);
 }
 
 /*

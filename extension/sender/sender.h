@@ -9,10 +9,14 @@
 #include "outbound/profile.h"
 #include "portability/instr_time.h"
 #include "sender/http.h"
+#include "sender/load.h"
 #include "sender/request.h"
 
 /* A request that leaves later after its claim does not leave. */
 #define PO_LATEST_DEPARTURE_MS 5000
+
+/* Nor one for which there was no room so long after it might have. */
+#define PO_LONGEST_QUEUE_MS 250
 
 /* A request from its claim to its record.  Everything is in its own context. */
 typedef struct PoFlight
@@ -25,7 +29,6 @@ typedef struct PoFlight
 	const char *lead_id;
 	const char *phone;			/* NULL: the channel has none */
 	const char *account;
-	const char *host;
 	const char *from_phone;
 	const char *body;
 	int			fence;
@@ -33,6 +36,8 @@ typedef struct PoFlight
 	TimestampTz started_at;
 	TimestampTz landed_at;		/* when its answer was taken, or later */
 	instr_time	claimed_at;
+	int64		cleared_at;		/* when it might leave, by the monotonic clock in milliseconds */
+	PoLoads		loads;
 	bool		lookup;			/* asks, sends nothing */
 	PoHttpCall	call;
 	PoHttpAnswer *answer;		/* once it has landed */

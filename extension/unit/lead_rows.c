@@ -264,8 +264,14 @@ po_lock_left(PoUnit *unit, const char *tenant_id, const pg_uuid_t *contact_id,
 static void
 mark_held(PoUnit *unit, const Key *key, int n, bool *held)
 {
-	uint64		found = po_exec_rows(&find_leads, NULL, key, n);
+	uint64		found;
+	bool		complete = true;
 
+	for (int i = 0; i < n && complete; i++)
+		complete = key[i].lead_id != NULL && po_find_lead(unit, key[i].tenant_id, key[i].lead_id) != NULL;
+	if (complete)
+		return;
+	found = po_exec_rows(&find_leads, NULL, key, n);
 	for (uint64 r = 0; r < found; r++)
 	{
 		Key			lead;

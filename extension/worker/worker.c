@@ -112,9 +112,9 @@ static PoStatement next_due = {
 	.name = "worker.next",
 	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {t.*}, outreach.arming_problem() FROM outreach.next_tasks($1) t, outreach.next_sends($2) s",
+	.sql = "SELECT {t.*}, outreach.arming_problem() FROM outreach.next_tasks($1) t, outreach.next_sends($2, $3) s",
 	.gives = PO_FIELDS(work_field, PO_GIVE),
-	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID)
+	PO_FIXED(TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
 
 static Work next;
@@ -265,11 +265,31 @@ do_records(PoActivity *self, TimestampTz since)
 	return n;
 }
 
+/*
+ * Since when to look for messages to be settled.  In the index by their time what is done
+ * lies before what is under way, dead: a look begins at the first that the last one found,
+ * and at the beginning once a second.
+ */
+static TimestampTz
+settle_since(TimestampTz since)
+{
+	static TimestampTz whole_at = DT_NOBEGIN;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (next.settle_due != DT_NOEND && now >= whole_at && now < whole_at + USECS_PER_SEC && !first)
+		return next.settle_due;
+	whole_at = now;
+	return since;
+}
+
 /* Fills in next, and returns 1. */
 static int
 do_next(PoActivity *self, TimestampTz since)
 {
-	Datum		args[2] = {TimestampTzGetDatum(since), TimestampTzGetDatum(po_claim_since(since))};
+	TimestampTz claims = po_claim_since(since);
+	Datum		args[3] = {
+		TimestampTzGetDatum(since), TimestampTzGetDatum(claims), TimestampTzGetDatum(settle_since(claims))
+	};
 	Work		work = {0};
 	char	   *problem;
 

@@ -91,10 +91,12 @@ CREATE FUNCTION outreach_impl.settle_messages() RETURNS int
 	AS 'MODULE_PATHNAME', 'po_settle_messages';
 COMMENT ON FUNCTION outreach_impl.settle_messages() IS 'Takes over from dead workers and settles messages of unknown outcome; not for callers.';
 
-CREATE FUNCTION outreach_impl.next_sends(since timestamptz DEFAULT '-infinity', OUT claim_due timestamptz, OUT settle_due timestamptz)
+CREATE FUNCTION outreach_impl.next_sends(since timestamptz DEFAULT '-infinity', settle_since timestamptz DEFAULT NULL,
+	OUT claim_due timestamptz, OUT settle_due timestamptz)
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'po_next_sends';
-COMMENT ON FUNCTION outreach_impl.next_sends(timestamptz) IS 'When the next message is due, and when the next of unknown outcome is to be looked at.';
+COMMENT ON FUNCTION outreach_impl.next_sends(timestamptz, timestamptz) IS
+	'When the next message is due, and when the next of unknown outcome is to be looked at.';
 
 CREATE FUNCTION outreach_impl.save_template(tenant_id text, template text, body text, subject text DEFAULT NULL,
 	channel text DEFAULT 'sms', html text DEFAULT NULL) RETURNS int

@@ -19,14 +19,15 @@ sql($node, qq{
 	SELECT outreach.create_tenant('team_b', 'B'), outreach.create_account('team_b', 'generic', 'generic_json', 'secret', base_url => '$url'),
 		outreach.create_lead('team_b', 'lead_1')});
 
-# Names that are gone, and due in a year
+# Names that are gone, before and behind those that are there, and due in a year
 sql($node, q{
 	SELECT FROM outreach.send_message('team_a', 'lead_1', 'A model', channel => 'webhook', options => '{"account": "account 1"}',
 		send_at => now() + interval '1 year');
 	CREATE TEMP TABLE model AS SELECT * FROM outreach.outbound_messages;
 	INSERT INTO outreach.outbound_messages (tenant_id, message_id, send_key, lead_id, channel, account, phone, body, segments, price_micros,
 		status, priority, send_at, due_at, created_at, updated_at)
-	SELECT tenant_id, gen_random_uuid(), 'gone ' || i, lead_id, channel, 'gone ' || i, phone, body, segments, price_micros, status, 100 + 100 * (i % 3),
+	SELECT tenant_id, gen_random_uuid(), 'gone ' || i, lead_id, channel,
+		(ARRAY['a gone ', 'gone '])[1 + i % 2] || i, phone, body, segments, price_micros, status, 100 + 100 * (i % 3),
 		send_at, due_at, created_at, updated_at FROM generate_series(1, 10000) i, model});
 sql($node, q{SELECT count(m) FROM generate_series(1, 97) a, generate_series(1, 10) i, LATERAL outreach.send_message('team_a', 'lead_' || i, 'Hello',
 	channel => 'webhook', options => jsonb_build_object('account', 'account ' || a), send_key => a || ' ' || i) m});
