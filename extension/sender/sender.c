@@ -3,8 +3,9 @@
  *	  What a worker has claimed and is sending: the state of its process.
  *
  * A flight is claimed in a transaction, departs when that has committed and there is
- * room in the air, lands with its answer, and is done when that is recorded.  None of it survives the
- * process, and none needs to: the rows say what was claimed, and by whom.
+ * room in the air, lands with its answer, and is done when that is recorded.  None of
+ * it survives the process, and none needs to: the rows say what was claimed, and by
+ * whom.
  *
  * What a transaction does to flights is done at its commit and undone at its
  * abort, as with its rows, and so for a subtransaction: a flight that was claimed
@@ -515,7 +516,8 @@ po_sender_timeout_ms(void)
 		at = Min(at, dlist_container(PoFlight, node, iter.cur)->try_at);
 	if (!dlist_is_empty(&cleared))
 		at = Min(at, dlist_head_element(PoFlight, node, &cleared)->cleared_at + PO_LONGEST_QUEUE_MS + 1);
-	if (gather_until != 0)
+	/* Once that has passed, whoever records them knows: it may be resting. */
+	if (gather_until > po_monotonic_ms())
 		at = Min(at, gather_until);
 	if (at == PG_INT64_MAX)
 		return timeout;
