@@ -195,6 +195,13 @@ po_load_plan_begins(int room)
 	}
 }
 
+/* How many more an account may have claimed; less than none where what it may have has shrunk. */
+static int
+room_of(PoLoad *of_account, const PoAccount *account)
+{
+	return account->profile->max_in_flight + ahead_of(of_account) - of_account->under_way - of_account->planned;
+}
+
 static bool
 tenant_has_room(const PoLoad *tenant)
 {
@@ -207,7 +214,7 @@ has_room(const PoAccount *account)
 	PoLoad	   *of_account = load_of(ACCOUNT, account->tenant_id, account->account, NULL);
 	PoLoad	   *to_host = load_of(HOST, NULL, NULL, account->origin);
 
-	return of_account->under_way + of_account->planned < account->profile->max_in_flight + ahead_of(of_account) &&
+	return room_of(of_account, account) > 0 &&
 		to_host->under_way + to_host->planned + to_host->let - of_account->let <
 		po_setting_max_sends_per_host + ahead_of(to_host) &&
 		tenant_has_room(load_of(TENANT, account->tenant_id, NULL, NULL));
@@ -317,16 +324,15 @@ po_load_rooms(Datum array[PO_ROOMS_COLUMNS])
 	while ((load = hash_seq_search(&scan)) != NULL)
 	{
 		const PoAccount *account;
-		int			busy = load->under_way + load->planned;
 
-		if (load->key.kind != ACCOUNT || busy == 0)
+		if (load->key.kind != ACCOUNT || load->under_way + load->planned == 0)
 			continue;
 		account = po_find_account(load->key.name, load->key.account);
 		if (account == NULL || account->profile == NULL)
 			continue;
 		po_array_add_text(&column[0], load->key.name);
 		po_array_add_text(&column[1], load->key.account);
-		po_array_add(&column[2], Int32GetDatum(Max(account->profile->max_in_flight + ahead_of(load) - busy, 0)));
+		po_array_add(&column[2], Int32GetDatum(Max(room_of(load, account), 0)));
 		if (column[0].n == MOST_ROOMS)
 		{
 			hash_seq_term(&scan);

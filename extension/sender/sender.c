@@ -339,8 +339,7 @@ is_late(const PoFlight *flight)
 
 	INSTR_TIME_SET_CURRENT(passed);
 	INSTR_TIME_SUBTRACT(passed, flight->claimed_at);
-	return INSTR_TIME_GET_MILLISEC(passed) > PO_LATEST_DEPARTURE_MS ||
-		po_monotonic_ms() > flight->cleared_at + PO_LONGEST_QUEUE_MS;
+	return INSTR_TIME_GET_MILLISEC(passed) > PO_LATEST_DEPARTURE_MS;
 }
 
 /*
@@ -380,7 +379,11 @@ depart(void)
 		bool		stays = ShutdownRequestPending || is_late(flight);
 
 		if (!stays && !po_load_departs(&flight->loads))
-			continue;
+		{
+			if (po_monotonic_ms() <= flight->cleared_at + PO_LONGEST_QUEUE_MS)
+				continue;
+			stays = true;
+		}
 		dlist_delete(&flight->node);
 		flight->call.tag = flight;
 		if (!stays && po_http_add(&flight->call))
