@@ -12,6 +12,8 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -28,6 +30,7 @@
 #include "sender/settle.h"
 #include "storage/latch.h"
 #include "utils/array.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 #include "worker/activity.h"
 #include "worker/launcher.h"
@@ -121,6 +124,7 @@ static Work next;
 static bool first = true;		/* nothing is known of it yet */
 static TimestampTz upkeep_at = DT_NOBEGIN;
 static TimestampTz upkeep_done = DT_NOBEGIN;	/* when, by po_now() */
+static XLogRecPtr recorded_at = InvalidXLogRecPtr;	/* up to there, maybe not on disk yet */
 
 static int	do_timers(PoActivity *self, TimestampTz since);
 static int	do_payloads(PoActivity *self, TimestampTz since);
@@ -240,6 +244,10 @@ do_claims(PoActivity *self, TimestampTz since)
 /*
  * Records the answers that are there; without any it costs nothing.  What cannot
  * be recorded stays landed.
+ *
+ * The commit does not wait for the disk: that of the claim that follows does so for
+ * both, or else flush() before the process waits.  A crash until then finds the messages
+ * sending, as one before the commit does.
  */
 static int
 do_records(PoActivity *self, TimestampTz since)
@@ -253,7 +261,10 @@ do_records(PoActivity *self, TimestampTz since)
 		po_activity_begin(self->name);
 		(void) po_exec(&record_deliveries, NULL, NULL);
 		n = po_column_int(0, 1);
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
 		po_activity_finish();
+		recorded_at = XactLastCommitEnd;
 	}
 	PG_CATCH();
 	{
@@ -280,6 +291,16 @@ settle_since(TimestampTz since)
 		return next.settle_due;
 	whole_at = now;
 	return since;
+}
+
+/* What has been recorded is on disk when this returns. */
+static void
+flush(void)
+{
+	if (recorded_at == InvalidXLogRecPtr)
+		return;
+	XLogFlush(recorded_at);
+	recorded_at = InvalidXLogRecPtr;
 }
 
 /* Fills in next, and returns 1. */
@@ -348,6 +369,7 @@ wait(long wait_ms)
 	TimestampTz until = GetCurrentTimestamp() + wait_ms * (int64) 1000;
 	int			rc = 0;
 
+	flush();
 	while (po_sender_busy() > 0 && wait_ms > 0 && (rc & WL_LATCH_SET) == 0)
 	{
 		long		timeout = po_sender_timeout_ms();
@@ -515,6 +537,7 @@ work(void)
 		if (turn.action > turn.now || done == 0 || turn.leaving)
 			wait(idle_ms(&turn));
 	}
+	flush();
 	if (ShutdownRequestPending)
 		drain();
 	else if (!next.armed && !first)
