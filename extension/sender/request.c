@@ -14,6 +14,7 @@
 #include "core/compat.h"
 #include "lib/stringinfo.h"
 #include "outbound/needs.h"
+#include "sender/request.h"
 #include "sender/request_body.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
