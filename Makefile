@@ -35,7 +35,7 @@ OBJS_lead = address_args.o change.o channel.o consent.o opt_out.o person.o reach
 OBJS_outbound = addressee.o draft.o guards.o message.o needs.o options.o outbox.o per_lead.o priority.o \
 	profile.o reject.o replied.o
 OBJS_engine = timer_call.o timer_cycle.o timer_fire.o
-OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_answer.o http_socket.o \
+OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_answer.o http_call.o http_socket.o \
 	http_transfer.o load.o record.o record_ids.o request.o request_body.o request_values.o \
 	sender.o settle.o
 OBJS_inbound = decide.o envelope.o ingest.o keep.o kind_contact.o kind_message.o \

@@ -5,7 +5,7 @@
 #ifndef PO_SENDER_REQUEST_H
 #define PO_SENDER_REQUEST_H
 
-#include "sender/http.h"
+#include "sender/http_call.h"
 #include "sender/request_values.h"
 
 extern const char *po_send_request(const PoRequestInput *input, PoHttpCall *call);
