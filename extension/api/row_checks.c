@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/authenticate.h"
 #include "common/classify.h"
 #include "common/origin.h"
 #include "common/template.h"
