@@ -32,7 +32,7 @@ OBJS_unit = event_log.o lead_rows.o message_rows.o message_states.o people.o peo
 	timer_rows.o unit.o
 OBJS_lead = address_args.o change.o channel.o consent.o opt_out.o person.o reach.o retention.o \
 	rules.o timer.o
-OBJS_outbound = addressee.o draft.o guards.o message.o needs.o options.o outbox.o per_lead.o priority.o \
+OBJS_outbound = account.o addressee.o draft.o guards.o message.o needs.o options.o outbox.o per_lead.o priority.o \
 	profile.o reject.o replied.o
 OBJS_engine = timer_call.o timer_cycle.o timer_fire.o
 OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_answer.o http_call.o http_socket.o \

@@ -19,7 +19,7 @@
 #include "fmgr.h"
 #include "lead/timer.h"
 #include "lib/stringinfo.h"
-#include "outbound/needs.h"
+#include "outbound/account.h"
 #include "sender/request_body.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
