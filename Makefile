@@ -24,9 +24,9 @@ OBJS_common = address.o authenticate.o base64.o char_fold.o classify.o document.
 	quote.o reaction.o seal.o segments.o signature.o signature_sendgrid.o signature_twilio.o \
 	signature_webhooks.o template.o template_filter.o term.o text.o unicode.o url.o \
 	word_class.o
-OBJS_core = api.o args.o arming.o batch.o budget.o cache.o calm.o clock.o counters.o errors.o \
-	identity.o ids.o key_probe.o ledger.o limits.o lock_wait.o planning.o rights.o secrets.o settings.o \
-	shape.o shared.o shared_workers.o spi_plan.o statement.o subtransaction.o tenant.o trigger.o \
+OBJS_core = api.o args.o arming.o batch.o budget.o cache.o calm.o clock.o counters.o entered.o errors.o \
+	identity.o ids.o key_probe.o ledger.o limits.o lock_wait.o owner.o planning.o rights.o secrets.o \
+	settings.o shape.o shared.o shared_workers.o spi_plan.o statement.o subtransaction.o tenant.o trigger.o \
 	turns.o wakeup.o
 OBJS_unit = event_log.o lead_rows.o message_rows.o message_states.o people.o people_rows.o states.o \
 	timer_rows.o unit.o
