@@ -24,18 +24,18 @@ OBJS_common = address.o authenticate.o base64.o char_fold.o classify.o document.
 	quote.o reaction.o seal.o segments.o signature.o signature_sendgrid.o signature_twilio.o \
 	signature_webhooks.o template.o template_filter.o term.o text.o unicode.o url.o \
 	word_class.o
-OBJS_core = api.o args.o arming.o batch.o budget.o cache.o calm.o clock.o counters.o errors.o \
-	identity.o ids.o key_probe.o ledger.o limits.o lock_wait.o planning.o rights.o secrets.o settings.o \
-	shape.o shared.o shared_workers.o spi_plan.o statement.o subtransaction.o tenant.o trigger.o \
+OBJS_core = api.o args.o arming.o batch.o budget.o cache.o calm.o clock.o counters.o entered.o errors.o \
+	identity.o ids.o key_probe.o ledger.o limits.o lock_wait.o owner.o planning.o rights.o secrets.o \
+	settings.o shape.o shared.o shared_workers.o spi_plan.o statement.o subtransaction.o tenant.o trigger.o \
 	turns.o wakeup.o
 OBJS_unit = event_log.o lead_rows.o message_rows.o message_states.o people.o people_rows.o states.o \
 	timer_rows.o unit.o
 OBJS_lead = address_args.o change.o channel.o consent.o opt_out.o person.o reach.o retention.o \
 	rules.o timer.o
-OBJS_outbound = addressee.o draft.o guards.o message.o needs.o options.o outbox.o per_lead.o priority.o \
+OBJS_outbound = account.o addressee.o draft.o guards.o message.o needs.o options.o outbox.o per_lead.o priority.o \
 	profile.o reject.o replied.o
 OBJS_engine = timer_call.o timer_cycle.o timer_fire.o
-OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_answer.o http_socket.o \
+OBJS_sender = answer.o claim.o claim_find.o health.o http.o http_address.o http_answer.o http_call.o http_socket.o \
 	http_transfer.o load.o record.o record_ids.o request.o request_body.o request_values.o \
 	sender.o settle.o
 OBJS_inbound = decide.o envelope.o ingest.o keep.o kind_contact.o kind_message.o \

@@ -8,7 +8,7 @@
 #include "lib/stringinfo.h"
 #include "libpq-fe.h"
 
-#include "queue.h"
+#include "webhook.h"
 
 #define PO_CALL_BYTES	1048576 /* a batch is closed when it is larger than this */
 

@@ -24,6 +24,7 @@
 #include "fitness.h"
 #include "lane.h"
 #include "log.h"
+#include "queue.h"
 
 #define PO_RETRY_FIRST_MS	100
 #define PO_RETRY_DOUBLINGS	10

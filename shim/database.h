@@ -11,7 +11,7 @@
 
 #include <event2/event.h>
 
-#include "queue.h"
+#include "webhook.h"
 
 typedef enum PoDatabaseState
 {

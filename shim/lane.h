@@ -5,7 +5,7 @@
 #ifndef PO_SHIM_LANE_H
 #define PO_SHIM_LANE_H
 
-#include "queue.h"
+#include "webhook.h"
 
 #define PO_LANES 4096
 

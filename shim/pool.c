@@ -21,6 +21,7 @@
 #include "lane.h"
 #include "log.h"
 #include "pool.h"
+#include "queue.h"
 
 #define PO_MAX_BATCH	1000	/* the largest max_batch */
 #define PO_SWEEP_MS		100

@@ -7,7 +7,7 @@
 
 #include <event2/event.h>
 
-#include "queue.h"
+#include "webhook.h"
 
 extern void po_pool_start(struct event_base *base);
 extern void po_pool_stop(void);

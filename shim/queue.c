@@ -10,56 +10,13 @@
 #include "postgres_fe.h"
 
 #include "config.h"
-#include "http_reader.h"
 #include "lane.h"
 #include "log.h"
-#include "memory.h"
 #include "queue.h"
 
 static PoWebhook *head = NULL;
 static PoWebhook *tail = NULL;
 static int	length = 0;
-
-static void
-free_webhook(PoWebhook *webhook)
-{
-	po_memory_account(&webhook->memory, 0);
-	po_http_request_free(webhook->request);
-	free(webhook);
-}
-
-/* Answer the client, if it is still there, and free the webhook. */
-void
-po_webhook_answer(PoWebhook *webhook, const PoAnswer *answer)
-{
-	if (webhook->done != NULL)
-		webhook->done(webhook->arg, webhook, answer);
-	free_webhook(webhook);
-}
-
-/* Answer 503 to the webhooks of a call; those that are NULL have their answer. */
-void
-po_webhooks_fail(PoWebhook **webhooks, int count, const char *reason)
-{
-	for (int i = 0; i < count; i++)
-	{
-		PoAnswer	answer;
-
-		if (webhooks[i] == NULL)
-			continue;
-		po_answer_retry(&answer, reason);
-		answer.batch = count;
-		po_webhook_answer(webhooks[i], &answer);
-	}
-}
-
-/* The client has gone; the owner (queue or database) frees the webhook. */
-void
-po_webhook_abandon(PoWebhook *webhook)
-{
-	webhook->done = NULL;
-	webhook->arg = NULL;
-}
 
 /* Take the webhook behind `before` (NULL: the first) out of the list. */
 static PoWebhook *
@@ -210,7 +167,7 @@ po_queue_take(PoWebhook **out, int limit, int calls_of_slow)
 		if (webhook == NULL)
 			break;
 		if (webhook->done == NULL)
-			free_webhook(unlink_after(before));
+			po_webhook_free(unlink_after(before));
 		else if (belongs(webhook, count > 0 ? out[0] : NULL, now, calls_of_slow))
 			out[count++] = unlink_after(before);
 		else

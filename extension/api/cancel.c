@@ -16,7 +16,7 @@
 #include "lead/channel.h"
 #include "miscadmin.h"
 #include "outbound/message.h"
-#include "outbound/outbox.h"
+#include "outbound/priority.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"

@@ -4,13 +4,14 @@
  *
  * For everybody who calls the API, for bodies and policies in SQL, and for whoever
  * wants to read the table of rights.  The table itself, and who is the caller, is
- * core/api.c's; what a role has entered is known by core/tenant.c.
+ * core/api.c's; what a role has entered is known by core/entered.c.
  */
 #include "postgres.h"
 
 #include "core/api.h"
 #include "core/args.h"
 #include "core/compat.h"
+#include "core/entered.h"
 #include "core/errors.h"
 #include "core/planning.h"
 #include "core/rights.h"

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/authenticate.h"
 #include "common/classify.h"
 #include "common/origin.h"
 #include "common/template.h"
@@ -18,7 +19,7 @@
 #include "fmgr.h"
 #include "lead/timer.h"
 #include "lib/stringinfo.h"
-#include "outbound/needs.h"
+#include "outbound/account.h"
 #include "sender/request_body.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

@@ -22,8 +22,13 @@
 
 #include <openssl/crypto.h>
 
+#include "common/authenticate.h"
 #include "common/base64.h"
+#include "common/header.h"
 #include "common/signature.h"
+#include "common/signature_sendgrid.h"
+#include "common/signature_twilio.h"
+#include "common/signature_webhooks.h"
 
 /* A secret that is itself sent must be too long to guess. */
 #define MIN_SENT_SECRET_LEN	16
@@ -456,6 +461,26 @@ bool
 po_scheme_has(PoScheme scheme, int trait)
 {
 	return (uint32) scheme < lengthof(schemes) && (schemes[scheme].traits & trait) != 0;
+}
+
+/*
+ * Returns NULL if the proof may come in a header of this name, or else a fixed
+ * phrase that says why no request will have it there.
+ */
+const char *
+po_check_header_name(PoScheme scheme, PoBytes name)
+{
+	const char *problem;
+	PoBytes		family;
+
+	if (!po_scheme_has(scheme, PO_OWN_HEADER))
+		return "the scheme reads no header of another name";
+	problem = po_header_name_problem(name);
+	if (problem != NULL)
+		return problem;
+	if (po_scheme_has(scheme, PO_HAS_FAMILY) && !po_family_of(name, &family))
+		return "signature_header must end in -signature: the scheme reads -timestamp, and -id, beside it";
+	return NULL;
 }
 
 /*

@@ -14,7 +14,7 @@
 #include "postgres_fe.h"
 #endif
 
-#include "common/signature.h"
+#include "common/header.h"
 
 /* How far a signed time may be from ours. */
 #define MAX_AGE_MS			(5 * 60 * 1000)
@@ -126,16 +126,12 @@ po_is_recent(const PoSignedRequest *request, PoBytes text, int64 unit_ms)
 }
 
 /*
- * Returns NULL if the proof may come in a header of this name, or else a fixed
- * phrase that says why no request will have it there.
+ * Returns NULL if a request may have a header of this name, as far as outreach-shim
+ * hands headers on, or else a fixed phrase that says why none has.
  */
 const char *
-po_check_header_name(PoScheme scheme, PoBytes name)
+po_header_name_problem(PoBytes name)
 {
-	PoBytes		family;
-
-	if (!po_scheme_has(scheme, PO_OWN_HEADER))
-		return "the scheme reads no header of another name";
 	if (name.len < 1 || name.len > PO_MAX_HEADER_NAME)
 		return "signature_header must have 1 to 128 characters";
 	for (int i = 0; i < name.len; i++)
@@ -151,7 +147,5 @@ po_check_header_name(PoScheme scheme, PoBytes name)
 		if (po_same_name(name, po_bytes(lost_headers[i])))
 			return "signature_header is a header that outreach-shim does not hand on";
 	}
-	if (po_scheme_has(scheme, PO_HAS_FAMILY) && !po_family_of(name, &family))
-		return "signature_header must end in -signature: the scheme reads -timestamp, and -id, beside it";
 	return NULL;
 }

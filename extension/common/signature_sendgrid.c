@@ -21,7 +21,9 @@
 #include <ctype.h>
 
 #include "common/base64.h"
+#include "common/header.h"
 #include "common/signature.h"
+#include "common/signature_sendgrid.h"
 
 /* What precedes the 64 bytes of the point in the SPKI form of a key of P-256. */
 static const uint8 spki_prefix[] = {

@@ -28,6 +28,7 @@
 
 #include "common/base64.h"
 #include "common/signature.h"
+#include "common/signature_twilio.h"
 #include "common/url.h"
 
 #define BODY_HASH	"bodySHA256="

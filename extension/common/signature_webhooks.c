@@ -25,7 +25,9 @@
 #include <openssl/crypto.h>
 
 #include "common/base64.h"
+#include "common/header.h"
 #include "common/signature.h"
+#include "common/signature_webhooks.h"
 
 /* Bytes of a shared key. */
 #define MIN_KEY_LEN			24

@@ -18,7 +18,6 @@
 #include <arpa/inet.h>
 
 #include "common/base64.h"
-#include "common/signature.h"
 #include "common/url.h"
 
 #define MAX_HOST_LEN	253

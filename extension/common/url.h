@@ -9,7 +9,10 @@
 #ifndef PO_URL_H
 #define PO_URL_H
 
-#include "common/authenticate.h"
+#include "common/bytes.h"
+
+/* What the engine adds to a callback's URL: a message's id, a point, and a MAC. */
+#define PO_REFERENCE_LEN 69
 
 /* Cut around the port, so that the port can be exchanged. */
 typedef struct PoUrl
@@ -34,11 +37,5 @@ extern int	po_find_any(PoBytes text, int from, const char *characters);
 extern bool po_split_url(PoBytes url, PoUrl *split);
 extern bool po_is_reference(PoBytes parameter);
 extern const PoUrlFlaw *po_check_url(PoBytes url, bool is_signed);
-
-static inline PoBytes
-po_slice(PoBytes text, int from, int to)
-{
-	return (PoBytes) {text.data + from, to - from};
-}
 
 #endif							/* PO_URL_H */

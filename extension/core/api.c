@@ -23,8 +23,9 @@
 #include "core/args.h"
 #include "core/cache.h"
 #include "core/compat.h"
+#include "core/entered.h"
 #include "core/errors.h"
-#include "core/planning.h"
+#include "core/owner.h"
 #include "core/rights.h"
 #include "core/tenant.h"
 #include "lib/stringinfo.h"
@@ -32,10 +33,8 @@
 #include "nodes/execnodes.h"
 #include "parser/parse_expr.h"
 #include "parser/parser.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 #include "utils/rls.h"
@@ -159,42 +158,8 @@ typedef struct Frame
 } Frame;
 
 static Frame *innermost = NULL;
-static Oid	owner_role = InvalidOid;
 
 PG_FUNCTION_INFO_V1(po_api);
-
-static void
-role_changed(Datum arg, int cache, uint32 hash)
-{
-	owner_role = InvalidOid;
-}
-
-/*
- * po_engine_owner returns the role that owns the engine, and as which all its
- * statements run.
- */
-Oid
-po_engine_owner(void)
-{
-	static bool registered = false;
-
-	if (OidIsValid(owner_role))
-		return owner_role;
-	if (!registered)
-		CacheRegisterSyscacheCallback(AUTHOID, role_changed, (Datum) 0);
-	registered = true;
-	owner_role = get_role_oid("outreach_owner", false);
-	return owner_role;
-}
-
-/*
- * po_is_engine_owner does so without a look into the catalogue: false before the first call.
- */
-bool
-po_is_engine_owner(Oid role)
-{
-	return OidIsValid(owner_role) && role == owner_role;
-}
 
 /*
  * po_caller returns the role that has called the API; in a trigger, which nobody

@@ -10,6 +10,7 @@
 
 #include "core/api.h"
 #include "core/compat.h"
+#include "core/owner.h"
 #include "core/planning.h"
 #include "miscadmin.h"
 #include "optimizer/pathnode.h"

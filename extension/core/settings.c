@@ -11,8 +11,8 @@
 
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/entered.h"
 #include "core/settings.h"
-#include "core/tenant.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 
@@ -160,7 +160,7 @@ po_define_settings(void)
 							   &po_setting_tenant_id, "",
 							   PGC_SUSET,
 							   GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE | GUC_NO_RESET_ALL,
-							   po_tenant_check, po_tenant_assign, NULL);
+							   po_entered_check, po_entered_assign, NULL);
 
 	MarkGUCPrefixReserved("outreach");
 }

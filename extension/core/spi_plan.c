@@ -9,9 +9,9 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "core/api.h"
 #include "core/args.h"
 #include "core/compat.h"
+#include "core/owner.h"
 #include "core/spi_plan.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "common/authenticate.h"
 #include "common/document.h"
 #include "common/hashfn.h"
 #include "core/clock.h"

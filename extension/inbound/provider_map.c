@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/authenticate.h"
 #include "core/args.h"
 #include "core/cache.h"
 #include "core/clock.h"

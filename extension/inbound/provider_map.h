@@ -6,7 +6,7 @@
 #ifndef PO_INBOUND_PROVIDER_MAP_H
 #define PO_INBOUND_PROVIDER_MAP_H
 
-#include "common/authenticate.h"
+#include "common/proof.h"
 #include "core/counters.h"
 #include "datatype/timestamp.h"
 #include "outbound/message.h"

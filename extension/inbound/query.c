@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "common/document.h"
-#include "common/signature.h"
 #include "common/url.h"
 #include "inbound/webhook.h"
 #include "mb/pg_wchar.h"

@@ -15,6 +15,7 @@
 #include "lead/channel.h"
 #include "miscadmin.h"
 #include "outbound/draft.h"
+#include "outbound/reject.h"
 #include "utils/builtins.h"
 
 /* So many addresses are looked up, and their leads made, at a time. */

@@ -22,9 +22,11 @@
 #include "core/limits.h"
 #include "core/spi_plan.h"
 #include "lead/channel.h"
+#include "lead/reach.h"
+#include "outbound/account.h"
 #include "outbound/draft.h"
-#include "outbound/needs.h"
 #include "outbound/options.h"
+#include "outbound/reject.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -538,15 +540,15 @@ count_segments(const PoSending *sending, PoDraft *draft, int *of_text)
 static const char *
 lacking(const PoSending *sending, const PoDraft *draft)
 {
-	const PoProfile *profile = draft->account->profile;
+	const PoNeeds *needs = draft->account->profile->needs;
 
-	if (draft->subject == NULL && po_needs(profile, "subject"))
+	if (draft->subject == NULL && po_needs(needs, "subject"))
 		return "options.subject";
-	if (draft->html == NULL && po_needs(profile, "html"))
+	if (draft->html == NULL && po_needs(needs, "html"))
 		return "options.html";
-	if (draft->nbcc == 0 && po_needs(profile, "bcc"))
+	if (draft->nbcc == 0 && po_needs(needs, "bcc"))
 		return "options.bcc";
-	return sending->request->nmedia == 0 && po_needs(profile, "media_urls") ? "options.mediaUrls" : NULL;
+	return sending->request->nmedia == 0 && po_needs(needs, "media_urls") ? "options.mediaUrls" : NULL;
 }
 
 /*
@@ -580,7 +582,7 @@ po_write_draft(const PoSending *sending, PoDraft *draft)
 	input.malformed = draft->malformed;
 	input.lacks = lacking(sending, draft);
 	input.body_len = draft->body_len;
-	input.may_be_empty = request->nmedia > 0 && !po_needs(draft->account->profile, "body");
+	input.may_be_empty = request->nmedia > 0 && !po_needs(draft->account->profile->needs, "body");
 	input.max_segments = draft->account->profile->max_segments;
 	draft->result = po_judge(&input);
 }

@@ -5,7 +5,9 @@
 #ifndef PO_OUTBOUND_DRAFT_H
 #define PO_OUTBOUND_DRAFT_H
 
-#include "outbound/outbox.h"
+#include "outbound/guards.h"
+#include "outbound/profile.h"
+#include "outbound/send_request.h"
 
 typedef struct PoNumber
 {
@@ -89,8 +91,5 @@ extern void po_read_addressees(const PoSending *sending, PoDraft *draft, int n);
 /* draft.c */
 extern void po_read_sending(PoSending *sending);
 extern void po_write_draft(const PoSending *sending, PoDraft *draft);
-
-/* outbox.c */
-extern void po_preview(const PoSendRequest *request, PoDraft *draft);
 
 #endif

@@ -1,8 +1,6 @@
 /*
  * needs.c
- *	  What a profile needs to make a request: found in its templates and its list,
- *	  asked when an account is made, when a message is asked for, and when it is
- *	  about to leave.
+ *	  What a profile needs to make a request, found in its templates and its list.
  *
  * A placeholder is needed where nothing can stand in its place: in a URL, or beside
  * other text in the body.  One that stands alone in its member of the body, and one
@@ -10,21 +8,9 @@
  */
 #include "postgres.h"
 
-#include "common/address.h"
 #include "common/template.h"
-#include "core/args.h"
 #include "core/compat.h"
-#include "core/shape.h"
-#include "lead/channel.h"
-#include "outbound/message.h"
 #include "outbound/needs.h"
-#include "outbound/options.h"
-
-/* Of each message, by itself: the other names are of its account. */
-static const char *const of_message[] = {
-	"bcc", "body", "html", "media_urls", "subject", "to", "to_digits", "message_id", "reference", "sent_date",
-	"sent_date_next"
-};
 
 typedef struct Reader
 {
@@ -33,8 +19,11 @@ typedef struct Reader
 	bool		is_place;		/* which is a part of the request that sends */
 } Reader;
 
-static PoNeed *
-find_need(const PoNeeds *needs, const char *name, int len)
+/*
+ * po_find_need returns what is noted of a name, NULL when the profile does not speak of it.
+ */
+PoNeed *
+po_find_need(const PoNeeds *needs, const char *name, int len)
 {
 	for (int i = 0; i < needs->n; i++)
 		if (strlen(needs->need[i].name) == len && memcmp(needs->need[i].name, name, len) == 0)
@@ -47,7 +36,7 @@ add_need(void *arg, const char *name, int name_len, bool optional)
 {
 	Reader	   *reader = arg;
 	PoNeeds    *needs = reader->needs;
-	PoNeed	   *need = find_need(needs, name, name_len);
+	PoNeed	   *need = po_find_need(needs, name, name_len);
 
 	if (need == NULL)
 	{
@@ -83,24 +72,25 @@ read_document(Reader *reader, Jsonb *document, bool is_body)
 }
 
 /*
- * po_read_needs returns what a profile speaks of, palloc'd; its other fields are
- * filled in.
+ * po_read_needs returns what a profile speaks of, palloc'd: in the URL, the headers and
+ * the body of its request, in the URL of its look-up, which may be NULL, and in the list
+ * of what it requires.
  */
 PoNeeds *
-po_read_needs(const PoProfile *profile)
+po_read_needs(const char *url, const char *lookup_url, Jsonb *headers, Jsonb *body, const PoTexts *required)
 {
 	Reader		reader = {.needs = palloc0(sizeof(PoNeeds))};
 
-	if (profile->lookup_url != NULL)
-		read_template(&reader, profile->lookup_url, strlen(profile->lookup_url), true);
+	if (lookup_url != NULL)
+		read_template(&reader, lookup_url, strlen(lookup_url), true);
 	reader.is_place = true;
-	read_template(&reader, profile->url, strlen(profile->url), true);
-	read_document(&reader, profile->headers, false);
-	read_document(&reader, profile->body, true);
+	read_template(&reader, url, strlen(url), true);
+	read_document(&reader, headers, false);
+	read_document(&reader, body, true);
 	reader.is_place = false;
 	reader.needed = true;
-	for (int i = 0; i < profile->required.n; i++)
-		add_need(&reader, profile->required.text[i], strlen(profile->required.text[i]), false);
+	for (int i = 0; i < required->n; i++)
+		add_need(&reader, required->text[i], strlen(required->text[i]), false);
 	return reader.needs;
 }
 
@@ -109,9 +99,9 @@ po_read_needs(const PoProfile *profile)
  * name.
  */
 bool
-po_needs(const PoProfile *profile, const char *name)
+po_needs(const PoNeeds *needs, const char *name)
 {
-	const PoNeed *need = find_need(profile->needs, name, strlen(name));
+	const PoNeed *need = po_find_need(needs, name, strlen(name));
 
 	return need != NULL && need->needed;
 }
@@ -120,157 +110,9 @@ po_needs(const PoProfile *profile, const char *name)
  * po_has_place tells whether a value of that name gets into the request.
  */
 bool
-po_has_place(const PoProfile *profile, const char *name)
+po_has_place(const PoNeeds *needs, const char *name)
 {
-	const PoNeed *need = find_need(profile->needs, name, strlen(name));
+	const PoNeed *need = po_find_need(needs, name, strlen(name));
 
 	return need != NULL && need->has_place;
-}
-
-static bool
-is_of_message(const PoProfile *profile, const char *name)
-{
-	for (int i = 0; i < lengthof(of_message); i++)
-		if (strcmp(name, of_message[i]) == 0)
-			return true;
-	/* Where there are numbers, the sender is one of them. */
-	return po_goes_to_phone(profile->channel) &&
-		(strcmp(name, "from") == 0 || strcmp(name, "from_digits") == 0);
-}
-
-/* How a caller names what gives a placeholder its value. */
-static const char *
-path_of(const char *name)
-{
-	if (strcmp(name, "username") == 0 || strcmp(name, "base_url") == 0)
-		return name;
-	if (strcmp(name, "callback_url") == 0)
-		return "callback_path";
-	return psprintf("settings.%s", strcmp(name, "from_digits") == 0 ? "from" : name);
-}
-
-static bool
-is_there(const char *value)
-{
-	return value != NULL && !po_template_is_blank(value, strlen(value));
-}
-
-static bool
-has(const PoAccount *account, const char *name)
-{
-	if (strcmp(name, "username") == 0)
-		return is_there(account->username);
-	if (strcmp(name, "base_url") == 0)
-		return is_there(account->base_url);
-	if (strcmp(name, "callback_url") == 0)
-		return account->callback_url != NULL;
-	if (strcmp(name, "from_digits") == 0)
-		name = "from";
-	return is_there(po_jsonb_text(account->settings, name, strlen(name)));
-}
-
-/*
- * po_account_lacks returns the path of what the account's profile needs and the
- * account has not, or NULL.
- */
-const char *
-po_account_lacks(const PoAccount *account)
-{
-	const PoNeeds *needs = account->profile->needs;
-
-	for (int i = 0; i < needs->n; i++)
-		if (needs->need[i].needed && !is_of_message(account->profile, needs->need[i].name) &&
-			!has(account, needs->need[i].name))
-			return path_of(needs->need[i].name);
-	return NULL;
-}
-
-/* As it is sent, so without white space around it. */
-static bool
-is_mail_address(const char *text)
-{
-	char		folded[PO_ADDRESS_SIZE];
-
-	return strpbrk(text, " \t\r\n") == NULL && po_email_fold(text, strlen(text), folded);
-}
-
-/* Why a name is none of a setting, or NULL. */
-static const char *
-name_problem(const PoProfile *profile, const JsonbValue *name)
-{
-	const char *key = po_json_key(name);
-	const PoNeed *need = find_need(profile->needs, name->val.string.val, name->val.string.len);
-
-	if (strcmp(key, "from") == 0)
-		return !po_goes_to_phone(profile->channel) ? NULL
-			: "settings.from means nothing here: name the number with outreach.add_number()";
-	if (strcmp(key, "bcc") == 0 && po_channel_has(profile->channel, key) && po_has_place(profile, key))
-		return NULL;
-	if (need == NULL || is_of_message(profile, need->name) || strncmp(path_of(need->name), "settings.", 9) != 0)
-		return psprintf("settings.%s is not known: profile \"%s\" has no placeholder of that name",
-						key, profile->profile);
-	return NULL;
-}
-
-/* The same of its value; raises an error for a bcc that is no address. */
-static const char *
-value_problem(const PoProfile *profile, const char *key, const JsonbValue *value)
-{
-	const char **address;
-
-	if (strcmp(key, "bcc") == 0)
-	{
-		if (value->type != jbvNull)
-			(void) po_read_addresses("settings.bcc", value, &address);
-		return NULL;
-	}
-	if (value->type == jbvBinary || value->type == jbvArray)
-		return psprintf("settings.%s must be a string, number or boolean", key);
-	if (strcmp(key, "from") == 0 && po_goes_to_email(profile->channel) && value->type != jbvNull)
-	{
-		char	   *from = value->type == jbvString
-			? pnstrdup(value->val.string.val, value->val.string.len) : "";
-
-		if (value->type != jbvString || (is_there(from) && !is_mail_address(from)))
-			return "settings.from is not an e-mail address";
-	}
-	return NULL;
-}
-
-/* A setting that the profile has no place for, or cannot take, does nothing. */
-static const char *
-settings_problem(const PoAccount *account)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&account->settings->root);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	char	   *key = NULL;
-	const char *problem = NULL;
-
-	while (problem == NULL && (token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-		{
-			key = po_json_key(&value);
-			problem = name_problem(account->profile, &value);
-		}
-		else if (token == WJB_VALUE)
-			problem = value_problem(account->profile, key, &value);
-	}
-	return problem;
-}
-
-/*
- * po_account_flaw returns why an account, whose profile is there, could not send,
- * palloc'd; NULL when it could.  Raises an error for a bcc that is no address.
- */
-const char *
-po_account_flaw(const PoAccount *account)
-{
-	const char *problem = settings_problem(account);
-	const char *lacks = problem == NULL ? po_account_lacks(account) : NULL;
-
-	if (lacks != NULL)
-		problem = psprintf("%s is missing: profile \"%s\" needs it", lacks, account->profile->profile);
-	return problem;
 }

@@ -5,7 +5,7 @@
 #ifndef PO_OUTBOUND_NEEDS_H
 #define PO_OUTBOUND_NEEDS_H
 
-#include "outbound/profile.h"
+#include "core/statement.h"
 
 /* A name that a profile speaks of. */
 typedef struct PoNeed
@@ -21,10 +21,10 @@ typedef struct PoNeeds
 	int			n;
 } PoNeeds;
 
-extern PoNeeds *po_read_needs(const PoProfile *profile);
-extern const char *po_account_lacks(const PoAccount *account);
-extern const char *po_account_flaw(const PoAccount *account);
-extern bool po_needs(const PoProfile *profile, const char *name);
-extern bool po_has_place(const PoProfile *profile, const char *name);
+extern PoNeeds *po_read_needs(const char *url, const char *lookup_url, Jsonb *headers, Jsonb *body,
+							  const PoTexts *required);
+extern PoNeed *po_find_need(const PoNeeds *needs, const char *name, int len);
+extern bool po_needs(const PoNeeds *needs, const char *name);
+extern bool po_has_place(const PoNeeds *needs, const char *name);
 
 #endif

@@ -13,7 +13,6 @@
 #include "core/limits.h"
 #include "core/shape.h"
 #include "lead/channel.h"
-#include "outbound/needs.h"
 #include "outbound/options.h"
 #include "utils/builtins.h"
 
@@ -215,6 +214,6 @@ po_has_no_place(const PoProfile *profile, const char *placeholder, const char *p
 	}
 	*hint = "Send through an account, named in options.account, whose profile has it, "
 		"or add it to the body of a profile of the tenant's own.";
-	return po_has_place(profile, placeholder) ? NULL
+	return po_has_place(profile->needs, placeholder) ? NULL
 		: psprintf("%s cannot be sent: profile \"%s\" has no placeholder \"%s\"", path, profile->profile, placeholder);
 }

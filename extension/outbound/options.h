@@ -5,7 +5,8 @@
 #ifndef PO_OUTBOUND_OPTIONS_H
 #define PO_OUTBOUND_OPTIONS_H
 
-#include "outbound/outbox.h"
+#include "outbound/profile.h"
+#include "outbound/send_request.h"
 
 extern void po_read_options(PoSendRequest *request);
 extern int	po_read_addresses(const char *path, const JsonbValue *value, const char ***address);

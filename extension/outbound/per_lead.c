@@ -15,6 +15,7 @@
 #include "core/shape.h"
 #include "fmgr.h"
 #include "outbound/draft.h"
+#include "outbound/reject.h"
 #include "unit/event_log.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"

@@ -19,7 +19,6 @@
 #include "core/cache.h"
 #include "core/compat.h"
 #include "core/secrets.h"
-#include "outbound/needs.h"
 #include "outbound/profile.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -191,7 +190,8 @@ read_profile(PoProfile *profile, int row)
 	profile->retry_delay = palloc(Max(profile->nretries, 1) * sizeof(int64));
 	for (int i = 0; i < profile->nretries; i++)
 		profile->retry_delay[i] = DatumGetInt64(element[i]);
-	profile->needs = po_read_needs(profile);
+	profile->needs = po_read_needs(profile->url, profile->lookup_url, profile->headers, profile->body,
+								   &profile->required);
 }
 
 static int

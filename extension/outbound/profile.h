@@ -8,6 +8,7 @@
 
 #include "core/statement.h"
 #include "datatype/timestamp.h"
+#include "outbound/needs.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -54,7 +55,7 @@ typedef struct PoProfile
 	int			max_segments;
 	int64		price_micros;
 	PoTexts		required;
-	struct PoNeeds *needs;
+	PoNeeds    *needs;
 } PoProfile;
 
 typedef enum PoOutcomeKind

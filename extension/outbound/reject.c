@@ -7,7 +7,8 @@
 
 #include "core/compat.h"
 #include "core/limits.h"
-#include "outbound/outbox.h"
+#include "outbound/guards.h"
+#include "outbound/reject.h"
 
 /*
  * po_reject notes why one message of a request cannot be made; in a request for a single

@@ -6,7 +6,7 @@
 #define PO_SENDER_ANSWER_H
 
 #include "outbound/profile.h"
-#include "sender/http.h"
+#include "sender/http_call.h"
 
 typedef struct PoRequestOutcome
 {

@@ -227,7 +227,7 @@ po_http_add(const PoHttpCall *call)
 		return false;
 	block_signals(&before);
 	transfer = po_transfer_make(call);
-	problem = po_transfer_problem(call);
+	problem = po_http_call_problem(call);
 	if (transfer != NULL && problem != NULL)
 	{
 		po_transfer_refuse(transfer, problem);

@@ -4,7 +4,7 @@
  *
  * The two gathering functions are callbacks of libcurl: they return what they
  * were given, or less to make it end the transfer.  They allocate with malloc,
- * never more than http.h allows, and raise nothing.  What was gathered may be
+ * never more than http_call.h allows, and raise nothing.  What was gathered may be
  * personal or a secret, and is wiped when it is freed.
  *
  * No locks; no state but the caller's.
@@ -21,8 +21,8 @@
 
 #include <curl/curl.h>
 
-#include "sender/http.h"
 #include "sender/http_answer.h"
+#include "sender/http_call.h"
 
 #define FIRST_BODY_SIZE		1024
 

@@ -10,8 +10,8 @@
 
 #include "lib/ilist.h"
 
-#include "sender/http.h"
 #include "sender/http_answer.h"
+#include "sender/http_call.h"
 
 typedef struct PoHttpTransfer
 {
@@ -37,7 +37,6 @@ extern int64 po_monotonic_ms(void);
 extern bool po_transfers_start(void);
 extern void po_transfers_stop(void);
 
-extern const char *po_transfer_problem(const PoHttpCall *call);
 extern PoHttpTransfer *po_transfer_make(const PoHttpCall *call);
 extern void po_transfer_refuse(PoHttpTransfer *transfer, const char *problem);
 extern bool po_transfer_again(PoHttpTransfer *transfer, CURLcode code);

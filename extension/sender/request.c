@@ -13,7 +13,7 @@
 #include "common/origin.h"
 #include "core/compat.h"
 #include "lib/stringinfo.h"
-#include "outbound/needs.h"
+#include "sender/request.h"
 #include "sender/request_body.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -163,13 +163,13 @@ begin_call(PoRequestValues *values, PoHttpCall *call)
 static const char *
 without_place(const PoRequestInput *input)
 {
-	const PoProfile *profile = input->account->profile;
+	const PoNeeds *needs = input->account->profile->needs;
 
-	if (input->html != NULL && !po_has_place(profile, "html"))
+	if (input->html != NULL && !po_has_place(needs, "html"))
 		return "html";
-	if (input->nbcc > 0 && !po_has_place(profile, "bcc"))
+	if (input->nbcc > 0 && !po_has_place(needs, "bcc"))
 		return "bcc";
-	return input->nmedia > 0 && !po_has_place(profile, "media_urls") ? "media_urls" : NULL;
+	return input->nmedia > 0 && !po_has_place(needs, "media_urls") ? "media_urls" : NULL;
 }
 
 /*

@@ -7,6 +7,9 @@
 
 #include "sender/request_values.h"
 
+/* How deep the document may be. */
+#define PO_REQUEST_MAX_DEPTH 16
+
 extern const char *po_list_problem(Jsonb *document, Jsonb *elsewhere);
 extern bool po_write_body(PoRequestValues *values, bool form, Jsonb *body, StringInfo out);
 

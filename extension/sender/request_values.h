@@ -1,12 +1,29 @@
 /*
  * request_values.h
- *	  The values of a request's placeholders.
+ *	  What a request is made of, and the values of its placeholders.
  */
 #ifndef PO_SENDER_REQUEST_VALUES_H
 #define PO_SENDER_REQUEST_VALUES_H
 
 #include "lib/stringinfo.h"
-#include "sender/request.h"
+#include "outbound/profile.h"
+
+/* What a request is made of. */
+typedef struct PoRequestInput
+{
+	const PoAccount *account;
+	pg_uuid_t	message_id;
+	const char *to;
+	const char *from;
+	const char *subject;
+	const char *body;
+	const char *html;
+	const char **bcc;
+	int			nbcc;
+	const char **media_url;
+	int			nmedia;
+	TimestampTz started_at;		/* of a look-up: when the message was sent, perhaps */
+} PoRequestInput;
 
 /* Placeholders that stand for any number of values. */
 typedef enum PoList

@@ -18,6 +18,7 @@
 
 #include <openssl/evp.h>
 
+#include "common/authenticate.h"
 #include "common/base64.h"
 #include "common/seal.h"
 #include "common/url.h"
