@@ -190,8 +190,8 @@ want(PoWants *wants, const PoCandidate *candidate, int member)
 
 	if (has_address(candidate))
 		po_want(wants, PO_WANT_ADDRESS, member, tenant_id, candidate->phone)->lead_id = candidate->lead_id;
-	for (int b = 0; b < candidate->nbcc; b++)
-		po_want(wants, PO_WANT_ADDRESS, member, tenant_id, candidate->bcc[b])->alone = true;
+	for (int b = 0; b < candidate->content.nbcc; b++)
+		po_want(wants, PO_WANT_ADDRESS, member, tenant_id, candidate->content.bcc[b])->alone = true;
 	po_want(wants, PO_WANT_CONTACT, member, tenant_id, NULL)->id = candidate->contact_id;
 	(void) po_want(wants, PO_WANT_LEAD, member, tenant_id, candidate->lead_id);
 	po_want_message(wants, member, tenant_id, &candidate->key.message_id);
@@ -223,9 +223,9 @@ is_copy_blocked(PoUnit *unit, const PoCandidate *candidate)
 {
 	bool		blocked = false;
 
-	for (int b = 0; b < candidate->nbcc; b++)
+	for (int b = 0; b < candidate->content.nbcc; b++)
 	{
-		const PoAddress *address = po_find_address(unit, candidate->key.tenant_id, candidate->bcc[b]);
+		const PoAddress *address = po_find_address(unit, candidate->key.tenant_id, candidate->content.bcc[b]);
 
 		if (address != NULL)
 			blocked |= po_consent_blocks(consent_of(unit, address, NULL));
@@ -334,10 +334,10 @@ copies_of(const PoCandidate *candidate, const char ***bcc)
 {
 	int			n = 0;
 
-	*bcc = palloc(Max(candidate->nbcc, 1) * sizeof(char *));
-	for (int i = 0; i < candidate->nbcc; i++)
-		if (strcmp(candidate->bcc[i], candidate->phone) != 0)
-			(*bcc)[n++] = candidate->bcc[i];
+	*bcc = palloc(Max(candidate->content.nbcc, 1) * sizeof(char *));
+	for (int i = 0; i < candidate->content.nbcc; i++)
+		if (strcmp(candidate->content.bcc[i], candidate->phone) != 0)
+			(*bcc)[n++] = candidate->content.bcc[i];
 	return n;
 }
 
@@ -350,13 +350,11 @@ send(PoMessage *message, const PoCandidate *candidate)
 	MemoryContext old = MemoryContextSwitchTo(flight->context);
 	PoRequestInput input = {
 		.account = account, .message_id = message->message_id,
-		.to = message->phone, .from = message->from_phone,
-		.subject = candidate->subject, .body = candidate->body, .html = candidate->html,
-		.media_url = candidate->media_url, .nmedia = candidate->nmedia
+		.to = message->phone, .from = message->from_phone, .content = candidate->content
 	};
 	const char *problem;
 
-	input.nbcc = copies_of(candidate, &input.bcc);
+	input.content.nbcc = copies_of(candidate, &input.content.bcc);
 	problem = po_send_request(&input, &flight->call);
 	flight->message_id = message->message_id;
 	flight->lead_id = pstrdup(message->lead_id);

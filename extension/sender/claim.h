@@ -8,6 +8,7 @@
 #include "outbound/guards.h"
 #include "outbound/message.h"
 #include "outbound/priority.h"
+#include "sender/request_values.h"
 
 /* A tenant of due messages, that there is. */
 typedef struct PoClaimTenant
@@ -26,13 +27,7 @@ typedef struct PoCandidate
 	const char *from_phone;
 	const char *phone;			/* where it goes now: the lead's address; NULL: the lead has none */
 	const char *channel;
-	const char *subject;
-	const char *body;
-	const char *html;
-	const char **bcc;
-	int			nbcc;
-	const char **media_url;
-	int			nmedia;
+	PoContent	content;
 	bool		locked;			/* its lead, its phone, if it goes to one, and all against stops */
 	const PoClaimTenant *tenant;	/* NULL: gone */
 	const PoAccount *account;

@@ -386,11 +386,13 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 		*c = (PoCandidate) {
 			.key = found.key, .lead_id = found.lead_id, .contact_id = found.contact_id, .account_name = found.account,
 			.from_phone = found.from_phone, .channel = found.channel, .phone = address_of(&found),
-			.subject = po_column_text(row, C_SUBJECT), .body = po_column_text(row, C_BODY),
-			.html = po_column_text(row, C_HTML)
+			.content = {
+				.subject = po_column_text(row, C_SUBJECT), .body = po_column_text(row, C_BODY),
+				.html = po_column_text(row, C_HTML)
+			}
 		};
-		c->bcc = po_column_texts(row, C_BCC, &c->nbcc);
-		c->media_url = po_column_texts(row, C_MEDIA, &c->nmedia);
+		c->content.bcc = po_column_texts(row, C_BCC, &c->content.nbcc);
+		c->content.media_url = po_column_texts(row, C_MEDIA, &c->content.nmedia);
 		n++;
 	}
 	for (int i = first; i < n; i++)

@@ -165,11 +165,11 @@ without_place(const PoRequestInput *input)
 {
 	const PoNeeds *needs = input->account->profile->needs;
 
-	if (input->html != NULL && !po_has_place(needs, "html"))
+	if (input->content.html != NULL && !po_has_place(needs, "html"))
 		return "html";
-	if (input->nbcc > 0 && !po_has_place(needs, "bcc"))
+	if (input->content.nbcc > 0 && !po_has_place(needs, "bcc"))
 		return "bcc";
-	return input->nmedia > 0 && !po_has_place(needs, "media_urls") ? "media_urls" : NULL;
+	return input->content.nmedia > 0 && !po_has_place(needs, "media_urls") ? "media_urls" : NULL;
 }
 
 /*

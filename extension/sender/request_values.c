@@ -100,8 +100,8 @@ po_list_from_name(const char *name, int len)
 int
 po_list_values(const PoRequestInput *input, PoList list, const char *const **value)
 {
-	*value = list == PO_LIST_BCC ? input->bcc : input->media_url;
-	return list == PO_LIST_BCC ? input->nbcc : input->nmedia;
+	*value = list == PO_LIST_BCC ? input->content.bcc : input->content.media_url;
+	return list == PO_LIST_BCC ? input->content.nbcc : input->content.nmedia;
 }
 
 static bool
@@ -115,11 +115,11 @@ find_value(void *arg, const char *name, int name_len, const char **value, int *v
 	if (list != PO_NO_LIST)
 		*value = list == values->list ? values->item : NULL;
 	else if (strcmp(key, "body") == 0)
-		*value = input->body;
+		*value = input->content.body;
 	else if (strcmp(key, "html") == 0)
-		*value = input->html;
+		*value = input->content.html;
 	else if (strcmp(key, "subject") == 0)
-		*value = input->subject;
+		*value = input->content.subject;
 	else if (strcmp(key, "to") == 0)
 		*value = input->to;
 	else if (strcmp(key, "to_digits") == 0)

@@ -8,13 +8,9 @@
 #include "lib/stringinfo.h"
 #include "outbound/profile.h"
 
-/* What a request is made of. */
-typedef struct PoRequestInput
+/* What a message says, and who gets copies of it. */
+typedef struct PoContent
 {
-	const PoAccount *account;
-	pg_uuid_t	message_id;
-	const char *to;
-	const char *from;
 	const char *subject;
 	const char *body;
 	const char *html;
@@ -22,6 +18,16 @@ typedef struct PoRequestInput
 	int			nbcc;
 	const char **media_url;
 	int			nmedia;
+} PoContent;
+
+/* What a request is made of. */
+typedef struct PoRequestInput
+{
+	const PoAccount *account;
+	pg_uuid_t	message_id;
+	const char *to;
+	const char *from;
+	PoContent	content;
 	TimestampTz started_at;		/* of a look-up: when the message was sent, perhaps */
 } PoRequestInput;
 
