@@ -36,8 +36,8 @@ typedef struct EnteredList
 	Entered		entry[FLEXIBLE_ARRAY_MEMBER];
 } EnteredList;
 
-/* The text in force, which is the setting's, and what was read of it. */
-static const char *setting = NULL;
+/* outreach.tenant_id, and what was read of it. */
+char	   *po_entered_setting = NULL;
 static const EnteredList *entered = NULL;
 
 /* Reads one pair and returns how many bytes it has, 0 when it cannot be read. */
@@ -97,7 +97,6 @@ po_entered_check(char **value, void **extra, GucSource source)
 void
 po_entered_assign(const char *value, void *extra)
 {
-	setting = value;
 	entered = extra;
 }
 
@@ -110,7 +109,7 @@ po_entered_tenant(Oid role)
 {
 	for (int i = 0; entered != NULL && i < entered->n; i++)
 		if (entered->entry[i].role == role)
-			return pnstrdup(setting + entered->entry[i].at, entered->entry[i].len);
+			return pnstrdup(po_entered_setting + entered->entry[i].at, entered->entry[i].len);
 	return NULL;
 }
 
@@ -127,7 +126,7 @@ po_enter_tenant_as(Oid role, const char *tenant_id, GucAction action)
 	for (int i = 0; entered != NULL && i < entered->n; i++)
 		if (entered->entry[i].role != role)
 			appendStringInfo(&value, "%u/%d/%.*s", entered->entry[i].role, entered->entry[i].len,
-							 entered->entry[i].len, setting + entered->entry[i].at);
+							 entered->entry[i].len, po_entered_setting + entered->entry[i].at);
 	appendStringInfo(&value, "%u/%d/%s", role, (int) strlen(tenant_id), tenant_id);
 	(void) set_config_option("outreach.tenant_id", value.data, PGC_SUSET, PGC_S_SESSION, action, true, 0,
 							 false);

@@ -7,6 +7,8 @@
 
 #include "utils/guc.h"
 
+extern char *po_entered_setting;
+
 extern bool po_entered_check(char **value, void **extra, GucSource source);
 extern void po_entered_assign(const char *value, void *extra);
 

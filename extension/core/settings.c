@@ -31,7 +31,6 @@ int			po_setting_max_sends_per_host = 500;
 int			po_setting_max_workers = 4;
 bool		po_setting_require_tenant = true;
 char	   *po_setting_secret_key_file = NULL;
-char	   *po_setting_tenant_id = NULL;
 
 /*
  * po_define_settings registers them; called once from _PG_init.
@@ -157,7 +156,7 @@ po_define_settings(void)
 	DefineCustomStringVariable("outreach.tenant_id",
 							   "Tenants that roles have entered in the transaction.",
 							   "Set by outreach.enter_tenant() alone.",
-							   &po_setting_tenant_id, "",
+							   &po_entered_setting, "",
 							   PGC_SUSET,
 							   GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE | GUC_NO_RESET_ALL,
 							   po_entered_check, po_entered_assign, NULL);

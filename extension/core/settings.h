@@ -20,7 +20,6 @@ extern int	po_setting_max_sends_per_host;
 extern int	po_setting_max_workers;
 extern bool po_setting_require_tenant;
 extern char *po_setting_secret_key_file;
-extern char *po_setting_tenant_id;
 
 extern void po_define_settings(void);
 
