@@ -537,10 +537,10 @@ work(void)
 		if (turn.action > turn.now || done == 0 || turn.leaving)
 			wait(idle_ms(&turn));
 	}
-	flush();
 	if (ShutdownRequestPending)
 		drain();
-	else if (!next.armed && !first)
+	flush();
+	if (!ShutdownRequestPending && !next.armed && !first)
 	{
 		ereport(LOG,
 				(errmsg("no work is done in the background of this database: it is not armed"),
