@@ -343,6 +343,16 @@ is_late(const PoFlight *flight)
 }
 
 /*
+ * po_commits_are_replicated tells whether commits of this process wait for synchronous
+ * standbys.
+ */
+bool
+po_commits_are_replicated(void)
+{
+	return SyncRepRequested() && SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0';
+}
+
+/*
  * Whether commits up to there are on the synchronous standbys, if there are to be
  * any.  A commit whose wait for them was cancelled is not: after a failover what
  * has left would be sent again.
@@ -358,7 +368,7 @@ is_replicated(XLogRecPtr up_to)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 	}
-	if (!SyncRepRequested() || SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0')
+	if (!po_commits_are_replicated())
 		return true;
 	LWLockAcquire(SyncRepLock, LW_SHARED);
 	replicated = WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH] >= up_to;

@@ -57,6 +57,7 @@ extern void po_flight_waits(PoFlight *flight);
 extern int	po_sender_room(void);
 extern PoFlight **po_landed_flights(int *n);
 
+extern bool po_commits_are_replicated(void);
 extern void po_sender_depart(bool keep);
 extern bool po_sender_collect(void);
 extern void po_sender_postpone(void);

@@ -245,9 +245,9 @@ do_claims(PoActivity *self, TimestampTz since)
  * Records the answers that are there; without any it costs nothing.  What cannot
  * be recorded stays landed.
  *
- * The commit does not wait for the disk: that of the claim that follows does so for
- * both, or else flush() before the process waits.  A crash until then finds the messages
- * sending, as one before the commit does.
+ * The commit does not wait for the disk, unless it waits for standbys: that of the claim
+ * that follows does so for both, or else flush() before the process waits.  A crash until
+ * then finds the messages sending, as one before the commit does.
  */
 static int
 do_records(PoActivity *self, TimestampTz since)
@@ -261,8 +261,9 @@ do_records(PoActivity *self, TimestampTz since)
 		po_activity_begin(self->name);
 		(void) po_exec(&record_deliveries, NULL, NULL);
 		n = po_column_int(0, 1);
-		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
+		if (!po_commits_are_replicated())
+			(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_LOCAL, true, 0, false);
 		po_activity_finish();
 		recorded_at = XactLastCommitEnd;
 	}
