@@ -27,13 +27,14 @@
 
 #define MAX_ROUNDS 3
 
-/* An address that is wanted. */
+/* An address that a member wants; several may want the same one. */
 typedef struct Sought
 {
 	const char *tenant_id;
-	const char *address;
+	const char *address;		/* null: the lead's contact is wanted */
 	const char *lead_id;
 	int			member;
+	int			first;			/* which of those that want the address comes first */
 	bool		alone;			/* nobody's that is known */
 	bool		known;
 	bool		shared;
@@ -154,28 +155,51 @@ is_somebody(const pg_uuid_t *contact_id)
 }
 
 static int
-sought_compare(const void *a, const void *b)
+by_member(const void *a, const void *b)
 {
 	const Sought *x = a;
 	const Sought *y = b;
-	int			c = strcmp(x->tenant_id, y->tenant_id);
 
-	/* Those of leads come first. */
-	if (c == 0)
-		c = (x->address != NULL) - (y->address != NULL);
-	if (c == 0)
-		c = strcmp(x->address != NULL ? x->address : x->lead_id, y->address != NULL ? y->address : y->lead_id);
-	/* Of several that want it the first decides. */
-	if (c == 0)
-		c = x->member - y->member;
-	return c != 0 ? c : x->alone - y->alone;
+	return x->member != y->member ? x->member - y->member : x->alone - y->alone;
 }
 
+static int
+by_address(const void *a, const void *b)
+{
+	const Sought *x = *(const Sought *const *) a;
+	const Sought *y = *(const Sought *const *) b;
+	int			c = strcmp(x->tenant_id, y->tenant_id);
+
+	if (c == 0)
+		c = strcmp(x->address, y->address);
+	return c != 0 ? c : (x > y) - (x < y);
+}
+
+static void
+find_firsts(Sought *sought, int n)
+{
+	Sought	  **named = palloc(Max(n, 1) * sizeof(Sought *));
+	int			nnamed = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		sought[i].first = i;
+		if (sought[i].address != NULL)
+			named[nnamed++] = &sought[i];
+	}
+	qsort(named, nnamed, sizeof(Sought *), by_address);
+	for (int i = 1; i < nnamed; i++)
+		if (strcmp(named[i - 1]->address, named[i]->address) == 0 &&
+			strcmp(named[i - 1]->tenant_id, named[i]->tenant_id) == 0)
+			named[i]->first = named[i - 1]->first;
+	pfree(named);
+}
+
+/* What is wanted, member after member. */
 static int
 collect(const PoWants *wants, Sought *sought)
 {
 	int			n = 0;
-	int			kept = 0;
 
 	for (int i = 0; i < wants->n; i++)
 	{
@@ -189,13 +213,9 @@ collect(const PoWants *wants, Sought *sought)
 				.member = want->member, .alone = want->alone, .kind = po_kind_of(want->name)
 			};
 	}
-	qsort(sought, n, sizeof(Sought), sought_compare);
-	for (int i = 0; i < n; i++)
-		if (kept == 0 || sought[i].address == NULL || sought[kept - 1].address == NULL ||
-			strcmp(sought[kept - 1].address, sought[i].address) != 0 ||
-			strcmp(sought[kept - 1].tenant_id, sought[i].tenant_id) != 0)
-			sought[kept++] = sought[i];
-	return kept;
+	qsort(sought, n, sizeof(Sought), by_member);
+	find_firsts(sought, n);
+	return n;
 }
 
 static void
@@ -212,47 +232,68 @@ find(Sought *sought, int n)
 	}
 }
 
-/* The person that a member's unknown addresses belong to; nobody: it is new. */
-static const pg_uuid_t *
-person_of(const Sought *sought, int n, int member)
+/*
+ * Gives what one member wants its contacts, where it is not known.  That is the person
+ * of its other addresses, or a new one.
+ */
+static void
+assign_person(Sought *sought, Sought *wanted, int n)
 {
-	const pg_uuid_t *person = &nobody;
+	pg_uuid_t	person = nobody;
+	bool		makes = true;
 
 	for (int i = 0; i < n; i++)
 	{
-		const Sought *s = &sought[i];
+		Sought	   *s = &wanted[i];
+		bool		decides;
 
-		if (s->member != member || s->alone)
+		/* An earlier member may have given it one. */
+		s->contact_id = sought[s->first].contact_id;
+		s->makes_contact = sought[s->first].makes_contact;
+		if (s->alone)
 			continue;
-		if (s->known && !s->shared && (s->kind == PO_PHONE || !is_somebody(person)))
-			person = &s->contact_id;
-		if (!(s->known && !s->shared && s->kind == PO_PHONE) && is_somebody(&s->of_lead) && !is_somebody(person))
-			person = &s->of_lead;
+		decides = is_somebody(&s->contact_id) && !s->shared;
+		if (decides && (s->kind == PO_PHONE || !is_somebody(&person)))
+		{
+			person = s->contact_id;
+			makes = s->makes_contact;
+		}
+		if (!(decides && s->kind == PO_PHONE) && is_somebody(&s->of_lead) && !is_somebody(&person))
+		{
+			person = s->of_lead;
+			makes = false;
+		}
 	}
-	return person;
+	for (int i = 0; i < n; i++)
+	{
+		Sought	   *first = &sought[wanted[i].first];
+
+		if (wanted[i].address == NULL)
+			continue;
+		if (!is_somebody(&first->contact_id))
+		{
+			if (wanted[i].alone || !is_somebody(&person))
+				po_uuid_v7(&first->contact_id);
+			else
+				first->contact_id = person;
+			first->makes_contact = wanted[i].alone || makes;
+			if (!wanted[i].alone)
+				person = first->contact_id;
+		}
+		wanted[i].contact_id = first->contact_id;
+		wanted[i].makes_contact = first->makes_contact;
+	}
 }
 
-/* Gives those that are not known their contacts. */
+/* Member after member, as if each came alone. */
 static void
 assign_people(Sought *sought, int n)
 {
-	for (int i = 0; i < n; i++)
+	for (int from = 0, until; from < n; from = until)
 	{
-		pg_uuid_t	person;
-
-		if (sought[i].address == NULL || sought[i].known || is_somebody(&sought[i].contact_id))
-			continue;
-		person = sought[i].alone ? nobody : *person_of(sought, n, sought[i].member);
-		sought[i].makes_contact = !is_somebody(&person);
-		if (sought[i].makes_contact)
-			po_uuid_v7(&person);
-		for (int k = i; k < n; k++)
-			if (k == i || (sought[k].member == sought[i].member && sought[k].address != NULL && !sought[k].known &&
-						   !sought[k].alone && !sought[i].alone))
-			{
-				sought[k].contact_id = person;
-				sought[k].makes_contact = sought[i].makes_contact;
-			}
+		for (until = from; until < n && sought[until].member == sought[from].member;)
+			until++;
+		assign_person(sought, &sought[from], until - from);
 	}
 }
 

@@ -15,6 +15,7 @@ package OutreachRows;
 # rows($node, $db)			every row of receipts, payloads, leads, events, phones,
 #	consent and messages as text, without ids and times that the engine makes, and without
 #	the events of refused duplicates; leads with a made id are named by their phone
+# same_rows($got, $wanted, $name)	tests that they are; else shows the first that only one has
 # totals($node, $db)		{table => number of rows} of all tables of the schema
 # contents($node, $db)		{table => its rows as text, sorted} of the same
 # catalogue($node, $db)		what the catalogue says of the schema, a line an item: relations,
@@ -41,7 +42,7 @@ use POSIX ();
 use PostgreSQL::Test::Utils ();
 use Test::More ();
 
-our @EXPORT = qw(stage play in_parallel rows totals contents catalogue writes_nothing counter no_canary alive);
+our @EXPORT = qw(stage play in_parallel rows same_rows totals contents catalogue writes_nothing counter no_canary alive);
 
 my $json = JSON::PP->new;
 
@@ -169,6 +170,19 @@ WITH key AS (
 )
 SELECT line FROM line ORDER BY line::text COLLATE "C"
 SQL
+}
+
+sub same_rows
+{
+	my ($got, $wanted, $name) = @_;
+	Test::More::ok($got eq $wanted, $name) and return 1;
+	for my $pair ([ 'only here', $got, $wanted ], [ 'missing', $wanted, $got ])
+	{
+		my %other = map { $_ => 1 } split /\n/, $pair->[2];
+		my @lines = grep { !$other{$_} } split /\n/, $pair->[1];
+		Test::More::diag(join "\n", "$pair->[0]: " . @lines, @lines[ 0 .. ($#lines > 4 ? 4 : $#lines) ]);
+	}
+	return 0;
 }
 
 sub totals

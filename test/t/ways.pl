@@ -54,18 +54,6 @@ sub outcomes
 	return join ' ', map { "$_ $n{$_}" } sort keys %n;
 }
 
-# the first rows of each that the other has not
-sub differ
-{
-	my ($got) = @_;
-	for my $pair ([ 'only here', $got, $wanted ], [ 'missing', $wanted, $got ])
-	{
-		my @lines = grep { index($pair->[2], $_) < 0 } split /\n/, $pair->[1];
-		diag(join "\n", "$pair->[0]: " . @lines, @lines[ 0 .. ($#lines > 4 ? 4 : $#lines) ]);
-	}
-	return;
-}
-
 # process_payloads(), until nothing is left
 sub process
 {
@@ -136,8 +124,7 @@ for my $way (sort keys %way)
 	database($way, $way eq 'deferred' ? (mode => 'deferred') : ());
 	$way{$way}->($way);
 	my $got = effects($way);
-	ok($got eq $wanted, "$way: the rows are the same")
-	  or differ($got);
+	same_rows($got, $wanted, "$way: the rows are the same");
 	is(sql($node, 'SELECT * FROM outreach.verify()', db => $way), '', "$way: states follow from events");
 }
 {
@@ -147,7 +134,7 @@ for my $way (sort keys %way)
 		join(' ', map { 200 } @hooks), 'http: taken');
 	$shim->stop;
 	my $got = effects('http');
-	ok($got eq $wanted, 'http: the rows are the same') or differ($got);
+	same_rows($got, $wanted, 'http: the rows are the same');
 }
 alive($node, 'at the end');
 done_testing();
