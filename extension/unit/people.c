@@ -451,17 +451,41 @@ make(PoUnit *unit, const Sought *sought, int n, int how)
 	return unit->naddresses > before;
 }
 
-/* What joins a person that has opted out has opted out. */
+/* What joins a person that has opted out has opted out: now, or when its member's turn comes. */
 static void
-inherit_all(PoUnit *unit, const Sought *sought, int n)
+inherit_all(PoUnit *unit, const Sought *sought, int n, int how)
 {
 	for (int i = 0; i < n; i++)
 	{
-		PoAddress  *address = sought[i].address == NULL || sought[i].known ? NULL
+		PoAddress  *address = sought[i].address == NULL || sought[i].first != i ? NULL
 			: po_find_address(unit, sought[i].tenant_id, sought[i].address);
 
-		if (address != NULL && is_there(unit, &sought[i]))
+		if (address == NULL || !address->made || !is_there(unit, &sought[i]))
+			continue;
+		if (how & PO_LOCK_TURNS)
+			address->turn = sought[i].member + 1;
+		else
 			po_inherit(unit, address);
+	}
+}
+
+/*
+ * po_unit_turn tells that a member of a unit locked with PO_LOCK_TURNS is decided next
+ * (-1: that all were): the addresses that it is the first to name join their persons, as
+ * these are then.
+ */
+void
+po_unit_turn(PoUnit *unit, int member)
+{
+	for (int i = 0; i < unit->naddresses; i++)
+	{
+		PoAddress  *address = &unit->address[i];
+
+		if (address->turn > 0 && (member < 0 || address->turn == member + 1))
+		{
+			address->turn = 0;
+			po_inherit(unit, address);
+		}
 	}
 }
 
@@ -502,7 +526,7 @@ po_lock_people(PoUnit *unit, const PoWants *wants, int how, bool *held)
 		for (int i = 0; i < n; i++)
 			complete &= is_there(unit, &sought[i]);
 	}
-	inherit_all(unit, sought, n);
+	inherit_all(unit, sought, n, how);
 	for (int i = 0; i < wants->n; i++)
 	{
 		const PoWant *want = &wants->want[i];
