@@ -146,11 +146,11 @@ process_now(Call *call, PoWebhook **webhook, int n, bool waits, PoMemberState *s
 	note_opt_outs(call);
 	for (int i = 0; i < n; i++)
 	{
-		po_unit_turn(&try.subjects.unit, i);
+		po_join_with(&try.subjects.unit, i);
 		if (state[i] == PO_MEMBER_DONE)
 			po_decide(&try.subjects, try.webhook[i]);
 	}
-	po_unit_turn(&try.subjects.unit, -1);
+	po_join_with(&try.subjects.unit, -1);
 	po_wait_each_at_most(write_effects, &try, try.waits ? lock_wait() : SHORT_WAIT_MS);
 }
 

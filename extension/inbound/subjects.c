@@ -39,7 +39,7 @@ po_lock_subjects(PoUnit *unit, PoWebhook **webhook, int n, bool wait, PoMemberSt
 		for (int h = 0; h < PO_NHANDLERS; h++)
 			if (webhook[i]->reading.is & po_handler[h]->is)
 				po_handler[h]->want(webhook[i], &wants, i);
-	po_unit_lock(unit, &wants, PO_LOCK_TURNS | (wait ? PO_LOCK_WAITS : 0), held);
+	po_unit_lock(unit, &wants, PO_LOCK_IN_ORDER | (wait ? PO_LOCK_WAITS : 0), held);
 	for (int i = 0; i < n; i++)
 		state[i] = held[i] ? PO_MEMBER_HELD : PO_MEMBER_DONE;
 	for (int h = 0; h < PO_NHANDLERS; h++)

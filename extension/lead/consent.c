@@ -77,7 +77,7 @@ opt_person_out(PoUnit *unit, const PoAddress *address, const PoCause *cause)
 	{
 		PoAddress  *other = &unit->address[i];
 
-		if (other == address || other->turn > 0 || other->shared || other->consent == PO_CONSENT_OPTED_OUT ||
+		if (other == address || other->joins_with > 0 || other->shared || other->consent == PO_CONSENT_OPTED_OUT ||
 			memcmp(&other->contact_id, &address->contact_id, UUID_LEN) != 0 ||
 			strcmp(other->tenant_id, address->tenant_id) != 0 ||
 			!reaches(reach, from, po_kind_of(other->address)) || po_has_agreed_since(other, said_at))

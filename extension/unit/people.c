@@ -451,7 +451,7 @@ make(PoUnit *unit, const Sought *sought, int n, int how)
 	return unit->naddresses > before;
 }
 
-/* What joins a person that has opted out has opted out: now, or when its member's turn comes. */
+/* What joins a person that has opted out has opted out: now, or when its member is decided. */
 static void
 inherit_all(PoUnit *unit, const Sought *sought, int n, int how)
 {
@@ -462,28 +462,28 @@ inherit_all(PoUnit *unit, const Sought *sought, int n, int how)
 
 		if (address == NULL || !address->made || !is_there(unit, &sought[i]))
 			continue;
-		if (how & PO_LOCK_TURNS)
-			address->turn = sought[i].member + 1;
+		if (how & PO_LOCK_IN_ORDER)
+			address->joins_with = sought[i].member + 1;
 		else
 			po_inherit(unit, address);
 	}
 }
 
 /*
- * po_unit_turn tells that a member of a unit locked with PO_LOCK_TURNS is decided next
+ * po_join_with tells that a member of a unit locked with PO_LOCK_IN_ORDER is decided next
  * (-1: that all were): the addresses that it is the first to name join their persons, as
  * these are then.
  */
 void
-po_unit_turn(PoUnit *unit, int member)
+po_join_with(PoUnit *unit, int member)
 {
 	for (int i = 0; i < unit->naddresses; i++)
 	{
 		PoAddress  *address = &unit->address[i];
 
-		if (address->turn > 0 && (member < 0 || address->turn == member + 1))
+		if (address->joins_with > 0 && (member < 0 || address->joins_with == member + 1))
 		{
-			address->turn = 0;
+			address->joins_with = 0;
 			po_inherit(unit, address);
 		}
 	}

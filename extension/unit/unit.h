@@ -66,7 +66,7 @@ typedef struct PoAddress
 	PoConsent	consent;
 	TimestampTz consent_at;		/* when it was said; DT_NOBEGIN: never changed */
 	Jsonb	   *unreachable;	/* marks by channel; NULL: none */
-	int			turn;			/* above 0: not the person's before po_unit_turn() of that member and 1 */
+	int			joins_with;		/* a member and 1: that one brings it to the person, see po_join_with(); 0: it is there */
 	bool		made;			/* in this unit */
 	bool		changed;		/* its contact is another, or it is shared now */
 } PoAddress;
@@ -291,7 +291,7 @@ typedef struct PoWants
 /* How a unit locks.  Without PO_LOCK_WAITS it never waits for another transaction. */
 #define PO_LOCK_WAITS	0x01
 #define PO_LOCK_SHARES	0x02	/* contacts, and goes before nobody who waits for one */
-#define PO_LOCK_TURNS	0x04	/* its members come one after another, as po_unit_turn() tells */
+#define PO_LOCK_IN_ORDER	0x04	/* its members are decided one after another, as po_join_with() is told */
 
 extern PoWant *po_want(PoWants *wants, PoWantKind kind, int member, const char *tenant_id,
 					   const char *name);
@@ -365,7 +365,7 @@ extern PoConsent po_consent_from_name(const char *name);
 /* ---- the rows, for the files of the unit alone ---- */
 
 /* people.c, people_rows.c */
-extern void po_unit_turn(PoUnit *unit, int member);
+extern void po_join_with(PoUnit *unit, int member);
 extern void po_lock_people(PoUnit *unit, const PoWants *wants, int how, bool *held);
 extern void po_write_people(PoUnit *unit);
 
