@@ -66,7 +66,7 @@ typedef struct PoAddress
 	PoConsent	consent;
 	TimestampTz consent_at;		/* when it was said; DT_NOBEGIN: never changed */
 	Jsonb	   *unreachable;	/* marks by channel; NULL: none */
-	int			joins_with;		/* a member and 1: that one brings it to the person, see po_join_with(); 0: it is there */
+	int			joins_with;		/* 1 and the member that brings it to the person, see po_join_with(); 0: none */
 	bool		made;			/* in this unit */
 	bool		changed;		/* its contact is another, or it is shared now */
 } PoAddress;
