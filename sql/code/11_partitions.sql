@@ -17,24 +17,24 @@ COMMENT ON FUNCTION outreach_impl.time_of_id(uuid) IS 'When an id was made; not 
 -- go to outreach.events_default, which is none, for they are read too much: attaching a
 -- partition waits for every reader of a default one.
 CREATE FUNCTION outreach_impl.monthly_tables(OUT parent text, OUT key text, OUT keep text, OUT queue regclass,
-	OUT definition text, OUT indexes text[]) RETURNS SETOF record
+	OUT definition text, OUT unresolved text, OUT indexes text[]) RETURNS SETOF record
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	VALUES ('events', 'occurred_at', 'outreach.keep_events', NULL::regclass, NULL,
+	VALUES ('events', 'occurred_at', 'outreach.keep_events', NULL::regclass, NULL, 'false',
 			ARRAY['lead (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL', 'time USING brin (occurred_at)',
-				'receipt (tenant_id, receipt_id) WHERE receipt_id IS NOT NULL', 'correlation (tenant_id, correlation_id) WHERE correlation_id IS NOT NULL']),
+				'cause USING brin (receipt_id uuid_bloom_ops, correlation_id uuid_bloom_ops) WITH (pages_per_range = 32)']),
 		('outbound_history', 'message_id', 'outreach.keep_messages', 'outreach.outbound_queue'::regclass,
-			'PRIMARY KEY (message_id, tenant_id)', ARRAY['lead (tenant_id, lead_id, message_id)', 'dead (tenant_id) WHERE status = ''dead''']),
+			'PRIMARY KEY (message_id, tenant_id)', 'status = ''dead''', ARRAY['lead (tenant_id, lead_id, message_id)', 'unresolved (tenant_id)']),
 		('message_deliveries', 'message_id', 'outreach.keep_messages', 'outreach.outbound_queue'::regclass,
-			'PRIMARY KEY (message_id, attempt, tenant_id)', '{}'),
+			'PRIMARY KEY (message_id, attempt, tenant_id)', 'false', '{}'),
 		('timer_history', 'timer_id', 'outreach.keep_timers', 'outreach.timer_queue'::regclass,
-			'PRIMARY KEY (timer_id, tenant_id)', ARRAY['lead (tenant_id, lead_id)', 'failed (tenant_id) WHERE executed_at IS NULL AND cancelled_at IS NULL']),
+			'PRIMARY KEY (timer_id, tenant_id)', 'executed_at IS NULL AND cancelled_at IS NULL', ARRAY['lead (tenant_id, lead_id)', 'unresolved (tenant_id)']),
 		('inbound_history', 'receipt_id', 'outreach.keep_payloads', 'outreach.inbound_queue'::regclass,
-			'PRIMARY KEY (receipt_id, tenant_id)', ARRAY['unfinished (tenant_id, receipt_id) WHERE status <> ''done''',
+			'PRIMARY KEY (receipt_id, tenant_id)', 'status <> ''done''', ARRAY['unresolved (tenant_id, receipt_id)',
 			'about USING gin (about jsonb_path_ops) WHERE about IS NOT NULL'])
 $$;
 COMMENT ON FUNCTION outreach_impl.monthly_tables() IS
-	'Tables in months: by which column, the setting that says how long one is kept, the table that may name its rows, and what each partition has of its own; '
-	'not for callers.';
+	'Tables in months: by which column, the setting that says how long one is kept, the table that may name its rows, what each partition has of its own, '
+	'and which rows wait for a person (of these is the index "unresolved"); not for callers.';
 
 CREATE FUNCTION outreach_impl.index_month(parent text, name text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -47,7 +47,8 @@ BEGIN
 		EXECUTE format('ALTER TABLE outreach.%I ADD %s', name, m.definition);
 	END IF;
 	FOREACH i IN ARRAY m.indexes LOOP
-		EXECUTE format('CREATE INDEX %I ON outreach.%I %s', name || '_' || split_part(i, ' ', 1), name, substr(i, strpos(i, ' ') + 1));
+		EXECUTE format('CREATE INDEX %I ON outreach.%I %s%s', name || '_' || split_part(i, ' ', 1), name, substr(i, strpos(i, ' ') + 1),
+			CASE WHEN i ^@ 'unresolved ' THEN ' WHERE ' || m.unresolved END);
 	END LOOP;
 END $$;
 COMMENT ON FUNCTION outreach_impl.index_month(text, text) IS 'Makes the indexes of a partition; not for callers.';
@@ -169,21 +170,32 @@ CREATE FUNCTION outreach_impl.remove_old_events(before timestamptz, most int) RE
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_remove_old_events';
 COMMENT ON FUNCTION outreach_impl.remove_old_events(timestamptz, int) IS 'Removes events of outreach.events_default from before a time; not for callers.';
 
+CREATE FUNCTION outreach_impl.warn_of_unresolved(of_table text, number_of_rows bigint) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF number_of_rows > 0 THEN
+		RAISE WARNING 'retention removes % rows of outreach.% that still wait for a person', number_of_rows, of_table;
+	END IF;
+END $$;
+COMMENT ON FUNCTION outreach_impl.warn_of_unresolved(text, bigint) IS 'Tells of what retention takes though it was given up, not resolved; not for callers.';
+
 -- What has no partition of its own.  A row that the queue names stays.
 CREATE FUNCTION outreach_impl.remove_old_rows(of_parent text, before timestamptz, most int) RETURNS int
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	m record;
 	n int;
+	unresolved bigint;
 BEGIN
 	SELECT * INTO STRICT m FROM outreach_impl.monthly_tables() t WHERE t.parent = of_parent;
 	IF m.queue IS NULL THEN
 		RETURN outreach_impl.remove_old_events(before, most);
 	END IF;
-	EXECUTE format('DELETE FROM outreach.%I d WHERE d.ctid = ANY (ARRAY(SELECT o.ctid FROM outreach.%1$I o WHERE o.%2$I < $1'
-		' AND NOT EXISTS (SELECT FROM %3$s q WHERE q.%2$I = o.%2$I) LIMIT $2))', of_parent || '_default', m.key, m.queue)
-		USING outreach_impl.first_id(before), most;
-	GET DIAGNOSTICS n = ROW_COUNT;
+	EXECUTE format('WITH removed AS (DELETE FROM outreach.%I d WHERE d.ctid = ANY (ARRAY(SELECT o.ctid FROM outreach.%1$I o WHERE o.%2$I < $1'
+		' AND NOT EXISTS (SELECT FROM %3$s q WHERE q.%2$I = o.%2$I) LIMIT $2)) RETURNING %4$s AS unresolved)'
+		' SELECT count(*), count(*) FILTER (WHERE unresolved) FROM removed', of_parent || '_default', m.key, m.queue, m.unresolved)
+		INTO n, unresolved USING outreach_impl.first_id(before), most;
+	PERFORM outreach_impl.warn_of_unresolved(of_parent || '_default', unresolved);
 	RETURN n;
 END $$;
 COMMENT ON FUNCTION outreach_impl.remove_old_rows(text, timestamptz, int) IS
@@ -200,6 +212,7 @@ DECLARE
 	m record;
 	locked boolean := false;
 	named uuid;
+	unresolved bigint;
 BEGIN
 	SELECT * INTO STRICT t FROM outreach_impl.monthly_tables() o WHERE o.parent = of_parent;
 	FOR m IN SELECT * FROM outreach_impl.months(of_parent) o WHERE of_parent = 'events' AND o.until_time <= drop_old_partitions.before LOOP
@@ -225,6 +238,8 @@ BEGIN
 					HINT = 'Cancel or resolve what is from before that time, or give an earlier time.';
 			END IF;
 		END IF;
+		EXECUTE format('SELECT count(*) FROM %s WHERE %s', m.partition, t.unresolved) INTO unresolved;
+		PERFORM outreach_impl.warn_of_unresolved(partition, unresolved);
 		EXECUTE format('DROP TABLE %s', m.partition);
 		RETURN NEXT;
 	END LOOP;

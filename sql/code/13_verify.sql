@@ -149,6 +149,10 @@ CREATE FUNCTION outreach_impl.verify(OUT tenant_id text, OUT lead_id text, OUT p
 	 WHERE NOT a.shared AND a.consent NOT IN ('opted_out', 'opted_in')
 	   AND CASE WHEN a.kind = 'phone' THEN c.phones_opted_out_at ELSE c.emails_opted_out_at END IS NOT NULL
 	UNION ALL
+	SELECT m.tenant_id, m.lead_id, format('message %s has a send_key that the ledger does not know', m.message_id)
+	  FROM tenant JOIN outreach.outbound_messages m USING (tenant_id)
+	 WHERE NOT EXISTS (SELECT FROM outreach.send_keys k WHERE k.key = outreach_impl.ledger_key(m.tenant_id, 'send', m.send_key))
+	UNION ALL
 	SELECT o.tenant_id, NULL, o.problem FROM outreach_impl.orphans() o
 	UNION ALL
 	SELECT u.tenant_id, NULL, u.problem FROM outreach_impl.unmatched_configuration() u, outreach_impl.caller_tenant() c

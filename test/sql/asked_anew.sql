@@ -45,3 +45,8 @@ SELECT item, lead_id, status, duplicate, verdicts -> 0 ->> 'guard' AS guard FROM
 SELECT lead_id, payload ->> 'guard' AS guard, count(*) FROM pg_temp.message_event WHERE tenant_id = 'team_anew' AND event_type = 'message.outbound.blocked' GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT count(*), count(DISTINCT send_key) FROM outreach.outbound_messages WHERE tenant_id = 'team_anew';
 SELECT * FROM outreach.verify() WHERE tenant_id = 'team_anew';
+-- What the ledger does not know could be sent again.
+BEGIN;
+DELETE FROM outreach.send_keys WHERE tenant_id = 'team_anew' AND key = outreach_impl.ledger_key('team_anew', 'send', 'k5');
+SELECT lead_id, regexp_replace(problem, '[0-9a-f-]{36}', '…') FROM outreach.verify() WHERE tenant_id = 'team_anew';
+ROLLBACK;

@@ -149,6 +149,36 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	is(value("SELECT count(*) FROM outreach.lead_states_as_of WHERE lead_id = 'gone'"), 0, 'and what was known of its past');
 }
 
+# what was given up and goes with its month is told of
+{
+	my $clock = "SET outreach.clock = '2005-07-10 12:00Z';";
+	my $give_up = sub {
+		my ($id) = @_;
+		is(value(qq($clock SELECT outcome FROM outreach.ingest_webhook('{"path": "/w/b", "method": "POST", "body": "$id"}'))), 'error',
+			'a webhook is given up');
+		value("INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, due_at, action, action_payload, cancel_on_reply, max_attempts,
+			created_at, updated_at) VALUES ('team_b', outreach_impl.first_id('2005-07-10 12:00Z'), 'lead_1', '$id', '2005-07-10', NULL, 'test', '{}', false, 3,
+			'2005-07-10', '2005-07-10')");
+	};
+	my $told = sub {
+		my @told = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /WARNING: +(retention .*)/g;
+		return join "\n", @told;
+	};
+	my $drop = sub { return value("SELECT string_agg(partition, ' ' ORDER BY partition) FROM outreach.drop_partitions('2005-08-01 00:00Z')",
+		user => 'test_admin') };
+
+	$give_up->('unplaced');
+	is($drop->(), 'events_default inbound_history_default timer_history_default', 'given up: removed where they have no month');
+	my $first = "retention removes 1 rows of outreach.timer_history_default that still wait for a person\n"
+	  . "retention removes 1 rows of outreach.inbound_history_default that still wait for a person";
+	is($told->(), $first, 'and told of');
+	cmp_ok(value("$clock SELECT outreach.make_partitions(0)"), '>=', 5, 'a month is made');
+	$give_up->('placed');
+	like($drop->(), qr/^events_2005_07 inbound_history_2005_07 .*timer_history_2005_07$/, 'given up: dropped with their month');
+	is($told->(), $first =~ s/default/2005_07/gr =~ s/^/$first\n/r, 'and told of');
+	is($drop->(), '', 'nothing is left');
+}
+
 # somebody is making partitions, and does not end
 {
 	drop_last();

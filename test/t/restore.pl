@@ -74,6 +74,8 @@ SELECT m.status FROM outreach.send_message('team_b', 'lead_1', 'Bye', send_at =>
 -- one of a month that has no partition
 INSERT INTO outreach.outbound_messages SELECT (jsonb_populate_record(m, jsonb_build_object('message_id', outreach_impl.first_id('2090-01-01'),
 	'send_key', 'old', 'status', 'sent', 'due_at', NULL, 'held_by', NULL))).* FROM outreach.outbound_messages m WHERE send_key = 'waits';
+INSERT INTO outreach.send_keys SELECT tenant_id, outreach_impl.ledger_key(tenant_id, 'send', send_key), message_id, gen_random_uuid()
+	FROM outreach.outbound_messages WHERE send_key = 'old';
 INSERT INTO outreach.message_deliveries (tenant_id, message_id, attempt, fence, account, started_at, outcome)
 	SELECT tenant_id, message_id, 1, 1, account, now(), 'retry' FROM outreach.outbound_messages;
 INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, action, action_payload, cancel_on_reply, max_attempts, executed_at,
