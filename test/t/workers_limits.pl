@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use lib 'test/support', 'test/torture';
+use List::Util qw(min);
 use OutreachTest;
 use Test::More;
 use Timers;
@@ -116,10 +117,16 @@ timer_database($node, $db, 4000);
 
 # ---- memory -------------------------------------------------------------------
 
-sub resident
+# What a process holds in PostgreSQL's memory contexts. What the system gives it for that
+# depends on how its batches fell.
+sub held
 {
 	my ($pid) = @_;
-	return PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m ? $1 : die;
+	my $start = mark($node);
+	my $kb;
+	sql($node, "SELECT pg_log_backend_memory_contexts($pid)");
+	wait_until(sub { ($kb) = map { int($_ / 1024) } log_since($node, $start) =~ /Grand total: .*; (\d+) used$/m }, 'the totals');
+	return $kb;
 }
 
 {
@@ -136,11 +143,11 @@ sub resident
 				'{\"agent\": \"A$round\"}', true, 3, now(), now() FROM generate_series(101, 3900) i");
 		wait_until(sub { sql($node, "SELECT count(*) FROM outreach.lead_timers WHERE due_at IS NOT NULL AND lead_id <> '1'") == 0 },
 			"round $round");
-		push @kb, resident($worker);
+		push @kb, held($worker);
 	}
 	is(worker($node, $db), $worker, 'one worker fired ' . 3800 * $rounds . ' timers');
-	note("its anonymous memory after each 3800 firings, kB: @kb");
-	cmp_ok($kb[-1], '<=', $kb[4] + 512, 'and its memory stayed what it was after the first ones');
+	note("its memory after each 3800 firings, kB: @kb");
+	cmp_ok(min(@kb[-3 .. -1]), '<=', $kb[4] + 64, 'and its memory stayed what it was after the first ones');
 	$holder->query_safe('COMMIT');
 	$holder->quit;
 	wait_until(sub { sql($node, 'SELECT count(*) FROM outreach.lead_timers WHERE due_at IS NOT NULL') == 0 }, 'the last');
