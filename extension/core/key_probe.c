@@ -120,82 +120,113 @@ po_probe_key(const char *index_name, const char *const *key, int n)
 	return state;
 }
 
-/* The partition that a row of a ledger is put into: an error where somebody has detached it. */
-static Oid
-partition_of(const char *ledger, const pg_uuid_t *key)
+/* A ledger that is being looked into: a table in partitions by the hash of a key of one uuid */
+struct PoLedger
 {
-	Relation	parent = table_open(oid_of(ledger), AccessShareLock);
-	PartitionKey by = RelationGetPartitionKey(parent);
-	PartitionDesc partitions = RelationGetPartitionDesc(parent, false);
+	const char *name;
+	Relation	table;
+	Snapshot	snapshot;		/* NULL: what is there now, committed or not */
+	int			n;
+	Probe		partition[FLEXIBLE_ARRAY_MEMBER];	/* those without a table are not open */
+};
+
+static PoLedger *
+open_ledger(const char *name, Snapshot snapshot)
+{
+	Relation	table = table_open(oid_of(name), AccessShareLock);
+	int			n = RelationGetPartitionDesc(table, false)->nparts;
+	PoLedger   *ledger = palloc0(offsetof(PoLedger, partition) + n * sizeof(Probe));
+
+	ledger->name = name;
+	ledger->table = table;
+	ledger->snapshot = snapshot;
+	ledger->n = n;
+	return ledger;
+}
+
+/* The partition that a row is put into, and of its key: an error where somebody has detached it. */
+static Probe *
+partition_of(PoLedger *ledger, const pg_uuid_t *key, ScanKeyData *column)
+{
+	PartitionKey by = RelationGetPartitionKey(ledger->table);
+	PartitionDesc partitions = RelationGetPartitionDesc(ledger->table, false);
 	PartitionBoundInfo bounds = partitions->boundinfo;
 	Datum		value = UUIDPGetDatum(key);
 	bool		isnull = false;
 	uint64		hash = compute_partition_hash_value(by->partnatts, by->partsupfunc, by->partcollation, &value, &isnull);
 	int			i = bounds != NULL ? bounds->indexes[hash % bounds->nindexes] : -1;
-	Oid			partition;
+	Probe	   *probe;
 
 	if (i < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("table \"%s\" has no partition for the key", ledger),
+				 errmsg("table \"%s\" has no partition for the key", ledger->name),
 				 errhint("Attach the one that was detached.")));
-	partition = partitions->oids[i];
-	table_close(parent, AccessShareLock);
-	return partition;
-}
-
-/* In the partition of the key, by its primary key. */
-static void
-begin_ledger(Probe *probe, const char *ledger, const pg_uuid_t *key, ScanKeyData *column, Snapshot snapshot)
-{
-	probe->table = table_open(partition_of(ledger, key), AccessShareLock);
-	list_free(RelationGetIndexList(probe->table));
-	begin(probe, probe->table->rd_pkindex, 1, snapshot);
-	ScanKeyInit(column, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
+	probe = &ledger->partition[i];
+	if (probe->table == NULL)
+	{
+		probe->table = table_open(partitions->oids[i], AccessShareLock);
+		list_free(RelationGetIndexList(probe->table));
+		begin(probe, probe->table->rd_pkindex, 1, ledger->snapshot);
+	}
+	ScanKeyInit(column, 1, BTEqualStrategyNumber, F_UUID_EQ, value);
+	return probe;
 }
 
 /*
- * po_probe_ledger tells the same of a key of a ledger, which is a table in partitions by
- * the hash of a key of one uuid.
+ * po_open_ledger begins to look into a ledger, as the transaction's next statement would
+ * read it; po_close_ledger ends that.  Takes ACCESS SHARE on what is read: of the
+ * partitions only those of the keys asked for, where a statement would open all.
  */
-PoKeyState
-po_probe_ledger(const char *ledger, const pg_uuid_t *key)
+PoLedger *
+po_open_ledger(const char *name)
 {
-	Probe		probe;
-	ScanKeyData column;
-	PoKeyState	state;
+	return open_ledger(name, RegisterSnapshot(GetTransactionSnapshot()));
+}
 
-	begin_ledger(&probe, ledger, key, &column, NULL);
-	state = scan(&probe, &column, PO_KEY_HELD, true);
-	end(&probe);
-	return state;
+void
+po_close_ledger(PoLedger *ledger)
+{
+	for (int i = 0; i < ledger->n; i++)
+		if (ledger->partition[i].table != NULL)
+			end(&ledger->partition[i]);
+	table_close(ledger->table, AccessShareLock);
+	if (ledger->snapshot != NULL)
+		UnregisterSnapshot(ledger->snapshot);
+	pfree(ledger);
 }
 
 /*
- * po_read_ledger returns in value the uuid of a column that a ledger has under a key, as
- * the transaction's next statement would read it; false: there is none.  A statement over
- * keys that are not known beforehand would open all partitions.
+ * po_read_ledger returns in value what columns of its row have, which is good until the
+ * next call; false: there is none under the key.
  */
 bool
-po_read_ledger(const char *ledger, const pg_uuid_t *key, const char *column, pg_uuid_t *value)
+po_read_ledger(PoLedger *ledger, const pg_uuid_t *key, const char *const *column, int n, NullableDatum *value)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	Probe		probe;
 	ScanKeyData by;
-	bool		isnull = true;
+	Probe	   *probe = partition_of(ledger, key, &by);
 
-	begin_ledger(&probe, ledger, key, &by, snapshot);
-	index_rescan(probe.scan, &by, 1, NULL, 0);
-	if (index_getnext_slot(probe.scan, ForwardScanDirection, probe.slot))
-	{
-		Datum		datum = slot_getattr(probe.slot, get_attnum(RelationGetRelid(probe.table), column), &isnull);
+	index_rescan(probe->scan, &by, 1, NULL, 0);
+	if (!index_getnext_slot(probe->scan, ForwardScanDirection, probe->slot))
+		return false;
+	for (int i = 0; i < n; i++)
+		value[i].value = slot_getattr(probe->slot, get_attnum(RelationGetRelid(probe->table), column[i]), &value[i].isnull);
+	return true;
+}
 
-		if (!isnull)
-			*value = *DatumGetUUIDP(datum);
-	}
-	end(&probe);
-	UnregisterSnapshot(snapshot);
-	return !isnull;
+/*
+ * po_probe_ledger tells what po_probe_key does of a key of a ledger.
+ */
+PoKeyState
+po_probe_ledger(const char *name, const pg_uuid_t *key)
+{
+	PoLedger   *ledger = open_ledger(name, NULL);
+	ScanKeyData column;
+	Probe	   *probe = partition_of(ledger, key, &column);
+	PoKeyState	state = scan(probe, &column, PO_KEY_HELD, true);
+
+	po_close_ledger(ledger);
+	return state;
 }
 
 /*

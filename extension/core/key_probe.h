@@ -14,9 +14,13 @@ typedef enum PoKeyState
 	PO_KEY_HELD					/* a row that another transaction is making, changing or deleting */
 } PoKeyState;
 
+typedef struct PoLedger PoLedger;
+
 extern PoKeyState po_probe_key(const char *index_name, const char *const *key, int n);
-extern PoKeyState po_probe_ledger(const char *ledger, const pg_uuid_t *key);
-extern bool po_read_ledger(const char *ledger, const pg_uuid_t *key, const char *column, pg_uuid_t *value);
+extern PoKeyState po_probe_ledger(const char *name, const pg_uuid_t *key);
+extern PoLedger *po_open_ledger(const char *name);
+extern bool po_read_ledger(PoLedger *ledger, const pg_uuid_t *key, const char *const *column, int n, NullableDatum *value);
+extern void po_close_ledger(PoLedger *ledger);
 extern void po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, bool unseen,
 						 bool *has);
 

@@ -264,9 +264,16 @@ key_of(const PoWebhook *webhook)
 static bool
 find_id(const PoWebhook *webhook, pg_uuid_t *message_id)
 {
+	static const char *const column[] = {"message_id"};
 	pg_uuid_t	key = key_of(webhook);
+	PoLedger   *ledger = po_open_ledger("provider_message_ids");
+	NullableDatum value;
+	bool		found = po_read_ledger(ledger, &key, column, 1, &value) && !value.isnull;
 
-	return po_read_ledger("provider_message_ids", &key, "message_id", message_id);
+	if (found)
+		*message_id = *DatumGetUUIDP(value.value);
+	po_close_ledger(ledger);
+	return found;
 }
 
 /* Looks the messages up, by references or by the providers' ids. */

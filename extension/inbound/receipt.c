@@ -13,6 +13,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/ids.h"
+#include "core/key_probe.h"
 #include "core/ledger.h"
 #include "core/limits.h"
 #include "core/statement.h"
@@ -35,18 +36,13 @@ typedef struct Receipt
 	pg_uuid_t	key;
 	pg_uuid_t	receipt_id;
 	int64		body_hash;
-	int			n;
 } Receipt;
 
-/* The key alone is PO_TAKE. */
-#define IS_NEW PO_USE
-
 static const PoField receipt_field[] = {
-	PO_FIELD(Receipt, tenant_id, TEXT, IS_NEW),
-	PO_FIELD(Receipt, key, UUID, PO_TAKE | IS_NEW),
-	PO_FIELD(Receipt, receipt_id, UUID, IS_NEW | PO_GIVE),
-	PO_FIELD(Receipt, body_hash, INT64, IS_NEW | PO_GIVE),
-	PO_VALUE(Receipt, n, "u.n", INT)
+	PO_FIELD(Receipt, tenant_id, TEXT, PO_TAKE),
+	PO_FIELD(Receipt, key, UUID, PO_TAKE),
+	PO_FIELD(Receipt, receipt_id, UUID, PO_TAKE),
+	PO_FIELD(Receipt, body_hash, INT64, PO_TAKE)
 };
 
 static PoStatement insert_receipts = {
@@ -54,16 +50,7 @@ static PoStatement insert_receipts = {
 	.expect = SPI_OK_INSERT_RETURNING,
 	.sql = "INSERT INTO outreach.webhook_receipts AS r ({columns}) SELECT {u.*} FROM {rows}"
 	" ON CONFLICT (key) DO NOTHING RETURNING r.receipt_id",
-	.takes = PO_FIELDS(receipt_field, IS_NEW)
-};
-
-static PoStatement select_receipts = {
-	.name = "receipts.first",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {r.*} FROM {rows} JOIN outreach.webhook_receipts r ON r.key = u.key",
-	.takes = PO_FIELDS(receipt_field, PO_TAKE),
-	.gives = PO_FIELDS(receipt_field, PO_GIVE),
-	.numbered = true
+	.takes = PO_FIELDS(receipt_field, PO_TAKE)
 };
 
 typedef struct Payload
@@ -154,19 +141,17 @@ static PoPlan rename_payload = {
 	PO_ARGS(TEXTOID, UUIDOID, TEXTOID, TEXTOID)
 };
 
+/* A webhook in the order of the keys. */
 typedef struct Position
 {
 	PoWebhook  *webhook;
 	pg_uuid_t	key;
 	int			position;
-	pg_uuid_t	receipt_id;		/* that it has if it is new */
+	struct Position *first;		/* of the key in this call; it has the rest */
+	Receipt		receipt;
+	bool		is_known;		/* the receipt is an earlier webhook's */
+	bool		is_new;			/* it is this one's */
 } Position;
-
-static bool
-is_same(const Position *a, const Position *b)
-{
-	return memcmp(&a->key, &b->key, UUID_LEN) == 0;
-}
 
 static int
 position_compare(const void *a, const void *b)
@@ -223,95 +208,101 @@ reject_duplicate(PoWebhook *webhook, const Receipt *first, PoEventList *events)
 		po_be_duplicate(webhook, &first->receipt_id);
 }
 
-static void
-reject_known(Position **known, int n, PoEventList *events)
+/* The first receipt of the key, if there is one. */
+static bool
+read_receipt(PoLedger *ledger, const pg_uuid_t *key, Receipt *receipt)
 {
-	PoRows		key = po_rows(&select_receipts, n);
+	static const char *const column[] = {"receipt_id", "body_hash"};
+	NullableDatum value[lengthof(column)];
+
+	if (!po_read_ledger(ledger, key, column, lengthof(column), value))
+		return false;
+	receipt->receipt_id = *DatumGetUUIDP(value[0].value);
+	receipt->body_hash = DatumGetInt64(value[1].value);
+	return true;
+}
+
+static void
+look_up(Position **key, int n)
+{
+	PoLedger   *ledger = po_open_ledger("webhook_receipts");
 
 	for (int i = 0; i < n; i++)
-		po_rows_add(&key, &(Receipt) {.key = known[i]->key});
-	if (po_rows_exec(&key, NULL) != n)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("a receipt is not visible to this transaction")));
-	for (int r = 0; r < n; r++)
-	{
-		Receipt		first;
+		if (!key[i]->is_new && !key[i]->is_known)
+			key[i]->is_known = read_receipt(ledger, &key[i]->key, &key[i]->receipt);
+	po_close_ledger(ledger);
+}
 
-		po_read_row(&select_receipts, r, &first);
-		reject_duplicate(known[first.n - 1]->webhook, &first, events);
+/* Returns whether all that were not known are new: another may have inserted one since. */
+static bool
+insert(Position **key, int n)
+{
+	PoRows		row = po_rows(&insert_receipts, n);
+	uint64		inserted;
+	uint64		r = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		pg_uuid_t	receipt_id;
+
+		if (key[i]->is_known)
+			continue;
+		po_uuid_v7(&receipt_id);
+		key[i]->receipt = receipt_of(key[i]->webhook, &key[i]->key, &receipt_id);
+		po_rows_add(&row, &key[i]->receipt);
 	}
+	inserted = po_rows_exec(&row, NULL);
+	/* They come back in the order they went in. */
+	for (int i = 0; i < n && r < inserted; i++)
+	{
+		pg_uuid_t	receipt_id;
+
+		key[i]->is_new = !key[i]->is_known && po_column_uuid(r, 1, &receipt_id) &&
+			memcmp(&receipt_id, &key[i]->receipt.receipt_id, UUID_LEN) == 0;
+		r += key[i]->is_new;
+	}
+	return inserted == row.n;
 }
 
 /*
  * po_write_receipts inserts the receipts and marks each webhook fresh or
- * duplicate, the latter with its event.  Needs SPI.
+ * duplicate, the latter with its event.  Needs SPI.  What is known is looked up first: a
+ * duplicate costs no statement.
  */
 void
 po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 {
 	Position   *sorted = palloc(n * sizeof(Position));
-	Position  **known = palloc(n * sizeof(Position *));
-	PoRows		new = po_rows(&insert_receipts, n);
-	uint64		inserted;
-	uint64		row = 0;
-	int			nknown = 0;
-	PoWebhook  *first = NULL;
+	Position  **key = palloc(n * sizeof(Position *));
+	int			nkeys = 0;
 
 	for (int i = 0; i < n; i++)
 		sorted[i] = (Position) {.webhook = webhook[i], .key = key_of(webhook[i]), .position = i};
 	qsort(sorted, n, sizeof(Position), position_compare);
 	for (int i = 0; i < n; i++)
 	{
-		Receipt		receipt;
-
-		if (i > 0 && is_same(&sorted[i - 1], &sorted[i]))
-			continue;
-		po_uuid_v7(&sorted[i].receipt_id);
-		receipt = receipt_of(sorted[i].webhook, &sorted[i].key, &sorted[i].receipt_id);
-		po_rows_add(&new, &receipt);
+		sorted[i].first = i > 0 && memcmp(&sorted[i - 1].key, &sorted[i].key, UUID_LEN) == 0
+			? sorted[i - 1].first : &sorted[i];
+		if (sorted[i].first == &sorted[i])
+			key[nkeys++] = &sorted[i];
 	}
-	inserted = po_rows_exec(&new, NULL);
 
-	/* The new ones come back in the order they went in. */
+	look_up(key, nkeys);
+	if (!insert(key, nkeys))
+		look_up(key, nkeys);
 	for (int i = 0; i < n; i++)
 	{
-		PoWebhook  *w = sorted[i].webhook;
-		pg_uuid_t	receipt_id;
+		Position   *first = sorted[i].first;
 
-		if (i > 0 && is_same(&sorted[i - 1], &sorted[i]))
-		{
-			if (!first->result.fresh)
-				known[nknown++] = &sorted[i];
-			continue;
-		}
-		first = w;
-		if (row < inserted && po_column_uuid(row, 1, &receipt_id) &&
-			memcmp(&receipt_id, &sorted[i].receipt_id, UUID_LEN) == 0)
-		{
-			po_be_fresh(w, &receipt_id);
-			row++;
-		}
+		if (!first->is_new && !first->is_known)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("a receipt is not visible to this transaction")));
+		if (first->is_new && first == &sorted[i])
+			po_be_fresh(first->webhook, &first->receipt.receipt_id);
 		else
-			known[nknown++] = &sorted[i];
+			reject_duplicate(sorted[i].webhook, &first->receipt, events);
 	}
-	/* Repetitions within the batch of one that is new. */
-	first = NULL;
-	for (int i = 0; i < n; i++)
-	{
-		PoWebhook  *w = sorted[i].webhook;
-
-		if (i == 0 || !is_same(&sorted[i - 1], &sorted[i]))
-			first = w;
-		else if (first->result.fresh)
-		{
-			Receipt		receipt = receipt_of(first, &sorted[i].key, &first->result.receipt_id);
-
-			reject_duplicate(w, &receipt, events);
-		}
-	}
-	if (nknown > 0)
-		reject_known(known, nknown, events);
 }
 
 static bool
@@ -319,13 +310,15 @@ insert_key(const PoWebhook *webhook)
 {
 	pg_uuid_t	key = key_of(webhook);
 	Receipt		receipt = receipt_of(webhook, &key, &webhook->result.receipt_id);
+	PoLedger   *ledger;
+	bool		is_own;
 
 	if (po_exec_row(&insert_receipts, NULL, &receipt) == 1)
 		return true;
-	if (po_exec_row(&select_receipts, NULL, &receipt) == 0)
-		return false;
-	po_read_row(&select_receipts, 0, &receipt);
-	return memcmp(&receipt.receipt_id, &webhook->result.receipt_id, UUID_LEN) == 0;
+	ledger = po_open_ledger("webhook_receipts");
+	is_own = read_receipt(ledger, &key, &receipt) && memcmp(&receipt.receipt_id, &webhook->result.receipt_id, UUID_LEN) == 0;
+	po_close_ledger(ledger);
+	return is_own;
 }
 
 /*

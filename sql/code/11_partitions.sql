@@ -21,7 +21,7 @@ CREATE FUNCTION outreach_impl.monthly_tables(OUT parent text, OUT key text, OUT 
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	VALUES ('events', 'occurred_at', 'outreach.keep_events', NULL::regclass, NULL, 'false',
 			ARRAY['lead (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL', 'time USING brin (occurred_at)',
-				'cause USING brin (receipt_id uuid_bloom_ops, correlation_id uuid_bloom_ops) WITH (pages_per_range = 32)']),
+				'cause USING brin (receipt_id uuid_bloom_ops, correlation_id uuid_bloom_ops) WITH (pages_per_range = 4)']),
 		('outbound_history', 'message_id', 'outreach.keep_messages', 'outreach.outbound_queue'::regclass,
 			'PRIMARY KEY (message_id, tenant_id)', 'status = ''dead''', ARRAY['lead (tenant_id, lead_id, message_id)', 'unresolved (tenant_id)']),
 		('message_deliveries', 'message_id', 'outreach.keep_messages', 'outreach.outbound_queue'::regclass,
