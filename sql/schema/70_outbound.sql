@@ -326,8 +326,8 @@ DECLARE
 	ledger text;
 BEGIN
 	FOREACH ledger IN ARRAY ARRAY['webhook_receipts', 'send_keys', 'provider_message_ids'] LOOP
-		FOR i IN 0 .. 15 LOOP
-			EXECUTE format('CREATE TABLE outreach.%I PARTITION OF outreach.%I FOR VALUES WITH (MODULUS 16, REMAINDER %s)', ledger || '_' || i, ledger, i);
+		FOR i IN 0 .. 3 LOOP
+			EXECUTE format('CREATE TABLE outreach.%I PARTITION OF outreach.%I FOR VALUES WITH (MODULUS 4, REMAINDER %s)', ledger || '_' || i, ledger, i);
 		END LOOP;
 	END LOOP;
 END $$;
