@@ -210,7 +210,8 @@ po_read_ledger(PoLedger *ledger, const pg_uuid_t *key, const char *const *column
 	if (!index_getnext_slot(probe->scan, ForwardScanDirection, probe->slot))
 		return false;
 	for (int i = 0; i < n; i++)
-		value[i].value = slot_getattr(probe->slot, get_attnum(RelationGetRelid(probe->table), column[i]), &value[i].isnull);
+		value[i].value = slot_getattr(probe->slot, get_attnum(RelationGetRelid(probe->table), column[i]),
+									  &value[i].isnull);
 	return true;
 }
 

@@ -19,7 +19,8 @@ typedef struct PoLedger PoLedger;
 extern PoKeyState po_probe_key(const char *index_name, const char *const *key, int n);
 extern PoKeyState po_probe_ledger(const char *name, const pg_uuid_t *key);
 extern PoLedger *po_open_ledger(const char *name);
-extern bool po_read_ledger(PoLedger *ledger, const pg_uuid_t *key, const char *const *column, int n, NullableDatum *value);
+extern bool po_read_ledger(PoLedger *ledger, const pg_uuid_t *key, const char *const *column, int n,
+						   NullableDatum *value);
 extern void po_close_ledger(PoLedger *ledger);
 extern void po_have_rows(const char *index_name, const char *const *key, int n, int nkeys, bool unseen,
 						 bool *has);

@@ -316,7 +316,8 @@ insert_key(const PoWebhook *webhook)
 	if (po_exec_row(&insert_receipts, NULL, &receipt) == 1)
 		return true;
 	ledger = po_open_ledger("webhook_receipts");
-	is_own = read_receipt(ledger, &key, &receipt) && memcmp(&receipt.receipt_id, &webhook->result.receipt_id, UUID_LEN) == 0;
+	is_own = read_receipt(ledger, &key, &receipt) &&
+		memcmp(&receipt.receipt_id, &webhook->result.receipt_id, UUID_LEN) == 0;
 	po_close_ledger(ledger);
 	return is_own;
 }

@@ -18,6 +18,7 @@ SEND_TEXT="Hello Pat, this is a message of the usual length about the house that
 SEND_TEMPLATE=${SEND_TEXT/Pat/\{\{firstName\}\}}
 SENDERS="outreach curl curl-outbox $SEND_PEERS"
 SEND_RAW=
+SEND_LEAVES=
 
 declare -A SENDER_LABEL=([outreach]="pg_outreach" [curl]="libcurl alone" [curl-outbox]="libcurl + outbox in C"
 	[bullmq]="BullMQ, undici" [pgboss]="pg-boss, undici" [graphile]="graphile-worker, undici")
@@ -161,7 +162,7 @@ others_share() {
 # measure_send WHO WHAT N: one line of the raw results: rate, processor
 # microseconds a message of the sender and the database, and the others' share.
 measure_send() {
-	local who=$1 what=$2 n=$3 hanging=0 last rate db others
+	local who=$1 what=$2 n=$3 hanging=0 last rate db others wal
 	provider forget '{}'
 	provider config "{\"latency_ms\": $([ "$what" = slow ] && echo "$SLOW_MS" || echo 0), \"rules\": [$(
 		[ "$what" != hang ] || echo '{"fault": "hang", "account": "hangs"}')]}"
@@ -171,7 +172,9 @@ measure_send() {
 			fresh_database sends
 			ask "$n" "$hanging"
 			begin_send
+			wal=$(wal_now)
 			send_outreach
+			[ "$what" != fast ] || SEND_LEAVES="$(calc "($(wal_now) - $wal) / $n" 0) bytes of WAL; HOT of all updates: $(hot_updates)"
 			last="SELECT max(sent_at) FROM outreach.outbound_messages WHERE account = 'works'" ;;
 		*)
 			make_outbox "$n"
@@ -195,6 +198,11 @@ measure_send() {
 	rate=$(q -d bench -c "SELECT round($n / extract(epoch FROM ($last) - (SELECT min(received_at) FROM bench.requests WHERE account = 'works')))")
 	printf '%s\t%s\t%s\t%s\t%s\n' "$who" "$what" "$rate" "$(calc "$SEND_CPU * 1e6 / $n" 0)" "$others" >>"$SEND_RAW"
 	note "$who, $what: $rate/s, $others % of the machine taken by others"
+}
+
+hot_updates() {
+	q -d bench -c "SELECT string_agg(format('%s %s %%', relname, n_tup_hot_upd * 100 / n_tup_upd), ', ' ORDER BY n_tup_upd DESC)
+		FROM pg_stat_user_tables WHERE n_tup_upd >= $SENDS / 100 AND schemaname = 'outreach'"
 }
 
 # One campaign in one call, one lead in a hundred opted out; then single calls.
@@ -265,6 +273,7 @@ sends_table() {
 	done
 	say
 	say "Of $((SENDS / 90 * 100)) messages every tenth hangs for $HANG_MS ms, at an account of its own; the others: $(send_median outreach hang 3)/s"
+	say "A message to a provider that answers at once, from its claim on: $SEND_LEAVES"
 	say "Enqueue: $CAMPAIGN messages in one call $(send_median enqueue campaign 3)/s; one in a call, $CLIENTS clients, $(send_median enqueue single 3)/s"
 	say
 	awk -F'\t' 'NF == 5 {all++} $5 >= 10 {n++} END {if (n) printf "Other programs took 10 %% of the machine or more in " \

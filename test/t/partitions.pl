@@ -157,8 +157,8 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 		is(value(qq($clock SELECT outcome FROM outreach.ingest_webhook('{"path": "/w/b", "method": "POST", "body": "$id"}'))), 'error',
 			'a webhook is given up');
 		value("INSERT INTO outreach.lead_timers (tenant_id, timer_id, lead_id, timer_type, trigger_at, due_at, action, action_payload, cancel_on_reply,
-			max_attempts, created_at, updated_at) VALUES ('team_b', outreach_impl.first_id('2005-07-10 12:00Z'), 'lead_1', '$id', '2005-07-10', NULL, 'test', '{}', false, 3,
-			'2005-07-10', '2005-07-10')");
+			max_attempts, created_at, updated_at) VALUES ('team_b', outreach_impl.first_id('2005-07-10 12:00Z'), 'lead_1', '$id', '2005-07-10', NULL, 'test',
+			'{}', false, 3, '2005-07-10', '2005-07-10')");
 	};
 	my $told = sub {
 		my @told = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /WARNING: +(retention .*)/g;
