@@ -72,6 +72,8 @@ INSERT INTO outreach.outbound_messages SELECT n.* FROM outreach.outbound_message
 	LATERAL (SELECT (jsonb_populate_record(m, jsonb_build_object('message_id', gen_random_uuid(), 'send_key', 'left', 'status', 'sent', 'ambiguous_since', NULL,
 		'due_at', NULL, 'held_by', NULL))).*) n
  WHERE m.send_key = 'same key' AND m.tenant_id IN ('tap_a', 'tap_b');
+INSERT INTO outreach.send_keys SELECT tenant_id, outreach_impl.ledger_key(tenant_id, 'send', send_key), message_id, gen_random_uuid()
+	FROM outreach.outbound_messages WHERE send_key = 'left' AND tenant_id IN ('tap_a', 'tap_b');
 INSERT INTO outreach.inbound_payloads SELECT n.* FROM unfinished JOIN outreach.inbound_payloads p USING (tenant_id, receipt_id),
 	unnest('{error,done}'::text[]) AS s,
 	LATERAL (SELECT (jsonb_populate_record(p, jsonb_build_object('receipt_id', gen_random_uuid(), 'status', s))).*) n;
