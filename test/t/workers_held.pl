@@ -42,6 +42,8 @@ sql($node, qq{
 		segments, price_micros, (CASE WHEN i <= 1000 THEN 'unknown' ELSE 'pending' END)::outreach.message_status, 100 + 100 * (i % 3), send_at, due_at,
 		created_at, updated_at, CASE WHEN i <= 1000 THEN due_at END
 	  FROM generate_series(1, $many) i, model;
+	INSERT INTO outreach.send_keys SELECT tenant_id, outreach_impl.ledger_key(tenant_id, 'send', send_key), message_id, gen_random_uuid()
+		FROM outreach.outbound_messages;
 	ANALYZE outreach.lead_timers, outreach.outbound_messages});
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 $session->query_safe(q{BEGIN; SELECT count(*) FROM generate_series(1, 2000) i, LATERAL outreach.create_lead('team_a', 'lead_' || i, first_name => 'New')});
