@@ -127,45 +127,51 @@ struct PoLedger
 	Relation	table;
 	Snapshot	snapshot;		/* NULL: what is there now, committed or not */
 	int			n;
-	Probe		partition[FLEXIBLE_ARRAY_MEMBER];	/* those without a table are not open */
+	struct
+	{
+		Oid			oid;		/* as it was when the ledger was opened; InvalidOid: somebody has detached it */
+		Probe		probe;		/* its table is NULL until a key leads there */
+	}			partition[FLEXIBLE_ARRAY_MEMBER];	/* by remainder */
 };
 
 static PoLedger *
 open_ledger(const char *name, Snapshot snapshot)
 {
 	Relation	table = table_open(oid_of(name), AccessShareLock);
-	int			n = RelationGetPartitionDesc(table, false)->nparts;
-	PoLedger   *ledger = palloc0(offsetof(PoLedger, partition) + n * sizeof(Probe));
+	PartitionDesc partitions = RelationGetPartitionDesc(table, false);
+	PartitionBoundInfo bounds = partitions->boundinfo;
+	int			n = bounds != NULL ? bounds->nindexes : 0;
+	PoLedger   *ledger = palloc0(offsetof(PoLedger, partition) + n * sizeof(ledger->partition[0]));
 
 	ledger->name = name;
 	ledger->table = table;
 	ledger->snapshot = snapshot;
 	ledger->n = n;
+	for (int i = 0; i < n; i++)
+		ledger->partition[i].oid = bounds->indexes[i] >= 0 ? partitions->oids[bounds->indexes[i]] : InvalidOid;
 	return ledger;
 }
 
-/* The partition that a row is put into, and of its key: an error where somebody has detached it. */
+/* The partition that a row is put into, and its key. */
 static Probe *
 partition_of(PoLedger *ledger, const pg_uuid_t *key, ScanKeyData *column)
 {
 	PartitionKey by = RelationGetPartitionKey(ledger->table);
-	PartitionDesc partitions = RelationGetPartitionDesc(ledger->table, false);
-	PartitionBoundInfo bounds = partitions->boundinfo;
 	Datum		value = UUIDPGetDatum(key);
 	bool		isnull = false;
 	uint64		hash = compute_partition_hash_value(by->partnatts, by->partsupfunc, by->partcollation, &value, &isnull);
-	int			i = bounds != NULL ? bounds->indexes[hash % bounds->nindexes] : -1;
+	int			i = ledger->n > 0 ? hash % ledger->n : -1;
 	Probe	   *probe;
 
-	if (i < 0)
+	if (i < 0 || !OidIsValid(ledger->partition[i].oid))
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("table \"%s\" has no partition for the key", ledger->name),
 				 errhint("Attach the one that was detached.")));
-	probe = &ledger->partition[i];
+	probe = &ledger->partition[i].probe;
 	if (probe->table == NULL)
 	{
-		probe->table = table_open(partitions->oids[i], AccessShareLock);
+		probe->table = table_open(ledger->partition[i].oid, AccessShareLock);
 		list_free(RelationGetIndexList(probe->table));
 		begin(probe, probe->table->rd_pkindex, 1, ledger->snapshot);
 	}
@@ -188,8 +194,8 @@ void
 po_close_ledger(PoLedger *ledger)
 {
 	for (int i = 0; i < ledger->n; i++)
-		if (ledger->partition[i].table != NULL)
-			end(&ledger->partition[i]);
+		if (ledger->partition[i].probe.table != NULL)
+			end(&ledger->partition[i].probe);
 	table_close(ledger->table, AccessShareLock);
 	if (ledger->snapshot != NULL)
 		UnregisterSnapshot(ledger->snapshot);

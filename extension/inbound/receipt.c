@@ -145,9 +145,8 @@ static PoPlan rename_payload = {
 typedef struct Position
 {
 	PoWebhook  *webhook;
-	pg_uuid_t	key;
 	int			position;
-	struct Position *first;		/* of the key in this call; it has the rest */
+	struct Position *first;		/* of the key in this call; what follows counts there */
 	Receipt		receipt;
 	bool		is_known;		/* the receipt is an earlier webhook's */
 	bool		is_new;			/* it is this one's */
@@ -158,25 +157,19 @@ position_compare(const void *a, const void *b)
 {
 	const Position *x = a;
 	const Position *y = b;
-	int			c = memcmp(&x->key, &y->key, UUID_LEN);
+	int			c = memcmp(&x->receipt.key, &y->receipt.key, UUID_LEN);
 
 	return c != 0 ? c : x->position - y->position;
 }
 
-static pg_uuid_t
-key_of(const PoWebhook *webhook)
-{
-	return po_provider_key(webhook->endpoint->tenant_id, PO_LEDGER_WEBHOOK, webhook->endpoint->provider,
-						   webhook->reading.key);
-}
-
+/* What it is to be, but for its id. */
 static Receipt
-receipt_of(const PoWebhook *webhook, const pg_uuid_t *key, const pg_uuid_t *receipt_id)
+receipt_of(const PoWebhook *webhook)
 {
 	return (Receipt) {
 		.tenant_id = webhook->endpoint->tenant_id,
-		.key = *key,
-		.receipt_id = *receipt_id,
+		.key = po_provider_key(webhook->endpoint->tenant_id, PO_LEDGER_WEBHOOK, webhook->endpoint->provider,
+							   webhook->reading.key),
 		.body_hash = webhook->reading.body_hash
 	};
 }
@@ -208,14 +201,14 @@ reject_duplicate(PoWebhook *webhook, const Receipt *first, PoEventList *events)
 		po_be_duplicate(webhook, &first->receipt_id);
 }
 
-/* The first receipt of the key, if there is one. */
+/* Makes it the first one of its key, if there is one. */
 static bool
-read_receipt(PoLedger *ledger, const pg_uuid_t *key, Receipt *receipt)
+read_receipt(PoLedger *ledger, Receipt *receipt)
 {
 	static const char *const column[] = {"receipt_id", "body_hash"};
 	NullableDatum value[lengthof(column)];
 
-	if (!po_read_ledger(ledger, key, column, lengthof(column), value))
+	if (!po_read_ledger(ledger, &receipt->key, column, lengthof(column), value))
 		return false;
 	receipt->receipt_id = *DatumGetUUIDP(value[0].value);
 	receipt->body_hash = DatumGetInt64(value[1].value);
@@ -229,7 +222,7 @@ look_up(Position **key, int n)
 
 	for (int i = 0; i < n; i++)
 		if (!key[i]->is_new && !key[i]->is_known)
-			key[i]->is_known = read_receipt(ledger, &key[i]->key, &key[i]->receipt);
+			key[i]->is_known = read_receipt(ledger, &key[i]->receipt);
 	po_close_ledger(ledger);
 }
 
@@ -243,12 +236,9 @@ insert(Position **key, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		pg_uuid_t	receipt_id;
-
 		if (key[i]->is_known)
 			continue;
-		po_uuid_v7(&receipt_id);
-		key[i]->receipt = receipt_of(key[i]->webhook, &key[i]->key, &receipt_id);
+		po_uuid_v7(&key[i]->receipt.receipt_id);
 		po_rows_add(&row, &key[i]->receipt);
 	}
 	inserted = po_rows_exec(&row, NULL);
@@ -277,11 +267,11 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 	int			nkeys = 0;
 
 	for (int i = 0; i < n; i++)
-		sorted[i] = (Position) {.webhook = webhook[i], .key = key_of(webhook[i]), .position = i};
+		sorted[i] = (Position) {.webhook = webhook[i], .receipt = receipt_of(webhook[i]), .position = i};
 	qsort(sorted, n, sizeof(Position), position_compare);
 	for (int i = 0; i < n; i++)
 	{
-		sorted[i].first = i > 0 && memcmp(&sorted[i - 1].key, &sorted[i].key, UUID_LEN) == 0
+		sorted[i].first = i > 0 && memcmp(&sorted[i - 1].receipt.key, &sorted[i].receipt.key, UUID_LEN) == 0
 			? sorted[i - 1].first : &sorted[i];
 		if (sorted[i].first == &sorted[i])
 			key[nkeys++] = &sorted[i];
@@ -308,15 +298,15 @@ po_write_receipts(PoWebhook **webhook, int n, PoEventList *events)
 static bool
 insert_key(const PoWebhook *webhook)
 {
-	pg_uuid_t	key = key_of(webhook);
-	Receipt		receipt = receipt_of(webhook, &key, &webhook->result.receipt_id);
+	Receipt		receipt = receipt_of(webhook);
 	PoLedger   *ledger;
 	bool		is_own;
 
+	receipt.receipt_id = webhook->result.receipt_id;
 	if (po_exec_row(&insert_receipts, NULL, &receipt) == 1)
 		return true;
 	ledger = po_open_ledger("webhook_receipts");
-	is_own = read_receipt(ledger, &key, &receipt) &&
+	is_own = read_receipt(ledger, &receipt) &&
 		memcmp(&receipt.receipt_id, &webhook->result.receipt_id, UUID_LEN) == 0;
 	po_close_ledger(ledger);
 	return is_own;
