@@ -212,10 +212,15 @@ DECLARE
 	m record;
 	locked boolean := false;
 	named uuid;
-	unresolved bigint;
+	n bigint;
+	unresolved jsonb := '{}';
 BEGIN
 	SELECT * INTO STRICT t FROM outreach_impl.monthly_tables() o WHERE o.parent = of_parent;
-	FOR m IN SELECT * FROM outreach_impl.months(of_parent) o WHERE of_parent = 'events' AND o.until_time <= drop_old_partitions.before LOOP
+	-- What takes as long as there are rows is done before anybody has to wait.
+	FOR m IN SELECT * FROM outreach_impl.months(of_parent) o WHERE o.until_time <= drop_old_partitions.before LOOP
+		EXECUTE format('SELECT count(*) FROM %s WHERE %s', m.partition, t.unresolved) INTO n;
+		unresolved := jsonb_set(unresolved, ARRAY[(SELECT c.relname::text FROM pg_class c WHERE c.oid = m.partition)], to_jsonb(n));
+		CONTINUE WHEN of_parent <> 'events';
 		-- Keeps others from moving events into it; readers go on.
 		EXECUTE format('LOCK TABLE %s IN SHARE MODE', m.partition);
 		PERFORM outreach_impl.fold_events(m.partition, 'infinity');
@@ -238,11 +243,10 @@ BEGIN
 					HINT = 'Cancel or resolve what is from before that time, or give an earlier time.';
 			END IF;
 		END IF;
-		EXECUTE format('SELECT count(*) FROM %s WHERE %s', m.partition, t.unresolved) INTO unresolved;
-		PERFORM outreach_impl.warn_of_unresolved(partition, unresolved);
 		EXECUTE format('DROP TABLE %s', m.partition);
 		RETURN NEXT;
 	END LOOP;
+	PERFORM outreach_impl.warn_of_unresolved(u.key, u.value::bigint) FROM jsonb_each_text(unresolved) u;
 EXCEPTION WHEN lock_not_available THEN
 	RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
 		MESSAGE = format('outreach.%s is in use: nothing was dropped', of_parent),
