@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 use lib 'test/support', 'test/torture';
-use List::Util qw(min);
+use List::Util qw(max min);
 use OutreachTest;
 use Test::More;
 use Timers;
@@ -117,8 +117,14 @@ timer_database($node, $db, 4000);
 
 # ---- memory -------------------------------------------------------------------
 
-# What a process holds in PostgreSQL's memory contexts. What the system gives it for that
-# depends on how its batches fell.
+# What the system gives a process depends, by some megabytes, on how its batches fell;
+# what it holds in PostgreSQL's memory contexts does not.
+sub resident
+{
+	my ($pid) = @_;
+	return PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m ? $1 : die;
+}
+
 sub held
 {
 	my ($pid) = @_;
@@ -132,7 +138,7 @@ sub held
 {
 	my $holder = pin($node);
 	my $worker = worker($node, $db);
-	my @kb;
+	my (@kb, @resident);
 	my $rounds = 9;
 
 	for my $round (1 .. $rounds)
@@ -144,10 +150,12 @@ sub held
 		wait_until(sub { sql($node, "SELECT count(*) FROM outreach.lead_timers WHERE due_at IS NOT NULL AND lead_id <> '1'") == 0 },
 			"round $round");
 		push @kb, held($worker);
+		push @resident, resident($worker);
 	}
 	is(worker($node, $db), $worker, 'one worker fired ' . 3800 * $rounds . ' timers');
-	note("its memory after each 3800 firings, kB: @kb");
+	note("its memory after each 3800 firings, kB: @kb, anonymous: @resident");
 	cmp_ok(min(@kb[-3 .. -1]), '<=', $kb[4] + 64, 'and its memory stayed what it was after the first ones');
+	cmp_ok(min(@resident[-3 .. -1]), '<=', max(@resident[0 .. 4]) + 4096, 'also that which the system gave it');
 	$holder->query_safe('COMMIT');
 	$holder->quit;
 	wait_until(sub { sql($node, 'SELECT count(*) FROM outreach.lead_timers WHERE due_at IS NOT NULL') == 0 }, 'the last');
