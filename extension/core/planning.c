@@ -83,7 +83,7 @@ plan(PO_PLANNER_PARAMETERS)
 {
 	static const char *const always[][2] = {
 		{"jit", "off"}, {"max_parallel_workers_per_gather", "0"}, {"enable_nestloop", "on"},
-		{"enable_indexscan", "on"}, {"enable_indexonlyscan", "on"}, {"enable_sort", "on"},
+		{"enable_indexscan", "on"}, {"enable_indexonlyscan", "on"}, {"enable_tidscan", "on"}, {"enable_sort", "on"},
 		{"enable_material", "on"}, {"enable_partition_pruning", "on"}, {"constraint_exclusion", "partition"},
 		{"from_collapse_limit", "8"}, {"join_collapse_limit", "8"}
 	};

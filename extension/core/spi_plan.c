@@ -131,6 +131,20 @@ po_column_int(uint64 row, int column)
 }
 
 /*
+ * po_column_tid: null is invalid.
+ */
+ItemPointerData
+po_column_tid(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = po_column(row, column, &isnull);
+	ItemPointerData tid;
+
+	ItemPointerSetInvalid(&tid);
+	return isnull ? tid : *(ItemPointer) DatumGetPointer(value);
+}
+
+/*
  * po_column_int64: null is 0.
  */
 int64
@@ -305,6 +319,10 @@ po_array_datum(const PoArray *array)
 		case UUIDOID:
 			len = UUID_LEN;
 			align = TYPALIGN_CHAR;
+			break;
+		case TIDOID:
+			len = sizeof(ItemPointerData);
+			align = TYPALIGN_SHORT;
 			break;
 		default:
 			elog(ERROR, "unsupported array element type %u", array->element);

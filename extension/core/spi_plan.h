@@ -43,6 +43,7 @@ extern uint64 po_exec(PoPlan *plan, Datum *args, const char *nulls);
 extern char *po_column_text(uint64 row, int column);
 extern bool po_column_bool(uint64 row, int column);
 extern int	po_column_int(uint64 row, int column);
+extern ItemPointerData po_column_tid(uint64 row, int column);
 extern int64 po_column_int64(uint64 row, int column);
 extern bool po_column_uuid(uint64 row, int column, pg_uuid_t *uuid);
 extern bytea *po_column_bytea(uint64 row, int column);

@@ -34,6 +34,7 @@ static const Oid type_of_kind[] = {
 	[PO_KIND_TEXTS] = TEXTARRAYOID,
 	[PO_KIND_JSONB] = JSONBOID,
 	[PO_KIND_BYTEA] = BYTEAOID,
+	[PO_KIND_TID] = TIDOID,
 	[PO_KIND_NAME] = TEXTOID
 };
 
@@ -119,6 +120,8 @@ append_place(StringInfo sql, const PoStatement *statement, bool one, const char 
 	{
 		FOREACH_FIELD(f, &statement->takes, 0)
 		{
+			if (f->kind == PO_KIND_TID)
+				continue;
 			begin_item(sql, &comma);
 			appendStringInfoString(sql, f->column);
 		}
@@ -136,6 +139,8 @@ append_place(StringInfo sql, const PoStatement *statement, bool one, const char 
 	{
 		FOREACH_FIELD(f, &statement->takes, 0)
 		{
+			if (f->kind == PO_KIND_TID)
+				continue;
 			begin_item(sql, &comma);
 			append_taken(sql, f);
 		}
@@ -247,6 +252,12 @@ add_value(PoArray *column, const PoField *field, const void *value)
 		case PO_KIND_TEXTS:
 			elog(ERROR, "arrays of different lengths are no rows of a statement");
 			break;
+		case PO_KIND_TID:
+			if (!ItemPointerIsValid((const ItemPointerData *) value))
+				break;
+			po_array_add(column, PointerGetDatum(memcpy(palloc(sizeof(ItemPointerData)), value,
+														sizeof(ItemPointerData))));
+			return;
 		case PO_KIND_UUIDP:
 		case PO_KIND_JSONB:
 		case PO_KIND_BYTEA:
@@ -309,6 +320,20 @@ uint64
 po_rows_exec(PoRows *rows, const Datum *fixed)
 {
 	return rows->n == 0 ? 0 : exec_variant(rows->statement, rows->n == 1, fixed, rows->column, rows->ncolumns);
+}
+
+/*
+ * po_rows_write is the same for rows that the transaction has locked: each must be there.
+ */
+void
+po_rows_write(PoRows *rows, const Datum *fixed)
+{
+	if (po_rows_exec(rows, fixed) != rows->n)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("a row was changed or kept from being written while it was locked"),
+				 errdetail("It was for the statement \"%s\".", rows->statement->name),
+				 errhint("Look for triggers on the table that are not the extension's.")));
 }
 
 /*
@@ -409,6 +434,12 @@ po_read_row(const PoStatement *statement, uint64 row, void *into)
 				break;
 			case PO_KIND_BYTEA:
 				*(bytea **) value = isnull ? NULL : DatumGetByteaPCopy(datum);
+				break;
+			case PO_KIND_TID:
+				if (isnull)
+					ItemPointerSetInvalid((ItemPointer) value);
+				else
+					ItemPointerCopy((ItemPointer) DatumGetPointer(datum), (ItemPointer) value);
 				break;
 			case PO_KIND_NAME:
 				*(int *) value = index_of_name(f, isnull ? NULL : TextDatumGetCString(datum));

@@ -7,8 +7,8 @@
  * its text says where they stand:
  *
  *		{rows}		a relation u of the rows it takes, a column a field
- *		{columns}	the names of these columns
- *		{u.*}		the columns as values of their types
+ *		{columns}	the names of these columns, but for ctid
+ *		{u.*}		the same columns as values of their types
  *		{set}		column = value for those with PO_SET
  *		{x.*}		the columns it gives, of the relation x
  *
@@ -19,6 +19,7 @@
 #define PO_STATEMENT_H
 
 #include "core/spi_plan.h"
+#include "storage/itemptr.h"
 #include "utils/jsonb.h"
 
 /* The elements of a text[] that are not null. */
@@ -42,6 +43,7 @@ typedef struct PoTexts
 #define PO_C_TEXTS			PoTexts			/* none; only given */
 #define PO_C_JSONB			Jsonb *			/* NULL */
 #define PO_C_BYTEA			bytea *			/* NULL */
+#define PO_C_TID			ItemPointerData /* invalid */
 
 typedef enum PoFieldKind
 {
@@ -58,6 +60,7 @@ typedef enum PoFieldKind
 	PO_KIND_TEXTS,
 	PO_KIND_JSONB,
 	PO_KIND_BYTEA,
+	PO_KIND_TID,				/* where a row is */
 	PO_KIND_NAME				/* an enum by the names of its values; null is -1 */
 } PoFieldKind;
 
@@ -103,15 +106,25 @@ typedef struct PoField
 	.names = all_names, .nnames = lengthof(all_names), .type = sql_type}
 
 /*
- * The text of a statement that moves rows, found by tenant_id and an id, to another table:
- * as they are given, with the columns that are kept, and more columns with their values.
+ * The text of a statement that moves rows m to another table: as they are given, with the
+ * columns that are kept, and more columns with their values.
  * They are deleted here and inserted there: of a row that an UPDATE moves across partitions,
  * whoever waits for its lock gets an error.
  */
-#define PO_MOVE_ROWS(from, to, id, kept, more, values) \
-	"WITH moved AS (DELETE FROM " from " m USING {rows} WHERE m.tenant_id = u.tenant_id AND m." id " = u." id \
+#define PO_MOVE_ROWS(from, to, which, kept, more, values) \
+	"WITH moved AS (DELETE FROM " from " m USING {rows} WHERE " which \
 	" RETURNING {u.*}, " kept ")" \
 	" INSERT INTO " to " ({columns}, " kept more ") SELECT {columns}, " kept values " FROM moved"
+
+/* Whether a row is that of u, by tenant_id and an id. */
+#define PO_BY_KEY(row, id) row ".tenant_id = u.tenant_id AND " row "." id " = u." id
+/*
+ * The same where u has its ctid too: it is looked for there alone, and may be another by
+ * now.  Of a row that this transaction has locked, the ctid stays until it writes it.
+ */
+#define PO_AT_TID(row, id) \
+	row ".ctid = u.ctid AND " row ".tenant_id IS NOT DISTINCT FROM u.tenant_id AND " row "." id \
+	" IS NOT DISTINCT FROM u." id
 
 /* The fields of a table that are for all of some uses. */
 typedef struct PoFields
@@ -152,6 +165,7 @@ typedef struct PoRows
 extern PoRows po_rows(PoStatement *statement, int size);
 extern void po_rows_add(PoRows *rows, const void *row);
 extern uint64 po_rows_exec(PoRows *rows, const Datum *fixed);
+extern void po_rows_write(PoRows *rows, const Datum *fixed);
 extern uint64 po_exec_array(PoStatement *statement, const Datum *fixed, const void *array, int n, Size size);
 extern uint64 po_exec_row(PoStatement *statement, const Datum *fixed, const void *row);
 extern uint64 po_exec_fixed(PoStatement *statement, const Datum *fixed);

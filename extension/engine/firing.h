@@ -15,6 +15,7 @@
 typedef struct PoFiring
 {
 	PoTimer		timer;
+	ItemPointerData lead_tid;	/* where its lead was when it was found; invalid: it was not looked for */
 	bool		counted;		/* taken: the attempt that is under way is counted already, */
 	TimestampTz token;			/* and its due_at is this */
 	bool		foreign;		/* its function failed */

@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/errors.h"
+#include "core/key_probe.h"
 #include "core/statement.h"
 #include "core/turns.h"
 #include "core/wakeup.h"
@@ -38,7 +39,13 @@ static const PoField sight_field[] = {
 	PO_FIELD(PoSight, tenant_id, TEXT, PO_TAKE | PO_GIVE),
 	PO_FIELD_AS(PoSight, id, "timer_id", UUID, PO_TAKE | PO_GIVE),
 	PO_FIELD(PoSight, due_at, SINCE, PO_GIVE),
-	PO_VALUE(PoSight, held, "locked.is IS NULL", BOOL)
+	PO_VALUE(PoSight, held, "locked.tid IS NULL", BOOL)
+};
+
+/* Behind these. */
+enum
+{
+	C_LEAD = lengthof(sight_field) + 1, C_TID, C_LEAD_TID
 };
 
 /*
@@ -47,8 +54,8 @@ static const PoField sight_field[] = {
  * when the plan is made.
  */
 #define LOOK \
-	"SELECT {t.*}, t.lead_id FROM outreach.timer_queue t" \
-	" LEFT JOIN LATERAL (SELECT true AS is FROM outreach.leads l WHERE l.tenant_id = t.tenant_id" \
+	"SELECT {t.*}, t.lead_id, t.ctid AS tid, locked.tid AS lead_tid FROM outreach.timer_queue t" \
+	" LEFT JOIN LATERAL (SELECT l.ctid AS tid FROM outreach.leads l WHERE l.tenant_id = t.tenant_id" \
 	" AND l.lead_id = t.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 
 #define SELECT_DUE(plan_name, kind) { \
@@ -98,35 +105,38 @@ static PoStatement cancel_orphans = {
 	PO_FIXED(TIMESTAMPTZOID)
 };
 
+#define AT	PO_USE
+
 static const PoField timer_field[] = {
-	PO_FIELD(PoTimer, tenant_id, TEXT, PO_TAKE),
-	PO_FIELD(PoTimer, timer_id, UUID, PO_TAKE),
+	PO_FIELD(PoTimer, tenant_id, TEXT, PO_TAKE | AT),
+	PO_FIELD(PoTimer, timer_id, UUID, PO_TAKE | AT),
+	PO_FIELD_AS(PoTimer, tid, "ctid", TID, PO_GIVE | AT),
 	PO_FIELD(PoTimer, timer_type, TEXT, PO_GIVE),
 	PO_FIELD(PoTimer, due_at, SINCE, PO_GIVE),
 	PO_FIELD(PoTimer, action, TEXT, PO_GIVE),
 	PO_FIELD(PoTimer, attempts, INT, PO_GIVE),
 	PO_FIELD(PoTimer, max_attempts, INT, PO_GIVE),
-	PO_FIELD(PoTimer, cancel_on_reply, BOOL, PO_GIVE),
-	PO_VALUE(PoTimer, opted_out, "EXISTS (SELECT FROM outreach.leads l JOIN outreach.addresses a"
-	" ON a.tenant_id = l.tenant_id AND a.address = l.phone AND a.consent = 'opted_out'"
-	" WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id)", BOOL)
+	PO_FIELD(PoTimer, cancel_on_reply, BOOL, PO_GIVE)
 };
 
 /* The columns behind those; the payload is looked at before it is read. */
 #define C_NUMBER	8
 #define C_PAYLOAD	9
 
-static PoStatement read_timers = {
-	.name = "fire.timers",
-	.expect = SPI_OK_SELECT,
-	.sql = "SELECT {t.*}, u.n, t.action_payload FROM {rows}"
-	" JOIN outreach.timer_queue t ON t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id"
-	" WHERE t.due_at <= $1",
-	.takes = PO_FIELDS(timer_field, PO_TAKE),
-	.gives = PO_FIELDS(timer_field, PO_GIVE),
-	PO_FIXED(TIMESTAMPTZOID),
-	.numbered = true
-};
+#define READ_TIMERS(plan_name, which, used) { \
+	.name = plan_name, \
+	.expect = SPI_OK_SELECT, \
+	.sql = "SELECT {t.*}, u.n, t.action_payload FROM {rows} JOIN outreach.timer_queue t ON " which \
+	" WHERE t.due_at <= $1", \
+	.takes = PO_FIELDS(timer_field, used), \
+	.gives = PO_FIELDS(timer_field, PO_GIVE), \
+	PO_FIXED(TIMESTAMPTZOID), \
+	.numbered = true \
+}
+
+static PoStatement read_timers = READ_TIMERS("fire.timers", PO_BY_KEY("t", "timer_id"), PO_TAKE);
+/* Where they were found: one that was moved since is found anew. */
+static PoStatement read_timers_at = READ_TIMERS("fire.timers_at", PO_AT_TID("t", "timer_id"), AT);
 
 /* The second for those that call a function. */
 static PoTurns turns[2] = {PO_TURNS_INIT(turns[0]), PO_TURNS_INIT(turns[1])};
@@ -219,6 +229,30 @@ find_lead(PoUnit *unit, const PoFiring *firing)
 	return po_find_lead(unit, firing->timer.tenant_id, firing->timer.lead_id);
 }
 
+/* Whose lead's phone has opted out. */
+static void
+find_opted_out(PoUnit *unit, PoFiring **firing, int n)
+{
+	const char **key = palloc(2 * n * sizeof(char *));
+	PoFiring  **of = palloc(n * sizeof(PoFiring *));
+	bool	   *has = palloc(n * sizeof(bool));
+	int			nkeys = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const PoLead *lead = firing[i]->locked ? find_lead(unit, firing[i]) : NULL;
+
+		if (lead == NULL || lead->phone == NULL)
+			continue;
+		key[2 * nkeys] = lead->tenant_id;
+		key[2 * nkeys + 1] = lead->phone;
+		of[nkeys++] = firing[i];
+	}
+	po_have_rows("addresses_opted_out", key, 2, nkeys, false, has);
+	for (int k = 0; k < nkeys; k++)
+		of[k]->timer.opted_out = has[k];
+}
+
 /*
  * po_lock_firings locks the leads of timers that are due and reads both as they
  * are then; what is not locked afterwards is held, or due no more.
@@ -228,14 +262,15 @@ po_lock_firings(PoUnit *unit, PoFiring **firing, int n)
 {
 	Datum		until = TimestampTzGetDatum(firing[0]->counted ? firing[0]->token : po_now());
 	PoWants		wants = {0};
-	PoRows		timers = po_rows(&read_timers, n);
+	PoRows		timers = po_rows(ItemPointerIsValid(&firing[0]->timer.tid) ? &read_timers_at : &read_timers, n);
 	bool	   *held = palloc0(n * sizeof(bool));
 	int		   *position = palloc(n * sizeof(int));
 	Size		taken = 0;
 	uint64		rows;
 
 	for (int i = 0; i < n; i++)
-		(void) po_want(&wants, PO_WANT_LEAD, i, firing[i]->timer.tenant_id, firing[i]->timer.lead_id);
+		po_want(&wants, PO_WANT_LEAD, i, firing[i]->timer.tenant_id,
+				firing[i]->timer.lead_id)->tid = firing[i]->lead_tid;
 	po_unit_lock(unit, &wants, 0, held);
 	for (int i = 0; i < n; i++)
 	{
@@ -265,6 +300,7 @@ po_lock_firings(PoUnit *unit, PoFiring **firing, int n)
 		/* One that was taken is the same one as long as it was not moved. */
 		f->locked = !f->counted || f->timer.due_at == f->token;
 	}
+	find_opted_out(unit, firing, n);
 }
 
 /* Writes the unit, with what became of its timers. */
@@ -351,8 +387,10 @@ po_find_due_timers(PoFirings *firings)
 			continue;
 		}
 		firing->timer.tenant_id = sight[i].tenant_id;
-		firing->timer.lead_id = po_column_text(i, lengthof(sight_field) + 1);
+		firing->timer.lead_id = po_column_text(i, C_LEAD);
 		firing->timer.timer_id = sight[i].id;
+		firing->timer.tid = po_column_tid(i, C_TID);
+		firing->lead_tid = po_column_tid(i, C_LEAD_TID);
 		firings->n++;
 	}
 	(void) po_rows_exec(&held, &args[1]);

@@ -122,7 +122,7 @@ static const PoField payload_field[] = {
 
 #define MOVE(from, to) \
 	.expect = SPI_OK_INSERT, \
-	.sql = PO_MOVE_ROWS(from, to, "receipt_id", PO_PAYLOAD_KEPT, "", ""), \
+	.sql = PO_MOVE_ROWS(from, to, PO_BY_KEY("m", "receipt_id"), PO_PAYLOAD_KEPT, "", ""), \
 	.takes = PO_FIELDS(payload_field, STANDS)
 
 static PoStatement insert_queued = {.name = "payloads.insert_queued", INSERT_INTO(QUEUE)};

@@ -193,8 +193,8 @@ want(PoWants *wants, const PoCandidate *candidate, int member)
 	for (int b = 0; b < candidate->content.nbcc; b++)
 		po_want(wants, PO_WANT_ADDRESS, member, tenant_id, candidate->content.bcc[b])->alone = true;
 	po_want(wants, PO_WANT_CONTACT, member, tenant_id, NULL)->id = candidate->contact_id;
-	(void) po_want(wants, PO_WANT_LEAD, member, tenant_id, candidate->lead_id);
-	po_want_message(wants, member, tenant_id, &candidate->key.message_id);
+	po_want(wants, PO_WANT_LEAD, member, tenant_id, candidate->lead_id)->tid = candidate->lead_tid;
+	po_want_message(wants, member, tenant_id, &candidate->key.message_id)->tid = candidate->tid;
 }
 
 /* Whether a person has opted out of all addresses of a kind. */

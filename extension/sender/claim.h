@@ -21,6 +21,8 @@ typedef struct PoClaimTenant
 typedef struct PoCandidate
 {
 	PoMessageKey key;
+	ItemPointerData tid;		/* where it was, */
+	ItemPointerData lead_tid;	/* and its lead is */
 	const char *lead_id;
 	pg_uuid_t	contact_id;		/* of the lead */
 	const char *account_name;

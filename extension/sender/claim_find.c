@@ -39,13 +39,14 @@
 typedef struct Found
 {
 	PoMessageKey key;
+	ItemPointerData tid;
 	const char *lead_id;
 	const char *account;
 	const char *from_phone;
 	const char *phone;
 	const char *channel;
 	TimestampTz due_at;
-	bool		locked;			/* its lead is, and what follows is the lead's */
+	ItemPointerData lead_tid;	/* invalid: it could not be locked; what follows is the lead's too */
 	const char *lead_phone;
 	const char *lead_email;
 	pg_uuid_t	contact_id;
@@ -54,13 +55,14 @@ typedef struct Found
 static const PoField found_field[] = {
 	PO_FIELD_AS(Found, key.tenant_id, "tenant_id", TEXT, PO_GIVE),
 	PO_FIELD_AS(Found, key.message_id, "message_id", UUID, PO_GIVE),
+	PO_VALUE(Found, tid, "m.ctid AS tid", TID),
 	PO_FIELD(Found, lead_id, TEXT, PO_GIVE),
 	PO_FIELD(Found, account, TEXT, PO_GIVE),
 	PO_FIELD(Found, from_phone, TEXT, PO_GIVE),
 	PO_FIELD(Found, phone, TEXT, PO_GIVE),
 	PO_FIELD(Found, channel, TEXT, PO_GIVE),
 	PO_FIELD(Found, due_at, SINCE, PO_GIVE),
-	PO_VALUE(Found, locked, "locked.is AS is_locked", BOOL),
+	PO_VALUE(Found, lead_tid, "locked.tid AS lead_tid", TID),
 	PO_VALUE(Found, lead_phone, "locked.phone AS lead_phone", TEXT),
 	PO_VALUE(Found, lead_email, "locked.email AS lead_email", TEXT),
 	PO_VALUE(Found, contact_id, "locked.contact_id", UUID)
@@ -79,7 +81,7 @@ enum
  * phone, is not waited for; one that is gone cannot be locked either.
  */
 #define CANDIDATE_TABLES \
-	" FROM outreach.outbound_queue m LEFT JOIN LATERAL (SELECT true AS is, l.phone, l.email, l.contact_id" \
+	" FROM outreach.outbound_queue m LEFT JOIN LATERAL (SELECT l.ctid AS tid, l.phone, l.email, l.contact_id" \
 	" FROM outreach.leads l" \
 	" WHERE l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id FOR NO KEY UPDATE SKIP LOCKED) locked ON true"
 
@@ -374,7 +376,7 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 		s->account = found.account;
 		s->due_at = found.due_at;
 		s->left = false;
-		s->held = !found.locked;
+		s->held = !ItemPointerIsValid(&found.lead_tid);
 		if (s->held)
 		{
 			po_rows_add(&held, &found.key);
@@ -384,7 +386,7 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 			break;
 		of[n - first] = s;
 		*c = (PoCandidate) {
-			.key = found.key, .lead_id = found.lead_id, .contact_id = found.contact_id, .account_name = found.account,
+			.key = found.key, .tid = found.tid, .lead_tid = found.lead_tid, .lead_id = found.lead_id, .contact_id = found.contact_id, .account_name = found.account,
 			.from_phone = found.from_phone, .channel = found.channel, .phone = address_of(&found),
 			.content = {
 				.subject = po_column_text(row, C_SUBJECT), .body = po_column_text(row, C_BODY),

@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "lib/qunique.h"
 #include "unit/unit.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -22,6 +23,7 @@
 static const PoField lead_field[] = {
 	PO_FIELD(PoLead, tenant_id, TEXT, PO_GIVE | PO_TAKE | INSERTED | OF_ADDRESS),
 	PO_FIELD(PoLead, lead_id, TEXT, PO_GIVE | PO_TAKE | INSERTED | OF_ADDRESS),
+	PO_FIELD_AS(PoLead, tid, "ctid", TID, PO_GIVE | PO_TAKE),
 	PO_FIELD(PoLead, contact_id, UUID, PO_GIVE | INSERTED | OF_ADDRESS),
 	PO_FIELD(PoLead, phone, TEXT, PO_GIVE | INSERTED | OF_ADDRESS),
 	PO_FIELD(PoLead, email, TEXT, INSERTED | OF_ADDRESS),
@@ -52,14 +54,18 @@ typedef struct Key
 	const char *lead_id;
 	const char *phone;
 	pg_uuid_t	contact_id;		/* all zero: none */
+	ItemPointerData tid;
 	int			member;
 } Key;
 
+#define AT	PO_USE
+
 static const PoField key_field[] = {
-	PO_FIELD(Key, tenant_id, TEXT, PO_GIVE | PO_TAKE),
-	PO_FIELD(Key, lead_id, TEXT, PO_GIVE | PO_TAKE),
+	PO_FIELD(Key, tenant_id, TEXT, PO_GIVE | PO_TAKE | AT),
+	PO_FIELD(Key, lead_id, TEXT, PO_GIVE | PO_TAKE | AT),
 	PO_FIELD(Key, phone, TEXT, PO_GIVE | PO_TAKE),
-	PO_FIELD(Key, contact_id, UUID, PO_GIVE | PO_TAKE)
+	PO_FIELD(Key, contact_id, UUID, PO_GIVE | PO_TAKE),
+	PO_FIELD_AS(Key, tid, "ctid", TID, AT)
 };
 
 #define MOST CppAsString2(PO_MAX_OF_ADDRESS)
@@ -115,6 +121,16 @@ static PoStatement lock_free_leads_by_id = {
 	" JOIN outreach.leads l ON l.tenant_id = d.tenant_id AND l.lead_id = d.lead_id"
 	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l SKIP LOCKED",
 	.takes = PO_FIELDS(po_lead_key_field, PO_TAKE),
+	.gives = PO_FIELDS(lead_field, PO_GIVE)
+};
+
+/* Where they were seen. */
+static PoStatement lock_free_leads_at = {
+	.name = "leads.lock_free_at",
+	.expect = SPI_OK_SELECT,
+	.sql = "SELECT {l.*} FROM {rows} JOIN outreach.leads l ON " PO_AT_TID("l", "lead_id")
+	" ORDER BY l.tenant_id, l.lead_id FOR NO KEY UPDATE OF l SKIP LOCKED",
+	.takes = PO_FIELDS(key_field, AT),
 	.gives = PO_FIELDS(lead_field, PO_GIVE)
 };
 
@@ -174,7 +190,7 @@ static PoStatement update_leads = {
 	.sql = "UPDATE outreach.leads l SET {set},"
 	" last_inbound_at = CASE WHEN u.replied THEN $1 ELSE l.last_inbound_at END,"
 	" last_activity_at = CASE WHEN u.replied OR u.written_to THEN $1 ELSE l.last_activity_at END,"
-	" updated_at = $1 FROM {rows} WHERE l.tenant_id = u.tenant_id AND l.lead_id = u.lead_id",
+	" updated_at = $1 FROM {rows} WHERE " PO_AT_TID("l", "lead_id"),
 	.takes = PO_FIELDS(lead_field, PO_TAKE),
 	PO_FIXED(TIMESTAMPTZOID)
 };
@@ -200,6 +216,16 @@ read_leads(PoUnit *unit, uint64 n)
 		po_read_row(&lock_lead, i, &unit->lead[i]);
 		po_lead_set_phone(&unit->lead[i], unit->lead[i].phone);
 	}
+}
+
+/* Whether all of these, which are named by their ids, are locked. */
+static bool
+has_all(PoUnit *unit, const Key *key, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (key[i].lead_id == NULL || po_find_lead(unit, key[i].tenant_id, key[i].lead_id) == NULL)
+			return false;
+	return true;
 }
 
 static Datum
@@ -265,11 +291,8 @@ static void
 mark_held(PoUnit *unit, const Key *key, int n, bool *held)
 {
 	uint64		found;
-	bool		complete = true;
 
-	for (int i = 0; i < n && complete; i++)
-		complete = key[i].lead_id != NULL && po_find_lead(unit, key[i].tenant_id, key[i].lead_id) != NULL;
-	if (complete)
+	if (has_all(unit, key, n))
 		return;
 	found = po_exec_rows(&find_leads, NULL, key, n);
 	for (uint64 r = 0; r < found; r++)
@@ -301,7 +324,7 @@ collect(PoUnit *unit, const PoWants *wants, Key *key, bool *phones, bool *ids)
 
 		if (want->kind != PO_WANT_LEAD && want->kind != PO_WANT_LEADS_OF)
 			continue;
-		key[n] = (Key) {.tenant_id = want->tenant_id, .member = want->member};
+		key[n] = (Key) {.tenant_id = want->tenant_id, .member = want->member, .tid = want->tid};
 		if (want->kind == PO_WANT_LEAD)
 		{
 			key[n++].lead_id = want->name;
@@ -347,6 +370,34 @@ lock_free_by_id(const Key *key, int n)
 	return po_rows_exec(&rows, NULL);
 }
 
+static int
+compare_leads(const void *a, const void *b)
+{
+	const PoLead *x = a;
+	const PoLead *y = b;
+	int			c = strcmp(x->tenant_id, y->tenant_id);
+
+	return c != 0 ? c : strcmp(x->lead_id, y->lead_id);
+}
+
+/* Locks them where they were seen, or none: some are elsewhere by now, or that is not known. */
+static bool
+lock_free_at(PoUnit *unit, const Key *key, int n)
+{
+	PoRows		rows = po_rows(&lock_free_leads_at, n);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!ItemPointerIsValid(&key[i].tid))
+			return false;
+		po_rows_add(&rows, &key[i]);
+	}
+	read_leads(unit, po_rows_exec(&rows, NULL));
+	/* One that two members want comes twice. */
+	unit->nleads = unit->nlocked = qunique(unit->lead, unit->nleads, sizeof(PoLead), compare_leads);
+	return has_all(unit, key, n);
+}
+
 /*
  * po_lock_leads locks the leads that are wanted and reads them as they are once locked;
  * contacts and addresses are locked.
@@ -360,7 +411,7 @@ po_lock_leads(PoUnit *unit, const PoWants *wants, int how, bool *held)
 	bool		ids;
 	int			n = collect(unit, wants, key, &phones, &ids);
 
-	if (n == 0)
+	if (n == 0 || (ids && !waits && lock_free_at(unit, key, n)))
 		return;
 	if (n == 1 && ids && waits)
 	{
@@ -384,7 +435,7 @@ update_recorded(const Datum *now, PoRows *known)
 	po_begin_recorded_changes();
 	PG_TRY();
 	{
-		(void) po_rows_exec(known, now);
+		po_rows_write(known, now);
 	}
 	PG_FINALLY();
 	{

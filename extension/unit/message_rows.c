@@ -20,6 +20,20 @@
 /* So many messages are locked for the replies of a call; the rest is the claim's. */
 #define MOST_REPLIED 2000
 
+/* A message that is wanted, and by which member. */
+typedef struct Wanted
+{
+	PoMessageKey key;
+	int			member;
+	ItemPointerData tid;
+} Wanted;
+
+static const PoField wanted_field[] = {
+	PO_FIELD_AS(Wanted, key.tenant_id, "tenant_id", TEXT, PO_TAKE),
+	PO_FIELD_AS(Wanted, key.message_id, "message_id", UUID, PO_TAKE),
+	PO_FIELD_AS(Wanted, tid, "ctid", TID, PO_TAKE)
+};
+
 const PoField po_message_key_field[2] = {
 	PO_FIELD(PoMessageKey, tenant_id, TEXT, PO_TAKE | PO_GIVE),
 	PO_FIELD(PoMessageKey, message_id, UUID, PO_TAKE | PO_GIVE)
@@ -28,6 +42,7 @@ const PoField po_message_key_field[2] = {
 static const PoField message_field[] = {
 	PO_FIELD(PoMessage, tenant_id, TEXT, PO_TAKE | PO_GIVE),
 	PO_FIELD(PoMessage, message_id, UUID, PO_TAKE | PO_GIVE),
+	PO_FIELD_AS(PoMessage, tid, "ctid", TID, PO_TAKE | PO_GIVE),
 	PO_FIELD(PoMessage, lead_id, TEXT, PO_GIVE),
 	PO_FIELD(PoMessage, account, TEXT, PO_GIVE),
 	PO_FIELD(PoMessage, from_phone, TEXT, PO_GIVE),
@@ -59,20 +74,24 @@ static const PoField message_field[] = {
 #define QUEUE "outreach.outbound_queue"
 #define HISTORY "outreach.outbound_history"
 
-#define LOCK_MESSAGES(what, table, how) \
+#define BY_KEY PO_BY_KEY("m", "message_id")
+#define AT_TID PO_AT_TID("m", "message_id")
+
+#define LOCK_MESSAGES(what, table, which, how) \
 	{ \
 		.name = "messages." what, \
 		.expect = SPI_OK_SELECT, \
-		.sql = "SELECT {m.*} FROM {rows} JOIN " table " m ON m.tenant_id = u.tenant_id" \
-		" AND m.message_id = u.message_id ORDER BY m.tenant_id, m.message_id FOR NO KEY UPDATE OF m" how, \
-		.takes = PO_FIELDS(po_message_key_field, PO_TAKE), \
+		.sql = "SELECT {m.*} FROM {rows} JOIN " table " m ON " which \
+		" ORDER BY m.tenant_id, m.message_id FOR NO KEY UPDATE OF m" how, \
+		.takes = PO_FIELDS(wanted_field, PO_TAKE), \
 		.gives = PO_FIELDS(message_field, PO_GIVE) \
 	}
 
-static PoStatement lock_queued = LOCK_MESSAGES("lock", QUEUE, "");
-static PoStatement lock_free_queued = LOCK_MESSAGES("lock_free", QUEUE, " SKIP LOCKED");
-static PoStatement lock_ended = LOCK_MESSAGES("lock_ended", HISTORY, "");
-static PoStatement lock_free_ended = LOCK_MESSAGES("lock_free_ended", HISTORY, " SKIP LOCKED");
+static PoStatement lock_queued = LOCK_MESSAGES("lock", QUEUE, BY_KEY, "");
+static PoStatement lock_free_queued = LOCK_MESSAGES("lock_free", QUEUE, BY_KEY, " SKIP LOCKED");
+static PoStatement lock_free_at = LOCK_MESSAGES("lock_free_at", QUEUE, AT_TID, " SKIP LOCKED");
+static PoStatement lock_ended = LOCK_MESSAGES("lock_ended", HISTORY, BY_KEY, "");
+static PoStatement lock_free_ended = LOCK_MESSAGES("lock_free_ended", HISTORY, BY_KEY, " SKIP LOCKED");
 
 static PoStatement select_existing = {
 	.name = "messages.existing",
@@ -96,22 +115,22 @@ static PoStatement select_unsent = {
 
 #define N_OF_UNSENT (lengthof(po_message_key_field) + 1)
 
-#define UPDATE_MESSAGES(what, table) \
+#define UPDATE_MESSAGES(what, table, which) \
 	{ \
 		.name = "messages." what, \
 		.expect = SPI_OK_UPDATE, \
 		.sql = "UPDATE " table " m SET {set}, updated_at = $1" \
-		" FROM {rows} WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id", \
+		" FROM {rows} WHERE " which, \
 		.takes = PO_FIELDS(message_field, PO_TAKE), \
 		PO_FIXED(TIMESTAMPTZOID) \
 	}
 
 /* A row moves between the queue and its month with its status. */
-#define MOVE_MESSAGES(what, from, to) \
+#define MOVE_MESSAGES(what, from, to, which) \
 	{ \
 		.name = "messages." what, \
 		.expect = SPI_OK_INSERT, \
-		.sql = PO_MOVE_ROWS(from, to, "message_id", KEPT, ", updated_at", ", $1"), \
+		.sql = PO_MOVE_ROWS(from, to, which, KEPT, ", updated_at", ", $1"), \
 		.takes = PO_FIELDS(message_field, PO_TAKE), \
 		PO_FIXED(TIMESTAMPTZOID) \
 	}
@@ -120,10 +139,11 @@ static PoStatement select_unsent = {
 	"send_key, lead_id, channel, account, from_phone, template, template_version, subject, body, html, bcc," \
 	" media_urls, options, segments, price_micros, priority, cancel_on_reply, send_at, created_at"
 
-static PoStatement update_queued = UPDATE_MESSAGES("update", QUEUE);
-static PoStatement update_ended = UPDATE_MESSAGES("update_ended", HISTORY);
-static PoStatement end_messages = MOVE_MESSAGES("end", QUEUE, HISTORY);
-static PoStatement queue_again = MOVE_MESSAGES("again", HISTORY, QUEUE);
+/* The months have each its own ctids. */
+static PoStatement update_queued = UPDATE_MESSAGES("update", QUEUE, AT_TID);
+static PoStatement update_ended = UPDATE_MESSAGES("update_ended", HISTORY, BY_KEY);
+static PoStatement end_messages = MOVE_MESSAGES("end", QUEUE, HISTORY, AT_TID);
+static PoStatement queue_again = MOVE_MESSAGES("again", HISTORY, QUEUE, BY_KEY);
 
 /* The request of a message that was under way when it was locked. */
 static const PoField delivery_field[] = {
@@ -176,13 +196,6 @@ static PoStatement lock_numbers = {
 	.takes = PO_FIELDS(number_field, PO_TAKE),
 	.numbered = true
 };
-
-/* A message that is wanted, and by which member. */
-typedef struct Wanted
-{
-	PoMessageKey key;
-	int			member;
-} Wanted;
 
 static int
 message_compare(const void *a, const void *b)
@@ -248,6 +261,7 @@ find_unsent(PoUnit *unit, const PoWants *wants, Wanted **wanted, int n)
 		*wanted = repalloc(*wanted, (n + found) * sizeof(Wanted));
 	for (uint64 r = 0; r < found; r++)
 	{
+		(*wanted)[n] = (Wanted) {0};
 		po_read_row(&select_unsent, r, &(*wanted)[n].key);
 		(*wanted)[n++].member = member[po_column_int(r, N_OF_UNSENT) - 1];
 	}
@@ -305,7 +319,7 @@ lock_among(PoUnit *unit, PoStatement *statement, const Wanted *wanted, int n)
 
 	for (int i = 0; i < n; i++)
 		if (po_find_message(unit, wanted[i].key.tenant_id, &wanted[i].key.message_id) == NULL)
-			po_rows_add(&rows, &wanted[i].key);
+			po_rows_add(&rows, &wanted[i]);
 	nfound = po_rows_exec(&rows, NULL);
 	po_read_rows(statement, nfound, found);
 	/* One that two members want comes twice. */
@@ -339,13 +353,16 @@ po_lock_messages(PoUnit *unit, const PoWants *wants, int how, bool *held)
 		replies |= want->kind == PO_WANT_REPLIES;
 		numbers |= want->kind == PO_WANT_NUMBER;
 		if (want->kind == PO_WANT_MESSAGE)
-			wanted[n++] = (Wanted) {{want->tenant_id, want->id}, want->member};
+			wanted[n++] = (Wanted) {{want->tenant_id, want->id}, want->member, want->tid};
 	}
 	if (replies)
 		n = find_unsent(unit, wants, &wanted, n);
 	unit->message = palloc0(Max(n, 1) * sizeof(PoMessage));
 	unit->nmessages = 0;
-	lock_among(unit, how & PO_LOCK_WAITS ? &lock_queued : &lock_free_queued, wanted, n);
+	if ((how & PO_LOCK_WAITS) == 0 && n > 0 && ItemPointerIsValid(&wanted[0].tid))
+		lock_among(unit, &lock_free_at, wanted, n);
+	if (unit->nmessages < n)
+		lock_among(unit, how & PO_LOCK_WAITS ? &lock_queued : &lock_free_queued, wanted, n);
 	if (unit->nmessages < n)
 		lock_among(unit, how & PO_LOCK_WAITS ? &lock_ended : &lock_free_ended, wanted, n);
 	if ((how & PO_LOCK_WAITS) == 0)
@@ -379,6 +396,6 @@ po_write_messages(PoUnit *unit)
 	}
 	for (int before = 0; before < 2; before++)
 		for (int after = 0; after < 2; after++)
-			(void) po_rows_exec(&rows[before][after], &now);
+			po_rows_write(&rows[before][after], &now);
 	(void) po_rows_exec(&deliveries, &now);
 }

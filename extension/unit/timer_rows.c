@@ -22,18 +22,20 @@ static TimestampTz not_before = DT_NOBEGIN;
 static const PoField fired_field[] = {
 	PO_FIELD(PoTimer, tenant_id, TEXT, PO_TAKE),
 	PO_FIELD(PoTimer, timer_id, UUID, PO_TAKE),
+	PO_FIELD_AS(PoTimer, tid, "ctid", TID, PO_TAKE),
 	PO_FIELD_AS(PoTimer, next_due, "due_at", UNTIL, PO_SET),
 	PO_FIELD(PoTimer, attempts, INT, PO_SET),
 	PO_FIELD(PoTimer, last_error, TEXT, PO_SET),
 	PO_FIELD(PoTimer, executed, BOOL, PO_TAKE)
 };
 
+#define AT_TID PO_AT_TID("t", "timer_id")
+
 /* Those that are tried again. */
 static PoStatement write_tried = {
 	.name = "timers.tried",
 	.expect = SPI_OK_UPDATE,
-	.sql = "UPDATE outreach.timer_queue t SET {set}, updated_at = $1 FROM {rows}"
-	" WHERE t.tenant_id = u.tenant_id AND t.timer_id = u.timer_id",
+	.sql = "UPDATE outreach.timer_queue t SET {set}, updated_at = $1 FROM {rows} WHERE " AT_TID,
 	.takes = PO_FIELDS(fired_field, PO_TAKE),
 	PO_FIXED(TIMESTAMPTZOID)
 };
@@ -41,8 +43,7 @@ static PoStatement write_tried = {
 static PoStatement write_fired = {
 	.name = "timers.fired",
 	.expect = SPI_OK_INSERT,
-	.sql = "WITH ended AS (DELETE FROM outreach.timer_queue t USING {rows} WHERE t.tenant_id = u.tenant_id"
-	" AND t.timer_id = u.timer_id RETURNING " PO_TIMER_COLUMNS("t.") ", u.attempts, u.last_error, u.executed)"
+	.sql = "WITH ended AS (DELETE FROM outreach.timer_queue t USING {rows} WHERE " AT_TID " RETURNING " PO_TIMER_COLUMNS("t.") ", u.attempts, u.last_error, u.executed)"
 	" INSERT INTO outreach.timer_history (" PO_TIMER_COLUMNS("") ", attempts, last_error, executed_at, updated_at)"
 	" SELECT " PO_TIMER_COLUMNS("") ", attempts, last_error, CASE WHEN executed THEN $1 END, $1 FROM ended",
 	.takes = PO_FIELDS(fired_field, PO_TAKE),
@@ -158,8 +159,8 @@ po_write_timers(PoUnit *unit)
 	for (int i = 0; i < unit->ntimers; i++)
 		if (unit->timer[i].changed)
 			po_rows_add(unit->timer[i].next_due == DT_NOEND ? &fired : &tried, &unit->timer[i]);
-	(void) po_rows_exec(&fired, &now);
-	(void) po_rows_exec(&tried, &now);
+	po_rows_write(&fired, &now);
+	po_rows_write(&tried, &now);
 	(void) po_cancel_timers(unit->cancel, unit->ncancels);
 	set(unit->new_timer, unit->nnew_timers);
 }

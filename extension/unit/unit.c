@@ -45,10 +45,13 @@ po_want(PoWants *wants, PoWantKind kind, int member, const char *tenant_id, cons
 /*
  * po_want_message is the same for a message.
  */
-void
+PoWant *
 po_want_message(PoWants *wants, int member, const char *tenant_id, const pg_uuid_t *message_id)
 {
-	po_want(wants, PO_WANT_MESSAGE, member, tenant_id, NULL)->id = *message_id;
+	PoWant	   *want = po_want(wants, PO_WANT_MESSAGE, member, tenant_id, NULL);
+
+	want->id = *message_id;
+	return want;
 }
 
 /*

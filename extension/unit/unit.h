@@ -76,6 +76,7 @@ typedef struct PoLead
 {
 	const char *tenant_id;
 	const char *lead_id;
+	ItemPointerData tid;
 	pg_uuid_t	contact_id;
 	const char *phone;			/* NULL: none, or it was taken; po_lead_set_phone() sets it */
 	uint32		phone_hash;
@@ -104,6 +105,7 @@ typedef struct PoMessage
 {
 	const char *tenant_id;
 	pg_uuid_t	message_id;
+	ItemPointerData tid;
 	const char *lead_id;
 	const char *account;
 	const char *from_phone;
@@ -155,6 +157,7 @@ typedef struct PoTimer
 {
 	const char *tenant_id;
 	pg_uuid_t	timer_id;
+	ItemPointerData tid;		/* invalid: not known */
 	const char *lead_id;
 	const char *timer_type;
 	TimestampTz due_at;
@@ -279,6 +282,7 @@ typedef struct PoWant
 	bool		alone;			/* it joins nobody's */
 	const char *channel;		/* of a number */
 	pg_uuid_t	id;				/* of a message, a contact */
+	ItemPointerData tid;		/* where a lead or a message was seen, to be looked for there first; or invalid */
 } PoWant;
 
 typedef struct PoWants
@@ -295,8 +299,8 @@ typedef struct PoWants
 
 extern PoWant *po_want(PoWants *wants, PoWantKind kind, int member, const char *tenant_id,
 					   const char *name);
-extern void po_want_message(PoWants *wants, int member, const char *tenant_id,
-							const pg_uuid_t *message_id);
+extern PoWant *po_want_message(PoWants *wants, int member, const char *tenant_id,
+							   const pg_uuid_t *message_id);
 extern void po_unit_lock(PoUnit *unit, const PoWants *wants, int how, bool *held);
 extern void po_unit_write(PoUnit *unit);
 
