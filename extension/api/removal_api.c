@@ -57,10 +57,7 @@ static PoPlan remove_old = {
 	.expect = SPI_OK_SELECT,
 	.sql = "WITH gone AS (DELETE FROM outreach.events_default d WHERE d.ctid = ANY (ARRAY("
 	"SELECT e.ctid FROM outreach.events_default e WHERE e.occurred_at < $1 LIMIT $2))"
-	" RETURNING d.tenant_id, d.event_id),"
-	" details AS (DELETE FROM outreach.event_details d USING gone g WHERE d.tenant_id = g.tenant_id"
-	" AND d.event_id = g.event_id)"
-	" SELECT FROM gone",
+	" RETURNING 1) SELECT FROM gone",
 	PO_ARGS(TIMESTAMPTZOID, INT4OID)
 };
 

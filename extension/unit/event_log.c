@@ -60,7 +60,6 @@ static const PoField event_field[] = {
 static const PoField detail_field[] = {
 	PO_FIELD(PoEvent, tenant_id, TEXT, PO_TAKE),
 	PO_FIELD(PoEvent, event_id, UUID, PO_TAKE),
-	PO_FIELD(PoEvent, lead_id, TEXT, PO_TAKE),
 	PO_FIELD(PoEvent, details, JSONB, PO_TAKE)
 };
 

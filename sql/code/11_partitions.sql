@@ -22,6 +22,11 @@ CREATE FUNCTION outreach_impl.monthly_tables(OUT parent text, OUT key text, OUT 
 	VALUES ('events', 'occurred_at', 'outreach.keep_events', NULL::regclass, NULL, 'false',
 			ARRAY['lead (tenant_id, lead_id, lead_version) WHERE lead_id IS NOT NULL', 'time USING brin (occurred_at)',
 				'cause USING brin (receipt_id uuid_bloom_ops, correlation_id uuid_bloom_ops) WITH (pages_per_range = 4)']),
+		('event_details', 'event_id', 'outreach.keep_events', NULL,
+			'PRIMARY KEY (event_id, tenant_id)', 'false',
+			-- What an erasure looks for besides the events of a lead: those that name an address.
+			ARRAY['address (tenant_id, left(coalesce(details ->> ''phone'', details ->> ''email''), 320))'
+				' WHERE coalesce(details ->> ''phone'', details ->> ''email'') IS NOT NULL']),
 		('outbound_history', 'message_id', 'outreach.keep_messages', 'outreach.outbound_queue'::regclass,
 			'PRIMARY KEY (message_id, tenant_id)', 'status = ''dead''', ARRAY['lead (tenant_id, lead_id, message_id)', 'unresolved (tenant_id)']),
 		('message_deliveries', 'message_id', 'outreach.keep_messages', 'outreach.outbound_queue'::regclass,
@@ -53,15 +58,17 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION outreach_impl.index_month(text, text) IS 'Makes the indexes of a partition; not for callers.';
 
+CREATE TABLE outreach.event_details_default PARTITION OF outreach.event_details DEFAULT;
 CREATE TABLE outreach.outbound_history_default PARTITION OF outreach.outbound_history DEFAULT;
 CREATE TABLE outreach.message_deliveries_default PARTITION OF outreach.message_deliveries DEFAULT;
 CREATE TABLE outreach.inbound_history_default PARTITION OF outreach.inbound_history DEFAULT;
 CREATE TABLE outreach.timer_history_default PARTITION OF outreach.timer_history DEFAULT;
 COMMENT ON TABLE outreach.timer_history_default IS 'Past timers of months for which outreach.make_partitions() has made no partition.';
+COMMENT ON TABLE outreach.event_details_default IS 'Details of events of months for which outreach.make_partitions() has made no partition.';
 COMMENT ON TABLE outreach.outbound_history_default IS 'Messages of months for which outreach.make_partitions() has made no partition.';
 COMMENT ON TABLE outreach.message_deliveries_default IS 'Requests for messages of months for which outreach.make_partitions() has made no partition.';
 COMMENT ON TABLE outreach.inbound_history_default IS 'Webhooks of months for which outreach.make_partitions() has made no partition.';
-SELECT outreach_impl.index_month(u, u || '_default') FROM unnest('{events,outbound_history,message_deliveries,timer_history,inbound_history}'::text[]) u;
+SELECT outreach_impl.index_month(u, u || '_default') FROM unnest('{events,event_details,outbound_history,message_deliveries,timer_history,inbound_history}'::text[]) u;
 
 -- What waits for a lock here is not waited for by others: the locks are ones that
 -- readers and writers do not mind, or they are given up soon.
@@ -120,7 +127,7 @@ BEGIN
 	RETURN (SELECT sum(outreach_impl.make_months(m.parent, m.key, months_ahead)) FROM outreach_impl.monthly_tables() m);
 END $$;
 COMMENT ON FUNCTION outreach_impl.make_partitions(int) IS
-	'Makes the monthly partitions of events, messages, deliveries, webhooks and past timers from this month on; returns how many were missing.';
+	'Makes the monthly partitions of events, their details, messages, deliveries, webhooks and past timers from this month on; returns how many were missing.';
 
 CREATE FUNCTION outreach_impl.move_events(from_time timestamptz, until_time timestamptz, most int) RETURNS int
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_move_events';
@@ -188,12 +195,13 @@ DECLARE
 	unresolved bigint;
 BEGIN
 	SELECT * INTO STRICT m FROM outreach_impl.monthly_tables() t WHERE t.parent = of_parent;
-	IF m.queue IS NULL THEN
+	IF of_parent = 'events' THEN
 		RETURN outreach_impl.remove_old_events(before, most);
 	END IF;
 	EXECUTE format('WITH removed AS (DELETE FROM outreach.%I d WHERE d.ctid = ANY (ARRAY(SELECT o.ctid FROM outreach.%1$I o WHERE o.%2$I < $1'
-		' AND NOT EXISTS (SELECT FROM %3$s q WHERE q.%2$I = o.%2$I) LIMIT $2)) RETURNING %4$s AS unresolved)'
-		' SELECT count(*), count(*) FILTER (WHERE unresolved) FROM removed', of_parent || '_default', m.key, m.queue, m.unresolved)
+		'%3$s LIMIT $2)) RETURNING %4$s AS unresolved)'
+		' SELECT count(*), count(*) FILTER (WHERE unresolved) FROM removed', of_parent || '_default', m.key,
+		' AND NOT EXISTS (SELECT FROM ' || m.queue::text || format(' q WHERE q.%1$I = o.%1$I)', m.key), m.unresolved)
 		INTO n, unresolved USING outreach_impl.first_id(before), most;
 	PERFORM outreach_impl.warn_of_unresolved(of_parent || '_default', unresolved);
 	RETURN n;
@@ -224,7 +232,6 @@ BEGIN
 		-- Keeps others from moving events into it; readers go on.
 		EXECUTE format('LOCK TABLE %s IN SHARE MODE', m.partition);
 		PERFORM outreach_impl.fold_events(m.partition, 'infinity');
-		EXECUTE format('DELETE FROM outreach.event_details d USING %s e WHERE d.tenant_id = e.tenant_id AND d.event_id = e.event_id', m.partition);
 	END LOOP;
 	FOR m IN SELECT * FROM outreach_impl.months(of_parent) o WHERE o.until_time <= drop_old_partitions.before LOOP
 		IF NOT locked THEN

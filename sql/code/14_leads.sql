@@ -84,7 +84,8 @@ BEGIN
 	END IF;
 	deleted := true;
 	-- Before the event that says who has erased it.
-	DELETE FROM outreach.event_details e WHERE e.tenant_id = delete_lead.tenant_id AND e.lead_id = delete_lead.lead_id;
+	DELETE FROM outreach.event_details d USING (SELECT * FROM outreach.events UNION ALL SELECT * FROM outreach.events_default) e
+	 WHERE e.tenant_id = delete_lead.tenant_id AND e.lead_id = delete_lead.lead_id AND d.tenant_id = e.tenant_id AND d.event_id = e.event_id;
 	PERFORM outreach_impl.write_lead_event(tenant_id, lead_id, 'lead.deleted', jsonb_build_object('by', by));
 
 	PERFORM FROM outreach.outbound_messages m WHERE m.tenant_id = delete_lead.tenant_id AND m.lead_id = delete_lead.lead_id

@@ -102,7 +102,7 @@ DECLARE
 	name text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY['tenants', 'administrators', 'dropped_tenants', 'tenant_roles', 'secrets', 'endpoints',
-								'events_default', 'event_details', 'event_keys', 'lead_states_as_of', 'contacts', 'addresses', 'leads',
+								'events_default', 'event_keys', 'lead_states_as_of', 'contacts', 'addresses', 'leads',
 								'consent_history', 'timer_functions', 'arming', 'sending_accounts', 'numbers',
 								'templates', 'sending_stops', 'sending_circuits'] LOOP
 		PERFORM pg_extension_config_dump(format('outreach.%I', name)::regclass, '');

@@ -53,15 +53,8 @@ COMMENT ON TABLE outreach.event_keys IS 'Dedupe keys of events: they outlive the
 CREATE TABLE outreach.event_details (
 	tenant_id text COLLATE "C" NOT NULL,
 	event_id uuid NOT NULL,
-	lead_id text COLLATE "C",
-	details jsonb NOT NULL,
-	PRIMARY KEY (tenant_id, event_id)
-);
--- What an erasure looks for: the events of a lead, and those that name an address.
-CREATE INDEX event_details_lead ON outreach.event_details (tenant_id, lead_id) WHERE lead_id IS NOT NULL;
-CREATE INDEX event_details_address ON outreach.event_details
-	(tenant_id, left(coalesce(details OPERATOR(pg_catalog.->>) 'phone', details OPERATOR(pg_catalog.->>) 'email'), 320))
-	WHERE coalesce(details OPERATOR(pg_catalog.->>) 'phone', details OPERATOR(pg_catalog.->>) 'email') IS NOT NULL;
+	details jsonb NOT NULL
+) PARTITION BY RANGE (event_id);
 COMMENT ON TABLE outreach.event_details IS
 	'The texts, names and addresses of events: what callers gave, reasons, who decided, whose address it was. A row for an event that has any, until that is '
 	'erased.';

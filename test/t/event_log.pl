@@ -23,7 +23,7 @@ INSERT INTO outreach.events (tenant_id, event_id, occurred_at, event_type, sourc
 		   'lead_' || i / 2 % 1500, 1 + i / 3000 * 2 + i % 2, public.id('r', i / 2), public.id('c', i / 2), '{"kind": "a"}'
 	  FROM unnest('{team_a,team_b}'::text[]) t, generate_series(1, $n) i ORDER BY i;
 INSERT INTO outreach.events_default SELECT * FROM outreach.events WHERE lead_id < 'lead_2';
-INSERT INTO outreach.event_details SELECT tenant_id, event_id, lead_id, '{"reason": "b"}' FROM outreach.events WHERE event_type = 'contact.updated';
+INSERT INTO outreach.event_details SELECT tenant_id, event_id, '{"reason": "b"}' FROM outreach.events WHERE event_type = 'contact.updated';
 INSERT INTO outreach.inbound_payloads (tenant_id, receipt_id, status, path, provider, form_encoded, body, received_at, correlation_id, event_type, reading)
 	SELECT tenant_id, receipt_id, 'done', '/', 'generic', false, '', now(), correlation_id, event_type, '{"body": "c"}' FROM outreach.events
 		WHERE event_type = 'webhook.inbound.received';
@@ -49,7 +49,7 @@ for my $read (
 		"$rows|2", "$name: with what was said");
 	is(join(' ', sort $plan =~ /_(\d+_\d+|default)_$index\b/g), $filled, "$name: by an index of every month with events, and of those without one");
 	unlike($plan, qr/Seq Scan[^\n]*\n(?: +Filter[^\n]*\n| +Rows Removed[^\n]*\n)* +Buffers/, "$name: no table is read");
-	like($plan, qr/event_details_pkey/, "$name: details by their key");
+	like($plan, qr/event_details_\w+_pkey/, "$name: details by their key");
 	like($plan, qr/inbound_(?:queue|history_\w+)_pkey/, "$name: the reading by its key");
 	cmp_ok($buffers, '<', $index eq 'cause' ? $pages / 5 : 300, "$name: $buffers buffers") or diag($plan);
 }

@@ -162,6 +162,7 @@ is(ingest($node, $hook{stop}, db => 'crm')->{outcome}, 'duplicate', 'a webhook: 
 
 value("SET outreach.clock = '2003-03-03'; SELECT FROM outreach.create_lead('team_a', 'lead_ancient')");
 is(value("SELECT * FROM outreach.drop_partitions('2003-04-01')"), 'events_default|1', 'a lead whose events have gone');
+value(q{SET outreach.clock = '2003-05-05'; SELECT FROM outreach.record_event('team_a', 'lead_ancient', 'contact.updated', '{"a": 1}')});
 
 # nothing is left out of what follows
 is(value("SELECT string_agg(DISTINCT status::text, ' ' ORDER BY status::text) FROM outreach.inbound_payloads"),
