@@ -44,7 +44,7 @@ OBJS_inbound = decide.o envelope.o ingest.o keep.o kind_contact.o kind_message.o
 OBJS_api = cancel.o catalog_api.o consent_api.o engine_api.o ingest_api.o lead_api.o lead_trigger.o \
 	lead_update.o next_due.o outbound_api.o person_api.o removal_api.o rights_api.o row_checks.o states_api.o \
 	status_api.o timer_api.o triggers.o worker_api.o
-OBJS_worker = activity.o functions.o holding.o init.o launcher.o session.o worker.o
+OBJS_worker = activity.o alarm.o functions.o holding.o init.o launcher.o session.o worker.o
 FLOORS = common core unit lead outbound engine sender inbound api worker
 OBJS = $(foreach floor,$(FLOORS),$(addprefix extension/$(floor)/,$(OBJS_$(floor))))
 

@@ -33,6 +33,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 #include "worker/activity.h"
+#include "worker/alarm.h"
 #include "worker/launcher.h"
 
 #define BATCH			500
@@ -44,6 +45,8 @@
 #define DRAIN_MS		10000	/* for answers that are under way, when it is to end */
 #define LONGEST_WAIT_MS	1000	/* so that a jump of the clock hurts no longer */
 #define UPKEEP_S		3600
+#define UPKEEP_HELD_S	60		/* where somebody was in its way */
+#define UPKEEP_GOES_ON_S 1		/* where it was too much at once */
 #define LONGEST_ABSENCE_MS 5000	/* of a database where all that is due rests */
 
 static PoPlan fire_timers = {
@@ -88,7 +91,7 @@ static PoPlan do_the_upkeep = {
 	.name = "worker.upkeep",
 	.as_anybody = true,
 	.expect = SPI_OK_SELECT,
-	.sql = "SELECT problem FROM outreach.upkeep()"
+	.sql = "SELECT problem, more FROM outreach.upkeep()"
 };
 
 /* What is known of the database's work; times are DT_NOEND where there is none. */
@@ -327,17 +330,19 @@ do_next(PoActivity *self, TimestampTz since)
 	return 1;
 }
 
-/* Partitions ahead; what somebody keeps it from is done a minute later. */
+/* Partitions ahead, and retention. */
 static int
 do_upkeep(PoActivity *self, TimestampTz since)
 {
 	bool		held;
+	bool		more;
 
 	po_activity_begin(self->name);
 	(void) po_exec(&do_the_upkeep, NULL, NULL);
 	held = po_column_text(0, 1) != NULL;
+	more = po_column_bool(0, 2);
 	po_activity_finish();
-	upkeep_at = GetCurrentTimestamp() + (held ? 60 : UPKEEP_S) * USECS_PER_SEC;
+	upkeep_at = GetCurrentTimestamp() + (more ? UPKEEP_GOES_ON_S : held ? UPKEEP_HELD_S : UPKEEP_S) * USECS_PER_SEC;
 	upkeep_done = po_now();
 	return 0;
 }
@@ -364,13 +369,14 @@ upkeep_is_wanted(void)
  * libcurl has to do before there is an answer is done here.
  */
 static void
-wait(long wait_ms)
+wait(TimestampTz until)
 {
 	int			events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
-	TimestampTz until = GetCurrentTimestamp() + wait_ms * (int64) 1000;
+	long		wait_ms;
 	int			rc = 0;
 
 	flush();
+	wait_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 	while (po_sender_busy() > 0 && wait_ms > 0 && (rc & WL_LATCH_SET) == 0)
 	{
 		long		timeout = po_sender_timeout_ms();
@@ -382,7 +388,12 @@ wait(long wait_ms)
 		wait_ms = Min(wait_ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until));
 	}
 	if (po_sender_busy() == 0)
-		(void) WaitLatch(MyLatch, events, wait_ms, PG_WAIT_EXTENSION);
+	{
+		pgsocket	alarm = po_alarm_in(until - GetCurrentTimestamp());
+
+		(void) WaitLatchOrSocket(MyLatch, alarm != PGINVALID_SOCKET ? events | WL_SOCKET_READABLE : events,
+								 alarm, wait_ms, PG_WAIT_EXTENSION);
+	}
 	ResetLatch(MyLatch);
 }
 
@@ -398,7 +409,7 @@ drain(void)
 		QueryCancelPending = false;
 		(void) po_activity_run(&records, DT_NOEND);
 		if (po_sender_busy() > 0)
-			wait(100);
+			wait(GetCurrentTimestamp() + 100 * INT64CONST(1000));
 	}
 }
 
@@ -500,14 +511,14 @@ is_over(Turn *turn, int done)
 		 turn->now > turn->idle_since + LINGER_MS * INT64CONST(1000));
 }
 
-/* How long there is nothing to do for. */
-static long
-idle_ms(const Turn *turn)
+/* Until when there is nothing to do. */
+static TimestampTz
+idle_until(const Turn *turn)
 {
 	if (turn->action > turn->now)
-		return turn->action == DT_NOEND ? LONGEST_WAIT_MS
-			: Min(LONGEST_WAIT_MS, TimestampDifferenceMilliseconds(turn->now, turn->action));
-	return po_timers_are_held(false) || po_messages_are_held() ? LOOK_WAIT_MS : BUSY_WAIT_MS;
+		return Min(turn->action, turn->now + LONGEST_WAIT_MS * INT64CONST(1000));
+	return turn->now + (po_timers_are_held(false) || po_messages_are_held() ? LOOK_WAIT_MS : BUSY_WAIT_MS)
+		* INT64CONST(1000);
 }
 
 /* The loop; returns when there is nothing to do here, or others wait. */
@@ -536,7 +547,7 @@ work(void)
 		if (is_over(&turn, done))
 			break;
 		if (turn.action > turn.now || done == 0 || turn.leaving)
-			wait(idle_ms(&turn));
+			wait(idle_until(&turn));
 	}
 	if (ShutdownRequestPending)
 		drain();

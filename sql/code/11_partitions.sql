@@ -149,13 +149,13 @@ COMMENT ON FUNCTION outreach_impl.months(text) IS 'The partitions of a table and
 -- Notes of each lead what its events lead to that are about to go.  What of the lead's
 -- earlier events is elsewhere yet (a clock went back, a month had no partition) is looked
 -- up for the few leads that have such a gap.
-CREATE FUNCTION outreach_impl.fold_events(of_table regclass, before timestamptz) RETURNS void
+CREATE FUNCTION outreach_impl.fold_events(of_table regclass, before timestamptz, from_block int DEFAULT 0, until_block int DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	EXECUTE format('WITH old AS (
 		SELECT e.tenant_id, e.lead_id, min(e.lead_version) AS first, max(e.lead_version) AS last, count(*) AS events,
 			   (array_agg(e.new_state ORDER BY e.lead_version DESC) FILTER (WHERE e.new_state IS NOT NULL))[1] AS state
-		  FROM %s e WHERE e.lead_id IS NOT NULL AND e.occurred_at < $1 GROUP BY e.tenant_id, e.lead_id
+		  FROM %s e WHERE e.lead_id IS NOT NULL AND e.occurred_at < $1 AND %s GROUP BY e.tenant_id, e.lead_id
 	), known AS (
 		SELECT o.*, coalesce(s.lead_version, 0) AS from_version, s.state AS from_state
 		  FROM old o JOIN outreach.leads l USING (tenant_id, lead_id) LEFT JOIN outreach.lead_states_as_of s USING (tenant_id, lead_id)
@@ -167,11 +167,33 @@ BEGIN
 					AND e.lead_version > k.from_version AND e.lead_version <= k.last AND e.new_state IS NOT NULL
 						ORDER BY e.lead_version DESC LIMIT 1) END, k.from_state)
 	  FROM known k
-	ON CONFLICT ON CONSTRAINT lead_states_as_of_pkey DO UPDATE SET lead_version = EXCLUDED.lead_version, state = EXCLUDED.state', of_table)
+	ON CONFLICT ON CONSTRAINT lead_states_as_of_pkey DO UPDATE SET lead_version = EXCLUDED.lead_version, state = EXCLUDED.state', of_table,
+		CASE WHEN until_block IS NULL THEN 'true' ELSE format('e.ctid >= ''(%s,0)'' AND e.ctid < ''(%s,0)''', from_block, until_block) END)
 	USING before;
 END $$;
-COMMENT ON FUNCTION outreach_impl.fold_events(regclass, timestamptz) IS
-	'Keeps in outreach.lead_states_as_of what events of a table from before a time lead to; not for callers.';
+COMMENT ON FUNCTION outreach_impl.fold_events(regclass, timestamptz, int, int) IS
+	'Keeps in outreach.lead_states_as_of what events of a table, or of blocks of it, from before a time lead to; not for callers.';
+
+-- What takes as long as there are events is done in parts, each in a transaction.
+CREATE FUNCTION outreach_impl.fold_month(partition regclass, most_blocks int) RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	name text := (SELECT c.relname FROM pg_class c WHERE c.oid = fold_month.partition);
+	from_block int := coalesce((SELECT f.blocks FROM outreach.events_folded f WHERE f.partition = name), 0);
+	until_block int;
+	blocks int;
+BEGIN
+	-- Keeps others from moving events into it; readers go on.
+	EXECUTE format('LOCK TABLE %s IN SHARE MODE', fold_month.partition);
+	blocks := pg_relation_size(fold_month.partition) / current_setting('block_size')::int;
+	until_block := least(blocks, from_block + most_blocks);
+	PERFORM outreach_impl.fold_events(fold_month.partition, 'infinity', from_block, until_block);
+	INSERT INTO outreach.events_folded AS f (partition, blocks) VALUES (name, until_block)
+	ON CONFLICT ON CONSTRAINT events_folded_pkey DO UPDATE SET blocks = EXCLUDED.blocks;
+	RETURN until_block = blocks;
+END $$;
+COMMENT ON FUNCTION outreach_impl.fold_month(regclass, int) IS
+	'Does for so many blocks of a month, all for null, what fold_events() does; returns whether those were the last. Not for callers.';
 
 CREATE FUNCTION outreach_impl.remove_old_events(before timestamptz, most int) RETURNS int
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'po_remove_old_events';
@@ -213,7 +235,8 @@ CREATE FUNCTION outreach_impl.is_own_transaction() RETURNS boolean
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'po_is_own_transaction';
 COMMENT ON FUNCTION outreach_impl.is_own_transaction() IS 'Whether the transaction ends with the statement; not for callers.';
 
-CREATE FUNCTION outreach_impl.drop_old_partitions(of_parent text, before timestamptz, OUT partition text) RETURNS SETOF text
+-- A null partition says that there is more to do before the next can be dropped.
+CREATE FUNCTION outreach_impl.drop_old_partitions(of_parent text, before timestamptz, most_blocks int, OUT partition text) RETURNS SETOF text
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
 DECLARE
 	t record;
@@ -222,18 +245,21 @@ DECLARE
 	named uuid;
 	n bigint;
 	unresolved jsonb := '{}';
+	until timestamptz := before;
 BEGIN
 	SELECT * INTO STRICT t FROM outreach_impl.monthly_tables() o WHERE o.parent = of_parent;
 	-- What takes as long as there are rows is done before anybody has to wait.
 	FOR m IN SELECT * FROM outreach_impl.months(of_parent) o WHERE o.until_time <= drop_old_partitions.before LOOP
+		IF of_parent = 'events' AND NOT outreach_impl.fold_month(m.partition, most_blocks) THEN
+			until := m.from_time;
+			partition := NULL;
+			RETURN NEXT;
+			EXIT;
+		END IF;
 		EXECUTE format('SELECT count(*) FROM %s WHERE %s', m.partition, t.unresolved) INTO n;
 		unresolved := jsonb_set(unresolved, ARRAY[(SELECT c.relname::text FROM pg_class c WHERE c.oid = m.partition)], to_jsonb(n));
-		CONTINUE WHEN of_parent <> 'events';
-		-- Keeps others from moving events into it; readers go on.
-		EXECUTE format('LOCK TABLE %s IN SHARE MODE', m.partition);
-		PERFORM outreach_impl.fold_events(m.partition, 'infinity');
 	END LOOP;
-	FOR m IN SELECT * FROM outreach_impl.months(of_parent) o WHERE o.until_time <= drop_old_partitions.before LOOP
+	FOR m IN SELECT * FROM outreach_impl.months(of_parent) o WHERE o.until_time <= until LOOP
 		IF NOT locked THEN
 			-- Whoever comes meanwhile waits as long as this does, and no longer.
 			EXECUTE format('LOCK TABLE outreach.%I IN ACCESS EXCLUSIVE MODE', of_parent);
@@ -251,6 +277,7 @@ BEGIN
 			END IF;
 		END IF;
 		EXECUTE format('DROP TABLE %s', m.partition);
+		DELETE FROM outreach.events_folded f WHERE f.partition = drop_old_partitions.partition;
 		RETURN NEXT;
 	END LOOP;
 	PERFORM outreach_impl.warn_of_unresolved(u.key, u.value::bigint) FROM jsonb_each_text(unresolved) u;
@@ -259,22 +286,27 @@ EXCEPTION WHEN lock_not_available THEN
 		MESSAGE = format('outreach.%s is in use: nothing was dropped', of_parent),
 		HINT = 'Call it again; a transaction that has read it and stays open keeps it from them.';
 END $$;
-COMMENT ON FUNCTION outreach_impl.drop_old_partitions(text, timestamptz) IS
-	'Drops the partitions of a table that end before a time, unless the queue names a row of theirs; not for callers.';
+COMMENT ON FUNCTION outreach_impl.drop_old_partitions(text, timestamptz, int) IS
+	'Drops the partitions of a table that end before a time, unless the queue names a row of theirs, and looks at so many blocks of events before; not for '
+	'callers.';
 
-CREATE FUNCTION outreach_impl.upkeep(OUT partitions_made int, OUT events_moved int, OUT partitions_dropped int, OUT problem text)
+CREATE FUNCTION outreach_impl.upkeep(OUT partitions_made int, OUT events_moved int, OUT partitions_dropped int, OUT problem text, OUT more boolean)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
 	t record;
 	p record;
 	moved int := 0;
 	kept interval;
+	-- So much takes a moment.
+	most_rows CONSTANT int := 10000;
+	most_blocks CONSTANT int := 200;
 	-- Whoever else calls this may hold its locks for as long as a statement lasts.
 	by_worker boolean := outreach_impl.has_right('outreach_worker') AND outreach_impl.is_own_transaction();
 BEGIN
 	partitions_made := 0;
 	events_moved := 0;
 	partitions_dropped := 0;
+	more := false;
 	FOR t IN SELECT * FROM outreach_impl.monthly_tables() LOOP
 		BEGIN
 			partitions_made := partitions_made + outreach_impl.make_months(t.parent, t.key, 3);
@@ -285,10 +317,11 @@ BEGIN
 	IF EXISTS (SELECT FROM outreach.events_default) THEN
 		BEGIN
 			FOR p IN SELECT * FROM outreach_impl.months('events') LOOP
-				moved := moved + outreach_impl.move_events(p.from_time, p.until_time, 10000 - moved);
-				EXIT WHEN moved >= 10000;
+				moved := moved + outreach_impl.move_events(p.from_time, p.until_time, most_rows - moved);
+				EXIT WHEN moved >= most_rows;
 			END LOOP;
 			events_moved := moved;
+			more := moved >= most_rows;
 		EXCEPTION WHEN lock_not_available THEN
 			problem := 'outreach.events_default is locked by somebody else: no event was moved';
 		END;
@@ -298,9 +331,9 @@ BEGIN
 		kept := current_setting(t.keep)::interval;
 		CONTINUE WHEN kept = '0' OR NOT by_worker;
 		BEGIN
-			PERFORM outreach_impl.remove_old_rows(t.parent, outreach_impl.engine_now() - kept, 10000);
-			partitions_dropped := partitions_dropped
-				+ (SELECT count(*) FROM outreach_impl.drop_old_partitions(t.parent, outreach_impl.engine_now() - kept));
+			more := outreach_impl.remove_old_rows(t.parent, outreach_impl.engine_now() - kept, most_rows) >= most_rows OR more;
+			SELECT partitions_dropped + count(d.partition), more OR count(*) > count(d.partition) INTO partitions_dropped, more
+			  FROM outreach_impl.drop_old_partitions(t.parent, outreach_impl.engine_now() - kept, most_blocks) d;
 		EXCEPTION WHEN lock_not_available OR object_in_use THEN
 			problem := coalesce(problem, SQLERRM);
 		END;
@@ -308,7 +341,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION outreach_impl.upkeep() IS
 	'What has to be done now and then: partitions ahead are made, events that came without one are moved into theirs, and old ones are dropped. Waits for no '
-	'lock longer than a moment.';
+	'lock longer than a moment, and does so much in a call: more says that there is more to do.';
 
 CREATE FUNCTION outreach_impl.drop_partitions(before timestamptz, OUT partition text, OUT rows_removed int) RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
@@ -326,7 +359,7 @@ BEGIN
 			MESSAGE = 'before must be a time in the past';
 	END IF;
 	FOR t IN SELECT * FROM outreach_impl.monthly_tables() LOOP
-		FOR partition IN SELECT d.partition FROM outreach_impl.drop_old_partitions(t.parent, drop_partitions.before) d LOOP
+		FOR partition IN SELECT d.partition FROM outreach_impl.drop_old_partitions(t.parent, drop_partitions.before, NULL) d LOOP
 			RETURN NEXT;
 		END LOOP;
 		rows_removed := outreach_impl.remove_old_rows(t.parent, drop_partitions.before, 100000);

@@ -63,19 +63,19 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	my $old = sub { value("CREATE TABLE outreach.events_2001_01 (LIKE outreach.events); ALTER TABLE outreach.events_2001_01 OWNER TO outreach_owner;"
 		. " ALTER TABLE outreach.events ATTACH PARTITION outreach.events_2001_01 FOR VALUES FROM ('2001-01-01 00:00Z') TO ('2001-02-01 00:00Z')") };
 	$old->();
-	is(value('SELECT * FROM outreach.upkeep()'), '0|0|0|', 'events are kept for ever');
+	is(value('SELECT * FROM outreach.upkeep()'), '0|0|0||f', 'events are kept for ever');
 	value("ALTER SYSTEM SET outreach.keep_events = '730d'; SELECT pg_reload_conf()");
 	wait_until(sub { value('SHOW outreach.keep_events') eq '730d' }, 'the setting');
 	my $reader = $node->background_psql('postgres', on_error_stop => 0);
 	$reader->query_safe("BEGIN; SELECT outreach.enter_tenant('team_a'); SELECT count(*) FROM outreach.lead_history;");
-	is(value('SELECT * FROM outreach.upkeep()'), '0|0|0|outreach.events is in use: nothing was dropped', 'unless a setting says how long; a reader keeps them');
+	is(value('SELECT * FROM outreach.upkeep()'), '0|0|0|outreach.events is in use: nothing was dropped|f', 'unless a setting says how long; a reader keeps them');
 	others_go_on('a reader, after the upkeep');
 	$reader->query_safe('COMMIT');
 	$reader->quit;
-	is(value('BEGIN; SELECT * FROM outreach.upkeep(); COMMIT'), '0|0|0|', 'nothing is dropped in a transaction block');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|0|', 'nor by who may hold the lock for as long as a statement lasts');
-	is(value('SELECT * FROM outreach.upkeep()'), '0|0|1|', 'then old ones are dropped');
-	is(value('SELECT * FROM outreach.upkeep()'), '0|0|0|', 'once');
+	is(value('BEGIN; SELECT * FROM outreach.upkeep(); COMMIT'), '0|0|0||f', 'nothing is dropped in a transaction block');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|0||f', 'nor by who may hold the lock for as long as a statement lasts');
+	is(value('SELECT * FROM outreach.upkeep()'), '0|0|1||f', 'then old ones are dropped');
+	is(value('SELECT * FROM outreach.upkeep()'), '0|0|0||f', 'once');
 	$old->();
 	value('ALTER SYSTEM SET outreach.max_workers = 2');
 	$node->restart;
@@ -179,6 +179,41 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	is($drop->(), '', 'nothing is left');
 }
 
+# A month that is too large for one call of the upkeep is looked at in parts: what they are
+# folded into is what the whole of it is, whatever is in between.
+{
+	my $known = sub { return value("@_ SELECT string_agg(concat_ws(' ', tenant_id, lead_id, lead_version, state), ', ' ORDER BY tenant_id, lead_id)"
+		. ' FROM outreach.lead_states_as_of') };
+
+	value("SELECT count(*) FROM (SELECT outreach.create_lead('team_a', 'many_' || i) FROM generate_series(1, 300) i) l");
+	value("CREATE TABLE outreach.events_2006_07 (LIKE outreach.events INCLUDING INDEXES); ALTER TABLE outreach.events_2006_07 OWNER TO outreach_owner;
+		ALTER TABLE outreach.events ATTACH PARTITION outreach.events_2006_07 FOR VALUES FROM ('2006-07-01 00:00Z') TO ('2006-08-01 00:00Z');
+		INSERT INTO outreach.events (tenant_id, event_id, occurred_at, event_type, source, lead_id, lead_version, previous_state, new_state, payload)
+		SELECT 'team_a', gen_random_uuid(), '2006-07-10', 'contact.updated', 'sql', 'many_' || 1 + i % 300, 2 + i / 300,
+			   CASE WHEN i % 7 = 0 THEN 'new'::outreach.lead_state END, CASE WHEN i % 7 = 0 THEN 'touched'::outreach.lead_state END,
+			   jsonb_build_object('filler', repeat(md5(i::text), 8))
+		  FROM generate_series(0, 14999) i ORDER BY i / 2000, random()");
+	my $blocks = value("SELECT pg_relation_size('outreach.events_2006_07') / 8192");
+	cmp_ok($blocks, '>', 500, 'a large month');
+	my $whole = $known->("BEGIN; SELECT outreach_impl.fold_events('outreach.events_2006_07', 'infinity');") =~ s/^\n//r;
+	value("ALTER SYSTEM SET outreach.keep_events = '730d'; SELECT pg_reload_conf()");
+	wait_until(sub { value('SHOW outreach.keep_events') eq '730d' }, 'the setting');
+	my $calls = 0;
+	while (value('SELECT more FROM outreach.upkeep()') eq 't' && ++$calls < 20)
+	{
+		is(value('SELECT partition || \' \' || blocks FROM outreach.events_folded'), 'events_2006_07 ' . 200 * $calls, "a large month: part $calls");
+		is(value("SELECT to_regclass('outreach.events_2006_07') IS NOT NULL"), 't', 'it is there until the last');
+	}
+	is($calls, int(($blocks - 1) / 200), "a large month: $calls calls before the one that drops it");
+	is(value("SELECT to_regclass('outreach.events_2006_07') IS NULL"), 't', 'then it is dropped');
+	is(value('SELECT count(*) FROM outreach.events_folded'), 0, 'and forgotten');
+	is($known->(), $whole, 'what it led to is what the whole of it leads to');
+	value("SET session_replication_role = replica; UPDATE outreach.leads SET version = 51, state = 'touched' WHERE lead_id ~ '^many_'");
+	is(value("SELECT count(*) FROM outreach.verify() WHERE lead_id ~ '^many_'"), 0, 'verify() goes on from there');
+	value('ALTER SYSTEM RESET outreach.keep_events; SELECT pg_reload_conf()');
+	wait_until(sub { value('SHOW outreach.keep_events') eq '0' }, 'the setting');
+}
+
 # somebody is making partitions, and does not end
 {
 	drop_last();
@@ -190,7 +225,7 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	is(value("SELECT outreach.create_tenant('team_c', 'C')", user => 'test_admin'), 'team_c', 'a maker: a tenant is made');
 	others_go_on('a maker, after others');
 	$maker->query_safe('ROLLBACK');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '1|0|0|', 'and when it has gone, upkeep makes it');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '1|0|0||f', 'and when it has gone, upkeep makes it');
 	$maker->quit;
 }
 
@@ -223,8 +258,8 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	is(value("SET outreach.clock = '$month 00:00:02Z'; SELECT new_state FROM outreach.transition_lead('team_b', 'early', 'responded')"), 'responded',
 		'what comes now is in its month');
 	is(value("SELECT count(*) FROM outreach.events_default"), 2, 'and does not wait');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|2|0|', 'they are moved');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|0|', 'once');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|2|0||f', 'they are moved');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '0|0|0||f', 'once');
 	is(value("SELECT count(*) FROM outreach.events WHERE lead_id = 'early'"), 3, 'into their month');
 	is(value('SELECT * FROM outreach.verify()'), '', 'and nothing is lost');
 	value("SET outreach.clock = '2003-03-03'; SELECT FROM outreach.create_lead('team_b', 'ancient')");
@@ -239,7 +274,7 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	value("DROP TABLE outreach.$this");
 	$session->query_safe("SELECT FROM outreach.record_event('team_a', 'lead_1', 'contact.updated')");
 	is(value('SELECT count(*) FROM outreach.events_default'), 1, 'a month that goes away is noticed');
-	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '1|1|0|', 'and made again');
+	is(value('SELECT * FROM outreach.upkeep()', user => 'test_scheduler'), '1|1|0||f', 'and made again');
 	$session->query_safe("SELECT FROM outreach.record_event('team_a', 'lead_1', 'contact.updated')");
 	is(value("SELECT count(*) FROM outreach.$this WHERE lead_id = 'lead_1'"), 2, 'and noticed, too');
 	$session->quit;
