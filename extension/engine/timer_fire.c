@@ -135,6 +135,7 @@ static const PoField timer_field[] = {
 }
 
 static PoStatement read_timers = READ_TIMERS("fire.timers", PO_BY_KEY("t", "timer_id"), PO_TAKE);
+
 /* Where they were found: one that was moved since is found anew. */
 static PoStatement read_timers_at = READ_TIMERS("fire.timers_at", PO_AT_TID("t", "timer_id"), AT);
 

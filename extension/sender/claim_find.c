@@ -386,7 +386,8 @@ add_candidates(PoClaim *claim, int nrows, PoSight *sight)
 			break;
 		of[n - first] = s;
 		*c = (PoCandidate) {
-			.key = found.key, .tid = found.tid, .lead_tid = found.lead_tid, .lead_id = found.lead_id, .contact_id = found.contact_id, .account_name = found.account,
+			.key = found.key, .tid = found.tid, .lead_tid = found.lead_tid, .lead_id = found.lead_id,
+			.contact_id = found.contact_id, .account_name = found.account,
 			.from_phone = found.from_phone, .channel = found.channel, .phone = address_of(&found),
 			.content = {
 				.subject = po_column_text(row, C_SUBJECT), .body = po_column_text(row, C_BODY),

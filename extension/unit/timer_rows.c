@@ -43,7 +43,8 @@ static PoStatement write_tried = {
 static PoStatement write_fired = {
 	.name = "timers.fired",
 	.expect = SPI_OK_INSERT,
-	.sql = "WITH ended AS (DELETE FROM outreach.timer_queue t USING {rows} WHERE " AT_TID " RETURNING " PO_TIMER_COLUMNS("t.") ", u.attempts, u.last_error, u.executed)"
+	.sql = "WITH ended AS (DELETE FROM outreach.timer_queue t USING {rows} WHERE " AT_TID
+	" RETURNING " PO_TIMER_COLUMNS("t.") ", u.attempts, u.last_error, u.executed)"
 	" INSERT INTO outreach.timer_history (" PO_TIMER_COLUMNS("") ", attempts, last_error, executed_at, updated_at)"
 	" SELECT " PO_TIMER_COLUMNS("") ", attempts, last_error, CASE WHEN executed THEN $1 END, $1 FROM ended",
 	.takes = PO_FIELDS(fired_field, PO_TAKE),

@@ -68,7 +68,7 @@ COMMENT ON TABLE outreach.event_details_default IS 'Details of events of months 
 COMMENT ON TABLE outreach.outbound_history_default IS 'Messages of months for which outreach.make_partitions() has made no partition.';
 COMMENT ON TABLE outreach.message_deliveries_default IS 'Requests for messages of months for which outreach.make_partitions() has made no partition.';
 COMMENT ON TABLE outreach.inbound_history_default IS 'Webhooks of months for which outreach.make_partitions() has made no partition.';
-SELECT outreach_impl.index_month(u, u || '_default') FROM unnest('{events,event_details,outbound_history,message_deliveries,timer_history,inbound_history}'::text[]) u;
+SELECT outreach_impl.index_month(m.parent, m.parent || '_default') FROM outreach_impl.monthly_tables() m;
 
 -- What waits for a lock here is not waited for by others: the locks are ones that
 -- readers and writers do not mind, or they are given up soon.

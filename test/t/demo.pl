@@ -31,6 +31,7 @@ cmp_ok(scalar keys %$shown, '>', 10, 'README shows chapters of it');
 for my $chapter (sort keys %$shown)
 {
 	my %is = map { $_ => 1 } @{ $printed->{$chapter} // [] };
-	is_deeply([ grep { !$is{$_} } @{ $shown->{$chapter} } ], [], "the demo prints what README shows: $chapter") or diag(join "\n", @{ $printed->{$chapter} // [] });
+	is_deeply([ grep { !$is{$_} } @{ $shown->{$chapter} } ], [], "the demo prints what README shows: $chapter")
+	  or diag(join "\n", @{ $printed->{$chapter} // [] });
 }
 done_testing();

@@ -68,7 +68,8 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	wait_until(sub { value('SHOW outreach.keep_events') eq '730d' }, 'the setting');
 	my $reader = $node->background_psql('postgres', on_error_stop => 0);
 	$reader->query_safe("BEGIN; SELECT outreach.enter_tenant('team_a'); SELECT count(*) FROM outreach.lead_history;");
-	is(value('SELECT * FROM outreach.upkeep()'), '0|0|0|outreach.events is in use: nothing was dropped|f', 'unless a setting says how long; a reader keeps them');
+	is(value('SELECT * FROM outreach.upkeep()'), '0|0|0|outreach.events is in use: nothing was dropped|f',
+		'unless a setting says how long; a reader keeps them');
 	others_go_on('a reader, after the upkeep');
 	$reader->query_safe('COMMIT');
 	$reader->quit;
