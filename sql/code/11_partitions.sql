@@ -179,7 +179,7 @@ CREATE FUNCTION outreach_impl.fold_month(partition regclass, most_blocks int) RE
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	name text := (SELECT c.relname FROM pg_class c WHERE c.oid = fold_month.partition);
-	from_block int := coalesce((SELECT f.blocks FROM outreach.events_folded f WHERE f.partition = name), 0);
+	from_block int := coalesce((SELECT f.blocks FROM outreach_impl.events_folded f WHERE f.partition = name), 0);
 	until_block int;
 	blocks int;
 BEGIN
@@ -188,7 +188,7 @@ BEGIN
 	blocks := pg_relation_size(fold_month.partition) / current_setting('block_size')::int;
 	until_block := least(blocks, from_block + most_blocks);
 	PERFORM outreach_impl.fold_events(fold_month.partition, 'infinity', from_block, until_block);
-	INSERT INTO outreach.events_folded AS f (partition, blocks) VALUES (name, until_block)
+	INSERT INTO outreach_impl.events_folded AS f (partition, blocks) VALUES (name, until_block)
 	ON CONFLICT ON CONSTRAINT events_folded_pkey DO UPDATE SET blocks = EXCLUDED.blocks;
 	RETURN until_block = blocks;
 END $$;
@@ -277,7 +277,7 @@ BEGIN
 			END IF;
 		END IF;
 		EXECUTE format('DROP TABLE %s', m.partition);
-		DELETE FROM outreach.events_folded f WHERE f.partition = drop_old_partitions.partition;
+		DELETE FROM outreach_impl.events_folded f WHERE f.partition = drop_old_partitions.partition;
 		RETURN NEXT;
 	END LOOP;
 	PERFORM outreach_impl.warn_of_unresolved(u.key, u.value::bigint) FROM jsonb_each_text(unresolved) u;

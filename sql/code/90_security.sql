@@ -8,6 +8,7 @@ GRANT USAGE ON SCHEMA outreach TO outreach_owner, outreach_app, outreach_provisi
 GRANT USAGE ON SCHEMA outreach_impl TO outreach_owner;
 -- For the partitions of outreach.events.
 GRANT CREATE ON SCHEMA outreach TO outreach_owner;
+ALTER TABLE outreach_impl.events_folded OWNER TO outreach_owner;
 
 DO $$
 DECLARE
@@ -16,7 +17,7 @@ DECLARE
 	shipped text[] := ARRAY['answer_policies', 'classification_rules', 'lead_transitions',
 							'opt_out_words', 'payload_maps', 'provider_outcomes', 'provider_profiles',
 							'timer_types', 'webhook_kinds'];
-	secret text[] := ARRAY['administrators', 'dropped_tenants', 'events_folded', 'secrets', 'tenant_roles', 'timer_functions'];
+	secret text[] := ARRAY['administrators', 'dropped_tenants', 'secrets', 'tenant_roles', 'timer_functions'];
 	rows text;
 BEGIN
 	FOR name IN SELECT c.relname::text FROM pg_class c

@@ -72,10 +72,10 @@ COMMENT ON TABLE outreach.lead_states_as_of IS
 	'Of a lead with events that retention has removed: the number of the last of them and its state then, from which verify() goes on.';
 COMMENT ON COLUMN outreach.lead_states_as_of.state IS 'Null where no event that is known has led to one.';
 
-CREATE TABLE outreach.events_folded (
+CREATE TABLE outreach_impl.events_folded (
 	partition name NOT NULL,
 	blocks int NOT NULL,
 	PRIMARY KEY (partition)
 );
-COMMENT ON TABLE outreach.events_folded IS
+COMMENT ON TABLE outreach_impl.events_folded IS
 	'Of a month of events that retention is about to drop: how many of its blocks outreach.lead_states_as_of has taken account of.';

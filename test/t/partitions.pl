@@ -202,12 +202,12 @@ sub drop_last { my $name = last_partition(); value("DROP TABLE outreach.$name");
 	my $calls = 0;
 	while (value('SELECT more FROM outreach.upkeep()') eq 't' && ++$calls < 20)
 	{
-		is(value('SELECT partition || \' \' || blocks FROM outreach.events_folded'), 'events_2006_07 ' . 200 * $calls, "a large month: part $calls");
+		is(value('SELECT partition || \' \' || blocks FROM outreach_impl.events_folded'), 'events_2006_07 ' . 200 * $calls, "a large month: part $calls");
 		is(value("SELECT to_regclass('outreach.events_2006_07') IS NOT NULL"), 't', 'it is there until the last');
 	}
 	is($calls, int(($blocks - 1) / 200), "a large month: $calls calls before the one that drops it");
 	is(value("SELECT to_regclass('outreach.events_2006_07') IS NULL"), 't', 'then it is dropped');
-	is(value('SELECT count(*) FROM outreach.events_folded'), 0, 'and forgotten');
+	is(value('SELECT count(*) FROM outreach_impl.events_folded'), 0, 'and forgotten');
 	is($known->(), $whole, 'what it led to is what the whole of it leads to');
 	value("SET session_replication_role = replica; UPDATE outreach.leads SET version = 51, state = 'touched' WHERE lead_id ~ '^many_'");
 	is(value("SELECT count(*) FROM outreach.verify() WHERE lead_id ~ '^many_'"), 0, 'verify() goes on from there');

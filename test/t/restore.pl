@@ -172,7 +172,7 @@ is(value("SELECT (SELECT count(DISTINCT state) FROM outreach.leads) || ' ' || (S
 cmp_ok(value("SELECT count(DISTINCT t) FROM (SELECT tableoid FROM outreach.events UNION ALL SELECT tableoid FROM outreach.events_default) e(t)"), '>=', 4,
 	'events in four partitions');
 my $before = contents($node, 'crm');
-is_deeply([ sort grep { $before->{$_} eq '' && !/_\d+$/ } keys %$before ], ['events_folded'], 'every table has rows that a dump is to carry');
+is_deeply([ sort grep { $before->{$_} eq '' && !/_\d+$/ } keys %$before ], [], 'every table has rows');
 for my $of (qw(send_keys webhook_receipts provider_message_ids outbound_history message_deliveries inbound_history timer_history))
 {
 	isnt(join('', map { $before->{$_} } grep { /^${of}_\d/ } keys %$before), '', "there are rows in numbered partitions of $of");
