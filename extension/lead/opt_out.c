@@ -160,7 +160,6 @@ static void
 write_addresses_alone(PoUnit *unit)
 {
 	PoRows		rows = po_rows(&set_addresses, unit->nacts);
-	TimestampTz time = po_now();
 
 	for (int i = 0; i < unit->nacts; i++)
 	{
@@ -168,7 +167,7 @@ write_addresses_alone(PoUnit *unit)
 
 		po_rows_add(&rows, &(OptedOut) {
 			.tenant_id = unit->address[act->address].tenant_id, .address = unit->address[act->address].address,
-			.cause = act->cause, .consent_at = act->cause.said_at != NULL ? *act->cause.said_at : time
+			.cause = act->cause, .consent_at = act->said_at
 		});
 	}
 	(void) po_rows_exec(&rows, NULL);

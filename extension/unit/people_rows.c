@@ -234,21 +234,19 @@ po_move_to_new_contact(PoUnit *unit, PoAddress *address)
 static void
 write_consents(PoUnit *unit)
 {
-	TimestampTz time = po_now();
-	Datum		now = TimestampTzGetDatum(time);
+	Datum		now = TimestampTzGetDatum(po_now());
 	PoRows		rows = po_rows(&write_acts, unit->nacts);
 
 	for (int i = 0; i < unit->nacts; i++)
 	{
 		const PoConsentAct *act = &unit->act[i];
 		const PoAddress *address = &unit->address[act->address];
-		const TimestampTz *said_at = act->cause.said_at;
 
 		po_rows_add(&rows, &(Act) {
 			.tenant_id = address->tenant_id, .address = address->address,
 			.event_id = &unit->events.event[act->event].event_id,
 			.act = act->act, .consent = act->consent, .cause = act->cause,
-			.said_at = said_at != NULL ? *said_at : time
+			.said_at = act->said_at
 		});
 	}
 	(void) po_rows_exec(&rows, &now);

@@ -451,8 +451,9 @@ po_note_consent(PoUnit *unit, PoAddress *address, PoConsent act, PoConsent conse
 	address->consent_at = cause->said_at != NULL ? *cause->said_at : po_now();
 	unit->act = po_grow(unit->act, unit->nacts, &unit->max_acts, sizeof(PoConsentAct));
 	unit->act[unit->nacts++] = (PoConsentAct) {
-		address - unit->address, unit->events.n - 1, consent_act[act].act, consent, *cause
+		address - unit->address, unit->events.n - 1, consent_act[act].act, consent, *cause, address->consent_at
 	};
+	unit->act[unit->nacts - 1].cause.said_at = NULL;
 }
 
 /*

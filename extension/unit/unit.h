@@ -218,7 +218,8 @@ typedef struct PoConsentAct
 	int			event;			/* in the unit's events */
 	const char *act;
 	PoConsent	consent;
-	PoCause		cause;
+	PoCause		cause;			/* but for said_at, which may point to what moves */
+	TimestampTz said_at;
 } PoConsentAct;
 
 typedef struct PoUnit

@@ -437,6 +437,8 @@ sub expect_kept
 		  WHERE m.phone IS DISTINCT FROM a.recipient OR c.phone IS DISTINCT FROM a.recipient});
 	Test::More::is($provider->counter('doubled'), 0, 'and none is there twice');
 	none($node, $db, 'state and log agree', 'SELECT * FROM outreach.verify()');
+	none($node, $db, 'what was said has a time of the run', q{SELECT address FROM outreach.addresses
+		WHERE consent_at NOT BETWEEN (SELECT created_at FROM outreach.tenants WHERE tenant_id = 'team_a') AND now()});
 	Test::More::unlike($log, qr/deadlock detected/, 'no deadlock');
 	Test::More::unlike($log, qr/PANIC:|TRAP:|signal 11|signal 6/, 'no panic, no failed assertion');
 	none($node, $db, 'no call failed but where it may', q{SELECT * FROM public.errors WHERE sqlstate NOT IN ('55P03', '40001')
