@@ -330,7 +330,7 @@ do_next(PoActivity *self, TimestampTz since)
 	return 1;
 }
 
-/* Partitions ahead, and retention. */
+/* Partitions ahead, and retention; returns whether there is more: until then it stays. */
 static int
 do_upkeep(PoActivity *self, TimestampTz since)
 {
@@ -344,7 +344,7 @@ do_upkeep(PoActivity *self, TimestampTz since)
 	po_activity_finish();
 	upkeep_at = GetCurrentTimestamp() + (more ? UPKEEP_GOES_ON_S : held ? UPKEEP_HELD_S : UPKEEP_S) * USECS_PER_SEC;
 	upkeep_done = po_now();
-	return 0;
+	return more;
 }
 
 /* What a dead worker had claimed is taken over at once. */
@@ -369,14 +369,15 @@ upkeep_is_wanted(void)
  * libcurl has to do before there is an answer is done here.
  */
 static void
-wait(TimestampTz until)
+wait(int64 wait_us)
 {
 	int			events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
-	long		wait_ms;
+	TimestampTz until = GetCurrentTimestamp() + wait_us;
+	long		wait_ms = (wait_us + 999) / 1000;
+	pgsocket	alarm = po_alarm_in(wait_us);
 	int			rc = 0;
 
 	flush();
-	wait_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 	while (po_sender_busy() > 0 && wait_ms > 0 && (rc & WL_LATCH_SET) == 0)
 	{
 		long		timeout = po_sender_timeout_ms();
@@ -388,12 +389,8 @@ wait(TimestampTz until)
 		wait_ms = Min(wait_ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until));
 	}
 	if (po_sender_busy() == 0)
-	{
-		pgsocket	alarm = po_alarm_in(until - GetCurrentTimestamp());
-
 		(void) WaitLatchOrSocket(MyLatch, alarm != PGINVALID_SOCKET ? events | WL_SOCKET_READABLE : events,
 								 alarm, wait_ms, PG_WAIT_EXTENSION);
-	}
 	ResetLatch(MyLatch);
 }
 
@@ -409,7 +406,7 @@ drain(void)
 		QueryCancelPending = false;
 		(void) po_activity_run(&records, DT_NOEND);
 		if (po_sender_busy() > 0)
-			wait(GetCurrentTimestamp() + 100 * INT64CONST(1000));
+			wait(100 * INT64CONST(1000));
 	}
 }
 
@@ -511,14 +508,13 @@ is_over(Turn *turn, int done)
 		 turn->now > turn->idle_since + LINGER_MS * INT64CONST(1000));
 }
 
-/* Until when there is nothing to do. */
-static TimestampTz
-idle_until(const Turn *turn)
+/* How long there is nothing to do for: no time of day, for the clock may be set meanwhile. */
+static int64
+idle_us(const Turn *turn)
 {
 	if (turn->action > turn->now)
-		return Min(turn->action, turn->now + LONGEST_WAIT_MS * INT64CONST(1000));
-	return turn->now + (po_timers_are_held(false) || po_messages_are_held() ? LOOK_WAIT_MS : BUSY_WAIT_MS)
-		* INT64CONST(1000);
+		return Min(turn->action, turn->now + LONGEST_WAIT_MS * INT64CONST(1000)) - turn->now;
+	return (po_timers_are_held(false) || po_messages_are_held() ? LOOK_WAIT_MS : BUSY_WAIT_MS) * INT64CONST(1000);
 }
 
 /* The loop; returns when there is nothing to do here, or others wait. */
@@ -547,7 +543,7 @@ work(void)
 		if (is_over(&turn, done))
 			break;
 		if (turn.action > turn.now || done == 0 || turn.leaving)
-			wait(idle_until(&turn));
+			wait(idle_us(&turn));
 	}
 	if (ShutdownRequestPending)
 		drain();
