@@ -220,6 +220,7 @@ BEGIN
 	IF of_parent = 'events' THEN
 		RETURN outreach_impl.remove_old_events(before, most);
 	END IF;
+	-- Without a queue the condition is null, and left out.
 	EXECUTE format('WITH removed AS (DELETE FROM outreach.%I d WHERE d.ctid = ANY (ARRAY(SELECT o.ctid FROM outreach.%1$I o WHERE o.%2$I < $1'
 		'%3$s LIMIT $2)) RETURNING %4$s AS unresolved)'
 		' SELECT count(*), count(*) FILTER (WHERE unresolved) FROM removed', of_parent || '_default', m.key,

@@ -84,6 +84,15 @@ ROLLBACK TO s;
 ALTER TABLE outreach.leads RENAME has_timers TO had_timers;
 SELECT pg_temp.error($$UPDATE outreach.leads SET state = 'touched' WHERE tenant_id = 'team_triggers'$$);
 ROLLBACK TO s;
+-- One that keeps a row from being written: what was decided of it is not written either
+CREATE FUNCTION pg_temp.skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+SELECT pg_temp.hung('BEFORE UPDATE ON outreach.leads FOR EACH ROW EXECUTE FUNCTION pg_temp.skip()', $$SELECT outreach.transition_lead('team_triggers', 'lead_1', 'touched')$$);
+ROLLBACK TO s;
+CREATE FUNCTION pg_temp.skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+SELECT count(*) FROM outreach.set_timer('team_triggers', 'lead_1', 'CALLBACK', '2020-01-01');
+SELECT pg_temp.hung('BEFORE DELETE ON outreach.timer_queue FOR EACH ROW EXECUTE FUNCTION pg_temp.skip()', $$SELECT outreach.fire_timers(10)$$);
+SELECT count(*) FROM outreach.lead_history WHERE event_type = 'timer.fired';
+ROLLBACK TO s;
 -- As a plain function
 SELECT pg_temp.error($$SELECT outreach.lead_state_changed()$$);
 ROLLBACK;

@@ -3,9 +3,8 @@
 
 use strict;
 use warnings;
+use PostgreSQL::Test::Utils ();
 use Test::More;
-
-sub slurp { my ($name) = @_; open my $f, '<', $name or die "$name: $!\n"; local $/; return scalar <$f>; }
 
 # The lines by chapter; one begins with a heading at the margin, or with a number.
 sub chapters
@@ -25,7 +24,7 @@ sub chapters
 
 my $printed = chapters(scalar qx(test/demo/run 2>&1));
 is($?, 0, 'the demo runs');
-my ($excerpt) = slurp('README.md') =~ /Part of what it prints:\n\n```\n(.*?)^```/ms;
+my ($excerpt) = PostgreSQL::Test::Utils::slurp_file('README.md') =~ /Part of what it prints:\n\n```\n(.*?)^```/ms;
 my $shown = chapters($excerpt);
 cmp_ok(scalar keys %$shown, '>', 10, 'README shows chapters of it');
 for my $chapter (sort keys %$shown)

@@ -231,6 +231,20 @@ is(sql_error($node, q{SELECT outreach.send_message('team_a', 'lead_1', 'Mine', s
 is(sql($node, q{SELECT status || ' ' || (verdicts -> 0 ->> 'code') FROM outreach.send_messages('team_a', '{lead_1}', 'Mine', send_keys => '{timer:1}')}),
 	'rejected 22023', 'nor many of them');
 
+# ---- a trigger that keeps a claim from being written: its request does not leave
+{
+	$n++;
+	sql($node, q{CREATE FUNCTION public.skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+		CREATE TRIGGER skip BEFORE UPDATE ON outreach.outbound_queue FOR EACH ROW EXECUTE FUNCTION public.skip()});
+	my $accepted = $provider->counter('accepted');
+	my $id = ask_a('kept from being claimed');
+	wait_until(sub { sql($node, q{SELECT last_sqlstate FROM outreach.worker_status WHERE database = 'postgres'}) eq '27000' }, 'the claim to fail');
+	is(status_of($id) . ' ' . ($provider->counter('accepted') - $accepted), 'pending 0', 'a trigger keeps a claim from being written: nothing leaves');
+	sql($node, 'DROP TRIGGER skip ON outreach.outbound_queue');
+	ok(wait_sent($id), 'without it the message does');
+	is($provider->counter('accepted') - $accepted, 1, 'once');
+}
+
 is($provider->counter('doubled'), 0, 'nothing was accepted twice');
 is(sql($node, q{SELECT count(*) FROM outreach.outbound_messages WHERE status IN ('unknown', 'uncertain')}), 0, 'no outcome is unknown');
 # ---- an answer that tells of an opt-out, and cannot be recorded: the opt-out is
